@@ -1,0 +1,27 @@
+# `make demo`: train, sample, evaluate and compare on built-in images, in at most five minutes on two CPU cores.
+# `make test`: the whole test suite. Both set up a local .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test check clean
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: install
+	$(BIN)/sagd compare examples/demo.yaml --out runs/demo --resume
+
+test: install
+	$(BIN)/python -m pytest --numprocesses 2
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv runs

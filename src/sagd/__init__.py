@@ -1,0 +1,95 @@
+"""Spectrally anisotropic Gaussian diffusion: choose which frequencies the forward noise destroys.
+
+Names are imported when first used, so that `import sagd` and `sagd --help` are quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from sagd.basis import Basis as Basis
+    from sagd.basis import FourierBasis as FourierBasis
+    from sagd.covariance import Covariance as Covariance
+    from sagd.covariance import DenseCovariance as DenseCovariance
+    from sagd.covariance import IsotropicCovariance as IsotropicCovariance
+    from sagd.covariance import SpectralCovariance as SpectralCovariance
+    from sagd.denoiser import Denoiser as Denoiser
+    from sagd.denoiser import EmpiricalDenoiser as EmpiricalDenoiser
+    from sagd.denoiser import GaussianDenoiser as GaussianDenoiser
+    from sagd.denoiser import GaussianMixtureDenoiser as GaussianMixtureDenoiser
+    from sagd.denoiser import NetworkDenoiser as NetworkDenoiser
+    from sagd.errors import CheckpointError as CheckpointError
+    from sagd.errors import InputError as InputError
+    from sagd.errors import ProcessMismatchError as ProcessMismatchError
+    from sagd.errors import SingularCovarianceError as SingularCovarianceError
+    from sagd.grid import KarrasGrid as KarrasGrid
+    from sagd.grid import LogSNRGrid as LogSNRGrid
+    from sagd.grid import MatchedGrid as MatchedGrid
+    from sagd.grid import TimeGrid as TimeGrid
+    from sagd.grid import UniformGrid as UniformGrid
+    from sagd.grid import matched_range as matched_range
+    from sagd.loss import DenoisingLoss as DenoisingLoss
+    from sagd.process import ForwardProcess as ForwardProcess
+    from sagd.process import Gaussian as Gaussian
+    from sagd.sampler import DDIM as DDIM
+    from sagd.sampler import DDPM as DDPM
+    from sagd.sampler import DPMSolver as DPMSolver
+    from sagd.sampler import Euler as Euler
+    from sagd.sampler import Heun as Heun
+    from sagd.sampler import Sampler as Sampler
+    from sagd.schedule import CosineSchedule as CosineSchedule
+    from sagd.schedule import RectifiedSchedule as RectifiedSchedule
+    from sagd.schedule import Schedule as Schedule
+    from sagd.schedule import VESchedule as VESchedule
+    from sagd.schedule import VPSchedule as VPSchedule
+    from sagd.spectrum import BandPass as BandPass
+    from sagd.spectrum import Flat as Flat
+    from sagd.spectrum import PowerLaw as PowerLaw
+    from sagd.spectrum import Spectrum as Spectrum
+    from sagd.spectrum import TwoBand as TwoBand
+    from sagd.statistics import DataStatistics as DataStatistics
+    from sagd.statistics import measure as measure
+    from sagd.statistics import radial_profile as radial_profile
+    from sagd.training import Model as Model
+    from sagd.training import load as load
+    from sagd.training import train as train
+
+_EXPORTS = {
+    "sagd.basis": ["Basis", "FourierBasis"],
+    "sagd.covariance": ["Covariance", "DenseCovariance", "IsotropicCovariance", "SpectralCovariance"],
+    "sagd.denoiser": [
+        "Denoiser",
+        "EmpiricalDenoiser",
+        "GaussianDenoiser",
+        "GaussianMixtureDenoiser",
+        "NetworkDenoiser",
+    ],
+    "sagd.errors": ["CheckpointError", "InputError", "ProcessMismatchError", "SingularCovarianceError"],
+    "sagd.grid": ["KarrasGrid", "LogSNRGrid", "MatchedGrid", "TimeGrid", "UniformGrid", "matched_range"],
+    "sagd.loss": ["DenoisingLoss"],
+    "sagd.process": ["ForwardProcess", "Gaussian"],
+    "sagd.sampler": ["DDIM", "DDPM", "DPMSolver", "Euler", "Heun", "Sampler"],
+    "sagd.schedule": ["CosineSchedule", "RectifiedSchedule", "Schedule", "VESchedule", "VPSchedule"],
+    "sagd.spectrum": ["BandPass", "Flat", "PowerLaw", "Spectrum", "TwoBand"],
+    "sagd.statistics": ["DataStatistics", "measure", "radial_profile"],
+    "sagd.training": ["Model", "load", "train"],
+}
+_HOME = {name: module for module, names in _EXPORTS.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'sagd' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

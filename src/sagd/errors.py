@@ -1,0 +1,26 @@
+"""Errors that users meet: each message is one line naming what was wrong, the value, and what would work."""
+
+
+class InputError(ValueError):
+    """An input from outside (argument, file, configuration) cannot be used. The command line exits with 2."""
+
+
+class SingularCovarianceError(InputError):
+    """An inverse or log-determinant of a covariance with empty bands was asked for."""
+
+
+class ProcessMismatchError(InputError):
+    """A model was asked to sample with another forward process than the one it was trained with."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint or model directory is missing, damaged or of another run."""
+
+
+class DivergenceError(RuntimeError):
+    """Training produced a non-finite loss or gradient. The command line exits with 3."""
+
+    def __init__(self, step: int, value: float, quantity: str = "loss") -> None:
+        super().__init__(f"{quantity} became {value} at step {step}; lower training.lr or raise training.warmup_steps")
+        self.step = step
+        self.value = value
