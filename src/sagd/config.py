@@ -1,0 +1,313 @@
+"""Configuration: plain dataclasses, read strictly from YAML or the command line.
+
+Imports nothing heavy, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from sagd.description import suggest
+from sagd.errors import InputError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where images come from and the shape they are given."""
+
+    source: str = "digits"
+    """'digits' (built in), a folder of images, a .parquet file with an image column, or a hub data set 'name' or
+    'name:subset'. Write './digits' for a folder of that name."""
+    split: str = "train"
+    """Split to read; digits has 'train', 'test' and 'all', a folder or parquet file has only 'train'."""
+    channels: int | None = None
+    """1 (grey) or 3 (RGB; transparency is laid over white); default: as the files are, which must agree."""
+    size: int | None = None
+    """Side length; images are scaled on the shorter side (Lanczos) and centre-cropped. Default: as the files are."""
+    flip: bool = False
+    """Flip images left-right at random while training."""
+    image_column: str | None = None
+    """Column with images; default: the only image column."""
+    label_column: str | None = None
+    """Column with integer or text labels, or 'none'; default: 'label', or a folder per class, where present."""
+    limit: int | None = None
+    """Use only the first so many images, at least 2 (bad ones counted)."""
+    skip_bad: bool = False
+    """Leave out unreadable images (their number is printed) instead of stopping."""
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """The forward process x_t = alpha_t x_0 + sigma_t eps_w, eps_w ~ N(0, Sigma_w)."""
+
+    schedule: str = "vp"
+    """vp, cosine, ve or rectified, with parameters as in 'vp(beta_end=0.02)'."""
+    spectrum: str = "flat"
+    """Noise weights w(f): flat, 'power_law(alpha=-0.1)', 'band_pass(low=0.2, high=0.6)', 'two_band(...)'."""
+    calibration: Literal["variance", "none"] = "variance"
+    """'variance': scale w so that the mean of w^2 is 1; 'none': use w as it is."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The denoising network, built from diffusers."""
+
+    name: Literal["unet", "dit"] = "unet"
+    """unet (UNet2DModel) or dit (DiTTransformer2DModel)."""
+    widths: tuple[int, ...] = (32, 64, 64)
+    """U-Net channels per level; each level after the first halves the image."""
+    blocks: int = 1
+    """Residual blocks per U-Net level."""
+    attention: bool = False
+    """Self-attention at the coarsest U-Net level."""
+    depth: int = 4
+    """Transformer blocks of the DiT."""
+    width: int = 128
+    """Hidden width of the DiT."""
+    patch: int = 4
+    """Patch side of the DiT."""
+    dropout: float = 0.0
+    """Dropout probability in the U-Net."""
+    conditional: bool = False
+    """Condition on class labels (needs data with labels)."""
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """What the network predicts and how the loss is taken."""
+
+    prediction: Literal["eps", "x0", "v", "velocity", "edm"] = "eps"
+    """Quantity the network predicts."""
+    time: str = "uniform"
+    """Training times: uniform, 'log_normal(mean=-1.2, std=1.2)' in log(sigma/alpha), or 'logit_normal'."""
+    weighting: str = "flat"
+    """Loss weight in prediction space: flat or 'min_snr(gamma=5)'."""
+    label_dropout: float = 0.1
+    """Conditional models: share of labels hidden in training, for classifier-free guidance."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Budget and optimiser."""
+
+    steps: int = 2000
+    """Optimiser steps."""
+    batch_size: int = 64
+    """Images per step, over all processes."""
+    lr: float = 1e-3
+    """Peak learning rate of AdamW."""
+    warmup_steps: int = 100
+    """Steps of linear warm-up."""
+    weight_decay: float = 0.0
+    """AdamW weight decay."""
+    clip_norm: float = 1.0
+    """Largest gradient norm."""
+    ema_decay: float = 0.999
+    """Decay of the averaged weights (warmed up)."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision of the network; the noise stays float32."""
+    device: Literal["auto", "cpu"] = "auto"
+    """'auto' takes the accelerator that is there."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+    keep_checkpoints: int = 2
+    """Checkpoints kept on disk."""
+    sample_every: int = 1000
+    """Steps between sample grids (0: none)."""
+    log_every: int = 50
+    """Steps between lines of metrics.jsonl."""
+    seed: int = 0
+    """Seed of initial weights, data order and noise."""
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How images are drawn from a model."""
+
+    sampler: str = "heun"
+    """ddpm, 'ddim(eta=0)', euler, heun or dpm_solver."""
+    steps: int = 18
+    """Time steps (Heun evaluates the network twice in all but the last)."""
+    grid: str = "matched"
+    """Time grid: uniform, 'karras(rho=7)', log_snr, or matched (Karras with the range the data needs)."""
+    clip: float | None = None
+    """Clamp the predicted clean image to [-clip, clip]."""
+    guidance: float = 1.0
+    """Classifier-free guidance scale of conditional models (1: none)."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What samples are measured with."""
+
+    samples: int = 1000
+    """Images to draw."""
+    features: str = "classifier"
+    """'classifier' (trained once on the data's labels) or the path of a TorchScript file."""
+    features_sha256: str | None = None
+    """Checksum of the TorchScript file; required with one."""
+    features_range: tuple[float, ...] = (-1.0, 1.0)
+    """Values that the TorchScript file takes black and white as; 0 255 passes uint8, as Inception files want."""
+    features_channels: int = 3
+    """Channels that the TorchScript file takes; grey images are repeated."""
+    bands: int = 10
+    """Radial bands of the spectral error."""
+    batch_size: int = 250
+    """Images per sampling batch."""
+    seed: int = 0
+    """Seed of the samples and of the real-against-real split."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Several processes trained alike: same data, network, budget and seeds."""
+
+    arms: dict[str, ProcessConfig] = field(default_factory=dict)
+    """Name -> forward process; the first is the reference of all differences."""
+    seeds: tuple[int, ...] = (0,)
+    """One run per arm and seed; the same seed means the same initial weights, data order and white draws."""
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+T = TypeVar("T")
+
+
+def from_dict(cls: type[T], mapping: Any, where: str = "") -> T:
+    """Build a configuration dataclass from nested mappings; unknown keys and wrong types are errors.
+
+    Raises:
+        InputError: Naming the key, the value and what would work.
+    """
+    if not isinstance(mapping, dict):
+        raise InputError(f"{where or 'configuration'} must be a mapping of keys, got {mapping!r}")
+    hints = typing.get_type_hints(cls)
+    known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for key in mapping:
+        if key not in known:
+            raise InputError(f"unknown key {_join(where, key)!r}{suggest(str(key), known)}")
+    return cls(**{key: _convert(hints[key], value, _join(where, key)) for key, value in mapping.items()})
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Nested plain mappings of a configuration, ready for YAML or JSON."""
+    return _plain(dataclasses.asdict(config))
+
+
+def load_yaml(cls: type[T], path: str | Path) -> T:
+    """Read a configuration file strictly.
+
+    Raises:
+        InputError: If the file is missing, is not YAML, repeats a key, or does not fit `cls`.
+    """
+    try:
+        mapping = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except OSError as error:
+        raise InputError(f"cannot read configuration {str(path)!r}: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or dates that do not exist
+        raise InputError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    return from_dict(cls, mapping if mapping is not None else {})
+
+
+def dump_yaml(config: Any, path: str | Path) -> None:
+    """Write a resolved configuration, every default spelt out."""
+    Path(path).write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe subset, where a repeated key is an error instead of the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key, _ in node.value:
+            if keys.count(key.value) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is repeated", key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
+
+
+def _join(where: str, key: Any) -> str:
+    return f"{where}.{key}" if where else str(key)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the annotated type `hint`, or an error; no coercion but int -> float and list -> tuple."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value, where)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in args:
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, where)
+    if origin is Literal:
+        # YAML reads a bare `no` as False.
+        value = "no" if value is False and "no" in args else value
+        if value not in args:
+            raise InputError(f"{where} must be one of {', '.join(map(str, args))}; got {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise InputError(f"{where} must be a list, got {value!r}; e.g. [1, 2]")
+        return tuple(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise InputError(f"{where} must be a mapping, got {value!r}")
+        return {str(k): _convert(args[1], v, _join(where, k)) for k, v in value.items()}
+    if hint is str and isinstance(value, dict) and isinstance(value.get("kind"), str):
+        return _call_text(value)
+    if hint is float:
+        value = _number(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{where} must be a finite number, got {value!r}")
+    accepted = isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool)
+    if not accepted:
+        raise InputError(f"{where} must be {_TYPE_NAMES.get(hint, hint)}, got {value!r}")
+    return value
+
+
+_TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def _number(value: Any) -> Any:
+    """Whole numbers are numbers, and so is '1e-3', which YAML 1.1 reads as text."""
+    if isinstance(value, bool):
+        return value
+    try:
+        return float(value) if isinstance(value, (int, str)) else value
+    except (ValueError, OverflowError):
+        return value
+
+
+def _call_text(mapping: dict[str, Any]) -> str:
+    """`{"kind": "power_law", "alpha": 1}` as `power_law(alpha=1)`."""
+    fields = ", ".join(f"{k}={v!r}" for k, v in mapping.items() if k != "kind")
+    return f"{mapping['kind']}({fields})" if fields else str(mapping["kind"])

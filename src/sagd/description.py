@@ -1,0 +1,122 @@
+"""Small frozen descriptions that read the same in Python, in a YAML file and on the command line.
+
+A family (spectra, schedules, time grids, samplers) is a base class; each member is a frozen dataclass with a `kind`.
+One member has three equal forms: the object `PowerLaw(alpha=-0.1)`, the mapping `{"kind": "power_law", "alpha": -0.1}`
+and the text `power_law(alpha=-0.1)`. Reading text or mappings never executes anything.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import math
+from typing import Any, ClassVar, Self
+
+from sagd.errors import InputError
+
+
+class Description:
+    """Base of families; `class Family(Description, family="spectrum")`, `class Member(Family, kind="flat")`."""
+
+    family: ClassVar[str] = "description"
+    kind: ClassVar[str] = ""
+    _members: ClassVar[dict[str, type[Any]]] = {}
+
+    def __init_subclass__(cls, family: str | None = None, kind: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if family is not None:
+            cls.family, cls._members = family, {}
+        if kind is not None:
+            cls.kind = kind
+            cls._members[kind] = cls
+
+    @classmethod
+    def kinds(cls) -> list[str]:
+        """Names of all members of the family, in order of definition."""
+        return list(cls._members)
+
+    @classmethod
+    def from_dict(cls, mapping: dict[str, Any]) -> Self:
+        """Build a member from `{"kind": ..., **fields}`.
+
+        Raises:
+            InputError: On an unknown kind or field, a missing field, or values the member refuses.
+        """
+        fields = dict(mapping)
+        kind = fields.pop("kind", None)
+        member = cls._members.get(kind) if isinstance(kind, str) else None
+        if member is None:
+            raise InputError(f"unknown {cls.family} {kind!r}{suggest(str(kind), cls.kinds())}")
+        known = [f.name for f in dataclasses.fields(member)]
+        for name in fields:
+            if name not in known:
+                raise InputError(f"{cls.family} {kind!r} has no parameter {name!r}{suggest(str(name), known)}")
+        try:
+            return member(**fields)
+        except (TypeError, OverflowError) as error:
+            raise InputError(f"{cls.family} {kind!r}: {str(error).split('() ')[-1]}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping form, with every field spelt out; equal members have equal JSON."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return {"kind": self.kind} | {f.name: _plain(getattr(self, f.name), str(f.type)) for f in fields}
+
+    @classmethod
+    def parse(cls, text: str | dict[str, Any] | Self) -> Self:
+        """Read the text form `kind` or `kind(name=value, ...)`; mappings and members pass through.
+
+        Raises:
+            InputError: If the text is not of that form or names something unknown.
+        """
+        if isinstance(text, cls):
+            return text
+        if isinstance(text, dict):
+            return cls.from_dict(text)
+        try:
+            return cls._from_node(ast.parse(str(text).strip(), mode="eval").body)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"cannot read {cls.family} {text!r}: write {cls.kinds()[0]!r} or 'kind(name=value)'"
+            ) from None
+
+    @classmethod
+    def _from_node(cls, node: ast.expr) -> Self:
+        """Build a member from a parsed expression; families with operators extend this."""
+        if isinstance(node, ast.Name):
+            return cls.from_dict({"kind": node.id})
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+            names = [str(k.arg) for k in node.keywords]
+            if "kind" in names or len(set(names)) < len(names):
+                raise ValueError(f"repeated parameter in {names}")
+            values = [_literal(k.value) for k in node.keywords]
+            return cls.from_dict({"kind": node.func.id, **dict(zip(names, values, strict=True))})
+        raise ValueError(ast.dump(node))
+
+    def __str__(self) -> str:
+        changed = [
+            f"{f.name}={getattr(self, f.name)!r}"
+            for f in dataclasses.fields(self)  # type: ignore[arg-type]
+            if getattr(self, f.name) != f.default
+        ]
+        return f"{self.kind}({', '.join(changed)})" if changed else self.kind
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """The end of an error about an unknown name: the closest known one, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
+
+
+def _literal(node: ast.expr) -> Any:
+    """A literal value; `inf` is one too, since Python writes infinity so."""
+    return math.inf if isinstance(node, ast.Name) and node.id == "inf" else ast.literal_eval(node)
+
+
+def _plain(value: Any, annotation: str) -> Any:
+    """JSON-ready; 1, 1.0 and -0.0, 0.0 are the same number in a field that holds a float."""
+    if "float" in annotation and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value) + 0.0
+    return list(value) if isinstance(value, tuple) else value

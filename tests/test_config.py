@@ -1,0 +1,178 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from sagd import config
+from sagd.config import CompareConfig, DataConfig, ProcessConfig, RunConfig, dump_yaml, from_dict, load_yaml, to_dict
+from sagd.errors import InputError
+from sagd.spectrum import PowerLaw, Spectrum
+
+CLASSES = [c for c in vars(config).values() if isinstance(c, type) and c.__module__ == "sagd.config"]
+CLASSES = [c for c in CLASSES if dataclasses.is_dataclass(c)]
+
+
+def write(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refuse(tmp_path, text, cls=RunConfig):
+    with pytest.raises(InputError) as caught:
+        load_yaml(cls, write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_dump_and_load_round_trip(cls, tmp_path):
+    default = cls()
+    dump_yaml(default, tmp_path / "config.yaml")
+    assert load_yaml(cls, tmp_path / "config.yaml") == default
+    # Every default is spelt out, in order.
+    assert list(yaml.safe_load((tmp_path / "config.yaml").read_text())) == [f.name for f in dataclasses.fields(cls)]
+
+
+def test_round_trip_away_from_the_defaults(tmp_path):
+    run = RunConfig(
+        data=DataConfig(source="photos: all/", channels=3, size=64, flip=True, label_column="no"),
+        process=ProcessConfig("cosine(log_snr_min=-12)", "power_law(alpha=-0.1)", "none"),
+        network=config.NetworkConfig(widths=(8, 16), conditional=True, dropout=1e-7),
+        training=config.TrainingConfig(lr=3e-5, precision="bf16", seed=2**40),
+        sampling=config.SamplingConfig(clip=1.0, sampler="ddim(eta=0.5)"),
+    )
+    compare = CompareConfig(arms={"white": ProcessConfig(), "1": run.process}, seeds=(0, 1), data=run.data)
+    for value in (run, compare):
+        dump_yaml(value, tmp_path / "config.yaml")
+        assert load_yaml(type(value), tmp_path / "config.yaml") == value
+        assert from_dict(type(value), to_dict(value)) == value
+    assert list(compare.arms) == ["white", "1"]  # the order names the reference
+
+
+def test_empty_files_and_partial_mappings_take_defaults(tmp_path):
+    assert load_yaml(RunConfig, write(tmp_path, "")) == RunConfig()
+    assert load_yaml(RunConfig, write(tmp_path, "# only a comment\n")) == RunConfig()
+    run = load_yaml(RunConfig, write(tmp_path, "training:\n  steps: 5\n"))
+    assert run == RunConfig(training=config.TrainingConfig(steps=5))
+
+
+def test_yaml_traps_are_read_as_meant(tmp_path):
+    text = """
+    data: {size: null}
+    process: {spectrum: {kind: power_law, alpha: -0.1}}
+    network: {widths: [8, 16]}
+    training: {lr: 1e-3, clip_norm: 2, precision: no}
+    """
+    run = load_yaml(RunConfig, write(tmp_path, text))
+    assert run.training.lr == 0.001  # YAML 1.1 reads 1e-3 as text
+    assert (run.training.clip_norm, type(run.training.clip_norm)) == (2.0, float)
+    assert run.training.precision == "no"  # YAML 1.1 reads a bare no as false
+    assert run.data.size is None
+    assert run.network.widths == (8, 16)
+    assert Spectrum.parse(run.process.spectrum) == PowerLaw(-0.1)
+
+
+def test_anchors_and_merges_work(tmp_path):
+    text = "arms:\n  a: &a {spectrum: flat, schedule: vp}\n  b: {<<: *a, spectrum: power_law}\n"
+    arms = load_yaml(CompareConfig, write(tmp_path, text)).arms
+    assert (arms["a"].spectrum, arms["b"].spectrum, arms["b"].schedule) == ("flat", "power_law", "vp")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trainig: {}", "unknown key 'trainig'; did you mean 'training'?"),
+        ("training: {step: 5}", "unknown key 'training.step'; did you mean 'steps'?"),
+        ("training: {12: 5}", "unknown key 'training.12'; known: steps, batch_size,"),
+        ("training: 5", "training must be a mapping of keys, got 5"),
+        ("- 1", "configuration must be a mapping of keys, got [1]"),
+        ("training: {steps: many}", "training.steps must be a whole number, got 'many'"),
+        ("training: {steps: 1.5}", "training.steps must be a whole number, got 1.5"),
+        ("training: {steps: '5'}", "training.steps must be a whole number, got '5'"),
+        ("training: {steps: true}", "training.steps must be a whole number, got True"),
+        ("training: {steps: }", "training.steps must be a whole number, got None"),
+        ("training: {lr: fast}", "training.lr must be a number, got 'fast'"),
+        ("training: {lr: yes}", "training.lr must be a number, got True"),
+        ("training: {lr: [1]}", "training.lr must be a number, got [1]"),
+        ("training: {lr: .nan}", "training.lr must be a finite number, got nan"),
+        ("training: {lr: 1e999}", "training.lr must be a finite number, got inf"),
+        ("training: {precision: yes}", "training.precision must be one of no, bf16, fp16; got True"),
+        ("training: {precision: fp8}", "training.precision must be one of no, bf16, fp16; got 'fp8'"),
+        ("training: {precision: [no]}", "training.precision must be one of no, bf16, fp16; got [False]"),
+        ("data: {flip: 1}", "data.flip must be true or false, got 1"),
+        ("data: {flip: 'true'}", "data.flip must be true or false, got 'true'"),
+        ("data: {source: no}", "data.source must be text, got False"),
+        ("data: {source: 5}", "data.source must be text, got 5"),
+        ("data: {size: 32.0}", "data.size must be a whole number, got 32.0"),
+        ("process: {spectrum: {alpha: 1}}", "process.spectrum must be text, got {'alpha': 1}"),
+        ("process: {spectrum: {kind: [flat]}}", "process.spectrum must be text, got {'kind': ['flat']}"),
+        ("network: {widths: 32}", "network.widths must be a list, got 32; e.g. [1, 2]"),
+        ("network: {widths: [32, x]}", "network.widths[1] must be a whole number, got 'x'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(text, message, tmp_path):
+    assert refuse(tmp_path, text).startswith(message)
+
+
+def test_nested_mappings_of_arms_are_checked(tmp_path):
+    assert refuse(tmp_path, "arms: {a: {spectum: flat}}", CompareConfig) == (
+        "unknown key 'arms.a.spectum'; did you mean 'spectrum'?"
+    )
+    assert refuse(tmp_path, "arms: [a]", CompareConfig) == "arms must be a mapping, got ['a']"
+    assert refuse(tmp_path, "seeds: [0, a]", CompareConfig) == "seeds[1] must be a whole number, got 'a'"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("training: {steps: 1", "is not YAML"),
+        ("a: b: c", "is not YAML"),
+        ("training: {}\n---\ndata: {}", "is not YAML"),
+        ("data: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+        ("data: {limit: 2024-13-45}", "month must be in 1..12"),
+        ("training:\n  steps: 5\n  steps: 6\n", "key 'steps' is repeated"),
+        ("training: {steps: 5}\ntraining: {lr: 1}\n", "key 'training' is repeated"),
+        ("[" * 5000, "is not YAML"),
+    ],
+)
+def test_files_that_are_not_plain_yaml_are_refused(text, message, tmp_path):
+    assert message in refuse(tmp_path, text)
+
+
+def test_unreadable_files_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read configuration '.*none\.yaml': No such file or directory"):
+        load_yaml(RunConfig, tmp_path / "none.yaml")
+    with pytest.raises(InputError, match="Is a directory"):
+        load_yaml(RunConfig, tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"binary\.yaml' is not YAML"):
+        load_yaml(RunConfig, tmp_path / "binary.yaml")
+
+
+def test_defaults_are_readable_descriptions():
+    """Text defaults parse in their families; checked here because config itself may not import them."""
+    from sagd.grid import TimeGrid
+    from sagd.loss import TimeLaw
+    from sagd.sampler import Sampler
+    from sagd.schedule import Schedule
+
+    run = RunConfig()
+    for family, text in (
+        (Schedule, run.process.schedule),
+        (Spectrum, run.process.spectrum),
+        (TimeLaw, run.denoiser.time),
+        (Sampler, run.sampling.sampler),
+        (TimeGrid, run.sampling.grid),
+    ):
+        assert family.parse(text).kind == text
+
+
+@pytest.mark.parametrize("module", ["sagd", "sagd.config", "sagd.cli"])
+def test_the_command_line_starts_without_torch(module):
+    heavy = {"torch", "numpy", "diffusers", "datasets", "accelerate", "matplotlib", "sklearn", "scipy"}
+    code = f"import sys, {module}; print(*sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""
