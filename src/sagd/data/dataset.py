@@ -1,0 +1,347 @@
+"""Data sets of images as a model sees them: `load` finds, checks and decodes them, `ImageData` hands out batches."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import os
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sagd.config import DataConfig
+from sagd.data import sources
+from sagd.data.images import CHANNELS, Header, read_header, to_pixels, to_unit_range
+from sagd.data.sources import Records, one_line, open_source
+from sagd.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Smaller images take longer in threads than in a loop: most of their time goes into Python, one thread at a time.
+_THREADED_AREA = 128 * 128
+_RUN = 8
+_PROGRESS_DELAY = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class LazyPixels:
+    """Pixels `(N, C, H, W)` that are decoded whenever they are indexed.
+
+    Attributes:
+        records: The encoded images.
+        rows: Number in `records` of each of the `N` images.
+        image_shape: `(C, H, W)`.
+        size: Side length to scale to, as in `DataConfig`.
+        threads: Images decoded at a time.
+    """
+
+    records: Records
+    rows: Sequence[int]
+    image_shape: tuple[int, int, int]
+    size: int | None = None
+    threads: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`(N, C, H, W)`."""
+        return (len(self.rows), *self.image_shape)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """uint8 `(B, C, H, W)` of indices `(B,)`.
+
+        Raises:
+            InputError: Naming an image that cannot be decoded.
+        """
+        wanted = indices.tolist()
+        out = np.empty((len(wanted), *self.image_shape), np.uint8)
+
+        def decode(i: int) -> None:
+            out[i] = self.decode(wanted[i])
+
+        for outcome in list(_each(decode, len(wanted), self.threads)):
+            if isinstance(outcome, InputError):
+                raise outcome
+        return torch.from_numpy(out)
+
+    def decode(self, index: int) -> np.ndarray:
+        """uint8 `(C, H, W)` of one image."""
+
+        def pixels_of(image: Image.Image) -> np.ndarray:
+            pixels = to_pixels(image, self.image_shape[0], self.size)
+            if pixels.shape != self.image_shape:
+                raise InputError(f"decoded to shape {pixels.shape}, not {self.image_shape} as its header says")
+            return pixels
+
+        return _read(self.records, self.rows[index], pixels_of)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """Images of one shape, in memory or decoded on demand, with class labels where there are any.
+
+    Args:
+        name: Short name of the data set.
+        pixels: uint8 `(M, C, H, W)`, a tensor or `LazyPixels`.
+        labels: Class numbers 0..K-1 of the `N` images, int64 `(N,)`, or None.
+        classes: Names of the `K` classes; default: their numbers. None without labels.
+        rows: Which of the `M` images these are, int64 `(N,)`; default: all.
+
+    Raises:
+        InputError: If shapes or types do not fit together.
+    """
+
+    name: str
+    pixels: Tensor | LazyPixels
+    labels: Tensor | None = None
+    classes: tuple[str, ...] | None = None
+    rows: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.pixels.shape)
+        if len(shape) != 4 or shape[1] not in CHANNELS:
+            raise InputError(f"pixels must have shape (N, C, H, W) with C = 1 or 3, got {shape}")
+        if isinstance(self.pixels, Tensor) and self.pixels.dtype != torch.uint8:
+            raise InputError(f"pixels must be uint8, got {self.pixels.dtype}")
+        if self.labels is None:
+            object.__setattr__(self, "classes", None)
+            return
+        if self.labels.dtype != torch.int64 or self.labels.shape != (len(self),):
+            raise InputError(f"labels must be int64 ({len(self)},), got {self.labels.dtype} {tuple(self.labels.shape)}")
+        if self.classes is None:
+            object.__setattr__(self, "classes", tuple(map(str, range(int(self.labels.max()) + 1))))
+        if len(self) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes or ()):
+            raise InputError(f"labels must be in 0..{len(self.classes or ()) - 1}, got {self.labels.unique().tolist()}")
+
+    def __len__(self) -> int:
+        return len(self.pixels) if self.rows is None else len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape `(C, H, W)` of one image."""
+        _, channels, height, width = self.pixels.shape
+        return channels, height, width
+
+    def batch(self, indices: Tensor | Sequence[int], flips: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Images `(B, C, H, W)`, float32 in [-1, 1], and their labels `(B,)` or None.
+
+        Args:
+            indices: Numbers 0..len-1 of the images, `(B,)`.
+            flips: Which of them to flip left-right, bool `(B,)`; default: none.
+
+        Raises:
+            InputError: If an index or the shape of `flips` is wrong, or an image of a lazy data set cannot be decoded.
+        """
+        indices = self._checked(indices)
+        x = to_unit_range(self.pixels[indices if self.rows is None else self.rows[indices]])
+        if flips is not None:
+            if flips.shape != indices.shape or flips.dtype != torch.bool:
+                raise InputError(f"flips must be bool {tuple(indices.shape)}, got {flips.dtype} {tuple(flips.shape)}")
+            x = torch.where(flips.cpu()[:, None, None, None], x.flip(-1), x)
+        return x, None if self.labels is None else self.labels[indices]
+
+    def tensor(self, limit: int | None = None) -> Tensor:
+        """The first `limit` images (default: all) as float32 `(min(limit, N), C, H, W)` in [-1, 1]."""
+        if limit is not None and limit < 1:
+            raise InputError(f"limit must be at least 1, got {limit}")
+        return self.batch(torch.arange(min(len(self), limit or len(self))))[0]
+
+    def subset(self, indices: Tensor | Sequence[int]) -> ImageData:
+        """The images of these indices `(B,)`, in this order, sharing memory with the whole."""
+        indices = self._checked(indices)
+        rows = indices if self.rows is None else self.rows[indices]
+        return replace(self, rows=rows, labels=None if self.labels is None else self.labels[indices])
+
+    def split_halves(self, seed: int) -> tuple[ImageData, ImageData]:
+        """Two disjoint random halves of `N // 2` images each; of an odd number one image is in neither."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        half = len(self) // 2
+        return self.subset(order[:half]), self.subset(order[half : 2 * half])
+
+    def _checked(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """`indices` as int64, not truncated from other types and all in range."""
+        given = torch.as_tensor(indices, device="cpu")
+        if given.numel() == 0:
+            return torch.zeros(0, dtype=torch.int64)
+        if given.ndim != 1 or given.is_floating_point() or given.dtype == torch.bool:
+            raise InputError(f"indices must be whole numbers (B,), got {given.dtype} {tuple(given.shape)}")
+        low, high = int(given.min()), int(given.max())
+        if low < 0 or high >= len(self):
+            raise InputError(f"indices must be in 0..{len(self) - 1}, got {low}..{high}")
+        return given.long()
+
+
+def load(config: DataConfig) -> ImageData:
+    """Find, check and decode the images that `config` names.
+
+    Headers are read before any image is decoded, so that mixed sizes or channels are found early. The images are
+    decoded once, in threads if they are large, unless they exceed `sagd.data.sources.MEMORY_LIMIT`: then each is
+    decoded whenever it is asked for (with `skip_bad`, all are decoded once beforehand to know which are good).
+
+    `limit` counts images before bad ones are left out. Labels are numbered 0..K-1 over the whole split, whatever
+    `limit` is: by sorted folder name or value, or as the `ClassLabel` of the column says.
+
+    Raises:
+        InputError: In one line, if the source, split, column, channels, size or limit cannot be used, or an image is
+            bad.
+    """
+    _check(config)
+    records = open_source(config)
+    count = min(len(records), config.limit or len(records))
+    problems: list[InputError] = []
+
+    headers = _sift(_each(lambda row: _read(records, row, read_header), count, task="checking"), config, problems)
+    _check_enough(len(headers), problems, config)
+    shape = _common_shape(headers, records, config)
+    lazy = LazyPixels(records, list(headers), shape, config.size, _threads(headers))
+    pixels, rows = _decoded(lazy, config, problems)
+    _check_enough(len(pixels), problems, config)
+
+    if problems:
+        logger.warning(
+            "left out %d of %d images in %r; the first: %s", len(problems), count, config.source, problems[0]
+        )
+    labels = None if records.labels is None else records.labels[torch.tensor(rows)]
+    return ImageData(records.name, pixels, labels, records.classes)
+
+
+def _check(config: DataConfig) -> None:
+    if config.channels is not None and config.channels not in CHANNELS:
+        raise InputError(f"data.channels must be 1 (grey) or 3 (RGB), got {config.channels}")
+    if config.size is not None and config.size < 1:
+        raise InputError(f"data.size must be at least 1, got {config.size}; e.g. 32")
+    if config.limit is not None and config.limit < 2:
+        raise InputError(f"data.limit must be at least 2, got {config.limit}")
+
+
+def _check_enough(count: int, problems: Sequence[InputError], config: DataConfig) -> None:
+    if count < 2:
+        why = f"; {len(problems)} cannot be read, the first: {problems[0]}" if problems else ""
+        raise InputError(f"need at least two images, found {count} in {config.source!r}{why}")
+
+
+def _common_shape(headers: dict[int, Header], records: Records, config: DataConfig) -> tuple[int, int, int]:
+    """Shape `(C, H, W)` that all images have or are given."""
+    first_row, first = next(iter(headers.items()))
+    for row, header in headers.items():
+        if config.channels is None and header.channels != first.channels:
+            one, other = ("grey" if h.channels == 1 else "colour" for h in (first, header))
+            problem, advice = "channels", "choose with --data.channels 1 or 3"
+        elif config.size is None and (header.width, header.height) != (first.width, first.height):
+            one, other = (f"{h.width}x{h.height}" for h in (first, header))
+            problem, advice = "size (width x height)", "give all one with --data.size"
+        else:
+            continue
+        pair = f"{records.describe(first_row)} is {one}, {records.describe(row)} is {other}"
+        raise InputError(f"images differ in {problem}: {pair}; {advice}")
+    height, width = (first.height, first.width) if config.size is None else (config.size, config.size)
+    return config.channels or first.channels, height, width
+
+
+def _threads(headers: dict[int, Header]) -> int:
+    area = sum(header.width * header.height for header in headers.values()) / len(headers)
+    return os.cpu_count() or 1 if area >= _THREADED_AREA else 1
+
+
+def _decoded(lazy: LazyPixels, config: DataConfig, problems: list[InputError]) -> tuple[Tensor | LazyPixels, list[int]]:
+    """Pixels in memory if they fit, and the rows they are of."""
+    fits = math.prod(lazy.shape) <= sources.MEMORY_LIMIT
+    if not fits and not config.skip_bad:
+        return lazy, list(lazy.rows)
+    store = np.empty(lazy.shape if fits else 0, np.uint8)
+
+    def decode(i: int) -> None:
+        pixels = lazy.decode(i)
+        if fits:
+            store[i] = pixels
+
+    good = list(_sift(_each(decode, len(lazy), lazy.threads, "decoding"), config, problems))
+    rows = [lazy.rows[i] for i in good]
+    if not fits:
+        return replace(lazy, rows=rows), rows
+    return torch.from_numpy(store if len(good) == len(store) else store[good]), rows
+
+
+def _read(records: Records, row: int, use: Callable[[Image.Image], T]) -> T:
+    """`use` of the opened image, with an error that names the image."""
+    try:
+        with records.open(row) as image:
+            return use(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # on damaged data decoders raise errors of every kind
+        raise InputError(f"cannot read {records.describe(row)}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return one_line(error)
+
+
+def _sift(
+    outcomes: Generator[T | InputError, None, None], config: DataConfig, problems: list[InputError]
+) -> dict[int, T]:
+    """Successes by their number; failures are appended to `problems` or, without `skip_bad`, raised."""
+    good: dict[int, T] = {}
+    with closing(outcomes):
+        for i, outcome in enumerate(outcomes):
+            if not isinstance(outcome, InputError):
+                good[i] = outcome
+            elif config.skip_bad:
+                problems.append(outcome)
+            else:
+                raise InputError(f"{outcome}; leave such images out with --data.skip-bad")
+    return good
+
+
+def _each(
+    function: Callable[[int], T], count: int, threads: int = 1, task: str = ""
+) -> Generator[T | InputError, None, None]:
+    """`function(i)` of each number in order, an `InputError` as a value; a bar named `task` if it takes long."""
+    from tqdm import tqdm
+
+    def attempt(i: int) -> T | InputError:
+        try:
+            return function(i)
+        except InputError as error:
+            return error
+
+    def attempt_run(start: int) -> list[T | InputError]:
+        return [attempt(i) for i in range(start, min(start + _RUN, count))]
+
+    starts = range(0, count, _RUN)
+    pool = ThreadPoolExecutor(threads)
+    runs = pool.map(attempt_run, starts) if threads > 1 else map(attempt_run, starts)
+    # disable=None shows no bar where there is no terminal.
+    hidden = None if task else True
+    try:
+        yield from tqdm(
+            itertools.chain.from_iterable(runs),
+            desc=task,
+            total=count,
+            unit="image",
+            delay=_PROGRESS_DELAY,
+            disable=hidden,
+            leave=False,
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,350 @@
+"""Loading whole data sets: shapes, values, labels, bad images, and the same answers in memory and on demand."""
+
+import io
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from sagd.config import DataConfig
+from sagd.data import ImageData, dataset, load, sources
+from sagd.data.dataset import LazyPixels
+from sagd.errors import InputError
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+def loaded(source, **options):
+    return load(DataConfig(source=str(source), **options))
+
+
+def png(values):
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def lazily(monkeypatch):
+    """Nothing fits in memory."""
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", 0)
+
+
+@pytest.fixture
+def classes(write, noise):
+    """Five 6x8 images in two classes."""
+    return write({f"{'ab'[i % 2]}/{i}.png": noise(6, 8, seed=i) for i in range(5)})
+
+
+@pytest.fixture
+def damaged(write, noise):
+    """Six images of which the second has no header, and the fourth is cut off in its pixels."""
+    folder = write({f"{'ab'[i % 2]}/{i}.png": noise(32, 32, seed=i) for i in range(6)})
+    (folder / "a/2.png").write_bytes(b"not an image")
+    (folder / "b/1.png").write_bytes((folder / "b/1.png").read_bytes()[:-1000])
+    return folder
+
+
+# Loading ------------------------------------------------------------------------------------------------------------
+
+
+def test_values_are_those_of_the_files(classes, noise, connections):
+    data = loaded(classes)
+    assert (len(data), data.shape, data.name, data.classes) == (5, (3, 6, 8), "images", ("a", "b"))
+    assert data.labels.tolist() == [0, 0, 0, 1, 1]
+    x, labels = data.batch([3, 0])
+    assert (x.dtype, labels.tolist()) == (torch.float32, [1, 0])
+    expected = np.stack([noise(6, 8, seed=i).transpose(2, 0, 1) for i in (1, 0)]) / 127.5 - 1
+    assert np.abs(x.numpy() - expected).max() < 1e-6
+    assert torch.equal(data.tensor(), data.batch(range(5))[0])
+    assert torch.equal(data.tensor(limit=2), data.tensor()[:2])
+    assert data.tensor(limit=9).shape == (5, 3, 6, 8)
+    assert connections == []
+
+
+def test_digits_load_without_network(connections):
+    data = load(DataConfig())
+    assert (len(data), data.shape, len(data.classes)) == (1437, (1, 8, 8), 10)
+    assert data.tensor().aminmax() == (-1, 1)
+    assert load(DataConfig(channels=3, size=16, limit=4)).shape == (3, 16, 16)
+    assert connections == []
+
+
+@pytest.mark.parametrize("options", [{}, {"channels": 1}, {"size": 5}, {"size": 12, "limit": 3}])
+def test_in_memory_and_on_demand_agree(classes, monkeypatch, options):
+    memory = loaded(classes, **options)
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", 0)
+    lazy = loaded(classes, **options)
+    assert isinstance(memory.pixels, torch.Tensor)
+    assert isinstance(lazy.pixels, LazyPixels)
+    indices, flips = torch.tensor([2, 0, 2, 1]), torch.tensor([True, False, False, True])
+    for a, b in zip(memory.batch(indices, flips), lazy.batch(indices, flips), strict=True):
+        assert torch.equal(a, b)
+    assert torch.equal(memory.tensor(), lazy.tensor())
+    assert torch.equal(memory.labels, lazy.labels)
+    for a, b in zip(memory.split_halves(3), lazy.split_halves(3), strict=True):
+        assert torch.equal(a.tensor(), b.tensor())
+
+
+def test_the_memory_limit_is_the_decoded_size(classes, monkeypatch):
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", 5 * 3 * 6 * 8)
+    assert isinstance(loaded(classes).pixels, torch.Tensor)
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", 5 * 3 * 6 * 8 - 1)
+    assert isinstance(loaded(classes).pixels, LazyPixels)
+
+
+def test_large_images_are_decoded_in_threads_in_order(write, noise, monkeypatch):
+    folder = write({f"{i:02d}.png": noise(128, 128, 1, seed=i) for i in range(20)})
+    data = loaded(folder)
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr(dataset.os, "cpu_count", lambda: 3)
+    lazy = loaded(folder)
+    assert lazy.pixels.threads == 3
+    for i in range(20):
+        assert np.array_equal(data.pixels[i, 0].numpy(), noise(128, 128, 1, seed=i))
+    assert torch.equal(lazy.tensor(), data.tensor())
+
+
+def test_labels_do_not_depend_on_the_limit(tmp_path, noise):
+    table = pa.table({"image": [png(noise(seed=i)) for i in range(4)], "label": ["d", "b", "a", "c"]})
+    pq.write_table(table, tmp_path / "some.parquet")
+    data = loaded(tmp_path / "some.parquet", limit=2)
+    assert (data.labels.tolist(), data.classes) == ([3, 1], ("a", "b", "c", "d"))
+
+
+# Bad images ---------------------------------------------------------------------------------------------------------
+
+
+def test_unreadable_images_are_named(damaged):
+    with pytest.raises(InputError) as raised:
+        loaded(damaged)
+    assert str(raised.value) == (
+        f"cannot read '{damaged}/a/2.png': not an image of a known format; leave such images out with --data.skip-bad"
+    )
+    (damaged / "a/2.png").unlink()
+    with pytest.raises(InputError, match=r"^cannot read '.*/b/1.png': [^\n]*truncated[^\n]*; leave such images out"):
+        loaded(damaged)
+
+
+def test_rows_of_unreadable_images_are_named(tmp_path, noise):
+    good = png(noise())
+    for name, bad in (("cut", good[:100]), ("null", None), ("junk", b"junk"), ("empty", b"")):
+        path = tmp_path / f"{name}.parquet"
+        pq.write_table(pa.table({"image": [good, good, bad]}), path)
+        with pytest.raises(InputError, match=rf"^cannot read row 2 of '.*{name}.parquet': [^\n]+; leave such"):
+            loaded(path)
+
+
+def test_unreadable_images_are_left_out_on_request(damaged, noise, caplog):
+    with caplog.at_level(logging.WARNING):
+        data = loaded(damaged, skip_bad=True)
+    assert [record.message for record in caplog.records] == [
+        f"left out 2 of 6 images in '{damaged}'; the first: "
+        f"cannot read '{damaged}/a/2.png': not an image of a known format"
+    ]
+    assert data.labels.tolist() == [0, 0, 1, 1]
+    for i, seed in enumerate((0, 4, 3, 5)):
+        assert np.array_equal(data.pixels[i].numpy(), noise(32, 32, seed=seed).transpose(2, 0, 1))
+
+
+@pytest.mark.usefixtures("lazily")
+def test_unreadable_images_are_left_out_on_demand_too(damaged, noise):
+    data = loaded(damaged, skip_bad=True)
+    assert isinstance(data.pixels, LazyPixels)
+    assert data.labels.tolist() == [0, 0, 1, 1]
+    for i, seed in enumerate((0, 4, 3, 5)):
+        assert np.array_equal(data.pixels.decode(i), noise(32, 32, seed=seed).transpose(2, 0, 1))
+
+
+@pytest.mark.usefixtures("lazily")
+def test_damage_found_on_demand_is_named(damaged):
+    (damaged / "a/2.png").unlink()
+    data = loaded(damaged)
+    assert len(data.batch([0, 1])[0]) == 2
+    with pytest.raises(InputError, match=r"^cannot read '.*/b/1.png': .*truncated"):
+        data.batch([0, 2])
+
+
+@pytest.mark.usefixtures("lazily")
+def test_files_that_vanish_are_named(classes):
+    data = loaded(classes)
+    (classes / "b/3.png").unlink()
+    with pytest.raises(InputError, match=r"^cannot read '.*/b/3.png': No such file or directory$"):
+        data.batch([4])
+
+
+@pytest.mark.usefixtures("lazily")
+def test_files_that_change_shape_are_named(classes, noise):
+    data = loaded(classes)
+    Image.fromarray(noise(8, 8)).save(classes / "b/3.png")
+    with pytest.raises(InputError, match=r"/b/3.png': decoded to shape \(3, 8, 8\), not \(3, 6, 8\)"):
+        data.batch([4])
+
+
+def test_too_few_images(write, noise):
+    folder = write({"1.png": noise()})
+    with pytest.raises(InputError, match=r"need at least two images, found 1 in '.*images'$"):
+        loaded(folder)
+    for name in ("2.png", "3.png"):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(InputError, match=r"found 1 in '.*images'; 2 cannot be read, the first: cannot read '.*/2.png'"):
+        loaded(folder, skip_bad=True)
+
+
+# Channels and sizes -------------------------------------------------------------------------------------------------
+
+
+def test_mixed_sizes_need_a_size(write, noise):
+    folder = write({"1.png": noise(8, 10), "2.png": noise(8, 10), "{3}.png": noise(8, 12)})
+    with pytest.raises(InputError) as raised:
+        loaded(folder)
+    assert str(raised.value) == (
+        f"images differ in size (width x height): '{folder}/1.png' is 10x8, '{folder}/{{3}}.png' is 12x8;"
+        " give all one with --data.size"
+    )
+    assert loaded(folder, limit=2).shape == (3, 8, 10)
+    assert loaded(folder, size=8).shape == (3, 8, 8)
+
+
+def test_mixed_channels_need_a_choice(write, noise):
+    folder = write({"1.png": noise(), "2.png": noise(channels=1)})
+    with pytest.raises(
+        InputError, match=r"in channels: '.*1.png' is colour, '.*2.png' is grey; choose with --data.channels"
+    ):
+        loaded(folder)
+    assert loaded(folder, channels=1).shape == (1, 8, 8)
+    assert loaded(folder, channels=3).shape == (3, 8, 8)
+
+
+def test_mixtures_are_found_before_any_image_is_decoded(write, noise, monkeypatch):
+    folder = write({"1.png": noise(8, 10), "2.png": noise(8, 12)})
+    monkeypatch.setattr(dataset, "to_pixels", lambda *args: pytest.fail("decoded an image"))
+    with pytest.raises(InputError, match="images differ in size"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": 2}, r"data.channels must be 1 \(grey\) or 3 \(RGB\), got 2"),
+        ({"size": 0}, "data.size must be at least 1, got 0; e.g. 32"),
+        ({"limit": 1}, "data.limit must be at least 2, got 1"),
+    ],
+)
+def test_bad_options_are_refused_before_the_source_is_opened(options, message):
+    with pytest.raises(InputError, match=message):
+        loaded("/no/such/folder", **options)
+
+
+# ImageData ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def numbered():
+    """Seven 1x1 images of values 0..6, labels 0, 1, 0, 1, ..."""
+    pixels = torch.arange(7, dtype=torch.uint8).reshape(7, 1, 1, 1)
+    return ImageData("numbers", pixels, torch.arange(7) % 2)
+
+
+def values(data):
+    return ((data.tensor().flatten() + 1) * 127.5).round().int().tolist()
+
+
+def test_flips_mirror_the_chosen_images():
+    data = ImageData("stripes", torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8).repeat(3, 1, 2, 1))
+    x, labels = data.batch([0, 1, 2], torch.tensor([True, False, True]))
+    assert labels is None
+    assert torch.equal(x[1], data.tensor()[1])
+    assert x[0, 0, 0].tolist() == pytest.approx([1.0, -0.6, -1.0])
+    assert torch.equal(x[0], x[2])
+
+
+def test_subsets_of_subsets(numbered):
+    part = numbered.subset([6, 4, 1]).subset(torch.tensor([2, 0]))
+    assert (values(part), part.labels.tolist(), part.classes, len(part)) == ([1, 6], [1, 0], ("0", "1"), 2)
+    assert part.pixels is numbered.pixels
+    assert part.shape == (1, 1, 1)
+
+
+def test_halves_are_disjoint_and_follow_the_seed(numbered):
+    first, second = numbered.split_halves(seed=0)
+    assert (len(first), len(second), len({*values(first), *values(second)})) == (3, 3, 6)
+    assert values(numbered.split_halves(seed=0)[0]) == values(first)
+    assert values(numbered.split_halves(seed=1)[0]) != values(first)
+    for half in (first, second):
+        assert half.labels.tolist() == [v % 2 for v in values(half)]
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        ([7], r"indices must be in 0\.\.6, got 7\.\.7"),
+        ([-1, 2], r"indices must be in 0\.\.6, got -1\.\.2"),
+        ([0.5], r"indices must be whole numbers \(B,\), got torch.float32"),
+        (torch.ones(7, dtype=torch.bool), r"whole numbers \(B,\), got torch.bool \(7,\)"),
+        (torch.zeros(2, 2, dtype=torch.long), r"got torch.int64 \(2, 2\)"),
+    ],
+)
+def test_bad_indices(numbered, indices, message):
+    with pytest.raises(InputError, match=message):
+        numbered.batch(indices)
+    with pytest.raises(InputError, match=message):
+        numbered.subset(indices)
+
+
+def test_bad_flips_and_limits(numbered):
+    with pytest.raises(InputError, match=r"flips must be bool \(2,\), got torch.bool \(3,\)"):
+        numbered.batch([0, 1], torch.ones(3, dtype=torch.bool))
+    with pytest.raises(InputError, match="limit must be at least 1, got 0"):
+        numbered.tensor(limit=0)
+
+
+def test_empty_batches(numbered):
+    x, labels = numbered.batch([])
+    assert (x.shape, labels.shape) == ((0, 1, 1, 1), (0,))
+
+
+def test_inconsistent_data_are_refused():
+    pixels = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    with pytest.raises(InputError, match=r"\(N, C, H, W\) with C = 1 or 3, got \(2, 4, 4\)"):
+        ImageData("x", pixels[:, 0])
+    with pytest.raises(InputError, match=r"pixels must be uint8, got torch.float32"):
+        ImageData("x", pixels.float())
+    with pytest.raises(InputError, match=r"labels must be int64 \(2,\), got torch.int64 \(3,\)"):
+        ImageData("x", pixels, torch.tensor([0, 1, 0]))
+    with pytest.raises(InputError, match=r"labels must be in 0\.\.1, got \[0, 2\]"):
+        ImageData("x", pixels, torch.tensor([0, 2]), ("a", "b"))
+
+
+# The rest of the house ----------------------------------------------------------------------------------------------
+
+
+def test_importing_is_light():
+    heavy = ("datasets", "sklearn", "PIL", "pyarrow", "pandas", "huggingface_hub")
+    code = f"import sys, sagd.data; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "shape", "share"),
+    [("mnist-test", 10_000, (1, 28, 28), 0.098), ("cifar10-test", 10_000, (3, 32, 32), 0.1)],
+)
+def test_benchmark_sets(name, count, shape, share, connections):
+    path = SHARED / f"{name}.parquet"
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not in ../shared/data")
+    data = loaded(path)
+    assert (len(data), data.shape, data.classes[0]) == (count, shape, "0" if shape[0] == 1 else "airplane")
+    assert (data.labels == 0).float().mean().item() == pytest.approx(share, abs=1e-6)
+    with Image.open(io.BytesIO(pq.read_table(path)["image"][count - 1]["bytes"].as_py())) as last:
+        expected = np.asarray(last)
+    assert np.array_equal(data.pixels[-1].permute(1, 2, 0).squeeze(-1).numpy(), expected)
+    assert connections == []
