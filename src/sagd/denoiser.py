@@ -1,0 +1,266 @@
+"""Denoisers: estimates of `E[x_0 | x_t]`, from a network or exact.
+
+Every denoiser maps `(x_t, t)` to an image and knows its forward process; noise, score and velocity follow from the
+image by the process's conversions. The exact denoisers are for data with a known law and need no training: they are the
+oracles of the tests and the instruments of design.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from sagd.basis import Basis, FourierBasis
+from sagd.errors import InputError
+from sagd.process import ForwardProcess, Prediction, Time, as_time
+
+NetworkPrediction = Literal["eps", "x0", "v", "velocity", "edm"]
+
+
+class Denoiser(ABC):
+    """`E[x_0 | x_t]` under a forward process; a subclass supplies `estimate`."""
+
+    process: ForwardProcess
+
+    @property
+    def device(self) -> torch.device:
+        """Where samples are drawn by default."""
+        return torch.device("cpu")
+
+    @abstractmethod
+    def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+        """The estimate before frequencies without noise are made consistent."""
+
+    def __call__(self, x_t: Tensor, t: Time, labels: Tensor | None = None, clip: float | None = None) -> Tensor:
+        """Estimated clean images.
+
+        Args:
+            x_t: Noisy fields `(B, C, *spatial)`.
+            t: Time, a float or `(B,)`.
+            labels: Classes `(B,)` of conditional models.
+            clip: Clamp the estimate to `[-clip, clip]` (before consistency, which clamping would break).
+        """
+        x_0 = self.estimate(x_t, t, labels)
+        if clip is not None:
+            x_0 = x_0.clamp(-clip, clip)
+        return self.process.consistent(x_0, x_t, t)
+
+    def predict(self, kind: Prediction, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+        """The estimate as `eps`, `score`, `velocity` or `v`."""
+        return self.process.from_x0(kind, self(x_t, t, labels), x_t, t)
+
+    def score(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+        """`grad log q_t = Sigma_w^-1 (alpha_t E[x_0|x_t] - x_t) / sigma_t^2`, projected where `Sigma_w` is singular."""
+        return self.predict("score", x_t, t, labels)
+
+
+class NetworkDenoiser(Denoiser):
+    """A denoiser from a network `F(x, timestep, class_labels=...)`.
+
+    The network sees `c_in x_t`. For `eps`, `x0`, `v` and `velocity`, `c_in = 1/sqrt(alpha^2 + sigma^2)` (1 for
+    variance-preserving schedules). For `edm`, with data variance `S = data_std^2`,
+
+        x_0 = c_skip x_t + c_out F(c_in x_t),   c_skip = alpha S / (alpha^2 S + sigma^2),
+        c_out = sigma sqrt(S) / sqrt(alpha^2 S + sigma^2),   c_in = 1 / sqrt(alpha^2 S + sigma^2),
+
+    which is the preconditioning of "Elucidating the Design Space of Diffusion-Based Generative Models" (Karras et al.,
+    2022, table 1) written for any `alpha`.
+
+    Args:
+        network: Called as `network(x, timestep)` with `timestep` `(B,)`, plus `class_labels=(B,)` when labels are
+            given; returns a tensor, or anything whose first item is one (diffusers outputs).
+        process: Forward process it was or will be trained with.
+        prediction: What the network outputs.
+        data_std: Standard deviation of the data, for `edm`.
+        null_label: Class that stands for "no label" in conditional networks.
+        guidance: Classifier-free guidance scale applied when labels are given and `null_label` is known (1: none).
+    """
+
+    def __init__(
+        self,
+        network: Callable[..., object],
+        process: ForwardProcess,
+        prediction: NetworkPrediction = "eps",
+        data_std: float = 0.5,
+        null_label: int | None = None,
+        guidance: float = 1.0,
+    ) -> None:
+        if prediction not in get_args(NetworkPrediction):
+            raise InputError(f"unknown prediction {prediction!r}; known: {', '.join(get_args(NetworkPrediction))}")
+        if not data_std > 0:
+            raise InputError(f"data_std must be positive, got {data_std}")
+        if guidance != 1 and null_label is None:
+            raise InputError(f"guidance {guidance} needs a conditional model; train with network.conditional, or use 1")
+        if prediction == "eps" and float(process.schedule.alpha(torch.ones((), dtype=torch.float64))) == 0:
+            raise InputError(
+                f"eps prediction cannot start at t = 1 of schedule {str(process.schedule)!r}, where no signal is left;"
+                " use prediction x0, v, velocity or edm"
+            )
+        self.network = network
+        self.process = process
+        self.prediction: NetworkPrediction = prediction
+        self.data_std = float(data_std)
+        self.null_label = null_label
+        self.guidance = guidance
+
+    @property
+    def device(self) -> torch.device:
+        """The network's device."""
+        parameter = next(self.network.parameters(), None) if isinstance(self.network, torch.nn.Module) else None
+        return parameter.device if parameter is not None else torch.device("cpu")
+
+    def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+        """The network's estimate, guided if asked for."""
+        if labels is not None and self.null_label is None:
+            raise InputError("labels were given to an unconditional model; leave them out")
+        if self.null_label is not None and labels is None:
+            labels = torch.full((len(x_t),), self.null_label, device=x_t.device)
+        x_0 = self._to_x0(self.output(x_t, t, labels), x_t, t)
+        if self.guidance == 1 or labels is None:
+            return x_0
+        unlabelled = torch.full_like(labels, self.null_label or 0)
+        base = self._to_x0(self.output(x_t, t, unlabelled), x_t, t)
+        return base + self.guidance * (x_0 - base)
+
+    def output(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+        """Raw network output `F`, in `x_t`'s precision (float32 at least)."""
+        time = as_time(t, x_t)
+        timestep = self.process.schedule.timestep(time).to(torch.float32).flatten().expand(len(x_t))
+        scaled = (self._input_scale(t, x_t) * x_t).to(x_t.dtype)
+        out = self.network(scaled, timestep) if labels is None else self.network(scaled, timestep, class_labels=labels)
+        tensor = out if isinstance(out, Tensor) else out[0]  # type: ignore[index]
+        return tensor.to(x_t.dtype)
+
+    def target(self, x_0: Tensor, eps: Tensor, t: Time) -> Tensor:
+        """What `output` should be for a known image and noise."""
+        if self.prediction != "edm":
+            return self.process.from_pair(self.prediction, x_0, eps, t)
+        alpha, sigma, c_in = self.process.alpha(t, x_0), self.process.sigma(t, x_0), self._input_scale(t, x_0)
+        # (x_0 - c_skip x_t) / c_out, without its cancellation at small sigma.
+        return c_in * (sigma / self.data_std * x_0 - alpha * self.data_std * eps)
+
+    def _to_x0(self, output: Tensor, x_t: Tensor, t: Time) -> Tensor:
+        if self.prediction != "edm":
+            return self.process.to_x0(self.prediction, output, x_t, t)
+        c_skip, c_out = self._edm(t, x_t)
+        return c_skip * x_t + c_out * output
+
+    def _input_scale(self, t: Time, x: Tensor) -> Tensor:
+        signal = self.data_std if self.prediction == "edm" else 1.0
+        return torch.rsqrt((self.process.alpha(t, x) * signal) ** 2 + self.process.sigma(t, x) ** 2)
+
+    def _edm(self, t: Time, x: Tensor) -> tuple[Tensor, Tensor]:
+        alpha, sigma, c_in = self.process.alpha(t, x), self.process.sigma(t, x), self._input_scale(t, x)
+        return alpha * self.data_std**2 * c_in**2, sigma * self.data_std * c_in
+
+
+class GaussianMixtureDenoiser(Denoiser):
+    """Exact denoiser of data `sum_k pi_k N(mu_k, U* diag(S_k) U)`, with `Sigma_w` diagonal in the same basis.
+
+    Per frequency and component, `E[x_0|x_t, k] = mu_k + alpha S_k / (alpha^2 S_k + sigma^2 w^2) (x_t - alpha mu_k)`;
+    the components are weighted by their responsibilities.
+
+    Args:
+        process: Forward process.
+        means: `(K, C, *spatial)`.
+        spectra: `S_k(f) >= 0`, broadcastable to `(K, C, *coefficients)`; zeros make point masses.
+        weights: `pi_k`, `(K,)`; uniform by default.
+        basis: Basis of `spectra`; Fourier by default.
+
+    Raises:
+        InputError: If some frequency has neither noise nor spread, where the posterior is undefined, or if spectra or
+            weights are not positive where they must be.
+    """
+
+    def __init__(
+        self,
+        process: ForwardProcess,
+        means: Tensor,
+        spectra: Tensor,
+        weights: Tensor | None = None,
+        basis: Basis | None = None,
+    ) -> None:
+        self.process = process
+        self.basis = basis or FourierBasis(process.shape[1:])
+        noise = process.covariance.power_spectrum(self.basis)
+        if (spectra < 0).any() or not torch.isfinite(spectra).all():
+            raise InputError("spectra must be finite and not negative: they are variances")
+        if ((spectra == 0) & (noise == 0)).any():
+            raise InputError("some frequency has neither noise nor data variance; its posterior is undefined")
+        self._noise = noise
+        self._spectra = spectra.double().expand(len(means), process.shape[0], *self.basis.coefficients)
+        self._means = self.basis.forward(means.double())
+        weights = torch.ones(len(means), dtype=torch.float64) if weights is None else weights.double()
+        if weights.shape != (len(means),) or not (weights > 0).all() or not torch.isfinite(weights).all():
+            raise InputError(f"weights must be {len(means)} positive numbers, got {weights.tolist()}")
+        self._log_weights = torch.log(weights / weights.sum())
+
+    def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+        """Posterior mean, in float64 inside."""
+        residual, gain, log_joint = self._components(x_t, t)
+        responsibility = torch.softmax(log_joint, dim=1).reshape(*log_joint.shape, *(1,) * (x_t.ndim - 1))
+        return self.basis.inverse((responsibility * (self._means + gain * residual)).sum(1)).to(x_t.dtype)
+
+    def log_density(self, x_t: Tensor, t: Time) -> Tensor:
+        """`log q_t(x_t)` up to a constant that depends on nothing but the dimension, `(B,)`, float64."""
+        return torch.logsumexp(self._components(x_t, t)[2], dim=1)
+
+    def _components(self, x_t: Tensor, t: Time) -> tuple[Tensor, Tensor, Tensor]:
+        """Residual and Wiener gain per component `(B, K, C, *coefficients)`; `log pi_k q_t(x_t|k)`, `(B, K)`."""
+        x = x_t.double()
+        alpha, sigma = self.process.alpha(t, x).unsqueeze(1), self.process.sigma(t, x).unsqueeze(1)
+        residual = self.basis.forward(x).unsqueeze(1) - alpha * self._means
+        # Where alpha_t = 0, frequencies without noise say nothing of any component.
+        empty = (alpha == 0) & (self._noise == 0)
+        variance = torch.where(empty, 1.0, alpha**2 * self._spectra + sigma**2 * self._noise)
+        terms = self.basis.multiplicity() * (residual.abs().square() / variance + torch.log(variance))
+        return residual, alpha * self._spectra / variance, self._log_weights - terms.flatten(2).sum(-1) / 2
+
+
+class GaussianDenoiser(GaussianMixtureDenoiser):
+    """Exact denoiser of Gaussian data `N(mu, U* diag(S) U)`: the Wiener filter of every noise level.
+
+    Args:
+        process: Forward process.
+        mean: `(C, *spatial)`.
+        spectrum: `S(f)`, broadcastable to `(C, *coefficients)`.
+    """
+
+    def __init__(self, process: ForwardProcess, mean: Tensor, spectrum: Tensor) -> None:
+        super().__init__(process, mean.unsqueeze(0), spectrum)
+
+
+class EmpiricalDenoiser(Denoiser):
+    """Exact denoiser of a finite data set's empirical distribution: a softmax average under the `Sigma_w^-1` metric.
+
+    `E[x_0|x_t] = sum_i p_i x_i`, `p_i ~ exp(-||x_t - alpha x_i||^2_{Sigma^-1} / (2 sigma^2))`. Needs no training, and
+    shows what a sampler does on data that is not Gaussian.
+
+    Args:
+        process: Forward process; its covariance must have full rank.
+        data: `(N, C, *spatial)`, floating point.
+
+    Raises:
+        InputError: If the covariance is singular, or the data is not floating point or of another shape.
+    """
+
+    def __init__(self, process: ForwardProcess, data: Tensor) -> None:
+        if not data.is_floating_point():
+            raise InputError(f"data must be floating point, got {data.dtype}; images are float32 in [-1, 1]")
+        self.process = process
+        self.data = data
+        self._whitened = process.covariance.whiten(data.double()).flatten(1)
+        self._norms = self._whitened.square().sum(1)
+
+    def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+        """Posterior mean `(B, C, *spatial)`."""
+        x = self.process.covariance.whiten(x_t.double()).flatten(1)
+        alpha, sigma = (f(t, x) for f in (self.process.alpha, self.process.sigma))
+        # ||x - alpha x_i||^2 up to a term that the softmax ignores.
+        logits = (alpha * (x @ self._whitened.T) - alpha**2 * self._norms / 2) / sigma**2
+        weights = torch.softmax(logits, dim=1)
+        return (weights.to(self.data.dtype) @ self.data.flatten(1)).reshape(x_t.shape).to(x_t.dtype)

@@ -1,0 +1,180 @@
+"""Denoising losses: mean squared error in prediction space, with a law of training times and a weighting.
+
+    loss = E_{x_0, t, eps}  weight(t) || F(x_t, t) - target(x_0, eps, t) ||^2 / dimension
+
+For `edm` the flat weight in prediction space is the weight `1/c_out^2` on images of Karras et al. (2022).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sagd.config import DenoiserConfig
+from sagd.denoiser import NetworkDenoiser
+from sagd.description import Description
+from sagd.errors import InputError
+from sagd.randomness import randn
+from sagd.schedule import Schedule
+
+
+class TimeLaw(Description, family="training time"):
+    """Law of the training times `t` in (0, 1]."""
+
+    @abstractmethod
+    def sample(self, count: int, schedule: Schedule, generator: torch.Generator | None = None) -> Tensor:
+        """`count` times, float64, on the generator's device."""
+
+
+@dataclass(frozen=True)
+class UniformTime(TimeLaw, kind="uniform"):
+    """Uniform on (0, 1], stratified: one draw in each of `count` equal cells, which lowers the variance of the loss."""
+
+    def sample(self, count: int, schedule: Schedule, generator: torch.Generator | None = None) -> Tensor:
+        """Stratified uniform times in random order."""
+        device = generator.device if generator is not None else None
+        offsets = torch.rand(count, generator=generator, dtype=torch.float64, device=device)
+        cells = torch.randperm(count, generator=generator, device=device)
+        return 1 - (cells + offsets) / count
+
+
+@dataclass(frozen=True)
+class LogNormalTime(TimeLaw, kind="log_normal"):
+    """`log(sigma/alpha) ~ N(mean, std^2)`, as in Karras et al. (2022); clamped to the schedule's range."""
+
+    mean: float = -1.2
+    std: float = 1.2
+
+    def __post_init__(self) -> None:
+        if not self.std > 0:
+            raise InputError(f"log_normal std must be positive, got {self.std}")
+
+    def sample(self, count: int, schedule: Schedule, generator: torch.Generator | None = None) -> Tensor:
+        """Times at log-normal noise levels."""
+        normal = randn((count,), generator, torch.float64)
+        return schedule.time(-2 * (self.mean + self.std * normal))
+
+
+@dataclass(frozen=True)
+class LogitNormalTime(TimeLaw, kind="logit_normal"):
+    """`logit(t) ~ N(mean, std^2)`, usual for rectified flow (Esser et al., 2024)."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.std > 0:
+            raise InputError(f"logit_normal std must be positive, got {self.std}")
+
+    def sample(self, count: int, schedule: Schedule, generator: torch.Generator | None = None) -> Tensor:
+        """Logit-normal times."""
+        return torch.sigmoid(self.mean + self.std * randn((count,), generator, torch.float64))
+
+
+class Weighting(Description, family="loss weighting"):
+    """Weight of the loss in prediction space."""
+
+    @abstractmethod
+    def weight(self, t: Tensor, denoiser: NetworkDenoiser) -> Tensor | None:
+        """Weights `(B,)`, or None for 1."""
+
+
+@dataclass(frozen=True)
+class FlatWeighting(Weighting, kind="flat"):
+    """Weight 1."""
+
+    def weight(self, t: Tensor, denoiser: NetworkDenoiser) -> None:
+        """None."""
+
+
+@dataclass(frozen=True)
+class MinSNRWeighting(Weighting, kind="min_snr"):
+    """`min(snr, gamma)` on the image's error, expressed in prediction space.
+
+    Source: "Efficient Diffusion Training via Min-SNR Weighting Strategy" (Hang et al., 2023).
+    """
+
+    gamma: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not self.gamma > 0:
+            raise InputError(f"min_snr gamma must be positive, got {self.gamma}")
+
+    def weight(self, t: Tensor, denoiser: NetworkDenoiser) -> Tensor:
+        """`min(snr, gamma) (d x_0 / d prediction)^2`."""
+        schedule = denoiser.process.schedule
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        snr = (alpha / sigma) ** 2
+        least = torch.clamp(snr, max=self.gamma)
+        if denoiser.prediction == "x0":
+            return least
+        if denoiser.prediction == "eps":
+            return least / snr
+        if denoiser.prediction == "v":
+            return least * (sigma / (alpha**2 + sigma**2)) ** 2
+        raise InputError(f"min_snr weighting is defined for eps, x0 and v, not {denoiser.prediction!r}; use flat")
+
+
+@dataclass(frozen=True)
+class DenoisingLoss:
+    """The loss of a network denoiser.
+
+    Args:
+        time: Law of the training times.
+        weighting: Weight in prediction space.
+        label_dropout: Share of labels replaced by the "no label" class in conditional models.
+    """
+
+    time: TimeLaw = UniformTime()
+    weighting: Weighting = FlatWeighting()
+    label_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_dropout < 1:
+            raise InputError(f"label_dropout must lie in [0, 1), got {self.label_dropout}")
+
+    @classmethod
+    def from_config(cls, config: DenoiserConfig) -> DenoisingLoss:
+        """The loss that a configuration describes."""
+        return cls(TimeLaw.parse(config.time), Weighting.parse(config.weighting), config.label_dropout)
+
+    def __call__(
+        self,
+        denoiser: NetworkDenoiser,
+        x_0: Tensor,
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Mean loss of a batch.
+
+        Args:
+            denoiser: Denoiser whose network is trained.
+            x_0: Clean images `(B, C, *spatial)`, float32.
+            labels: Classes `(B,)` of conditional models.
+            generator: Source of times, noise and label dropout. Noise is drawn as white `xi` first, so the same seed
+                gives the same `xi` under every spectrum.
+
+        Returns:
+            Scalar.
+
+        Raises:
+            InputError: If labels are given to an unconditional model.
+        """
+        if labels is not None and denoiser.null_label is None:
+            raise InputError("labels were given to an unconditional model; leave them out")
+        process = denoiser.process
+        eps = process.noise(x_0, generator)
+        t = self.time.sample(len(x_0), process.schedule, generator).to(x_0.device)
+        if labels is not None and self.label_dropout > 0:
+            device = generator.device if generator is not None else None
+            hidden = torch.rand(len(x_0), generator=generator, device=device) < self.label_dropout
+            labels = labels.masked_fill(hidden.to(labels.device), denoiser.null_label or 0)
+        output = denoiser.output(process.perturb(x_0, t, eps), t, labels)
+        error = (output - denoiser.target(x_0, eps, t)).square()
+        weight = self.weighting.weight(t, denoiser)
+        if weight is None:
+            return error.mean()
+        return (weight.to(error.dtype) * error.flatten(1).mean(1)).mean()

@@ -1,0 +1,337 @@
+"""Samplers: from noise back to data along a time grid.
+
+A subclass supplies `step`, one move from `x_t` to `x_s`, `s < t`; the base owns grid, loop, progress bar and
+randomness. Steps are written with the process's coefficients and its own noise, so the noise injected by stochastic
+samplers and the first draw always have the covariance of the forward process.
+
+With one fixed `Sigma_w` the probability-flow ODE in terms of the denoiser is the isotropic one: with `y = x/alpha` and
+`n = sigma/alpha`, `dy/dn = (y - D) / n = eps` (arXiv:2510.09660, equation 35).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sagd.config import SamplingConfig
+from sagd.denoiser import Denoiser
+from sagd.description import Description
+from sagd.errors import InputError, ProcessMismatchError
+from sagd.grid import TimeGrid
+from sagd.process import ForwardProcess
+from sagd.randomness import Generators, sample_generators
+from sagd.statistics import DataStatistics
+
+
+@dataclass
+class Run:
+    """What the steps of one batch share.
+
+    Attributes:
+        process: Forward process.
+        denoise: `(x_t, t) -> x_0`.
+        generator: Source of injected noise.
+        steps: Number of steps of the grid.
+        previous: Time and estimate of the step before, for multistep samplers.
+    """
+
+    process: ForwardProcess
+    denoise: Callable[[Tensor, float], Tensor]
+    generator: Generators = None
+    steps: int = 1
+    previous: tuple[float, Tensor] | None = field(default=None)
+
+    def noise(self, x: Tensor) -> Tensor:
+        """A draw `eps_w` like `x`."""
+        return self.process.noise(x, self.generator)
+
+
+class Sampler(Description, family="sampler"):
+    """Base of all samplers."""
+
+    @abstractmethod
+    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        """Move a batch from time `t` to `s < t`.
+
+        Args:
+            run: Process, denoiser, noise and memory of this batch.
+            x_t: `(B, C, *spatial)`.
+            t: Present time.
+            s: Next time; 0 means return the denoised image.
+
+        Returns:
+            `x_s`, `(B, C, *spatial)`.
+        """
+
+    @torch.no_grad()
+    def sample(
+        self,
+        denoiser: Denoiser,
+        count: int,
+        *,
+        steps: int = 18,
+        grid: TimeGrid | str = "karras",
+        generator: Generators = None,
+        labels: Tensor | None = None,
+        clip: float | None = None,
+        statistics: DataStatistics | None = None,
+        process: ForwardProcess | None = None,
+        start: Tensor | None = None,
+        batch_size: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+        progress: bool = False,
+    ) -> Tensor:
+        """Draw `count` samples.
+
+        Args:
+            denoiser: Denoiser; its process gives the prior and every injected noise.
+            count: Number of samples.
+            steps: Steps of the time grid.
+            grid: Time grid, or its text form.
+            generator: One for the run, or one per sample: then results do not depend on `batch_size`.
+            labels: Classes `(count,)` of conditional models.
+            clip: Clamp every estimate of the clean image to `[-clip, clip]`.
+            statistics: Data statistics, for the matched grid.
+            process: The process you believe the model has; refused if it is another.
+            start: Initial `x_{t_0}` `(count, C, *spatial)` instead of a draw from the prior.
+            batch_size: Samples per network call; all at once by default.
+            device: Device; the denoiser's by default.
+            dtype: Type of the samples.
+            progress: Show a progress bar.
+
+        Returns:
+            `(count, C, *spatial)`.
+
+        Raises:
+            ProcessMismatchError: If `process` is not the denoiser's.
+            InputError: On counts or labels that do not fit.
+        """
+        if process is not None and process.to_dict() != denoiser.process.to_dict():
+            raise ProcessMismatchError(
+                f"model was trained with {denoiser.process.to_dict()}, cannot be sampled with {process.to_dict()};"
+                " train a model with that process"
+            )
+        if count < 1:
+            raise InputError(f"count must be at least 1, got {count}")
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        for name, given in (("labels", labels), ("start", start), ("generators", generator)):
+            if given is not None and not isinstance(given, torch.Generator) and len(given) != count:
+                raise InputError(f"got {len(given)} {name} for {count} samples; give one per sample")
+        times = TimeGrid.parse(grid).times(steps, denoiser.process, statistics).tolist()
+        batch_size = batch_size or count
+        device = device or denoiser.device
+        batches = []
+        with tqdm(
+            total=steps * math.ceil(count / batch_size), disable=None if progress else True, desc="sampling", leave=False
+        ) as bar:
+            for first in range(0, count, batch_size):
+                part = slice(first, min(first + batch_size, count))
+                own = generator[part] if isinstance(generator, Sequence) else generator
+                size = part.stop - part.start
+                x = denoiser.process.prior(size, times[0], own, dtype, device) if start is None else start[part]
+                classes = labels[part].to(device) if labels is not None else None
+                batches.append(self._integrate(denoiser, x, times, own, classes, clip, bar))
+        return torch.cat(batches)
+
+    def _integrate(
+        self,
+        denoiser: Denoiser,
+        x: Tensor,
+        times: list[float],
+        generator: Generators,
+        labels: Tensor | None,
+        clip: float | None,
+        bar: tqdm,
+    ) -> Tensor:
+        run = Run(denoiser.process, lambda x_t, t: denoiser(x_t, t, labels, clip), generator, len(times) - 1)
+        for t, s in itertools.pairwise(times):
+            x = self.step(run, x, t, s).to(x.dtype)
+            bar.update()
+        return x
+
+
+@dataclass(frozen=True)
+class DDPM(Sampler, kind="ddpm"):
+    """Ancestral sampling from the posterior `q(x_s | x_t, x_0 = D)`, any stride.
+
+    Source: "Denoising Diffusion Probabilistic Models" (Ho et al., 2020); arXiv:2510.09660, equations 31-33.
+    """
+
+    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        """One draw from the posterior; its mean at `s = 0`."""
+        posterior = run.process.posterior(x_t, run.denoise(x_t, t), t, s)
+        return posterior.mean if s == 0 else posterior.mean + posterior.std * run.noise(x_t)
+
+
+@dataclass(frozen=True)
+class DDIM(Sampler, kind="ddim"):
+    """`x_s = alpha_s x_0 + sigma_s sqrt(1 - eta^2 tau) eps + sigma_s eta sqrt(tau) xi_w`.
+
+    `tau = 1 - (alpha_t sigma_s / (alpha_s sigma_t))^2`: `eta = 0` is deterministic, `eta = 1` is DDPM.
+
+    Source: "Denoising Diffusion Implicit Models" (Song et al., 2021), equations 12 and 16.
+    """
+
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise InputError(f"ddim eta must lie in [0, 1], got {self.eta}; 0 is deterministic, 1 is DDPM")
+
+    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        """One DDIM step."""
+        x_0, eps = _estimate(run, x_t, t)
+        p = run.process
+        alpha_s, sigma_s = p.alpha(s, x_t), p.sigma(s, x_t)
+        if self.eta == 0 or s == 0:
+            return alpha_s * x_0 + sigma_s * eps
+        tau = 1 - (p.alpha(t, x_t) * sigma_s / (alpha_s * p.sigma(t, x_t))) ** 2
+        fresh = self.eta**2 * tau
+        return alpha_s * x_0 + sigma_s * ((1 - fresh).sqrt() * eps + fresh.sqrt() * run.noise(x_t))
+
+
+@dataclass(frozen=True)
+class _Churning(Sampler):
+    """ODE samplers that may first add noise, as in algorithm 2 of Karras et al. (2022).
+
+    Args:
+        churn: Total amount of noise added over the run (`S_churn`); 0 is deterministic.
+        churn_min: Least noise level at which noise is added.
+        churn_max: Largest such level.
+        churn_noise: Factor on the added noise (`S_noise`).
+    """
+
+    churn: float = 0.0
+    churn_min: float = 0.0
+    churn_max: float = math.inf
+    churn_noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.churn >= 0 or not self.churn_noise > 0:
+            raise InputError(f"churn must be >= 0 and churn_noise > 0, got {self.churn} and {self.churn_noise}")
+
+    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        """Add noise if asked for, then integrate from the raised time."""
+        time = torch.tensor(t, dtype=torch.float64)
+        level = float(run.process.schedule.noise_level(time))
+        if self.churn > 0 and self.churn_min <= level <= self.churn_max and level < math.inf:
+            raised = level * (1 + min(self.churn / run.steps, math.sqrt(2) - 1))
+            higher = max(t, float(run.process.schedule.time_at(torch.tensor(raised, dtype=torch.float64))))
+            transition = run.process.transition(x_t, t, higher)
+            x_t, t = transition.mean + self.churn_noise * transition.std * run.noise(x_t), higher
+        return self.integrate(run, x_t, t, s)
+
+    @abstractmethod
+    def integrate(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        """One step of the probability-flow ODE."""
+
+
+@dataclass(frozen=True)
+class Euler(_Churning, kind="euler"):
+    """Euler's method on `dy/dn = eps`; without churn it equals DDIM with `eta = 0`."""
+
+    def integrate(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        """`x_s = alpha_s x_0 + sigma_s eps`."""
+        x_0, eps = _estimate(run, x_t, t)
+        return run.process.alpha(s, x_t) * x_0 + run.process.sigma(s, x_t) * eps
+
+
+@dataclass(frozen=True)
+class Heun(_Churning, kind="heun"):
+    """Heun's second-order method on `dy/dn = eps`; the last step, and one from `alpha_t = 0`, are Euler's.
+
+    Source: Karras et al. (2022), algorithms 1 and 2.
+    """
+
+    def integrate(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        """Euler's prediction, then the trapezoidal rule."""
+        p = run.process
+        alpha_t, sigma_t = p.alpha(t, x_t), p.sigma(t, x_t)
+        alpha_s, sigma_s = p.alpha(s, x_t), p.sigma(s, x_t)
+        x_0, eps = _estimate(run, x_t, t)
+        x_s = alpha_s * x_0 + sigma_s * eps
+        if s == 0 or not (alpha_t > 0).all():
+            return x_s
+        _, eps_s = _estimate(run, x_s, s)
+        ratio = alpha_s / alpha_t
+        return ratio * x_t + (sigma_s - ratio * sigma_t) * (eps + eps_s) / 2
+
+
+@dataclass(frozen=True)
+class DPMSolver(Sampler, kind="dpm_solver"):
+    """DPM-Solver++(2M): second-order multistep on the data prediction, one evaluation per step.
+
+    The first and last steps are first-order.
+
+    Source: "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models" (Lu et al., 2022),
+    algorithm 2.
+    """
+
+    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        """`x_s = (sigma_s/sigma_t) x_t + alpha_s (1 - exp(-h)) D` with `h` the step in `log(alpha/sigma)`."""
+        p = run.process
+        x_0 = run.denoise(x_t, t)
+        if s == 0:
+            return x_0
+        decay = p.alpha(t, x_t) * p.sigma(s, x_t) / (p.alpha(s, x_t) * p.sigma(t, x_t))  # exp(-h)
+        estimate = x_0
+        if run.previous is not None:
+            u, x_0_before = run.previous
+            h_before = _log_ratio(p, t, x_t) - _log_ratio(p, u, x_t)
+            correction = -torch.log(decay) / (2 * h_before)
+            estimate = x_0 + correction * (x_0 - x_0_before)
+        run.previous = (t, x_0)
+        return p.sigma(s, x_t) / p.sigma(t, x_t) * x_t + p.alpha(s, x_t) * (1 - decay) * estimate
+
+
+def draw(
+    denoiser: Denoiser,
+    count: int,
+    config: SamplingConfig,
+    *,
+    seed: int = 0,
+    labels: Tensor | None = None,
+    statistics: DataStatistics | None = None,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> Tensor:
+    """Draw samples as a configuration says, on the CPU, `(count, C, *spatial)`.
+
+    Sample `i` depends on `(seed, i)` alone, and its white draws are the same for every process: not on the batch size,
+    the number of samples or the device. Other arguments as in `Sampler.sample`.
+    """
+    return (
+        Sampler.parse(config.sampler)
+        .sample(
+            denoiser,
+            count,
+            steps=config.steps,
+            grid=config.grid,
+            generator=sample_generators(seed, count),
+            labels=labels,
+            clip=config.clip,
+            statistics=statistics,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        .cpu()
+    )
+
+
+def _estimate(run: Run, x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
+    """Clean image and noise at `x_t`."""
+    x_0 = run.denoise(x_t, t)
+    return x_0, (x_t - run.process.alpha(t, x_t) * x_0) / run.process.sigma(t, x_t)
+
+
+def _log_ratio(process: ForwardProcess, t: float, x: Tensor) -> Tensor:
+    return torch.log(process.alpha(t, x)) - torch.log(process.sigma(t, x))
