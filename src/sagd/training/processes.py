@@ -1,0 +1,89 @@
+"""Device, precision and the processes of a run, through accelerate."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from sagd.config import TrainingConfig
+from sagd.errors import InputError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def accelerate(budget: TrainingConfig) -> Iterator[Accelerator]:
+    """An Accelerator of the device and precision asked for, checked.
+
+    Raises:
+        InputError: If the device cannot do the precision, or the processes do not fit the batch.
+    """
+    from accelerate.state import AcceleratorState, PartialState
+
+    # accelerate keeps device and precision for the life of a process; the next run may want others.
+    ours = not AcceleratorState._shared_state
+    try:
+        accelerator = _start(budget)
+        _check(budget, accelerator)
+        yield accelerator
+    finally:
+        if ours:
+            AcceleratorState._reset_state(reset_partial_state=PartialState().num_processes == 1)
+
+
+def on_main(accelerator: Accelerator, action: Callable[[], T], share: bool = False) -> T | None:
+    """Do something on the first process while the others wait; its `InputError` is raised on all of them.
+
+    Returns:
+        The result; None on the other processes unless `share`.
+    """
+    result: T | None = None
+    error: InputError | None = None
+    if accelerator.is_main_process:
+        try:
+            result = action()
+        except InputError as raised:
+            error = raised
+    if accelerator.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        error, shared = broadcast_object_list([error, result if share else None])
+        result = shared if share else result
+    if error is not None:
+        raise error
+    return result
+
+
+def _start(budget: TrainingConfig) -> Accelerator:
+    from accelerate import Accelerator
+
+    # Without cpu=True and without an accelerator, accelerate would silently run each process of `torchrun` on its own.
+    cpu = budget.device == "cpu" or not torch.accelerator.is_available()
+    try:
+        return Accelerator(cpu=cpu, mixed_precision=budget.precision)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"training.precision {budget.precision!r} does not work on this device: {reason}") from None
+
+
+def _check(budget: TrainingConfig, accelerator: Accelerator) -> None:
+    started, joined = int(os.environ.get("WORLD_SIZE", 1)), accelerator.num_processes
+    if started != joined:
+        raise InputError(
+            f"WORLD_SIZE is {started} but {joined} process{'es' * (joined > 1)} joined; use torchrun --nproc-per-node"
+        )
+    if budget.batch_size % joined:
+        below = budget.batch_size // joined * joined
+        near = f"{below} or {below + joined}" if below else f"{joined}"
+        raise InputError(
+            f"training.batch_size {budget.batch_size} does not divide among {joined} processes; use {near}"
+        )
+    if budget.precision == "fp16" and accelerator.device.type == "cpu":
+        raise InputError("training.precision 'fp16' needs a GPU; use 'bf16' or 'no' on the CPU")

@@ -1,0 +1,401 @@
+"""Training a denoiser: a plain loop over steps, each a function of the weights and of (seed, step, rank) alone.
+
+Because nothing random is carried along, a run killed at any step and resumed from a checkpoint gives the same weights,
+averages, optimiser state and metrics bit for bit (on devices whose kernels are deterministic), in one process or
+several.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sagd.config import RunConfig, TrainingConfig, from_dict, to_dict
+from sagd.data import ImageData, image_grid, load
+from sagd.errors import CheckpointError, DivergenceError, InputError
+from sagd.grid import TimeGrid
+from sagd.loss import DenoisingLoss
+from sagd.nn import build_network
+from sagd.process import build_process
+from sagd.randomness import generator_for
+from sagd.sampler import Sampler, draw
+from sagd.statistics import DataStatistics, measure
+from sagd.training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
+from sagd.training.interrupt import SIGNALS, Interrupted, Interrupts
+from sagd.training.model import build_denoiser, save_model
+from sagd.training.processes import accelerate, on_main
+from sagd.training.rundir import Metrics, claim, describe, require_run
+from sagd.training.storage import writing
+from sagd.training.streams import Batches, Stream
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+SAMPLES = 64
+"""Images in a sample grid."""
+
+# What a run computes: a resumed run must not change it. The other settings of the optimiser may be changed, which is
+# what one does after a divergence.
+_FIXED = ("data.", "process.", "network.", "denoiser.", "training.seed", "training.batch_size", "training.precision")
+
+# Data values that statistics are measured on, at most: 512 MiB as float32.
+_MEASURED_VALUES = 2**27
+
+
+def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageData | None = None) -> Path:
+    """Train a model and write it, with checkpoints, metrics and sample grids, into the directory `out`.
+
+    Under `torchrun` each process takes its share of every batch, and the first one writes.
+
+    Args:
+        config: What to train, on what, for how long.
+        out: Run directory: new or empty, or that of the run to resume.
+        resume: Continue from the newest undamaged checkpoint in `out`.
+        data: Training images; default: those that `config.data` names.
+
+    Returns:
+        The model directory, `out/model`.
+
+    Raises:
+        InputError: If something cannot work; before the first step, and one line that says what would.
+        CheckpointError: If there is nothing to resume, or the disk is full.
+        DivergenceError: On a non-finite loss or gradient, before it has touched weights or averages.
+        Interrupted: After SIGINT or SIGTERM, once a checkpoint is written.
+    """
+    out = Path(out)
+    check_training(config.training)
+    with contextlib.ExitStack() as stack:
+        accelerator = stack.enter_context(accelerate(config.training))
+        if resume:
+            on_main(accelerator, lambda: require_run(out))
+        on_main(accelerator, lambda: stack.enter_context(claim(out, resume)))
+        trainer = Trainer(config, out, accelerator, load(config.data) if data is None else data)
+        if resume:
+            trainer.restore()
+        trainer.run(stack.enter_context(Interrupts()))
+    return out / "model"
+
+
+class Trainer:
+    """One process's part of a training run; `train` sets it up.
+
+    Args:
+        config: The run's configuration.
+        out: Run directory, claimed by the first process.
+        accelerator: Device, precision and communication.
+        data: Training images.
+
+    Raises:
+        InputError: If configuration and data do not fit each other.
+    """
+
+    def __init__(self, config: RunConfig, out: Path, accelerator: Accelerator, data: ImageData) -> None:
+        from diffusers.training_utils import EMAModel
+
+        budget = config.training
+        _check_data(config, data)
+        self.config, self.out, self.accelerator, self.data = config, out, accelerator, data
+        self.classes = data.classes if config.network.conditional else None
+        classes = None if self.classes is None else len(self.classes)
+        self.statistics = _statistics(data)
+        self.process = build_process(config.process, data.shape)
+
+        seed = generator_for(budget.seed, Stream.WEIGHTS).initial_seed()
+        self.network = build_network(config.network, data.shape[0], data.shape[1:], classes, seed)
+        self.network.to(accelerator.device).train()
+        self.parameters = list(self.network.parameters())
+        # The averages are the parameters of a network of their own, which can sample and be saved as it is.
+        self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.ema = EMAModel([], decay=budget.ema_decay, use_ema_warmup=True, power=3 / 4, foreach=True)
+        self.ema.shadow_params = list(self.averaged.parameters())
+        self._adam = torch.optim.AdamW(self.parameters, lr=budget.lr, weight_decay=budget.weight_decay, fused=True)
+        wrapped, self.optimizer = accelerator.prepare(self.network, self._adam)
+
+        self.loss = DenoisingLoss.from_config(config.denoiser)
+        self.denoiser = build_denoiser(config, wrapped, self.process, self.statistics, classes)
+        guidance = config.sampling.guidance
+        self.sampling = build_denoiser(config, self.averaged, self.process, self.statistics, classes, guidance)
+        self._check_descriptions()
+
+        rank, processes = accelerator.process_index, accelerator.num_processes
+        self.batches = Batches(data, budget.batch_size, budget.seed, config.data.flip, rank, processes)
+        self._generator = torch.Generator(accelerator.device)
+        self.step = self._saved = 0
+        # Of the steps since the last line of metrics.
+        self._losses: list[float] = []
+        self._clock = time.perf_counter()
+
+    def run(self, interrupts: Interrupts) -> None:
+        """Train from the present step to the last and write the model; raises as `train`."""
+        budget, main = self.config.training, self.accelerator
+        metrics = on_main(main, self._open)
+        devices = [main.device] if main.device.type == "cuda" else []
+        with self._bar() as bar, torch.random.fork_rng(devices):
+            while self.step < budget.steps:
+                loss, norm, stop = self.advance(interrupts)
+                _show(bar, loss, budget.batch_size)
+                last = self.step == budget.steps
+                if last or self._due(budget.log_every):
+                    line = self._line(norm)
+                    if metrics is not None:
+                        metrics.write(line)
+                if self._due(budget.sample_every):
+                    on_main(main, self._draw)
+                if last or stop or self._due(budget.checkpoint_every):
+                    self.save()
+                if stop:
+                    raise Interrupted(stop)
+        on_main(main, self._write_model)
+
+    def advance(self, interrupts: Interrupts) -> tuple[float, float, int]:
+        """Take one optimiser step.
+
+        Returns:
+            Loss and gradient norm over all processes, and a signal that one of them received, or 0.
+
+        Raises:
+            DivergenceError: Before weights and averages are touched.
+        """
+        step, budget, rank = self.step + 1, self.config.training, self.accelerator.process_index
+        x, labels = self.batches(step)
+        x = x.to(self.accelerator.device, non_blocking=True)
+        labels = labels.to(x.device, non_blocking=True) if labels is not None and self.classes is not None else None
+        if self.config.network.dropout > 0:
+            torch.manual_seed(generator_for(budget.seed, Stream.DROPOUT, step, rank).initial_seed())
+        seed = generator_for(budget.seed, Stream.NOISE, step, rank).initial_seed()
+        loss = self.loss(self.denoiser, x, labels, self._generator.manual_seed(seed))
+        self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(self.parameters, budget.clip_norm)
+        loss_value, norm_value, stop = self._agree(loss.detach(), norm, interrupts)
+        self._refuse_divergence(step, loss_value, norm_value)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(budget, step)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if not self.optimizer.step_was_skipped:
+            self.ema.step(self.parameters)
+        self.step = step
+        self._losses.append(loss_value)
+        return loss_value, norm_value, stop
+
+    def save(self) -> None:
+        """Write a checkpoint of the present step, once."""
+        if self._saved == self.step:
+            return
+        keep = self.config.training.keep_checkpoints
+        on_main(self.accelerator, lambda: save_checkpoint(self.out, self.snapshot(), keep))
+        self._saved = self.step
+
+    def snapshot(self) -> Checkpoint:
+        """All that the run needs to go on from the present step."""
+        names = [name for name, _ in self.network.named_parameters()]
+        moments = self._adam.state_dict()["state"]
+        scaler = self.accelerator.scaler
+        tensors = {
+            "weights": self.network.state_dict(),
+            "ema": self.averaged.state_dict(),
+            "optimizer": {f"{names[i]}:{key}": value for i, own in moments.items() for key, value in own.items()},
+        }
+        state = {
+            "ema_updates": self.ema.optimization_step,
+            "losses": self._losses,
+            "seconds": time.perf_counter() - self._clock,
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "processes": self.accelerator.num_processes,
+            "data": _identity(self.data),
+            "config": to_dict(self.config),
+        }
+        return Checkpoint(self.step, tensors, state)
+
+    def restore(self) -> None:
+        """Go back to the newest undamaged checkpoint; without any yet, warn and stay at step 0.
+
+        Raises:
+            CheckpointError: If all are damaged.
+            InputError: If the configuration or data changes what must not change.
+        """
+        path = on_main(self.accelerator, lambda: latest_checkpoint(self.out), share=True)
+        if path is None:
+            warnings.warn(f"no checkpoint in {str(self.out)!r} yet; starting at step 0", stacklevel=3)
+            return
+        checkpoint = load_checkpoint(path)
+        state = checkpoint.state
+        self._check_same_run(checkpoint)
+        self.network.load_state_dict(checkpoint.tensors["weights"])
+        self.averaged.load_state_dict(checkpoint.tensors["ema"])
+        self.ema.optimization_step = state["ema_updates"]
+        moments: dict[int, dict[str, Tensor]] = {}
+        index = {name: i for i, (name, _) in enumerate(self.network.named_parameters())}
+        for key, value in checkpoint.tensors["optimizer"].items():
+            name, _, moment = key.rpartition(":")
+            moments.setdefault(index[name], {})[moment] = value
+        self._adam.load_state_dict(self._adam.state_dict() | {"state": moments})
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self._losses, self._clock = list(state["losses"]), time.perf_counter() - state["seconds"]
+        self.step = self._saved = checkpoint.step
+
+    def _check_same_run(self, checkpoint: Checkpoint) -> None:
+        run, state, budget = repr(str(self.out)), checkpoint.state, self.config.training
+        try:
+            before = _flatten(to_dict(from_dict(RunConfig, state["config"])))
+        except InputError as error:
+            raise CheckpointError(f"the run in {run} is of another version of sagd: {error}") from None
+        after = _flatten(to_dict(self.config)) | {"data": _identity(self.data)}
+        for key, value in after.items():
+            old = before.get(key, state["data"])
+            if key.startswith((*_FIXED, "data")) and old != value:
+                raise InputError(
+                    f"{key} is {value!r}, but the run in {run} was started with {old!r}; give that to resume"
+                )
+        if checkpoint.step > budget.steps:
+            raise InputError(
+                f"training.steps is {budget.steps}, but the run in {run} has done {checkpoint.step}; give more"
+            )
+        if state["processes"] != self.accelerator.num_processes:
+            warnings.warn(
+                f"resuming a run of {state['processes']} processes with {self.accelerator.num_processes}:"
+                " it goes on with other random draws",
+                stacklevel=4,
+            )
+
+    def _check_descriptions(self) -> None:
+        """Fail before the first step on descriptions that are first used later."""
+        sampling = self.config.sampling
+        Sampler.parse(sampling.sampler)
+        TimeGrid.parse(sampling.grid).times(sampling.steps, self.process, self.statistics)
+        self.loss.weighting.weight(torch.full((1,), 0.5, dtype=torch.float64), self.denoiser)
+
+    def _agree(self, loss: Tensor, norm: Tensor, interrupts: Interrupts) -> tuple[float, float, int]:
+        """Mean loss, gradient norm, and the signal of any process, alike on all; one transfer from the device."""
+        measured = torch.stack([loss.float(), norm.float()])
+        processes = self.accelerator.num_processes
+        if processes == 1:
+            loss_value, norm_value = measured.tolist()
+            return loss_value, norm_value, interrupts.received
+        raised = torch.tensor([float(interrupts.received == number) for number in SIGNALS], device=loss.device)
+        loss_sum, norm_sum, *counts = self.accelerator.reduce(torch.cat([measured, raised]), "sum").tolist()
+        stop = next((int(number) for number, count in zip(SIGNALS, counts, strict=True) if count), 0)
+        return loss_sum / processes, norm_sum / processes, stop
+
+    def _refuse_divergence(self, step: int, loss: float, norm: float) -> None:
+        if not math.isfinite(loss):
+            raise DivergenceError(step, loss)
+        # With a gradient scaler, overflows are expected: it skips the step and lowers its scale.
+        if not math.isfinite(norm) and self.accelerator.scaler is None:
+            raise DivergenceError(step, norm, "gradient norm")
+
+    def _due(self, every: int) -> bool:
+        return every > 0 and self.step % every == 0
+
+    def _line(self, norm: float) -> dict[str, Any]:
+        """A line of metrics on the steps since the last one."""
+        budget, losses, now = self.config.training, self._losses, time.perf_counter()
+        seconds, self._clock, self._losses = now - self._clock, now, []
+        return {
+            "step": self.step,
+            "loss": math.fsum(losses) / len(losses),
+            "lr": learning_rate(budget, self.step),
+            "grad_norm": norm if math.isfinite(norm) else None,
+            "images_per_second": len(losses) * budget.batch_size / seconds,
+            "seconds": seconds,
+        }
+
+    def _open(self) -> Metrics:
+        describe(self.out, self.config)
+        return Metrics(self.out, self.step)
+
+    def _draw(self) -> None:
+        self._copy_buffers()
+        labels = None if self.classes is None else torch.arange(SAMPLES) % len(self.classes)
+        seed = self.config.training.seed
+        x = draw(self.sampling, SAMPLES, self.config.sampling, seed=seed, labels=labels, statistics=self.statistics)
+        path = self.out / "samples" / f"step-{self.step:06d}.png"
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
+            image_grid(x).save(path)
+
+    def _write_model(self) -> None:
+        self._copy_buffers()
+        save_model(self.out / "model", self.averaged, self.config, self.process, self.statistics, self.classes)
+
+    def _copy_buffers(self) -> None:
+        """diffusers' average covers parameters only."""
+        for averaged, buffer in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
+            averaged.copy_(buffer)
+
+    def _bar(self) -> tqdm:
+        # None: no bar where the output is not a terminal.
+        hidden = None if self.accelerator.is_main_process else True
+        return tqdm(total=self.config.training.steps, initial=self.step, desc="training", unit="step", disable=hidden)
+
+
+def learning_rate(budget: TrainingConfig, step: int) -> float:
+    """Linear warm-up to `lr`, then constant; a function of the step alone.
+
+    >>> [learning_rate(TrainingConfig(lr=1.0, warmup_steps=4), step) for step in (1, 2, 4, 100)]
+    [0.25, 0.5, 1.0, 1.0]
+    """
+    return budget.lr * min(1.0, step / max(1, budget.warmup_steps))
+
+
+def check_training(budget: TrainingConfig) -> None:
+    """Refuse settings that cannot train.
+
+    Raises:
+        InputError: Naming the setting.
+    """
+    for name in ("steps", "batch_size", "checkpoint_every", "keep_checkpoints", "log_every"):
+        _require(getattr(budget, name) >= 1, name, "at least 1", budget)
+    for name in ("warmup_steps", "sample_every", "seed", "weight_decay"):
+        _require(getattr(budget, name) >= 0, name, "at least 0", budget)
+    for name in ("lr", "clip_norm"):
+        _require(0 < getattr(budget, name) < math.inf, name, "positive", budget)
+    _require(0 <= budget.ema_decay < 1, "ema_decay", "in [0, 1)", budget)
+
+
+def _require(condition: bool, name: str, what: str, budget: TrainingConfig) -> None:
+    if not condition:
+        raise InputError(f"training.{name} must be {what}, got {getattr(budget, name)}")
+
+
+def _check_data(config: RunConfig, data: ImageData) -> None:
+    batch_size = config.training.batch_size
+    if len(data) < batch_size:
+        raise InputError(f"training.batch_size is {batch_size} but the data has {len(data)} images; use at most that")
+    if config.network.conditional and data.classes is None:
+        raise InputError("network.conditional needs labels, and the data has none; name them with data.label_column")
+
+
+def _statistics(data: ImageData) -> DataStatistics:
+    """Statistics of the data, or of as many evenly spaced images as memory allows."""
+    most = max(2, _MEASURED_VALUES // math.prod(data.shape))
+    return measure(data.batch(torch.arange(0, len(data), math.ceil(len(data) / most)))[0])
+
+
+def _identity(data: ImageData) -> dict[str, Any]:
+    """What must not change about the data between a run and its resumption."""
+    return {"images": len(data), "shape": list(data.shape), "classes": list(data.classes or ())}
+
+
+def _flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _show(bar: tqdm, loss: float, batch_size: int) -> None:
+    if bar.update():
+        rate = (bar.format_dict["rate"] or 0) * batch_size
+        bar.set_postfix_str(f"loss {loss:.4f}, {rate:.0f} images/s", refresh=False)
