@@ -1,0 +1,124 @@
+"""Evaluation: how images are chosen, that figures and floors match their metrics, and what a wrong model looks like."""
+
+import json
+
+import pytest
+import torch
+
+from sagd.errors import InputError
+from sagd.metrics import evaluate, frechet_distance, kernel_distance, precision_recall, spectral_error
+
+
+class Pooled:
+    """Features: 2 x 2 block means."""
+
+    name, identifier = "pooled", "pooled:2"
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, images):
+        self.seen.append(images)
+        return torch.nn.functional.avg_pool2d(images, 4).flatten(1)
+
+
+def noise(seed, n, c=1):
+    return torch.randn(n, c, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def test_halves_are_disjoint_and_all_sets_have_n_images():
+    samples, reference = noise(0, 40), noise(1, 101)
+    extractor = Pooled()
+    result = evaluate(samples, reference, extractor, resamples=0)
+    chosen, halves = extractor.seen
+    assert result.n == len(chosen) == 40
+    assert len(halves) == 80
+    assert len({x.numpy().tobytes() for x in halves}) == 80
+    assert {x.numpy().tobytes() for x in halves} <= {x.numpy().tobytes() for x in reference}
+    assert {x.numpy().tobytes() for x in chosen} == {x.numpy().tobytes() for x in samples}
+
+
+def test_surplus_samples_are_chosen_at_random():
+    samples = torch.linspace(-1, 1, 200).view(-1, 1, 1, 1) + 0.01 * noise(2, 200)  # sorted, as by class
+    extractor = Pooled()
+    result = evaluate(samples, noise(3, 100), extractor, resamples=0)
+    chosen = extractor.seen[0].mean((1, 2, 3))
+    assert result.n == 50
+    assert chosen.min() < -0.8
+    assert chosen.max() > 0.8
+
+
+def test_figures_and_floors_are_the_metrics_of_those_sets():
+    extractor = Pooled()
+    result = evaluate(0.8 * noise(4, 60, c=2), noise(5, 120, c=2), extractor, bands=3, seed=7)
+    chosen, halves = extractor.seen
+    first, second = halves[:60], halves[60:]
+    for comparison, images in ((result.figure, chosen), (result.floor, first)):
+        ours, theirs = extractor(images), extractor(second)
+        assert comparison.frechet == frechet_distance(ours, theirs)
+        assert comparison.kernel == kernel_distance(ours, theirs)
+        assert (comparison.precision, comparison.recall) == tuple(vars(precision_recall(ours, theirs)).values())
+        assert comparison.spectral == spectral_error(images, second, 3)
+        assert comparison.frechet_interval[0] <= comparison.frechet <= comparison.frechet_interval[1]
+
+
+def test_the_seed_decides_everything():
+    samples, reference = noise(6, 30), noise(7, 90)
+    one, same, other = (evaluate(samples, reference, Pooled(), bands=1, seed=s) for s in (0, 0, 1))
+    assert one == same
+    assert one.floor != other.floor
+
+
+def test_a_perfect_model_is_at_its_floor_and_a_wrong_one_is_not():
+    # 40 repetitions; a perfect model's figure and its floor are exchangeable, so figure > floor about half the time:
+    # between 8 and 32 times at level 1e-4.
+    above = 0
+    for seed in range(40):
+        result = evaluate(noise(100 + seed, 30), noise(200 + seed, 60), Pooled(), bands=1, resamples=0)
+        above += result.figure.frechet > result.floor.frechet
+    assert 8 <= above <= 32
+    wrong = evaluate(2 * noise(8, 300), noise(9, 600), Pooled(), bands=2, resamples=0)
+    assert wrong.figure.frechet > 5 * wrong.floor.frechet
+    assert wrong.figure.kernel.value > 5 * wrong.figure.kernel.standard_error
+    assert wrong.figure.precision < wrong.floor.precision
+    assert wrong.figure.spectral.rms_db == pytest.approx(20 * torch.tensor(2.0).log10().item(), abs=0.3)
+    assert wrong.floor.spectral.rms_db < 0.3
+
+
+def test_result_is_plain_json():
+    result = evaluate(noise(10, 20), noise(11, 40), Pooled(), bands=20, resamples=20)  # 20 bands: some are empty
+    plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert plain["n"] == 20
+    assert (plain["features"], plain["features_identifier"], plain["feature_dimension"]) == ("pooled", "pooled:2", 4)
+    assert plain["figure"].keys() == plain["floor"].keys()
+    assert plain["figure"]["kernel"].keys() == {"value", "standard_error"}
+    assert len(plain["floor"]["spectral"]["error"]) == 20
+    assert plain["floor"]["frechet_interval"] == list(result.floor.frechet_interval)
+
+
+def test_few_images_warn_of_the_frechet_distance():
+    with pytest.warns(UserWarning, match="from 4 images in 4 feature dimensions"):
+        evaluate(noise(12, 4), noise(13, 8), Pooled(), bands=1, resamples=0)
+
+
+def test_digits_against_digits_is_at_the_floor(digits, digit_features):
+    images, _ = digits
+    result = evaluate(images[1000:1398], images[1398:], digit_features, resamples=20)
+    assert result.n == 199
+    assert result.floor.precision > 0.8
+    # The digits are in random order: figure and floor are exchangeable, and measured to differ by a tenth or so.
+    assert result.figure.frechet == pytest.approx(result.floor.frechet, rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("samples", "reference", "message"),
+    [
+        ((9, 1, 8, 8), (20, 3, 8, 8), r"samples \(9, 1, 8, 8\) and reference \(20, 3, 8, 8\) must both be"),
+        ((9, 1, 8, 8), (20, 1, 9, 9), r"samples \(9, 1, 8, 8\) and reference \(20, 1, 9, 9\) must both be"),
+        ((9, 1, 8, 8), (7, 1, 8, 8), "at least 4 samples and 8 reference images, got 9 and 7"),
+        ((3, 1, 8, 8), (20, 1, 8, 8), "at least 4 samples and 8 reference images, got 3 and 20"),
+    ],
+)
+def test_sets_that_do_not_fit_are_refused(samples, reference, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(torch.zeros(samples), torch.zeros(reference), Pooled())
