@@ -90,7 +90,7 @@ def test_equal_members_have_equal_json():
         "flat; flat",
         "flat, flat",
         "power_law(alpha=-0.1",
-        "power-law",
+        "power - law",
         "'flat'",
         "flat\0",
         "",
@@ -161,3 +161,7 @@ def test_suggest():
 def test_imports_nothing_heavy():
     code = "import sys, sagd.description, sagd.config, sagd.errors; print({'torch', 'numpy'} & set(sys.modules) or '')"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+def test_kinds_may_be_hyphenated() -> None:
+    assert Spectrum.parse("power-law(alpha=-0.5)") == Spectrum.parse("power_law(alpha=-0.5)")

@@ -119,11 +119,11 @@ class NetworkDenoiser(Denoiser):
             raise InputError("labels were given to an unconditional model; leave them out")
         if self.null_label is not None and labels is None:
             labels = torch.full((len(x_t),), self.null_label, device=x_t.device)
-        x_0 = self._to_x0(self.output(x_t, t, labels), x_t, t)
+        x_0 = self.to_x0(self.output(x_t, t, labels), x_t, t)
         if self.guidance == 1 or labels is None:
             return x_0
         unlabelled = torch.full_like(labels, self.null_label or 0)
-        base = self._to_x0(self.output(x_t, t, unlabelled), x_t, t)
+        base = self.to_x0(self.output(x_t, t, unlabelled), x_t, t)
         return base + self.guidance * (x_0 - base)
 
     def output(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
@@ -143,7 +143,8 @@ class NetworkDenoiser(Denoiser):
         # (x_0 - c_skip x_t) / c_out, without its cancellation at small sigma.
         return c_in * (sigma / self.data_std * x_0 - alpha * self.data_std * eps)
 
-    def _to_x0(self, output: Tensor, x_t: Tensor, t: Time) -> Tensor:
+    def to_x0(self, output: Tensor, x_t: Tensor, t: Time) -> Tensor:
+        """The clean image that a network output stands for."""
         if self.prediction != "edm":
             return self.process.to_x0(self.prediction, output, x_t, t)
         c_skip, c_out = self._edm(t, x_t)

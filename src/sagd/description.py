@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import difflib
 import math
+import re
 from typing import Any, ClassVar, Self
 
 from sagd.errors import InputError
@@ -74,7 +75,9 @@ class Description:
         if isinstance(text, dict):
             return cls.from_dict(text)
         try:
-            return cls._from_node(ast.parse(str(text).strip(), mode="eval").body)
+            # Kinds may be written with hyphens, as command-line options are.
+            joined = re.sub(r"(?<=[a-z])-(?=[a-z])", "_", str(text).strip())
+            return cls._from_node(ast.parse(joined, mode="eval").body)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             if isinstance(error, InputError):
                 raise

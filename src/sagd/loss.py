@@ -104,18 +104,11 @@ class MinSNRWeighting(Weighting, kind="min_snr"):
             raise InputError(f"min_snr gamma must be positive, got {self.gamma}")
 
     def weight(self, t: Tensor, denoiser: NetworkDenoiser) -> Tensor:
-        """`min(snr, gamma) (d x_0 / d prediction)^2`."""
-        schedule = denoiser.process.schedule
-        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        snr = (alpha / sigma) ** 2
-        least = torch.clamp(snr, max=self.gamma)
-        if denoiser.prediction == "x0":
-            return least
-        if denoiser.prediction == "eps":
-            return least / snr
-        if denoiser.prediction == "v":
-            return least * (sigma / (alpha**2 + sigma**2)) ** 2
-        raise InputError(f"min_snr weighting is defined for eps, x0 and v, not {denoiser.prediction!r}; use flat")
+        """`min(snr, gamma) (d x_0 / d output)^2`, for any prediction."""
+        # x_0 is affine in the output, so this is its derivative.
+        one = torch.ones(len(t), 1, dtype=torch.float64, device=t.device)
+        slope = denoiser.to_x0(one, torch.zeros_like(one), t).flatten()
+        return torch.exp(denoiser.process.schedule.log_snr(t)).clamp(max=self.gamma) * slope**2
 
 
 @dataclass(frozen=True)

@@ -100,15 +100,20 @@ class ForwardProcess:
 
     def transition(self, x_s: Tensor, s: Time, t: Time) -> Gaussian:
         """`q(x_t|x_s)`, `s <= t`: mean `alpha_t/alpha_s x_s`, variance `sigma_t^2 - (alpha_t/alpha_s)^2 sigma_s^2`."""
-        ratio = self.alpha(t, x_s) / self.alpha(s, x_s)
-        variance = self.sigma(t, x_s) ** 2 - (ratio * self.sigma(s, x_s)) ** 2
         _require_order(s, t, x_s)
+        alpha_s = self.alpha(s, x_s)
+        if not (alpha_s > 0).all():
+            raise InputError(f"no transition starts where alpha_s = 0 (s = {s}): nothing comes after it")
+        ratio = self.alpha(t, x_s) / alpha_s
+        variance = self.sigma(t, x_s) ** 2 - (ratio * self.sigma(s, x_s)) ** 2
         return Gaussian(ratio * x_s, variance.clamp(min=0).sqrt(), self.covariance)
 
     def posterior(self, x_t: Tensor, x_0: Tensor, t: Time, s: Time) -> Gaussian:
         """`q(x_s | x_t, x_0)`, `s <= t`: DDPM's scalar coefficients, covariance `beta~ Sigma_w` (equations 31-33)."""
         _require_order(s, t, x_t)
         alpha_s, sigma_s, sigma_t = self.alpha(s, x_t), self.sigma(s, x_t), self.sigma(t, x_t)
+        if not ((sigma_t > 0) & (alpha_s > 0)).all():
+            raise InputError(f"a posterior needs noise at t and signal at s, got t={t}, s={s}")
         ratio = self.alpha(t, x_t) / alpha_s
         # Share of the noise at t that entered between s and t; written so that alpha_t = 0 needs no special case.
         fresh = (1 - (ratio * sigma_s / sigma_t) ** 2).clamp(0, 1)

@@ -131,7 +131,10 @@ class Sampler(Description, family="sampler"):
         device = device or denoiser.device
         batches = []
         with tqdm(
-            total=steps * math.ceil(count / batch_size), disable=None if progress else True, desc="sampling", leave=False
+            total=steps * math.ceil(count / batch_size),
+            disable=None if progress else True,  # None: shown on terminals only
+            desc="sampling",
+            leave=False,
         ) as bar:
             for first in range(0, count, batch_size):
                 part = slice(first, min(first + batch_size, count))

@@ -1,0 +1,27 @@
+"""The report of a comparison's directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from sagd.errors import InputError
+from sagd.report.render import render
+
+
+def render_directory(out: Path) -> Path:
+    """Draw `out/report.html` from `out/results.json` and `out/arrays.safetensors`; returns its path.
+
+    Raises:
+        InputError: If either file is missing or unreadable.
+    """
+    try:
+        results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+        arrays = load_file(out / "arrays.safetensors")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(out)!r} holds no finished comparison: {error}; run sagd compare") from None
+    page = out / "report.html"
+    render(results, arrays, page)
+    return page

@@ -1,0 +1,83 @@
+"""Pictures as data URIs, so that a page needs no other file: plots as SVG, pixels as PNG."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sagd.data import image_grid
+from sagd.errors import InputError
+from sagd.report.figures import to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LEAST_WIDTH = 900
+"""Pixels across a picture, so that browsers scale it down, which is smooth, and not up, which blurs."""
+_PIXEL_BUDGET = 2**17
+"""Image pixels in one grid of samples, which keeps the page light: 64 images of 45 x 45."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of the page.
+
+    Attributes:
+        source: Data URI.
+        alt: What it shows, for those who cannot see it.
+        kind: "plot" (dark lines with nothing behind them) or "pixels".
+    """
+
+    source: str
+    alt: str
+    kind: str
+
+
+def plot(figure: Figure, alt: str) -> Picture:
+    """A matplotlib figure as SVG."""
+    return Picture(_data_uri("image/svg+xml", to_svg(figure)), alt, "plot")
+
+
+def pixels(images: Tensor, columns: int, alt: str) -> Picture:
+    """Images `(N, C, H, W)`, floating point in [-1, 1] or uint8, in a grid enlarged by a whole factor.
+
+    Raises:
+        InputError: On another shape or non-finite values.
+    """
+    grid = image_grid(images, columns)
+    factor = -(-_LEAST_WIDTH // grid.width)
+    buffer = io.BytesIO()
+    grid.resize((grid.width * factor, grid.height * factor), resample=0).save(buffer, "PNG", optimize=True)
+    return Picture(_data_uri("image/png", buffer.getvalue()), alt, "pixels")
+
+
+def sample_columns(images: Tensor) -> int:
+    """Images per row and column of a square grid of samples `(N, C, H, W)` that keeps the page light."""
+    area = images.shape[2] * images.shape[3]
+    return next((side for side in (8, 6, 4, 3) if side * side * area <= _PIXEL_BUDGET), 2)
+
+
+def noise_colours(noise: Tensor, limit: float) -> Tensor:
+    """Noise fields `(N, C, H, W)` as images: one channel from blue (`-limit`) over grey to red, three as they are.
+
+    Raises:
+        InputError: On another shape or non-finite values.
+    """
+    if noise.ndim != 4 or not torch.isfinite(noise).all():
+        raise InputError(f"noise must be finite fields (N, C, H, W), got shape {tuple(noise.shape)}")
+    if noise.shape[1] != 1:
+        return noise / limit
+    from matplotlib import colormaps
+
+    colours = colormaps["coolwarm"]((noise[:, 0].numpy() / limit + 1) / 2, bytes=True)[..., :3]
+    return torch.from_numpy(np.moveaxis(colours, -1, 1).copy())
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,58 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sagd.report.wording import Interval, metric, number
+
+Results = Mapping[str, Any]
+
+
+def evaluation_text(evaluation: Results, figures: Mapping[str, float], floors: Mapping[str, float]) -> str:
+    """Figures of one evaluation beside their floors."""
+    rows = [["figure", "value", "floor", "best"]]
+    for name, value in figures.items():
+        rows.append([metric(name).label, number(value), number(floors[name]), metric(name).better or ""])
+    interval = evaluation["figure"]["frechet_interval"]
+    notes = [
+        f"{evaluation['n']} images each of samples and of two disjoint real sets; features: {evaluation['features']}",
+        "floor: the same figure for real images in place of samples",
+    ]
+    if interval:
+        notes.insert(0, f"Fréchet distance, 95 % interval at this sample size: {interval[0]:.3g} to {interval[1]:.3g}")
+    return "\n".join([table(rows), "", *notes])
+
+
+def comparison_text(results: Results) -> str:
+    """Means over seeds of every arm, beside the floors, with paired differences to the reference arm."""
+    reference = results["reference_arm"]
+    names = list(results["floors"])
+    rows = [["arm", *(metric(name).label for name in names)]]
+    for arm, entry in results["arms"].items():
+        rows.append([arm, *(number(entry["summary"][name]["mean"]) for name in names)])
+        if entry["difference"] is not None and entry["difference"][names[0]]["low"] is not None:
+            spans = [Interval.read(entry["difference"][name]) for name in names]
+            rows.append([f"  minus {reference}", *(f"{i.low:+.2g}..{i.high:+.2g}" for i in spans)])
+    rows.append(["real images (floor)", *(number(results["floors"][name]) for name in names)])
+    seeds = len(next(iter(results["arms"].values()))["runs"])
+    note = f"n = {results['metrics']['n']} images a side, {seeds} seed{'s' if seeds > 1 else ''}"
+    if seeds == 1:
+        note += ": one seed cannot tell arms apart; add seeds for intervals"
+    return f"{table(rows)}\n{note}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows in columns: the first left-aligned, the others right.
+
+    >>> print(table([["arm", "x"], ["white", "1.25"]]))
+    arm       x
+    white  1.25
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(others, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,174 @@
+import math
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+
+from sagd.errors import InputError
+from sagd.report import figures
+from sagd.report.figures import Estimate
+
+EDGES = [0.0, 0.25, 0.5, 0.75, 1.0]
+CENTRES = [0.125, 0.375, 0.625, 0.875]
+LOOKS = figures.styles(["white", "tilt"])
+
+
+def lines(axes):
+    return {line.get_label(): line for line in axes.get_lines()}
+
+
+def tick_labels(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def test_twelve_styles_are_all_different():
+    looks = [figures.style(i) for i in range(12)]
+    assert len({(s.colour, s.dash) for s in looks}) == 12
+    assert looks[0].dash == ()
+    assert len({s.marker for s in looks[:6]}) == 6
+
+
+def test_noise_spectra_are_drawn_at_band_centres():
+    figure = figures.noise_spectra_figure(EDGES, {"white": [1, 1, 1, 1], "tilt": torch.tensor([4.0, 2, 1, 0.5])}, LOOKS)
+    (axes,) = figure.axes
+    drawn = lines(axes)
+    assert list(drawn) == ["white", "tilt"]
+    assert drawn["tilt"].get_xdata() == pytest.approx(CENTRES)
+    assert drawn["tilt"].get_ydata() == pytest.approx([4, 2, 1, 0.5])
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+
+
+def test_band_without_frequencies_is_skipped_and_band_without_noise_leaves_a_gap():
+    figure = figures.noise_spectra_figure(EDGES, {"white": [1, math.nan, 0, 2]}, LOOKS)
+    line = figure.axes[0].get_lines()[0]
+    assert line.get_xdata() == pytest.approx([0.125, 0.625, 0.875])
+    np.testing.assert_equal(line.get_ydata(), [1, math.nan, 2])
+
+
+def test_white_noise_is_not_blown_up_to_numerical_noise():
+    figure = figures.noise_spectra_figure(EDGES, {"white": [1, 1 + 1e-7, 1, 1 - 1e-7]}, LOOKS)
+    low, high = figure.axes[0].get_ylim()
+    assert high / low > 3
+
+
+def test_spectra_show_channel_means_and_ratio_to_data():
+    data = [[1.0, 2, 4, 8], [3.0, 6, 12, 24]]  # mean 2, 4, 8, 16
+    samples = [[3.0, 4, 8, 0], [3.0, 4, 8, 0]]
+    figure = figures.spectra_figure(EDGES, data, {"white": samples}, LOOKS, floor=[1, 1.1, math.nan, 0.9])
+    above, below = figure.axes
+    assert lines(above)["real data"].get_ydata() == pytest.approx([2, 4, 8, 16])
+    np.testing.assert_allclose(lines(below)["white"].get_ydata(), [1.5, 1, 1, math.nan])
+    assert lines(below)["real / real"].get_ydata() == pytest.approx([1, 1.1, 0.9])
+
+
+def test_spectrum_with_other_bands_is_refused():
+    with pytest.raises(InputError, match=r"spectrum of 'white' must have 4 bands as the edges say, got shape \(3,\)"):
+        figures.noise_spectra_figure(EDGES, {"white": [1, 1, 1]}, LOOKS)
+
+
+def test_nothing_positive_is_refused():
+    with pytest.raises(InputError, match="no value is positive"):
+        figures.noise_spectra_figure(EDGES, {"white": [0, 0, 0, 0]}, LOOKS)
+
+
+def test_loss_curves():
+    figure = figures.loss_figure({"white": ([1, 2, 3], [1.0, 0.5, 0.25]), "tilt": ([1, 2, 3], [2.0, 1.0, 0.5])}, LOOKS)
+    drawn = lines(figure.axes[0])
+    assert drawn["white"].get_ydata() == pytest.approx([1, 0.5, 0.25])
+    assert drawn["white"].get_color() == LOOKS["white"].colour
+
+
+def test_intervals_show_means_runs_and_floor():
+    estimates = {"white": Estimate(2.0, 1.5, 2.5, (1.9, 2.1)), "tilt": Estimate(1.0, None, None, (1.0,))}
+    (axes,) = figures.intervals_figure(estimates, LOOKS, "distance", floor=0.5).axes
+    data = [tuple(np.asarray(line.get_xdata(), dtype=float)) for line in axes.get_lines()]
+    assert data == [(1.5, 2.5), (1.9, 2.1), (2.0,), (1.0,), (1.0,), (0.5, 0.5)]
+    assert tick_labels(axes.yaxis) == ["white", "tilt"]
+
+
+def test_names_are_text_and_not_mathematics():
+    names = ["$x$", "_hidden", "<b>"]
+    looks = figures.styles(names)
+    figure = figures.loss_figure({name: ([1, 2], [1.0, 0.5]) for name in names}, looks)
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert [text.replace("\\", "").strip() for text in legend] == names
+    assert b"<svg" in figures.to_svg(figure)
+
+
+def test_many_or_long_names_do_not_cover_the_curves():
+    names = [f"process {i}" for i in range(6)]
+    crowded = figures.loss_figure({name: ([1, 2], [1.0, 0.5]) for name in names}, figures.styles(names))
+    assert crowded.axes[0].get_legend() is None
+    assert [text.get_text() for text in crowded.legends[0].get_texts()] == names
+
+    name = "a process with a long name"
+    estimates = {name: Estimate(1.0, 0.5, 1.5)}
+    figure = figures.intervals_figure(estimates, figures.styles([name]), "distance")
+    assert tick_labels(figure.axes[0].yaxis) == ["a process with …"]
+
+
+@pytest.mark.parametrize("low", [3e-7, 0.012, 0.95, 1.3, 40.0])
+@pytest.mark.parametrize("span", [1.02, 1.3, 2, 7, 30, 400, 1e5, 1e12])
+def test_logarithmic_axes_have_a_few_round_ticks(low, span):
+    figure = figures.loss_figure({"white": ([1, 2], [low, low * span])}, LOOKS)
+    axes = figure.axes[0]
+    ticks, (bottom, top) = axes.get_yticks(), axes.get_ylim()
+    assert 3 <= len(ticks) <= 7
+    assert bottom <= min(ticks)
+    assert max(ticks) <= top
+    assert len(set(tick_labels(axes.yaxis))) == len(ticks)
+
+
+def test_inspection_draws_the_fitted_line_and_every_channel():
+    values = np.ones((3, 4))
+    images = np.zeros((8, 3, 16, 8))
+    figure = figures.inspect_figure(CENTRES, values, -2.0, math.log(3), images, np.ones((3, 16, 5)))
+    axes = next(a for a in figure.axes if a.get_title() == "Power by radial band")
+    drawn = lines(axes)
+    assert list(drawn) == ["red", "green", "blue", "fit: slope −2.00"]
+    # S = 3 r^-2: 6 at the corner, r = sqrt(1/2), and 768 at the lowest frequency of 16 pixels, r = 1/16.
+    assert drawn["fit: slope −2.00"].get_ydata() == pytest.approx([768, 6])
+    assert drawn["fit: slope −2.00"].get_xdata()[1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (5, 7), (8, 5)])
+def test_inspection_shows_the_full_spectrum(shape):
+    image = np.random.default_rng(0).normal(size=(1, *shape))
+    half = np.abs(np.fft.rfft2(image)) ** 2
+    figure = figures.inspect_figure(CENTRES, np.ones((1, 4)), -1.0, 0.0, image[None], half)
+    axes = next(a for a in figure.axes if a.get_title() == "Power by direction")
+    full = np.fft.fftshift(np.abs(np.fft.fft2(image[0])) ** 2)
+    np.testing.assert_allclose(axes.get_images()[0].get_array(), np.log10(full), atol=1e-6)
+
+
+def test_inspection_refuses_shapes_that_do_not_fit():
+    ones, images = np.ones((1, 4)), np.zeros((2, 1, 8, 8))
+    with pytest.raises(InputError, match=r"values must be \(C, 3\) to fit rho, got shape \(1, 4\)"):
+        figures.inspect_figure(CENTRES[:3], ones, -1.0, 0.0, images, np.ones((1, 8, 5)))
+    with pytest.raises(InputError, match=r"spectrum2d must be \(C, H, 5\) for images 8 wide, got shape \(1, 8, 8\)"):
+        figures.inspect_figure(CENTRES, ones, -1.0, 0.0, images, np.ones((1, 8, 8)))
+    with pytest.raises(InputError, match=r"1 or 3 channels, got shape \(2, 2, 8, 8\)"):
+        figures.inspect_figure(CENTRES, ones, -1.0, 0.0, images.repeat(2, 1), np.ones((1, 8, 5)))
+
+
+def test_svg_is_complete_and_the_same_every_time(tmp_path):
+    def draw():
+        return figures.noise_spectra_figure(EDGES, {"white": [1, 2, 3, 4]}, LOOKS)
+
+    first = figures.to_svg(draw())
+    assert first == figures.to_svg(draw())
+    references = [v for e in ElementTree.fromstring(first).iter() for k, v in e.attrib.items() if k.endswith("href")]
+    assert all(reference.startswith("#") for reference in references)
+    draw().savefig(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 1000
+
+
+def test_global_state_is_left_alone():
+    before = dict(mpl.rcParams)
+    figures.to_svg(figures.loss_figure({"white": ([1, 2], [1.0, 0.5])}, LOOKS))
+    assert dict(mpl.rcParams) == before
+    from matplotlib import pyplot
+
+    assert pyplot.get_fignums() == []

@@ -1,0 +1,244 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
+
+from sagd.config import ProcessConfig
+from sagd.covariance import Covariance, DenseCovariance, IsotropicCovariance, SpectralCovariance
+from sagd.denoiser import Denoiser, EmpiricalDenoiser, GaussianMixtureDenoiser
+from sagd.errors import InputError, SingularCovarianceError
+from sagd.process import ForwardProcess, Prediction, build_process
+from sagd.schedule import CosineSchedule, RectifiedSchedule, Schedule, VESchedule, VPSchedule
+from sagd.spectrum import BandPass, PowerLaw
+from sagd.testing import ProcessContract, signed_frequencies, stationary_matrix
+
+SCHEDULES = [VPSchedule(), CosineSchedule(), VESchedule(0.05, 5.0), RectifiedSchedule()]
+SHAPE = (2, 3, 4)
+
+
+def normal(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def dense(shape: tuple[int, ...], rank: int | None = None) -> DenseCovariance:
+    size = math.prod(shape)
+    root = normal(99, size, rank or 2 * size)
+    return DenseCovariance(root @ root.T / size, shape)
+
+
+def floored_radius(spatial: tuple[int, ...]) -> Tensor:
+    """`|f|` on the full grid, DC raised to the lowest other frequency."""
+    r = signed_frequencies(spatial).norm(dim=0)
+    return r.clamp(min=float(r[r > 0].min()))
+
+
+class TestVariancePreservingPowerLaw(ProcessContract):
+    def process(self) -> ForwardProcess:
+        return ForwardProcess(VPSchedule(), SpectralCovariance(PowerLaw(-0.7), SHAPE))
+
+
+class TestIsotropicVolume(ProcessContract):
+    def process(self) -> ForwardProcess:
+        return ForwardProcess(CosineSchedule(), IsotropicCovariance((1, 2, 3, 2), variance=1.7))
+
+
+class TestVarianceExplodingDense(ProcessContract):
+    def process(self) -> ForwardProcess:
+        return ForwardProcess(VESchedule(0.05, 5.0), dense(SHAPE))
+
+
+class TestSingularBand(ProcessContract):
+    def process(self) -> ForwardProcess:
+        return ForwardProcess(VPSchedule(), SpectralCovariance(BandPass(0.3, 0.8), (1, 5, 4)))
+
+
+class TestSingularDense(ProcessContract):
+    def process(self) -> ForwardProcess:
+        return ForwardProcess(CosineSchedule(), dense((1, 9), rank=4))
+
+
+class TestRectifiedSeries(ProcessContract):
+    """Nothing of the data is left at `t = 1`."""
+
+    def process(self) -> ForwardProcess:
+        return ForwardProcess(RectifiedSchedule(), SpectralCovariance(PowerLaw(0.5), (2, 7)))
+
+
+class TestRectifiedSingularBand(ProcessContract):
+    def process(self) -> ForwardProcess:
+        return ForwardProcess(RectifiedSchedule(), SpectralCovariance(BandPass(0.0, 0.5), (1, 3, 5)))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_log_prob_of_the_marginal(schedule: Schedule) -> None:
+    """Against torch's multivariate normal with a covariance made of DFT matrices."""
+    power = floored_radius(SHAPE[1:]) ** -1.4
+    sigma = stationary_matrix(power / power.mean(), SHAPE)
+    process = ForwardProcess(schedule, SpectralCovariance(PowerLaw(-0.7), SHAPE))
+    x_0, x, t = normal(0, 3, *SHAPE), normal(1, 3, *SHAPE), torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64)
+    alpha, std = schedule.alpha(t).reshape(-1, 1), schedule.sigma(t).reshape(-1, 1, 1)
+    law = MultivariateNormal(alpha * x_0.flatten(1), std**2 * sigma)
+    torch.testing.assert_close(process.marginal(x_0, t).log_prob(x), law.log_prob(x.flatten(1)))
+    torch.testing.assert_close(process.marginal(x_0, 0.5).log_prob(x)[1], law.log_prob(x.flatten(1))[1])
+
+
+def test_log_prob_of_a_singular_law_is_refused() -> None:
+    law = ForwardProcess(VPSchedule(), dense((1, 9), rank=4)).marginal(normal(0, 1, 1, 9), 0.5)
+    with pytest.raises(SingularCovarianceError, match="5 of 9 dimensions are empty"):
+        law.log_prob(law.mean)
+
+
+@pytest.mark.parametrize(("s", "u", "t"), [(0.0, 0.4, 0.8), (0.2, 0.21, 0.9), (0.5, 0.5, 0.5)])
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_transitions_compose(schedule: Schedule, s: float, u: float, t: float) -> None:
+    process, x = ForwardProcess(schedule, IsotropicCovariance((1, 2))), normal(0, 1, 1, 2)
+    first, whole = process.transition(x, s, u), process.transition(x, s, t)
+    second = process.transition(first.mean, u, t)
+    factor = process.transition(torch.ones_like(x), u, t).mean
+    torch.testing.assert_close(second.mean, whole.mean)
+    torch.testing.assert_close(factor**2 * first.std**2 + second.std**2, whole.std**2 + 0 * x, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_posterior_of_equal_times_is_the_state(schedule: Schedule) -> None:
+    process, x_t, x_0 = ForwardProcess(schedule, dense(SHAPE)), normal(0, 2, *SHAPE), normal(1, 2, *SHAPE)
+    posterior = process.posterior(x_t, x_0, 0.6, 0.6)
+    torch.testing.assert_close(posterior.mean, x_t)
+    assert (posterior.std == 0).all()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_definitions_of_predictions(schedule: Schedule) -> None:
+    process, x_0, eps = ForwardProcess(schedule, dense(SHAPE)), normal(0, 2, *SHAPE), normal(1, 2, *SHAPE)
+    time = torch.tensor(0.4, dtype=torch.float64)
+    a, s = schedule.alpha(time), schedule.sigma(time)
+    torch.testing.assert_close(process.perturb(x_0, 0.4, eps), a * x_0 + s * eps)
+    torch.testing.assert_close(process.from_pair("v", x_0, eps, 0.4), a * eps - s * x_0)
+    assert process.from_pair("eps", x_0, eps, 0.4) is eps
+
+
+def test_predictions_that_say_nothing_are_refused() -> None:
+    process, x = ForwardProcess(RectifiedSchedule(), dense((1, 4))), normal(0, 2, 1, 4)
+    silent: tuple[Prediction, ...] = ("eps", "score")
+    for kind in silent:
+        with pytest.raises(InputError, match=f"a {kind} prediction at alpha_t = 0 .*predict x0, v or velocity"):
+            process.to_x0(kind, x, x, 1.0)
+        with pytest.raises(InputError, match="alpha_t = 0"):
+            process.to_x0(kind, x, x, torch.tensor([0.5, 1.0]))
+    eps = normal(1, 2, 1, 4)
+    telling: tuple[Prediction, ...] = ("x0", "v", "velocity")
+    for kind in telling:
+        value = process.from_pair(kind, x, eps, 1.0)
+        torch.testing.assert_close(process.to_x0(kind, value, process.perturb(x, 1.0, eps), 1.0), x)
+
+
+def test_unknown_predictions_are_refused() -> None:
+    process, x = ForwardProcess(VPSchedule(), dense((1, 4))), normal(0, 2, 1, 4)
+    with pytest.raises(InputError, match="unknown prediction 'epsilon'; known: eps, x0"):
+        process.to_x0("epsilon", x, x, 0.5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="'score' is no training target"):
+        process.from_pair("score", x, x, 0.5)
+
+
+def test_nothing_shows_at_the_end_of_a_rectified_singular_process() -> None:
+    process = ForwardProcess(RectifiedSchedule(), SpectralCovariance(BandPass(0.0, 0.5), (1, 4, 4)))
+    x_0 = normal(0, 2, 1, 4, 4)
+    torch.testing.assert_close(process.consistent(x_0, process.prior(2), 1.0), process.covariance.project(x_0))
+
+
+def test_build_process() -> None:
+    process = build_process(ProcessConfig("cosine(log_snr_min=-9)", "power_law(alpha=-0.1)"), (3, 8, 8))
+    assert process == ForwardProcess(CosineSchedule(-9.0), SpectralCovariance(PowerLaw(-0.1), (3, 8, 8)))
+    assert process != build_process(ProcessConfig("cosine(log_snr_min=-9)", "power_law(alpha=-0.2)"), (3, 8, 8))
+    assert build_process(ProcessConfig(), (1, 4)).covariance == IsotropicCovariance((1, 4))
+    with pytest.raises(InputError, match="unknown schedule 'linear'"):
+        build_process(ProcessConfig("linear"), (1, 4))
+
+
+SPATIAL = (3, 4)
+MEANS = normal(5, 3, 1, *SPATIAL)
+PROPORTIONS = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
+
+
+def mixture(process: ForwardProcess) -> tuple[Denoiser, Tensor]:
+    """A Gaussian mixture with three stationary components, and their covariances in pixel space `(3, d, d)`."""
+    power = [0.3 * floored_radius(SPATIAL) ** slope for slope in (0.0, -1.0, 1.0)]
+    spectra = torch.stack([p[:, : SPATIAL[1] // 2 + 1] for p in power]).unsqueeze(1)
+    denoiser = GaussianMixtureDenoiser(process, MEANS, spectra, PROPORTIONS)
+    return denoiser, torch.stack([stationary_matrix(p, (1, *SPATIAL)) for p in power])
+
+
+def coloured(singular: bool) -> tuple[Covariance, Tensor]:
+    """A noise covariance and its matrix."""
+    rho = signed_frequencies(SPATIAL).norm(dim=0) / math.sqrt(0.5)
+    power = ((rho >= 0.3) & (rho < 0.7)).double() if singular else floored_radius(SPATIAL)
+    covariance = SpectralCovariance(
+        BandPass(0.3, 0.7) if singular else PowerLaw(0.5), (1, *SPATIAL), calibration="none"
+    )
+    return covariance, stationary_matrix(power, (1, *SPATIAL))
+
+
+def pixel_law(alpha: float, variance: Tensor) -> MixtureSameFamily:
+    """Density of `alpha x_0 + noise` in pixel space; `variance` `(3, d, d)` is that of each component."""
+    return MixtureSameFamily(Categorical(PROPORTIONS), MultivariateNormal(alpha * MEANS.flatten(1), variance))
+
+
+def pixel_score(law: MixtureSameFamily, x: Tensor) -> Tensor:
+    flat = x.flatten(1).requires_grad_()
+    return torch.autograd.grad(law.log_prob(flat).sum(), flat)[0].reshape(x.shape)
+
+
+@pytest.mark.parametrize("singular", [False, True], ids=["full", "singular"])
+@pytest.mark.parametrize("t", [0.15, 0.7])
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_score_relation(schedule: Schedule, t: float, singular: bool) -> None:
+    """Equations 26 and 29: the score of the noised mixture, by autograd of its density in pixel space; on the range of
+    the covariance where it is singular."""
+    covariance, sigma = coloured(singular)
+    denoiser, spread = mixture(ForwardProcess(schedule, covariance))
+    time = torch.tensor(t, dtype=torch.float64)
+    a, s = float(schedule.alpha(time)), float(schedule.sigma(time))
+    x_t = a * MEANS + normal(6, *MEANS.shape)
+    exact = pixel_score(pixel_law(a, a**2 * spread + s**2 * sigma), x_t).flatten(1)
+    pseudo_inverse = torch.linalg.pinv(sigma, hermitian=True)
+    torch.testing.assert_close(denoiser.score(x_t, t).flatten(1), exact @ sigma @ pseudo_inverse)
+    eps = denoiser.predict("eps", x_t, t).flatten(1)
+    torch.testing.assert_close(-eps @ pseudo_inverse / s, exact @ sigma @ pseudo_inverse)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_score_tends_to_the_data_score(schedule: Schedule) -> None:
+    """Equation 30: for full-support noise, whatever its colour, with an error of order `sigma_t^2` or `1 - alpha_t`."""
+    denoiser, spread = mixture(ForwardProcess(schedule, coloured(singular=False)[0]))
+    x = MEANS + 0.3 * normal(6, *MEANS.shape)
+    exact = pixel_score(pixel_law(1.0, spread), x)
+    levels = torch.tensor([0.004, 0.002, 0.001], dtype=torch.float64)
+    errors = [(denoiser.score(x, t) - exact).abs().max().item() for t in schedule.time_at(levels)]
+    assert errors[2] < 0.003 * exact.abs().max()
+    orders = [math.log2(errors[0] / errors[1]), math.log2(errors[1] / errors[2])]
+    expected = 1 if isinstance(schedule, RectifiedSchedule) else 2
+    assert orders == pytest.approx([expected] * 2, abs=0.1)
+
+
+def test_score_of_an_empirical_distribution() -> None:
+    """The points of a data set, noised: a mixture of equal Gaussians."""
+    covariance, sigma = coloured(singular=False)
+    process = ForwardProcess(VPSchedule(), covariance)
+    law = MixtureSameFamily(
+        Categorical(torch.ones(3)),
+        MultivariateNormal(0.5 * MEANS.flatten(1), (0.75 * sigma).expand(3, -1, -1)),
+    )
+    t = float(VPSchedule().time_at(torch.tensor(math.sqrt(3), dtype=torch.float64)))  # alpha = 1/2
+    x_t = 0.5 * MEANS + 0.3 * normal(6, *MEANS.shape)
+    torch.testing.assert_close(EmpiricalDenoiser(process, MEANS).score(x_t, t), pixel_score(law, x_t))
+
+
+def test_undefined_conditionals_are_refused() -> None:
+    rectified = ForwardProcess(RectifiedSchedule(), IsotropicCovariance((1, 4, 4)))
+    x = torch.zeros(2, 1, 4, 4)
+    with pytest.raises(InputError, match=r"no transition starts where alpha_s = 0 \(s = 1.0\)"):
+        rectified.transition(x, 1.0, 1.0)
+    with pytest.raises(InputError, match=r"a posterior needs noise at t and signal at s, got t=0.0, s=0.0"):
+        rectified.posterior(x, x, 0.0, 0.0)

@@ -1,0 +1,462 @@
+import io
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+from tqdm import tqdm
+
+from sagd.basis import FourierBasis
+from sagd.config import SamplingConfig
+from sagd.covariance import IsotropicCovariance, SpectralCovariance
+from sagd.denoiser import (
+    EmpiricalDenoiser,
+    GaussianDenoiser,
+    GaussianMixtureDenoiser,
+    NetworkDenoiser,
+    NetworkPrediction,
+)
+from sagd.errors import InputError, ProcessMismatchError
+from sagd.grid import KarrasGrid, TimeGrid, UniformGrid
+from sagd.process import ForwardProcess
+from sagd.randomness import sample_generators
+from sagd.sampler import DDIM, DDPM, DPMSolver, Euler, Heun, Run, Sampler, draw
+from sagd.schedule import CosineSchedule, RectifiedSchedule, Schedule, VESchedule, VPSchedule
+from sagd.spectrum import BandPass, Flat, PowerLaw, Spectrum
+from sagd.statistics import DataStatistics, measure
+from sagd.testing import FunctionDenoiser, SamplerContract, output_spectrum
+
+SHAPE = (1, 6, 5)
+BASIS = FourierBasis(SHAPE[1:])
+DATA = 0.2 + torch.exp(-8 * BASIS.radius())
+SAMPLERS = [DDPM(), DDIM(), DDIM(0.5), DDIM(1.0), Euler(), Euler(churn=3.0), Heun(), Heun(churn=3.0), DPMSolver()]
+DETERMINISTIC = [DDIM(), Euler(), Heun(), DPMSolver()]
+SCHEDULES = [VPSchedule(), CosineSchedule(), VESchedule(), RectifiedSchedule()]
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=seeded(seed), dtype=torch.float64)
+
+
+class TestDDPM(SamplerContract):
+    def sampler(self) -> Sampler:
+        return DDPM()
+
+
+class TestDDIM(SamplerContract):
+    def sampler(self) -> Sampler:
+        return DDIM()
+
+
+class TestStochasticDDIM(SamplerContract):
+    def sampler(self) -> Sampler:
+        return DDIM(eta=0.5)
+
+
+class TestEuler(SamplerContract):
+    def sampler(self) -> Sampler:
+        return Euler()
+
+
+class TestHeun(SamplerContract):
+    order = 2
+
+    def sampler(self) -> Sampler:
+        return Heun()
+
+
+class TestChurningHeun(SamplerContract):
+    order = 2
+
+    def sampler(self) -> Sampler:
+        return Heun(churn=2.0, churn_min=0.05, churn_max=50.0)
+
+
+class TestDPMSolver(SamplerContract):
+    order = 2
+
+    def sampler(self) -> Sampler:
+        return DPMSolver()
+
+
+class WhiteNoise(DDPM):
+    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        posterior = run.process.posterior(x_t, run.denoise(x_t, t), t, s)
+        return posterior.mean + posterior.std * torch.randn(x_t.shape, generator=seeded(0), dtype=x_t.dtype)
+
+
+class LoudNoise(DDPM):
+    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        posterior = run.process.posterior(x_t, run.denoise(x_t, t), t, s)
+        return posterior.mean + 1.2 * posterior.std * run.noise(x_t)
+
+
+class SharedNoise(DDPM):
+    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        posterior = run.process.posterior(x_t, run.denoise(x_t, t), t, s)
+        return posterior.mean + posterior.std * run.noise(x_t)[:1]
+
+
+class NeverArrives(DDPM):
+    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+        return super().step(run, x_t, t, max(s, 0.01))
+
+
+@pytest.mark.parametrize(
+    ("faulty", "test"),
+    [
+        (WhiteNoise(), "test_coloured_noise_is_white_noise_in_other_coordinates"),
+        (LoudNoise(), "test_output_covariance_tends_to_that_of_the_data"),
+        (SharedNoise(), "test_samples_do_not_depend_on_the_batch_size"),
+        (NeverArrives(), "test_last_step_returns_the_image"),
+    ],
+)
+def test_the_contract_fails_faulty_samplers(faulty: Sampler, test: str) -> None:
+    class Suite(SamplerContract):
+        def sampler(self) -> Sampler:
+            return faulty
+
+    with pytest.raises(AssertionError):
+        getattr(Suite(), test)()
+
+
+# Power spectra of outputs on Gaussian data, by recursions that share nothing with the samplers: Wiener gains per
+# frequency, and each method as its source writes it.
+
+
+def ancestral_spectrum(schedule: Schedule, W: Tensor, times: Tensor) -> Tensor:
+    """DDPM: `x_s` given `x_t` and the estimate, by conditioning the two-by-two joint law of `(x_s, x_t)`."""
+    v = schedule.sigma(times[0]) ** 2 * W
+    for t, s in itertools.pairwise(times):
+        a, b, sigma_t, sigma_s = schedule.alpha(t), schedule.alpha(s), schedule.sigma(t), schedule.sigma(s)
+        gain = a * DATA / (a**2 * DATA + sigma_t**2 * W)
+        cross, total = a / b * sigma_s**2 * W, sigma_t**2 * W
+        slope = cross / total
+        v = (b * gain + slope * (1 - a * gain)) ** 2 * v + sigma_s**2 * W - cross**2 / total
+    return v
+
+
+def ddim_spectrum(eta: float) -> Callable[[Schedule, Tensor, Tensor], Tensor]:
+    """Equations 12 and 16 of Song et al. (2021), in their `alpha` (our `alpha_bar`)."""
+
+    def spectrum(schedule: Schedule, W: Tensor, times: Tensor) -> Tensor:
+        v = schedule.sigma(times[0]) ** 2 * W
+        for t, s in itertools.pairwise(times):
+            abar_t, abar_s = schedule.alpha(t) ** 2, schedule.alpha(s) ** 2
+            std = eta * ((1 - abar_s) / (1 - abar_t)).sqrt() * (1 - abar_t / abar_s).sqrt()
+            image = abar_t.sqrt() * DATA / (abar_t * DATA + (1 - abar_t) * W)
+            noise = (1 - abar_t.sqrt() * image) / (1 - abar_t).sqrt()
+            v = (abar_s.sqrt() * image + (1 - abar_s - std**2).clamp(min=0).sqrt() * noise) ** 2 * v + std**2 * W
+        return v
+
+    return spectrum
+
+
+def karras_spectrum(order: int, churn: float = 0.0) -> Callable[[Schedule, Tensor, Tensor], Tensor]:
+    """Algorithm 2 of Karras et al. (2022) on `y = x / alpha` with noise level `n = sigma / alpha`."""
+
+    def slope(n: Tensor, W: Tensor) -> Tensor:
+        return (1 - DATA / (DATA + n**2 * W)) / n
+
+    def spectrum(schedule: Schedule, W: Tensor, times: Tensor) -> Tensor:
+        levels = schedule.noise_level(times)
+        v = levels[0] ** 2 * W
+        for n, m in itertools.pairwise(levels):
+            # The process ends at t = 1: no noise is added beyond its largest level.
+            raised = (n * (1 + min(churn / (len(levels) - 1), math.sqrt(2) - 1))).clamp(
+                max=schedule.noise_level(torch.ones((), dtype=torch.float64))
+            )
+            v = v + (raised**2 - n**2) * W
+            euler = 1 + (m - raised) * slope(raised, W)
+            if order == 2 and m > 0:
+                euler = 1 + (m - raised) * (slope(raised, W) + slope(m, W) * euler) / 2
+            v = euler**2 * v
+        return v
+
+    return spectrum
+
+
+def dpm_spectrum(schedule: Schedule, W: Tensor, times: Tensor) -> Tensor:
+    """Algorithm 2 of Lu et al. (2022), with `h` and `r` in half-log-SNR; the last step is the estimate."""
+    start = schedule.sigma(times[0]) * W.sqrt()
+    x, before, h_before = start, None, None
+    for t, s in itertools.pairwise(times):
+        a, sigma = schedule.alpha(t), schedule.sigma(t)
+        image = a * DATA / (a**2 * DATA + sigma**2 * W) * x
+        h = (schedule.log_snr(s) - schedule.log_snr(t)) / 2
+        if s == 0:
+            x = image
+            break
+        D = image
+        if before is not None and h_before is not None:
+            r = h_before / h
+            D = (1 + 1 / (2 * r)) * image - before / (2 * r)
+        x = schedule.sigma(s) / sigma * x - schedule.alpha(s) * torch.expm1(-h) * D
+        before, h_before = image, h
+    return x**2
+
+
+RECURSIONS: list[tuple[Sampler, Callable[[Schedule, Tensor, Tensor], Tensor]]] = [
+    (DDPM(), ancestral_spectrum),
+    (DDIM(), ddim_spectrum(0.0)),
+    (DDIM(0.5), ddim_spectrum(0.5)),
+    (DDIM(1.0), ddim_spectrum(1.0)),
+    (Euler(), karras_spectrum(1)),
+    (Euler(churn=3.0), karras_spectrum(1, 3.0)),
+    (Heun(), karras_spectrum(2)),
+    (Heun(churn=3.0), karras_spectrum(2, 3.0)),
+    (DPMSolver(), dpm_spectrum),
+]
+
+
+@pytest.mark.parametrize("spectrum", [Flat(), PowerLaw(-0.5), PowerLaw(1.0)], ids=str)
+@pytest.mark.parametrize(("sampler", "recursion"), RECURSIONS, ids=[str(s) for s, _ in RECURSIONS])
+def test_output_covariance_after_few_steps(
+    sampler: Sampler, recursion: Callable[[Schedule, Tensor, Tensor], Tensor], spectrum: Spectrum
+) -> None:
+    covariance = SpectralCovariance(spectrum, SHAPE)
+    for schedule in (VPSchedule(), CosineSchedule()):
+        process = ForwardProcess(schedule, covariance)
+        for grid, steps in ((UniformGrid(), 1), (UniformGrid(), 7), (KarrasGrid(0.01, 80.0), 6)):
+            times = grid.times(steps, process)
+            exact = recursion(schedule, covariance.eigenvalues, times)
+            # log alpha_bar of the VP schedule is known to 1e-10 only.
+            torch.testing.assert_close(
+                output_spectrum(sampler, process, DATA, times.tolist()), exact, rtol=1e-5, atol=1e-8
+            )
+
+
+@pytest.mark.parametrize("sampler", [DDPM(), Euler(churn=3.0)], ids=str)
+def test_drawn_samples_have_the_exact_covariance(sampler: Sampler) -> None:
+    """4,000 samples, seed fixed: every frequency's power, a chi-squared variable, at level 1e-3 over all of them."""
+    count = 4000
+    process = ForwardProcess(VPSchedule(), SpectralCovariance(PowerLaw(-0.5), SHAPE))
+    denoiser = GaussianDenoiser(process, torch.zeros(SHAPE), DATA)
+    x = sampler.sample(denoiser, count, steps=5, generator=seeded(0), dtype=torch.float64)
+    exact = output_spectrum(sampler, process, DATA, KarrasGrid().times(5, process).tolist())
+    power = BASIS.forward(x[:, 0]).abs().square().sum(0) / exact
+    # Self-conjugate coefficients are real: one degree of freedom, not two.
+    frequencies = BASIS.frequencies()
+    real = ((frequencies.abs() % 0.5) == 0).all(0)
+    freedom = torch.where(real, count, 2 * count).numpy()
+    p = stats.chi2.cdf((power * torch.where(real, 1, 2)).numpy(), freedom)
+    level = 1e-3 / p.size
+    assert ((p > level / 2) & (p < 1 - level / 2)).all()
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(DDIM(), 1), (Euler(), 1), (Heun(), 2), (DPMSolver(), 2)], ids=str)
+@pytest.mark.parametrize("schedule", [CosineSchedule(), RectifiedSchedule(), VESchedule(0.1, 5.0)], ids=str)
+def test_convergence_to_the_probability_flow(sampler: Sampler, order: int, schedule: Schedule) -> None:
+    """On Gaussian data the flow of equation 35 is `x_s = x_t sqrt(v_s / v_t)` per frequency, `v = alpha^2 S + sigma^2
+    w^2`; the order is the slope of a log-log regression."""
+    process = ForwardProcess(schedule, SpectralCovariance(PowerLaw(0.5), SHAPE))
+    denoiser = GaussianDenoiser(process, torch.zeros(SHAPE), DATA)
+    W, ends = process.covariance.power_spectrum(BASIS), torch.tensor([0.9, 0.3], dtype=torch.float64)
+    v_t, v_s = (schedule.alpha(t) ** 2 * DATA + schedule.sigma(t) ** 2 * W for t in ends)
+    start = normal(0, 1, *SHAPE)
+    exact = BASIS.inverse((v_s / v_t).sqrt() * BASIS.forward(start))
+    steps, errors = [16, 32, 64, 128], []
+    for count in steps:
+        run, x = Run(process, lambda x_t, t: denoiser(x_t, t)), start
+        for t, s in itertools.pairwise(torch.linspace(0.9, 0.3, count + 1, dtype=torch.float64).tolist()):
+            x = sampler.step(run, x, t, s)
+        errors.append(float((x - exact).norm()))
+    slope = stats.linregress([math.log(n) for n in steps], [math.log(e) for e in errors]).slope
+    assert -slope == pytest.approx(order, abs=0.15)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+@pytest.mark.parametrize(("one", "other"), [(DDPM(), DDIM(1.0)), (Euler(), DDIM(0.0))], ids=str)
+def test_equal_methods(one: Sampler, other: Sampler, schedule: Schedule) -> None:
+    """DDIM is ancestral sampling at `eta = 1` and Euler's method at `eta = 0`: draw for draw, so in law."""
+    process = ForwardProcess(schedule, SpectralCovariance(PowerLaw(0.5), SHAPE))
+    denoiser = FunctionDenoiser(process, lambda x_t, t: torch.tanh(x_t))
+    x, y = (s.sample(denoiser, 3, steps=8, generator=seeded(0), dtype=torch.float64) for s in (one, other))
+    torch.testing.assert_close(x, y)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_every_combination_gives_finite_samples(sampler: Sampler, schedule: Schedule) -> None:
+    predictions = [p for p in get_args(NetworkPrediction) if p != "eps" or schedule != RectifiedSchedule()]
+    covariances = [IsotropicCovariance((1, 4, 4)), SpectralCovariance(BandPass(0.2, 0.7), (1, 4, 4))]
+    for covariance, prediction, grid in itertools.product(covariances, predictions, ("uniform", "karras")):
+        denoiser = NetworkDenoiser(lambda x, t: torch.tanh(x), ForwardProcess(schedule, covariance), prediction)
+        for steps in (1, 4):
+            x = sampler.sample(denoiser, 2, steps=steps, grid=grid, generator=seeded(0))
+            assert (x.shape, x.dtype) == ((2, 1, 4, 4), torch.float32)
+            assert torch.isfinite(x).all(), (str(covariance), prediction, grid, steps)
+
+
+@dataclass(frozen=True)
+class UniformFrom(TimeGrid):
+    """Equal steps from a chosen time."""
+
+    first: float
+
+    def points(self, steps: int, process: ForwardProcess, statistics: DataStatistics | None) -> Tensor:
+        return torch.linspace(self.first, 0, steps + 1, dtype=torch.float64)[:-1]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+@pytest.mark.parametrize("schedule", [VPSchedule(), VESchedule(0.05, 5.0)], ids=str)
+def test_frequencies_without_noise_are_those_of_the_start(schedule: Schedule, sampler: Sampler) -> None:
+    """Band-limited resampling: the other frequencies of an image come through untouched, whatever the denoiser says;
+    without a given start they are empty."""
+    covariance = SpectralCovariance(BandPass(0.4, 0.8), SHAPE)
+    process = ForwardProcess(schedule, covariance)
+    rho = BASIS.relative_radius()
+    outside = (rho < 0.4) | (rho >= 0.8)
+    denoiser = NetworkDenoiser(lambda x, t: torch.tanh(3 * x + 1), process, "x0")
+    image = normal(0, 4, *SHAPE)
+    start = process.perturb(image, 0.7, generator=seeded(1))
+    x = sampler.sample(denoiser, 4, steps=6, grid=UniformFrom(0.7), start=start, generator=seeded(2), clip=0.5)
+    assert (BASIS.forward(x - image)[..., outside].abs() < 1e-9).all()
+    assert (BASIS.forward(x - image)[..., ~outside].abs() > 1e-3).any()
+    x = sampler.sample(denoiser, 4, steps=6, generator=seeded(2), dtype=torch.float64)
+    assert (BASIS.forward(x)[..., outside].abs() < 1e-9).all()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_samples_of_an_empirical_distribution_are_its_points(sampler: Sampler) -> None:
+    """Four far images: every sample is one of them, and each is drawn equally often. 400 samples, seed fixed;
+    chi-squared test at level 1e-3."""
+    covariance = SpectralCovariance(PowerLaw(-0.5), (1, 4, 4))
+    data = torch.linalg.qr(normal(0, 16, 16))[0][:4].reshape(4, 1, 4, 4) * 4
+    denoiser = EmpiricalDenoiser(ForwardProcess(VPSchedule(), covariance), data)
+    x = sampler.sample(denoiser, 400, steps=30, generator=seeded(1), dtype=torch.float64)
+    distances = torch.cdist(x.flatten(1), data.flatten(1))
+    assert (distances.min(1).values < 1e-6).all()
+    counts = distances.argmin(1).bincount(minlength=4)
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+
+
+def test_samples_of_a_mixture() -> None:
+    """Two narrow modes with weights 1 and 3, each with a spectrum of its own.
+
+    2,000 samples, seed fixed. Shares within 4 binomial standard deviations, means of pixels within 6; the variance
+    within a mode to 10 %, which is at least 6 and leaves room for the error of 40 steps.
+    """
+    process = ForwardProcess(CosineSchedule(), SpectralCovariance(PowerLaw(0.5), SHAPE))
+    means = torch.stack([torch.ones(SHAPE), -torch.ones(SHAPE)]).double()
+    spectra = torch.stack([0.01 * DATA, torch.full_like(DATA, 0.04)]).unsqueeze(1)
+    denoiser = GaussianMixtureDenoiser(process, means, spectra, torch.tensor([1.0, 3.0]))
+    x = Heun().sample(denoiser, 2000, steps=40, generator=seeded(0), dtype=torch.float64)
+    first = x.mean((1, 2, 3)) > 0
+    assert abs(first.double().mean().item() - 0.25) < 4 * math.sqrt(0.25 * 0.75 / 2000)
+    for mode, chosen in ((0, first), (1, ~first)):
+        statistics = measure(x[chosen])
+        assert (statistics.mean - means[mode]).abs().max() < 0.03
+        expected = (spectra[mode] * BASIS.multiplicity()).sum() / 30
+        assert statistics.variance == pytest.approx(float(expected), rel=0.1)
+
+
+def test_labels() -> None:
+    """Labels reach the network in the order of the samples, batch by batch."""
+    seen: list[Tensor] = []
+
+    def network(x: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
+        seen.append(class_labels)
+        return class_labels.reshape(-1, 1, 1, 1).to(x) + 0 * x
+
+    process = ForwardProcess(VPSchedule(), IsotropicCovariance(SHAPE))
+    denoiser = NetworkDenoiser(network, process, "x0", null_label=10)
+    labels = torch.arange(5)
+    x = Euler().sample(denoiser, 5, steps=2, labels=labels, batch_size=2, generator=seeded(0))
+    torch.testing.assert_close(x, labels.reshape(-1, 1, 1, 1).float().expand_as(x))
+    assert torch.cat(seen).tolist() == [0, 1, 0, 1, 2, 3, 2, 3, 4, 4]
+
+
+def test_another_process_is_refused() -> None:
+    process = ForwardProcess(VPSchedule(), SpectralCovariance(PowerLaw(-0.5), SHAPE))
+    denoiser = FunctionDenoiser(process, lambda x_t, t: x_t)
+    same = ForwardProcess(VPSchedule(), SpectralCovariance(PowerLaw(-0.5), SHAPE))
+    assert Euler().sample(denoiser, 1, steps=1, process=same).shape == (1, *SHAPE)
+    for other in (
+        ForwardProcess(VPSchedule(), SpectralCovariance(PowerLaw(-0.4), SHAPE)),
+        ForwardProcess(VPSchedule(), SpectralCovariance(PowerLaw(-0.5), SHAPE, calibration="none")),
+        ForwardProcess(VPSchedule(beta_end=0.01), SpectralCovariance(PowerLaw(-0.5), SHAPE)),
+        ForwardProcess(VPSchedule(), IsotropicCovariance(SHAPE)),
+    ):
+        with pytest.raises(ProcessMismatchError, match=r"trained with .*-0\.5.*train a model with that process"):
+            Euler().sample(denoiser, 1, steps=1, process=other)
+
+
+def test_bad_requests_are_refused() -> None:
+    denoiser = FunctionDenoiser(ForwardProcess(VPSchedule(), IsotropicCovariance(SHAPE)), lambda x_t, t: x_t)
+    with pytest.raises(InputError, match="count must be at least 1, got 0"):
+        Euler().sample(denoiser, 0)
+    with pytest.raises(InputError, match="batch_size must be at least 1, got 0"):
+        Euler().sample(denoiser, 2, batch_size=0)
+    with pytest.raises(InputError, match="got 3 labels for 2 samples"):
+        Euler().sample(denoiser, 2, labels=torch.zeros(3))
+    with pytest.raises(InputError, match="got 1 start for 2 samples"):
+        Euler().sample(denoiser, 2, start=torch.zeros(1, *SHAPE))
+    with pytest.raises(InputError, match="got 3 generators for 2 samples"):
+        Euler().sample(denoiser, 2, generator=sample_generators(0, 3))
+    with pytest.raises(InputError, match="steps must be at least 1, got 0"):
+        Euler().sample(denoiser, 2, steps=0)
+    with pytest.raises(InputError, match="unknown time grid 'karas'; did you mean 'karras'"):
+        Euler().sample(denoiser, 2, grid="karas")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ddim(eta=1.5)", r"eta must lie in \[0, 1\], got 1\.5"),
+        ("euler(churn=-1)", "churn must be >= 0 and churn_noise > 0, got -1"),
+        ("heun(churn_noise=0)", "got 0.0 and 0"),
+        ("dpm_solver(order=3)", "has no parameter 'order'"),
+        ("ddmp", "unknown sampler 'ddmp'; did you mean 'ddpm'"),
+    ],
+)
+def test_refusals(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Sampler.parse(text)
+
+
+def test_draw_follows_its_configuration() -> None:
+    process = ForwardProcess(VPSchedule(), SpectralCovariance(PowerLaw(-0.5), SHAPE))
+    denoiser = GaussianDenoiser(process, torch.zeros(SHAPE), DATA)
+    statistics = measure(denoiser.process.covariance.sample(50, seeded(0)))
+    config = SamplingConfig(sampler="ddim(eta=0.5)", steps=4, grid="matched(margin=3)", clip=0.3)
+    x = draw(denoiser, 4, config, seed=7, statistics=statistics)
+    expected = DDIM(0.5).sample(
+        denoiser,
+        4,
+        steps=4,
+        grid="matched(margin=3)",
+        clip=0.3,
+        statistics=statistics,
+        generator=sample_generators(7, 4),
+    )
+    assert torch.equal(x, expected)
+    assert x.abs().max() <= 0.3
+    assert torch.equal(draw(denoiser, 2, config, seed=7, statistics=statistics, batch_size=1), x[:2])
+    assert not torch.equal(draw(denoiser, 4, config, seed=8, statistics=statistics), x)
+
+
+def test_progress_bar_counts_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three batches of three steps; nothing is shown unless asked for, or where there is no terminal."""
+    bars: list[Any] = []
+
+    class Bar(tqdm):
+        def __init__(self, total: int, disable: bool | None, desc: str, leave: bool) -> None:
+            bars.append(self)
+            self.asked = disable
+            super().__init__(total=total, file=io.StringIO())
+
+    monkeypatch.setattr("sagd.sampler.tqdm", Bar)
+    denoiser = FunctionDenoiser(ForwardProcess(VPSchedule(), IsotropicCovariance(SHAPE)), lambda x_t, t: x_t)
+    for progress, disable in ((False, True), (True, None)):
+        Euler().sample(denoiser, 5, steps=3, batch_size=2, progress=progress)
+        assert (bars[-1].n, bars[-1].total, bars[-1].asked) == (9, 9, disable)
