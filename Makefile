@@ -2,6 +2,8 @@
 # `make test`: the whole test suite. Both set up a local .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+# Networks as small as the demo's and the tests' gain nothing from a second thread, and lose much where cores are shared.
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: install demo test check clean
 

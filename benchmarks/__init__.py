@@ -1,0 +1,1 @@
+"""Measured studies and their results."""
