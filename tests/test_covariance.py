@@ -332,3 +332,19 @@ def test_whole_and_fractional_parameters_are_the_same_covariance():
         assert one == other
         assert one.fingerprint() == other.fingerprint()
         assert hash(one) == hash(other)
+
+
+def test_weights_too_steep_for_rounding_are_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"power_law.* span a factor of .*e\+0\d, more than 1e\+06: .* milder spectrum"
+    ):
+        SpectralCovariance(PowerLaw(-1, epsilon=1e-10), (1, 8, 8))
+    with pytest.raises(InputError, match=r"power_law alpha=300 leaves the range of numbers"):
+        SpectralCovariance(PowerLaw(300), (1, 32, 32))
+
+
+def test_steep_weights_are_filtered_in_double_precision() -> None:
+    covariance = SpectralCovariance(PowerLaw(-0.5, epsilon=1e-10), (1, 8, 8))
+    x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    exact = covariance.solve(x.double())
+    torch.testing.assert_close(covariance.solve(x).double(), exact, rtol=1e-6, atol=1e-6 * float(exact.abs().max()))

@@ -460,3 +460,21 @@ def test_progress_bar_counts_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     for progress, disable in ((False, True), (True, None)):
         Euler().sample(denoiser, 5, steps=3, batch_size=2, progress=progress)
         assert (bars[-1].n, bars[-1].total, bars[-1].asked) == (9, 9, disable)
+
+
+@pytest.mark.parametrize("spectrum", [Flat(), PowerLaw(0.3), BandPass(0.3, 1.0)], ids=str)
+def test_matched_range_keeps_the_mean_of_the_data(spectrum: Spectrum) -> None:
+    """The range ends where noise drowns the spread of the data but not its mean, so sampling starts about the mean.
+
+    Deterministic sampling from zero noise follows the mean of Gaussian data exactly, whatever the grid.
+    """
+    process = ForwardProcess(VPSchedule(), SpectralCovariance(spectrum, (1, 8, 8)))
+    mean = torch.full((1, 8, 8), 0.8, dtype=torch.float64)
+    basis = FourierBasis((8, 8))
+    power = torch.full((1, *basis.coefficients), 0.05**2, dtype=torch.float64)
+    statistics = DataStatistics(mean, power, 100, basis)
+    denoiser = GaussianDenoiser(process, mean, power)
+    x = Heun().sample(denoiser, 4000, steps=12, grid="matched", statistics=statistics, generator=seeded(0))
+    # Band-pass leaves DC without noise: its samples hold the mean there exactly. Level 1e-6, 4000 samples.
+    bound = 5 * 0.05 / 4000**0.5 + 1e-5
+    assert (x.double().mean(0) - mean).abs().max() < bound

@@ -111,3 +111,23 @@ def test_variance_preserving(schedule: Schedule) -> None:
 def test_refusals(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Schedule.parse(text)
+
+
+def test_vp_is_precise_next_to_the_data() -> None:
+    """Near `t = 0`, `sigma^2 -> N t (beta_start - delta/2)` up to O(t^2) and O(delta^2); no digits cancel."""
+    schedule = VPSchedule()
+    t = torch.logspace(-12, -7, 60, dtype=torch.float64)
+    sigma = schedule.sigma(t)
+    assert (sigma.diff() > 0).all()
+    delta = (0.02 - 1e-4) / 999
+    # d/dk log Gamma(c + 1 - k) at 0 is psi(c + 1) = log c + 1/(2c) + O(1/c^2)
+    slope = -math.log(delta) - (math.log((1 - 1e-4) / delta) + delta / 2 / (1 - 1e-4))
+    torch.testing.assert_close(sigma**2, 1000 * t * slope, rtol=1e-4, atol=0)
+
+
+def test_vp_with_nearly_equal_betas() -> None:
+    """In the limit `alpha_bar(k) = (1 - beta)^k`."""
+    schedule = VPSchedule(0.01, 0.010000001)
+    t = torch.linspace(0.001, 1, 200, dtype=torch.float64)
+    expected = -torch.expm1(1000 * t * math.log1p(-0.01))
+    torch.testing.assert_close(schedule.sigma(t) ** 2, expected, rtol=1e-6, atol=0)

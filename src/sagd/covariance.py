@@ -6,7 +6,7 @@
 
 Frequencies with `w = 0` carry no noise: `Sigma` is then singular, `solve`, `whiten` and `logdet` refuse, and their
 pseudo-inverse forms (`pseudo=True`) act on the range, which `project` projects onto. Spectral arithmetic is in float32,
-or float64 where the input is; half-precision inputs come back in their own type.
+or float64 where the input is or the weights are steep; half-precision inputs come back in their own type.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from sagd.basis import Basis, FourierBasis
 from sagd.errors import InputError, SingularCovarianceError
 from sagd.randomness import Generators, randn
 from sagd.spectrum import Flat, Spectrum
+
+STEEP_SPAN = 1e3
+"""Ratio of largest to least positive weight from which filtering is done in float64."""
+MAX_SPAN = 1e6
+"""Largest such ratio: beyond it the weaker frequencies drown in the rounding of a float32 field."""
 
 Calibration = Literal["variance", "none"]
 
@@ -263,6 +268,13 @@ class SpectralCovariance(Covariance):
             raise InputError(f"basis is for spatial shape {self.basis.spatial}, covariance for {self.shape[1:]}")
         raw = spectrum.weights(self.basis.frequencies()).double()
         check_weights(raw, self.basis, str(spectrum))
+        span = float(raw.max() / raw[raw > 0].min())
+        if span > MAX_SPAN:
+            raise InputError(
+                f"weights of {spectrum} span a factor of {span:.3g}, more than {MAX_SPAN:.0e}: the weak frequencies"
+                " would drown in rounding; use a milder spectrum, or zero weight where no noise is wanted"
+            )
+        self._steep = span > STEEP_SPAN
         self._multiplicity = self.basis.multiplicity()
         self.weights = _calibrate(raw, self._multiplicity, calibration)
         self._powers: dict[tuple[float, torch.dtype, torch.device], Tensor] = {}
@@ -330,7 +342,7 @@ class SpectralCovariance(Covariance):
 
     def _filter(self, x: Tensor, power: float) -> Tensor:
         self._check(x)
-        wide = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
+        wide = torch.float64 if self._steep or x.dtype == torch.float64 else torch.float32
         coefficients = self.basis.forward(x.to(wide))
         return self.basis.inverse(coefficients * self._power(power, wide, x.device)).to(x.dtype)
 

@@ -17,6 +17,9 @@ from sagd.grid import matched_range
 from sagd.process import ForwardProcess
 from sagd.statistics import DataStatistics, RadialProfile, radial_profile
 
+TRANSITION_STD = 1.2
+"""Standard deviation in `log(sigma/alpha)` over which one frequency goes from visible to drowned."""
+
 
 @dataclass(frozen=True)
 class PowerLawFit:
@@ -70,8 +73,9 @@ class Inspection:
 def inspect(statistics: DataStatistics, process: ForwardProcess, bands: int = 10) -> Inspection:
     """Summarise a measured spectrum for the noise of `process`.
 
-    The suggested training law covers the levels at which frequencies go from visible to drowned: `log(sqrt(S)/w)` has,
-    over all frequencies, the returned mean and standard deviation.
+    The suggested training law covers the levels at which frequencies go from visible to drowned. Its mean is that of
+    `log(sqrt(S)/w)` over all frequencies; its variance is their spread plus that of one frequency's transition, for
+    which 1.2 squared is taken, the width of the training law of Karras et al. (2022).
 
     Raises:
         InputError: If the data does not vary.
@@ -83,7 +87,7 @@ def inspect(statistics: DataStatistics, process: ForwardProcess, bands: int = 10
     seen = (weight > 0) & (statistics.spectrum > 0)
     level, share = ratio[seen].log() / 2, weight[seen] / weight[seen].sum()
     mean = float((share * level).sum())
-    std = math.sqrt(float((share * (level - mean) ** 2).sum()))
+    std = math.sqrt(float((share * (level - mean) ** 2).sum()) + TRANSITION_STD**2)
     return Inspection(profile, fit_power_law(statistics), matched_range(process, statistics), mean, std)
 
 

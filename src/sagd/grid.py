@@ -137,7 +137,7 @@ def matched_range(
     """Noise levels `(sigma_min, sigma_max)` of `sigma/alpha` between which the data is destroyed.
 
     `sigma_max = margin * max_f sqrt(S(f)) / w(f)` over the frequencies that carry noise: there the noise exceeds the
-    data by the factor `margin` at every frequency.
+    spread of the data about its mean by the factor `margin` at every frequency.
 
     Raises:
         InputError: If the statistics are of another shape, or the data is constant.

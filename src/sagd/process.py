@@ -127,10 +127,23 @@ class ForwardProcess:
         generator: Generators = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        mean: Tensor | None = None,
     ) -> Tensor:
-        """Where sampling starts: `sigma_t eps_w`, `(batch, C, *spatial)`; `t < 1` for a shorter noise range."""
+        """Where sampling starts: `alpha_t mean + sigma_t eps_w`, `(batch, C, *spatial)`.
+
+        Args:
+            batch: Number of draws.
+            t: Starting time; below 1 for a shorter noise range, where the mean of the data still shows.
+            generator: One, or one per draw.
+            dtype: Type of the result.
+            device: Device of the result.
+            mean: Mean of the data, `(C, *spatial)`; zero by default.
+        """
         noise = self.covariance.sample(batch, generator, dtype, device)
-        return self.sigma(t, noise).to(noise.dtype) * noise
+        start = self.sigma(t, noise) * noise
+        if mean is not None:
+            start = start + self.alpha(t, noise) * mean.to(start)
+        return start.to(noise.dtype)
 
     def to_x0(self, kind: Prediction, value: Tensor, x_t: Tensor, t: Time) -> Tensor:
         """The clean image that a prediction stands for.

@@ -99,12 +99,13 @@ class Sampler(Description, family="sampler"):
             generator: One for the run, or one per sample: then results do not depend on `batch_size`.
             labels: Classes `(count,)` of conditional models.
             clip: Clamp every estimate of the clean image to `[-clip, clip]`.
-            statistics: Data statistics, for the matched grid.
+            statistics: Data statistics: sampling then starts about their mean, which shows where `alpha` is not yet
+                0, and the matched grid needs them.
             process: The process you believe the model has; refused if it is another.
-            start: Initial `x_{t_0}` `(count, C, *spatial)` instead of a draw from the prior.
+            start: Initial `x_{t_0}` `(count, C, *spatial)` instead of a draw from the prior; kept in its own type.
             batch_size: Samples per network call; all at once by default.
             device: Device; the denoiser's by default.
-            dtype: Type of the samples.
+            dtype: Type of the draw from the prior, and so of the samples.
             progress: Show a progress bar.
 
         Returns:
@@ -129,6 +130,7 @@ class Sampler(Description, family="sampler"):
         times = TimeGrid.parse(grid).times(steps, denoiser.process, statistics).tolist()
         batch_size = batch_size or count
         device = device or denoiser.device
+        mean = None if statistics is None else statistics.mean
         batches = []
         with tqdm(
             total=steps * math.ceil(count / batch_size),
@@ -140,7 +142,10 @@ class Sampler(Description, family="sampler"):
                 part = slice(first, min(first + batch_size, count))
                 own = generator[part] if isinstance(generator, Sequence) else generator
                 size = part.stop - part.start
-                x = denoiser.process.prior(size, times[0], own, dtype, device) if start is None else start[part]
+                if start is None:
+                    x = denoiser.process.prior(size, times[0], own, dtype, device, mean)
+                else:
+                    x = start[part].to(device)
                 classes = labels[part].to(device) if labels is not None else None
                 batches.append(self._integrate(denoiser, x, times, own, classes, clip, bar))
         return torch.cat(batches)
@@ -197,7 +202,7 @@ class DDIM(Sampler, kind="ddim"):
         alpha_s, sigma_s = p.alpha(s, x_t), p.sigma(s, x_t)
         if self.eta == 0 or s == 0:
             return alpha_s * x_0 + sigma_s * eps
-        tau = 1 - (p.alpha(t, x_t) * sigma_s / (alpha_s * p.sigma(t, x_t))) ** 2
+        tau = (1 - (p.alpha(t, x_t) * sigma_s / (alpha_s * p.sigma(t, x_t))) ** 2).clamp(0, 1)
         fresh = self.eta**2 * tau
         return alpha_s * x_0 + sigma_s * ((1 - fresh).sqrt() * eps + fresh.sqrt() * run.noise(x_t))
 

@@ -97,9 +97,17 @@ class VPSchedule(Schedule, kind="vp"):
         return (1 - self.beta_start) / self._delta
 
     def _log_alpha_bar(self, t: Tensor) -> Tensor:
-        # lgamma differences of arguments near c ~ 5e4 need float64.
         k = self.steps * t.double()
-        return k * math.log(self._delta) + math.lgamma(self._c + 1) - torch.lgamma(self._c + 1 - k)
+        u = self._c + 1
+        v = u - k
+        # Stirling's series of log Gamma(u) - log Gamma(v): the difference of the log Gammas themselves, which are near
+        # 5e5, would cancel all but ten digits. For small v the series ends too early, and they are small.
+        remainder = -k / (12 * u * v) * (1 - (u**2 + u * v + v**2) / (30 * (u * v) ** 2))
+        series = k * math.log1p(self._delta - self.beta_start) - k - (v - 0.5) * torch.log1p(-k / u) + remainder
+        if (1 - self.beta_end) / self._delta >= 20:
+            return series
+        direct = k * math.log(self._delta) + math.lgamma(u) - torch.lgamma(v)
+        return torch.where(v < 20, direct.clamp(max=0), series)
 
     def _d_log_alpha_bar(self, t: Tensor) -> Tensor:
         k = self.steps * t.double()
@@ -111,8 +119,7 @@ class VPSchedule(Schedule, kind="vp"):
 
     def sigma(self, t: Tensor) -> Tensor:
         """`sqrt(1 - alpha_bar)`."""
-        # lgamma's rounding can leave log alpha_bar(0) at +1e-10 rather than 0.
-        return torch.sqrt(-torch.expm1(self._log_alpha_bar(t).clamp(max=0))).where(t > 0, 0).to(_float(t))
+        return torch.sqrt(-torch.expm1(self._log_alpha_bar(t))).to(_float(t))
 
     def d_alpha(self, t: Tensor) -> Tensor:
         """`alpha (log alpha_bar)' / 2`."""

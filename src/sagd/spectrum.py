@@ -82,17 +82,20 @@ class PowerLaw(Spectrum, kind="power_law"):
     def weights(self, frequencies: Tensor) -> Tensor:
         """`max(r, r_min)^alpha`, or `(r + epsilon)^alpha` when `epsilon` is given."""
         r = torch.linalg.vector_norm(frequencies, dim=0)
-        if self.epsilon is not None:
-            return (r + self.epsilon) ** self.alpha
         positive = r[r > 0]
-        return torch.clamp(r, min=positive.min() if len(positive) else 1.0) ** self.alpha
+        floored = torch.clamp(r, min=positive.min() if len(positive) else 1.0)
+        w = (floored if self.epsilon is None else r + self.epsilon) ** self.alpha
+        if not (torch.isfinite(w) & (w > 0)).all():
+            raise InputError(f"power_law alpha={self.alpha} leaves the range of numbers on this grid; use a milder one")
+        return w
 
 
 @dataclass(frozen=True)
 class BandPass(Spectrum, kind="band_pass"):
     """`inside` on the band `[low, high)`, `outside` elsewhere.
 
-    With the default `outside=0` the forward process leaves all other frequencies untouched: its covariance is singular.
+    With the default `outside=0` the forward process leaves all other frequencies untouched: its covariance is singular,
+    and samples hold there what they were started with, the mean of the data where it is known, else nothing.
     """
 
     low: float = 0.0
