@@ -172,7 +172,7 @@ def test_uniform_times_are_stratified() -> None:
         (LogNormalTime(0.3, 0.5), lambda t: VESchedule(1e-6, 1e6).noise_level(t).log(), 0.3, 0.5),
         (LogitNormalTime(0.5, 0.7), torch.logit, 0.5, 0.7),
     ],
-    ids=str,
+    ids=["uniform", "log_normal", "log_normal_shifted", "logit_normal"],
 )
 def test_laws_of_training_times(law: TimeLaw, transform: Callable[[Tensor], Tensor], mean: float, std: float) -> None:
     """Kolmogorov-Smirnov test against the stated normal law: 10,000 times, seed fixed, level 1e-3."""

@@ -7,6 +7,7 @@ oracles of the tests and the instruments of design.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -93,6 +94,8 @@ class NetworkDenoiser(Denoiser):
             raise InputError(f"unknown prediction {prediction!r}; known: {', '.join(get_args(NetworkPrediction))}")
         if not data_std > 0:
             raise InputError(f"data_std must be positive, got {data_std}")
+        if not math.isfinite(guidance):
+            raise InputError(f"guidance must be a finite number, got {guidance}; 1 is none")
         if guidance != 1 and null_label is None:
             raise InputError(f"guidance {guidance} needs a conditional model; train with network.conditional, or use 1")
         if prediction == "eps" and float(process.schedule.alpha(torch.ones((), dtype=torch.float64))) == 0:

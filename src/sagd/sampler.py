@@ -127,6 +127,7 @@ class Sampler(Description, family="sampler"):
         for name, given in (("labels", labels), ("start", start), ("generators", generator)):
             if given is not None and not isinstance(given, torch.Generator) and len(given) != count:
                 raise InputError(f"got {len(given)} {name} for {count} samples; give one per sample")
+        check_clip(clip)
         times = TimeGrid.parse(grid).times(steps, denoiser.process, statistics).tolist()
         batch_size = batch_size or count
         device = device or denoiser.device
@@ -299,6 +300,16 @@ class DPMSolver(Sampler, kind="dpm_solver"):
             estimate = x_0 + correction * (x_0 - x_0_before)
         run.previous = (t, x_0)
         return p.sigma(s, x_t) / p.sigma(t, x_t) * x_t + p.alpha(s, x_t) * (1 - decay) * estimate
+
+
+def check_clip(clip: float | None) -> None:
+    """Refuse a clamp that would leave nothing.
+
+    Raises:
+        InputError: If `clip` is given and not positive.
+    """
+    if clip is not None and not clip > 0:
+        raise InputError(f"clip must be positive, got {clip}; 1 clamps to the range of images")
 
 
 def draw(

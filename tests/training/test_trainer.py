@@ -302,7 +302,7 @@ def test_bf16_trains_and_fp16_is_refused_on_the_cpu(tmp_path, config, change, da
         ("process", {"spectrum": "pink"}, "unknown spectrum 'pink'"),
         ("process", {"schedule": "linear"}, "unknown schedule 'linear'"),
         ("denoiser", {"time": "sometimes"}, "unknown training time 'sometimes'"),
-        ("denoiser", {"weighting": "min_snr", "prediction": "edm"}, "min_snr weighting is defined for eps, x0 and v"),
+        ("sampling", {"clip": -1.0}, "clip must be positive, got -1.0"),
         ("denoiser", {"label_dropout": 1.5}, "label_dropout must lie in"),
         ("sampling", {"sampler": "hein"}, "unknown sampler 'hein'; did you mean 'heun'"),
         ("sampling", {"grid": "none"}, "unknown time grid 'none'"),

@@ -205,7 +205,9 @@ def _train(
         steps = min(recipe.steps, recipe.epochs * batches)
         optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
-        for step in tqdm(range(steps), "training the feature classifier", disable=not progress, leave=False):
+        # None: no bar where the output is not a terminal.
+        hidden = None if progress else True
+        for step in tqdm(range(steps), "training the feature classifier", disable=hidden, leave=False):
             if step % batches == 0:
                 epoch = train[torch.randperm(len(train), generator=generator)].split(recipe.batch_size)
             rows = epoch[step % batches]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sagd.errors import InputError
@@ -15,13 +16,16 @@ def render_directory(out: Path) -> Path:
     """Draw `out/report.html` from `out/results.json` and `out/arrays.safetensors`; returns its path.
 
     Raises:
-        InputError: If either file is missing or unreadable.
+        InputError: If either file is missing or unreadable, or the page cannot be written.
     """
     try:
         results = json.loads((out / "results.json").read_text(encoding="utf-8"))
         arrays = load_file(out / "arrays.safetensors")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(out)!r} holds no finished comparison: {error}; run sagd compare") from None
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"{str(out)!r} holds no finished comparison ({error}); run sagd compare") from None
     page = out / "report.html"
-    render(results, arrays, page)
+    try:
+        render(results, arrays, page)
+    except OSError as error:
+        raise InputError(f"cannot write {str(page)!r}: {error.strerror}") from None
     return page

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sagd.report.wording import Interval, metric, number
+from sagd.report.wording import Interval, counted, metric, number
 
 Results = Mapping[str, Any]
+Figures = Mapping[str, float | None]
 
 
-def evaluation_text(evaluation: Results, figures: Mapping[str, float], floors: Mapping[str, float]) -> str:
+def evaluation_text(evaluation: Results, figures: Figures, floors: Figures) -> str:
     """Figures of one evaluation beside their floors."""
-    rows = [["figure", "value", "floor", "best"]]
+    rows = [["figure", "value", "floor", "better"]]
     for name, value in figures.items():
         rows.append([metric(name).label, number(value), number(floors[name]), metric(name).better or ""])
     interval = evaluation["figure"]["frechet_interval"]
@@ -29,17 +30,19 @@ def comparison_text(results: Results) -> str:
     """Means over seeds of every arm, beside the floors, with paired differences to the reference arm."""
     reference = results["reference_arm"]
     names = list(results["floors"])
+    seeds = len(results["arms"][reference]["runs"])
     rows = [["arm", *(metric(name).label for name in names)]]
     for arm, entry in results["arms"].items():
         rows.append([arm, *(number(entry["summary"][name]["mean"]) for name in names)])
-        if entry["difference"] is not None and entry["difference"][names[0]]["low"] is not None:
-            spans = [Interval.read(entry["difference"][name]) for name in names]
-            rows.append([f"  minus {reference}", *(f"{i.low:+.2g}..{i.high:+.2g}" for i in spans)])
+        if seeds > 1 and entry["difference"] is not None:
+            differences = [Interval.read(entry["difference"][name]) for name in names]
+            rows.append([f"  minus {reference}", *(d.span(d.places(2), sign=True) or "–" for d in differences)])
     rows.append(["real images (floor)", *(number(results["floors"][name]) for name in names)])
-    seeds = len(next(iter(results["arms"].values()))["runs"])
-    note = f"n = {results['metrics']['n']} images a side, {seeds} seed{'s' if seeds > 1 else ''}"
+    note = f"n = {results['metrics']['n']} images a side, {counted(seeds, 'seed')}"
     if seeds == 1:
         note += ": one seed cannot tell arms apart; add seeds for intervals"
+    else:
+        note += "; differences are paired by seed, with 95 % intervals"
     return f"{table(rows)}\n{note}"
 
 

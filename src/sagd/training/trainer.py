@@ -27,7 +27,7 @@ from sagd.loss import DenoisingLoss
 from sagd.nn import build_network
 from sagd.process import build_process
 from sagd.randomness import generator_for
-from sagd.sampler import Sampler, draw
+from sagd.sampler import Sampler, check_clip, draw
 from sagd.statistics import DataStatistics, measure
 from sagd.training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
 from sagd.training.interrupt import SIGNALS, Interrupted, Interrupts
@@ -272,6 +272,7 @@ class Trainer:
         """Fail before the first step on descriptions that are first used later."""
         sampling = self.config.sampling
         Sampler.parse(sampling.sampler)
+        check_clip(sampling.clip)
         TimeGrid.parse(sampling.grid).times(sampling.steps, self.process, self.statistics)
         self.loss.weighting.weight(torch.full((1,), 0.5, dtype=torch.float64), self.denoiser)
 

@@ -1,0 +1,467 @@
+"""The command line: parse, call, print. Errors of input are one line and exit code 2."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import tyro
+
+from sagd.config import (
+    CompareConfig,
+    DataConfig,
+    EvaluationConfig,
+    ProcessConfig,
+    RunConfig,
+    load_yaml,
+)
+from sagd.description import suggest
+from sagd.errors import DivergenceError, InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sagd.design import Inspection
+    from sagd.training import Model
+
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How to draw images; what is left out is as the run was configured."""
+
+    sampler: str | None = None
+    """ddpm, 'ddim(eta=0)', euler, heun or dpm_solver; default: as the run was configured."""
+    steps: int | None = None
+    """Time steps; default: as the run was configured."""
+    grid: str | None = None
+    """uniform, karras, log_snr or matched; default: as the run was configured."""
+    clip: float | None = None
+    """Clamp the predicted clean image to [-clip, clip]; default: as the run was configured."""
+    guidance: float | None = None
+    """Classifier-free guidance scale of conditional models; default: as the run was configured."""
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Measure the power spectrum of a data set: by band and channel, its slope, and the noise range it asks for.
+
+    Example: sagd inspect photos/ --data.size 64 --out runs/inspect
+    """
+
+    source: tyro.conf.Positional[str | None] = None
+    """'digits' (built in), a folder of images, a .parquet file, or a hub data set name; default: --data.source."""
+    out: Path | None = None
+    """Directory for inspection.json and spectrum.png; default: only print."""
+    bands: int = 10
+    """Radial bands, equal parts of [0, 1] in fractions of the corner frequency."""
+    data: DataConfig = field(default_factory=lambda: DataConfig(limit=10_000))
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one model, from a YAML configuration, options, or both (options win).
+
+    Example: sagd train --data.source digits --process.spectrum "power_law(alpha=-0.1)" --out runs/low
+    """
+
+    out: Path
+    """Directory of the run; must be empty or missing unless --resume."""
+    config: tyro.conf.Positional[Path | None] = None
+    """YAML file with any of the sections data, process, network, denoiser, training, sampling."""
+    resume: Flag = False
+    """Continue from the newest checkpoint in --out."""
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw images from a trained model: a grid and one PNG file each.
+
+    Example: sagd sample runs/low --count 100 --seed 3 --out samples
+    """
+
+    model: tyro.conf.Positional[Path]
+    """Run directory or model directory."""
+    out: Path
+    """Directory for grid.png and images/; must be empty or missing."""
+    count: int = 64
+    """Number of images."""
+    seed: int = 0
+    """Image i depends on the seed and i only, not on count or batch size."""
+    labels: tuple[str, ...] = ()
+    """Conditional models: class names, repeated in turn; default: no label."""
+    batch_size: int = 64
+    """Images per network call."""
+    spectrum: str | None = None
+    """The noise spectrum you believe the model has: refused if it was trained with another."""
+    drawing: Annotated[Drawing, tyro.conf.arg(name="")] = field(default_factory=Drawing)
+
+
+# An empty source stands for the training data of the model that is evaluated.
+_AS_TRAINED = DataConfig(source="")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a model, or a folder of images, against a data set; a real-against-real floor beside every figure.
+
+    Example: sagd evaluate runs/low --data.split test --out runs/low-evaluation
+    """
+
+    target: tyro.conf.Positional[Path]
+    """Run directory, model directory, or folder of images (which needs --data.source)."""
+    out: Path | None = None
+    """Directory for evaluation.json; default: only print."""
+    data: DataConfig = _AS_TRAINED
+    """Reference images; for a model, what is left out is as for its training data."""
+    sampling: Drawing = field(default_factory=Drawing)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train, sample and evaluate several forward processes alike; writes results.json and report.html.
+
+    Example: sagd compare examples/demo.yaml --out runs/demo
+    """
+
+    config: tyro.conf.Positional[Path]
+    """YAML file with arms (name -> process), seeds, and the shared sections."""
+    out: Path
+    """Directory of the comparison; must be empty or missing unless --resume."""
+    resume: Flag = False
+    """Keep finished runs and continue the others."""
+
+
+COMMANDS: dict[str, type] = {c.__name__.lower(): c for c in (Inspect, Train, Sample, Evaluate, Compare)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, 2 for bad input, 3 for a diverged training, 128 + n for signal n."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("sagd").setLevel(logging.INFO)
+    _hide_bars()
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            code = _dispatch(args)
+            sys.stdout.flush()
+        except InputError as error:
+            return _fail(error, 2)
+        except DivergenceError as error:
+            return _fail(error, 3)
+        except KeyboardInterrupt as error:
+            # Interrupted, a KeyboardInterrupt, knows its signal.
+            return _fail(error, 128 + getattr(error, "signal", 2))
+        except BrokenPipeError:
+            # Python would complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+    return code
+
+
+def _dispatch(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help"):
+        _say(_overview())
+        return 0 if args else 2
+    if args[0] == "--version":
+        from sagd import __version__
+
+        _say(__version__)
+        return 0
+    if args[0] not in COMMANDS:
+        raise InputError(f"unknown command {args[0]!r}{suggest(args[0], list(COMMANDS))}")
+    _RUNNERS[args[0]](_parse(args[0], args[1:]))
+    return 0
+
+
+def _overview() -> str:
+    summaries = {name: (command.__doc__ or "").splitlines()[0] for name, command in COMMANDS.items()}
+    return "\n".join(
+        [
+            "usage: sagd COMMAND ...",
+            "",
+            "Spectrally anisotropic Gaussian diffusion: choose which frequencies noise destroys.",
+            "",
+            *(f"  {name:<9} {summary}" for name, summary in summaries.items()),
+            "",
+            "sagd COMMAND --help explains a command and all its options. Start with: sagd inspect digits",
+        ]
+    )
+
+
+def _say(text: str, file: Any = None) -> None:
+    """Print; under torchrun, where every process gets here alike, only the first one does."""
+    if os.environ.get("RANK", "0") == "0":
+        print(text, file=file)
+
+
+def _fail(error: BaseException, code: int) -> int:
+    _say(f"sagd: {str(error) or 'interrupted'}", sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    _say(f"sagd: warning: {message}", sys.stderr)
+
+
+def _hide_bars() -> None:
+    """Keep the bars of `datasets` and `huggingface_hub` off what is no terminal, as ours are."""
+    if not sys.stderr.isatty():
+        for library in ("HF_DATASETS", "HF_HUB"):
+            os.environ.setdefault(f"{library}_DISABLE_PROGRESS_BARS", "1")
+
+
+def _parse(name: str, args: list[str]) -> Any:
+    """The command with its options, and for `train` those of its configuration file beneath them."""
+    command = _read_options(name, args)
+    if isinstance(command, Train) and command.config is not None:
+        default = Train(out=tyro.MISSING, run=load_yaml(RunConfig, command.config))
+        command = _read_options(name, args, default=default)
+    return command
+
+
+def _read_options(name: str, args: list[str], **default: Any) -> Any:
+    """Read options; what tyro says in a box of many lines becomes one line."""
+    boxed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(boxed):
+            return tyro.cli(COMMANDS[name], prog=f"sagd {name}", args=args, **default)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise InputError(f"{_one_line(boxed.getvalue())}; see 'sagd {name} --help'") from None
+
+
+def _one_line(box: str) -> str:
+    """The statement of an error box, drawn in Unicode or ASCII, and its first suggestion.
+
+    >>> _one_line("╭─ Missing ─────────────╮\\n│ Missing value for '-a'. │\\n╰─────────────────────────╯")
+    "missing value for '-a'"
+    """
+    # A title, then parts between horizontal rules, all two characters in from the left.
+    body = "\n".join(line[2:].rstrip(" │╮╯") for line in box.splitlines()[1:])
+    parts = [part for part in re.split(r"^[─-]{4,}$", body, flags=re.MULTILINE) if part.strip()]
+    message, *others = [" ".join(part.split()) for part in parts] or ["bad options"]
+    if message.startswith("Missing from"):
+        # Options stand indented by four, their explanations by eight.
+        return "missing " + " and ".join(re.findall(r"^ {4}(\S.*)$", parts[0], flags=re.MULTILINE))
+    if wrong := re.match(r"Error parsing (\S+): .*?('[^']*'|\[.*?\])", message):
+        takes = re.search(r"Argument helptext: \S+ (\[.*?\]\]|\S+)", " ".join(others))
+        return f"{wrong[1]} cannot be {wrong[2]}" + (f"; it takes {takes[1]}" if takes else "")
+    similar = re.search(r"(?:meant|similar to \S+): (--\S+)", " ".join(others))
+    return message[0].lower() + message[1:].rstrip(".") + (f"; did you mean {similar[1]}?" if similar else "")
+
+
+def _inspect(command: Inspect) -> None:
+    from sagd import design
+    from sagd.data import load
+    from sagd.process import build_process
+    from sagd.statistics import measure
+
+    config = _inspected(command)
+    if command.out is not None:
+        _prepare(command.out)
+    data = load(config)
+    x = data.tensor()
+    statistics = measure(x)
+    inspection = design.inspect(statistics, build_process(command.process, data.shape), command.bands)
+    _say(_inspection_text(data.name, tuple(x.shape), inspection))
+    if command.out is not None:
+        from sagd.report.figures import inspect_figure
+        from sagd.training.storage import to_json, write_file, writing
+
+        record, picture = command.out / "inspection.json", command.out / "spectrum.png"
+        write_file(record, to_json(inspection.to_dict()))
+        profile, fit = inspection.profile, inspection.fit
+        figure = inspect_figure(
+            profile.centres.numpy(),
+            profile.values.numpy(),
+            slope=fit.slope,
+            intercept=fit.intercept,
+            images=x[:8].numpy(),
+            spectrum2d=statistics.spectrum.numpy(),
+        )
+        with writing(picture):
+            figure.savefig(picture, dpi=150)
+        _say(f"wrote {picture} and {record}")
+
+
+def _inspected(command: Inspect) -> DataConfig:
+    named = command.data.source
+    if command.source is None or command.source == named:
+        return command.data
+    if named != DataConfig().source:
+        raise InputError(f"two data sets, {command.source!r} and --data.source {named!r}; name one")
+    return replace(command.data, source=command.source)
+
+
+def _inspection_text(name: str, shape: tuple[int, ...], inspection: Inspection) -> str:
+    profile, fit = inspection.profile, inspection.fit
+    channels = shape[1]
+    lines = [
+        f"{name}: {shape[0]} images, {channels} x {' x '.join(map(str, shape[2:]))}, values in [-1, 1]",
+        "",
+        "power by radial band (white noise of unit variance: 1)",
+        f"{'band of rho':>14}" + "".join(f"{f'channel {c}':>12}" for c in range(channels)) + f"{'freedoms':>10}",
+    ]
+    bands = zip(profile.edges.tolist(), profile.edges.tolist()[1:], profile.degrees_of_freedom.tolist(), strict=False)
+    for k, (start, end, freedoms) in enumerate(bands):
+        cells = (f"{profile.values[c, k]:12.4g}" if freedoms else f"{'-':>12}" for c in range(channels))
+        lines.append(f"{start:7.2f}-{end:<6.2f}{''.join(cells)}{int(freedoms):10d}")
+    low, high = inspection.sigma_range
+    lines += [
+        "",
+        f"slope of log power against log frequency: {fit.slope:.2f} (R^2 {fit.r_squared:.2f})",
+        f"  noise of the same shape: power_law(alpha={fit.slope / 2:.2f}); mild tilts to try: -0.1 .. 0.1",
+        f"noise range the data needs: sigma/alpha from {low:.3g} to {high:.3g}"
+        f"  (time grid 'karras(sigma_min={low:.3g}, sigma_max={high:.3g})', or 'matched')",
+        f"training times where bands drown: log_normal(mean={inspection.log_sigma_mean:.2f},"
+        f" std={inspection.log_sigma_std:.2f})",
+    ]
+    return "\n".join(lines)
+
+
+def _train(command: Train) -> None:
+    from sagd.training import train
+
+    path = train(command.run, command.out, resume=command.resume)
+    _say(f"model: {path}\nsample it with: sagd sample {command.out} --out {command.out}-samples")
+
+
+def _sample(command: Sample) -> None:
+    from sagd.data import image_grid, save_images
+    from sagd.experiment import guided
+    from sagd.sampler import draw
+    from sagd.training import load
+    from sagd.training.storage import writing
+
+    if command.count < 1 or command.batch_size < 1:
+        raise InputError(f"--count and --batch-size must be at least 1, got {command.count} and {command.batch_size}")
+    model = load(command.model)
+    if command.spectrum is not None:
+        _require_spectrum(command.spectrum, command.model, model)
+    sampling = _override(model.config.sampling, command.drawing, Drawing())
+    labels = _labels(command.labels, command.count, model)
+    denoiser = guided(model, sampling.guidance)
+    _prepare(command.out, empty=True)
+    images = draw(
+        denoiser,
+        command.count,
+        sampling,
+        seed=command.seed,
+        labels=labels,
+        statistics=model.statistics,
+        batch_size=command.batch_size,
+        progress=True,
+    )
+    save_images(images, command.out / "images")
+    grid = command.out / "grid.png"
+    with writing(grid):
+        image_grid(images[:256]).save(grid)
+    _say(f"wrote {grid} and {command.count} images in {command.out / 'images'}")
+
+
+def _require_spectrum(spectrum: str, path: Path, model: Model) -> None:
+    """Refuse another noise spectrum than the model was trained with."""
+    from sagd.process import build_process
+    from sagd.training import load
+
+    load(path, process=build_process(replace(model.config.process, spectrum=spectrum), model.process.shape))
+
+
+def _labels(names: tuple[str, ...], count: int, model: Model) -> Tensor | None:
+    import torch
+
+    if not names:
+        return None
+    if model.classes is None:
+        raise InputError(f"--labels {' '.join(names)}: the model is unconditional; leave --labels out")
+    for name in names:
+        if name not in model.classes:
+            raise InputError(f"--labels: the model has no class {name!r}{suggest(name, list(model.classes))}")
+    numbers = [model.classes.index(name) for name in names]
+    return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
+
+
+def _evaluate(command: Evaluate) -> None:
+    from sagd.experiment import evaluate_folder, evaluate_model, figures, is_model
+    from sagd.report.text import evaluation_text
+    from sagd.training import load
+    from sagd.training.storage import to_json, write_file
+
+    target = command.target
+    if command.out is not None:
+        _prepare(command.out)
+    if is_model(target):
+        model = load(target)
+        data = _override(model.config.data, command.data, _AS_TRAINED)
+        sampling = _override(model.config.sampling, command.sampling, Drawing())
+        result = evaluate_model(model, command.evaluation, data, sampling)
+    elif not command.data.source:
+        raise InputError(f"{str(target)!r} is a folder of images: name the reference with --data.source")
+    elif command.sampling != Drawing():
+        raise InputError(f"{str(target)!r} is a folder of images, from which nothing is drawn: leave out --sampling")
+    else:
+        result = evaluate_folder(target, command.evaluation, command.data)
+    _say(evaluation_text(result, figures(result), figures(result, "floor")))
+    if command.out is not None:
+        record = command.out / "evaluation.json"
+        write_file(record, to_json(result))
+        _say(f"wrote {record}")
+
+
+def _compare(command: Compare) -> None:
+    from sagd.experiment import compare
+    from sagd.report.directory import render_directory
+    from sagd.report.text import comparison_text
+
+    results = compare(load_yaml(CompareConfig, command.config), command.out, resume=command.resume)
+    page = render_directory(command.out)
+    _say(f"{comparison_text(results)}\nreport: {page}")
+
+
+def _override(config: Config, given: Any, neutral: Any) -> Config:
+    """`config` with the values of `given` that are not those of `neutral`."""
+    values = {f.name: getattr(given, f.name) for f in fields(given)}
+    changes = {name: value for name, value in values.items() if value != getattr(neutral, name)}
+    return replace(config, **changes)  # type: ignore[type-var]
+
+
+def _prepare(out: Path, empty: bool = False) -> None:
+    """Make the directory `out` if it is missing and try whether it can be written, before any work."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if empty and any(out.iterdir()):
+            raise InputError(f"--out {str(out)!r} is not empty; name a new directory")
+        with tempfile.TemporaryFile(dir=out) as probe:
+            probe.write(b"probe")
+    except OSError as error:
+        raise InputError(f"cannot write in --out {str(out)!r}: {error.strerror}; name another directory") from None
+
+
+_RUNNERS: dict[str, Callable[[Any], None]] = {
+    "inspect": _inspect,
+    "train": _train,
+    "sample": _sample,
+    "evaluate": _evaluate,
+    "compare": _compare,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
