@@ -72,7 +72,7 @@ class Case:
         return f"{self.name}: {size}, U-Net ({widths}), batch {self.batch_size}"
 
 
-# The demo's network and batch; the default network at the example's batch.
+# A small network on 8x8 images, where fixed costs would show; the default network at the example's batch.
 CASES = (
     Case("digits", (1, 8, 8), (32, 64), batch_size=128, rounds=150),
     Case("CIFAR", (3, 32, 32), (32, 64, 64), batch_size=16, rounds=150),

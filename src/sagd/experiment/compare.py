@@ -164,7 +164,9 @@ def _run(
     model = load_model(folder)
     samples = draw_samples(model, data, config.sampling, config.evaluation, seed, progress)
     evaluation = evaluate_samples(samples, data, extractor, config.evaluation)
-    write_file(images, to_safetensors({"samples": to_uint8(samples[:SHOWN])}))
+    spectrum = measure(samples)
+    profile = radial_profile(spectrum.spectrum, spectrum.basis, config.evaluation.bands).values
+    write_file(images, to_safetensors({"samples": to_uint8(samples[:SHOWN]), "profile": profile}))
     result = {"seed": seed, "training": _training_record(folder, model.denoiser), "evaluation": evaluation}
     write_file(finished, to_json(result))
     return result
@@ -249,13 +251,14 @@ def _arrays(
         noise = process.covariance.sample(4, generator_for(0))
         level = arrays["forward/levels"].double().reshape(-1, *(1,) * len(data.shape))
         power = process.covariance.power_spectrum(statistics.basis)
-        run = to_unit_range(load_file(folder / "samples.safetensors")["samples"])
+        samples = load_file(folder / "samples.safetensors")
         arrays |= {
             f"{name}/noise": noise,
             f"{name}/noise_profile": radial_profile(power, statistics.basis, bands).values,
+            # x_t / sqrt(alpha^2 + sigma^2), which shows every schedule on one scale
             f"{name}/forward": (shown[0] + level * noise[0]) / torch.sqrt(1 + level**2),
-            f"{name}/samples": run,
-            f"{name}/sample_profile": radial_profile(measure(run).spectrum, statistics.basis, bands).values,
+            f"{name}/samples": to_unit_range(samples["samples"]),
+            f"{name}/sample_profile": samples["profile"],
             f"{name}/loss_steps": torch.tensor([line["step"] for line in log]),
             f"{name}/loss": torch.tensor([line["loss"] for line in log]),
         }
