@@ -33,14 +33,21 @@ class Point(Shape, kind="point"):
     pass
 
 
+# Members that mean nothing without parameters.
+NEEDY = {"notch": "notch(at=[[0.25, 0.0]])", "product": "flat * flat", "sum": "flat + flat"}
+
+
 @pytest.mark.parametrize(("family", "kind"), MEMBERS, ids=lambda v: v if isinstance(v, str) else v.family)
 def test_every_member_has_three_equal_forms(family, kind):
-    member = family.parse(kind)
-    assert (member.kind, str(member)) == (kind, kind)
+    member = family.parse(NEEDY.get(kind, kind))
+    assert member.kind == kind
     assert family.parse(member) is member
     mapping = member.to_dict()
     assert json.loads(json.dumps(mapping)) == mapping
-    assert family.parse(mapping) == family.from_dict(mapping) == family.parse(f"{kind}()") == member
+    assert family.parse(mapping) == family.from_dict(mapping) == member
+    if kind not in NEEDY:
+        assert str(member) == kind
+        assert family.parse(f"{kind}()") == member
     # Every field spelt out in text reads back as the same member.
     fields = ", ".join(f"{name}={value!r}" for name, value in mapping.items() if name != "kind")
     assert family.parse(f"{kind}({fields})") == member
@@ -108,12 +115,12 @@ def test_text_is_read_and_never_executed(text, tmp_path):
     ("text", "message"),
     [
         ("powerlaw", "unknown spectrum 'powerlaw'; did you mean 'power_law'?"),
-        ("xyz", "unknown spectrum 'xyz'; known: flat, power_law, band_pass, two_band"),
+        ("xyz", f"unknown spectrum 'xyz'; known: {', '.join(Spectrum.kinds())}"),
         ("power_law(alhpa=1)", "spectrum 'power_law' has no parameter 'alhpa'; did you mean 'alpha'?"),
         ("power_law(**{'alpha': 1})", "spectrum 'power_law' has no parameter 'None'; known: alpha, epsilon"),
         ("flat(alpha=1)", "spectrum 'flat' has no parameter 'alpha'; known: none"),
         ({"kind": "flatt"}, "unknown spectrum 'flatt'; did you mean 'flat'?"),
-        ({"alpha": 1}, "unknown spectrum None; known: flat, power_law, band_pass, two_band"),
+        ({"alpha": 1}, f"unknown spectrum None; known: {', '.join(Spectrum.kinds())}"),
         ({"kind": ["flat"]}, "unknown spectrum ['flat']; did you mean 'flat'?"),
         ({"kind": "power_law", 1: 2}, "spectrum 'power_law' has no parameter 1; known: alpha, epsilon"),
     ],

@@ -8,7 +8,21 @@ import torch
 
 from sagd.basis import FourierBasis
 from sagd.errors import InputError
-from sagd.spectrum import BandPass, Flat, PowerLaw, Spectrum, TwoBand, band_mask
+from sagd.spectrum import (
+    AxisPowerLaw,
+    BandPass,
+    BandStop,
+    ExponentialDecay,
+    Flat,
+    Notch,
+    Oriented,
+    PowerLaw,
+    Product,
+    Spectrum,
+    Sum,
+    TwoBand,
+    band_mask,
+)
 from sagd.testing import SpectrumContract
 
 SPECTRA = [
@@ -20,7 +34,13 @@ SPECTRA = [
     BandPass(0.3, 1.0, inside=0.5, outside=2),
     TwoBand(),
     TwoBand(0.9, 0.1, 0.4, 0.2, 0.3, 0.8),
+    ExponentialDecay(4.0),
+    BandStop(0.2, 0.6),
+    PowerLaw(-0.2) * BandStop(0.3, 0.5, inside=0.1),
+    BandPass(0.0, 0.4) + BandPass(0.6, 1.0, inside=0.5),
 ]
+# These name axes, so they are not for every rank; see their own tests.
+RANKED = {"notch", "oriented", "axis_power_law"}
 
 
 class TestSpectra(SpectrumContract):
@@ -34,7 +54,7 @@ class TestSpectra(SpectrumContract):
 
 
 def test_every_kind_is_under_contract():
-    assert {s.kind for s in SPECTRA} == set(Spectrum.kinds()) == {"flat", "power_law", "band_pass", "two_band"}
+    assert {s.kind for s in SPECTRA} | RANKED == set(Spectrum.kinds())
 
 
 # Bands
@@ -138,3 +158,116 @@ def test_nan_parameters_are_refused():
     for make in (lambda: PowerLaw(math.nan), lambda: BandPass(low=math.nan), lambda: TwoBand(gamma_low=math.nan)):
         with pytest.raises(InputError, match="must be a finite number, got nan"):
             make()
+
+
+# Decay, stop, notch, orientation, axes
+
+
+def test_exponential_decay_is_its_formula():
+    frequencies = torch.tensor([[0.0, 0.3], [0.0, -0.4]], dtype=torch.float64)
+    weights = ExponentialDecay(2.0).weights(frequencies)
+    assert weights.tolist() == pytest.approx([1.0, math.exp(-0.5)])
+
+
+def test_band_stop_is_the_complement_of_band_pass():
+    frequencies = FourierBasis((9, 12)).frequencies()
+    total = BandStop(0.2, 0.6).weights(frequencies) + BandPass(0.2, 0.6).weights(frequencies)
+    assert torch.equal(total, torch.ones_like(total))
+
+
+@pytest.mark.parametrize("unit", ["cycles", "corner"])
+def test_notch_at_known_distances(unit):
+    """0 at the notch and its mirror, 1 - exp(-1/2) one bandwidth away, also across the edge of the torus."""
+    scale = 1.0 if unit == "cycles" else math.sqrt(2) / 2
+    notch = Notch(at=((0.25 / scale, 0.45 / scale),), bandwidth=0.1 / scale, unit=unit)
+    points = torch.tensor([[0.25, 0.45], [-0.25, -0.45], [0.15, 0.45], [0.25, -0.45], [0.0, 0.0]], dtype=torch.float64)
+    # (0.25, -0.45) is (0.25, 0.55) on the torus: 0.1 away.
+    far = 1 - math.exp(-(0.25**2 + 0.45**2) / 0.02)
+    expected = [0, 0, 1 - math.exp(-0.5), 1 - math.exp(-0.5), far]
+    assert notch.weights(points.T).tolist() == pytest.approx(expected, abs=1e-12)
+    shallow = Notch(at=((0.25 / scale, 0.45 / scale),), bandwidth=0.1 / scale, depth=0.3, unit=unit)
+    assert shallow.weights(points.T)[0].item() == pytest.approx(0.3)
+
+
+def test_notches_of_audio_multiply():
+    hum = Notch(at=(0.1, 0.2), bandwidth=0.01)
+    assert hum.at == ((0.1,), (0.2,))
+    frequencies = torch.tensor([[0.1, -0.2, 0.45]], dtype=torch.float64)
+    assert hum.weights(frequencies).tolist() == pytest.approx([0, 0, 1], abs=1e-9)
+
+
+def test_oriented_wedge_by_angle():
+    """Vertical stripes vary along columns: their waves lie at angle 0."""
+    frequencies = torch.tensor([[0.0, 0.0, 0.2, 0.2, 0.2, -0.2], [0.0, 0.2, 0.0, 0.2, -0.2, 0.2]], dtype=torch.float64)
+    assert Oriented(0, 30).weights(frequencies).tolist() == [0, 1, 0, 0, 0, 0]
+    assert Oriented(90, 30).weights(frequencies).tolist() == [0, 0, 1, 0, 0, 0]
+    assert Oriented(45, 30, inside=2.0, outside=0.5).weights(frequencies).tolist() == [0.5, 0.5, 0.5, 2, 0.5, 0.5]
+    assert Oriented(-45, 30).weights(frequencies).tolist() == Oriented(135, 30).weights(frequencies).tolist()
+    assert Oriented(-45, 30).weights(frequencies).tolist() == [0, 0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("spatial", [(8, 8), (7, 8), (8, 7), (6, 10)])
+@pytest.mark.parametrize(
+    "spectrum", [Oriented(30, 40), Oriented(100, 25, 1.0, 0.2), Notch(at=((0.5, 0.2),), bandwidth=0.1)], ids=str
+)
+def test_directional_weights_are_even(spatial, spectrum):
+    """On all frequencies of the grid, f and its index-mirror -f have one weight: the operator maps real to real."""
+    axes = [torch.fft.fftfreq(side, dtype=torch.float64) for side in spatial]
+    weights = spectrum.weights(torch.stack(torch.meshgrid(*axes, indexing="ij")))
+    mirrored = weights.flip(0, 1).roll((1, 1), (0, 1))
+    torch.testing.assert_close(weights, mirrored, rtol=0, atol=1e-12)
+    FourierBasis(spatial).check_symmetry(spectrum.weights(FourierBasis(spatial).frequencies()))
+
+
+def test_axis_power_law_separates_time_and_space():
+    frequencies = FourierBasis((4, 6, 8)).frequencies()
+    weights = AxisPowerLaw((-1.0, 0.5, 0.0)).weights(frequencies)
+    # Floors: 1/4 and 1/6.
+    assert weights[0, 0, 0].item() == pytest.approx(0.25**-1 * (1 / 6) ** 0.5)
+    assert weights[2, 3, 4].item() == pytest.approx(0.5**-1 * 0.5**0.5)
+
+
+# Composition
+
+
+def test_products_and_sums_are_pointwise_and_associative():
+    a, b, c = PowerLaw(-0.3), BandPass(0.1, 0.7, outside=0.2), ExponentialDecay(1.0)
+    frequencies = FourierBasis((6, 9)).frequencies()
+    wa, wb, wc = (s.weights(frequencies) for s in (a, b, c))
+    torch.testing.assert_close((a * (b + c)).weights(frequencies), wa * (wb + wc))
+    assert (a * b) * c == a * (b * c) == Product((a, b, c))
+    assert (a + b) + c == Sum((a, b, c))
+    assert Spectrum.parse(f"{a} * ({b} + {c})") == a * (b + c)
+    assert Spectrum.parse(str(a * (b + c))) == a * (b + c)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("notch()", "at least one frequency"),
+        ("notch(at=[[0.1, 0.2]], bandwidth=0)", "bandwidth > 0 .* bandwidth=0"),
+        ("notch(at=[[0.1, 0.2]], depth=2)", r"depth in \[0, 1\], .* depth=2"),
+        ("notch(at=[[0.1, 0.2]], unit='hertz')", "'cycles' or 'corner', got 'hertz'"),
+        ("notch(at=[[0.1, 'a']])", "notch frequency must be a finite number, got 'a'"),
+        ("oriented(bandwidth=0)", r"\(0, 180\] degrees, got 0"),
+        ("exponential_decay(beta='x')", "beta must be a finite number, got 'x'"),
+        ("band_stop(low=0.5, high=0.5)", "low < high"),
+        ("product(factors=[flat])", "cannot read spectrum"),
+        ("sum(terms=[{'kind': 'flat'}])", "needs at least two spectra"),
+        ("flat - flat", "cannot read spectrum"),
+        ("flat * pink", "unknown spectrum 'pink'"),
+    ],
+)
+def test_new_spectra_refuse(text, message):
+    with pytest.raises(InputError, match=message):
+        Spectrum.parse(text)
+
+
+def test_spectra_of_another_rank_are_refused():
+    audio = FourierBasis((16,)).frequencies()
+    with pytest.raises(InputError, match=r"has 2 numbers, the data has 1 spatial axes"):
+        Notch(at=((0.1, 0.2),)).weights(audio)
+    with pytest.raises(InputError, match=r"2 spatial axes\), the data has 1"):
+        Oriented().weights(audio)
+    with pytest.raises(InputError, match=r"has 2 exponents, the data has 1 spatial axes"):
+        AxisPowerLaw((1.0, 1.0)).weights(audio)

@@ -46,8 +46,13 @@ if TYPE_CHECKING:
     from sagd.schedule import Schedule as Schedule
     from sagd.schedule import VESchedule as VESchedule
     from sagd.schedule import VPSchedule as VPSchedule
+    from sagd.spectrum import AxisPowerLaw as AxisPowerLaw
     from sagd.spectrum import BandPass as BandPass
+    from sagd.spectrum import BandStop as BandStop
+    from sagd.spectrum import ExponentialDecay as ExponentialDecay
     from sagd.spectrum import Flat as Flat
+    from sagd.spectrum import Notch as Notch
+    from sagd.spectrum import Oriented as Oriented
     from sagd.spectrum import PowerLaw as PowerLaw
     from sagd.spectrum import Spectrum as Spectrum
     from sagd.spectrum import TwoBand as TwoBand
@@ -74,7 +79,18 @@ _EXPORTS = {
     "sagd.process": ["ForwardProcess", "Gaussian"],
     "sagd.sampler": ["DDIM", "DDPM", "DPMSolver", "Euler", "Heun", "Sampler"],
     "sagd.schedule": ["CosineSchedule", "RectifiedSchedule", "Schedule", "VESchedule", "VPSchedule"],
-    "sagd.spectrum": ["BandPass", "Flat", "PowerLaw", "Spectrum", "TwoBand"],
+    "sagd.spectrum": [
+        "AxisPowerLaw",
+        "BandPass",
+        "BandStop",
+        "ExponentialDecay",
+        "Flat",
+        "Notch",
+        "Oriented",
+        "PowerLaw",
+        "Spectrum",
+        "TwoBand",
+    ],
     "sagd.statistics": ["DataStatistics", "measure", "radial_profile"],
     "sagd.training": ["Model", "load", "train"],
 }

@@ -51,7 +51,8 @@ class ProcessConfig:
     schedule: str = "vp"
     """vp, cosine, ve or rectified, with parameters as in 'vp(beta_end=0.02)'."""
     spectrum: str = "flat"
-    """Noise weights w(f): flat, 'power_law(alpha=-0.1)', 'band_pass(low=0.2, high=0.6)', 'two_band(...)'."""
+    """Noise weights w(f): flat, 'power_law(alpha=-0.1)', band_pass, band_stop, two_band, exponential_decay, notch,
+    oriented, axis_power_law, and products and sums of them: 'power_law(alpha=-0.1) * notch(at=[[0.25, 0]])'."""
     calibration: Literal["variance", "none"] = "variance"
     """'variance': scale w so that the mean of w^2 is 1; 'none': use w as it is."""
 

@@ -122,4 +122,4 @@ def _plain(value: Any, annotation: str) -> Any:
     """JSON-ready; 1, 1.0 and -0.0, 0.0 are the same number in a field that holds a float."""
     if "float" in annotation and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value) + 0.0
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(v, "") for v in value] if isinstance(value, tuple) else value
