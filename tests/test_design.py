@@ -144,3 +144,14 @@ def test_other_shapes_are_refused(smooth):
 def test_no_bands_are_refused(smooth):
     with pytest.raises(InputError, match="bands must be at least 1, got 0"):
         design.inspect(measure(smooth), process((3, 9, 8)), bands=0)
+
+
+def test_frequencies_that_are_all_but_empty_do_not_rule():
+    """Their power is rounding: the slope leaves them out, the training law counts them at the least level visited."""
+    basis = FourierBasis((16, 16))
+    full = basis.radius().clamp(min=1 / 16) ** -3.0
+    spectrum = torch.where(basis.radius() < 0.4, full, 1e-30).unsqueeze(0)
+    statistics = DataStatistics(torch.zeros(1, 16, 16, dtype=torch.float64), spectrum, 100, basis)
+    inspection = design.inspect(statistics, build_process(ProcessConfig(), (1, 16, 16)))
+    assert inspection.fit.slope == pytest.approx(-3.0)
+    assert math.log(0.002) < inspection.log_sigma_mean < math.log(inspection.sigma_range[1])

@@ -17,6 +17,9 @@ from sagd.grid import matched_range
 from sagd.process import ForwardProcess
 from sagd.statistics import DataStatistics, RadialProfile, radial_profile
 
+ROUNDING = 1e-12
+"""Power relative to the largest below which a frequency holds nothing but the rounding of float32 data."""
+
 TRANSITION_STD = 1.2
 """Standard deviation in `log(sigma/alpha)` over which one frequency goes from visible to drowned."""
 
@@ -80,15 +83,17 @@ def inspect(statistics: DataStatistics, process: ForwardProcess, bands: int = 10
     Raises:
         InputError: If the data does not vary.
     """
-    profile = radial_profile(statistics.spectrum, statistics.basis, bands)
+    profile, fit = radial_profile(statistics.spectrum, statistics.basis, bands), fit_power_law(statistics)
     noise = process.covariance.power_spectrum(statistics.basis)
     weight = (statistics.basis.multiplicity() * (noise > 0)).expand_as(statistics.spectrum)
     ratio = statistics.spectrum / noise.clamp(min=torch.finfo(torch.float64).tiny)
     seen = (weight > 0) & (statistics.spectrum > 0)
-    level, share = ratio[seen].log() / 2, weight[seen] / weight[seen].sum()
+    sigma_range = matched_range(process, statistics)
+    # Below the least level that samplers visit nothing is drowned: frequencies that are all but empty count there.
+    level, share = (ratio[seen].log() / 2).clamp(min=math.log(sigma_range[0])), weight[seen] / weight[seen].sum()
     mean = float((share * level).sum())
     std = math.sqrt(float((share * (level - mean) ** 2).sum()) + TRANSITION_STD**2)
-    return Inspection(profile, fit_power_law(statistics), matched_range(process, statistics), mean, std)
+    return Inspection(profile, fit, sigma_range, mean, std)
 
 
 def fit_power_law(statistics: DataStatistics) -> PowerLawFit:
@@ -98,7 +103,7 @@ def fit_power_law(statistics: DataStatistics) -> PowerLawFit:
         InputError: If fewer than two radii carry power.
     """
     r, power = statistics.basis.radius(), statistics.spectrum.mean(0)
-    inside = (r > 0) & (power > 0)
+    inside = (r > 0) & (power > ROUNDING * power.max())
     x, y, m = r[inside].log(), power[inside].log(), statistics.basis.multiplicity()[inside]
     if len(x) < 2 or float(x.max() - x.min()) == 0:
         raise InputError("a power law needs at least two radii with power; the data is constant or too small")
