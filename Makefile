@@ -1,11 +1,12 @@
 # `make demo`: train, sample, evaluate and compare on built-in images, in at most five minutes on two CPU cores.
-# `make test`: the whole test suite. Both set up a local .venv first.
+# `make gallery`: rebuild docs/gallery.md and its figures.
+# `make test`: the whole test suite. Each sets up a local .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 # Networks as small as the demo's and the tests' gain nothing from a second thread, and lose much where cores are shared.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo test check clean
+.PHONY: install demo gallery test check clean
 
 install: .venv/.installed
 
@@ -16,6 +17,9 @@ install: .venv/.installed
 
 demo: install
 	$(BIN)/sagd compare examples/demo.yaml --out runs/demo --resume
+
+gallery: install
+	$(BIN)/python docs/build_gallery.py
 
 test: install
 	$(BIN)/python -m pytest --numprocesses 2

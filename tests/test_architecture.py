@@ -13,14 +13,15 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Lowest first: each may import itself and those before it.
 ROOMS = [
     *("errors", "description", "config"),
-    *("basis", "statistics", "randomness", "spectrum", "schedule", "covariance"),
-    *("process", "denoiser", "loss", "grid", "sampler", "design"),
+    *("basis", "statistics", "randomness", "diagonal", "spectrum", "region", "schedule", "evolution", "covariance"),
+    *("process", "spectral_process", "build", "catalogue"),
+    *("denoiser", "loss", "grid", "sampler", "likelihood", "design"),
     *("data", "nn", "metrics", "training", "experiment", "report"),
     *("cli", "__main__"),
 ]
 
 # Takes seconds to import, or serves one feature: only inside the function that needs it.
-LAZY = {"datasets", "diffusers", "sklearn", "matplotlib", "torchmetrics"}
+LAZY = {"datasets", "diffusers", "sklearn", "matplotlib", "torchmetrics", "pywt"}
 # Must not even need torch, so that `sagd --help` is quick.
 LIGHT = {"errors", "description", "config", "cli", "__init__", "__main__"}
 

@@ -345,6 +345,73 @@ def test_inspect_takes_one_data_set(refused, works, tmp_path):
     assert "few: 2 images" in works("inspect", "--data.source", tmp_path / "few")
 
 
+# --- gallery ---
+
+
+def test_gallery_draws_every_process_that_fits(works, tmp_path, monkeypatch):
+    from sagd.catalogue import catalogue
+
+    # Drawing takes seconds, and has tests of its own.
+    monkeypatch.setattr("sagd.report.gallery.gallery_figure", lambda exhibit: exhibit)
+    monkeypatch.setattr("sagd.report.gallery.figure_png", lambda exhibit: exhibit.entry.name.encode())
+    classes = [str(digit) for digit in range(10)]
+    names = [entry.name for entry in catalogue((1, 8, 8), classes)]
+    out = works("gallery", "--data.limit", 60, "--out", tmp_path / "out")
+    left, wrote = out.splitlines()
+    assert left == "left out: by_colour, which needs images in colour"
+    assert wrote == f"wrote {tmp_path / 'out' / 'gallery.html'} and its figures in {tmp_path / 'out' / 'images'}"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["gallery.html", "images"]
+    assert sorted(path.stem for path in (tmp_path / "out" / "images").iterdir()) == sorted(names)
+    assert all(path.read_text() == path.stem for path in (tmp_path / "out" / "images").iterdir())
+    page = (tmp_path / "out" / "gallery.html").read_text(encoding="utf-8")
+    assert re.findall(r"<h2>(\w+)</h2>", page) == names
+    assert "digits: image 0 of 60, 1 x 8 x 8; noise of seed 0" in page
+
+
+def test_gallery_draws_the_image_and_processes_that_are_named(works, tmp_path):
+    def drawn(name, *options):
+        works("gallery", "digits", "--data.limit", 60, "--out", tmp_path / name, "--names", "low_tilt", *options)
+        (path,) = (tmp_path / name / "images").iterdir()
+        assert path.name == "low_tilt.png"
+        return path.read_bytes()
+
+    first = drawn("first")
+    assert drawn("again", "--image", 0, "--seed", 0) == first
+    assert len({first, drawn("image", "--image", 1), drawn("seed", "--seed", 1)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--names", "white", "low_tlit"], "unknown process 'low_tlit'; did you mean 'low_tilt'?"),
+        (["--names", "by_colour"], "process 'by_colour' needs images in colour"),
+        (["--image", "60"], "image must be one of 0..59, got 60"),
+        (["photos", "--data.source", "pictures"], "two data sets, 'photos' and --data.source 'pictures'; name one"),
+    ],
+)
+def test_gallery_refuses_what_it_cannot_draw(refused, tmp_path, options, message):
+    assert refused("gallery", "--data.limit", 60, "--out", tmp_path / "out", *options) == message
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_noise_by_class_asks_for_labels(works, refused, tmp_path):
+    """Training says how to sample, and sampling without labels is refused before anything is written."""
+    config = tiny(tmp_path, training={"steps": 1, "sample_every": 0})
+    noise = "by_class(spectra={'3': 'flat'}, default='power_law(alpha=-0.1)')"
+    out = works("train", config, "--out", tmp_path / "run", "--process.spectrum", noise, "--network.conditional")
+    assert "--labels 0 1 2 3 4 5 6 7 8 9 --out" in out
+    message = refused("sample", tmp_path / "run", "--out", tmp_path / "samples")
+    assert message == "the noise depends on the class; give --labels, from: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert not (tmp_path / "samples").exists()
+    works("sample", tmp_path / "run", "--labels", "3", "--count", 2, "--steps", 2, "--out", tmp_path / "samples")
+
+
+def test_gallery_does_not_overwrite(refused, tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").touch()
+    monkeypatch.setattr("sagd.data.load", lambda _: pytest.fail("data was read"))
+    assert refused("gallery", "--out", tmp_path) == f"--out {str(tmp_path)!r} is not empty; name a new directory"
+
+
 # --- train ---
 
 
@@ -397,7 +464,9 @@ def test_signals_stop_training_with_a_checkpoint(number, code, tmp_path, works):
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert err == f"sagd: stopped by {signal.Signals(number).name}; continue with --resume\n"
+    *ends, last = err.splitlines()
+    assert [line.partition(":")[0] for line in ends] == ["left of the data at t = 1", "noise when sampling ends"]
+    assert last == f"sagd: stopped by {signal.Signals(number).name}; continue with --resume"
     (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
     step = int(checkpoint.name.removeprefix("step-"))
     works(*args, "--resume", "--training.steps", step + 1)
@@ -812,20 +881,24 @@ def test_labels_missing_for_a_comparison(refused, bad_images):
     assert "'table' has no labels for the feature classifier" in refused("compare", config, "--out", bad_images / "out")
 
 
-@pytest.mark.parametrize("command", ["inspect", "train", "sample", "evaluate", "compare"])
+@pytest.mark.parametrize("command", ["inspect", "gallery", "train", "sample", "evaluate", "compare"])
 def test_directories_that_cannot_be_written_are_refused(refused, runs, tmp_path_factory, unwritable, command):
     config = write(tmp_path_factory.mktemp("config") / "compare.yaml", COMPARISON)
-    args = {"inspect": ["digits"], "train": [runs / "tiny.yaml"], "compare": [config]}.get(command, [runs / "plain"])
+    args = {"inspect": ["digits"], "gallery": ["digits"], "train": [runs / "tiny.yaml"], "compare": [config]}.get(
+        command, [runs / "plain"]
+    )
     message = refused(command, *args, "--out", unwritable)
     assert re.match(
         rf"cannot write in (--out )?{str(unwritable)!r}: .*; (name another directory|choose another --out)", message
     )
 
 
-@pytest.mark.parametrize("command", ["inspect", "train", "sample", "evaluate", "compare"])
+@pytest.mark.parametrize("command", ["inspect", "gallery", "train", "sample", "evaluate", "compare"])
 def test_files_are_not_taken_for_output_directories(refused, runs, tmp_path, command):
     config = write(tmp_path / "compare.yaml", COMPARISON)
-    args = {"inspect": ["digits"], "train": [runs / "tiny.yaml"], "compare": [config]}.get(command, [runs / "plain"])
+    args = {"inspect": ["digits"], "gallery": ["digits"], "train": [runs / "tiny.yaml"], "compare": [config]}.get(
+        command, [runs / "plain"]
+    )
     (tmp_path / "file").write_text("kept")
     assert re.search(r"'.*file': (File exists|Not a directory); ", refused(command, *args, "--out", tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "kept"

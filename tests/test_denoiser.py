@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from typing import Any, get_args
 
@@ -6,7 +7,15 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from sagd.covariance import Covariance, DenseCovariance, IsotropicCovariance, SpectralCovariance
+from sagd.basis import Basis, ChannelBasis, CosineBasis, FourierBasis
+from sagd.covariance import (
+    ClassCovariance,
+    Covariance,
+    DenseCovariance,
+    IsotropicCovariance,
+    ModulatedCovariance,
+    SpectralCovariance,
+)
 from sagd.denoiser import (
     EmpiricalDenoiser,
     GaussianDenoiser,
@@ -14,10 +23,15 @@ from sagd.denoiser import (
     NetworkDenoiser,
     NetworkPrediction,
 )
+from sagd.diagonal import Diagonal
 from sagd.errors import InputError, SingularCovarianceError
-from sagd.process import ForwardProcess
+from sagd.evolution import Blurring, Evolution, Interpolated, Sequential
+from sagd.process import ForwardProcess, Process
+from sagd.region import Ball
 from sagd.schedule import CosineSchedule, RectifiedSchedule, Schedule, VESchedule, VPSchedule
-from sagd.spectrum import BandPass, PowerLaw, Spectrum
+from sagd.spectral_process import SpectralProcess
+from sagd.spectrum import BandPass, Flat, PerChannel, PowerLaw, Spectrum
+from sagd.statistics import DataStatistics
 from sagd.testing import signed_frequencies, stationary_matrix
 
 SCHEDULES = [VPSchedule(), CosineSchedule(), VESchedule(0.05, 5.0), RectifiedSchedule()]
@@ -40,6 +54,13 @@ def data_power(spatial: tuple[int, ...], slope: float = -1.0) -> Tensor:
     """A spectrum that is neither flat nor that of the noise, on the full grid."""
     r = signed_frequencies(spatial).norm(dim=0)
     return 0.3 * (r + 0.2) ** slope
+
+
+def statistics(shape: tuple[int, ...] = SHAPE) -> DataStatistics:
+    """Of data with a mean, and a spectrum of its own in each channel."""
+    basis = FourierBasis(shape[1:])
+    power = torch.stack([(c + 1) * half(data_power(shape[1:], -c)) for c in range(shape[0])])
+    return DataStatistics(normal(7, *shape), power, 100, basis)
 
 
 def half(power: Tensor) -> Tensor:
@@ -179,7 +200,7 @@ class Recorder:
         return x if self.output is None else self.output
 
 
-def spectral_process(schedule: Schedule) -> ForwardProcess:
+def coloured_process(schedule: Schedule) -> ForwardProcess:
     return ForwardProcess(schedule, SpectralCovariance(PowerLaw(0.5), SHAPE))
 
 
@@ -191,12 +212,18 @@ def spectral_process(schedule: Schedule) -> ForwardProcess:
 def test_a_network_that_outputs_the_target_gives_the_image_back(
     schedule: Schedule, prediction: NetworkPrediction
 ) -> None:
-    process = spectral_process(schedule)
+    process = coloured_process(schedule)
     x_0 = normal(0, 3, *SHAPE)
     eps = process.noise(x_0, torch.Generator().manual_seed(1))
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-3)):
         x, e = x_0.to(dtype), eps.to(dtype)
-        denoiser = NetworkDenoiser(lambda scaled, timestep: target, process, prediction, data_std=0.7)  # noqa: B023
+        denoiser = NetworkDenoiser(
+            lambda scaled, timestep: target,  # noqa: B023
+            process,
+            prediction,
+            data_std=0.7,
+            statistics=statistics(),
+        )
         target = denoiser.target(x, e, TIMES)
         estimate = denoiser(process.perturb(x, TIMES, e), TIMES)
         assert estimate.dtype == dtype
@@ -243,7 +270,7 @@ def test_edm_target_keeps_its_precision_at_vanishing_noise() -> None:
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 def test_network_sees_unit_variance_and_the_time_step(schedule: Schedule) -> None:
     network, x = Recorder(), normal(0, 3, *SHAPE)
-    denoiser = NetworkDenoiser(network, spectral_process(schedule), "x0")
+    denoiser = NetworkDenoiser(network, coloured_process(schedule), "x0")
     a, s = (f.reshape(-1, 1, 1, 1) for f in coefficients(schedule))
     denoiser(x, TIMES)
     denoiser(x, 1.0)
@@ -258,19 +285,20 @@ def conditional(x: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
 
 def test_guidance_extrapolates_the_prediction() -> None:
     """`(1 - g) F(unlabelled) + g F(labelled)`, whatever the network predicts (Ho & Salimans, 2022, with w = g - 1)."""
-    process, x, labels, t = spectral_process(VPSchedule()), normal(0, 3, *SHAPE), torch.tensor([0, 1, 3]), 0.4
+    process, x, labels, t = coloured_process(VPSchedule()), normal(0, 3, *SHAPE), torch.tensor([0, 1, 3]), 0.4
     null = torch.tensor([3, 3, 3])
     for prediction in PREDICTIONS:
-        plain = NetworkDenoiser(conditional, process, prediction, null_label=3)
-        guided = NetworkDenoiser(conditional, process, prediction, null_label=3, guidance=2.5)
+        options: dict[str, Any] = {"null_label": 3, "statistics": statistics()}
+        plain = NetworkDenoiser(conditional, process, prediction, **options)
+        guided = NetworkDenoiser(conditional, process, prediction, guidance=2.5, **options)
         mixed = lambda x, t, class_labels: -1.5 * conditional(x, t, null) + 2.5 * conditional(x, t, labels)  # noqa: E731
-        expected = NetworkDenoiser(mixed, process, prediction, null_label=3)
+        expected = NetworkDenoiser(mixed, process, prediction, **options)
         torch.testing.assert_close(guided(x, t, labels), expected(x, t, labels))
         torch.testing.assert_close(guided(x, t), plain(x, t, null))
 
 
 def test_labels_that_mean_nothing_are_refused() -> None:
-    process, x = spectral_process(VPSchedule()), normal(0, 2, *SHAPE)
+    process, x = coloured_process(VPSchedule()), normal(0, 2, *SHAPE)
     with pytest.raises(InputError, match="labels were given to an unconditional model; leave them out"):
         NetworkDenoiser(lambda x, t: x, process)(x, 0.5, torch.tensor([0, 1]))
     with pytest.raises(InputError, match=r"guidance 2\.0 needs a conditional model"):
@@ -281,19 +309,19 @@ def test_labels_that_mean_nothing_are_refused() -> None:
 def test_forms_of_network_output(wrap: Any) -> None:
     """A tensor, or anything whose first item is one, as diffusers' outputs; in any precision."""
     x = normal(0, 2, *SHAPE).float()
-    denoiser = NetworkDenoiser(lambda x, t: wrap(x / 2), spectral_process(VPSchedule()), "x0")
+    denoiser = NetworkDenoiser(lambda x, t: wrap(x / 2), coloured_process(VPSchedule()), "x0")
     assert denoiser(x, 0.5).dtype == torch.float32
     torch.testing.assert_close(denoiser(x, 0.5), x / 2, rtol=1e-2, atol=1e-2)
 
 
 def test_network_device() -> None:
-    process = spectral_process(VPSchedule())
+    process = coloured_process(VPSchedule())
     assert NetworkDenoiser(torch.nn.Conv2d(2, 2, 1, device="meta"), process).device.type == "meta"
     assert NetworkDenoiser(lambda x, t: x, process).device.type == "cpu"
 
 
 def test_predictions_follow_from_the_image() -> None:
-    process, x = spectral_process(VPSchedule()), normal(0, 3, *SHAPE)
+    process, x = coloured_process(VPSchedule()), normal(0, 3, *SHAPE)
     denoiser = NetworkDenoiser(lambda x, t: x**2, process, "eps")
     torch.testing.assert_close(denoiser.predict("eps", x, TIMES), x**2)
     a, s = (f.reshape(-1, 1, 1, 1) for f in coefficients(process.schedule))
@@ -313,7 +341,7 @@ def test_frequencies_without_noise_are_those_of_the_state(prediction: NetworkPre
     empty = stationary_matrix((noise_power(spectrum, SHAPE[1:]) == 0).double(), SHAPE)
     x_0 = normal(0, 3, *SHAPE)
     x_t = process.perturb(x_0, TIMES, generator=torch.Generator().manual_seed(1))
-    denoiser = NetworkDenoiser(lambda x, t: torch.tanh(x), process, prediction)
+    denoiser = NetworkDenoiser(lambda x, t: torch.tanh(x), process, prediction, statistics=statistics())
     for clip in (None, 0.1):
         x = denoiser(x_t, TIMES, clip=clip)
         torch.testing.assert_close(x.flatten(1) @ empty, x_0.flatten(1) @ empty)
@@ -323,16 +351,265 @@ def test_frequencies_without_noise_are_those_of_the_state(prediction: NetworkPre
 
 
 def test_clipping_bounds_the_image() -> None:
-    denoiser = NetworkDenoiser(lambda x, t: x, spectral_process(VPSchedule()), "x0")
+    denoiser = NetworkDenoiser(lambda x, t: x, coloured_process(VPSchedule()), "x0")
     x = normal(0, 3, *SHAPE)
     torch.testing.assert_close(denoiser(x, 0.5, clip=0.5), x.clamp(-0.5, 0.5))
 
 
 def test_refusals() -> None:
-    process = spectral_process(VPSchedule())
+    process = coloured_process(VPSchedule())
     with pytest.raises(InputError, match="unknown prediction 'epsilon'; known: eps, x0, v, velocity, edm"):
         NetworkDenoiser(lambda x, t: x, process, "epsilon")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="data_std must be positive, got 0"):
         NetworkDenoiser(lambda x, t: x, process, "edm", data_std=0)
     with pytest.raises(InputError, match=r"cannot start at t = 1 of schedule 'rectified'.*use prediction x0"):
-        NetworkDenoiser(lambda x, t: x, spectral_process(RectifiedSchedule()), "eps")
+        NetworkDenoiser(lambda x, t: x, coloured_process(RectifiedSchedule()), "eps")
+
+
+# Per frequency: processes with a schedule for each, and preconditioning by the data's spectrum.
+
+COLOURS = ((0.6, 0.8), (-0.8, 0.6))
+
+
+def channel_basis(inner: Basis) -> ChannelBasis:
+    return ChannelBasis(inner.spatial, inner, COLOURS)
+
+
+def in_basis(evolution: Evolution | None, basis: Basis, spectrum: Spectrum, schedule: Schedule) -> Process:
+    covariance = SpectralCovariance(spectrum, SHAPE, basis)
+    return (
+        ForwardProcess(schedule, covariance) if evolution is None else SpectralProcess(schedule, covariance, evolution)
+    )
+
+
+PER_CHANNEL = PerChannel((PowerLaw(-0.5), PowerLaw(0.5)))
+DIAGONAL = {
+    "Fourier": lambda: in_basis(None, FourierBasis(SHAPE[1:]), PowerLaw(-0.5), VPSchedule()),
+    "cosine": lambda: in_basis(None, CosineBasis(SHAPE[1:]), PowerLaw(0.5), CosineSchedule()),
+    "colours": lambda: in_basis(None, channel_basis(FourierBasis(SHAPE[1:])), PER_CHANNEL, VESchedule(0.05, 5.0)),
+    "per channel": lambda: in_basis(None, FourierBasis(SHAPE[1:]), PER_CHANNEL, RectifiedSchedule()),
+    "band": lambda: in_basis(None, FourierBasis(SHAPE[1:]), BandPass(0.3, 0.7), VPSchedule()),
+    "blurring": lambda: in_basis(Blurring(2.0), CosineBasis(SHAPE[1:]), Flat(), CosineSchedule()),
+    "white to blue": lambda: in_basis(Interpolated(), FourierBasis(SHAPE[1:]), PowerLaw(0.5), VPSchedule()),
+    "sequential": lambda: in_basis(Sequential(), FourierBasis(SHAPE[1:]), PER_CHANNEL, RectifiedSchedule()),
+    "sequential colours": lambda: in_basis(
+        Sequential("low"), channel_basis(CosineBasis(SHAPE[1:])), PER_CHANNEL, VESchedule(0.05, 5.0)
+    ),
+    "sequential band": lambda: in_basis(Sequential(), FourierBasis(SHAPE[1:]), BandPass(0.3, 0.7), CosineSchedule()),
+}
+
+
+def basis_of(process: Process) -> Basis:
+    assert isinstance(process.reference, SpectralCovariance)
+    return process.reference.basis
+
+
+def data_of(process: Process) -> DataStatistics:
+    """A mean, and a spectrum of its own for each channel, in the basis of the noise."""
+    basis = basis_of(process)
+    r = basis.radius()
+    power = torch.stack([0.3 * (r + 0.2) ** -1.0, 0.5 * (r + 0.3) ** 0.7])
+    return DataStatistics(normal(3, *SHAPE), power, 50, basis)
+
+
+def unit_fields() -> Tensor:
+    size = math.prod(SHAPE)
+    return torch.eye(size, dtype=torch.float64).reshape(size, *SHAPE)
+
+
+@pytest.mark.parametrize("name", DIAGONAL)
+def test_gaussian_denoiser_of_any_diagonal_process_is_the_dense_conditional_mean(name: str) -> None:
+    """`mu + C A^T (A C A^T + P)^-1 (x_t - A mu)` with matrices from the action on unit fields."""
+    process = DIAGONAL[name]()
+    data = data_of(process)
+    C = (Diagonal(data.spectrum, data.basis) * unit_fields()).flatten(1)
+    denoiser = GaussianDenoiser(process, data.mean, data.spectrum, data.basis)
+    x_t = process.perturb(data.mean + normal(1, 3, *SHAPE), TIMES, generator=torch.Generator().manual_seed(2))
+    for i, t in enumerate(TIMES.tolist()):
+        law = process.marginal(unit_fields(), t)
+        std = (law.std * unit_fields()).flatten(1)
+        A, P = law.mean.flatten(1).T, std.T @ law.covariance.to_dense() @ std
+        total, mean = A @ C @ A.T + P, data.mean.flatten()
+        # Where neither signal nor noise is left, nothing is learnt.
+        expected = mean + C @ A.T @ torch.linalg.pinv(total, hermitian=True) @ (x_t[i].flatten() - A @ mean)
+        torch.testing.assert_close(denoiser.estimate(x_t, TIMES)[i].flatten(), expected, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", DIAGONAL)
+def test_wiener_with_a_silent_network_is_the_exact_denoiser_of_gaussian_data(name: str) -> None:
+    process = DIAGONAL[name]()
+    data = data_of(process)
+    exact = GaussianDenoiser(process, data.mean, data.spectrum, data.basis)
+    denoiser = NetworkDenoiser(lambda x, t: torch.zeros_like(x), process, "wiener", statistics=data)
+    x_t = process.perturb(data.mean + normal(1, 3, *SHAPE), TIMES, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(denoiser(x_t, TIMES), exact(x_t, TIMES), rtol=0, atol=1e-12)
+    single = denoiser(x_t.float(), 0.4)
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single, exact(x_t, 0.4).float(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", DIAGONAL)
+def test_wiener_inputs_and_targets_have_unit_variance_at_every_frequency(name: str) -> None:
+    """For Gaussian data: both are linear in image and noise, so the answers to `sqrt(S)` and 1 at every frequency add
+    up to their power spectra. Frequencies without noise have nothing to predict."""
+    process = DIAGONAL[name]()
+    data = data_of(process)
+    basis, network = data.basis, Recorder()
+    denoiser = NetworkDenoiser(network, process, "wiener", statistics=data)
+    ones = torch.ones(3, *data.spectrum.shape, dtype=torch.float64)
+    zero = torch.zeros(3, *SHAPE, dtype=torch.float64)
+    deviation = basis.inverse(data.spectrum.sqrt() * ones)
+    white = basis.inverse(ones)
+    eps = process.covariance.sqrt(white)
+    for x_0, noise in ((data.mean + deviation, zero), (data.mean + zero, eps)):
+        denoiser.output(process.perturb(x_0, TIMES, noise), TIMES)
+    powers = [basis.forward(x).abs().square() for x in network.inputs]
+    noisy = process.diagonal(0.5, zero, basis)[1].values.expand(3, *data.spectrum.shape) > 0
+    # At the end of a rectified process nothing at all is left where no noise is.
+    seen = noisy | (process.diagonal(TIMES, zero, basis)[0].values > 0)
+    torch.testing.assert_close(powers[0] + powers[1], seen.double(), rtol=0, atol=1e-9)
+    targets = [denoiser.target(data.mean + x, e, TIMES) for x, e in ((deviation, zero), (zero, eps))]
+    powers = [basis.forward(x).abs().square() for x in targets]
+    torch.testing.assert_close(powers[0] + powers[1], noisy.double(), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("name", DIAGONAL)
+def test_any_diagonal_process_gives_the_image_of_its_target_back(name: str, prediction: NetworkPrediction) -> None:
+    process = DIAGONAL[name]()
+    data = data_of(process)
+    if prediction == "eps" and isinstance(process.schedule, RectifiedSchedule):
+        with pytest.raises(InputError, match="eps prediction cannot start at t = 1"):
+            NetworkDenoiser(lambda x, t: x, process, "eps")
+        return
+    x_0, times = normal(0, 3, *SHAPE), torch.tensor([0.05, 0.5, 0.9], dtype=torch.float64)
+    eps = process.noise(x_0, torch.Generator().manual_seed(1))
+    x_t = process.perturb(x_0, times, eps)
+    denoiser = NetworkDenoiser(lambda scaled, timestep: target, process, prediction, data_std=0.7, statistics=data)
+    target = denoiser.target(x_0, eps, times)
+    torch.testing.assert_close(denoiser(x_t, times), x_0, rtol=0, atol=1e-9)
+    # The gain is the derivative by the output, on the frequencies that carry noise.
+    change = process.covariance.project(normal(4, 3, *SHAPE))
+    moved = NetworkDenoiser(lambda x, t: target + change, process, prediction, data_std=0.7, statistics=data)
+    expected = process.covariance.project(denoiser.gain(x_t, times) * change)
+    torch.testing.assert_close(moved(x_t, times) - denoiser(x_t, times), expected, rtol=0, atol=1e-9)
+
+
+def test_network_sees_unit_variance_of_white_data_under_any_process() -> None:
+    """On average over frequencies: `x_t / rms`, with the time step of the scalar schedule."""
+    process = DIAGONAL["white to blue"]()
+    network, x_t = Recorder(), normal(0, 3, *SHAPE)
+    NetworkDenoiser(network, process, "x0")(x_t, TIMES)
+    powers = []
+    for i, t in enumerate(TIMES.tolist()):
+        fields = [(c * unit_fields()).square().sum() for c in (process.alpha(t, x_t), process.sigma(t, x_t))]
+        powers.append(float(sum(fields)) / math.prod(SHAPE))
+        torch.testing.assert_close(network.inputs[0][i], x_t[i] / math.sqrt(powers[i]))
+    torch.testing.assert_close(network.timesteps[0], (1000 * TIMES - 1).float())
+
+
+def test_edm_weighs_each_frequency_by_its_own_noise() -> None:
+    """`c_skip`, `c_out` and `c_in` of a process with schedules per frequency, with white data of variance 0.49."""
+    process = DIAGONAL["sequential"]()
+    network, basis, x = Recorder(normal(1, 2, *SHAPE)), basis_of(process), normal(0, 2, *SHAPE)
+    denoiser = NetworkDenoiser(network, process, "edm", data_std=0.7)
+    a, s = (c.values for c in process.diagonal(0.6, x, basis))
+    total = 0.49 * a**2 + s**2
+    expected = 0.49 * a / total * basis.forward(x) + 0.7 * s / total.sqrt() * basis.forward(normal(1, 2, *SHAPE))
+    torch.testing.assert_close(basis.forward(denoiser(x, 0.6)), expected)
+    torch.testing.assert_close(basis.forward(network.inputs[0]), basis.forward(x) / total.sqrt())
+
+
+@pytest.mark.parametrize("evolution", [None, Sequential()], ids=str)
+def test_wiener_where_nothing_is_left(evolution: Evolution | None) -> None:
+    """Empty frequencies at the end of a rectified process: no infinity meets a zero, and the network is told
+    nothing."""
+    process = in_basis(evolution, FourierBasis(SHAPE[1:]), BandPass(0.3, 0.7), RectifiedSchedule())
+    network = Recorder()
+    denoiser = NetworkDenoiser(network, process, "wiener", statistics=statistics())
+    x_t = process.prior(2, generator=torch.Generator().manual_seed(0)).double()
+    assert torch.isfinite(denoiser(x_t, 1.0)).all()
+    torch.testing.assert_close(network.inputs[0], process.covariance.project(network.inputs[0]))
+    target = denoiser.target(x_t, process.noise(x_t), 1.0)
+    assert torch.isfinite(target).all()
+
+
+def test_wiener_takes_no_frequency_of_the_data_for_empty() -> None:
+    """Power is floored at a millionth of the largest; floors are part of the estimate, and it stays finite."""
+    process = DIAGONAL["Fourier"]()
+    data = data_of(process)
+    power = data.spectrum.clone()
+    power[:, 1:, 0] = 0
+    floored = power.clamp(min=1e-6 * float(power.max()))
+    x_t = normal(1, 3, *SHAPE)
+    denoiser = NetworkDenoiser(
+        lambda x, t: torch.zeros_like(x), process, "wiener", statistics=dataclasses.replace(data, spectrum=power)
+    )
+    exact = GaussianDenoiser(process, data.mean, floored, data.basis)
+    torch.testing.assert_close(denoiser(x_t, TIMES), exact(x_t, TIMES), rtol=0, atol=1e-12)
+
+
+def test_wiener_refusals() -> None:
+    process, data = coloured_process(VPSchedule()), statistics()
+
+    def wiener(process: Process, statistics: DataStatistics | None) -> NetworkDenoiser:
+        return NetworkDenoiser(lambda x, t: x, process, "wiener", statistics=statistics)
+
+    with pytest.raises(InputError, match=r"needs the data's spectrum; pass statistics=measure\(data, basis\)"):
+        wiener(process, None)
+    with pytest.raises(InputError, match=r"statistics are of data \(1, 3, 4\), the process of \(2, 3, 4\)"):
+        wiener(process, statistics((1, 3, 4)))
+    with pytest.raises(InputError, match="needs data that varies; its measured spectrum is zero"):
+        wiener(process, dataclasses.replace(data, spectrum=0 * data.spectrum))
+    cosine = dataclasses.replace(data, basis=CosineBasis(SHAPE[1:]), spectrum=torch.ones(SHAPE).double())
+    modulated = ModulatedCovariance(Ball(0.3, outside=0.5), SpectralCovariance(PowerLaw(0.5), SHAPE))
+    for other in (
+        process,
+        ForwardProcess(VPSchedule(), modulated),
+        ForwardProcess(VPSchedule(), DenseCovariance(torch.eye(24), SHAPE)),
+    ):
+        with pytest.raises(InputError, match=r"needs noise that is diagonal in cosine.*measure\(data, basis\) in its"):
+            wiener(other, cosine)
+    with pytest.raises(InputError, match=r"and schedule vp .*evolving as interpolated.* is not"):
+        wiener(DIAGONAL["white to blue"](), cosine)
+    with pytest.raises(InputError, match=r"needs noise that is diagonal in fourier"):
+        wiener(ForwardProcess(VPSchedule(), ClassCovariance([process.covariance])), data)
+
+
+def test_empirical_denoiser_needs_one_schedule() -> None:
+    with pytest.raises(InputError, match="needs one schedule for all frequencies, a ForwardProcess"):
+        EmpiricalDenoiser(DIAGONAL["sequential"](), normal(0, 4, *SHAPE))
+
+
+# Noise that depends on the class.
+
+
+def by_class() -> ForwardProcess:
+    members = [
+        SpectralCovariance(PowerLaw(-0.5), SHAPE),
+        IsotropicCovariance(SHAPE),
+        SpectralCovariance(BandPass(0.0, 0.5), SHAPE),
+    ]
+    return ForwardProcess(VPSchedule(), ClassCovariance(members))
+
+
+def test_predictions_under_noise_by_class() -> None:
+    """Each sample's estimate, score and consistency are those of its own class."""
+    process, labels, x_t = by_class(), torch.tensor([2, 0, 1]), normal(0, 3, *SHAPE)
+    denoiser = NetworkDenoiser(conditional, process, "v", null_label=3)
+    for kind in ("eps", "score", "velocity", "x0"):
+        whole = denoiser.predict(kind, x_t, TIMES, labels)  # type: ignore[arg-type]
+        for i, label in enumerate(labels.tolist()):
+            one = slice(i, i + 1)
+            member = ForwardProcess(VPSchedule(), process.covariance.covariances[label])  # type: ignore[attr-defined]
+            alone = NetworkDenoiser(conditional, member, "v", null_label=3)
+            expected = alone.predict(kind, x_t[one], TIMES[one], labels[one])  # type: ignore[arg-type]
+            torch.testing.assert_close(whole[one], expected)
+
+
+def test_noise_by_class_needs_labels() -> None:
+    denoiser = NetworkDenoiser(conditional, by_class(), "v", null_label=3)
+    with pytest.raises(InputError, match=r"noise depends on the class: give labels, integers in \[0, 3\)"):
+        denoiser(normal(0, 3, *SHAPE), TIMES)
+    with pytest.raises(InputError, match="label 3 is of no class"):
+        denoiser(normal(0, 3, *SHAPE), TIMES, torch.tensor([0, 3, 1]))

@@ -1,10 +1,12 @@
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 
 import pytest
 
+from sagd.basis import Basis
 from sagd.description import Description, suggest
 from sagd.errors import InputError
 from sagd.grid import TimeGrid
@@ -34,7 +36,15 @@ class Point(Shape, kind="point"):
 
 
 # Members that mean nothing without parameters.
-NEEDY = {"notch": "notch(at=[[0.25, 0.0]])", "product": "flat * flat", "sum": "flat + flat"}
+NEEDY = {
+    "notch": "notch(at=[[0.25, 0.0]])",
+    "product": "flat * flat",
+    "sum": "flat + flat",
+    "tabulated": "tabulated(values=[[1.0, 0.5]])",
+    "radial_table": "radial_table(rho=[0.0, 1.0], w=[1.0, 0.5])",
+    "per_channel": "per_channel(spectra=['flat', 'power_law(alpha=-0.5)'])",
+    "by_class": "by_class(spectra={'3': 'flat'}, default='power_law')",
+}
 
 
 @pytest.mark.parametrize(("family", "kind"), MEMBERS, ids=lambda v: v if isinstance(v, str) else v.family)
@@ -55,6 +65,64 @@ def test_every_member_has_three_equal_forms(family, kind):
     changed = {f.name: f.default * 0.875 for f in dataclasses.fields(member) if isinstance(f.default, float)}
     other = dataclasses.replace(member, **changed)
     assert family.parse(str(other)) == other
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fourier(spatial=(4, 5))",
+        "cosine(spatial=(4, 5))",
+        "wavelet(spatial=(4, 8), name='db2', levels=1)",
+        "channels(spatial=(4,), inner={'kind': 'cosine', 'spatial': [4]}, matrix=((0.6, 0.8), (-0.8, 0.6)))",
+    ],
+)
+def test_every_basis_has_three_equal_forms(text):
+    basis = Basis.parse(text)
+    assert str(basis) == text
+    assert Basis.from_dict(json.loads(json.dumps(basis.to_dict()))) == basis
+    assert Basis.from_dict(Basis.read(text)) == basis
+
+
+def test_reading_builds_nothing():
+    """Values are not checked, fields may be missing, names unknown."""
+    assert Shape.read("circle(holes=(1, 2))") == {"kind": "circle", "holes": (1, 2)}
+    assert Shape.read("  no-such(size=inf)") == {"kind": "no_such", "size": math.inf}
+    assert Shape.read("point()") == Shape.read("point") == {"kind": "point"}
+    assert Shape.read(Circle(2)) == Circle(2).to_dict()
+    mapping = {"kind": "circle"}
+    assert Shape.read(mapping) == mapping
+    assert Shape.read(mapping) is not mapping
+
+
+def test_reading_operators():
+    assert (
+        Spectrum.read("flat * power_law(alpha=1) + flat")
+        == Spectrum.parse("flat * power_law(alpha=1) + flat").to_dict()
+    )
+
+
+@pytest.mark.parametrize("text", ["circle(2)", "circle(kind='point')", "circle(radius=f())", "circle * point", "", 3])
+def test_reading_refuses_other_forms(text):
+    with pytest.raises(InputError, match=r"^cannot read shape .*: write 'circle' or 'kind\(name=value\)'$"):
+        Shape.read(text)
+
+
+def test_descriptions_nest():
+    @dataclasses.dataclass(frozen=True)
+    class Frame(Shape, kind="frame"):
+        inner: Shape | None = None
+
+        def __post_init__(self):
+            object.__setattr__(self, "inner", self.inner and Shape.parse(self.inner))
+
+    try:
+        frame = Frame(Circle(2))
+        assert frame.to_dict() == {"kind": "frame", "inner": Circle(2).to_dict()}
+        assert str(frame) == "frame(inner={'kind': 'circle', 'radius': 2.0, 'holes': [], 'name': None})"
+        for form in (frame.to_dict(), str(frame), "frame(inner='circle(radius=2, holes=[])')"):
+            assert Shape.parse(form).to_dict() == frame.to_dict()
+    finally:
+        del Shape._members["frame"]
 
 
 def test_text_shows_only_what_differs():

@@ -4,13 +4,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from sagd.basis import FourierBasis
-from sagd.covariance import IsotropicCovariance, SpectralCovariance
+from sagd.basis import Basis, ChannelBasis, CosineBasis, FourierBasis
+from sagd.covariance import ClassCovariance, IsotropicCovariance, ModulatedCovariance, SpectralCovariance
 from sagd.errors import InputError
+from sagd.evolution import Blurring, Evolution, Sequential
 from sagd.grid import KarrasGrid, LogSNRGrid, MatchedGrid, TimeGrid, UniformGrid, matched_range
 from sagd.process import ForwardProcess
+from sagd.region import Box
 from sagd.schedule import CosineSchedule, RectifiedSchedule, Schedule, VESchedule, VPSchedule
-from sagd.spectrum import BandPass, PowerLaw
+from sagd.spectral_process import SpectralProcess
+from sagd.spectrum import BandPass, PerChannel, PowerLaw, Spectrum
 from sagd.statistics import DataStatistics, measure
 
 SHAPE = (2, 4, 6)
@@ -147,3 +150,114 @@ def test_grids_that_cannot_be_sampled_are_refused() -> None:
     # All levels lie above the largest of this schedule.
     with pytest.raises(InputError, match=r"does not decrease strictly.*use fewer steps or a range inside"):
         KarrasGrid(50.0, 90.0).times(4, white(VESchedule(sigma_max=10.0)))
+
+
+# Processes with a schedule for each frequency: levels are those of their clock.
+
+
+def spectral(
+    evolution: Evolution, spectrum: Spectrum, schedule: Schedule, basis: Basis | None = None
+) -> SpectralProcess:
+    return SpectralProcess(schedule, SpectralCovariance(spectrum, SHAPE, basis), evolution)
+
+
+MIX = ChannelBasis(SHAPE[1:], CosineBasis(SHAPE[1:]), ((0.6, 0.8), (-0.8, 0.6)))
+BY_FREQUENCY = {
+    "blurring": SpectralProcess.blurring(SHAPE),
+    "white to blue": SpectralProcess.white_to_blue(SHAPE, VPSchedule()),
+    "sequential": SpectralProcess.sequential(SHAPE, "low"),
+    "sequential, narrow": SpectralProcess.sequential(SHAPE, schedule=RectifiedSchedule(), width=0.1),
+    "sequential, exploding": spectral(Sequential(), PerChannel((PowerLaw(-0.5), PowerLaw(0.5))), VESchedule()),
+    "colours": spectral(Blurring(2.0), PerChannel((PowerLaw(-0.5), PowerLaw(0.5))), CosineSchedule(), MIX),
+    "band": spectral(Sequential(), BandPass(0.3, 0.9), CosineSchedule()),
+}
+
+
+def statistics_of(process: SpectralProcess) -> DataStatistics:
+    power = torch.stack([0.1 + torch.exp(-5 * process.basis.radius()), 0.3 * (process.basis.radius() + 0.1) ** -1])
+    return DataStatistics(torch.zeros(SHAPE, dtype=torch.float64), power, 100, process.basis)
+
+
+@pytest.mark.parametrize("name", BY_FREQUENCY)
+@pytest.mark.parametrize("grid", TimeGrid.kinds())
+def test_times_by_frequency_decrease_strictly_from_noise_to_data(grid: str, name: str) -> None:
+    process = BY_FREQUENCY[name]
+    for steps in (1, 2, 7, 50, 300):
+        times = TimeGrid.parse(grid).times(steps, process, statistics_of(process))
+        assert (times.dtype, times.shape) == (torch.float64, (steps + 1,))
+        assert 0 < times[0] <= 1
+        assert times[-1] == 0
+        assert (times.diff() < 0).all()
+
+
+@pytest.mark.parametrize("name", BY_FREQUENCY)
+def test_levels_by_frequency(name: str) -> None:
+    """Karras' levels and the geometric ones, wherever they lie inside the range of the process's clock."""
+    process = BY_FREQUENCY[name]
+    levels = process.noise_level(KarrasGrid(0.01, 50.0, rho=3.0).times(12, process)[:-1])
+    steps = torch.linspace(50 ** (1 / 3), 0.01 ** (1 / 3), 12, dtype=torch.float64) ** 3
+    torch.testing.assert_close(levels, steps, rtol=1e-9, atol=0)
+    levels = process.noise_level(LogSNRGrid(0.01, 40.0).times(13, process)[:-1])
+    geometric = 40 * 4000 ** (-torch.arange(13, dtype=torch.float64) / 12)
+    torch.testing.assert_close(levels, geometric, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("name", BY_FREQUENCY)
+def test_ranges_by_frequency_are_cut_to_the_process(name: str) -> None:
+    process = BY_FREQUENCY[name]
+    highest = float(process.noise_level(torch.ones((), dtype=torch.float64)))
+    for grid in (KarrasGrid(0.002, 1e9), LogSNRGrid(0.002, 1e9)):
+        first = grid.times(5, process)[0].item()
+        expected = 1.0 if highest < 1e9 else float(process.time_at(torch.tensor(1e9, dtype=torch.float64)))
+        assert first == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", BY_FREQUENCY)
+@pytest.mark.parametrize("margin", [1.0, 8.0])
+def test_matched_range_by_frequency(name: str, margin: float) -> None:
+    """By trying many times: the first at which noise exceeds the data `margin` times at every frequency that carries
+    noise; the end of the process if it never does."""
+    process = BY_FREQUENCY[name]
+    data = statistics_of(process)
+    times = torch.linspace(0, 1, 4001, dtype=torch.float64)
+    x = torch.zeros(len(times), *SHAPE, dtype=torch.float64)
+    a, s = (c.values for c in process.diagonal(times, x, process.basis))
+    drowned = ((s >= margin * a * data.spectrum.sqrt()) | (s[2000] == 0)).flatten(1).all(1)
+    i = int(drowned.double().argmax()) if drowned.any() else len(times) - 1
+    before, after = process.noise_level(times[[i - 1, i]]).tolist()
+    low, high = matched_range(process, data, margin)
+    assert low == 0.002
+    assert before * (1 - 1e-9) <= high <= after * (1 + 1e-9)
+    points = MatchedGrid(margin).times(9, process, data)
+    torch.testing.assert_close(points, KarrasGrid(0.002, high).times(9, process))
+
+
+def test_matched_range_by_frequency_needs_the_basis_of_the_noise() -> None:
+    process = BY_FREQUENCY["blurring"]
+    with pytest.raises(InputError, match=r"the process is diagonal in cosine.*, not in fourier"):
+        matched_range(process, statistics())
+
+
+# Noise by place or class: the range ends where the data has drowned everywhere.
+
+
+def test_matched_range_of_a_region() -> None:
+    """Where noise is weakest; places without any do not count."""
+    data = statistics(torch.tensor(0.5, dtype=torch.float64))
+    for region, least in ((Box([0.0, 0.5], [1.0, 1.0], 2.0, 0.5), 0.5), (Box([0.0, 0.5], [1.0, 1.0], 2.0), 2.0)):
+        process = ForwardProcess(VESchedule(), ModulatedCovariance(region, IsotropicCovariance(SHAPE)))
+        assert matched_range(process, data, margin=4.0) == pytest.approx((0.002, 4 * math.sqrt(0.5) / least))
+        assert MatchedGrid().times(5, process, data)[0] < 1
+
+
+def test_matched_range_of_noise_by_class() -> None:
+    """One grid for all classes: that of the weakest noise at each frequency; a class without any there does not
+    count."""
+    loud, quiet = IsotropicCovariance(SHAPE, 7.0), IsotropicCovariance(SHAPE, 0.25)
+    band = SpectralCovariance(BandPass(0.5, 1.0), SHAPE, calibration="none")
+    data = statistics(torch.tensor(1.0, dtype=torch.float64))
+    for members, expected in (([loud, quiet], 2 / 0.5), ([loud, band], 2.0), ([loud, loud], 2 / math.sqrt(7))):
+        process = ForwardProcess(VESchedule(), ClassCovariance(members))
+        assert matched_range(process, data, margin=2.0)[1] == pytest.approx(expected)
+    labels = process.given(torch.tensor([0, 1, 1]))
+    assert matched_range(labels, data, margin=2.0)[1] == pytest.approx(2 / math.sqrt(7))

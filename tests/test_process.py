@@ -5,13 +5,22 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from sagd.config import ProcessConfig
-from sagd.covariance import Covariance, DenseCovariance, IsotropicCovariance, SpectralCovariance
+from sagd.basis import Basis, CosineBasis, FourierBasis
+from sagd.covariance import (
+    ClassCovariance,
+    Covariance,
+    DenseCovariance,
+    IsotropicCovariance,
+    ModulatedCovariance,
+    SpectralCovariance,
+)
 from sagd.denoiser import Denoiser, EmpiricalDenoiser, GaussianMixtureDenoiser
 from sagd.errors import InputError, SingularCovarianceError
-from sagd.process import ForwardProcess, Prediction, build_process
+from sagd.process import ForwardProcess, Prediction
+from sagd.randomness import sample_generators
+from sagd.region import Ball, Box
 from sagd.schedule import CosineSchedule, RectifiedSchedule, Schedule, VESchedule, VPSchedule
-from sagd.spectrum import BandPass, PowerLaw
+from sagd.spectrum import BandPass, PerChannel, PowerLaw
 from sagd.testing import ProcessContract, signed_frequencies, stationary_matrix
 
 SCHEDULES = [VPSchedule(), CosineSchedule(), VESchedule(0.05, 5.0), RectifiedSchedule()]
@@ -38,10 +47,41 @@ class TestVariancePreservingPowerLaw(ProcessContract):
     def process(self) -> ForwardProcess:
         return ForwardProcess(VPSchedule(), SpectralCovariance(PowerLaw(-0.7), SHAPE))
 
+    def basis(self) -> Basis:
+        return FourierBasis(SHAPE[1:])
+
+
+class TestPerChannelCosine(ProcessContract):
+    def process(self) -> ForwardProcess:
+        spectrum = PerChannel((PowerLaw(-0.7), PowerLaw(0.5)))
+        return ForwardProcess(RectifiedSchedule(), SpectralCovariance(spectrum, SHAPE, self.basis()))
+
+    def basis(self) -> Basis:
+        return CosineBasis(SHAPE[1:])
+
+
+class TestRegion(ProcessContract):
+    """Noise whose root is not symmetric."""
+
+    def process(self) -> ForwardProcess:
+        region = Ball(0.3, inside=2.0, outside=0.5, soft=0.4)
+        return ForwardProcess(VPSchedule(), ModulatedCovariance(region, SpectralCovariance(PowerLaw(0.5), SHAPE)))
+
+
+class TestWhiteNoiseInABox(ProcessContract):
+    """Noise in some places, white there."""
+
+    def process(self) -> ForwardProcess:
+        region = Box([0.0, 0.5], [1.0, 1.0], inside=1.5)
+        return ForwardProcess(RectifiedSchedule(), ModulatedCovariance(region, IsotropicCovariance((1, 4, 5))))
+
 
 class TestIsotropicVolume(ProcessContract):
     def process(self) -> ForwardProcess:
         return ForwardProcess(CosineSchedule(), IsotropicCovariance((1, 2, 3, 2), variance=1.7))
+
+    def basis(self) -> Basis:
+        return CosineBasis((2, 3, 2))
 
 
 class TestVarianceExplodingDense(ProcessContract):
@@ -52,6 +92,9 @@ class TestVarianceExplodingDense(ProcessContract):
 class TestSingularBand(ProcessContract):
     def process(self) -> ForwardProcess:
         return ForwardProcess(VPSchedule(), SpectralCovariance(BandPass(0.3, 0.8), (1, 5, 4)))
+
+    def basis(self) -> Basis:
+        return FourierBasis((5, 4))
 
 
 class TestSingularDense(ProcessContract):
@@ -148,15 +191,6 @@ def test_nothing_shows_at_the_end_of_a_rectified_singular_process() -> None:
     torch.testing.assert_close(process.consistent(x_0, process.prior(2), 1.0), process.covariance.project(x_0))
 
 
-def test_build_process() -> None:
-    process = build_process(ProcessConfig("cosine(log_snr_min=-9)", "power_law(alpha=-0.1)"), (3, 8, 8))
-    assert process == ForwardProcess(CosineSchedule(-9.0), SpectralCovariance(PowerLaw(-0.1), (3, 8, 8)))
-    assert process != build_process(ProcessConfig("cosine(log_snr_min=-9)", "power_law(alpha=-0.2)"), (3, 8, 8))
-    assert build_process(ProcessConfig(), (1, 4)).covariance == IsotropicCovariance((1, 4))
-    with pytest.raises(InputError, match="unknown schedule 'linear'"):
-        build_process(ProcessConfig("linear"), (1, 4))
-
-
 SPATIAL = (3, 4)
 MEANS = normal(5, 3, 1, *SPATIAL)
 PROPORTIONS = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
@@ -242,3 +276,120 @@ def test_undefined_conditionals_are_refused() -> None:
         rectified.transition(x, 1.0, 1.0)
     with pytest.raises(InputError, match=r"a posterior needs noise at t and signal at s, got t=0.0, s=0.0"):
         rectified.posterior(x, x, 0.0, 0.0)
+
+
+# Noise that depends on the class: every formula holds sample by sample.
+
+MEMBERS = [
+    SpectralCovariance(PowerLaw(-0.5), SHAPE),
+    IsotropicCovariance(SHAPE, 1.7),
+    ModulatedCovariance(Ball(0.3, outside=0.5), SpectralCovariance(PowerLaw(0.5), SHAPE)),
+]
+LABELS = torch.tensor([2, 0, 1, 2])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_noise_by_class_is_that_of_each_class(schedule: Schedule) -> None:
+    """Laws, draws, densities and scores of a batch of mixed labels, against one process per sample."""
+    process = ForwardProcess(schedule, ClassCovariance(MEMBERS)).given(LABELS)
+    x_0, x_t = normal(0, 4, *SHAPE), normal(1, 4, *SHAPE)
+    s, t = (torch.tensor(times, dtype=torch.float64) for times in ([0.1, 0.3, 0.2, 0.5], [0.4, 0.3, 0.9, 0.8]))
+    generators = [sample_generators(0, 4) for _ in range(5)]
+    x = process.perturb(x_0, t, generator=generators[0])
+    laws = [process.marginal(x_0, t), process.transition(x_0, s, t), process.posterior(x_t, x_0, t, s)]
+    draws = [law.sample(g) for law, g in zip(laws, generators[1:4], strict=True)]
+    start = process.prior(4, 0.7, generators[4], torch.float64)
+    density, score = laws[0].log_prob(x_t), process.from_x0("score", x_0, x_t, t)
+    for i, label in enumerate(LABELS.tolist()):
+        one, own = slice(i, i + 1), ForwardProcess(schedule, MEMBERS[label])
+        again = [sample_generators(0, 1, i) for _ in range(5)]
+        torch.testing.assert_close(own.perturb(x_0[one], t[one], generator=again[0]), x[one])
+        alone = [
+            own.marginal(x_0[one], t[one]),
+            own.transition(x_0[one], s[one], t[one]),
+            own.posterior(x_t[one], x_0[one], t[one], s[one]),
+        ]
+        for law, draw, g in zip(alone, draws, again[1:4], strict=True):
+            torch.testing.assert_close(law.sample(g), draw[one])
+        torch.testing.assert_close(own.prior(1, 0.7, again[4], torch.float64), start[one])
+        torch.testing.assert_close(alone[0].log_prob(x_t[one]), density[one])
+        torch.testing.assert_close(own.from_x0("score", x_0[one], x_t[one], t[one]), score[one])
+
+
+def test_noise_by_class_needs_classes() -> None:
+    process = ForwardProcess(VPSchedule(), ClassCovariance(MEMBERS))
+    x_0 = normal(0, 4, *SHAPE)
+    with pytest.raises(InputError, match=r"the noise depends on the class: give labels, integers in \[0, 3\)"):
+        process.given(None)
+    with pytest.raises(InputError, match=r"label 3 is of no class: labels must be in \[0, 3\)"):
+        process.given(torch.tensor([0, 3]))
+    with pytest.raises(InputError, match="depends on the class; call given"):
+        process.perturb(x_0, 0.5)
+    with pytest.raises(InputError, match="needs 4 samples on its first axis, one per label"):
+        process.given(LABELS).perturb(x_0[:2], 0.5)
+    assert ForwardProcess(VPSchedule(), MEMBERS[0]).given(LABELS).covariance is MEMBERS[0]
+
+
+@pytest.mark.parametrize("inner", [IsotropicCovariance(SHAPE), MEMBERS[0]], ids=["white", "coloured"])
+def test_places_without_noise_show_through(inner: Covariance) -> None:
+    """Whatever is estimated; the score of coloured noise in part of a field is not known and is refused."""
+    region = Box([0.0, 0.5], [1.0, 1.0])
+    process = ForwardProcess(VPSchedule(), ModulatedCovariance(region, inner))
+    x_0, wrong = normal(0, 2, *SHAPE), normal(1, 2, *SHAPE)
+    x_t = process.perturb(x_0, 0.7, generator=torch.Generator().manual_seed(0))
+    alpha = float(process.schedule.alpha(torch.tensor(0.7, dtype=torch.float64)))
+    torch.testing.assert_close(x_t[..., :2], alpha * x_0[..., :2])
+    assert not torch.isclose(x_t[..., 2:], alpha * x_0[..., 2:]).any()
+    expected = torch.cat([x_0[..., :2], wrong[..., 2:]], dim=-1)
+    torch.testing.assert_close(process.consistent(wrong, x_t, 0.7), expected)
+    if inner is not MEMBERS[0]:
+        score = process.from_x0("score", wrong, x_t, 0.7)
+        assert (score[..., :2] == 0).all()
+        return
+    with pytest.raises(SingularCovarianceError, match="needs white noise inside the region"):
+        process.from_x0("score", wrong, x_t, 0.7)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_levels_at_which_frequencies_drown(schedule: Schedule) -> None:
+    """`sqrt(S)/w`, at most the level at `t = 1`; where noise by place is weakest, places without any left out."""
+    basis, power = FourierBasis(SHAPE[1:]), torch.tensor([0.25, 1e9, 0.0], dtype=torch.float64).expand(2, 3, 3)
+    end = float(schedule.noise_level(torch.ones((), dtype=torch.float64)))
+    white = ForwardProcess(schedule, IsotropicCovariance(SHAPE, 4.0)).drowned_at(power, basis)
+    expected = torch.tensor([0.25, min(math.sqrt(1e9) / 2, end), 0.0], dtype=torch.float64).expand(2, 3, 3)
+    torch.testing.assert_close(white, expected)
+    for outside, least in ((0.0, 2.0), (0.5, 0.5)):
+        region = ModulatedCovariance(Box([0.0, 0.5], [1.0, 1.0], 2.0, outside), IsotropicCovariance(SHAPE))
+        level = ForwardProcess(schedule, region).drowned_at(power, basis)
+        torch.testing.assert_close(level[..., 0], torch.full((2, 3), 0.5 / least, dtype=torch.float64))
+    band = ForwardProcess(schedule, SpectralCovariance(BandPass(0.5, 1.0), SHAPE)).drowned_at(power, basis)
+    assert (band[:, 0, 0] == 0).all()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_noise_to_signal(schedule: Schedule) -> None:
+    """`(sigma/alpha)^2 w^2` where noise is weakest and where it is strongest; no noise is no noise, also where nothing
+    is left of the signal."""
+    basis = FourierBasis(SHAPE[1:])
+    rho = signed_frequencies(SHAPE[1:]).norm(dim=0)[:, :3] / math.sqrt(0.5)
+    inside = ((rho >= 0.3) & (rho < 0.8)).double().expand(2, 3, 3)
+    band = SpectralCovariance(BandPass(0.3, 0.8), SHAPE, calibration="none")
+    region = ModulatedCovariance(Box([0.0, 0.5], [1.0, 1.0], 2.0, 0.5), IsotropicCovariance(SHAPE))
+    for t in (0.3, 1.0):
+        time = torch.tensor(t, dtype=torch.float64)
+        ratio = float((schedule.sigma(time) / schedule.alpha(time)) ** 2)
+        expected = torch.where(inside > 0, torch.full_like(inside, ratio), 0.0)
+        for side in ForwardProcess(schedule, band).noise_to_signal(t, basis):
+            torch.testing.assert_close(side, expected)
+        least, most = ForwardProcess(schedule, region).noise_to_signal(t, basis)
+        torch.testing.assert_close(least, torch.full((2, 3, 3), ratio / 4, dtype=torch.float64))
+        torch.testing.assert_close(most, torch.full((2, 3, 3), ratio * 4, dtype=torch.float64))
+
+
+def test_labels_of_processes() -> None:
+    """A few words for messages, instead of tables of numbers."""
+    process = ForwardProcess(CosineSchedule(-9.0), SpectralCovariance(PowerLaw(-0.5), SHAPE))
+    assert process.label == "schedule cosine(log_snr_min=-9.0) and power_law(alpha=-0.5) noise of shape (2, 3, 4)"
+    assert (
+        ForwardProcess(VPSchedule(), IsotropicCovariance((1, 4))).label == "schedule vp and flat noise of shape (1, 4)"
+    )

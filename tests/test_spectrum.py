@@ -1,3 +1,4 @@
+import json
 import math
 from fractions import Fraction
 from itertools import pairwise
@@ -5,24 +6,32 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+import yaml
 
-from sagd.basis import FourierBasis
+from sagd.basis import CosineBasis, FourierBasis
+from sagd.covariance import SpectralCovariance
 from sagd.errors import InputError
 from sagd.spectrum import (
     AxisPowerLaw,
     BandPass,
     BandStop,
+    ClassConditional,
     ExponentialDecay,
     Flat,
     Notch,
     Oriented,
+    PerChannel,
     PowerLaw,
     Product,
+    RadialTable,
     Spectrum,
     Sum,
+    Tabulated,
     TwoBand,
+    Whitening,
     band_mask,
 )
+from sagd.statistics import DataStatistics, measure
 from sagd.testing import SpectrumContract
 
 SPECTRA = [
@@ -38,6 +47,10 @@ SPECTRA = [
     BandStop(0.2, 0.6),
     PowerLaw(-0.2) * BandStop(0.3, 0.5, inside=0.1),
     BandPass(0.0, 0.4) + BandPass(0.6, 1.0, inside=0.5),
+    RadialTable([0.1, 0.3, 1], [2.0, 0.5, 0.7]),
+    RadialTable([0.5], [3]),
+    PerChannel(["flat", "power_law(alpha=-0.5)", "radial_table(rho=[0.0, 1.0], w=[1, 2])"]),
+    PerChannel(["flat", "power_law(alpha=0.5)"]) * BandStop(0.3, 0.5, inside=0.1) + Flat(),
 ]
 # These name axes, so they are not for every rank; see their own tests.
 RANKED = {"notch", "oriented", "axis_power_law"}
@@ -53,8 +66,86 @@ class TestSpectra(SpectrumContract):
         return Spectrum.from_dict(self.mapping)
 
 
+def even_table(*shape, channels=None, seed=0):
+    """Positive numbers with the symmetry of a real field's power spectrum, on the half spectrum."""
+    noise = torch.randn(channels or 1, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    power = FourierBasis(shape).forward(noise).abs()
+    return power if channels else power[0]
+
+
+# Tables, and the shape that each is for.
+TABLES = [
+    (Tabulated(even_table(4, 6)), (4, 6)),
+    (Tabulated(even_table(5, 5, channels=3)), (5, 5)),
+    (Tabulated([1, 0, 2.5]), (5,)),
+    (Tabulated([[1, 0.5], [2, 3]]), (2,)),
+    (Tabulated(even_table(2, 3, 4, channels=2)), (2, 3, 4)),
+    (Tabulated(even_table(4, 6)) * PowerLaw(-0.3), (4, 6)),
+    (PerChannel([Tabulated(even_table(7)), "flat"]) + BandPass(0.2, 0.7), (7,)),
+]
+MEASURED = [
+    Whitening(),
+    Whitening(0.5),
+    Whitening(0.0),
+    Whitening(0.7, radial=True),
+    Whitening() * BandStop(0.0, 0.3, inside=0.5) + Flat(),
+    PerChannel(["flat", "whitening(radial=True)"]),
+]
+
+
+class TestTables(SpectrumContract):
+    on_any_grid = False
+
+    @pytest.fixture(params=TABLES, ids=lambda case: case[0].label, autouse=True)
+    def case(self, request):
+        self.mapping, shape = request.param[0].to_dict(), request.param[1]
+        self.spatial_shapes = (shape,)
+
+    def spectrum(self):
+        return Spectrum.from_dict(self.mapping)
+
+
+class TestMeasured(SpectrumContract):
+    on_any_grid = False
+
+    @pytest.fixture(params=MEASURED, ids=str, autouse=True)
+    def case(self, request):
+        self.mapping = request.param.to_dict()
+
+    def spectrum(self):
+        return Spectrum.from_dict(self.mapping)
+
+
+class TestMeasuredOnOneChannel(SpectrumContract):
+    on_any_grid = False
+    channels = 1
+
+    def spectrum(self):
+        return Whitening(0.8)
+
+
+class TestByClass(SpectrumContract):
+    spatial_shapes = ()
+
+    @pytest.fixture(
+        params=[
+            ClassConditional({"3": "flat", "8": "power_law(alpha=-0.1)"}, default="whitening"),
+            ClassConditional([("it's", Notch(at=((0.1, 0.2),), unit="corner") * Flat())]),
+            ClassConditional({"polar-bear": PerChannel(["flat", "flat"])}),
+        ],
+        ids=str,
+        autouse=True,
+    )
+    def case(self, request):
+        self.mapping = request.param.to_dict()
+
+    def spectrum(self):
+        return Spectrum.from_dict(self.mapping)
+
+
 def test_every_kind_is_under_contract():
-    assert {s.kind for s in SPECTRA} | RANKED == set(Spectrum.kinds())
+    parts = {s.kind for s in [*SPECTRA, *MEASURED]} | {s.kind for s, _ in TABLES}
+    assert parts | RANKED | {ClassConditional.kind} == set(Spectrum.kinds())
 
 
 # Bands
@@ -271,3 +362,336 @@ def test_spectra_of_another_rank_are_refused():
         Oriented().weights(audio)
     with pytest.raises(InputError, match=r"has 2 exponents, the data has 1 spatial axes"):
         AxisPowerLaw((1.0, 1.0)).weights(audio)
+
+
+# Tables
+
+
+@pytest.mark.parametrize("convert", [torch.tensor, np.array, list, lambda v: torch.tensor(v, dtype=torch.float16)])
+def test_tables_keep_their_numbers(convert):
+    table = Tabulated(convert([[1.0, 0.5], [2.0, 0.25]]))
+    assert table.values == ((1.0, 0.5), (2.0, 0.25))
+    assert table.weights(FourierBasis((2, 2)).frequencies()).tolist() == [[1.0, 0.5], [2.0, 0.25]]
+    assert str(table) == "tabulated(values=((1.0, 0.5), (2.0, 0.25)))"
+
+
+def test_tables_are_exact_in_text_json_and_yaml():
+    table = Tabulated(even_table(5, 8, channels=2).square() / 3)
+    assert Spectrum.parse(str(table)) == table
+    assert Spectrum.from_dict(json.loads(json.dumps(table.to_dict()))) == table
+
+
+@pytest.mark.parametrize("spectrum", [*SPECTRA, *MEASURED, *(s for s, _ in TABLES)], ids=lambda s: s.label)
+def test_yaml_round_trip(spectrum):
+    by_class = ClassConditional({"3": spectrum, "no": "flat"}, default=spectrum)
+    for each in (spectrum, by_class):
+        assert Spectrum.from_dict(yaml.safe_load(yaml.safe_dump(each.to_dict()))) == each
+
+
+def test_a_table_is_for_one_shape():
+    table = Tabulated(torch.ones(4, 3))
+    with pytest.raises(InputError, match=r"tabulated values have shape \(4, 3\), the basis needs \(5, 3\)"):
+        table.weights(FourierBasis((5, 5)).frequencies())
+    # In one dimension, rows are channels.
+    assert table.weights(FourierBasis((5,)).frequencies()).shape == (4, 3)
+    with pytest.raises(InputError, match=r"have shape \(4, 3\), the basis needs \(2, 2, 2\)"):
+        table.weights(FourierBasis((2, 2, 2)).frequencies())
+
+
+def test_radial_table_interpolates_and_is_constant_beyond_its_ends():
+    table = RadialTable(rho=[0.2, 0.4, 0.6], w=[1, 3, 0])
+    frequencies = torch.tensor([[0.0, 0.1, 0.15, -0.2, 0.25, 0.3, 0.5]], dtype=torch.float64)  # rho is twice that
+    assert table.weights(frequencies).tolist() == pytest.approx([1, 1, 2, 3, 1.5, 0, 0])
+    # In two dimensions the corner has rho = 1.
+    assert RadialTable([0, 1], [0, 1]).weights(FourierBasis((2, 2)).frequencies())[1, 1] == pytest.approx(1)
+
+
+def test_labels_abbreviate_what_is_long():
+    table = Tabulated(torch.ones(28, 15))
+    assert table.label == "tabulated(values=28x15 numbers)"
+    assert (PowerLaw(-0.1) * table).label == "power_law(alpha=-0.1) * tabulated(values=28x15 numbers)"
+    assert (
+        (PowerLaw(-0.1) + table) * Flat()
+    ).label == "(power_law(alpha=-0.1) + tabulated(values=28x15 numbers)) * flat"
+    assert PerChannel(["flat", table]).label == "per_channel(spectra=(flat, tabulated(values=28x15 numbers)))"
+    assert PerChannel([table] * 3).label == "per_channel(spectra=(tabulated(...), tabulated(...), tabulated(...)))"
+    assert PerChannel([table] * 9).label == "per_channel(spectra=9 spectra)"
+    long = PowerLaw(-0.12345) * BandPass(0.12345, 0.54321) * Flat() * (table + Notch(at=((0.123, 0.456),)))
+    assert long.label == "power_law(...) * band_pass(...) * flat * sum(...)"
+    assert Product((table,) * 9).label == "product(factors=9 spectra)"
+    many = ClassConditional({str(i): "power_law(alpha=-0.1)" for i in range(10)}, default=table)
+    assert many.label == "by_class(spectra=10 spectra, default=tabulated(values=28x15 numbers))"
+    assert RadialTable(np.linspace(0, 1, 30), np.ones(30)).label == "radial_table(rho=30 numbers, w=30 numbers)"
+    assert PowerLaw(-0.1).label == "power_law(alpha=-0.1)"
+
+
+# Measured spectra
+
+
+def known(S, basis, mean=0.0):
+    """Statistics of made-up data with power spectrum `S` `(C, *coefficients)`."""
+    return DataStatistics(torch.full((len(S), *basis.spatial), mean, dtype=torch.float64), S, 100, basis)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("basis", [FourierBasis((5, 6)), CosineBasis((4, 7)), FourierBasis((9,))], ids=str)
+def test_noise_power_is_a_power_of_the_measured_spectrum(basis, exponent):
+    S = torch.stack([1 / (0.1 + basis.radius()), 3 * torch.exp(-4 * basis.radius())])
+    resolved = Whitening(exponent).resolve(known(S, basis))
+    w = resolved.weights(basis.frequencies())
+    torch.testing.assert_close(w.square(), S**exponent, rtol=1e-12, atol=0)
+    single = Whitening(exponent).resolve(known(S[:1], basis)).weights(basis.frequencies())
+    torch.testing.assert_close(single.square(), S[0] ** exponent, rtol=1e-12, atol=0)
+
+
+def test_full_whitening_gives_one_signal_to_noise_ratio():
+    """Measured from data: the power of images over that of noise is the same at every frequency (arXiv:2505.11278)."""
+    x = torch.randn(20, 1, 6, 8, generator=torch.Generator().manual_seed(1)).cumsum(-1).cumsum(-2)
+    basis = FourierBasis((6, 8))
+    # Away from the code under test: power by NumPy's transform, about the mean.
+    power = (np.abs(np.fft.rfft2((x.double() - x.double().mean(0)).numpy())) ** 2).sum(0)[0]
+    noise = SpectralCovariance(Whitening().resolve(measure(x)), (1, 6, 8), basis).eigenvalues
+    ratio = power / noise.reshape(basis.coefficients).numpy()
+    assert ratio.max() / ratio.min() == pytest.approx(1, abs=1e-9)
+
+
+def test_empty_frequencies_keep_a_little_noise():
+    S = torch.tensor([[4.0, 0.0, 1e-12]], dtype=torch.float64)
+    w = Whitening().resolve(known(S, FourierBasis((4,)))).weights(FourierBasis((4,)).frequencies())
+    assert w.tolist() == pytest.approx([2, 2e-5, 2e-5])
+    SpectralCovariance(Whitening().resolve(known(S, FourierBasis((4,)))), (1, 4))  # within its span
+
+
+@pytest.mark.parametrize("spatial", [(8, 8), (5, 7), (4, 10), (12,), (3, 4, 5)])
+def test_radial_whitening_averages_rings(spatial):
+    """Brute force over all `d` frequencies of the full grid, one by one."""
+    S = even_table(*spatial, channels=2).square()
+    full = np.abs(
+        np.fft.fftn(np.fft.irfftn(S.numpy(), spatial, axes=range(1, len(spatial) + 1)), axes=range(1, S.ndim))
+    )
+    rings = {}
+    for place in np.ndindex(*spatial):
+        r = math.hypot(*(min(k, n - k) / n for k, n in zip(place, spatial, strict=True)))
+        rings.setdefault(math.floor(r * max(spatial) + 0.5 + 1e-9), []).append(full[(slice(None), *place)])
+    basis = FourierBasis(spatial)
+    w = Whitening(radial=True).resolve(known(S, basis)).weights(basis.frequencies())
+    for place in np.ndindex(*basis.coefficients):
+        r = math.hypot(*(min(k, n - k) / n for k, n in zip(place, spatial, strict=True)))
+        expected = np.mean(rings[math.floor(r * max(spatial) + 0.5 + 1e-9)], axis=0)
+        np.testing.assert_allclose(w[(slice(None), *place)].numpy() ** 2, expected, rtol=1e-9)
+
+
+def test_whitening_asks_for_data():
+    with pytest.raises(InputError, match=r"whitening\(exponent=0.5\) needs the measured power spectrum .* resolve"):
+        Whitening(0.5).weights(FourierBasis((4,)).frequencies())
+    with pytest.raises(InputError, match=r"whitening needs data that varies, but the measured spectrum reaches 0"):
+        Whitening().resolve(measure(torch.ones(3, 1, 4)))
+    with pytest.raises(InputError, match="resolve it first"):
+        (Flat() * Whitening()).weights(FourierBasis((4,)).frequencies())
+
+
+def test_needs_data_sees_through_composites():
+    inner = Whitening()
+    for spectrum in (inner, inner * Flat(), Flat() + inner * Flat(), PerChannel(["flat", inner])):
+        assert spectrum.needs_data
+        assert ClassConditional({"a": "flat", "b": spectrum}).needs_data
+        assert ClassConditional({"a": "flat"}, default=spectrum).needs_data
+    assert not (Flat() * PowerLaw() + PerChannel(["flat", "flat"])).needs_data
+    assert PowerLaw(-0.1).resolve(measure(torch.randn(3, 1, 4))) == PowerLaw(-0.1)
+
+
+def test_composites_resolve_their_parts():
+    statistics = measure(torch.randn(4, 2, 6, generator=torch.Generator().manual_seed(0)))
+    table = Whitening().resolve(statistics)
+    assert (Whitening() * Flat()).resolve(statistics) == table * Flat()
+    assert (Flat() + Whitening()).resolve(statistics) == Flat() + table
+    by_class = ClassConditional({"a": "flat", "b": "whitening"}, default="whitening").resolve(statistics)
+    assert by_class == ClassConditional({"a": "flat", "b": table}, default=table)
+
+
+# Channels
+
+
+def test_each_channel_has_its_spectrum():
+    frequencies = FourierBasis((4, 6)).frequencies()
+    parts = [PowerLaw(-0.5), BandPass(0.1, 0.6), Flat()]
+    weights = PerChannel(parts).weights(frequencies)
+    assert torch.equal(weights, torch.stack([part.weights(frequencies) for part in parts]))
+    tilt = ExponentialDecay(2.0)
+    both = (PerChannel(parts) * tilt + Flat()).weights(frequencies)
+    for channel, part in enumerate(parts):
+        torch.testing.assert_close(both[channel], part.weights(frequencies) * tilt.weights(frequencies) + 1)
+
+
+def test_channels_resolve_on_their_own_data():
+    x = torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(2))
+    resolved = PerChannel(["whitening", "flat", "whitening(exponent=0.5)"]).resolve(measure(x))
+    first, last = (measure(x[:, c : c + 1]) for c in (0, 2))
+    assert resolved.spectra[1] == Flat()
+    frequencies = FourierBasis((4, 5)).frequencies()
+    weights = resolved.weights(frequencies)
+    torch.testing.assert_close(weights[0], first.spectrum[0].sqrt())
+    torch.testing.assert_close(weights[2], last.spectrum[0] ** 0.25)
+    with pytest.raises(InputError, match="per_channel has 2 spectra, the measured data 3 channels"):
+        PerChannel(["whitening", "flat"]).resolve(measure(x))
+
+
+def test_channels_that_do_not_fit_are_refused():
+    frequencies = FourierBasis((4,)).frequencies()
+    with pytest.raises(InputError, match="have 2 and 3 channels; give all the same number"):
+        (PerChannel(["flat"] * 2) * PerChannel(["flat"] * 3)).weights(frequencies)
+    with pytest.raises(
+        InputError, match=r"weights of tabulated.* in per_channel have shape \(2, 3\), one channel needs"
+    ):
+        PerChannel(["flat", Tabulated(torch.ones(2, 3))]).weights(frequencies)
+
+    class Scalar(PowerLaw):
+        def weights(self, frequencies):
+            return torch.ones(1)
+
+    with pytest.raises(InputError, match=r"weights of power_law have shape \(1,\), the basis needs \(3,\)"):
+        Product((Scalar(), Flat())).weights(frequencies)
+
+
+# Classes
+
+
+def test_every_class_gets_its_spectrum_in_label_order():
+    spectrum = Spectrum.parse("by_class(spectra={'dog': 'flat', 'cat': 'power_law(alpha=-0.1)'}, default='band_pass')")
+    assert spectrum.for_classes(["cat", "cow", "dog"]) == (PowerLaw(-0.1), BandPass(), Flat())
+    assert ClassConditional({3: "flat", "8": "flat"}).for_classes(["3", "8"]) == (Flat(), Flat())
+    assert str(ClassConditional({"8": "flat", "3": "flat"})) == "by_class(spectra={'3': 'flat', '8': 'flat'})"
+
+
+def test_classes_and_spectra_must_match():
+    spectrum = ClassConditional({"cat": "flat", "dog": "flat"})
+    with pytest.raises(InputError, match="no spectrum for class 'cow'; add one, or default='flat'"):
+        spectrum.for_classes(["cat", "cow", "dog"])
+    with pytest.raises(InputError, match=r"a spectrum for 'dog', which is no class; did you mean 'dogs'\?"):
+        spectrum.for_classes(["cat", "dogs"])
+    many = [f"thing {i}" for i in range(1000)]
+    with pytest.raises(InputError, match=r"for 'cat', which is no class; the 1000 classes begin thing 0, thing 1, "):
+        spectrum.for_classes(many)
+    with pytest.raises(InputError, match=r"depends on the class, .*\.for_classes\(names\)\[label\]"):
+        spectrum.weights(FourierBasis((4,)).frequencies())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Tabulated([[1, 2], [3]]), r"tabulated values must be a table of numbers .*, got \[\[1, 2\], \[3\]\]"),
+        (lambda: Tabulated([]), r"must be a table of numbers .*, got \[\]"),
+        (lambda: Tabulated(1.0), r"must be a table of numbers .*, got 1\.0"),
+        (lambda: Tabulated(["a"]), r"must be a table of numbers .*, got \['a'\]"),
+        (lambda: Tabulated([True, False]), "must be a table of numbers"),
+        (lambda: Tabulated([10**400]), "must be a table of numbers"),
+        (lambda: Tabulated(torch.ones(2) * 1j), "must be a table of numbers"),
+        (lambda: Tabulated([1, math.nan]), "tabulated values hold NaN or infinity"),
+        (lambda: Tabulated([1, -2.5]), r"tabulated values reach -2\.5; they must not be negative"),
+        (lambda: RadialTable([0, 1], [1]), r"one w for each rho, got shapes \(1,\) and \(2,\)"),
+        (lambda: RadialTable([[0, 1]], [[1, 1]]), r"one w for each rho, got shapes \(1, 2\)"),
+        (lambda: RadialTable([0.5, 0.2], [1, 1]), r"rho must increase within \[0, 1\] .*, got \(0\.5, 0\.2\)"),
+        (lambda: RadialTable([0.5, 0.5], [1, 1]), r"rho must increase"),
+        (lambda: RadialTable([0.5, 1.2], [1, 1]), r"rho must increase within"),
+        (lambda: RadialTable([-0.5, 1], [1, 1]), r"radial_table rho reach -0\.5"),
+        (lambda: RadialTable([0.5, 1], [-1, 1]), r"radial_table w reach -1"),
+        (lambda: Whitening(1.5), r"whitening exponent must lie in \[0, 1\] .*, got 1\.5"),
+        (lambda: Whitening(-0.1), r"got -0\.1"),
+        (lambda: Whitening("half"), "whitening exponent must be a finite number, got 'half'"),
+        (lambda: Whitening(radial="yes"), "whitening radial must be true or false, got 'yes'"),
+        (lambda: PerChannel(()), r"per_channel needs one spectrum for each channel, e\.g\..*, got \(\)"),
+        (lambda: PerChannel("flat"), "got 'flat'"),
+        (lambda: PerChannel(3), "got 3"),
+        (
+            lambda: PerChannel([Flat() * PerChannel(["flat"])]),
+            r"per_channel cannot hold per_channel\(spectra=\('flat',\)\)",
+        ),
+        (
+            lambda: PerChannel([ClassConditional({"a": "flat"})]),
+            "per_channel cannot hold by_class.* its classes instead",
+        ),
+        (lambda: ClassConditional({"a": "flat"}) * Flat(), "product cannot hold by_class"),
+        (lambda: Flat() + Flat() * ClassConditional({"a": "flat"}), "product cannot hold by_class"),
+        (lambda: Flat() + ClassConditional({"a": "flat"}), "sum cannot hold by_class.*put a sum into its classes"),
+        (lambda: ClassConditional({"a": ClassConditional({"b": "flat"})}), "by_class cannot hold by_class"),
+        (lambda: ClassConditional({"a": "flat"}, default=ClassConditional({"b": "flat"})), "by_class cannot hold"),
+        (lambda: ClassConditional({}), r"by_class needs a spectrum for each class, .*, got \(\)"),
+        (lambda: ClassConditional("flat"), "got 'flat'"),
+        (lambda: ClassConditional([("a", "flat", 1)]), "needs a spectrum for each class"),
+        (lambda: ClassConditional({True: "flat"}), "needs names of classes, got True; put it in quotes"),
+        (lambda: ClassConditional({3: "flat", "3": "flat"}), r"names a class twice among \['3', '3'\]"),
+        (lambda: ClassConditional({"a": "pink"}), "unknown spectrum 'pink'"),
+        (lambda: PowerLaw(10**400), "power_law alpha must be a finite number, got an integer beyond 1e308"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(make, message):
+    with pytest.raises(InputError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+# Extremes
+
+
+@pytest.mark.parametrize(
+    "spectrum",
+    [
+        PowerLaw(1e4),
+        PowerLaw(-(10**5)),
+        PowerLaw(3.0, epsilon=1e200),
+        AxisPowerLaw((1e6, 0.0)),
+        AxisPowerLaw((-1e6, 1e6)),
+        ExponentialDecay(1e5),
+        ExponentialDecay(-1e200),
+        BandPass(0, 0.5, inside=1e-200) * BandPass(0, 1, inside=1e-200),
+        Flat() * BandPass(0, 0.5, inside=1e200) * BandPass(0, 1, inside=1e200),
+        BandPass(0, 0.5, inside=1.5e308) + BandPass(0, 0.5, inside=1e308),
+        TwoBand(1.7e308, 0, 1, 1.7e308, 0, 1),
+        Notch(at=((0.1, 0.2),), bandwidth=1e200),
+    ],
+    ids=lambda s: s.label,
+)
+def test_weights_beyond_the_numbers_are_refused(spectrum):
+    with pytest.raises(InputError, match="leaves the range of numbers on this grid; use a milder one") as caught:
+        spectrum.weights(FourierBasis((6, 6)).frequencies())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spectrum",
+    [
+        BandPass(0.2, 0.6, inside=1e100),
+        BandStop(0.2, 0.6, inside=1e-60),
+        Oriented(outside=1e-60),
+        TwoBand(1e60),
+        RadialTable([0.0, 1.0], [1e-60, 1.0]),
+        Tabulated(torch.full((6, 4), 1e60, dtype=torch.float64)),
+    ],
+    ids=lambda s: s.label,
+)
+def test_float32_has_its_own_range(spectrum):
+    frequencies = FourierBasis((6, 6)).frequencies()
+    spectrum.weights(frequencies)
+    with pytest.raises(InputError, match="leaves the range of numbers"):
+        spectrum.weights(frequencies.float())
+
+
+def test_extreme_levels_keep_their_ratio():
+    frequencies = torch.tensor([[0.0, 0.25, 0.5]], dtype=torch.float64)
+    assert TwoBand(3e200, 0, 0.6, 4e200, 0.4, 1).weights(frequencies).tolist() == pytest.approx([3e200, 5e200, 4e200])
+    assert TwoBand(3e-200, 0, 0.6, 4e-200, 0.4, 1).weights(frequencies).tolist() == pytest.approx(
+        [3e-200, 5e-200, 4e-200]
+    )
+    levels = Oriented(0, 30, inside=0.1, outside=0.3).weights(
+        torch.tensor([[0.0, 0.1], [0.1, 0.0]], dtype=torch.float64)
+    )
+    assert levels.tolist() == [0.1, 0.3]
+
+
+@pytest.mark.parametrize("side", [10, 20, 30, 70])
+def test_a_notch_on_a_frequency_of_the_grid_is_exactly_zero(side):
+    """3/10 and the grid's own 0.3 differ by rounding, which must not leave a weight of 1e-29."""
+    for k in range(1, side // 2 + 1):
+        weights = Notch(at=(k / side,), bandwidth=0.02).weights(FourierBasis((side,)).frequencies())
+        assert weights[k] == 0
+        assert weights[weights > 0].min() > 1e-3

@@ -4,12 +4,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from scipy import fft
 
-from sagd.basis import FourierBasis
+from sagd.basis import ChannelBasis, CosineBasis, FourierBasis, WaveletBasis
 from sagd.covariance import SpectralCovariance
 from sagd.errors import InputError
 from sagd.spectrum import PowerLaw
-from sagd.statistics import measure, radial_profile
+from sagd.statistics import channel_covariance, measure, radial_profile
 
 
 @pytest.mark.parametrize("shape", [(7,), (4, 6), (5, 4), (3, 4, 2)])
@@ -93,3 +94,58 @@ def test_radial_profile_against_the_full_grid_and_exact_edges(shape, bands):
 def test_profiles_need_a_band():
     with pytest.raises(InputError, match="bands must be at least 1, got 0"):
         radial_profile(torch.ones(3), FourierBasis((4,)), 0)
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["as given", "colours"])
+def test_measure_in_the_cosine_basis_against_scipy(mixed):
+    """Variances of the coefficients of scipy's transform, of channels as they are or mixed first."""
+    x = np.random.default_rng(0).normal(1.0, 2.0, (40, 2, 4, 5))
+    x[:, 1] += 0.7 * x[:, 0]
+    mix = np.array([[0.6, 0.8], [-0.8, 0.6]])
+    inner = CosineBasis((4, 5))
+    basis = ChannelBasis((4, 5), inner, mix.tolist()) if mixed else inner
+    y = np.einsum("kc,ncij->nkij", mix, x) if mixed else x
+    statistics = measure(torch.from_numpy(x), basis, batch_size=7)
+    expected = fft.dctn(y, axes=(2, 3), norm="ortho").var(0, ddof=1)
+    np.testing.assert_allclose(statistics.spectrum.numpy(), expected, rtol=1e-10)
+    np.testing.assert_allclose(statistics.mean.numpy(), x.mean(0), atol=1e-12)
+    assert statistics.variance == pytest.approx(x.var(0, ddof=1).mean(), rel=1e-12)
+
+
+def test_variance_does_not_depend_on_the_basis():
+    x = torch.randn(20, 2, 4, 8, generator=torch.Generator().manual_seed(0))
+    bases = [FourierBasis((4, 8)), CosineBasis((4, 8)), WaveletBasis((4, 8), "haar", 1)]
+    variances = [measure(x, basis).variance for basis in bases]
+    assert variances == pytest.approx([variances[0]] * 3, rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(7,), (4, 6), (3, 4, 2)])
+def test_channel_covariance_against_numpy(shape):
+    """About the mean image, over samples and places; `N - 1` samples are free."""
+    x = np.random.default_rng(0).normal(2.0, 3.0, (30, 3, *shape))
+    x[:, 2] -= 0.5 * x[:, 0]
+    x += np.random.default_rng(1).normal(0, 5, (1, 3, *shape))
+    values = (x - x.mean(0)).swapaxes(0, 1).reshape(3, -1)
+    expected = values @ values.T / (29 * np.prod(shape))
+    got = channel_covariance(torch.from_numpy(x), batch_size=7)
+    assert got.dtype == torch.float64
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-10)
+    # Its trace is the variance that `measure` finds.
+    assert float(got.trace()) == pytest.approx(3 * measure(torch.from_numpy(x)).variance, rel=1e-12)
+
+
+def test_decorrelated_channels_are_uncorrelated():
+    x = torch.randn(50, 3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = x + 0.8 * x.mean(1, keepdim=True) + 0.3 * x.roll(1, 1)
+    basis = ChannelBasis.decorrelating(channel_covariance(x), FourierBasis((4, 4)))
+    mixed = torch.einsum("kc,ncij->nkij", torch.tensor(basis.matrix, dtype=torch.float64), x)
+    values = channel_covariance(mixed)
+    torch.testing.assert_close(values, torch.diag(values.diagonal()), rtol=0, atol=1e-12)
+    assert (values.diagonal().diff() < 0).all()
+
+
+def test_channels_of_bad_data_are_refused():
+    with pytest.raises(InputError, match=r"at least two samples .* got shape \(1, 3, 4\)"):
+        channel_covariance(torch.zeros(1, 3, 4))
+    with pytest.raises(InputError, match="non-finite values"):
+        channel_covariance(torch.full((3, 2, 4), math.nan))

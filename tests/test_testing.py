@@ -10,10 +10,14 @@ import torch
 
 from sagd.basis import FourierBasis
 from sagd.covariance import IsotropicCovariance, SpectralCovariance
+from sagd.process import ForwardProcess, Gaussian, as_time
+from sagd.schedule import CosineSchedule
+from sagd.spectral_process import SpectralProcess
 from sagd.spectrum import BandPass, PowerLaw, Spectrum
 from sagd.testing import (
     BasisContract,
     CovarianceContract,
+    ProcessContract,
     SpectrumContract,
     fourier_matrix,
     raises,
@@ -272,6 +276,108 @@ def test_spectrum_contract_catches(faulty, test):
     getattr(UnderSpectrum(PowerLaw), f"test_{test}")()
     with pytest.raises(AssertionError):
         getattr(UnderSpectrum(faulty), f"test_{test}")()
+
+
+class HonestProcess(ForwardProcess):
+    def __init__(self):
+        super().__init__(CosineSchedule(), SpectralCovariance(PowerLaw(-0.5), SHAPE))
+
+
+class Slow(HonestProcess):
+    def derivatives(self, t, x):
+        d_alpha, d_sigma = super().derivatives(t, x)
+        return d_alpha, 0.99 * d_sigma
+
+
+class StartsInNoise(HonestProcess):
+    def sigma(self, t, x):
+        return super().sigma(t, x) + 1e-3
+
+
+class White(HonestProcess):
+    def diagonal(self, t, x, basis):
+        a, s = super().diagonal(t, x, basis)
+        return a, s.map(torch.ones_like) * self.sigma(t, x).flatten()[0].item()
+
+
+class TakesNoiseBack(HonestProcess):
+    def sigma(self, t, x):
+        return super().sigma(t, x) * (1.2 + torch.sin(12 * as_time(t, x)))
+
+
+class WrongVolume(HonestProcess):
+    def marginal(self, x_0, t):
+        law = super().marginal(x_0, t)
+
+        class Flawed(Gaussian):
+            def log_prob(self, x):
+                return super().log_prob(x) + 1e-3
+
+        return Flawed(law.mean, law.std, law.covariance)
+
+
+class SharedDraw(HonestProcess):
+    def noise(self, x, generator=None):
+        return super().noise(x, generator)[:1].expand_as(x)
+
+
+class Relabels(HonestProcess):
+    def given(self, labels):
+        return ForwardProcess(self.schedule, self.covariance)
+
+
+class Overflows(HonestProcess):
+    def perturb(self, x_0, t, noise=None, generator=None):
+        x_t = super().perturb(x_0, t, noise, generator)
+        return x_t * 1.1 if x_0.dtype == torch.float16 else x_t
+
+
+class UnderProcess(ProcessContract):
+    def __init__(self, make):
+        self.make = make
+
+    def process(self):
+        return self.make()
+
+    def basis(self):
+        return FourierBasis(SHAPE[1:])
+
+
+@pytest.mark.parametrize(
+    ("faulty", "test"),
+    [
+        (Slow, "velocity_is_the_slope_of_the_path"),
+        (Slow, "velocity_is_the_time_derivative"),
+        (StartsInNoise, "starts_at_the_data"),
+        (White, "diagonals_are_those_of_the_operators"),
+        (TakesNoiseBack, "noise_only_grows"),
+        (WrongVolume, "log_density_of_the_marginal"),
+        (SharedDraw, "states_do_not_depend_on_the_batch"),
+        (Relabels, "labels_do_not_matter"),
+        (Overflows, "types"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_process_contract_catches(faulty, test):
+    getattr(UnderProcess(HonestProcess), f"test_{test}")()
+    with pytest.raises(AssertionError):
+        getattr(UnderProcess(faulty), f"test_{test}")()
+
+
+class SmearsFrequencies(SpectralProcess):
+    """Signal coefficients of the wrong frequencies."""
+
+    def alpha(self, t, x):
+        return super().alpha(t, x).map(lambda a: a.roll(1, -1))
+
+
+def test_process_contract_catches_faults_of_operators():
+    def under(kind):
+        return UnderProcess(lambda: kind.sequential(SHAPE))
+
+    under(SpectralProcess).test_diagonals_are_those_of_the_operators()
+    with pytest.raises(AssertionError):
+        under(SmearsFrequencies).test_diagonals_are_those_of_the_operators()
 
 
 def test_contracts_run_under_unittest():

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import re
+import shlex
 import sys
 import tempfile
 import warnings
@@ -72,6 +73,26 @@ class Inspect:
 
 
 @dataclass(frozen=True)
+class Gallery:
+    """Draw every process of the library on one of your images: noise, its spectrum, SNR over time, and noisy images.
+
+    Example: sagd gallery photos/ --data.size 64 --out runs/gallery
+    """
+
+    out: Path
+    """Directory for gallery.html and images/; must be empty or missing."""
+    source: tyro.conf.Positional[str | None] = None
+    """'digits' (built in), a folder of images, a .parquet file, or a hub data set name; default: --data.source."""
+    image: int = 0
+    """Number of the image that is drawn, from 0 in the order of the data."""
+    seed: int = 0
+    """Seed of the noise."""
+    names: tuple[str, ...] = ()
+    """Processes to draw, e.g. white low_tilt; default: all that fit the images."""
+    data: DataConfig = field(default_factory=lambda: DataConfig(limit=2_000))
+
+
+@dataclass(frozen=True)
 class Train:
     """Train one model, from a YAML configuration, options, or both (options win).
 
@@ -103,7 +124,7 @@ class Sample:
     seed: int = 0
     """Image i depends on the seed and i only, not on count or batch size."""
     labels: tuple[str, ...] = ()
-    """Conditional models: class names, repeated in turn; default: no label."""
+    """Conditional models: class names, repeated in turn; default: no label, which noise by class cannot do without."""
     batch_size: int = 64
     """Images per network call."""
     spectrum: str | None = None
@@ -147,7 +168,7 @@ class Compare:
     """Keep finished runs and continue the others."""
 
 
-COMMANDS: dict[str, type] = {c.__name__.lower(): c for c in (Inspect, Train, Sample, Evaluate, Compare)}
+COMMANDS: dict[str, type] = {c.__name__.lower(): c for c in (Inspect, Gallery, Train, Sample, Evaluate, Compare)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -270,18 +291,21 @@ def _one_line(box: str) -> str:
 
 def _inspect(command: Inspect) -> None:
     from sagd import design
+    from sagd.build import build_process
     from sagd.data import load
-    from sagd.process import build_process
     from sagd.statistics import measure
+    from sagd.training.trainer import process_statistics
 
     config = _inspected(command)
     if command.out is not None:
         _prepare(command.out)
     data = load(config)
     x = data.tensor()
-    statistics = measure(x)
-    inspection = design.inspect(statistics, build_process(command.process, data.shape), command.bands)
-    _say(_inspection_text(data.name, tuple(x.shape), inspection))
+    statistics = process_statistics(data, command.process)
+    process = build_process(command.process, data.shape, statistics, data.classes)
+    inspection = design.inspect(statistics, process, command.bands)
+    ends = design.check_ends(statistics, process, command.bands)
+    _say("\n".join([_inspection_text(data.name, tuple(x.shape), inspection), *ends.lines()]))
     if command.out is not None:
         from sagd.report.figures import inspect_figure
         from sagd.training.storage import to_json, write_file, writing
@@ -295,14 +319,15 @@ def _inspect(command: Inspect) -> None:
             slope=fit.slope,
             intercept=fit.intercept,
             images=x[:8].numpy(),
-            spectrum2d=statistics.spectrum.numpy(),
+            spectrum2d=measure(x).spectrum.numpy(),
+            channels=None if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
         )
         with writing(picture):
             figure.savefig(picture, dpi=150)
         _say(f"wrote {picture} and {record}")
 
 
-def _inspected(command: Inspect) -> DataConfig:
+def _inspected(command: Inspect | Gallery) -> DataConfig:
     named = command.data.source
     if command.source is None or command.source == named:
         return command.data
@@ -337,11 +362,35 @@ def _inspection_text(name: str, shape: tuple[int, ...], inspection: Inspection) 
     return "\n".join(lines)
 
 
+def _gallery(command: Gallery) -> None:
+    from sagd.catalogue import unfit
+    from sagd.data import load
+    from sagd.experiment.gallery import exhibits
+    from sagd.report.gallery import render_gallery
+    from sagd.training.storage import writing
+
+    config = _inspected(command)
+    _prepare(command.out, empty=True)
+    data = load(config)
+    shown = exhibits(data, command.image, command.seed, command.names, progress=True)
+    size = " x ".join(map(str, data.shape))
+    subtitle = f"{data.name}: image {command.image} of {len(data):,}, {size}; noise of seed {command.seed}"
+    with writing(command.out):
+        page = render_gallery(shown, command.out, f"Forward processes on {data.name}", subtitle)
+    left_out = {} if command.names else unfit(data.shape, data.classes)
+    for name, lacking in left_out.items():
+        _say(f"left out: {name}, which needs {lacking}")
+    _say(f"wrote {page} and its figures in {command.out / 'images'}")
+
+
 def _train(command: Train) -> None:
-    from sagd.training import train
+    from sagd.training import load, train
 
     path = train(command.run, command.out, resume=command.resume)
-    _say(f"model: {path}\nsample it with: sagd sample {command.out} --out {command.out}-samples")
+    labels = ""
+    if "by_class" in command.run.process.spectrum:
+        labels = " --labels " + " ".join(map(shlex.quote, load(path).classes or ()))
+    _say(f"model: {path}\nsample it with: sagd sample {command.out}{labels} --out {command.out}-samples")
 
 
 def _sample(command: Sample) -> None:
@@ -379,16 +428,21 @@ def _sample(command: Sample) -> None:
 
 def _require_spectrum(spectrum: str, path: Path, model: Model) -> None:
     """Refuse another noise spectrum than the model was trained with."""
-    from sagd.process import build_process
+    from sagd.build import build_process
     from sagd.training import load
 
-    load(path, process=build_process(replace(model.config.process, spectrum=spectrum), model.process.shape))
+    config = replace(model.config.process, spectrum=spectrum)
+    load(path, process=build_process(config, model.process.shape, model.statistics, model.classes))
 
 
 def _labels(names: tuple[str, ...], count: int, model: Model) -> Tensor | None:
     import torch
 
+    from sagd.covariance import ClassCovariance
+
     if not names:
+        if isinstance(model.process.covariance, ClassCovariance):
+            raise InputError(f"the noise depends on the class; give --labels, from: {', '.join(model.classes or ())}")
         return None
     if model.classes is None:
         raise InputError(f"--labels {' '.join(names)}: the model is unconditional; leave --labels out")
@@ -457,6 +511,7 @@ def _prepare(out: Path, empty: bool = False) -> None:
 
 _RUNNERS: dict[str, Callable[[Any], None]] = {
     "inspect": _inspect,
+    "gallery": _gallery,
     "train": _train,
     "sample": _sample,
     "evaluate": _evaluate,

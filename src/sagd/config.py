@@ -46,15 +46,31 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ProcessConfig:
-    """The forward process x_t = alpha_t x_0 + sigma_t eps_w, eps_w ~ N(0, Sigma_w)."""
+    """The forward process x_t = alpha_t x_0 + sigma_t eps_w, eps_w ~ N(0, Sigma_w), or one with a schedule per
+    frequency."""
 
     schedule: str = "vp"
     """vp, cosine, ve or rectified, with parameters as in 'vp(beta_end=0.02)'."""
     spectrum: str = "flat"
     """Noise weights w(f): flat, 'power_law(alpha=-0.1)', band_pass, band_stop, two_band, exponential_decay, notch,
-    oriented, axis_power_law, and products and sums of them: 'power_law(alpha=-0.1) * notch(at=[[0.25, 0]])'."""
-    calibration: Literal["variance", "none"] = "variance"
-    """'variance': scale w so that the mean of w^2 is 1; 'none': use w as it is."""
+    oriented, axis_power_law, radial_table, tabulated, 'whitening(exponent=0.5)' (from the data's own spectrum),
+    "per_channel(spectra=['flat', ...])", "by_class(spectra={'cat': 'flat'}, default='flat')" (with
+    network.conditional), and products and sums:
+    'power_law(alpha=-0.1) * notch(at=[[0.25, 0]])'."""
+    calibration: Literal["variance", "snr", "none"] = "variance"
+    """'variance': scale w so that the mean of w^2 is 1; 'snr': so that the mean of log w^2 is 0, which keeps the mean
+    log-SNR of white noise; 'none': use w as it is."""
+    basis: str = "fourier"
+    """Where the noise is diagonal: fourier, cosine (no wrap-around at borders) or "wavelet(name='db2', levels=2)"."""
+    channels: Literal["as_given", "decorrelated"] = "as_given"
+    """'decorrelated': noise channels are the principal colours of the data, so per_channel speaks of those."""
+    region: str | None = None
+    """Amplitude of the noise by place: 'box(low=[0, 0], high=[0.5, 1], inside=1, outside=0.3)', ball, table."""
+    evolution: str = "common"
+    """How frequencies evolve in time: common (one schedule for all), 'blurring(blur_max=20)' (published with basis
+    cosine and schedule 'cosine(log_snr_min=-10)'), "interpolated(far='flat')" (from the spectrum next to the data to
+    another at t = 1), or "sequential(first='high')" (band after band). All but common go without regions and by_class.
+    'sagd gallery' shows them."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +101,8 @@ class NetworkConfig:
 class DenoiserConfig:
     """What the network predicts and how the loss is taken."""
 
-    prediction: Literal["eps", "x0", "v", "velocity", "edm"] = "eps"
-    """Quantity the network predicts."""
+    prediction: Literal["eps", "x0", "v", "velocity", "edm", "wiener"] = "eps"
+    """Quantity the network predicts; edm and wiener correct the best linear guess, wiener by frequency."""
     time: str = "uniform"
     """Training times: uniform, 'log_normal(mean=-1.2, std=1.2)' in log(sigma/alpha), or 'logit_normal'."""
     weighting: str = "flat"
@@ -163,6 +179,10 @@ class EvaluationConfig:
     """Radial bands of the spectral error."""
     batch_size: int = 250
     """Images per sampling batch."""
+    likelihood: int = 0
+    """Reference images whose bits per dimension are estimated, by models with noise at every frequency (0: none)."""
+    likelihood_steps: int = 32
+    """Runge-Kutta steps of that estimate, four network evaluations each."""
     seed: int = 0
     """Seed of the samples and of the real-against-real split."""
 

@@ -10,22 +10,28 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor
 
 from sagd.basis import Basis, FourierBasis
+from sagd.diagonal import Coefficient, Diagonal, pseudo_inverse
 from sagd.errors import InputError
-from sagd.process import ForwardProcess, Prediction, Time, as_time
+from sagd.process import ForwardProcess, Prediction, Process, Time, as_time, wide
+from sagd.statistics import DataStatistics
 
-NetworkPrediction = Literal["eps", "x0", "v", "velocity", "edm"]
+NetworkPrediction = Literal["eps", "x0", "v", "velocity", "edm", "wiener"]
+
+LEAST_POWER = 1e-6
+"""Share of the largest power below which `wiener` takes no frequency's data to be: a thousandth of its amplitude."""
 
 
 class Denoiser(ABC):
     """`E[x_0 | x_t]` under a forward process; a subclass supplies `estimate`."""
 
-    process: ForwardProcess
+    process: Process
 
     @property
     def device(self) -> torch.device:
@@ -48,28 +54,62 @@ class Denoiser(ABC):
         x_0 = self.estimate(x_t, t, labels)
         if clip is not None:
             x_0 = x_0.clamp(-clip, clip)
-        return self.process.consistent(x_0, x_t, t)
+        return self.process.given(labels).consistent(x_0, x_t, t)
 
     def predict(self, kind: Prediction, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
         """The estimate as `eps`, `score`, `velocity` or `v`."""
-        return self.process.from_x0(kind, self(x_t, t, labels), x_t, t)
+        return self.process.given(labels).from_x0(kind, self(x_t, t, labels), x_t, t)
 
     def score(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
         """`grad log q_t = Sigma_w^-1 (alpha_t E[x_0|x_t] - x_t) / sigma_t^2`, projected where `Sigma_w` is singular."""
         return self.predict("score", x_t, t, labels)
 
 
+@dataclass(frozen=True)
+class _Preconditioning:
+    """Data `N(mu, S)` and noise of standard deviation `s` as operators that commute: the Wiener filter and its scales.
+
+        x_0 - mu = c_skip (x_t - a mu) + c_out F,   c_skip = a S c_in^2,   c_out = s sqrt(S) c_in,
+        c_in = 1 / sqrt(a^2 S + s^2)
+
+    `F = 0` is the exact posterior mean if the data is Gaussian, and `F` has unit variance at every frequency.
+    """
+
+    a: Coefficient
+    s: Coefficient
+    std: Any
+    """`sqrt(S)`, a number or an operator."""
+
+    @property
+    def c_in(self) -> Coefficient:
+        # 0 where neither signal nor noise is: what is not there says nothing.
+        return pseudo_inverse(((self.a * self.std) ** 2 + self.s**2).sqrt())
+
+    @property
+    def c_skip(self) -> Coefficient:
+        return self.a * self.std**2 * self.c_in**2
+
+    @property
+    def c_out(self) -> Coefficient:
+        return self.s * self.std * self.c_in
+
+    def target(self, residual: Tensor, noise: Tensor) -> Tensor:
+        """`F` for a known `x_0 - mu` and unit noise, without the cancellation of `x_0 - mu - c_skip (x_t - a mu)`."""
+        return self.c_in * (self.s / self.std * residual - self.a * self.std * noise)
+
+
 class NetworkDenoiser(Denoiser):
     """A denoiser from a network `F(x, timestep, class_labels=...)`.
 
-    The network sees `c_in x_t`. For `eps`, `x0`, `v` and `velocity`, `c_in = 1/sqrt(alpha^2 + sigma^2)` (1 for
-    variance-preserving schedules). For `edm`, with data variance `S = data_std^2`,
+    For `eps`, `x0`, `v` and `velocity` the network sees `x_t / rms(x_t)` of data with unit variance (`x_t` itself for
+    variance-preserving schedules), and its output is that quantity. For `edm`, with data variance `S = data_std^2`,
 
         x_0 = c_skip x_t + c_out F(c_in x_t),   c_skip = alpha S / (alpha^2 S + sigma^2),
         c_out = sigma sqrt(S) / sqrt(alpha^2 S + sigma^2),   c_in = 1 / sqrt(alpha^2 S + sigma^2),
 
     which is the preconditioning of "Elucidating the Design Space of Diffusion-Based Generative Models" (Karras et al.,
-    2022, table 1) written for any `alpha`.
+    2022, table 1) written for any `alpha`. `wiener` is the same frequency by frequency, with the measured spectrum
+    `S(f)` and mean of the data and the noise's own `s_t(f)`: exact on stationary Gaussian data with `F = 0`.
 
     Args:
         network: Called as `network(x, timestep)` with `timestep` `(B,)`, plus `class_labels=(B,)` when labels are
@@ -79,16 +119,19 @@ class NetworkDenoiser(Denoiser):
         data_std: Standard deviation of the data, for `edm`.
         null_label: Class that stands for "no label" in conditional networks.
         guidance: Classifier-free guidance scale applied when labels are given and `null_label` is known (1: none).
+        statistics: Mean and spectrum of the data in the basis of the noise, for `wiener`. Its power is floored at
+            `LEAST_POWER` of the largest.
     """
 
     def __init__(
         self,
         network: Callable[..., object],
-        process: ForwardProcess,
+        process: Process,
         prediction: NetworkPrediction = "eps",
         data_std: float = 0.5,
         null_label: int | None = None,
         guidance: float = 1.0,
+        statistics: DataStatistics | None = None,
     ) -> None:
         if prediction not in get_args(NetworkPrediction):
             raise InputError(f"unknown prediction {prediction!r}; known: {', '.join(get_args(NetworkPrediction))}")
@@ -98,7 +141,8 @@ class NetworkDenoiser(Denoiser):
             raise InputError(f"guidance must be a finite number, got {guidance}; 1 is none")
         if guidance != 1 and null_label is None:
             raise InputError(f"guidance {guidance} needs a conditional model; train with network.conditional, or use 1")
-        if prediction == "eps" and float(process.schedule.alpha(torch.ones((), dtype=torch.float64))) == 0:
+        end = torch.zeros(1, *process.shape, dtype=torch.float64)
+        if prediction == "eps" and not (process.alpha(1.0, end) > 0).all():
             raise InputError(
                 f"eps prediction cannot start at t = 1 of schedule {str(process.schedule)!r}, where no signal is left;"
                 " use prediction x0, v, velocity or edm"
@@ -109,6 +153,9 @@ class NetworkDenoiser(Denoiser):
         self.data_std = float(data_std)
         self.null_label = null_label
         self.guidance = guidance
+        self.statistics = statistics
+        if prediction == "wiener":
+            self._check_statistics()
 
     @property
     def device(self) -> torch.device:
@@ -133,40 +180,79 @@ class NetworkDenoiser(Denoiser):
         """Raw network output `F`, in `x_t`'s precision (float32 at least)."""
         time = as_time(t, x_t)
         timestep = self.process.schedule.timestep(time).to(torch.float32).flatten().expand(len(x_t))
-        scaled = (self._input_scale(t, x_t) * x_t).to(x_t.dtype)
+        scaled = self._input(x_t, t).to(x_t.dtype)
         out = self.network(scaled, timestep) if labels is None else self.network(scaled, timestep, class_labels=labels)
         tensor = out if isinstance(out, Tensor) else out[0]  # type: ignore[index]
         return tensor.to(x_t.dtype)
 
     def target(self, x_0: Tensor, eps: Tensor, t: Time) -> Tensor:
         """What `output` should be for a known image and noise."""
-        if self.prediction != "edm":
-            return self.process.from_pair(self.prediction, x_0, eps, t)
-        alpha, sigma, c_in = self.process.alpha(t, x_0), self.process.sigma(t, x_0), self._input_scale(t, x_0)
-        # (x_0 - c_skip x_t) / c_out, without its cancellation at small sigma.
-        return c_in * (sigma / self.data_std * x_0 - alpha * self.data_std * eps)
+        if self.prediction == "edm":
+            return self._preconditioning(t, x_0).target(x_0, eps)
+        if self.prediction == "wiener":
+            white = self.process.covariance.whiten(eps, pseudo=True)
+            return self._preconditioning(t, x_0).target(x_0 - self._mean(x_0), white)
+        return self.process.from_pair(self.prediction, x_0, eps, t)
 
     def to_x0(self, output: Tensor, x_t: Tensor, t: Time) -> Tensor:
         """The clean image that a network output stands for."""
-        if self.prediction != "edm":
-            return self.process.to_x0(self.prediction, output, x_t, t)
-        c_skip, c_out = self._edm(t, x_t)
-        return c_skip * x_t + c_out * output
+        if self.prediction not in ("edm", "wiener"):
+            return self.process.to_x0(cast(Prediction, self.prediction), output, x_t, t)
+        p = self._preconditioning(t, x_t)
+        if self.prediction == "edm":
+            return p.c_skip * x_t + p.c_out * output
+        mean = self._mean(x_t)
+        return mean + p.c_skip * (x_t - self.process.alpha(t, x_t) * mean) + p.c_out * output
 
-    def _input_scale(self, t: Time, x: Tensor) -> Tensor:
-        signal = self.data_std if self.prediction == "edm" else 1.0
-        return torch.rsqrt((self.process.alpha(t, x) * signal) ** 2 + self.process.sigma(t, x) ** 2)
+    def gain(self, x_t: Tensor, t: Time) -> Coefficient:
+        """Derivative of the clean image by the network's output."""
+        if self.prediction in ("edm", "wiener"):
+            return self._preconditioning(t, x_t).c_out
+        return self.process.gain(cast(Prediction, self.prediction), x_t, t)
 
-    def _edm(self, t: Time, x: Tensor) -> tuple[Tensor, Tensor]:
-        alpha, sigma, c_in = self.process.alpha(t, x), self.process.sigma(t, x), self._input_scale(t, x)
-        return alpha * self.data_std**2 * c_in**2, sigma * self.data_std * c_in
+    def _input(self, x_t: Tensor, t: Time) -> Tensor:
+        """What the network sees."""
+        if self.prediction == "edm":
+            return self._preconditioning(t, x_t).c_in * x_t
+        if self.prediction == "wiener":
+            return self._preconditioning(t, x_t).c_in * (x_t - self.process.alpha(t, x_t) * self._mean(x_t))
+        return x_t / self.process.rms(t, x_t)
+
+    def _preconditioning(self, t: Time, x: Tensor) -> _Preconditioning:
+        if self.prediction == "edm" or self.statistics is None:
+            return _Preconditioning(self.process.alpha(t, x), self.process.sigma(t, x), self.data_std)
+        basis, power = self.statistics.basis, self.statistics.spectrum
+        std = power.clamp(min=LEAST_POWER * float(power.max())).sqrt().to(x.device, wide(x))
+        return _Preconditioning(*self.process.diagonal(t, x, basis), Diagonal(std, basis))
+
+    def _mean(self, x: Tensor) -> Tensor:
+        if self.statistics is None:
+            raise InputError("wiener prediction needs the statistics of the data")
+        return self.statistics.mean.to(x).expand_as(x)
+
+    def _check_statistics(self) -> None:
+        if self.statistics is None:
+            raise InputError("wiener prediction needs the data's spectrum; pass statistics=measure(data, basis)")
+        if tuple(self.statistics.mean.shape) != self.process.shape:
+            raise InputError(
+                f"statistics are of data {tuple(self.statistics.mean.shape)}, the process of {self.process.shape}"
+            )
+        if not self.statistics.spectrum.max() > 0:
+            raise InputError("wiener prediction needs data that varies; its measured spectrum is zero")
+        try:
+            self.process.diagonal(1.0, torch.zeros(1, *self.process.shape), self.statistics.basis)
+        except InputError:
+            raise InputError(
+                f"wiener prediction needs noise that is diagonal in {self.statistics.basis}, the basis of the"
+                f" statistics, and {self.process.label} is not; measure(data, basis) in its basis, or use edm"
+            ) from None
 
 
 class GaussianMixtureDenoiser(Denoiser):
-    """Exact denoiser of data `sum_k pi_k N(mu_k, U* diag(S_k) U)`, with `Sigma_w` diagonal in the same basis.
+    """Exact denoiser of data `sum_k pi_k N(mu_k, U* diag(S_k) U)`, with noise that is diagonal in the same basis.
 
-    Per frequency and component, `E[x_0|x_t, k] = mu_k + alpha S_k / (alpha^2 S_k + sigma^2 w^2) (x_t - alpha mu_k)`;
-    the components are weighted by their responsibilities.
+    Per frequency and component, `E[x_0|x_t, k] = mu_k + a S_k / (a^2 S_k + s^2) (x_t - a mu_k)`; the components are
+    weighted by their responsibilities.
 
     Args:
         process: Forward process.
@@ -182,7 +268,7 @@ class GaussianMixtureDenoiser(Denoiser):
 
     def __init__(
         self,
-        process: ForwardProcess,
+        process: Process,
         means: Tensor,
         spectra: Tensor,
         weights: Tensor | None = None,
@@ -190,12 +276,11 @@ class GaussianMixtureDenoiser(Denoiser):
     ) -> None:
         self.process = process
         self.basis = basis or FourierBasis(process.shape[1:])
-        noise = process.covariance.power_spectrum(self.basis)
+        noise = process.diagonal(1.0, torch.zeros(1, *process.shape, dtype=torch.float64), self.basis)[1].values
         if (spectra < 0).any() or not torch.isfinite(spectra).all():
             raise InputError("spectra must be finite and not negative: they are variances")
         if ((spectra == 0) & (noise == 0)).any():
             raise InputError("some frequency has neither noise nor data variance; its posterior is undefined")
-        self._noise = noise
         self._spectra = spectra.double().expand(len(means), process.shape[0], *self.basis.coefficients)
         self._means = self.basis.forward(means.double())
         weights = torch.ones(len(means), dtype=torch.float64) if weights is None else weights.double()
@@ -207,7 +292,9 @@ class GaussianMixtureDenoiser(Denoiser):
         """Posterior mean, in float64 inside."""
         residual, gain, log_joint = self._components(x_t, t)
         responsibility = torch.softmax(log_joint, dim=1).reshape(*log_joint.shape, *(1,) * (x_t.ndim - 1))
-        return self.basis.inverse((responsibility * (self._means + gain * residual)).sum(1)).to(x_t.dtype)
+        return self.basis.inverse((responsibility * (self._means.to(x_t.device) + gain * residual)).sum(1)).to(
+            x_t.dtype
+        )
 
     def log_density(self, x_t: Tensor, t: Time) -> Tensor:
         """`log q_t(x_t)` up to a constant that depends on nothing but the dimension, `(B,)`, float64."""
@@ -216,13 +303,14 @@ class GaussianMixtureDenoiser(Denoiser):
     def _components(self, x_t: Tensor, t: Time) -> tuple[Tensor, Tensor, Tensor]:
         """Residual and Wiener gain per component `(B, K, C, *coefficients)`; `log pi_k q_t(x_t|k)`, `(B, K)`."""
         x = x_t.double()
-        alpha, sigma = self.process.alpha(t, x).unsqueeze(1), self.process.sigma(t, x).unsqueeze(1)
-        residual = self.basis.forward(x).unsqueeze(1) - alpha * self._means
+        alpha, sigma = (c.values.unsqueeze(1) for c in self.process.diagonal(t, x, self.basis))
+        means, spectra = self._means.to(x.device), self._spectra.to(x.device)
+        residual = self.basis.forward(x).unsqueeze(1) - alpha * means
         # Where alpha_t = 0, frequencies without noise say nothing of any component.
-        empty = (alpha == 0) & (self._noise == 0)
-        variance = torch.where(empty, 1.0, alpha**2 * self._spectra + sigma**2 * self._noise)
-        terms = self.basis.multiplicity() * (residual.abs().square() / variance + torch.log(variance))
-        return residual, alpha * self._spectra / variance, self._log_weights - terms.flatten(2).sum(-1) / 2
+        empty = (alpha == 0) & (sigma == 0)
+        variance = torch.where(empty, 1.0, alpha**2 * spectra + sigma**2)
+        terms = self.basis.multiplicity().to(x.device) * (residual.abs().square() / variance + torch.log(variance))
+        return residual, alpha * spectra / variance, self._log_weights.to(x.device) - terms.flatten(2).sum(-1) / 2
 
 
 class GaussianDenoiser(GaussianMixtureDenoiser):
@@ -232,10 +320,11 @@ class GaussianDenoiser(GaussianMixtureDenoiser):
         process: Forward process.
         mean: `(C, *spatial)`.
         spectrum: `S(f)`, broadcastable to `(C, *coefficients)`.
+        basis: Basis of `spectrum`; Fourier by default.
     """
 
-    def __init__(self, process: ForwardProcess, mean: Tensor, spectrum: Tensor) -> None:
-        super().__init__(process, mean.unsqueeze(0), spectrum)
+    def __init__(self, process: Process, mean: Tensor, spectrum: Tensor, basis: Basis | None = None) -> None:
+        super().__init__(process, mean.unsqueeze(0), spectrum, basis=basis)
 
 
 class EmpiricalDenoiser(Denoiser):
@@ -245,16 +334,18 @@ class EmpiricalDenoiser(Denoiser):
     shows what a sampler does on data that is not Gaussian.
 
     Args:
-        process: Forward process; its covariance must have full rank.
+        process: Forward process with one schedule for all frequencies; its covariance must have full rank.
         data: `(N, C, *spatial)`, floating point.
 
     Raises:
         InputError: If the covariance is singular, or the data is not floating point or of another shape.
     """
 
-    def __init__(self, process: ForwardProcess, data: Tensor) -> None:
+    def __init__(self, process: Process, data: Tensor) -> None:
         if not data.is_floating_point():
             raise InputError(f"data must be floating point, got {data.dtype}; images are float32 in [-1, 1]")
+        if not isinstance(process, ForwardProcess):
+            raise InputError("the empirical denoiser needs one schedule for all frequencies, a ForwardProcess")
         self.process = process
         self.data = data
         self._whitened = process.covariance.whiten(data.double()).flatten(1)
@@ -263,7 +354,8 @@ class EmpiricalDenoiser(Denoiser):
     def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
         """Posterior mean `(B, C, *spatial)`."""
         x = self.process.covariance.whiten(x_t.double()).flatten(1)
-        alpha, sigma = (f(t, x) for f in (self.process.alpha, self.process.sigma))
+        time = as_time(t, x)
+        alpha, sigma = self.process.schedule.alpha(time), self.process.schedule.sigma(time)
         # ||x - alpha x_i||^2 up to a term that the softmax ignores.
         logits = (alpha * (x @ self._whitened.T) - alpha**2 * self._norms / 2) / sigma**2
         weights = torch.softmax(logits, dim=1)

@@ -1,6 +1,6 @@
 """Small frozen descriptions that read the same in Python, in a YAML file and on the command line.
 
-A family (spectra, schedules, time grids, samplers) is a base class; each member is a frozen dataclass with a `kind`.
+A family (spectra, bases, schedules, samplers) is a base class; each member is a frozen dataclass with a `kind`.
 One member has three equal forms: the object `PowerLaw(alpha=-0.1)`, the mapping `{"kind": "power_law", "alpha": -0.1}`
 and the text `power_law(alpha=-0.1)`. Reading text or mappings never executes anything.
 """
@@ -12,9 +12,12 @@ import dataclasses
 import difflib
 import math
 import re
-from typing import Any, ClassVar, Self
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, TypeVar
 
 from sagd.errors import InputError
+
+Result = TypeVar("Result")
 
 
 class Description:
@@ -74,10 +77,29 @@ class Description:
             return text
         if isinstance(text, dict):
             return cls.from_dict(text)
+        return cls._interpret(text, cls._from_node)
+
+    @classmethod
+    def read(cls, text: str | dict[str, Any] | Self) -> dict[str, Any]:
+        """The mapping form of a text, without building the member: fields may be missing, names unknown.
+
+        Raises:
+            InputError: If the text is not of the form `kind` or `kind(name=value, ...)`.
+        """
+        if isinstance(text, cls):
+            return text.to_dict()
+        if isinstance(text, dict):
+            return dict(text)
+        return cls._interpret(text, cls._mapping)
+
+    @classmethod
+    def _interpret(cls, text: object, use: Callable[[ast.expr], Result]) -> Result:
+        """Hand the parsed expression to `use`; what is no expression, or is refused there, is an input error."""
         try:
-            # Kinds may be written with hyphens, as command-line options are.
-            joined = re.sub(r"(?<=[a-z])-(?=[a-z])", "_", str(text).strip())
-            return cls._from_node(ast.parse(joined, mode="eval").body)
+            # Kinds may be written with hyphens, as command-line options are; quoted text stays as it is.
+            hyphens = r"'[^']*'|\"[^\"]*\"|(?<=[a-z])-(?=[a-z])"
+            joined = re.sub(hyphens, lambda found: "_" if found[0] == "-" else found[0], str(text).strip())
+            return use(ast.parse(joined, mode="eval").body)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             if isinstance(error, InputError):
                 raise
@@ -88,19 +110,29 @@ class Description:
     @classmethod
     def _from_node(cls, node: ast.expr) -> Self:
         """Build a member from a parsed expression; families with operators extend this."""
+        return cls.from_dict(cls._fields(node))
+
+    @classmethod
+    def _mapping(cls, node: ast.expr) -> dict[str, Any]:
+        """The mapping form of a parsed expression; an operator is known to `_from_node` alone."""
+        return cls._from_node(node).to_dict() if isinstance(node, ast.BinOp) else cls._fields(node)
+
+    @staticmethod
+    def _fields(node: ast.expr) -> dict[str, Any]:
+        """Kind and fields of `kind` or `kind(name=value, ...)`."""
         if isinstance(node, ast.Name):
-            return cls.from_dict({"kind": node.id})
+            return {"kind": node.id}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
             names = [str(k.arg) for k in node.keywords]
             if "kind" in names or len(set(names)) < len(names):
                 raise ValueError(f"repeated parameter in {names}")
             values = [_literal(k.value) for k in node.keywords]
-            return cls.from_dict({"kind": node.func.id, **dict(zip(names, values, strict=True))})
+            return {"kind": node.func.id, **dict(zip(names, values, strict=True))}
         raise ValueError(ast.dump(node))
 
     def __str__(self) -> str:
         changed = [
-            f"{f.name}={getattr(self, f.name)!r}"
+            f"{f.name}={_nested(getattr(self, f.name))!r}"
             for f in dataclasses.fields(self)  # type: ignore[arg-type]
             if getattr(self, f.name) != f.default
         ]
@@ -118,8 +150,13 @@ def _literal(node: ast.expr) -> Any:
     return math.inf if isinstance(node, ast.Name) and node.id == "inf" else ast.literal_eval(node)
 
 
+def _nested(value: Any) -> Any:
+    """A description within another is written as its mapping."""
+    return value.to_dict() if isinstance(value, Description) else value
+
+
 def _plain(value: Any, annotation: str) -> Any:
     """JSON-ready; 1, 1.0 and -0.0, 0.0 are the same number in a field that holds a float."""
     if "float" in annotation and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value) + 0.0
-    return [_plain(v, "") for v in value] if isinstance(value, tuple) else value
+    return [_plain(v, "") for v in value] if isinstance(value, tuple) else _nested(value)

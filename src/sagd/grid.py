@@ -15,14 +15,14 @@ from torch import Tensor
 
 from sagd.description import Description
 from sagd.errors import InputError
-from sagd.process import ForwardProcess
+from sagd.process import Process
 from sagd.statistics import DataStatistics
 
 
 class TimeGrid(Description, family="time grid"):
     """Base of all time grids; a subclass supplies `points`."""
 
-    def times(self, steps: int, process: ForwardProcess, statistics: DataStatistics | None = None) -> Tensor:
+    def times(self, steps: int, process: Process, statistics: DataStatistics | None = None) -> Tensor:
         """Times `(steps + 1,)`, float64, strictly decreasing to 0.
 
         Args:
@@ -45,7 +45,7 @@ class TimeGrid(Description, family="time grid"):
         return times
 
     @abstractmethod
-    def points(self, steps: int, process: ForwardProcess, statistics: DataStatistics | None) -> Tensor:
+    def points(self, steps: int, process: Process, statistics: DataStatistics | None) -> Tensor:
         """The `steps` times before 0, decreasing, float64."""
 
 
@@ -53,14 +53,14 @@ class TimeGrid(Description, family="time grid"):
 class UniformGrid(TimeGrid, kind="uniform"):
     """Equal steps in `t` from 1 to 0."""
 
-    def points(self, steps: int, process: ForwardProcess, statistics: DataStatistics | None) -> Tensor:
+    def points(self, steps: int, process: Process, statistics: DataStatistics | None) -> Tensor:
         """`1 - i / steps`."""
         return torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1]
 
 
 @dataclass(frozen=True)
 class KarrasGrid(TimeGrid, kind="karras"):
-    """Equal steps in `(sigma/alpha)^(1/rho)` between two noise levels, clamped to the schedule's range.
+    """Equal steps in `(sigma/alpha)^(1/rho)` between two noise levels, clamped to the process's range.
 
     Source: "Elucidating the Design Space of Diffusion-Based Generative Models" (Karras et al., 2022), equation 5.
     """
@@ -77,12 +77,12 @@ class KarrasGrid(TimeGrid, kind="karras"):
         if not self.rho > 0:
             raise InputError(f"karras rho must be positive, got {self.rho}")
 
-    def points(self, steps: int, process: ForwardProcess, statistics: DataStatistics | None) -> Tensor:
+    def points(self, steps: int, process: Process, statistics: DataStatistics | None) -> Tensor:
         """Times of Karras' noise levels."""
-        highest = float(process.schedule.noise_level(torch.ones((), dtype=torch.float64)))
+        highest = float(process.noise_level(torch.ones((), dtype=torch.float64)))
         first, last = (min(s, highest) ** (1 / self.rho) for s in (self.sigma_max, self.sigma_min))
         levels = torch.linspace(first, last, steps, dtype=torch.float64) ** self.rho
-        return process.schedule.time_at(levels)
+        return process.time_at(levels)
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ class LogSNRGrid(TimeGrid, kind="log_snr"):
                 f"log_snr needs 0 < sigma_min < sigma_max, got sigma_min={self.sigma_min}, sigma_max={self.sigma_max}"
             )
 
-    def points(self, steps: int, process: ForwardProcess, statistics: DataStatistics | None) -> Tensor:
+    def points(self, steps: int, process: Process, statistics: DataStatistics | None) -> Tensor:
         """Times of geometrically spaced noise levels."""
-        highest = float(process.schedule.noise_level(torch.ones((), dtype=torch.float64)))
+        highest = float(process.noise_level(torch.ones((), dtype=torch.float64)))
         first, last = math.log(min(self.sigma_max, highest)), math.log(self.sigma_min)
-        return process.schedule.time(-2 * torch.linspace(first, last, steps, dtype=torch.float64))
+        return process.time_at(torch.linspace(first, last, steps, dtype=torch.float64).exp())
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class MatchedGrid(TimeGrid, kind="matched"):
             if not getattr(self, name) > 0:
                 raise InputError(f"matched {name} must be positive, got {getattr(self, name)}")
 
-    def points(self, steps: int, process: ForwardProcess, statistics: DataStatistics | None) -> Tensor:
+    def points(self, steps: int, process: Process, statistics: DataStatistics | None) -> Tensor:
         """Points of the Karras grid with the matched range."""
         if statistics is None:
             raise InputError(
@@ -132,23 +132,26 @@ class MatchedGrid(TimeGrid, kind="matched"):
 
 
 def matched_range(
-    process: ForwardProcess, statistics: DataStatistics, margin: float = 8.0, sigma_min: float = 0.002
+    process: Process, statistics: DataStatistics, margin: float = 8.0, sigma_min: float = 0.002
 ) -> tuple[float, float]:
-    """Noise levels `(sigma_min, sigma_max)` of `sigma/alpha` between which the data is destroyed.
+    """Noise levels `(sigma_min, sigma_max)` between which the data is destroyed, at most those of the process.
 
-    `sigma_max = margin * max_f sqrt(S(f)) / w(f)` over the frequencies that carry noise: there the noise exceeds the
-    spread of the data about its mean by the factor `margin` at every frequency.
+    At `sigma_max` the noise exceeds the spread of the data about its mean by the factor `margin` at every frequency
+    that carries noise; for a fixed covariance that is `margin * max_f sqrt(S(f)) / w(f)`.
 
     Raises:
         InputError: If the statistics are of another shape, or the data is constant.
     """
-    covariance = process.covariance
-    if tuple(statistics.mean.shape) != covariance.shape:
-        raise InputError(f"statistics are of data {tuple(statistics.mean.shape)}, the process of {covariance.shape}")
-    noise = covariance.power_spectrum(statistics.basis)
-    ratio = (statistics.spectrum / noise)[..., noise > 0]
-    if not ratio.max() > 0:
+    require_shape(statistics, process)
+    level = float(process.drowned_at(margin**2 * statistics.spectrum, statistics.basis).max())
+    if level == 0:
         raise InputError(
             "the data does not vary at any frequency that carries noise; give sigma_max with a karras grid"
         )
-    return sigma_min, max(margin * math.sqrt(float(ratio.max())), 2 * sigma_min)
+    return sigma_min, max(level, 2 * sigma_min)
+
+
+def require_shape(statistics: DataStatistics, process: Process) -> None:
+    """Raise `InputError` if the statistics are of data of another shape than the process."""
+    if tuple(statistics.mean.shape) != process.shape:
+        raise InputError(f"statistics are of data {tuple(statistics.mean.shape)}, the process of {process.shape}")

@@ -16,16 +16,17 @@ from torch import Tensor
 from sagd.config import DenoiserConfig
 from sagd.denoiser import NetworkDenoiser
 from sagd.description import Description
+from sagd.diagonal import mean_over_frequencies
 from sagd.errors import InputError
+from sagd.process import Process
 from sagd.randomness import randn
-from sagd.schedule import Schedule
 
 
 class TimeLaw(Description, family="training time"):
     """Law of the training times `t` in (0, 1]."""
 
     @abstractmethod
-    def sample(self, count: int, schedule: Schedule, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
         """`count` times, float64, on the generator's device."""
 
 
@@ -33,7 +34,7 @@ class TimeLaw(Description, family="training time"):
 class UniformTime(TimeLaw, kind="uniform"):
     """Uniform on (0, 1], stratified: one draw in each of `count` equal cells, which lowers the variance of the loss."""
 
-    def sample(self, count: int, schedule: Schedule, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
         """Stratified uniform times in random order."""
         device = generator.device if generator is not None else None
         offsets = torch.rand(count, generator=generator, dtype=torch.float64, device=device)
@@ -43,7 +44,7 @@ class UniformTime(TimeLaw, kind="uniform"):
 
 @dataclass(frozen=True)
 class LogNormalTime(TimeLaw, kind="log_normal"):
-    """`log(sigma/alpha) ~ N(mean, std^2)`, as in Karras et al. (2022); clamped to the schedule's range."""
+    """`log(sigma/alpha) ~ N(mean, std^2)`, as in Karras et al. (2022); clamped to the process's range."""
 
     mean: float = -1.2
     std: float = 1.2
@@ -52,10 +53,10 @@ class LogNormalTime(TimeLaw, kind="log_normal"):
         if not self.std > 0:
             raise InputError(f"log_normal std must be positive, got {self.std}")
 
-    def sample(self, count: int, schedule: Schedule, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
         """Times at log-normal noise levels."""
         normal = randn((count,), generator, torch.float64)
-        return schedule.time(-2 * (self.mean + self.std * normal))
+        return process.time_at(torch.exp(self.mean + self.std * normal))
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class LogitNormalTime(TimeLaw, kind="logit_normal"):
         if not self.std > 0:
             raise InputError(f"logit_normal std must be positive, got {self.std}")
 
-    def sample(self, count: int, schedule: Schedule, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
         """Logit-normal times."""
         return torch.sigmoid(self.mean + self.std * randn((count,), generator, torch.float64))
 
@@ -92,7 +93,7 @@ class FlatWeighting(Weighting, kind="flat"):
 
 @dataclass(frozen=True)
 class MinSNRWeighting(Weighting, kind="min_snr"):
-    """`min(snr, gamma)` on the image's error, expressed in prediction space.
+    """`min(snr, gamma)` on the image's error, expressed in prediction space; `snr` by the clock of the process.
 
     Source: "Efficient Diffusion Training via Min-SNR Weighting Strategy" (Hang et al., 2023).
     """
@@ -104,11 +105,10 @@ class MinSNRWeighting(Weighting, kind="min_snr"):
             raise InputError(f"min_snr gamma must be positive, got {self.gamma}")
 
     def weight(self, t: Tensor, denoiser: NetworkDenoiser) -> Tensor:
-        """`min(snr, gamma) (d x_0 / d output)^2`, for any prediction."""
-        # x_0 is affine in the output, so this is its derivative.
-        one = torch.ones(len(t), 1, dtype=torch.float64, device=t.device)
-        slope = denoiser.to_x0(one, torch.zeros_like(one), t).flatten()
-        return torch.exp(denoiser.process.schedule.log_snr(t)).clamp(max=self.gamma) * slope**2
+        """`min(snr, gamma) (d x_0 / d output)^2`, the square averaged over frequencies, for any prediction."""
+        like = torch.zeros(1, dtype=torch.float64, device=t.device).expand(len(t), *denoiser.process.shape)
+        slope = mean_over_frequencies(denoiser.gain(like, t) ** 2)
+        return (denoiser.process.noise_level(t) ** -2).clamp(max=self.gamma) * slope
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,9 @@ class DenoisingLoss:
         """
         if labels is not None and denoiser.null_label is None:
             raise InputError("labels were given to an unconditional model; leave them out")
-        process = denoiser.process
+        process = denoiser.process.given(labels)
         eps = process.noise(x_0, generator)
-        t = self.time.sample(len(x_0), process.schedule, generator).to(x_0.device)
+        t = self.time.sample(len(x_0), process, generator).to(x_0.device)
         if labels is not None and self.label_dropout > 0:
             device = generator.device if generator is not None else None
             hidden = torch.rand(len(x_0), generator=generator, device=device) < self.label_dropout

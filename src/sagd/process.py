@@ -1,12 +1,16 @@
-"""The forward process `x_t = alpha_t x_0 + sigma_t eps_w`, `eps_w ~ N(0, Sigma_w)`, and everything that is Gaussian
-about it.
+"""Forward processes `x_t = a_t x_0 + s_t eps`, and everything that is Gaussian about them.
 
-Shapes: fields are `(B, C, *spatial)`, times are floats or tensors `(B,)`. With one fixed `Sigma_w` every conditional
-law has a covariance proportional to it; `Gaussian(mean, std, covariance)` stands for `N(mean, std^2 Sigma)`.
+Two kinds share every formula. In a `ForwardProcess` the coefficients are the scalars `alpha_t`, `sigma_t` of a schedule
+and the noise `eps_w ~ N(0, Sigma_w)` has one fixed covariance (arXiv:2510.09660, equation 8). In a `SpectralProcess`
+each frequency has a schedule of its own: `alpha_t = U* diag(a_t(f)) U` and `sigma_t = U* diag(s_t(f)) U` are operators,
+which commute and combine like numbers, and `eps` is white on the frequencies that carry noise.
+
+Shapes: fields are `(B, C, *spatial)`, times are floats or tensors `(B,)`. `Gaussian(mean, std, covariance)` stands for
+`N(mean, std Sigma std)`; `std` commutes with `Sigma`.
 
 Equivalent quantities and their relation to the clean image (`predictions`):
 
-    eps      = (x_t - alpha x_0) / sigma                                      the noise, itself coloured
+    eps      = (x_t - alpha x_0) / sigma                                      the noise, coloured if Sigma_w is
     v        = alpha eps - sigma x_0
     velocity = alpha' x_0 + sigma' eps                                        dx_t/dt for fixed x_0 and eps
     score    = Sigma_w^-1 (alpha x_0 - x_t) / sigma^2                         (arXiv:2510.09660, equations 26 and 29)
@@ -15,19 +19,19 @@ Equivalent quantities and their relation to the clean image (`predictions`):
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from sagd.config import ProcessConfig
-from sagd.covariance import Covariance, build_covariance
+from sagd.basis import Basis
+from sagd.covariance import Covariance
+from sagd.diagonal import Coefficient, Diagonal, log_determinant, mean_over_frequencies, pseudo_inverse
 from sagd.errors import InputError
 from sagd.randomness import Generators
 from sagd.schedule import Schedule
-from sagd.spectrum import Spectrum
 
 Time = float | Tensor
 Prediction = Literal["eps", "x0", "v", "velocity", "score"]
@@ -35,16 +39,16 @@ Prediction = Literal["eps", "x0", "v", "velocity", "score"]
 
 @dataclass(frozen=True)
 class Gaussian:
-    """The law `N(mean, std^2 Sigma)` of a batch of fields.
+    """The law `N(mean, std Sigma std)` of a batch of fields.
 
     Attributes:
         mean: `(B, C, *spatial)`.
-        std: Broadcastable to `mean`.
+        std: Scalars that broadcast against `mean`, or an operator that commutes with `Sigma`.
         covariance: `Sigma`.
     """
 
     mean: Tensor
-    std: Tensor
+    std: Coefficient
     covariance: Covariance
 
     def sample(self, generator: Generators = None) -> Tensor:
@@ -59,31 +63,97 @@ class Gaussian:
             SingularCovarianceError: If `Sigma` is singular.
         """
         size = self.covariance.size
-        std = self.std.double().expand(len(x), *(1,) * (x.ndim - 1)).flatten()
-        distance = self.covariance.mahalanobis(x - self.mean) / std**2
-        log_det = self.covariance.logdet() + 2 * size * torch.log(std)
+        distance = self.covariance.mahalanobis((x - self.mean) / self.std)
+        log_det = self.covariance.logdet() + 2 * log_determinant(self.std, self.covariance.shape).to(distance.device)
         return -(distance + log_det + size * math.log(2 * math.pi)) / 2
 
 
-@dataclass(frozen=True)
-class ForwardProcess:
-    """A scalar schedule with one fixed noise covariance."""
+class Process(ABC):
+    """Base of the forward processes; a subclass supplies the coefficients and its clock."""
 
     schedule: Schedule
+    """The scalar schedule from which the coefficients are made."""
     covariance: Covariance
+    """`Sigma` of the noise `eps`."""
+    reference: Covariance
+    """Covariance of the noise next to the data, up to its level: what pictures of the noise show."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """`(C, *spatial)` of the fields."""
         return self.covariance.shape
 
-    def alpha(self, t: Time, x: Tensor) -> Tensor:
-        """`alpha_t`, shaped to multiply the batch `x`."""
-        return self.schedule.alpha(as_time(t, x)).to(_wide(x))
+    @abstractmethod
+    def alpha(self, t: Time, x: Tensor) -> Coefficient:
+        """`alpha_t`, to multiply the batch `x`."""
 
-    def sigma(self, t: Time, x: Tensor) -> Tensor:
-        """`sigma_t`, shaped to multiply the batch `x`."""
-        return self.schedule.sigma(as_time(t, x)).to(_wide(x))
+    @abstractmethod
+    def sigma(self, t: Time, x: Tensor) -> Coefficient:
+        """`sigma_t`, to multiply the batch `x`."""
+
+    @abstractmethod
+    def derivatives(self, t: Time, x: Tensor) -> tuple[Coefficient, Coefficient]:
+        """Time derivatives of `alpha_t` and `sigma_t`, to multiply the batch `x`."""
+
+    @abstractmethod
+    def diagonal(self, t: Time, x: Tensor, basis: Basis) -> tuple[Diagonal, Diagonal]:
+        """`a_t(f)` and the whole standard deviation of the noise `s_t(f)`, its colour included, in `basis`.
+
+        Raises:
+            InputError: If the noise is not diagonal in `basis`.
+        """
+
+    @abstractmethod
+    def noise_level(self, t: Tensor) -> Tensor:
+        """The clock of time grids: noise-to-signal ratio at times of any shape, strictly increasing from 0."""
+
+    @abstractmethod
+    def time_at(self, noise_level: Tensor) -> Tensor:
+        """Inverse of `noise_level`, clamped to [0, 1]; float64."""
+
+    @abstractmethod
+    def drowned_at(self, power: Tensor, basis: Basis) -> Tensor:
+        """Noise level at which a signal of the given power is as strong as the noise, frequency by frequency.
+
+        Args:
+            power: Variances `(C, *coefficients)`.
+            basis: Their basis.
+
+        Returns:
+            `(C, *coefficients)`, float64; 0 where there is no noise or no signal, and the level at `t = 1` where the
+            signal never drowns.
+        """
+
+    @abstractmethod
+    def noise_to_signal(self, t: float, basis: Basis) -> tuple[Tensor, Tensor]:
+        """Power of the noise per power of the signal, `s_t(f)^2 / a_t(f)^2`, where it is least and where it is largest.
+
+        Returns:
+            Two `(C, *coefficients)`, float64, which differ for noise by class or place; infinite where no signal is
+            left.
+        """
+
+    @property
+    def label(self) -> str:
+        """The process in a few words, for messages."""
+        return f"schedule {self.schedule} and {self.reference.label} noise of shape {self.shape}"
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description that identifies the process."""
+
+    @abstractmethod
+    def given(self, labels: Tensor | None) -> Process:
+        """The process of samples of these classes `(B,)`; itself unless its noise depends on the class.
+
+        Raises:
+            InputError: If the noise depends on the class and `labels` is None or out of range.
+        """
+
+    def rms(self, t: Time, x: Tensor) -> Tensor:
+        """`sqrt(mean_f(alpha^2 + sigma^2))`, the scale of `x_t` for data of unit variance; broadcasts against `x`."""
+        total = mean_over_frequencies(self.alpha(t, x) ** 2) + mean_over_frequencies(self.sigma(t, x) ** 2)
+        return total.sqrt().reshape(-1, *(1,) * (x.ndim - 1))
 
     def noise(self, x: Tensor, generator: Generators = None) -> Tensor:
         """A draw `eps_w ~ N(0, Sigma_w)` like `x`."""
@@ -151,24 +221,33 @@ class ForwardProcess:
         Raises:
             InputError: For `eps` or `score` where `alpha_t = 0`, since they then say nothing of the image.
         """
-        alpha, sigma = self.alpha(t, x_t), self.sigma(t, x_t)
         if kind == "x0":
             return value
+        alpha, sigma = self.alpha(t, x_t), self.sigma(t, x_t)
         if kind == "v":
             return (alpha * x_t - sigma * value) / (alpha**2 + sigma**2)
         if kind == "velocity":
-            d_alpha, d_sigma = self._derivatives(t, x_t)
+            d_alpha, d_sigma = self.derivatives(t, x_t)
             return (d_sigma * x_t - sigma * value) / (alpha * d_sigma - d_alpha * sigma)
-        if not (alpha > 0).all():
-            raise InputError(
-                f"a {kind} prediction at alpha_t = 0 (t = {t}) does not determine x_0; predict x0, v or velocity,"
-                " or use a schedule that keeps some signal at t = 1"
-            )
+        _require_signal(kind, alpha, t)
         if kind == "eps":
             return (x_t - sigma * value) / alpha
         if kind == "score":
             return (x_t + sigma**2 * self.covariance.apply(value)) / alpha
         raise InputError(f"unknown prediction {kind!r}; known: eps, x0, v, velocity, score")
+
+    def gain(self, kind: Prediction, x_t: Tensor, t: Time) -> Coefficient:
+        """Derivative of the clean image by a prediction (not the score), of which it is an affine function."""
+        alpha, sigma = self.alpha(t, x_t), self.sigma(t, x_t)
+        if kind == "x0":
+            return alpha**0
+        if kind == "v":
+            return -sigma / (alpha**2 + sigma**2)
+        if kind == "velocity":
+            d_alpha, d_sigma = self.derivatives(t, x_t)
+            return -sigma / (alpha * d_sigma - d_alpha * sigma)
+        _require_signal(kind, alpha, t)
+        return -sigma / alpha
 
     def from_x0(self, kind: Prediction, x_0: Tensor, x_t: Tensor, t: Time) -> Tensor:
         """The prediction that a clean image stands for; undefined at `t = 0`, where `sigma_t = 0`, except for `x0`.
@@ -192,7 +271,7 @@ class ForwardProcess:
         if kind == "v":
             return self.alpha(t, x_0) * eps - self.sigma(t, x_0) * x_0
         if kind == "velocity":
-            d_alpha, d_sigma = self._derivatives(t, x_0)
+            d_alpha, d_sigma = self.derivatives(t, x_0)
             return d_alpha * x_0 + d_sigma * eps
         raise InputError(f"{kind!r} is no training target; known: eps, x0, v, velocity")
 
@@ -203,27 +282,72 @@ class ForwardProcess:
         """
         if not self.covariance.is_singular:
             return x_0
-        alpha = self.alpha(t, x_t)
-        shown = torch.where(alpha > 0, x_t / alpha.clamp(min=torch.finfo(alpha.dtype).tiny), 0.0)
+        shown = pseudo_inverse(self.alpha(t, x_t)) * x_t
         return shown + self.covariance.project(x_0 - shown)
 
+
+@dataclass(frozen=True)
+class ForwardProcess(Process):
+    """A scalar schedule with one fixed noise covariance: the paper's process.
+
+    With `Sigma_w` of full rank it is isotropic diffusion of `Sigma_w^(-1/2) x_0`, for a network that still sees data
+    space and with a loss weighted accordingly.
+    """
+
+    schedule: Schedule
+    covariance: Covariance
+
+    @property
+    def reference(self) -> Covariance:  # type: ignore[override]
+        """`Sigma_w`."""
+        return self.covariance
+
+    def alpha(self, t: Time, x: Tensor) -> Tensor:
+        """`alpha_t`, shaped to multiply the batch `x`."""
+        return self.schedule.alpha(as_time(t, x)).to(wide(x))
+
+    def sigma(self, t: Time, x: Tensor) -> Tensor:
+        """`sigma_t`, shaped to multiply the batch `x`."""
+        return self.schedule.sigma(as_time(t, x)).to(wide(x))
+
+    def derivatives(self, t: Time, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`alpha'_t`, `sigma'_t`."""
+        time = as_time(t, x)
+        return self.schedule.d_alpha(time).to(wide(x)), self.schedule.d_sigma(time).to(wide(x))
+
+    def diagonal(self, t: Time, x: Tensor, basis: Basis) -> tuple[Diagonal, Diagonal]:
+        """`alpha_t` and `sigma_t w(f)`."""
+        weights = self.covariance.power_spectrum(basis).sqrt().to(x.device, wide(x))
+        return Diagonal(self.alpha(t, x) + 0 * weights, basis), Diagonal(self.sigma(t, x) * weights, basis)
+
+    def noise_level(self, t: Tensor) -> Tensor:
+        """`sigma_t / alpha_t`."""
+        return self.schedule.noise_level(t)
+
+    def time_at(self, noise_level: Tensor) -> Tensor:
+        """The schedule's."""
+        return self.schedule.time_at(noise_level.double())
+
+    def drowned_at(self, power: Tensor, basis: Basis) -> Tensor:
+        """`sqrt(power) / w(f)`, at most the level at `t = 1`; `w` where noise by class or place is weakest."""
+        noise, _ = self.covariance.power_range(basis)
+        level = torch.where(noise > 0, power / torch.where(noise > 0, noise, 1.0), 0.0).sqrt()
+        return level.clamp(max=float(self.noise_level(torch.ones((), dtype=torch.float64))))
+
+    def noise_to_signal(self, t: float, basis: Basis) -> tuple[Tensor, Tensor]:
+        """`(sigma_t / alpha_t)^2` times the range of the covariance's power."""
+        level = float(self.noise_level(torch.tensor(t, dtype=torch.float64)))
+        least, most = (torch.where(p > 0, level**2 * p, 0.0) for p in self.covariance.power_range(basis))
+        return least, most
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description that identifies the process."""
+        """Schedule and covariance."""
         return {"schedule": self.schedule.to_dict(), "covariance": self.covariance.to_dict()}
 
-    def _derivatives(self, t: Time, x: Tensor) -> tuple[Tensor, Tensor]:
-        time = as_time(t, x)
-        return self.schedule.d_alpha(time).to(_wide(x)), self.schedule.d_sigma(time).to(_wide(x))
-
-
-def build_process(config: ProcessConfig, shape: Sequence[int]) -> ForwardProcess:
-    """The process that a configuration describes, for fields `(C, *spatial)`.
-
-    Raises:
-        InputError: If a description cannot be read or its weights are refused.
-    """
-    covariance = build_covariance(Spectrum.parse(config.spectrum), shape, config.calibration)
-    return ForwardProcess(Schedule.parse(config.schedule), covariance)
+    def given(self, labels: Tensor | None) -> ForwardProcess:
+        """With the covariance of these classes."""
+        covariance = self.covariance.given(labels)
+        return self if covariance is self.covariance else ForwardProcess(self.schedule, covariance)
 
 
 def as_time(t: Time, x: Tensor) -> Tensor:
@@ -246,5 +370,14 @@ def _require_order(s: Time, t: Time, x: Tensor) -> None:
         raise InputError(f"needs s <= t, got s={s}, t={t}")
 
 
-def _wide(x: Tensor) -> torch.dtype:
+def wide(x: Tensor) -> torch.dtype:
+    """The type of coefficients that multiply `x`: float32 at least."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def _require_signal(kind: str, alpha: Coefficient, t: Time) -> None:
+    if kind in ("eps", "score") and not (alpha > 0).all():
+        raise InputError(
+            f"a {kind} prediction at alpha_t = 0 (t = {t}) does not determine x_0; predict x0, v or velocity,"
+            " or use a schedule that keeps some signal at t = 1"
+        )

@@ -5,7 +5,8 @@ randomness. Steps are written with the process's coefficients and its own noise,
 samplers and the first draw always have the covariance of the forward process.
 
 With one fixed `Sigma_w` the probability-flow ODE in terms of the denoiser is the isotropic one: with `y = x/alpha` and
-`n = sigma/alpha`, `dy/dn = (y - D) / n = eps` (arXiv:2510.09660, equation 35).
+`n = sigma/alpha`, `dy/dn = (y - D) / n = eps` (arXiv:2510.09660, equation 35). With a schedule per frequency `alpha`
+and `sigma` are operators, and the same lines hold frequency by frequency, each with its own `n`.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ from tqdm import tqdm
 from sagd.config import SamplingConfig
 from sagd.denoiser import Denoiser
 from sagd.description import Description
+from sagd.diagonal import Coefficient, Diagonal
 from sagd.errors import InputError, ProcessMismatchError
 from sagd.grid import TimeGrid
-from sagd.process import ForwardProcess
+from sagd.process import Process
 from sagd.randomness import Generators, sample_generators
 from sagd.statistics import DataStatistics
+
+_LARGEST_CORRECTION = 1.0
+"""Bound on the extrapolation of the multistep method at a single frequency: a step is then at most twice the last."""
 
 
 @dataclass
@@ -42,7 +47,7 @@ class Run:
         previous: Time and estimate of the step before, for multistep samplers.
     """
 
-    process: ForwardProcess
+    process: Process
     denoise: Callable[[Tensor, float], Tensor]
     generator: Generators = None
     steps: int = 1
@@ -82,7 +87,7 @@ class Sampler(Description, family="sampler"):
         labels: Tensor | None = None,
         clip: float | None = None,
         statistics: DataStatistics | None = None,
-        process: ForwardProcess | None = None,
+        process: Process | None = None,
         start: Tensor | None = None,
         batch_size: int | None = None,
         device: torch.device | str | None = None,
@@ -117,7 +122,7 @@ class Sampler(Description, family="sampler"):
         """
         if process is not None and process.to_dict() != denoiser.process.to_dict():
             raise ProcessMismatchError(
-                f"model was trained with {denoiser.process.to_dict()}, cannot be sampled with {process.to_dict()};"
+                f"model was trained with {denoiser.process.label}, cannot be sampled with {process.label};"
                 " train a model with that process"
             )
         if count < 1:
@@ -143,11 +148,11 @@ class Sampler(Description, family="sampler"):
                 part = slice(first, min(first + batch_size, count))
                 own = generator[part] if isinstance(generator, Sequence) else generator
                 size = part.stop - part.start
+                classes = labels[part].to(device) if labels is not None else None
                 if start is None:
-                    x = denoiser.process.prior(size, times[0], own, dtype, device, mean)
+                    x = denoiser.process.given(classes).prior(size, times[0], own, dtype, device, mean)
                 else:
                     x = start[part].to(device)
-                classes = labels[part].to(device) if labels is not None else None
                 batches.append(self._integrate(denoiser, x, times, own, classes, clip, bar))
         return torch.cat(batches)
 
@@ -161,7 +166,8 @@ class Sampler(Description, family="sampler"):
         clip: float | None,
         bar: tqdm,
     ) -> Tensor:
-        run = Run(denoiser.process, lambda x_t, t: denoiser(x_t, t, labels, clip), generator, len(times) - 1)
+        process = denoiser.process.given(labels)
+        run = Run(process, lambda x_t, t: denoiser(x_t, t, labels, clip), generator, len(times) - 1)
         for t, s in itertools.pairwise(times):
             x = self.step(run, x, t, s).to(x.dtype)
             bar.update()
@@ -198,11 +204,10 @@ class DDIM(Sampler, kind="ddim"):
 
     def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
         """One DDIM step."""
-        x_0, eps = _estimate(run, x_t, t)
-        p = run.process
-        alpha_s, sigma_s = p.alpha(s, x_t), p.sigma(s, x_t)
+        x_0, p = run.denoise(x_t, t), run.process
         if self.eta == 0 or s == 0:
-            return alpha_s * x_0 + sigma_s * eps
+            return _move(p, x_t, x_0, t, s)
+        eps, alpha_s, sigma_s = _noise_of(p, x_t, x_0, t), p.alpha(s, x_t), p.sigma(s, x_t)
         tau = (1 - (p.alpha(t, x_t) * sigma_s / (alpha_s * p.sigma(t, x_t))) ** 2).clamp(0, 1)
         fresh = self.eta**2 * tau
         return alpha_s * x_0 + sigma_s * ((1 - fresh).sqrt() * eps + fresh.sqrt() * run.noise(x_t))
@@ -230,14 +235,19 @@ class _Churning(Sampler):
 
     def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
         """Add noise if asked for, then integrate from the raised time."""
-        time = torch.tensor(t, dtype=torch.float64)
-        level = float(run.process.schedule.noise_level(time))
-        if self.churn > 0 and self.churn_min <= level <= self.churn_max and level < math.inf:
-            raised = level * (1 + min(self.churn / run.steps, math.sqrt(2) - 1))
-            higher = max(t, float(run.process.schedule.time_at(torch.tensor(raised, dtype=torch.float64))))
-            transition = run.process.transition(x_t, t, higher)
-            x_t, t = transition.mean + self.churn_noise * transition.std * run.noise(x_t), higher
+        if self.churn > 0:
+            x_t, t = self._raised(run, x_t, t)
         return self.integrate(run, x_t, t, s)
+
+    def _raised(self, run: Run, x_t: Tensor, t: float) -> tuple[Tensor, float]:
+        """The batch with noise added, and its time; the same where no noise is to be added."""
+        level = float(run.process.noise_level(torch.tensor(t, dtype=torch.float64)))
+        if not self.churn_min <= level <= self.churn_max or level == math.inf:
+            return x_t, t
+        raised = level * (1 + min(self.churn / run.steps, math.sqrt(2) - 1))
+        higher = max(t, float(run.process.time_at(torch.tensor(raised, dtype=torch.float64))))
+        transition = run.process.transition(x_t, t, higher)
+        return transition.mean + self.churn_noise * transition.std * run.noise(x_t), higher
 
     @abstractmethod
     def integrate(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
@@ -250,15 +260,20 @@ class Euler(_Churning, kind="euler"):
 
     def integrate(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
         """`x_s = alpha_s x_0 + sigma_s eps`."""
-        x_0, eps = _estimate(run, x_t, t)
-        return run.process.alpha(s, x_t) * x_0 + run.process.sigma(s, x_t) * eps
+        return _move(run.process, x_t, run.denoise(x_t, t), t, s)
 
 
 @dataclass(frozen=True)
 class Heun(_Churning, kind="heun"):
     """Heun's second-order method on `dy/dn = eps`; the last step, and one from `alpha_t = 0`, are Euler's.
 
-    Source: Karras et al. (2022), algorithms 1 and 2.
+    With a schedule per frequency, one step may change `n` of some frequency by orders of magnitude, and averaging the
+    slopes in `n` would be unstable there. Those processes are integrated in each frequency's own log-SNR instead: with
+    the image linear in it, Euler's `x_s` is corrected by `alpha_s psi(h) (D_s - D_t)`, `h` the step in
+    `log(alpha/sigma)` and `psi = 1 - (1 - exp(-h))/h`.
+
+    Source: Karras et al. (2022), algorithms 1 and 2; for schedules per frequency the exponential second-order
+    Runge-Kutta method ("Exponential Time Differencing for Stiff Systems", Cox & Matthews, 2002, equation 22).
     """
 
     def integrate(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
@@ -266,11 +281,15 @@ class Heun(_Churning, kind="heun"):
         p = run.process
         alpha_t, sigma_t = p.alpha(t, x_t), p.sigma(t, x_t)
         alpha_s, sigma_s = p.alpha(s, x_t), p.sigma(s, x_t)
-        x_0, eps = _estimate(run, x_t, t)
-        x_s = alpha_s * x_0 + sigma_s * eps
+        x_0 = run.denoise(x_t, t)
+        x_s = _move(p, x_t, x_0, t, s)
         if s == 0 or not (alpha_t > 0).all():
             return x_s
-        _, eps_s = _estimate(run, x_s, s)
+        x_0_next = run.denoise(x_s, s)
+        if isinstance(alpha_t, Diagonal):
+            psi = _decay(p, x_t, t, s).map(_second_order_share)
+            return x_s + alpha_s * psi * (x_0_next - x_0)
+        eps, eps_s = _noise_of(p, x_t, x_0, t), _noise_of(p, x_s, x_0_next, s)
         ratio = alpha_s / alpha_t
         return ratio * x_t + (sigma_s - ratio * sigma_t) * (eps + eps_s) / 2
 
@@ -279,7 +298,8 @@ class Heun(_Churning, kind="heun"):
 class DPMSolver(Sampler, kind="dpm_solver"):
     """DPM-Solver++(2M): second-order multistep on the data prediction, one evaluation per step.
 
-    The first and last steps are first-order.
+    The first and last steps are first-order. With a schedule per frequency, one that has hardly moved may leap in the
+    next step; the extrapolation is bounded there (`_LARGEST_CORRECTION`), which leaves the order as it is.
 
     Source: "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models" (Lu et al., 2022),
     algorithm 2.
@@ -291,12 +311,14 @@ class DPMSolver(Sampler, kind="dpm_solver"):
         x_0 = run.denoise(x_t, t)
         if s == 0:
             return x_0
-        decay = p.alpha(t, x_t) * p.sigma(s, x_t) / (p.alpha(s, x_t) * p.sigma(t, x_t))  # exp(-h)
+        decay = _decay(p, x_t, t, s)
         estimate = x_0
         if run.previous is not None:
             u, x_0_before = run.previous
             h_before = _log_ratio(p, t, x_t) - _log_ratio(p, u, x_t)
-            correction = -torch.log(decay) / (2 * h_before)
+            correction = -decay.log() / (2 * h_before)
+            if isinstance(correction, Diagonal):
+                correction = correction.map(lambda c: c.nan_to_num(0.0).clamp(0, _LARGEST_CORRECTION))
             estimate = x_0 + correction * (x_0 - x_0_before)
         run.previous = (t, x_0)
         return p.sigma(s, x_t) / p.sigma(t, x_t) * x_t + p.alpha(s, x_t) * (1 - decay) * estimate
@@ -346,11 +368,27 @@ def draw(
     )
 
 
-def _estimate(run: Run, x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
-    """Clean image and noise at `x_t`."""
-    x_0 = run.denoise(x_t, t)
-    return x_0, (x_t - run.process.alpha(t, x_t) * x_0) / run.process.sigma(t, x_t)
+def _noise_of(process: Process, x_t: Tensor, x_0: Tensor, t: float) -> Tensor:
+    """`eps` of `x_t` if `x_0` is its clean image."""
+    return (x_t - process.alpha(t, x_t) * x_0) / process.sigma(t, x_t)
 
 
-def _log_ratio(process: ForwardProcess, t: float, x: Tensor) -> Tensor:
-    return torch.log(process.alpha(t, x)) - torch.log(process.sigma(t, x))
+def _move(process: Process, x_t: Tensor, x_0: Tensor, t: float, s: float) -> Tensor:
+    """`alpha_s x_0 + sigma_s eps` with the `eps` of `x_t`, written so that each field is filtered once."""
+    shrink = process.sigma(s, x_t) / process.sigma(t, x_t)
+    return shrink * x_t + (process.alpha(s, x_t) - shrink * process.alpha(t, x_t)) * x_0
+
+
+def _decay(process: Process, x: Tensor, t: float, s: float) -> Coefficient:
+    """`exp(-h)`, `h` the step in `log(alpha/sigma)` from `t` to `s`."""
+    return process.alpha(t, x) * process.sigma(s, x) / (process.alpha(s, x) * process.sigma(t, x))
+
+
+def _second_order_share(decay: Tensor) -> Tensor:
+    """`psi(h) = 1 - (1 - exp(-h)) / h` of `decay = exp(-h)`: 0 where a frequency stays, by its series next to there."""
+    h = -decay.clamp(max=1).log()
+    return torch.where(h < 1e-3, h / 2 - h**2 / 6 + h**3 / 24, 1 + torch.expm1(-h) / h.clamp(min=1e-3))
+
+
+def _log_ratio(process: Process, t: float, x: Tensor) -> Coefficient:
+    return process.alpha(t, x).log() - process.sigma(t, x).log()

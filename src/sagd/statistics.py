@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sagd.basis import EDGE, Basis, FourierBasis
+from sagd.basis import EDGE, Basis, FourierBasis, build_basis
 from sagd.errors import InputError
 
 
@@ -37,29 +37,49 @@ class DataStatistics:
         return float((self.spectrum * self.basis.multiplicity()).sum() / self.mean.numel())
 
 
-def measure(x: Tensor, basis: Basis | None = None, batch_size: int = 512) -> DataStatistics:
+def measure(x: Tensor, basis: Basis | str | None = None, batch_size: int = 512) -> DataStatistics:
     """Mean and power spectrum of data `(N, C, *spatial)`, in float64.
 
     Args:
         x: Data; uint8 or floating point (used as it is, not rescaled).
-        basis: Defaults to the Fourier basis of `x`'s spatial axes.
+        basis: A basis or its text; defaults to the Fourier basis of `x`'s spatial axes.
         batch_size: Samples transformed at a time.
 
     Raises:
         InputError: With fewer than two samples or non-finite values.
     """
-    if x.ndim < 3 or len(x) < 2:
-        raise InputError(
-            f"need at least two samples (N, C, *spatial) to measure a spectrum, got shape {tuple(x.shape)}"
-        )
+    mean = _mean(x, batch_size)
+    basis = build_basis(basis, tuple(x.shape[2:])) if isinstance(basis, str) else basis
     basis = basis or FourierBasis(tuple(x.shape[2:]))
-    mean = sum((b.double().sum(0) for b in x.split(batch_size)), torch.zeros(x.shape[1:], dtype=torch.float64)) / len(x)
-    if not torch.isfinite(mean).all():
-        raise InputError("data holds non-finite values (NaN or infinity); clean it before measuring its spectrum")
     power = torch.zeros(x.shape[1], *basis.coefficients, dtype=torch.float64)
     for batch in x.split(batch_size):
         power += basis.forward(batch.double() - mean).abs().square().sum(0)
     return DataStatistics(mean, power / (len(x) - 1), len(x), basis)
+
+
+def channel_covariance(x: Tensor, batch_size: int = 512) -> Tensor:
+    """Covariance of the channels about the mean image, over all samples and places: `(C, C)`, float64.
+
+    Raises:
+        InputError: As `measure`.
+    """
+    mean = _mean(x, batch_size)
+    total = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
+    for batch in x.split(batch_size):
+        values = (batch.double() - mean).transpose(0, 1).flatten(1)
+        total += values @ values.T
+    return total / ((len(x) - 1) * mean[0].numel())
+
+
+def _mean(x: Tensor, batch_size: int) -> Tensor:
+    if x.ndim < 3 or len(x) < 2:
+        raise InputError(
+            f"need at least two samples (N, C, *spatial) to measure a spectrum, got shape {tuple(x.shape)}"
+        )
+    mean = sum((b.double().sum(0) for b in x.split(batch_size)), torch.zeros(x.shape[1:], dtype=torch.float64)) / len(x)
+    if not torch.isfinite(mean).all():
+        raise InputError("data holds non-finite values (NaN or infinity); clean it before measuring its spectrum")
+    return mean
 
 
 @dataclass(frozen=True)

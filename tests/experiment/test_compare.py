@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sagd.build import build_process
 from sagd.config import CompareConfig, DataConfig, ProcessConfig, dump_yaml, load_yaml, to_dict
 from sagd.data import load, to_unit_range
 from sagd.errors import InputError
 from sagd.experiment import compare, figures
-from sagd.process import build_process
 from sagd.training import Interrupted, Trainer
 from sagd.training.rundir import claim
 
@@ -375,3 +375,14 @@ def test_the_written_configuration_is_whole_or_absent(finished, copy, monkeypatc
     with pytest.raises(InputError, match="No space left on device"):
         compare(dataclasses.replace(finished.config, seeds=(3,)), copy, resume=True)
     assert load_yaml(CompareConfig, copy / "config.yaml") == finished.config
+
+
+def test_likelihoods_of_arms(config, tmp_path):
+    """Beside each arm's figures; an arm whose model would have no density is refused before anything is trained."""
+    evaluation = dataclasses.replace(config.evaluation, likelihood=2, likelihood_steps=1)
+    config = dataclasses.replace(config, seeds=(3,), arms={"white": ProcessConfig()}, evaluation=evaluation)
+    (run,) = compare(config, tmp_path / "out")["arms"]["white"]["runs"]
+    assert run["evaluation"]["likelihood"]["n"] == 2
+    band = dataclasses.replace(config, arms={"band": ProcessConfig(spectrum="band_stop(low=0.5, high=0.7)")})
+    with pytest.raises(InputError, match=r"arm 'band': evaluation.likelihood is 2, but .* no density; set it to 0"):
+        compare(band, tmp_path / "band")

@@ -2,18 +2,29 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from sagd.config import DataConfig, EvaluationConfig, RunConfig, SamplingConfig
+from sagd.covariance import SpectralCovariance
 from sagd.data import ImageData, load, save_images
 from sagd.errors import InputError
 from sagd.experiment import evaluate_folder, evaluate_model, figures, guided, is_model
-from sagd.experiment.evaluation import check_evaluation, draw_labels, draw_samples, feature_extractor
+from sagd.experiment.evaluation import (
+    check_evaluation,
+    check_likelihood,
+    draw_labels,
+    draw_samples,
+    feature_extractor,
+)
+from sagd.process import ForwardProcess
 from sagd.randomness import sample_generators
 from sagd.sampler import Euler
+from sagd.schedule import VPSchedule
+from sagd.spectrum import BandStop
 from sagd.training import load_model, train
 
 
@@ -184,3 +195,29 @@ def test_models_and_folders_are_told_apart(finished, tmp_path):
     assert not is_model(tmp_path)
     with pytest.raises(InputError, match=r"'.*nothing' does not exist; give a run directory"):
         is_model(tmp_path / "nothing")
+
+
+def test_likelihood_of_a_model(model, conditional, finished):
+    """Beside the figures, repeatable, of conditional models too; one image has no standard error."""
+    for trained in (model, conditional):
+        evaluation = dataclasses.replace(finished.config.evaluation, likelihood=3, likelihood_steps=1)
+        once, again = (evaluate_model(trained, evaluation)["likelihood"] for _ in range(2))
+        assert once == again
+        assert (once["n"], once["steps"]) == (3, 1)
+        assert math.isfinite(once["bits_per_dim"])
+        assert once["standard_error"] > 0
+    one = evaluate_model(model, dataclasses.replace(evaluation, likelihood=1))["likelihood"]
+    assert one["standard_error"] is None
+    assert "likelihood" not in evaluate_model(model, finished.config.evaluation)
+
+
+def test_likelihoods_that_cannot_be_are_refused_before_anything_is_drawn(model, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("sagd.experiment.evaluation.draw_samples", lambda *_: pytest.fail("samples were drawn"))
+    evaluation = finished.config.evaluation
+    with pytest.raises(InputError, match="likelihood is 161 but the reference has 160 images"):
+        evaluate_model(model, dataclasses.replace(evaluation, likelihood=161))
+    band = ForwardProcess(VPSchedule(), SpectralCovariance(BandStop(0.5, 0.7), model.process.shape))
+    with pytest.raises(InputError, match=r"band_stop\(low=0.5, high=0.7\) noise .* no density; set it to 0"):
+        check_likelihood(dataclasses.replace(evaluation, likelihood=2), band, 100)
+    with pytest.raises(InputError, match="folder of images, which have no likelihood"):
+        evaluate_folder(tmp_path, dataclasses.replace(evaluation, likelihood=2), finished.config.data)

@@ -5,10 +5,10 @@ import stat
 import pytest
 import torch
 
+from sagd.build import build_process
 from sagd.config import ProcessConfig, RunConfig
 from sagd.errors import CheckpointError, ProcessMismatchError
 from sagd.nn import build_network
-from sagd.process import build_process
 from sagd.statistics import measure
 from sagd.training import load_model, save_model
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import sagd.covariance
+from sagd.build import build_process
 from sagd.config import RunConfig, load_yaml
 from sagd.data import ImageData
 from sagd.errors import CheckpointError, DivergenceError, InputError
 from sagd.loss import DenoisingLoss
-from sagd.process import build_process
 from sagd.training import Interrupted, load_model, train
 from sagd.training.checkpoint import list_checkpoints, load_checkpoint
 from sagd.training.interrupt import Interrupts
@@ -344,6 +344,18 @@ def test_a_resumed_run_must_be_the_same_run(tmp_path, config, change, data, sect
     train(change(config, "training", steps=2), tmp_path, data=data)
     with pytest.raises(InputError, match=message):
         train(change(config, section, **values), tmp_path, resume=True, data=data)
+
+
+def test_noise_from_the_data_must_be_that_of_then(tmp_path, config, change, data):
+    """Other images of the same number, shape and classes give other noise, with which a run must not go on."""
+    config = change(change(config, "process", spectrum="whitening"), "training", steps=2)
+    train(config, tmp_path, data=data)
+    other = ImageData(data.name, data.pixels.flip(2, 3), data.labels, data.classes)
+    inverted = ImageData(data.name, data.pixels // 2, data.labels, data.classes)
+    longer = change(config, "training", steps=3)
+    with pytest.raises(InputError, match=r"gives another noise .* give the data of then to resume"):
+        train(longer, tmp_path, resume=True, data=inverted)
+    train(longer, tmp_path, resume=True, data=other)  # turned by 180 degrees: the same spectrum
 
 
 def test_a_resumed_run_must_have_the_same_data(tmp_path, config, change, data):

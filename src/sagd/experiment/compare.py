@@ -26,12 +26,21 @@ from sagd.config import CompareConfig, ProcessConfig, RunConfig, dump_yaml, load
 from sagd.data import ImageData, load, to_uint8, to_unit_range
 from sagd.denoiser import NetworkDenoiser
 from sagd.errors import CheckpointError, InputError
-from sagd.experiment.evaluation import check_evaluation, draw_samples, evaluate_samples, feature_extractor, figures
+from sagd.experiment.evaluation import (
+    check_evaluation,
+    check_likelihood,
+    draw_samples,
+    evaluate_samples,
+    feature_extractor,
+    figures,
+    measure_likelihood,
+)
+from sagd.experiment.illustration import forward_images, shown_power
 from sagd.experiment.machine import describe_machine
 from sagd.experiment.summary import summarise
 from sagd.grid import matched_range
 from sagd.metrics import FeatureExtractor
-from sagd.process import ForwardProcess
+from sagd.process import Process
 from sagd.randomness import generator_for
 from sagd.statistics import DataStatistics, measure, radial_profile
 from sagd.training import Trainer, load_model, train, versions
@@ -44,6 +53,8 @@ logger = logging.getLogger(__name__)
 
 SHOWN = 64
 """Samples of each arm kept for the report."""
+FIELDS = 4
+"""Noise fields of each arm that the report shows."""
 LEVELS = 6
 """Noise levels at which the report shows the forward process."""
 
@@ -123,8 +134,11 @@ def _refuse_change(section: str, before: dict[str, Any], after: dict[str, Any], 
             )
 
 
-def _check_arms(config: CompareConfig, out: Path, data: ImageData) -> dict[str, ForwardProcess]:
-    """The forward process of every arm, after setting up its training: what cannot work fails before any is trained."""
+def _check_arms(config: CompareConfig, out: Path, data: ImageData) -> dict[str, tuple[Process, float]]:
+    """The process of every arm and the noise level that drowns the data, after setting up its training.
+
+    So what cannot work fails before any is trained.
+    """
     processes = {}
     for name, arm in config.arms.items():
         run = _run_config(config, arm, config.seeds[0])
@@ -132,9 +146,10 @@ def _check_arms(config: CompareConfig, out: Path, data: ImageData) -> dict[str, 
             check_training(run.training)
             with accelerate(run.training) as accelerator:
                 trainer = Trainer(run, out, accelerator, data)
+                check_likelihood(config.evaluation, trainer.process, len(data))
         except InputError as error:
             raise InputError(f"arm {name!r}: {error}") from None
-        processes[name] = trainer.process
+        processes[name] = trainer.process, matched_range(trainer.process, trainer.statistics)[1]
     return processes
 
 
@@ -159,17 +174,26 @@ def _run(
     finished, images = folder / "evaluation.json", folder / "samples.safetensors"
     if finished.exists() and images.exists():
         return read_json(finished)
-    logger.info("%s, seed %d: %s", name, seed, config.arms[name].spectrum)
+    logger.info("%s, seed %d: %s", name, seed, _stated(config.arms[name]))
     train(_run_config(config, config.arms[name], seed), folder, resume=folder.exists(), data=data)
     model = load_model(folder)
     samples = draw_samples(model, data, config.sampling, config.evaluation, seed, progress)
     evaluation = evaluate_samples(samples, data, extractor, config.evaluation)
+    if config.evaluation.likelihood:
+        evaluation |= {"likelihood": measure_likelihood(model, data, config.evaluation, progress)}
     spectrum = measure(samples)
     profile = radial_profile(spectrum.spectrum, spectrum.basis, config.evaluation.bands).values
     write_file(images, to_safetensors({"samples": to_uint8(samples[:SHOWN]), "profile": profile}))
     result = {"seed": seed, "training": _training_record(folder, model.denoiser), "evaluation": evaluation}
     write_file(finished, to_json(result))
     return result
+
+
+def _stated(process: ProcessConfig) -> str:
+    """The spectrum of a process, and whatever else is not as usual."""
+    usual, own = dataclasses.asdict(ProcessConfig()), dataclasses.asdict(process)
+    others = [f"{key} {value}" for key, value in own.items() if key != "spectrum" and value != usual[key]]
+    return ", ".join([process.spectrum, *others])
 
 
 def _run_config(config: CompareConfig, process: ProcessConfig, seed: int) -> RunConfig:
@@ -230,7 +254,7 @@ def _arrays(
     config: CompareConfig,
     out: Path,
     data: ImageData,
-    processes: dict[str, ForwardProcess],
+    processes: dict[str, tuple[Process, float]],
     statistics: DataStatistics,
 ) -> dict[str, Tensor]:
     """What the report draws, float32; see `sagd.report`."""
@@ -238,25 +262,23 @@ def _arrays(
     profile = radial_profile(statistics.spectrum, statistics.basis, bands)
     shown = data.batch(range(min(SHOWN, len(data))))[0]
     # One range of noise levels for all arms, so that the pictures compare.
-    highest = max(matched_range(process, statistics)[1] for process in processes.values())
+    highest = max(level for _, level in processes.values())
     arrays = {
         "data/images": shown,
         "data/profile": profile.values,
         "profile/edges": profile.edges,
         "forward/levels": torch.logspace(-1.5, torch.tensor(highest).log10().item(), LEVELS),
     }
-    for name, process in processes.items():
+    labels = None if data.labels is None else data.labels[:FIELDS]
+    for name, (process, _) in processes.items():
         folder = out / name / f"seed-{config.seeds[0]}"
         log = _log(folder)
-        noise = process.covariance.sample(4, generator_for(0))
-        level = arrays["forward/levels"].double().reshape(-1, *(1,) * len(data.shape))
-        power = process.covariance.power_spectrum(statistics.basis)
+        power = shown_power(process.reference)
         samples = load_file(folder / "samples.safetensors")
         arrays |= {
-            f"{name}/noise": noise,
+            f"{name}/noise": process.reference.given(labels).sample(min(FIELDS, len(data)), generator_for(0)),
             f"{name}/noise_profile": radial_profile(power, statistics.basis, bands).values,
-            # x_t / sqrt(alpha^2 + sigma^2), which shows every schedule on one scale
-            f"{name}/forward": (shown[0] + level * noise[0]) / torch.sqrt(1 + level**2),
+            f"{name}/forward": forward_images(process, shown[:1], arrays["forward/levels"], labels),
             f"{name}/samples": to_unit_range(samples["samples"]),
             f"{name}/sample_profile": samples["profile"],
             f"{name}/loss_steps": torch.tensor([line["step"] for line in log]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import torch
 from torch import Tensor
 
 from sagd.config import DataConfig, EvaluationConfig, SamplingConfig
+from sagd.covariance import IsotropicCovariance, SpectralCovariance
 from sagd.data import ImageData, load, to_uint8, to_unit_range
 from sagd.denoiser import NetworkDenoiser
 from sagd.errors import InputError
+from sagd.likelihood import dequantise, log_likelihood
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, TorchScriptFeatures, evaluate
+from sagd.process import Process
 from sagd.randomness import generator_for
 from sagd.sampler import draw
 from sagd.training import Model
@@ -29,7 +33,15 @@ def check_evaluation(config: EvaluationConfig, images: int) -> None:
     Raises:
         InputError: Naming the setting and its value.
     """
-    for name, least in (("samples", _LEAST), ("bands", 1), ("batch_size", 1), ("features_channels", 1), ("seed", 0)):
+    for name, least in (
+        ("samples", _LEAST),
+        ("bands", 1),
+        ("batch_size", 1),
+        ("features_channels", 1),
+        ("likelihood_steps", 1),
+        ("likelihood", 0),
+        ("seed", 0),
+    ):
         if getattr(config, name) < least:
             raise InputError(f"evaluation.{name} must be at least {least}, got {getattr(config, name)}")
     if len(config.features_range) != 2:
@@ -65,7 +77,7 @@ def guided(model: Model, scale: float) -> NetworkDenoiser:
         InputError: If the scale is not 1 and the model is unconditional.
     """
     d = model.denoiser
-    return NetworkDenoiser(d.network, d.process, d.prediction, d.data_std, d.null_label, scale)
+    return NetworkDenoiser(d.network, d.process, d.prediction, d.data_std, d.null_label, scale, d.statistics)
 
 
 def draw_labels(model: Model, data: ImageData, count: int, seed: int) -> Tensor | None:
@@ -80,6 +92,19 @@ def draw_labels(model: Model, data: ImageData, count: int, seed: int) -> Tensor 
         return None
     if data.labels is None or data.classes is None:
         return torch.arange(count) % len(model.classes)
+    return _own_labels(model, data, torch.randint(len(data), (count,), generator=generator_for(seed)))
+
+
+def _own_labels(model: Model, data: ImageData, index: Tensor) -> Tensor | None:
+    """Labels of some images of the data, numbered as the model's; None for unconditional models.
+
+    Raises:
+        InputError: If the data has no labels, or a class that the model does not know.
+    """
+    if model.classes is None:
+        return None
+    if data.labels is None or data.classes is None:
+        raise InputError(f"{data.name!r} has no labels, which the conditional model needs")
     for name in data.classes:
         if name not in model.classes:
             raise InputError(
@@ -87,7 +112,7 @@ def draw_labels(model: Model, data: ImageData, count: int, seed: int) -> Tensor 
                 f" use data with the classes {', '.join(model.classes)}"
             )
     numbers = torch.tensor([model.classes.index(name) for name in data.classes])
-    return numbers[data.labels[torch.randint(len(data), (count,), generator=generator_for(seed))]]
+    return numbers[data.labels[index]]
 
 
 def draw_samples(
@@ -163,13 +188,73 @@ def evaluate_model(
     """
     reference = _reference(data or model.config.data, config)
     _require_shape(model.process.shape, reference, "the model's samples")
+    check_likelihood(config, model.process, len(reference))
     extractor = feature_extractor(config, reference, progress)
     samples = draw_samples(model, reference, sampling or model.config.sampling, config, config.seed, progress)
-    return evaluate_samples(samples, reference, extractor, config)
+    result = evaluate_samples(samples, reference, extractor, config)
+    return (
+        result | {"likelihood": measure_likelihood(model, reference, config, progress)} if config.likelihood else result
+    )
+
+
+def check_likelihood(config: EvaluationConfig, process: Process, images: int) -> None:
+    """Refuse, before anything is drawn, a likelihood that cannot be estimated.
+
+    Raises:
+        InputError: If some frequency or place carries no noise, or there are fewer images.
+    """
+    if not config.likelihood:
+        return
+    if config.likelihood > images:
+        raise InputError(
+            f"evaluation.likelihood is {config.likelihood} but the reference has {images} images; use at most that"
+        )
+    if process.covariance.is_singular:
+        raise InputError(
+            f"evaluation.likelihood is {config.likelihood}, but {process.label} leaves some frequency or place without"
+            " noise, so that the model has no density; set it to 0"
+        )
+
+
+def measure_likelihood(
+    model: Model, data: ImageData, config: EvaluationConfig, progress: bool = True
+) -> dict[str, float | int | None]:
+    """Bits per dimension of `config.likelihood` images, drawn at random and dequantised once.
+
+    Returns:
+        Mean over images, its standard error (from images and probes together; None for one image), their number and
+        the steps.
+    """
+    n = config.likelihood
+    generator = generator_for(config.seed)
+    index = torch.randperm(len(data), generator=generator)[:n]
+    x = dequantise(data.batch(index)[0], generator)
+    labels = _own_labels(model, data, index)
+    diagonal = isinstance(model.process.reference, (IsotropicCovariance, SpectralCovariance))
+    bits = [
+        log_likelihood(
+            model.denoiser,
+            x[part],
+            steps=config.likelihood_steps,
+            probes=1,
+            generator=generator,
+            labels=None if labels is None else labels[part],
+            statistics=model.statistics if diagonal else None,
+            progress=progress,
+        ).bits_per_dim()
+        for part in torch.arange(n).split(config.batch_size)
+    ]
+    values = torch.cat(bits)
+    error = float(values.std() / math.sqrt(n)) if n > 1 else None
+    return {"bits_per_dim": float(values.mean()), "standard_error": error, "n": n, "steps": config.likelihood_steps}
 
 
 def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, progress: bool = True) -> dict[str, Any]:
     """Evaluate the first `config.samples` images of a folder; arguments and errors as in `evaluate_model`."""
+    if config.likelihood:
+        raise InputError(
+            f"{str(folder)!r} is a folder of images, which have no likelihood; set evaluation.likelihood to 0"
+        )
     reference = _reference(data, config)
     # An absolute path, lest a folder have the name of a built-in data set.
     images = load(DataConfig(str(folder.absolute()), channels=reference.shape[0], label_column="none"))

@@ -88,7 +88,7 @@ def noise_spectra_figure(edges: ArrayLike, profiles: Mapping[str, ArrayLike], lo
     figure, (axes,) = _panels(2.9)
     for name, values in profiles.items():
         _plot_bands(axes, edges, _by_band(values, edges, name), looks[name], name)
-    _label(axes, _RHO_LABEL, "noise power $w^2$")
+    label_axes(axes, _RHO_LABEL, "noise power $w^2$")
     _log_axes(axes, least_span=4)
     _legend(axes)
     return figure
@@ -125,8 +125,8 @@ def spectra_figure(
         ratio = np.divide(power, truth, out=np.full_like(truth, np.nan), where=truth > 0)
         _plot_bands(above, edges, power, looks[name], name)
         _plot_bands(below, edges, ratio, looks[name], name)
-    _label(above, "", "power $S$")
-    _label(below, _RHO_LABEL, "samples / data")
+    label_axes(above, "", "power $S$")
+    label_axes(below, _RHO_LABEL, "samples / data")
     _log_axes(above)
     _log_axes(below, least_span=1.5)
     above.tick_params(labelbottom=False)
@@ -149,7 +149,7 @@ def loss_figure(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], looks: Mappin
         x, y = _array(steps), _positive(_array(loss))
         every = max(1, len(x) // 8)
         axes.plot(x, y, label=_text(name), linewidth=1.5, markersize=4.5, markevery=every, **looks[name].line)
-    _label(axes, "optimiser step", "training loss")
+    label_axes(axes, "optimiser step", "training loss")
     _log_axis(axes, "y", least_span=2)
     _legend(axes)
     return figure
@@ -199,12 +199,18 @@ def intervals_figure(
     axes.grid(visible=False, axis="y")
     axes.locator_params(axis="x", nbins=5)
     axes.margins(x=0.06)
-    _label(axes, label, "")
+    label_axes(axes, label, "")
     return figure
 
 
 def inspect_figure(
-    rho: ArrayLike, values: ArrayLike, slope: float, intercept: float, images: ArrayLike, spectrum2d: ArrayLike
+    rho: ArrayLike,
+    values: ArrayLike,
+    slope: float,
+    intercept: float,
+    images: ArrayLike,
+    spectrum2d: ArrayLike,
+    channels: Sequence[str] | None = None,
 ) -> Figure:
     """A data set at a glance: example images, power by radial band and channel, power by direction.
 
@@ -215,6 +221,7 @@ def inspect_figure(
         intercept: Natural logarithm of the fitted power at `r` = 1 cycle per pixel.
         images: Examples in [-1, 1], `(N, C, H, W)` with 1 or 3 channels; the first eight are shown.
         spectrum2d: Power spectrum as half spectrum of the real FFT, `(C, H, W // 2 + 1)`.
+        channels: Names of the channels of `values`; by default the colours of images.
 
     Raises:
         InputError: If shapes do not fit each other, or no power is positive.
@@ -228,16 +235,16 @@ def inspect_figure(
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 3))[:, 0]
     _draw_examples(above, examples)
     left, right = below.subplots(1, 2, width_ratios=(1.15, 1))
-    _tidy(left)
-    for channel, name in enumerate(_channel_names(len(power))):
-        look = _CHANNEL_STYLES[channel] if len(power) == 3 else style(channel)
+    tidy_axes(left)
+    for channel, name in enumerate(channels or _channel_names(len(power))):
+        look = _CHANNEL_STYLES[channel] if len(power) == 3 and channels is None else style(channel)
         _plot_bands(left, centres, power[channel], look, name)
     _draw_fit(left, slope, intercept, 1 / max(examples.shape[2:]))
     left.set_title("Power by radial band", fontsize=_FONT + 1)
-    _label(left, _RHO_LABEL, "power $S$")
+    label_axes(left, _RHO_LABEL, "power $S$")
     _log_axes(left)
     _legend(left)
-    _draw_spectrum(right, _array(spectrum2d), examples.shape[-1])
+    draw_power_image(right, _array(spectrum2d), examples.shape[-1], "Power by direction", "S")
     return figure
 
 
@@ -283,26 +290,84 @@ def _draw_fit(axes: Axes, slope: float, intercept: float, lowest: float) -> None
     axes.plot(r / corner_radius(2), power, label=text, color=_INK, linewidth=1.4, linestyle=(0, (2, 2)))
 
 
-def _draw_spectrum(axes: Axes, half: Array, width: int) -> None:
-    """All frequencies of a stored half spectrum, DC in the middle, channels averaged, as log10 of the power."""
+def draw_power_image(axes: Axes, half: Array, width: int, title: str, symbol: str) -> None:
+    """Draw a stored half spectrum as log10 of the power: all frequencies, DC in the middle, channels averaged.
+
+    Args:
+        axes: Where to draw.
+        half: Power as half spectrum of the real FFT, `(C, H, W // 2 + 1)`; what is not positive is left white.
+        width: `W`.
+        title: Title of the axes.
+        symbol: The power's symbol, for the colour bar.
+
+    Raises:
+        InputError: If the half spectrum is not that of fields of this width.
+    """
     if half.ndim != 3 or half.shape[2] != width // 2 + 1:
         raise InputError(f"spectrum2d must be (C, H, {width // 2 + 1}) for images {width} wide, got shape {half.shape}")
-    half = half.mean(0)
-    height, stored = half.shape
-    # S(-f) = S(f): the columns that a real FFT leaves out.
-    missing = half[(-np.arange(height)) % height][:, [width - k for k in range(stored, width)]]
-    power = np.fft.fftshift(np.concatenate([half, missing], axis=1))
-    rows, columns = (np.fft.fftshift(np.fft.fftfreq(side)) for side in (height, width))
-    extent = (columns[0] - 0.5 / width, columns[-1] + 0.5 / width, rows[-1] + 0.5 / height, rows[0] - 0.5 / height)
-    image = axes.imshow(np.log10(_positive(power)), cmap="cividis", extent=extent, interpolation="nearest")
-    axes.set_title("Power by direction", fontsize=_FONT + 1)
+    whole, extent = centred(half.mean(0), width)
+    power = np.log10(_positive(whole))
+    image = axes.imshow(power, cmap="cividis", extent=extent, interpolation="nearest", **_colour_range(power))
+    axes.set_facecolor("white")
+    axes.set_title(_text(title), fontsize=_FONT + 1)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks([-0.25, 0, 0.25], ["\N{MINUS SIGN}¼", "0", "¼"])
     axes.tick_params(labelsize=_FONT - 0.5)
-    _label(axes, "horizontal (cycles/pixel)", "vertical (cycles/pixel)")
+    label_axes(axes, "horizontal (cycles/pixel)", "vertical (cycles/pixel)")
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.85)
-    bar.set_label(r"$\log_{10} S$", fontsize=_FONT)
+    empty = " (white: none)" if np.isnan(power).any() else ""
+    bar.set_label(rf"$\log_{{10}} {symbol}$" + empty, fontsize=_FONT)
     bar.ax.tick_params(labelsize=_FONT - 0.5)
+
+
+def centred(half: Array, width: int) -> tuple[Array, tuple[float, float, float, float]]:
+    """All frequencies of a half spectrum `(H, W // 2 + 1)` as an image `(H, W)` with DC in the middle, and its extent.
+
+    The extent is in cycles per pixel: left, right, bottom, top.
+    """
+    height, stored = half.shape
+    # S(-f) = S(f): the columns that a real FFT leaves out.
+    missing = half[(-np.arange(height)) % height][:, [width - k for k in range(stored, width)]]
+    rows, columns = (np.fft.fftshift(np.fft.fftfreq(side)) for side in (height, width))
+    extent = (columns[0] - 0.5 / width, columns[-1] + 0.5 / width, rows[-1] + 0.5 / height, rows[0] - 0.5 / height)
+    return np.fft.fftshift(np.concatenate([half, missing], axis=1)), extent
+
+
+def _colour_range(values: Array) -> dict[str, Any]:
+    """Limits around the values, half a decade apart or more: equal powers are not to show their rounding."""
+    held = values[np.isfinite(values)]
+    return {"vmin": min(held.min(), held.max() - 0.5), "vmax": held.max()} if held.size else {}
+
+
+def draw_power_lines(axes: Axes, x: ArrayLike, power: ArrayLike, title: str, x_label: str, y_label: str) -> None:
+    """Draw power over frequency on a logarithmic axis, one line per channel; power that is not positive leaves a gap.
+
+    Args:
+        axes: Where to draw.
+        x: Frequencies, `(K,)`.
+        power: `(C, K)`; NaN where there is no frequency, which is skipped.
+        title: Title of the axes.
+        x_label: What `x` is.
+        y_label: What the power is.
+    """
+    tidy_axes(axes)
+    frequencies, rows = _array(x), _array(power)
+    for channel, row in enumerate(rows):
+        held = np.isfinite(row)
+        look: dict[str, Any] = {"linewidth": 1.8, "markersize": 4.5 if held.sum() <= 20 else 2.5} | style(channel).line
+        axes.plot(frequencies[held], _positive(row[held]), label=f"channel {channel}", **look)
+    label_axes(axes, x_label, y_label)
+    _log_axis(axes, "y", least_span=4)
+    axes.set_title(_text(title), fontsize=_FONT + 1)
+    if len(rows) > 1:
+        axes.legend(fontsize=_FONT - 1, framealpha=0.8, edgecolor="none", handlelength=3.4)
+
+
+def single_axes(height: float) -> Axes:
+    """Axes of a new figure `height` inches high."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(1.2 * _WIDTH, height), layout="constrained").subplots()
 
 
 def _panels(height: float, heights: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
@@ -312,11 +377,12 @@ def _panels(height: float, heights: Sequence[float] = (1,)) -> tuple[Figure, lis
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes in panels:
-        _tidy(axes)
+        tidy_axes(axes)
     return figure, list(panels)
 
 
-def _tidy(axes: Axes) -> None:
+def tidy_axes(axes: Axes) -> None:
+    """The look of all curves' axes: open above and at the right, with a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_MUTED)
     axes.tick_params(labelsize=_FONT - 0.5, color=_MUTED, labelcolor=_INK)
@@ -324,7 +390,8 @@ def _tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _label(axes: Axes, x: str, y: str) -> None:
+def label_axes(axes: Axes, x: str, y: str) -> None:
+    """Label both axes."""
     axes.set_xlabel(x, fontsize=_FONT)
     axes.set_ylabel(y, fontsize=_FONT)
 

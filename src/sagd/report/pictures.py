@@ -54,7 +54,7 @@ def pixels(images: Tensor, columns: int, alt: str) -> Picture:
     factor = -(-_LEAST_WIDTH // grid.width)
     buffer = io.BytesIO()
     grid.resize((grid.width * factor, grid.height * factor), resample=0).save(buffer, "PNG", optimize=True)
-    return Picture(_data_uri("image/png", buffer.getvalue()), alt, "pixels")
+    return png(buffer.getvalue(), alt)
 
 
 def sample_columns(images: Tensor) -> int:
@@ -77,6 +77,16 @@ def noise_colours(noise: Tensor, limit: float) -> Tensor:
 
     colours = colormaps["coolwarm"]((noise[:, 0].numpy() / limit + 1) / 2, bytes=True)[..., :3]
     return torch.from_numpy(np.moveaxis(colours, -1, 1).copy())
+
+
+def reach(x: Tensor) -> float:
+    """Magnitude that 99.5 % of values stay within."""
+    return float(x.abs().flatten().quantile(0.995))
+
+
+def png(content: bytes, alt: str) -> Picture:
+    """A PNG file's content, with colours of its own on a white ground."""
+    return Picture(_data_uri("image/png", content), alt, "pixels")
 
 
 def _data_uri(kind: str, content: bytes) -> str:

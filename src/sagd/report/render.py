@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,12 @@ import yaml
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from sagd.config import ProcessConfig
 from sagd.errors import InputError
 from sagd.report import figures, tables, wording
 from sagd.report.figures import Style
-from sagd.report.pictures import Picture, noise_colours, pixels, plot, sample_columns
+from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach, sample_columns
+from sagd.report.template import fill
 
 Results = Mapping[str, Any]
 Arrays = Mapping[str, Tensor | ArrayLike]
@@ -35,13 +38,8 @@ def render(results: Results, arrays: Arrays, path: str | Path) -> None:
         InputError: If there is no arm, the reference is not one of them, images hold non-finite values or spectra do
             not fit their bands.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     _check(results)
-    environment = Environment(
-        loader=PackageLoader("sagd", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    page = environment.get_template("page.html").render(_page(results, {k: _tensor(v) for k, v in arrays.items()}))
+    page = fill("page.html", _page(results, {k: _tensor(v) for k, v in arrays.items()}))
     Path(path).write_text(page, encoding="utf-8")
 
 
@@ -64,7 +62,7 @@ def _page(results: Results, arrays: Mapping[str, Tensor]) -> dict[str, Any]:
         "title": results["title"],
         "subtitle": _subtitle(results),
         "outcome": tables.outcome(results),
-        "processes": {arm: entry["process"] for arm, entry in results["arms"].items()},
+        "processes": {arm: _stated(entry["process"]) for arm, entry in results["arms"].items()},
         "reference": results["reference_arm"],
         "seeds": tables.seeds(results),
         "looks": looks,
@@ -97,6 +95,13 @@ def _subtitle(results: Results) -> str:
     return " · ".join(parts)
 
 
+def _stated(process: Mapping[str, Any]) -> dict[str, Any]:
+    """Schedule and spectrum of a process, and whatever else is not as usual."""
+    usual = dataclasses.asdict(ProcessConfig())
+    always = ("schedule", "spectrum")
+    return {key: value for key, value in process.items() if key in always or value != usual.get(key)}
+
+
 def _by_arm(arrays: Mapping[str, Tensor], looks: Looks, name: str) -> dict[str, Tensor]:
     return {arm: arrays[f"{arm}/{name}"] for arm in looks if f"{arm}/{name}" in arrays}
 
@@ -114,7 +119,7 @@ def _samples(arrays: Mapping[str, Tensor], looks: Looks) -> dict[str, Picture]:
 
 def _noise(arrays: Mapping[str, Tensor], looks: Looks) -> dict[str, Picture]:
     fields = _by_arm(arrays, looks, "noise")
-    limit = max((_reach(noise) for noise in fields.values()), default=1.0)
+    limit = max((reach(noise) for noise in fields.values()), default=1.0)
     return {
         arm: pixels(noise_colours(noise, limit), 2, f"{len(noise)} draws of the noise of {arm}.")
         for arm, noise in fields.items()
@@ -135,16 +140,11 @@ def _forward(arrays: Mapping[str, Tensor], looks: Looks) -> dict[str, Picture]:
     if not rows:
         return {}
     stacked = torch.stack(list(rows.values()))
-    reach = torch.tensor([max(1.0, _reach(level)) for level in stacked.unbind(1)]).reshape(-1, 1, 1, 1)
+    range_ = torch.tensor([max(1.0, reach(level)) for level in stacked.unbind(1)]).reshape(-1, 1, 1, 1)
     return {
-        arm: pixels(row / reach, len(row), f"One image under {arm} at {len(row)} rising noise levels.")
+        arm: pixels(row / range_, len(row), f"One image under {arm} at {len(row)} rising noise levels.")
         for arm, row in rows.items()
     }
-
-
-def _reach(x: Tensor) -> float:
-    """Magnitude that 99.5 % of values stay within."""
-    return float(x.abs().flatten().quantile(0.995))
 
 
 def _spectra(results: Results, arrays: Mapping[str, Tensor], looks: Looks) -> Picture | None:

@@ -23,6 +23,11 @@ def evaluation_text(evaluation: Results, figures: Figures, floors: Figures) -> s
     ]
     if interval:
         notes.insert(0, f"Fréchet distance, 95 % interval at this sample size: {interval[0]:.3g} to {interval[1]:.3g}")
+    if "likelihood" in evaluation:
+        bits = evaluation["likelihood"]
+        error = bits["standard_error"]
+        spread = f"{bits['bits_per_dim']:.3f}" + (f" ± {error:.3f} (standard error)" if error is not None else "")
+        notes.insert(0, f"bits per dimension of {bits['n']} dequantised reference images: {spread}")
     return "\n".join([table(rows), "", *notes])
 
 

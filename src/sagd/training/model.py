@@ -2,7 +2,7 @@
 
     config.json             configuration, forward process, data, versions
     model.safetensors       averaged weights; its metadata holds the fingerprint of the forward process
-    statistics.safetensors  mean and power spectrum of the training data
+    statistics.safetensors  mean and power spectrum of the training data, in the basis of the noise
     manifest.json           sha256 of each file
 
 Weights belong to the process they were trained with. Its fingerprint travels inside the weights file, so that a
@@ -20,19 +20,19 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import nn
 
-from sagd.basis import FourierBasis
+from sagd.basis import Basis
+from sagd.build import alike, build_process, process_from_dict
 from sagd.config import RunConfig, from_dict, to_dict
 from sagd.denoiser import NetworkDenoiser
 from sagd.errors import CheckpointError, InputError, ProcessMismatchError
 from sagd.nn import build_network
-from sagd.process import ForwardProcess, build_process
+from sagd.process import Process
 from sagd.statistics import DataStatistics
 from sagd.training.storage import (
     MANIFEST,
@@ -62,7 +62,7 @@ class Model:
     """
 
     denoiser: NetworkDenoiser
-    process: ForwardProcess
+    process: Process
     config: RunConfig
     statistics: DataStatistics
     classes: tuple[str, ...] | None
@@ -71,7 +71,7 @@ class Model:
 def build_denoiser(
     config: RunConfig,
     network: nn.Module,
-    process: ForwardProcess,
+    process: Process,
     statistics: DataStatistics,
     num_classes: int | None,
     guidance: float = 1.0,
@@ -79,14 +79,15 @@ def build_denoiser(
     """The denoiser that a configuration makes of a network; `num_classes` as for `build_network`."""
     # Standard deviation of all data values: spread about the mean image, and of the mean image itself.
     data_std = math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
-    return NetworkDenoiser(network, process, config.denoiser.prediction, data_std, num_classes, guidance)
+    prediction = config.denoiser.prediction
+    return NetworkDenoiser(network, process, prediction, data_std, num_classes, guidance, statistics)
 
 
 def save_model(
     path: Path,
     network: nn.Module,
     config: RunConfig,
-    process: ForwardProcess,
+    process: Process,
     statistics: DataStatistics,
     classes: Sequence[str] | None,
 ) -> Path:
@@ -94,10 +95,7 @@ def save_model(
 
     Raises:
         CheckpointError: If the disk refuses.
-        InputError: If the statistics are not in the Fourier basis.
     """
-    if not isinstance(statistics.basis, FourierBasis):
-        raise InputError(f"statistics must be in FourierBasis to be saved, got {type(statistics.basis).__name__}")
     described = {
         "config": to_dict(config),
         "process": process.to_dict(),
@@ -108,7 +106,7 @@ def save_model(
     files = (
         (CONFIG, to_json(described)),
         (WEIGHTS, to_safetensors(network.state_dict(), {"process": fingerprint(process)})),
-        (STATISTICS, to_safetensors(moments, {"count": str(statistics.count), "basis": "fourier"})),
+        (STATISTICS, to_safetensors(moments, _statistics_metadata(statistics))),
     )
     write_directory(path, files)
     return path
@@ -116,7 +114,7 @@ def save_model(
 
 def load_model(
     path: str | Path,
-    process: ForwardProcess | None = None,
+    process: Process | None = None,
     device: torch.device | str = "cpu",
     guidance: float = 1.0,
 ) -> Model:
@@ -140,10 +138,13 @@ def load_model(
     try:
         config = from_dict(RunConfig, described["config"])
         shape, classes = described["data"]["shape"], described["data"]["classes"]
-        trained = build_process(config.process, shape)
+        trained = process_from_dict(described["process"])
+        statistics = _read_statistics(folder / STATISTICS)
+        measured = statistics if tuple(statistics.mean.shape) == tuple(shape) else None
+        configured = build_process(config.process, shape, measured, classes)
     except (KeyError, TypeError, InputError) as error:
         raise CheckpointError(f"{str(folder / CONFIG)!r} does not describe a model: {error}") from None
-    _refuse_mismatch(folder, trained, described.get("process"), process)
+    _refuse_mismatch(folder, trained, configured, process)
     verify_file(folder / CONFIG, sums.get(CONFIG))
 
     num_classes = None if classes is None else len(classes)
@@ -157,12 +158,11 @@ def load_model(
             f" they were written with diffusers {wrote}: install that"
         ) from error
     network.to(device).eval().requires_grad_(False)
-    statistics = _read_statistics(folder / STATISTICS)
     denoiser = build_denoiser(config, network, trained, statistics, num_classes, guidance)
     return Model(denoiser, trained, config, statistics, None if classes is None else tuple(classes))
 
 
-def fingerprint(process: ForwardProcess) -> str:
+def fingerprint(process: Process) -> str:
     """Checksum of a process's description."""
     return hashlib.sha256(json.dumps(process.to_dict(), sort_keys=True).encode()).hexdigest()
 
@@ -196,30 +196,31 @@ def _find(path: Path) -> Path:
     raise CheckpointError(f"{str(path)!r} holds no model (no {MANIFEST}); give a run directory or a model directory")
 
 
-def _refuse_mismatch(folder: Path, trained: ForwardProcess, recorded: Any, expected: ForwardProcess | None) -> None:
+def _refuse_mismatch(folder: Path, trained: Process, configured: Process, expected: Process | None) -> None:
     with safetensors.safe_open(folder / WEIGHTS, "pt") as file:
         metadata = file.metadata() or {}
-    if metadata.get("process") != fingerprint(trained) or recorded != json.loads(json.dumps(trained.to_dict())):
+    intact = metadata.get("process") == fingerprint(trained)
+    if not intact or not alike(configured.to_dict(), trained.to_dict()):
+        # With the described process as it was, the configuration is what was changed.
+        changed = configured if intact else trained
         raise ProcessMismatchError(
-            f"{str(folder / CONFIG)!r} was changed to {_describe(trained)}, which is not what its weights were trained"
-            " with; restore it, or train a model with that process"
+            f"{str(folder / CONFIG)!r} was changed to {changed.label}, which is not what its weights were"
+            " trained with; restore it, or train a model with that process"
         )
-    if expected is not None and fingerprint(expected) != fingerprint(trained):
+    if expected is not None and not alike(expected.to_dict(), trained.to_dict()):
+        own, other = trained.label, expected.label
+        how = f"not with {other}" if own != other else "not with another of the same kind"
         raise ProcessMismatchError(
-            f"model {str(folder)!r} was trained with {_describe(trained)}, not with {_describe(expected)};"
-            " train a model with that process"
+            f"model {str(folder)!r} was trained with {own}, {how}; train a model with that process"
         )
 
 
-def _describe(process: ForwardProcess) -> str:
-    """Schedule and noise in a few words."""
-    covariance = process.covariance
-    return (
-        f"schedule {process.schedule} and {getattr(covariance, 'spectrum', 'flat')} noise of shape {covariance.shape}"
-    )
+def _statistics_metadata(statistics: DataStatistics) -> dict[str, str]:
+    return {"count": str(statistics.count), "basis": json.dumps(statistics.basis.to_dict())}
 
 
 def _read_statistics(path: Path) -> DataStatistics:
     with safetensors.safe_open(path, "pt") as file:
-        mean, count = file.get_tensor("mean"), int(file.metadata()["count"])
-        return DataStatistics(mean, file.get_tensor("spectrum"), count, FourierBasis(tuple(mean.shape[1:])))
+        metadata = file.metadata()
+        basis = Basis.from_dict(json.loads(metadata["basis"]))
+        return DataStatistics(file.get_tensor("mean"), file.get_tensor("spectrum"), int(metadata["count"]), basis)

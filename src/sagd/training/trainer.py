@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import math
 import time
 import warnings
@@ -19,16 +20,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sagd.config import RunConfig, TrainingConfig, from_dict, to_dict
+from sagd.build import alike, build_process, process_basis
+from sagd.config import ProcessConfig, RunConfig, TrainingConfig, from_dict, to_dict
 from sagd.data import ImageData, image_grid, load
+from sagd.design import check_ends
 from sagd.errors import CheckpointError, DivergenceError, InputError
 from sagd.grid import TimeGrid
 from sagd.loss import DenoisingLoss
 from sagd.nn import build_network
-from sagd.process import build_process
 from sagd.randomness import generator_for
 from sagd.sampler import Sampler, check_clip, draw
-from sagd.statistics import DataStatistics, measure
+from sagd.spectrum import ClassConditional, Spectrum
+from sagd.statistics import DataStatistics, channel_covariance, measure
 from sagd.training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
 from sagd.training.interrupt import SIGNALS, Interrupted, Interrupts
 from sagd.training.model import build_denoiser, save_model
@@ -39,6 +42,8 @@ from sagd.training.streams import Batches, Stream
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+logger = logging.getLogger(__name__)
 
 SAMPLES = 64
 """Images in a sample grid."""
@@ -106,8 +111,8 @@ class Trainer:
         self.config, self.out, self.accelerator, self.data = config, out, accelerator, data
         self.classes = data.classes if config.network.conditional else None
         classes = None if self.classes is None else len(self.classes)
-        self.statistics = _statistics(data)
-        self.process = build_process(config.process, data.shape)
+        self.statistics = process_statistics(data, config.process)
+        self.process = build_process(config.process, data.shape, self.statistics, self.classes)
 
         seed = generator_for(budget.seed, Stream.WEIGHTS).initial_seed()
         self.network = build_network(config.network, data.shape[0], data.shape[1:], classes, seed)
@@ -212,6 +217,7 @@ class Trainer:
             "scaler": None if scaler is None else scaler.state_dict(),
             "processes": self.accelerator.num_processes,
             "data": _identity(self.data),
+            "process": self.process.to_dict(),
             "config": to_dict(self.config),
         }
         return Checkpoint(self.step, tensors, state)
@@ -257,6 +263,11 @@ class Trainer:
                 raise InputError(
                     f"{key} is {value!r}, but the run in {run} was started with {old!r}; give that to resume"
                 )
+        if not alike(state["process"], self.process.to_dict()):
+            raise InputError(
+                f"the data gives another noise ({self.process.label}) than the run in {run} was started with;"
+                " give the data of then to resume"
+            )
         if checkpoint.step > budget.steps:
             raise InputError(
                 f"training.steps is {budget.steps}, but the run in {run} has done {checkpoint.step}; give more"
@@ -273,7 +284,10 @@ class Trainer:
         sampling = self.config.sampling
         Sampler.parse(sampling.sampler)
         check_clip(sampling.clip)
-        TimeGrid.parse(sampling.grid).times(sampling.steps, self.process, self.statistics)
+        times = TimeGrid.parse(sampling.grid).times(sampling.steps, self.process, self.statistics).tolist()
+        self.ends = check_ends(self.statistics, self.process, end=times[-2])
+        self.ends.refuse()
+        check_ends(self.statistics, self.process, start=times[0]).refuse()
         self.loss.weighting.weight(torch.full((1,), 0.5, dtype=torch.float64), self.denoiser)
 
     def _agree(self, loss: Tensor, norm: Tensor, interrupts: Interrupts) -> tuple[float, float, int]:
@@ -313,6 +327,8 @@ class Trainer:
 
     def _open(self) -> Metrics:
         describe(self.out, self.config)
+        for line in self.ends.lines():
+            logger.info(line)
         return Metrics(self.out, self.step)
 
     def _draw(self) -> None:
@@ -375,12 +391,16 @@ def _check_data(config: RunConfig, data: ImageData) -> None:
         raise InputError(f"training.batch_size is {batch_size} but the data has {len(data)} images; use at most that")
     if config.network.conditional and data.classes is None:
         raise InputError("network.conditional needs labels, and the data has none; name them with data.label_column")
+    if not config.network.conditional and isinstance(Spectrum.parse(config.process.spectrum), ClassConditional):
+        raise InputError("process.spectrum 'by_class' needs a model that knows the class; set network.conditional")
 
 
-def _statistics(data: ImageData) -> DataStatistics:
-    """Statistics of the data, or of as many evenly spaced images as memory allows."""
+def process_statistics(data: ImageData, process: ProcessConfig) -> DataStatistics:
+    """Statistics of the data in the basis of the noise, or of as many evenly spaced images as memory allows."""
     most = max(2, _MEASURED_VALUES // math.prod(data.shape))
-    return measure(data.batch(torch.arange(0, len(data), math.ceil(len(data) / most)))[0])
+    x = data.batch(torch.arange(0, len(data), math.ceil(len(data) / most)))[0]
+    colours = channel_covariance(x) if process.channels == "decorrelated" else None
+    return measure(x, process_basis(process, data.shape, colours))
 
 
 def _identity(data: ImageData) -> dict[str, Any]:
