@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.speed.result import Result, Table, interval, milliseconds
-from benchmarks.speed.timing import Demand, Summary, Times, alternate, ratio
+from benchmarks.speed.timing import Demand, Summary, Times, alternate, ratio, settle_memory
 from sagd import SpectralCovariance, Spectrum
 
 SPECTRUM = "power_law(alpha=-0.2)"
@@ -70,7 +70,7 @@ def study(quick: bool = False) -> Result:
         rank: [Fields(max(1, values // side**rank), 1, rank, side) for side in (sides[:2] if quick else sides)]
         for rank, sides in SIDES.items()
     }
-    _settle_memory()
+    settle_memory()
     times = measure([REFERENCE], rounds, repeats)
     cost = Demand(f"drawing {REFERENCE}: shaped / torch.randn", ratio(times[REFERENCE], "shaped", "white"), 2.5)
     times |= measure([fields for own in sweep.values() for fields in own], rounds, max(1, repeats // 10))
@@ -93,15 +93,6 @@ def exponent(shapes: Sequence[Fields], times: Mapping[Fields, Times]) -> Summary
     work = np.log([fields.work for fields in shapes])
     spent = np.log([times[fields]["shaped"] / fields.transforms for fields in shapes])
     return Summary.of(np.polyfit(work, spent, 1)[0])
-
-
-def _settle_memory() -> None:
-    """Free one large block, as every training step does.
-
-    Until a process has, glibc's malloc returns memory to the system after most draws, and the next one pays for page
-    faults, several times the arithmetic.
-    """
-    torch.zeros(31 * 2**20 // 4)
 
 
 def _summaries(times: Times) -> dict[str, Summary]:

@@ -43,31 +43,29 @@ class Result:
     table: Table
 
 
-def write(results: Mapping[str, Result], load: float, out: Path, name: str) -> Path:
-    """Write `name.json` and `name.md` of studies by name into the directory `out`; returns the page.
+def write(name: str, result: Result, load: float, out: Path) -> Path:
+    """Write `name.json` and `name.md` into the directory `out`; returns the page.
 
     Args:
-        results: The studies.
+        name: Of the study, and what the two files are called.
+        result: What it gave.
         load: Processes that were running before the measurements began.
         out: Directory; made if missing.
-        name: What the two files are called.
     """
     machine = describe_machine() | {"load before": round(load, 2)}
     versions = {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
-    document = {"machine": machine, "versions": versions} | {key: _plain(result) for key, result in results.items()}
-    page = [HEADER, f"{_facts(machine)}.\n", f"{_facts(versions)}.\n", demands_table(results.values())]
-    page += [_section(result) for result in results.values()]
+    document = {"machine": machine, "versions": versions, name: _plain(result)}
+    page = [HEADER, f"{_facts(machine)}.\n", f"{_facts(versions)}.\n", demands_table(result.demands), _section(result)]
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    (out / f"{name}.md").write_text("\n".join(page), encoding="utf-8")
+    (out / f"{name}.md").write_text("\n".join(part for part in page if part), encoding="utf-8")
     return out / f"{name}.md"
 
 
-def demands_table(results: Iterable[Result]) -> str:
-    """Limits and verdicts."""
-    demands = [demand for result in results for demand in result.demands]
+def demands_table(demands: Sequence[Demand]) -> str:
+    """Limits and verdicts; empty if there are none."""
     rows = [(d.text, f"{interval(d.measured)}{d.unit}", f"{d.limit:g}{d.unit}", d.verdict) for d in demands]
-    return _table(("demand", "measured", "at most", "verdict"), rows)
+    return _table(("demand", "measured", "at most", "verdict"), rows) if rows else ""
 
 
 def interval(summary: Summary, digits: int = 3) -> str:

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import TypeVar
 
 import numpy as np
+import torch
 from scipy import stats
 from tqdm import tqdm
 
@@ -69,9 +70,29 @@ class Summary:
         return cls(median, low, high, lower, upper, len(sample))
 
 
-def ratio(times: Times, name: str, reference: str) -> Summary:
+def ratio(times: Mapping[Key, np.ndarray], name: Key, reference: Key) -> Summary:
     """Time of one action over that of another in the same round."""
     return Summary.of(times[name] / times[reference])
+
+
+def slowest(times: Mapping[Key, np.ndarray], names: Iterable[Key], reference: Key) -> tuple[Key, Summary]:
+    """The action with the largest median ratio to the reference, and that ratio.
+
+    It is found in every other round and measured in the rest: what only chance made the slowest of many does not stay
+    so.
+    """
+    ratios = {name: times[name] / times[reference] for name in names}
+    name = max(ratios, key=lambda name: float(np.median(ratios[name][::2])))
+    return name, Summary.of(ratios[name][1::2])
+
+
+def settle_memory() -> None:
+    """Free one large block, as every training step does.
+
+    Until a process has, glibc's malloc returns memory to the system after most draws, and the next one pays for page
+    faults, several times the arithmetic.
+    """
+    torch.zeros(31 * 2**20 // 4)
 
 
 @dataclass(frozen=True)
