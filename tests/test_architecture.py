@@ -13,9 +13,10 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Lowest first: each may import itself and those before it.
 ROOMS = [
     *("errors", "description", "config"),
-    *("basis", "statistics", "randomness", "diagonal", "spectrum", "region", "schedule", "evolution", "covariance"),
+    *("basis", "statistics", "randomness", "diagonal", "spectrum", "band"),
+    *("region", "schedule", "evolution", "covariance"),
     *("process", "spectral_process", "build", "catalogue"),
-    *("denoiser", "loss", "grid", "sampler", "likelihood", "design"),
+    *("denoiser", "loss", "grid", "sampler", "likelihood", "design", "omission"),
     *("data", "nn", "metrics", "training", "experiment", "report"),
     *("cli", "__main__"),
 ]

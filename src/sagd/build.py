@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
+from sagd.band import leave_out, mask
 from sagd.basis import Basis, ChannelBasis, build_basis
-from sagd.config import ProcessConfig
+from sagd.config import OmissionConfig, ProcessConfig
 from sagd.covariance import Covariance, SpectralCovariance, build_covariance
 from sagd.errors import InputError
-from sagd.evolution import Common, Evolution
+from sagd.evolution import Common, Deconvolved, Evolution
 from sagd.process import ForwardProcess, Process
 from sagd.region import Region
 from sagd.schedule import Schedule
@@ -45,14 +46,16 @@ def build_process(
         spectrum, evolution = spectrum.resolve(statistics), evolution.resolve(statistics)
     region = None if config.region is None else Region.parse(config.region)
     schedule = Schedule.parse(config.schedule)
+    spectrum, evolution, hidden = _omit(config.omission, spectrum, evolution, basis, region)
     if isinstance(evolution, Common):
-        return ForwardProcess(schedule, build_covariance(spectrum, shape, config.calibration, basis, region, classes))
+        covariance = build_covariance(spectrum, shape, config.calibration, basis, region, classes)
+        return ForwardProcess(schedule, covariance, hidden)
     if region is not None or isinstance(spectrum, ClassConditional):
         raise InputError(
             f"process.evolution {str(evolution)!r} needs noise with one spectrum everywhere: leave out regions and"
             " spectra by class, or use evolution 'common'"
         )
-    return SpectralProcess(schedule, SpectralCovariance(spectrum, shape, basis, config.calibration), evolution)
+    return SpectralProcess(schedule, SpectralCovariance(spectrum, shape, basis, config.calibration), evolution, hidden)
 
 
 def process_from_dict(described: dict[str, Any]) -> Process:
@@ -61,17 +64,19 @@ def process_from_dict(described: dict[str, Any]) -> Process:
     Raises:
         InputError: If the description cannot be read.
     """
-    if not {"schedule", "covariance"} <= set(described) <= {"schedule", "covariance", "evolution"}:
+    if not {"schedule", "covariance"} <= set(described) <= {"schedule", "covariance", "evolution", "hidden"}:
         raise InputError(
-            f"a process is described by its schedule, covariance and perhaps evolution, got {', '.join(described)}"
+            "a process is described by its schedule, covariance and perhaps evolution and hidden, got"
+            f" {', '.join(described)}"
         )
     schedule = Schedule.from_dict(described["schedule"])
     covariance = Covariance.from_dict(described["covariance"])
+    hidden = Spectrum.from_dict(described["hidden"]) if "hidden" in described else None
     if "evolution" not in described:
-        return ForwardProcess(schedule, covariance)
+        return ForwardProcess(schedule, covariance, hidden)
     if not isinstance(covariance, SpectralCovariance):
         raise InputError(f"a schedule per frequency needs a spectral covariance, got {described['covariance']}")
-    return SpectralProcess(schedule, covariance, Evolution.from_dict(described["evolution"]))
+    return SpectralProcess(schedule, covariance, Evolution.from_dict(described["evolution"]), hidden)
 
 
 def process_basis(config: ProcessConfig, shape: Sequence[int], channel_covariance: Tensor | None = None) -> Basis:
@@ -95,6 +100,41 @@ def process_basis(config: ProcessConfig, shape: Sequence[int], channel_covarianc
             "process.channels 'decorrelated' is made from the data's channels; give statistics of the data"
         )
     return ChannelBasis.decorrelating(channel_covariance, basis)
+
+
+def _omit(
+    omission: OmissionConfig, spectrum: Spectrum, evolution: Evolution, basis: Basis, region: Region | None
+) -> tuple[Spectrum, Evolution, Spectrum | None]:
+    """Spectrum, evolution and hidden band of a process that leaves a band out."""
+    mode = omission.mode
+    if mode == "none":
+        return spectrum, evolution, None
+    if region is not None:
+        raise InputError(f"process.omission {mode!r} needs noise that is alike everywhere; leave process.region out")
+    if mode == "deconvolve":
+        return spectrum, _deconvolved(omission, evolution), None
+    if omission.corruption is not None:
+        raise InputError(f"process.omission.corruption is for mode 'deconvolve', got mode {mode!r}; leave it out")
+    if omission.band == "auto":
+        raise InputError(
+            "process.omission.band 'auto' is detected when training; give a band, e.g. 'ring(low=0.1, high=0.2)'"
+        )
+    band = Spectrum.parse(omission.band)
+    mask(band, basis)
+    left = leave_out(spectrum, band, hard=mode == "fill")
+    return left, evolution, band if mode == "fill" else None
+
+
+def _deconvolved(omission: OmissionConfig, evolution: Evolution) -> Deconvolved:
+    if omission.corruption is None or omission.corruption == "excess":
+        raise InputError(
+            "process.omission 'deconvolve' needs the damage's standard deviation by frequency: set"
+            " process.omission.corruption to a spectrum, e.g. 'band_pass(low=0.1, high=0.2, inside=3)', or to 'excess'"
+            " when training, which measures it; mode 'fill' needs the band only"
+        )
+    if not isinstance(evolution, Common):
+        raise InputError(f"process.omission 'deconvolve' needs evolution 'common', got {str(evolution)!r}")
+    return Deconvolved(Spectrum.parse(omission.corruption), omission.floor)
 
 
 def alike(one: Any, other: Any) -> bool:

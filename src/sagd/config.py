@@ -45,6 +45,26 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class OmissionConfig:
+    """Training on data that is damaged in a band of frequencies: what is left out, so that the clean data is learnt."""
+
+    mode: Literal["none", "project", "fill", "deconvolve"] = "none"
+    """'project': no noise in the band, which samples leave at its mean; 'fill': the network never sees the band and
+    learns its mean given the rest, which needs damage of mean zero; 'deconvolve': uses what the band still shows, which
+    needs Gaussian damage of known spectrum."""
+    band: str = "auto"
+    """The damaged band: 'auto' (detected, as 'sagd inspect' does), 'ring(low=0.1, high=0.2)' in fractions of the corner
+    radius, 'strip(axis=0, low=0.03)' (scan lines), 'wedge(angle=80, width=30, low=0.3)' (rain), 'spots(at=[[0.25,
+    0.1]])' (moire); sums are unions, soft=0.05 softens edges, and any spectrum in [0, 1] is a band."""
+    corruption: str | None = None
+    """'deconvolve' only: standard deviation of the damage by frequency (white noise of unit variance: 1), a spectrum as
+    in 'band_pass(low=0.1, high=0.2, inside=3)', or 'excess': what is measured over the smooth fit of the detection."""
+    floor: float = 0.5
+    """'deconvolve' only: noise that always covers the damage, in units of it. Small values use more of what the band
+    shows, large ones ask less of the network; infinity would be 'fill'."""
+
+
+@dataclass(frozen=True)
 class ProcessConfig:
     """The forward process x_t = alpha_t x_0 + sigma_t eps_w, eps_w ~ N(0, Sigma_w), or one with a schedule per
     frequency."""
@@ -71,6 +91,7 @@ class ProcessConfig:
     cosine and schedule 'cosine(log_snr_min=-10)'), "interpolated(far='flat')" (from the spectrum next to the data to
     another at t = 1), or "sequential(first='high')" (band after band). All but common go without regions and by_class.
     'sagd gallery' shows them."""
+    omission: OmissionConfig = field(default_factory=OmissionConfig)
 
 
 @dataclass(frozen=True)

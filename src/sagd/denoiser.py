@@ -56,6 +56,12 @@ class Denoiser(ABC):
             x_0 = x_0.clamp(-clip, clip)
         return self.process.given(labels).consistent(x_0, x_t, t)
 
+    def final(self, x_t: Tensor, t: Time, labels: Tensor | None = None, clip: float | None = None) -> Tensor:
+        """Where sampling ends: the estimate, without what the process knows the data to be corrupted with."""
+        process = self.process.given(labels)
+        x_0 = process.clean(self.estimate(x_t, t, labels), x_t, t)
+        return process.consistent(x_0 if clip is None else x_0.clamp(-clip, clip), x_t, t)
+
     def predict(self, kind: Prediction, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
         """The estimate as `eps`, `score`, `velocity` or `v`."""
         return self.process.given(labels).from_x0(kind, self(x_t, t, labels), x_t, t)
@@ -110,6 +116,9 @@ class NetworkDenoiser(Denoiser):
     which is the preconditioning of "Elucidating the Design Space of Diffusion-Based Generative Models" (Karras et al.,
     2022, table 1) written for any `alpha`. `wiener` is the same frequency by frequency, with the measured spectrum
     `S(f)` and mean of the data and the noise's own `s_t(f)`: exact on stationary Gaussian data with `F = 0`.
+
+    In a band that the process hides the network sees nothing and its output is `x_0` itself, for `edm` and `wiener`
+    in units of the data's spread.
 
     Args:
         network: Called as `network(x, timestep)` with `timestep` `(B,)`, plus `class_labels=(B,)` when labels are
@@ -180,34 +189,37 @@ class NetworkDenoiser(Denoiser):
         """Raw network output `F`, in `x_t`'s precision (float32 at least)."""
         time = as_time(t, x_t)
         timestep = self.process.schedule.timestep(time).to(torch.float32).flatten().expand(len(x_t))
-        scaled = self._input(x_t, t).to(x_t.dtype)
+        scaled = self._input(self.process.visible(x_t), t).to(x_t.dtype)
         out = self.network(scaled, timestep) if labels is None else self.network(scaled, timestep, class_labels=labels)
         tensor = out if isinstance(out, Tensor) else out[0]  # type: ignore[index]
         return tensor.to(x_t.dtype)
 
     def target(self, x_0: Tensor, eps: Tensor, t: Time) -> Tensor:
         """What `output` should be for a known image and noise."""
-        if self.prediction == "edm":
-            return self._preconditioning(t, x_0).target(x_0, eps)
+        if self.prediction not in ("edm", "wiener"):
+            return self.process.from_pair(cast(Prediction, self.prediction), x_0, eps, t)
+        p, residual = self._preconditioning(t, x_0), x_0
         if self.prediction == "wiener":
-            white = self.process.covariance.whiten(eps, pseudo=True)
-            return self._preconditioning(t, x_0).target(x_0 - self._mean(x_0), white)
-        return self.process.from_pair(self.prediction, x_0, eps, t)
+            residual, eps = x_0 - self._mean(x_0), self.process.covariance.whiten(eps, pseudo=True)
+        own = residual if self.process.hidden is None else 1 / p.std * residual
+        return self.process.completed(p.target(residual, eps), own)
 
     def to_x0(self, output: Tensor, x_t: Tensor, t: Time) -> Tensor:
         """The clean image that a network output stands for."""
         if self.prediction not in ("edm", "wiener"):
             return self.process.to_x0(cast(Prediction, self.prediction), output, x_t, t)
-        p = self._preconditioning(t, x_t)
-        if self.prediction == "edm":
-            return p.c_skip * x_t + p.c_out * output
-        mean = self._mean(x_t)
-        return mean + p.c_skip * (x_t - self.process.alpha(t, x_t) * mean) + p.c_out * output
+        p, mean = self._preconditioning(t, x_t), x_t.new_zeros(())
+        if self.prediction == "wiener":
+            mean = self._mean(x_t)
+            x_t = x_t - self.process.alpha(t, x_t) * mean
+        x_0 = mean + p.c_skip * x_t + p.c_out * output
+        return x_0 if self.process.hidden is None else self.process.completed(x_0, mean + p.std * output)
 
     def gain(self, x_t: Tensor, t: Time) -> Coefficient:
         """Derivative of the clean image by the network's output."""
         if self.prediction in ("edm", "wiener"):
-            return self._preconditioning(t, x_t).c_out
+            p = self._preconditioning(t, x_t)
+            return self.process.completed_gain(p.c_out, p.std)
         return self.process.gain(cast(Prediction, self.prediction), x_t, t)
 
     def _input(self, x_t: Tensor, t: Time) -> Tensor:

@@ -98,6 +98,10 @@ class Diagonal:
         """The diagonal, clamped."""
         return self.map(lambda c: c.clamp(min, max))
 
+    def on(self, like: Tensor) -> Diagonal:
+        """On the device of `like`, in its type or float32, whichever is wider."""
+        return Diagonal(self.values.to(like.device, torch.promote_types(like.dtype, torch.float32)), self.basis)
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Diagonal:
         """The same function of every value of the diagonal."""
         return Diagonal(function(self.values), self.basis)

@@ -32,11 +32,14 @@ class Frequencies:
         vectors: In cycles per sample, `(n, *coefficients)`.
         near: Noise weights `w(f)` next to the data, `(1|C, *coefficients)`, positive.
         far: Noise weights at `t = 1`, likewise; those of `near` unless the evolution names others.
+        corruption: Standard deviation `c(f)` of what the data is corrupted with, likewise; 0 unless the evolution
+            names one.
     """
 
     vectors: Tensor
     near: Tensor
     far: Tensor
+    corruption: Tensor | float = 0.0
 
 
 class Evolution(Description, family="evolution"):
@@ -46,6 +49,16 @@ class Evolution(Description, family="evolution"):
     def far_spectrum(self) -> Spectrum | None:
         """Noise weights at `t = 1`, if they differ from those next to the data."""
         return None
+
+    @property
+    def corruption_spectrum(self) -> Spectrum | None:
+        """Standard deviation `c(f)` of the Gaussian noise that the data already holds, if it does."""
+        return None
+
+    @property
+    def clock(self) -> Evolution:
+        """The evolution by which time is told; another one where some noise never goes."""
+        return self
 
     def resolve(self, statistics: DataStatistics) -> Self:
         """The same without anything that has to be measured first."""
@@ -187,3 +200,55 @@ class Sequential(Evolution, kind="sequential"):
         v = ((t - start) / self.width).clamp(0, 1)
         u = (self.leak * t + (1 - self.leak) * v**2 * (3 - 2 * v)).clamp(max=1)
         return schedule.alpha(u) + 0 * frequencies.near, schedule.sigma(u) * frequencies.near
+
+
+@dataclass(frozen=True)
+class Deconvolved(Evolution, kind="deconvolved"):
+    """Noise upon data `y = x + n` that holds Gaussian noise `n` of known spectrum `c(f)^2` already.
+
+    `a_t = alpha_t`, `s_t^2 = (sigma_t w(f))^2 + (alpha_t k c(f))^2` as a process of `y`, `k` the `floor`: below the
+    level of the damage no less noise is added, so that at `t > 0` the data is drowned in `sqrt(1 + k^2) c` at least. As
+    a process of `x` it has `s_t^2 + alpha_t^2 c^2`; `SpectralProcess.clean` turns `E[y | x_t]` into `E[x | x_t]`.
+
+    Args:
+        corruption: `c(f)`, not calibrated: white noise of unit variance has 1.
+        floor: `k`; errors of the network in the band grow by `1 + 1/k^2`.
+
+    Source: "Consistent Diffusion Meets Tweedie" (Daras et al., 2024), taken frequency by frequency.
+    """
+
+    corruption: Spectrum
+    floor: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "corruption", Spectrum.parse(self.corruption))
+        require_finite("deconvolved floor", self.floor)
+        if not self.floor > 0:
+            raise InputError(f"deconvolved floor must be positive, got {self.floor}; e.g. 0.5")
+
+    @property
+    def corruption_spectrum(self) -> Spectrum:
+        """`c(f)`."""
+        return self.corruption
+
+    @property
+    def clock(self) -> Evolution:
+        """`common`: the floor stays whatever the time."""
+        return Common()
+
+    def resolve(self, statistics: DataStatistics) -> Deconvolved:
+        """With a resolved `c`."""
+        return Deconvolved(self.corruption.resolve(statistics), self.floor)
+
+    def coefficients(self, t: Tensor, schedule: Schedule, frequencies: Frequencies) -> tuple[Tensor, Tensor]:
+        """`alpha_t`, and the fresh noise; none at `t = 0`, where the image stands."""
+        alpha = schedule.alpha(t)
+        floor = torch.where(t > 0, alpha, 0.0) * self.floor * frequencies.corruption
+        return alpha + 0 * frequencies.near, torch.hypot(schedule.sigma(t) * frequencies.near, floor)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Kind, corruption, floor."""
+        return {"kind": self.kind, "corruption": self.corruption.to_dict(), "floor": float(self.floor)}
+
+    def __str__(self) -> str:
+        return f"{self.kind}(corruption={str(self.corruption)!r}, floor={self.floor!r})"

@@ -169,6 +169,8 @@ class Sampler(Description, family="sampler"):
         process = denoiser.process.given(labels)
         run = Run(process, lambda x_t, t: denoiser(x_t, t, labels, clip), generator, len(times) - 1)
         for t, s in itertools.pairwise(times):
+            if s == 0:
+                run.denoise = lambda x_t, t: denoiser.final(x_t, t, labels, clip)
             x = self.step(run, x, t, s).to(x.dtype)
             bar.update()
         return x

@@ -56,6 +56,7 @@ class SpectralProcess(Process):
         schedule: Scalar schedule from which the evolution makes those of the frequencies.
         reference: Noise covariance next to the data; gives basis, weights and calibration.
         evolution: How signal and noise of each frequency evolve.
+        hidden: Band of which `x_t` shows nothing, see `Process`.
 
     Raises:
         InputError: If the noise is not diagonal in a basis, or if a noise-to-signal ratio falls in time.
@@ -64,6 +65,7 @@ class SpectralProcess(Process):
     schedule: Schedule
     reference: SpectralCovariance
     evolution: Evolution = _COMMON
+    hidden: Spectrum | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.reference, SpectralCovariance):
@@ -72,6 +74,7 @@ class SpectralProcess(Process):
                 " white noise is SpectralCovariance(Flat(), shape)"
             )
         _ = self._clock  # which examines the ratios
+        self.check_hidden()
 
     @classmethod
     def equal_snr(cls, statistics: DataStatistics, schedule: Schedule | None = None) -> Self:
@@ -165,7 +168,7 @@ class SpectralProcess(Process):
         if basis != self.basis:
             raise InputError(f"the process is diagonal in {self.basis}, not in {basis}")
         alpha, sigma = self._coefficients(t, x)
-        return alpha, sigma.map(lambda s: s * self._support.to(s))
+        return self.shown(alpha), sigma.map(lambda s: s * self._support.to(s))
 
     def noise_level(self, t: Tensor) -> Tensor:
         """Noise over signal of all frequencies, interpolated in the schedule's own level."""
@@ -189,6 +192,19 @@ class SpectralProcess(Process):
             low, high = torch.where(above, low, middle), torch.where(above, middle, high)
         return torch.where(self._support & (power > 0), self.noise_level(high), 0.0)
 
+    def clean(self, x_0: Tensor, x_t: Tensor, t: Time) -> Tensor:
+        """`E[x | x_t] = y + alpha_t (c / s_t)^2 (alpha_t y - x_t)`, `y = E[x + n | x_t]`, by Tweedie."""
+        if self.evolution.corruption_spectrum is None:
+            return x_0
+        alpha, sigma = self._coefficients(t, x_t)
+        c = self.corruption(x_t)
+        gain = Diagonal(torch.where(c.values > 0, (alpha * (c / sigma) ** 2).values, 0.0), self.basis)
+        return (x_0 + gain * (alpha * x_0 - x_t)).to(x_0.dtype)
+
+    def corruption(self, x: Tensor) -> Diagonal:
+        """`c(f)`, the standard deviation of the noise that the data already holds, to multiply the batch `x`."""
+        return Diagonal(torch.as_tensor(self._on(x.device).corruption).to(wide(x)), self.basis)
+
     def noise_to_signal(self, t: float, basis: Basis) -> tuple[Tensor, Tensor]:
         """Alike for all classes and places."""
         x = torch.zeros(1, *self.shape, dtype=torch.float64)
@@ -207,7 +223,7 @@ class SpectralProcess(Process):
             "schedule": self.schedule.to_dict(),
             "covariance": self.reference.to_dict(),
             "evolution": self.evolution.to_dict(),
-        }
+        } | self._describe_hidden()
 
     def given(self, labels: Tensor | None) -> SpectralProcess:
         """Itself: the noise of each frequency is the same for all classes."""
@@ -232,12 +248,21 @@ class SpectralProcess(Process):
     @cached_property
     def _frequencies(self) -> Frequencies:
         near, far = (torch.where(self._support, w, 1.0) for w in self._raw_weights)
-        return Frequencies(self.basis.frequencies(), near, far)
+        return Frequencies(self.basis.frequencies(), near, far, self._corruption)
+
+    @property
+    def _corruption(self) -> Tensor:
+        spectrum = self.evolution.corruption_spectrum
+        if spectrum is None:
+            return torch.zeros_like(self._support, dtype=torch.float64)
+        c = SpectralCovariance(spectrum, self.shape, self.basis, "none").weights
+        return c if c.ndim > self.basis.rank else c.unsqueeze(0)
 
     def _on(self, device: torch.device) -> Frequencies:
         if device not in self._moved:
             f = self._frequencies
-            self._moved[device] = Frequencies(f.vectors.to(device), f.near.to(device), f.far.to(device))
+            parts = (f.vectors, f.near, f.far, torch.as_tensor(f.corruption))
+            self._moved[device] = Frequencies(*(part.to(device) for part in parts))
         return self._moved[device]
 
     @cached_property
@@ -279,12 +304,16 @@ class SpectralProcess(Process):
         count = (self.basis.multiplicity() * self._support).log()
         last = weight.new_full((1, *weight.shape), -math.inf)
         for part in self.schedule.time_at(levels.exp()).split(max(1, _CHUNK // weight.numel())):
-            a, s = self.evolution.coefficients(part.reshape(-1, *(1,) * weight.ndim), self.schedule, known)
+            times = part.reshape(-1, *(1,) * weight.ndim)
+            a, s = self.evolution.coefficients(times, self.schedule, known)
             ratio = (s / a).log()
             if not torch.isfinite(ratio).all():
                 raise InputError(f"{self.evolution} gives coefficients that are zero or no numbers; use a milder one")
             fall = max(fall, -float(torch.cat([last, ratio]).diff(dim=0).min()))
             last = ratio[-1:]
+            if self.evolution.clock is not self.evolution:
+                a, s = self.evolution.clock.coefficients(times, self.schedule, known)
+                ratio = (s / a).log()
             noise, signal = (
                 torch.logsumexp((functional.logsigmoid(sign * 2 * (weight - ratio)) + count).flatten(1), dim=1)
                 for sign in (-1, 1)
