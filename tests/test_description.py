@@ -38,7 +38,9 @@ class Point(Shape, kind="point"):
 # Members that mean nothing without parameters.
 NEEDY = {
     "notch": "notch(at=[[0.25, 0.0]])",
+    "outside": "outside(band='ring(low=0.2, high=0.4)')",
     "product": "flat * flat",
+    "spots": "spots(at=[[0.25, 0.0]])",
     "sum": "flat + flat",
     "tabulated": "tabulated(values=[[1.0, 0.5]])",
     "radial_table": "radial_table(rho=[0.0, 1.0], w=[1.0, 0.5])",

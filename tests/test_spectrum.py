@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from sagd.band import Outside, Ring
 from sagd.basis import CosineBasis, FourierBasis
 from sagd.covariance import SpectralCovariance
 from sagd.errors import InputError
@@ -51,9 +52,13 @@ SPECTRA = [
     RadialTable([0.5], [3]),
     PerChannel(["flat", "power_law(alpha=-0.5)", "radial_table(rho=[0.0, 1.0], w=[1, 2])"]),
     PerChannel(["flat", "power_law(alpha=0.5)"]) * BandStop(0.3, 0.5, inside=0.1) + Flat(),
+    Ring(0.2, 0.6),
+    Ring(0.3, 0.5, soft=0.2),
+    Outside(Ring(0.3, 0.5, soft=0.2)),
+    PowerLaw(-0.2) * Outside(Ring(0.3, 0.5), hard=True),
 ]
 # These name axes, so they are not for every rank; see their own tests.
-RANKED = {"notch", "oriented", "axis_power_law"}
+RANKED = {"notch", "oriented", "axis_power_law", "wedge", "strip", "spots"}
 
 
 class TestSpectra(SpectrumContract):
