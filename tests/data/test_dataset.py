@@ -306,6 +306,11 @@ def test_bad_flips_and_limits(numbered):
         numbered.tensor(limit=0)
 
 
+def test_float_pixels_are_handed_out_as_they_are():
+    x = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(ImageData("x", x).batch([2, 0])[0], x[[2, 0]])
+
+
 def test_empty_batches(numbered):
     x, labels = numbered.batch([])
     assert (x.shape, labels.shape) == ((0, 1, 1, 1), (0,))
@@ -315,8 +320,8 @@ def test_inconsistent_data_are_refused():
     pixels = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
     with pytest.raises(InputError, match=r"\(N, C, H, W\) with C = 1 or 3, got \(2, 4, 4\)"):
         ImageData("x", pixels[:, 0])
-    with pytest.raises(InputError, match=r"pixels must be uint8, got torch.float32"):
-        ImageData("x", pixels.float())
+    with pytest.raises(InputError, match=r"pixels must be uint8, or float32 in \[-1, 1\], got torch.float64"):
+        ImageData("x", pixels.double())
     with pytest.raises(InputError, match=r"labels must be int64 \(2,\), got torch.int64 \(3,\)"):
         ImageData("x", pixels, torch.tensor([0, 1, 0]))
     with pytest.raises(InputError, match=r"labels must be in 0\.\.1, got \[0, 2\]"):

@@ -21,8 +21,8 @@ class Rigged(ImageData):
 
     at, asked, then = 0, 0, None
 
-    def batch(self, indices, flips=None):
-        x, labels = super().batch(indices, flips)
+    def batch(self, indices, flips=None, draw=0):
+        x, labels = super().batch(indices, flips, draw)
         object.__setattr__(self, "asked", self.asked + 1)
         return self.then(x, labels) if self.asked == self.at else (x, labels)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sagd.config import DataConfig
 from sagd.data import sources
+from sagd.data.corruption import Corruption, corrupt
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels, to_unit_range
 from sagd.data.sources import Records, one_line, open_source
 from sagd.errors import InputError
@@ -96,10 +97,12 @@ class ImageData:
 
     Args:
         name: Short name of the data set.
-        pixels: uint8 `(M, C, H, W)`, a tensor or `LazyPixels`.
+        pixels: uint8 `(M, C, H, W)`, a tensor or `LazyPixels`; or float32 as models see it, unrounded.
         labels: Class numbers 0..K-1 of the `N` images, int64 `(N,)`, or None.
         classes: Names of the `K` classes; default: their numbers. None without labels.
         rows: Which of the `M` images these are, int64 `(N,)`; default: all.
+        corruption: Damage that is added to the images as they are read.
+        corruption_seed: Its seed.
 
     Raises:
         InputError: If shapes or types do not fit together.
@@ -110,13 +113,15 @@ class ImageData:
     labels: Tensor | None = None
     classes: tuple[str, ...] | None = None
     rows: Tensor | None = None
+    corruption: Corruption | None = None
+    corruption_seed: int = 0
 
     def __post_init__(self) -> None:
         shape = tuple(self.pixels.shape)
         if len(shape) != 4 or shape[1] not in CHANNELS:
             raise InputError(f"pixels must have shape (N, C, H, W) with C = 1 or 3, got {shape}")
-        if isinstance(self.pixels, Tensor) and self.pixels.dtype != torch.uint8:
-            raise InputError(f"pixels must be uint8, got {self.pixels.dtype}")
+        if isinstance(self.pixels, Tensor) and self.pixels.dtype not in (torch.uint8, torch.float32):
+            raise InputError(f"pixels must be uint8, or float32 in [-1, 1], got {self.pixels.dtype}")
         if self.labels is None:
             object.__setattr__(self, "classes", None)
             return
@@ -136,18 +141,25 @@ class ImageData:
         _, channels, height, width = self.pixels.shape
         return channels, height, width
 
-    def batch(self, indices: Tensor | Sequence[int], flips: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Images `(B, C, H, W)`, float32 in [-1, 1], and their labels `(B,)` or None.
+    def batch(
+        self, indices: Tensor | Sequence[int], flips: Tensor | None = None, draw: int = 0
+    ) -> tuple[Tensor, Tensor | None]:
+        """Images `(B, C, H, W)`, float32 in [-1, 1] but for damage, and their labels `(B,)` or None.
 
         Args:
             indices: Numbers 0..len-1 of the images, `(B,)`.
-            flips: Which of them to flip left-right, bool `(B,)`; default: none.
+            flips: Which of them to flip left-right, damage included, bool `(B,)`; default: none.
+            draw: Number of the reading, for damage that is not fixed.
 
         Raises:
             InputError: If an index or the shape of `flips` is wrong, or an image of a lazy data set cannot be decoded.
         """
         indices = self._checked(indices)
-        x = to_unit_range(self.pixels[indices if self.rows is None else self.rows[indices]])
+        numbers = indices if self.rows is None else self.rows[indices]
+        x = self.pixels[numbers]
+        x = to_unit_range(x) if x.dtype == torch.uint8 else x
+        if self.corruption is not None:
+            x = corrupt(x, self.corruption, self.corruption_seed, numbers, draw)
         if flips is not None:
             if flips.shape != indices.shape or flips.dtype != torch.bool:
                 raise InputError(f"flips must be bool {tuple(indices.shape)}, got {flips.dtype} {tuple(flips.shape)}")
@@ -159,6 +171,11 @@ class ImageData:
         if limit is not None and limit < 1:
             raise InputError(f"limit must be at least 1, got {limit}")
         return self.batch(torch.arange(min(len(self), limit or len(self))))[0]
+
+    @property
+    def clean(self) -> ImageData:
+        """The same images without the damage that is added as they are read."""
+        return replace(self, corruption=None)
 
     def subset(self, indices: Tensor | Sequence[int]) -> ImageData:
         """The images of these indices `(B,)`, in this order, sharing memory with the whole."""
@@ -216,7 +233,17 @@ def load(config: DataConfig) -> ImageData:
             "left out %d of %d images in %r; the first: %s", len(problems), count, config.source, problems[0]
         )
     labels = None if records.labels is None else records.labels[torch.tensor(rows)]
-    return ImageData(records.name, pixels, labels, records.classes)
+    corruption = None if config.corruption == "none" else Corruption.parse(config.corruption)
+    if corruption is not None:
+        corruption.band(shape[1:], config.corruption_seed)
+    return ImageData(
+        records.name,
+        pixels,
+        labels,
+        records.classes,
+        corruption=corruption,
+        corruption_seed=config.corruption_seed,
+    )
 
 
 def _check(config: DataConfig) -> None:

@@ -108,17 +108,27 @@ def save_images(x: Tensor, folder: str | Path, start: int = 0) -> list[Path]:
     Raises:
         InputError: On another shape, no images, non-finite values, or a folder that cannot be written.
     """
-    from PIL import Image
-
     pixels = _checked_pixels(x)
     paths = [Path(folder) / f"{start + i:06d}.png" for i in range(len(pixels))]
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for path, image in zip(paths, pixels, strict=True):
-            Image.fromarray(_pillow_layout(image)).save(path)
-    except OSError as error:
-        raise InputError(f"cannot write images to {str(folder)!r}: {error.strerror or error}") from None
+    for path, image in zip(paths, pixels, strict=True):
+        write_image(image, path)
     return paths
+
+
+def write_image(x: Tensor, path: Path) -> None:
+    """Write one image `(C, H, W)` in [-1, 1] (or uint8), making the folders above it.
+
+    Raises:
+        InputError: On another shape, non-finite values, or a folder that cannot be written.
+    """
+    from PIL import Image
+
+    pixels = _checked_pixels(x.unsqueeze(0))[0]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(_pillow_layout(pixels)).save(path)
+    except OSError as error:
+        raise InputError(f"cannot write images to {str(path.parent)!r}: {error.strerror or error}") from None
 
 
 def _checked_pixels(x: Tensor) -> Tensor:

@@ -80,15 +80,17 @@ def compare(config: CompareConfig, out: Path, resume: bool = False, progress: bo
     with claim(out, resume):
         _refuse_other(config, out)
         processes = _check_arms(config, out, data)
-        extractor = feature_extractor(config.evaluation, data, progress)
+        # Whatever the arms are trained on, they are measured against clean images.
+        clean = data.clean
+        extractor = feature_extractor(config.evaluation, clean, progress)
         # Only now, so that what was refused can be corrected and started again in the same place.
         _write_config(config, out)
         runs: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in config.arms}
         for seed in config.seeds:
             for name in config.arms:
                 runs[name][seed] = _run(config, name, seed, out, data, extractor, progress)
-        statistics = measure(data.tensor())
-        write_file(out / "arrays.safetensors", to_safetensors(_arrays(config, out, data, processes, statistics)))
+        statistics = measure(clean.tensor())
+        write_file(out / "arrays.safetensors", to_safetensors(_arrays(config, out, clean, processes, statistics)))
         results = _results(config, data, runs, extractor)
         write_file(out / "results.json", to_json(results))
     return results
@@ -177,10 +179,11 @@ def _run(
     logger.info("%s, seed %d: %s", name, seed, _stated(config.arms[name]))
     train(_run_config(config, config.arms[name], seed), folder, resume=folder.exists(), data=data)
     model = load_model(folder)
-    samples = draw_samples(model, data, config.sampling, config.evaluation, seed, progress)
-    evaluation = evaluate_samples(samples, data, extractor, config.evaluation)
+    clean = data.clean
+    samples = draw_samples(model, clean, config.sampling, config.evaluation, seed, progress)
+    evaluation = evaluate_samples(samples, clean, extractor, config.evaluation)
     if config.evaluation.likelihood:
-        evaluation |= {"likelihood": measure_likelihood(model, data, config.evaluation, progress)}
+        evaluation |= {"likelihood": measure_likelihood(model, clean, config.evaluation, progress)}
     spectrum = measure(samples)
     profile = radial_profile(spectrum.spectrum, spectrum.basis, config.evaluation.bands).values
     write_file(images, to_safetensors({"samples": to_uint8(samples[:SHOWN]), "profile": profile}))

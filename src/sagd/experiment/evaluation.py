@@ -278,7 +278,7 @@ def figures(evaluation: Mapping[str, Any], which: str = "figure") -> dict[str, f
 
 def _reference(config: DataConfig, evaluation: EvaluationConfig) -> ImageData:
     try:
-        data = load(config)
+        data = load(config).clean
     except InputError as error:
         raise InputError(f"reference images: {error}; --data.source names others") from None
     check_evaluation(evaluation, len(data))

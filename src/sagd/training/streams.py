@@ -54,7 +54,7 @@ class Batches:
         flips = None
         if self.flip:
             flips = torch.rand(self.share, generator=generator_for(self.seed, Stream.FLIPS, step, self.rank)) < 0.5
-        return self.data.batch(self.indices(step), flips)
+        return self.data.batch(self.indices(step), flips, draw=step)
 
     def indices(self, step: int) -> Tensor:
         """Which images step `step` takes, `(B / world,)`."""

@@ -1,0 +1,119 @@
+"""Single images and folders as one batch, for what is done to the images somebody names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sagd.data.corruption import Corruption, corrupt
+from sagd.data.dataset import ImageData
+from sagd.data.images import EXTENSIONS, open_image, read_header, to_pixels, to_unit_range, write_image
+from sagd.errors import InputError
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class NamedImages:
+    """Images and where they are from.
+
+    Attributes:
+        names: Paths as text, relative to the folder that was named, or file names.
+        images: float32 `(N, C, H, W)` in [-1, 1].
+    """
+
+    names: tuple[str, ...]
+    images: Tensor
+
+
+def read_images(paths: Sequence[Path], shape: tuple[int, ...]) -> NamedImages:
+    """Read image files, and all that lie below folders, in sorted order, as they are: none is scaled.
+
+    Args:
+        paths: Files or folders.
+        shape: `(C, H, W)` that all must have; colour is turned into grey or grey into colour where `C` asks for it.
+
+    Raises:
+        InputError: Naming the file that is missing, no image, or of another size.
+    """
+    named: dict[str, Path] = {}
+    for path in paths:
+        for name, file in _files(path):
+            if name in named and named[name] != file:
+                raise InputError(f"two images are named {name!r}: {str(named[name])!r} and {str(file)!r}; rename one")
+            named[name] = file
+    if not named:
+        listed = ", ".join(repr(str(path)) for path in paths) or "nothing"
+        raise InputError(f"no images in {listed}; known endings: {' '.join(EXTENSIONS)}")
+    return NamedImages(tuple(named), torch.stack([_read(file, shape) for file in named.values()]))
+
+
+def save_named(x: Tensor, names: Sequence[str], folder: Path) -> list[Path]:
+    """Write images `(N, C, H, W)` in [-1, 1] as PNG under their names, sub-folders included; returns their paths.
+
+    Raises:
+        InputError: On non-finite values, or a folder that cannot be written.
+    """
+    paths = [folder / Path(name).with_suffix(".png") for name in names]
+    for path, image in zip(paths, x, strict=True):
+        write_image(image, path)
+    return paths
+
+
+def save_damaged(data: ImageData, corruption: Corruption, out: Path, contrast: float = 1.0, seed: int = 0) -> float:
+    """Write every image of a data set as `out/clean/NAME.png` and, damaged, as `out/damaged/NAME.png`.
+
+    Args:
+        data: Clean images; those of classes go to a folder per class.
+        corruption: The damage.
+        out: An existing directory.
+        contrast: Factor of the clean images, which leaves room for damage.
+        seed: Seed of the damage.
+
+    Returns:
+        The share of damaged values that were clipped to [-1, 1].
+    """
+    clipped = 0
+    for numbers in tqdm(torch.arange(len(data)).split(_BATCH), desc="writing", disable=None, leave=False):
+        x, labels = data.batch(numbers)
+        folders = [""] * len(x) if labels is None else [f"{(data.classes or ())[k]}/" for k in labels.tolist()]
+        names = [f"{folder}{number:06d}" for folder, number in zip(folders, numbers.tolist(), strict=True)]
+        damaged = corrupt(contrast * x, corruption, seed, numbers)
+        save_named(contrast * x, names, out / "clean")
+        save_named(damaged, names, out / "damaged")
+        clipped += int((damaged.abs() > 1).sum())
+    return clipped / (len(data) * math.prod(data.shape))
+
+
+def _files(path: Path) -> list[tuple[str, Path]]:
+    """Names and files at a path."""
+    if path.is_file():
+        return [(path.name, path)]
+    if not path.is_dir():
+        raise InputError(f"no image file or folder {str(path)!r}")
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+    return [(str(file.relative_to(path)), file) for file in files if not file.name.startswith(".")]
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """One image, float32 `(C, H, W)`."""
+    try:
+        with open_image(path) as image:
+            header = read_header(image)
+            pixels = to_pixels(image, shape[0]) if (header.height, header.width) == tuple(shape[1:]) else None
+    except MemoryError:
+        raise
+    except Exception as error:  # on damaged files decoders raise errors of every kind
+        raise InputError(f"cannot read {str(path)!r}: {' '.join(str(error).split()) or type(error).__name__}") from None
+    if pixels is None:
+        raise InputError(
+            f"{str(path)!r} is {header.width} x {header.height}, the model is for {shape[2]} x {shape[1]} (width x"
+            " height); crop or scale the image, or train a model of that size"
+        )
+    return to_unit_range(torch.from_numpy(pixels.copy()))

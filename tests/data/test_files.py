@@ -1,0 +1,73 @@
+"""Named image files: what is read, in which order, and what is written back."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sagd.data import read_images, save_named
+from sagd.errors import InputError
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    g = np.random.default_rng(0)
+    for name in ("b.png", "a/2.png", "a/1.bmp"):
+        save(tmp_path / name, g.integers(0, 256, (4, 6)))
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    return tmp_path
+
+
+def test_a_folder_is_read_in_order_with_its_names(folder):
+    read = read_images([folder], (1, 4, 6))
+    assert read.names == ("a/1.bmp", "a/2.png", "b.png")
+    assert read.images.shape == (3, 1, 4, 6)
+    expected = np.asarray(Image.open(folder / "b.png")) / 127.5 - 1
+    assert np.allclose(read.images[2, 0], expected, atol=1e-6)
+
+
+def test_files_and_folders_together(folder):
+    read = read_images([folder / "b.png", folder / "a"], (1, 4, 6))
+    assert read.names == ("b.png", "1.bmp", "2.png")
+
+
+def test_a_file_named_twice_is_read_once(folder):
+    assert read_images([folder / "b.png", folder / "b.png"], (1, 4, 6)).names == ("b.png",)
+
+
+def test_what_is_written_reads_back(folder):
+    read = read_images([folder], (1, 4, 6))
+    paths = save_named(read.images, read.names, folder / "out")
+    assert [str(path.relative_to(folder / "out")) for path in paths] == ["a/1.png", "a/2.png", "b.png"]
+    again = read_images([folder / "out"], (1, 4, 6))
+    assert torch.equal(again.images, read.images)
+
+
+def test_colour_is_as_asked_for(tmp_path):
+    grey = save(tmp_path / "grey.png", np.full((4, 6), 51))
+    colour = save(tmp_path / "colour.png", np.full((4, 6, 3), (255, 0, 0)))
+    assert torch.allclose(read_images([grey], (3, 4, 6)).images, torch.tensor(-0.6))
+    assert read_images([colour], (1, 4, 6)).images.shape == (1, 1, 4, 6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda f: [f / "missing.png"], "no image file or folder"),
+        (lambda f: [], "no images in nothing; known endings: "),
+        (lambda f: [f / "notes.txt"], "cannot read .*notes.txt"),
+        (lambda f: [save(f / "large.png", np.zeros((4, 7)))], "is 7 x 4, the model is for 6 x 4"),
+        (lambda f: [f / "b.png", save(f / "other/b.png", np.zeros((4, 6)))], "two images are named 'b.png'"),
+        (lambda f: [(f / "empty").mkdir() or f / "empty"], "no images in .*empty"),
+    ],
+)
+def test_what_cannot_be_read_is_named(folder, make, message):
+    with pytest.raises(InputError, match=message):
+        read_images(make(folder), (1, 4, 6))
