@@ -218,7 +218,7 @@ class Deconvolved(Evolution, kind="deconvolved"):
     """
 
     corruption: Spectrum
-    floor: float = 0.5
+    floor: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "corruption", Spectrum.parse(self.corruption))
