@@ -42,6 +42,11 @@ class DataConfig:
     """Use only the first so many images, at least 2 (bad ones counted)."""
     skip_bad: bool = False
     """Leave out unreadable images (their number is printed) instead of stopping."""
+    corruption: str = "none"
+    """Damage to try omission on, added to the images as they are read: 'band_noise(low=0.1, high=0.2, level=1)', rain,
+    moire, scan_lines, fixed_pattern, hum or shading; fixed=False draws it anew at each reading."""
+    corruption_seed: int = 0
+    """Seed of the damage: the same image always gets the same."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class OmissionConfig:
     corruption: str | None = None
     """'deconvolve' only: standard deviation of the damage by frequency (white noise of unit variance: 1), a spectrum as
     in 'band_pass(low=0.1, high=0.2, inside=3)', or 'excess': what is measured over the smooth fit of the detection."""
-    floor: float = 0.5
+    floor: float = 1.0
     """'deconvolve' only: noise that always covers the damage, in units of it. Small values use more of what the band
     shows, large ones ask less of the network; infinity would be 'fill'."""
 
@@ -164,6 +169,9 @@ class TrainingConfig:
     """Steps between lines of metrics.jsonl."""
     seed: int = 0
     """Seed of initial weights, data order and noise."""
+    init: str | None = None
+    """Run or model directory whose weights training starts from, of the same network and prediction; e.g. a model of
+    mode fill, to go on with the images that it restored."""
 
 
 @dataclass(frozen=True)

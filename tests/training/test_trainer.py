@@ -12,11 +12,14 @@ import pytest
 import torch
 
 import sagd.covariance
+from sagd.basis import FourierBasis
 from sagd.build import build_process
-from sagd.config import RunConfig, load_yaml
-from sagd.data import ImageData
+from sagd.config import OmissionConfig, ProcessConfig, RunConfig, load_yaml
+from sagd.covariance import SpectralCovariance
+from sagd.data import Corruption, ImageData, corrupt
 from sagd.errors import CheckpointError, DivergenceError, InputError
 from sagd.loss import DenoisingLoss
+from sagd.spectrum import Spectrum
 from sagd.training import Interrupted, load_model, train
 from sagd.training.checkpoint import list_checkpoints, load_checkpoint
 from sagd.training.interrupt import Interrupts
@@ -24,7 +27,7 @@ from sagd.training.processes import accelerate
 from sagd.training.rundir import claim
 from sagd.training.storage import read_manifest
 from sagd.training.streams import Batches
-from sagd.training.trainer import Trainer
+from sagd.training.trainer import Trainer, resolve_omission
 
 TIMINGS = ("seconds", "images_per_second")
 
@@ -197,6 +200,63 @@ def test_it_learns(tmp_path, config, change, data):
     assert losses[-1] < 0.5
 
 
+def test_starting_from_the_weights_of_another_model(tmp_path, config, change, data, whole):
+    """Without a step that moves them, the weights are those of the other model, whose noise may be another."""
+    init = str(tmp_path / "whole")
+    other = change(
+        change(config, "process", spectrum="power_law(alpha=-0.1)"), "training", init=init, lr=1e-12, steps=1
+    )
+    train(other, tmp_path / "next", data=data)
+    first, second = (load_model(tmp_path / name).denoiser.network.state_dict() for name in ("whole", "next"))
+    assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+    for section, values, message in (
+        ("network", {"widths": (8, 8)}, "has network .*this run has"),
+        ("denoiser", {"prediction": "v"}, "has denoiser.prediction eps, this run has v"),
+        ("training", {"init": str(tmp_path / "nothing")}, "is not a directory"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(change(change(config, "training", init=init), section, **values), tmp_path / section, data=data)
+
+
+@pytest.fixture(scope="module")
+def striped():
+    """60 smooth 16 x 16 images under scan lines."""
+    smooth = SpectralCovariance("power_law(alpha=-1.2)", (1, 16, 16)).sample(60, torch.Generator().manual_seed(0))
+    return ImageData("striped", corrupt(smooth / 6, Corruption.parse("scan_lines(level=0.3)"), 0))
+
+
+def test_a_detected_band_is_kept_with_the_run(tmp_path, config, change, striped):
+    config = change(config, "network", conditional=False)
+    auto = dataclasses.replace(config, process=ProcessConfig(omission=OmissionConfig("fill", "auto")))
+    train(change(auto, "training", steps=2), tmp_path, data=striped)
+    model = load_model(tmp_path)
+    assert model.config.process.omission == OmissionConfig("fill", "strip(low=0.0312)")
+    assert load_yaml(RunConfig, tmp_path / "config.yaml").process.omission == model.config.process.omission
+    train(change(auto, "training", steps=3), tmp_path, resume=True, data=striped)
+    assert load_model(tmp_path).config.process.omission == model.config.process.omission
+
+
+def test_the_excess_is_the_spectrum_of_the_damage(striped):
+    omission = OmissionConfig("deconvolve", "strip(low=0.0312)", "excess")
+    found = Spectrum.parse(resolve_omission(ProcessConfig(omission=omission), striped).omission.corruption)
+    basis = FourierBasis((16, 16))
+    measured = found.weights(basis.frequencies()) ** 2
+    true = Corruption.parse("scan_lines(level=0.3)").spectrum((1, 16, 16), 0)[0]
+    inside = true > 0
+    assert (measured[~inside] == 0).all()
+    # A radius is that of a single frequency here, whose power 60 images tell to sqrt(2 / 60) = 18 %: four of it.
+    assert torch.allclose(measured[inside].float(), true[inside].float(), rtol=0.73)
+
+
+def test_no_band_is_no_run(tmp_path, config, change):
+    clean = SpectralCovariance("power_law(alpha=-1.2)", (1, 16, 16)).sample(60, torch.Generator().manual_seed(0)) / 6
+    config = change(config, "network", conditional=False)
+    config = dataclasses.replace(config, process=ProcessConfig(omission=OmissionConfig("fill", "auto")))
+    with pytest.raises(InputError, match=r"'auto': no damaged band found .* name the band"):
+        train(config, tmp_path / "run", data=ImageData("clean", clean))
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
 def test_what_a_run_writes(tmp_path, config, data):
     out = tmp_path / "run"
     assert train(config, out, data=data) == out / "model"
@@ -270,7 +330,7 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path, config, change, dat
             patch,
             6,
             lambda: patch.setattr(
-                ImageData, "batch", lambda *_: (torch.full((6, 1, 8, 8), torch.nan), torch.zeros(6, dtype=int))
+                ImageData, "batch", lambda *_, **__: (torch.full((6, 1, 8, 8), torch.nan), torch.zeros(6, dtype=int))
             ),
         )
         with pytest.raises(DivergenceError, match="loss became nan at step 6"):
@@ -453,6 +513,7 @@ SCRIPT = """
 import sys, torch
 from sagd.config import RunConfig, load_yaml
 from sagd.data import ImageData
+from sagd.spectrum import Spectrum
 from sagd.training import Interrupted, train
 pixels, labels = torch.load(sys.argv[1])
 try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import logging
 import math
 import time
@@ -24,6 +25,7 @@ from sagd.build import alike, build_process, process_basis
 from sagd.config import ProcessConfig, RunConfig, TrainingConfig, from_dict, to_dict
 from sagd.data import ImageData, image_grid, load
 from sagd.design import check_ends
+from sagd.detection import detect, excess_spectrum
 from sagd.errors import CheckpointError, DivergenceError, InputError
 from sagd.grid import TimeGrid
 from sagd.loss import DenoisingLoss
@@ -34,7 +36,7 @@ from sagd.spectrum import ClassConditional, Spectrum
 from sagd.statistics import DataStatistics, channel_covariance, measure
 from sagd.training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
 from sagd.training.interrupt import SIGNALS, Interrupted, Interrupts
-from sagd.training.model import build_denoiser, save_model
+from sagd.training.model import build_denoiser, load_model, save_model
 from sagd.training.processes import accelerate, on_main
 from sagd.training.rundir import Metrics, claim, describe, require_run
 from sagd.training.storage import writing
@@ -108,6 +110,7 @@ class Trainer:
 
         budget = config.training
         _check_data(config, data)
+        config = dataclasses.replace(config, process=resolve_omission(config.process, data))
         self.config, self.out, self.accelerator, self.data = config, out, accelerator, data
         self.classes = data.classes if config.network.conditional else None
         classes = None if self.classes is None else len(self.classes)
@@ -116,6 +119,8 @@ class Trainer:
 
         seed = generator_for(budget.seed, Stream.WEIGHTS).initial_seed()
         self.network = build_network(config.network, data.shape[0], data.shape[1:], classes, seed)
+        if budget.init is not None:
+            _start_from(self.network, budget.init, config, data.shape)
         self.network.to(accelerator.device).train()
         self.parameters = list(self.network.parameters())
         # The averages are the parameters of a network of their own, which can sample and be saved as it is.
@@ -395,10 +400,62 @@ def _check_data(config: RunConfig, data: ImageData) -> None:
         raise InputError("process.spectrum 'by_class' needs a model that knows the class; set network.conditional")
 
 
+def _start_from(network: torch.nn.Module, path: str, config: RunConfig, shape: tuple[int, ...]) -> None:
+    """Load the weights of another model.
+
+    Raises:
+        InputError: If that has another network, prediction or image shape.
+        CheckpointError: If it cannot be read.
+    """
+    model = load_model(path)
+    for name, own, other in (
+        ("network", config.network, model.config.network),
+        ("denoiser.prediction", config.denoiser.prediction, model.config.denoiser.prediction),
+        ("shape of images", tuple(shape), model.process.shape),
+    ):
+        if own != other:
+            raise InputError(f"training.init {path!r} has {name} {other}, this run has {own}; give both the same")
+    try:
+        network.load_state_dict(model.denoiser.network.state_dict())  # type: ignore[attr-defined]
+    except RuntimeError:
+        raise InputError(f"training.init {path!r} has weights of other shapes; give both the same classes") from None
+
+
+def resolve_omission(process: ProcessConfig, data: ImageData) -> ProcessConfig:
+    """The configuration with band and corruption spectrum detected in the data, where it asks for that.
+
+    Raises:
+        InputError: If nothing is found.
+    """
+    omission = process.omission
+    auto = omission.mode in ("project", "fill", "deconvolve") and omission.band == "auto"
+    excess = omission.mode == "deconvolve" and omission.corruption == "excess"
+    if not (auto or excess):
+        return process
+    found = detect(_measured_images(data))
+    if auto:
+        if found.band is None:
+            raise InputError(
+                f"process.omission.band 'auto': no damaged band found (the nearest reaches"
+                f" {100 * found.nearest:.0f} % of what would count); name the band,"
+                " e.g. 'ring(low=0.1, high=0.2)', or leave process.omission out"
+            )
+        logger.info("\n".join(found.lines()))
+        omission = dataclasses.replace(omission, band=str(found.band))
+    if excess:
+        omission = dataclasses.replace(omission, corruption=str(excess_spectrum(found, omission.band)))
+    return dataclasses.replace(process, omission=omission)
+
+
+def _measured_images(data: ImageData) -> Tensor:
+    """As many evenly spaced images as memory allows."""
+    most = max(2, _MEASURED_VALUES // math.prod(data.shape))
+    return data.batch(torch.arange(0, len(data), math.ceil(len(data) / most)))[0]
+
+
 def process_statistics(data: ImageData, process: ProcessConfig) -> DataStatistics:
     """Statistics of the data in the basis of the noise, or of as many evenly spaced images as memory allows."""
-    most = max(2, _MEASURED_VALUES // math.prod(data.shape))
-    x = data.batch(torch.arange(0, len(data), math.ceil(len(data) / most)))[0]
+    x = _measured_images(data)
     colours = channel_covariance(x) if process.channels == "decorrelated" else None
     return measure(x, process_basis(process, data.shape, colours))
 
