@@ -345,6 +345,164 @@ def test_inspect_takes_one_data_set(refused, works, tmp_path):
     assert "few: 2 images" in works("inspect", "--data.source", tmp_path / "few")
 
 
+# --- damaged images ---
+
+
+@pytest.fixture(scope="session")
+def striped(tmp_path_factory):
+    """Digits with scan lines in `damaged`, without in `clean`, and a model `fill` trained on the former."""
+    folder = tmp_path_factory.mktemp("striped")
+    trial = ["--data.limit", "160", "--out", str(folder / "trial")]
+    assert main(["corrupt", "digits", "scan_lines(level=0.2)", *trial]) == 0
+    config = write(folder / "tiny.yaml", TINY | {"data": {"source": str(folder / "trial" / "damaged")}})
+    omission = ["--process.omission.mode", "fill", "--process.omission.band", "strip(low=0.1)"]
+    assert main(["train", config, "--out", str(folder / "fill"), *omission]) == 0
+    return folder
+
+
+def test_corrupt_writes_the_same_images_twice(works, tmp_path):
+    out = works("corrupt", "digits", "scan_lines(level=0.1)", "--data.limit", 20, "--out", tmp_path / "trial")
+    names = [
+        sorted(p.relative_to(tmp_path / "trial" / k) for p in (tmp_path / "trial" / k).rglob("*.png"))
+        for k in ("damaged", "clean")
+    ]
+    assert names[0] == names[1]
+    assert len(names[0]) == 20
+    assert f"wrote 20 images in {tmp_path / 'trial' / 'damaged'}" in out
+    assert "the damage is in the band 'strip(low=0.0625)'" in out
+    damage = [
+        np.asarray(Image.open(tmp_path / "trial" / "damaged" / name), dtype=float)
+        - np.asarray(Image.open(tmp_path / "trial" / "clean" / name))
+        for name in names[0]
+    ]
+    assert np.std(damage) == pytest.approx(0.1 * 127.5, rel=0.15)
+    # Lines are the same all along a row, to the rounding of both images.
+    assert np.abs(damage - np.mean(damage, axis=2, keepdims=True)).max() <= 1.01
+
+
+@pytest.mark.filterwarnings("always")
+def test_corrupt_warns_of_clipping(sagd_, tmp_path):
+    command = ["corrupt", "digits", "scan_lines(level=0.5)", "--data.limit", 20, "--contrast", 1]
+    code, _, err = sagd_(*command, "--out", tmp_path / "out")
+    assert code == 0
+    assert re.fullmatch(r"sagd: warning: [\d.]+ % of the values were clipped to black or white, .*--contrast\n", err)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["rainy"], "unknown corruption 'rainy'.*did you mean 'rain'"),
+        (["rain(level=-1)"], "rain level must .*got -1"),
+        (["rain", "--contrast", "0"], r"--contrast must lie in \(0, 1\], got 0"),
+        (["hum(frequency=0.7)"], "frequency"),
+    ],
+)
+def test_corrupt_refuses_what_it_cannot_do(refused, tmp_path, options, message):
+    assert re.search(message, refused("corrupt", "digits", *options, "--out", tmp_path / "out"))
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_inspect_finds_the_band_and_train_takes_it(works, tmp_path):
+    works(
+        "corrupt",
+        "digits",
+        "scan_lines(level=0.15)",
+        "--data.size",
+        16,
+        "--data.limit",
+        500,
+        "--out",
+        tmp_path / "trial",
+    )
+    out = works("inspect", tmp_path / "trial" / "damaged", "--out", tmp_path / "look")
+    assert re.search(r"strip\(low=0.0312\): [\d.]+ dB over its neighbours .*confidence 1.000", out)
+    assert f"sagd train {tmp_path / 'look' / 'band.yaml'} --data.source {tmp_path / 'trial' / 'damaged'}" in out
+    record = json.loads((tmp_path / "look" / "inspection.json").read_text())
+    assert record["detection"]["band"] == "strip(low=0.0312)"
+    with Image.open(tmp_path / "look" / "band.png") as figure:
+        assert figure.width > 700
+    config = yaml.safe_load((tmp_path / "look" / "band.yaml").read_text())
+    assert config == {"process": {"omission": {"mode": "fill", "band": "strip(low=0.0312)"}}}
+    options = ["--data.source", tmp_path / "trial" / "damaged", "--training.steps", 1, "--network.widths", 4, 8]
+    works("train", tmp_path / "look" / "band.yaml", *options, "--training.sample-every", 0, "--out", tmp_path / "run")
+    trained = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert trained["process"]["omission"]["band"] == "strip(low=0.0312)"
+
+
+def test_inspect_finds_nothing_in_clean_images(works, tmp_path):
+    assert "damaged band: none found" in works("inspect", "digits", "--out", tmp_path / "look")
+    assert not (tmp_path / "look" / "band.yaml").exists()
+
+
+def test_inspect_against_clean_images(works, refused, striped, tmp_path):
+    trial = striped / "trial"
+    found = works("inspect", trial / "damaged", "--reference", trial / "clean", "--out", tmp_path / "look")
+    assert "\n\ndamaged band:\n" in found
+    assert "strip(" in (tmp_path / "look" / "band.yaml").read_text()
+    message = refused("inspect", trial / "damaged", "--reference", tmp_path / "missing")
+    assert str(tmp_path / "missing") in message
+    works("corrupt", "digits", "rain(level=0.05)", "--data.size", 9, "--data.limit", 20, "--out", tmp_path / "large")
+    assert "those of the reference (1, 9, 9)" in refused(
+        "inspect", trial / "damaged", "--reference", tmp_path / "large" / "clean"
+    )
+
+
+def test_restore_changes_the_band_alone(works, striped, tmp_path):
+    trial = striped / "trial"
+    out = works("restore", striped / "fill", trial / "damaged", "--clean", trial / "clean", "--out", tmp_path / "out")
+    assert re.search(r"PSNR of damaged images: [\d.]+ dB\nPSNR of restored images: [\d.]+ dB\nwrote 160 images", out)
+    restored = load_file(tmp_path / "out" / "restored.safetensors")["restored"]
+    record = json.loads((tmp_path / "out" / "restoration.json").read_text())
+    assert record["change_outside"] < 1e-6
+    assert record["mode"] == "fill"
+    assert len(restored) == len(record["images"]) == 160
+    name = record["images"][3]
+    written = np.asarray(Image.open(tmp_path / "out" / "images" / name), dtype=float) / 127.5 - 1
+    assert np.abs(written - restored[3, 0].clamp(-1, 1).numpy()).max() <= 0.5 / 127.5 + 1e-6
+    damaged = np.asarray(Image.open(trial / "damaged" / name), dtype=float) / 127.5 - 1
+    change = np.abs(np.fft.fft2(restored[3, 0].double().numpy() - damaged))
+    assert change[:, 1:].max() < 1e-4 < change[1:, 0].max()
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+
+
+def test_restore_takes_single_files(works, striped, tmp_path):
+    first = next((striped / "trial" / "damaged").rglob("*.png"))
+    assert "wrote 1 images" in works("restore", striped / "fill" / "model", first, "--out", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out" / "images").iterdir()] == [first.name]
+
+
+def test_restore_refuses_what_it_cannot_do(refused, works, runs, striped, tmp_path):
+    damaged = striped / "trial" / "damaged"
+    save(tmp_path / "large" / "a.png", np.zeros((9, 8)))
+    for args, message in [
+        ((runs / "plain", damaged), "trained with omission 'none', which restores no band"),
+        ((striped / "fill", tmp_path / "none"), "no image file or folder"),
+        ((striped / "fill", tmp_path / "large"), "is 8 x 9, the model is for 8 x 8"),
+        ((striped / "fill", damaged, "--samples", 2), "samples need a model of mode 'deconvolve'"),
+        ((striped / "fill", damaged, "--clean", tmp_path / "large"), "is 8 x 9, the model is for 8 x 8"),
+        ((striped / "fill", damaged, "--batch-size", 0), "--batch-size must be at least 1, got 0"),
+        ((tmp_path, damaged), "no model"),
+    ]:
+        assert message in refused("restore", *args, "--out", tmp_path / "out"), args
+
+
+@pytest.mark.parametrize(
+    ("omission", "message"),
+    [
+        ({"mode": "fill"}, "band"),
+        ({"mode": "fill", "band": "ring(low=0.2, high=1.5)"}, "ring needs 0 <= low < high <= 1"),
+        ({"mode": "fill", "band": "ring()"}, "holds every frequency, so nothing is left to go by; narrow it"),
+        ({"mode": "fill", "band": "ring(low=0.01, high=0.02)"}, "holds none of the frequencies of 8 x 8 samples"),
+        ({"mode": "fill", "band": "auto"}, "no damaged band found"),
+        ({"mode": "deconvolve", "band": "ring(low=0.2, high=0.4)"}, "corruption"),
+        ({"mode": "fil", "band": "ring(low=0.2, high=0.4)"}, "fil"),
+    ],
+)
+def test_train_refuses_bands_that_cannot_be(refused, tmp_path, omission, message):
+    config = tiny(tmp_path, process={"omission": omission})
+    assert message in refused("train", config, "--out", tmp_path / "out")
+
+
 # --- gallery ---
 
 
@@ -881,24 +1039,26 @@ def test_labels_missing_for_a_comparison(refused, bad_images):
     assert "'table' has no labels for the feature classifier" in refused("compare", config, "--out", bad_images / "out")
 
 
-@pytest.mark.parametrize("command", ["inspect", "gallery", "train", "sample", "evaluate", "compare"])
+def arguments(runs, comparison):
+    """What commands need beside `--out`, those apart that need a model alone."""
+    given = {"inspect": ["digits"], "gallery": ["digits"], "train": [runs / "tiny.yaml"], "compare": [comparison]}
+    return given | {"corrupt": ["digits", "rain"], "restore": [runs / "plain", runs]}
+
+
+@pytest.mark.parametrize("command", [*COMMANDS])
 def test_directories_that_cannot_be_written_are_refused(refused, runs, tmp_path_factory, unwritable, command):
     config = write(tmp_path_factory.mktemp("config") / "compare.yaml", COMPARISON)
-    args = {"inspect": ["digits"], "gallery": ["digits"], "train": [runs / "tiny.yaml"], "compare": [config]}.get(
-        command, [runs / "plain"]
-    )
+    args = arguments(runs, config).get(command, [runs / "plain"])
     message = refused(command, *args, "--out", unwritable)
     assert re.match(
         rf"cannot write in (--out )?{str(unwritable)!r}: .*; (name another directory|choose another --out)", message
     )
 
 
-@pytest.mark.parametrize("command", ["inspect", "gallery", "train", "sample", "evaluate", "compare"])
+@pytest.mark.parametrize("command", [*COMMANDS])
 def test_files_are_not_taken_for_output_directories(refused, runs, tmp_path, command):
     config = write(tmp_path / "compare.yaml", COMPARISON)
-    args = {"inspect": ["digits"], "gallery": ["digits"], "train": [runs / "tiny.yaml"], "compare": [config]}.get(
-        command, [runs / "plain"]
-    )
+    args = arguments(runs, config).get(command, [runs / "plain"])
     (tmp_path / "file").write_text("kept")
     assert re.search(r"'.*file': (File exists|Not a directory); ", refused(command, *args, "--out", tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "kept"

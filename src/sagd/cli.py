@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sagd.design import Inspection
+    from sagd.detection import Detection
     from sagd.training import Model
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
@@ -57,7 +58,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Inspect:
-    """Measure the power spectrum of a data set: by band and channel, its slope, and the noise range it asks for.
+    """Measure the power spectrum of a data set: its slope, the noise range it asks for, and whether a band is damaged.
 
     Example: sagd inspect photos/ --data.size 64 --out runs/inspect
     """
@@ -65,7 +66,10 @@ class Inspect:
     source: tyro.conf.Positional[str | None] = None
     """'digits' (built in), a folder of images, a .parquet file, or a hub data set name; default: --data.source."""
     out: Path | None = None
-    """Directory for inspection.json and spectrum.png; default: only print."""
+    """Directory for inspection.json, spectrum.png, band.png and, if a damaged band is found, band.yaml for training;
+    default: only print."""
+    reference: str | None = None
+    """Clean images of the same kind (a folder, file or data set): far fainter damage is found against them."""
     bands: int = 10
     """Radial bands, equal parts of [0, 1] in fractions of the corner frequency."""
     data: DataConfig = field(default_factory=lambda: DataConfig(limit=10_000))
@@ -132,6 +136,52 @@ class Sample:
     drawing: Annotated[Drawing, tyro.conf.arg(name="")] = field(default_factory=Drawing)
 
 
+@dataclass(frozen=True)
+class Corrupt:
+    """Damage images in a band of frequencies and write them as PNG files, to try omission on.
+
+    Example: sagd corrupt digits "scan_lines(level=0.3)" --out trial
+    """
+
+    source: tyro.conf.Positional[str]
+    """'digits' (built in), a folder of images, a .parquet file, or a hub data set name."""
+    corruption: tyro.conf.Positional[str]
+    """band_noise, rain, moire, scan_lines, fixed_pattern, hum or shading, with parameters as in 'rain(level=0.3)'."""
+    out: Path
+    """Directory for damaged/ and clean/, with a folder per class where there are classes; must be empty or missing."""
+    contrast: float = 0.5
+    """Contrast of the images, in (0, 1], which leaves room for damage: what is clipped to black or white spreads."""
+    seed: int = 0
+    """Seed of the damage: the same image always gets the same."""
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Restore damaged images with a model that was trained to leave their band out; all other frequencies stay.
+
+    Example: sagd restore runs/fill striped/ --out restored
+    """
+
+    model: tyro.conf.Positional[Path]
+    """Run directory or model directory, trained with --process.omission.mode fill, project or deconvolve."""
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """Image files and folders; of the size that the model was trained on."""
+    out: Path
+    """Directory for images/ (PNG), restored.safetensors (unrounded) and report.html; must be empty or missing."""
+    samples: int = 0
+    """Posterior samples per image, with their standard deviation; only models of mode deconvolve know a posterior."""
+    clean: Path | None = None
+    """Folder with the clean images under the same names, if you have them: the report then shows errors."""
+    seed: int = 0
+    """Seed of samples, and of the noise that deconvolve works under."""
+    batch_size: int = 64
+    """Images per network call."""
+
+
+_CLIPPED = 0.01
+"""Share of clipped values that is worth a warning."""
+
 # An empty source stands for the training data of the model that is evaluated.
 _AS_TRAINED = DataConfig(source="")
 
@@ -168,7 +218,9 @@ class Compare:
     """Keep finished runs and continue the others."""
 
 
-COMMANDS: dict[str, type] = {c.__name__.lower(): c for c in (Inspect, Gallery, Train, Sample, Evaluate, Compare)}
+COMMANDS: dict[str, type] = {
+    c.__name__.lower(): c for c in (Inspect, Gallery, Train, Sample, Corrupt, Restore, Evaluate, Compare)
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -294,7 +346,7 @@ def _inspect(command: Inspect) -> None:
     from sagd.build import build_process
     from sagd.data import load
     from sagd.statistics import measure
-    from sagd.training.trainer import process_statistics
+    from sagd.training.trainer import process_statistics, resolve_omission
 
     config = _inspected(command)
     if command.out is not None:
@@ -302,16 +354,21 @@ def _inspect(command: Inspect) -> None:
     data = load(config)
     x = data.tensor()
     statistics = process_statistics(data, command.process)
-    process = build_process(command.process, data.shape, statistics, data.classes)
+    process = build_process(resolve_omission(command.process, data), data.shape, statistics, data.classes)
     inspection = design.inspect(statistics, process, command.bands)
     ends = design.check_ends(statistics, process, command.bands)
-    _say("\n".join([_inspection_text(data.name, tuple(x.shape), inspection), *ends.lines()]))
+    found = _detection(command, x)
+    lines = [_inspection_text(data.name, tuple(x.shape), inspection), *ends.lines()]
+    _say("\n".join([*lines, *([] if found is None else ["", *found.lines()])]))
+    if found is not None and found.band is not None:
+        _advise(command, config, found)
     if command.out is not None:
         from sagd.report.figures import inspect_figure
         from sagd.training.storage import to_json, write_file, writing
 
         record, picture = command.out / "inspection.json", command.out / "spectrum.png"
-        write_file(record, to_json(inspection.to_dict()))
+        told = {} if found is None else {"detection": found.to_dict()}
+        write_file(record, to_json(inspection.to_dict() | told))
         profile, fit = inspection.profile, inspection.fit
         figure = inspect_figure(
             profile.centres.numpy(),
@@ -324,7 +381,61 @@ def _inspect(command: Inspect) -> None:
         )
         with writing(picture):
             figure.savefig(picture, dpi=150)
+            if found is not None:
+                _draw_band(found, command.out / "band.png")
         _say(f"wrote {picture} and {record}")
+
+
+def _detection(command: Inspect, x: Tensor) -> Detection | None:
+    """What detection says of the images; None, with a line, where they are too few or too small."""
+    from sagd.data import load
+    from sagd.detection import detect
+
+    reference = None
+    if command.reference is not None:
+        reference = load(replace(command.data, source=command.reference)).tensor()
+    try:
+        return detect(x, reference)
+    except InputError as error:
+        if reference is not None:
+            raise
+        _say(f"no look for a damaged band: {error}")
+        return None
+
+
+def _advise(command: Inspect, config: DataConfig, found: Detection) -> None:
+    """Say how to train around the band, and write the configuration that does."""
+    import yaml
+
+    from sagd.training.storage import write_file
+
+    source = shlex.quote(config.source)
+    if command.out is None:
+        _say("with --out, 'sagd inspect' writes a configuration that trains around it")
+        return
+    path = command.out / "band.yaml"
+    omission = {"process": {"omission": {"mode": "fill", "band": str(found.band)}}}
+    write_file(path, yaml.safe_dump(omission, sort_keys=False, width=1000).encode())
+    _say(f"train around it: sagd train {path} --data.source {source} --out runs/fill")
+
+
+def _draw_band(found: Detection, path: Path) -> None:
+    from sagd.band import mask
+    from sagd.report.figures import band_figure
+
+    radius, basis = found.basis.relative_radius(), found.basis
+    inside = radius > 0
+    b = 0 * radius if found.band is None else mask(found.band, basis)
+    image = basis.rank == 2
+    figure = band_figure(
+        (radius if image else radius[inside]).flatten().numpy(),
+        (found.power if image else found.power[inside]).flatten().numpy(),
+        (found.smooth if image else found.smooth[inside]).flatten().numpy(),
+        (b if image else b[inside]).flatten().numpy(),
+        found.excess.numpy() if image else None,
+        basis.spatial[-1],
+    )
+    figure.savefig(path, dpi=150)
 
 
 def _inspected(command: Inspect | Gallery) -> DataConfig:
@@ -453,6 +564,60 @@ def _labels(names: tuple[str, ...], count: int, model: Model) -> Tensor | None:
     return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
 
 
+def _corrupt(command: Corrupt) -> None:
+    from sagd.data import Corruption, load, save_damaged
+
+    if not 0 < command.contrast <= 1:
+        raise InputError(f"--contrast must lie in (0, 1], got {command.contrast}; 0.5 leaves room for damage")
+    config = replace(command.data, source=command.source, corruption="none")
+    corruption = Corruption.parse(command.corruption)
+    _prepare(command.out, empty=True)
+    clean = load(config)
+    band = corruption.band(clean.shape[1:], command.seed)
+    clipped = save_damaged(clean, corruption, command.out, command.contrast, command.seed)
+    _say(f"wrote {len(clean)} images in {command.out / 'damaged'} and {command.out / 'clean'}")
+    _say(f"the damage is in the band '{band}'")
+    modes = corruption.assumptions.modes
+    needs = f"{', '.join(modes)} need{'s' * (len(modes) == 1)}" if modes else "no mode needs in full"
+    _say(f"{corruption.kind} meets what {needs}: see 'sagd train --help', process.omission.mode")
+    if clipped > _CLIPPED:
+        warnings.warn(
+            f"{100 * clipped:.1f} % of the values were clipped to black or white, which spreads the damage beyond its"
+            " band; lower its level or --contrast",
+            stacklevel=2,
+        )
+
+
+def _restore(command: Restore) -> None:
+    from sagd.data import save_named
+    from sagd.experiment.restoration import restore_files
+    from sagd.report.restoration import render_restoration
+    from sagd.training import load
+    from sagd.training.storage import to_json, to_safetensors, write_file, writing
+
+    if command.batch_size < 1:
+        raise InputError(f"--batch-size must be at least 1, got {command.batch_size}")
+    model = load(command.model)
+    _prepare(command.out, empty=True)
+    result = restore_files(
+        model, command.images, command.samples, command.seed, command.clean, command.batch_size, progress=True
+    )
+    restoration = result.restoration
+    save_named(restoration.images, result.names, command.out / "images")
+    tensors = {"restored": restoration.images}
+    if restoration.std is not None and restoration.samples is not None:
+        tensors |= {"std": restoration.std, "samples": restoration.samples}
+        for k, sample in enumerate(restoration.samples):
+            save_named(sample, result.names, command.out / "samples" / f"{k:02d}")
+    write_file(command.out / "restored.safetensors", to_safetensors(tensors))
+    write_file(command.out / "restoration.json", to_json(result.to_dict()))
+    with writing(command.out):
+        page = render_restoration(result, command.out)
+    for name, value in result.psnr.items():
+        _say(f"PSNR of {name} images: {value:.2f} dB")
+    _say(f"wrote {len(result.names)} images in {command.out / 'images'} and {page}")
+
+
 def _evaluate(command: Evaluate) -> None:
     from sagd.experiment import evaluate_folder, evaluate_model, figures, is_model
     from sagd.report.text import evaluation_text
@@ -514,6 +679,8 @@ _RUNNERS: dict[str, Callable[[Any], None]] = {
     "gallery": _gallery,
     "train": _train,
     "sample": _sample,
+    "corrupt": _corrupt,
+    "restore": _restore,
     "evaluate": _evaluate,
     "compare": _compare,
 }

@@ -248,6 +248,115 @@ def inspect_figure(
     return figure
 
 
+def band_figure(
+    rho: ArrayLike, power: ArrayLike, smooth: ArrayLike, band: ArrayLike, excess2d: ArrayLike | None, width: int = 0
+) -> Figure:
+    """What sticks out of a spectrum: every frequency against the smooth fit, those of the band marked; and the map.
+
+    Args:
+        rho: Frequencies as fractions of the corner radius, `(n,)`.
+        power: Measured power, `(n,)`.
+        smooth: Its smooth fit, `(n,)`.
+        band: Band at each frequency, in [0, 1], `(n,)`.
+        excess2d: Of images, the excess in dB as half spectrum `(H, W // 2 + 1)`; else None.
+        width: Width `W` of the images.
+    """
+    from matplotlib.figure import Figure
+
+    x, y, fit, b = _array(rho), _array(power), _array(smooth), _array(band) > 0
+    figure = Figure(figsize=(2 * _WIDTH if excess2d is not None else 1.3 * _WIDTH, 3.6), layout="constrained")
+    panels = figure.subplots(
+        1, 1 + (excess2d is not None), squeeze=False, width_ratios=(1.2, 1)[: 1 + (excess2d is not None)]
+    )[0]
+    axes, order = panels[0], np.argsort(x)
+    tidy_axes(axes)
+    axes.plot(x[~b], y[~b], ".", color=_COLOURS[0], markersize=3, label="measured", rasterized=True)
+    if b.any():
+        axes.plot(x[b], y[b], ".", color=_COLOURS[1], markersize=4, label="damaged band", rasterized=True)
+    axes.plot(x[order], fit[order], ".", color=_INK, markersize=1.5, label="smooth fit", rasterized=True)
+    axes.set_title("Power of each frequency", fontsize=_FONT + 1)
+    label_axes(axes, _RHO_LABEL, "power $S$")
+    axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=_FONT - 1, markerscale=2)
+    if excess2d is not None:
+        _draw_excess(panels[1], _array(excess2d), np.reshape(b, np.shape(excess2d)), width)
+    return figure
+
+
+def restoration_figure(
+    edges: ArrayLike,
+    spectra: Mapping[str, ArrayLike],
+    errors: Mapping[str, ArrayLike],
+    share: ArrayLike,
+    looks: Mapping[str, Style],
+) -> Figure:
+    """Power by radial band before and after, the replaced band shaded; below, errors by band if there are any.
+
+    Args:
+        edges: Band edges as fractions of the corner radius, `(K + 1,)`.
+        spectra: Name -> power by band, `(K,)`.
+        errors: Name -> mean squared error by band, `(K,)`; may be empty.
+        share: Share of the frequencies of each radial band that were replaced, `(K,)`.
+        looks: Name -> style.
+
+    Raises:
+        InputError: If a profile does not have one value per band, or none is positive.
+    """
+    figure, panels = _panels(4.6 if errors else 2.9, heights=(3, 2) if errors else (1,))
+    for axes, curves, label in zip(panels, (spectra, errors), ("power $S$", "error"), strict=False):
+        for name, values in curves.items():
+            _plot_bands(axes, edges, _by_band(values, edges, name), looks[name], name)
+        for low, high, part in zip(_array(edges)[:-1], _array(edges)[1:], _array(share), strict=True):
+            if part > 0:
+                axes.axvspan(low, high, color=_MUTED, alpha=0.35 * part, linewidth=0)
+        label_axes(axes, _RHO_LABEL if axes is panels[-1] else "", label)
+        _log_axis(axes, "y", least_span=4)
+        axes.set_xlim(0, 1)
+    if errors:
+        panels[0].tick_params(labelbottom=False)
+    _legend(panels[0])
+    return figure
+
+
+def mask_figure(b: ArrayLike, width: int) -> Figure:
+    """A band among all frequencies of images: white 0, dark 1, DC in the middle.
+
+    Args:
+        b: Band as half spectrum of the real FFT, `(H, W // 2 + 1)`, in [0, 1].
+        width: `W`.
+    """
+    figure, (axes,) = _panels(0.8 * _WIDTH)
+    image, extent = centred(_array(b), width)
+    axes.grid(visible=False)
+    axes.imshow(image, extent=extent, cmap="Blues", vmin=0, vmax=1.2, interpolation="nearest")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks([-0.25, 0, 0.25], ["\N{MINUS SIGN}¼", "0", "¼"])
+    axes.tick_params(labelsize=_FONT - 0.5)
+    label_axes(axes, "horizontal (cycles/pixel)", "vertical (cycles/pixel)")
+    return figure
+
+
+def _draw_excess(axes: Axes, half: Array, band: Array, width: int) -> None:
+    """Excess by direction, the band outlined along the borders of its frequencies."""
+    image, extent = centred(half, width)
+    inside, _ = centred(band.astype(np.float64), width)
+    reach = max(6.0, float(np.abs(image).max()))
+    drawn = axes.imshow(image, extent=extent, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
+    axes.set_aspect("equal")
+    padded = np.pad(inside > 0, 1)
+    height, columns = image.shape
+    xs = np.linspace(extent[0], extent[1], columns + 1)
+    ys = np.linspace(extent[3], extent[2], height + 1)
+    rows, across = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    axes.hlines(ys[rows], xs[across], xs[across + 1], color=_INK, linewidth=0.9)
+    down, sides = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
+    axes.vlines(xs[sides], ys[down], ys[down + 1], color=_INK, linewidth=0.9)
+    axes.set_title("Excess over the fit, by direction", fontsize=_FONT + 1)
+    label_axes(axes, "columns (cycles per pixel)", "rows (cycles per pixel)")
+    bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.85)
+    bar.set_label("dB", fontsize=_FONT)
+
+
 def to_svg(figure: Figure) -> bytes:
     """The figure as a standalone SVG document on a transparent ground; equal figures give equal bytes."""
     import matplotlib

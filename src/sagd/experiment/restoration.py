@@ -1,0 +1,177 @@
+"""Restored image files: images before and after, their spectra, and errors where clean ones are known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagd.band import mask
+from sagd.basis import FourierBasis
+from sagd.data import NamedImages, read_images
+from sagd.errors import InputError
+from sagd.omission import Restoration, restore
+from sagd.spectrum import Spectrum
+from sagd.statistics import RadialProfile, radial_profile
+from sagd.training import Model
+
+BANDS = 20
+"""Radial bands of spectra and errors."""
+
+
+@dataclass(frozen=True)
+class RestorationResult:
+    """Everything that a report on restored images shows.
+
+    Attributes:
+        names: Names of the images.
+        damaged: `(N, C, H, W)`.
+        restoration: Restored images, and with samples their spread.
+        clean: The clean images, if they are known.
+        mode: "project", "fill" or "deconvolve".
+        band: The band that was replaced.
+        b: Its values in the Fourier basis, `(*coefficients)`; the largest of all channels.
+        edges: Radial band edges as fractions of the corner radius, `(K + 1,)`.
+        share: Mean of `b` by radial band `(K,)`; NaN where empty.
+        replaced: Share of all frequencies that lie in the band.
+        spectra: "damaged", "restored" and, if known, "clean" -> mean power by radial band `(K,)`; NaN where empty.
+        errors: "damaged", "restored" -> mean squared error by radial band `(K,)`, where clean images are known.
+        psnr: "damaged", "restored" -> peak signal-to-noise ratio of the values, in dB, likewise.
+        change_outside: Largest change of a coefficient outside the band, over the root mean square of all coefficients.
+    """
+
+    names: tuple[str, ...]
+    damaged: Tensor
+    restoration: Restoration
+    clean: Tensor | None
+    mode: str
+    band: Spectrum
+    b: Tensor
+    edges: Tensor
+    share: Tensor
+    replaced: float
+    spectra: dict[str, Tensor]
+    errors: dict[str, Tensor]
+    psnr: dict[str, float]
+    change_outside: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready summary; empty bands are None."""
+        return {
+            "images": list(self.names),
+            "mode": self.mode,
+            "band": str(self.band),
+            "band_edges": self.edges.tolist(),
+            "spectra": {name: _listed(values) for name, values in self.spectra.items()},
+            "errors": {name: _listed(values) for name, values in self.errors.items()},
+            "psnr": self.psnr,
+            "change_outside": self.change_outside,
+        }
+
+
+def restore_files(
+    model: Model,
+    paths: Sequence[Path],
+    samples: int = 0,
+    seed: int = 0,
+    clean: Path | None = None,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> RestorationResult:
+    """Restore image files and folders with a model, and measure what has changed.
+
+    Args:
+        model: A model of mode project, fill or deconvolve.
+        paths: Image files and folders.
+        samples: Posterior samples per image.
+        seed: Seed of what is random.
+        clean: Folder with clean images of the same names, if there are.
+        batch_size: Images per network call.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: If the model leaves no band out, an image does not fit, or a clean image is missing.
+    """
+    omission = model.config.process.omission
+    if omission.mode not in ("project", "fill", "deconvolve"):
+        raise InputError(
+            f"the model was trained with omission {omission.mode!r}, which restores no band; train one with"
+            " --process.omission.mode fill on the damaged images"
+        )
+    damaged = read_images(paths, model.process.shape)
+    known = None if clean is None else _matching(damaged, read_images([clean], model.process.shape), clean)
+    band = Spectrum.parse(omission.band)
+    result = restore(
+        model.denoiser, damaged.images, band, model.statistics, samples, seed, batch_size, progress=progress
+    )
+    return measured(damaged.names, damaged.images, result, known, omission.mode, band)
+
+
+def measured(
+    names: Sequence[str], damaged: Tensor, restoration: Restoration, clean: Tensor | None, mode: str, band: Spectrum
+) -> RestorationResult:
+    """The result with its spectra and, where clean images `(N, C, H, W)` are known, its errors."""
+    restored = restoration.images
+    stages = {"damaged": damaged, "restored": restored} | ({} if clean is None else {"clean": clean})
+    spectra = {name: _profile(x) for name, x in stages.items()}
+    errors, psnr = {}, {}
+    if clean is not None:
+        for name in ("damaged", "restored"):
+            difference = stages[name] - clean
+            errors[name] = _profile(difference).values
+            psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()), 1e-12))
+    basis = FourierBasis(tuple(damaged.shape[2:]))
+    b = mask(band, basis).reshape(-1, *basis.coefficients).amax(0)
+    return RestorationResult(
+        names=tuple(names),
+        damaged=damaged,
+        restoration=restoration,
+        clean=clean,
+        mode=mode,
+        band=band,
+        b=b,
+        edges=spectra["damaged"].edges,
+        replaced=float(((b > 0) * basis.multiplicity()).sum() / basis.multiplicity().sum()),
+        share=radial_profile(b, basis, BANDS).values,
+        spectra={name: profile.values for name, profile in spectra.items()},
+        errors=errors,
+        psnr=psnr,
+        change_outside=_change_outside(damaged, restored, b, basis),
+    )
+
+
+def _change_outside(damaged: Tensor, restored: Tensor, b: Tensor, basis: FourierBasis) -> float:
+    largest, power = 0.0, 0.0
+    for x, y in zip(damaged.split(256), restored.split(256), strict=True):
+        largest = max(largest, float((basis.forward((y - x).double()).abs() * (b == 0)).max()))
+        power += float(x.double().square().sum())
+    # The basis is unitary: values and coefficients have the same mean square.
+    return largest / max(math.sqrt(power / damaged.numel()), 1e-12)
+
+
+def _profile(x: Tensor) -> RadialProfile:
+    """Mean power of images by radial band, all channels together; not about a mean, so that single images have one."""
+    basis = FourierBasis(tuple(x.shape[2:]))
+    power = torch.zeros(basis.coefficients, dtype=torch.float64)
+    for batch in x.split(256):
+        power += basis.forward(batch.double()).abs().square().sum((0, 1))
+    return radial_profile(power / (len(x) * x.shape[1]), basis, BANDS)
+
+
+def _matching(damaged: NamedImages, clean: NamedImages, folder: Path) -> Tensor:
+    """Clean images in the order of the damaged ones, matched by name without the ending."""
+    index = {str(Path(name).with_suffix("")): i for i, name in enumerate(clean.names)}
+    wanted = [str(Path(name).with_suffix("")) for name in damaged.names]
+    for name in wanted:
+        if name not in index:
+            raise InputError(f"no clean image {name!r} in {str(folder)!r}; names must be those of the damaged images")
+    return clean.images[[index[name] for name in wanted]]
+
+
+def _listed(values: Tensor) -> list[float | None]:
+    return [None if math.isnan(v) else v for v in values.tolist()]

@@ -1,0 +1,149 @@
+"""Restored images as one self-contained HTML page: before, after and beside clean ones; draws, never computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sagd.experiment.restoration import RestorationResult
+from sagd.report import figures
+from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach
+from sagd.report.template import fill
+from sagd.report.wording import counted
+
+MOST_IMAGES = 8
+"""Rows of images on the page."""
+MODES = {
+    "project": "The band was <b>set to its mean</b> over the training data: the model knows nothing else of it.",
+    "fill": "The band was replaced by what the model expects there, <b>given everything outside the band</b>. What was"
+    " in the band before has no part in it. Where the rest of an image leaves open what belongs there, this is the"
+    " mean of all possibilities, which looks smooth.",
+    "deconvolve": "The band was replaced by what the model expects there, <b>given the whole damaged image</b> and the"
+    " known spectrum of the damage.",
+}
+"""What restoring means: mode -> sentence, as HTML."""
+COLUMNS = {
+    "damaged": "damaged",
+    "restored": "restored",
+    "clean": "clean",
+    "change": "change",
+    "left": "error left",
+    "std": "uncertainty",
+}
+_STYLES = {"damaged": figures.style(1), "restored": figures.style(0), "clean": figures.style(2)}
+
+
+def render_restoration(result: RestorationResult, out: Path) -> Path:
+    """Draw `out/report.html`, which needs no other file; returns its path.
+
+    Args:
+        result: What to show.
+        out: An existing directory.
+
+    Raises:
+        OSError: If the page cannot be written.
+    """
+    page = out / "report.html"
+    page.write_text(fill("restoration.html", _page(result)), encoding="utf-8")
+    return page
+
+
+def _page(result: RestorationResult) -> dict[str, Any]:
+    rows = _rows(len(result.names))
+    columns = _columns(result, rows)
+    return {
+        "title": "Restored images",
+        "subtitle": f"{counted(len(result.names), 'image')} · mode {result.mode} · {100 * result.replaced:.1f} %"
+        " of the frequencies replaced",
+        "mode": MODES[result.mode],
+        "band": str(result.band),
+        "answer": _answer(result),
+        "outside": f"{result.change_outside:.1g}",
+        "columns": [COLUMNS[name] for name in columns],
+        "names": [result.names[i] for i in rows],
+        "total": len(result.names),
+        "images": _grid(columns, len(rows)),
+        "shows": set(columns),
+        "spectra": _spectra(result),
+        "map": plot(
+            figures.mask_figure(result.b.numpy(), result.damaged.shape[-1]),
+            "Map of all frequencies with the band that was replaced in dark.",
+        ),
+        "draws": _draws(result, rows),
+    }
+
+
+def _rows(count: int) -> list[int]:
+    """Numbers of the images to show: evenly spaced, since those of one folder are often alike."""
+    shown = min(count, MOST_IMAGES)
+    return [i * count // shown for i in range(shown)]
+
+
+def _answer(result: RestorationResult) -> str:
+    if not result.psnr:
+        return ""
+    before, after = result.psnr["damaged"], result.psnr["restored"]
+    return f"PSNR {'rose' if after > before else 'fell'} from {before:.1f} to {after:.1f} dB."
+
+
+def _columns(result: RestorationResult, rows: Sequence[int]) -> dict[str, Tensor]:
+    """Kind -> images `(N, C, H, W)` as uint8."""
+    damaged, restored = result.damaged[rows], result.restoration.images[rows]
+    shown = {"damaged": _as_pixels(damaged), "restored": _as_pixels(restored)}
+    change = restored - damaged
+    limit = max(reach(change), 1e-6)
+    if result.clean is not None:
+        shown["clean"] = _as_pixels(result.clean[rows])
+    shown["change"] = _colours(change, limit)
+    if result.clean is not None:
+        shown["left"] = _colours(restored - result.clean[rows], limit)
+    if result.restoration.std is not None:
+        std = result.restoration.std[rows].mean(1, keepdim=True)
+        shown["std"] = _heat(std, max(reach(std), 1e-6))
+    return shown
+
+
+def _grid(columns: Mapping[str, Tensor], count: int) -> Picture:
+    """A row per image, a column per kind."""
+    coloured = [x.expand(-1, 3, -1, -1) for x in columns.values()]
+    images = torch.stack(coloured, dim=1).flatten(0, 1)
+    kinds = ", ".join(COLUMNS[name] for name in columns)
+    return pixels(images, len(columns), f"{counted(count, 'image')}, one per row; columns: {kinds}.")
+
+
+def _draws(result: RestorationResult, rows: Sequence[int]) -> Picture | None:
+    """Posterior samples, a row per image."""
+    samples = result.restoration.samples
+    if samples is None:
+        return None
+    shown = samples[:MOST_IMAGES, rows].transpose(0, 1)
+    alt = f"{shown.shape[1]} posterior samples of each of {counted(len(shown), 'image')}, one image per row."
+    return pixels(_as_pixels(shown.flatten(0, 1)), shown.shape[1], alt)
+
+
+def _spectra(result: RestorationResult) -> Picture:
+    share = torch.nan_to_num(result.share)
+    figure = figures.restoration_figure(result.edges, result.spectra, result.errors, share, _STYLES)
+    alt = f"Line plot of power against frequency for {' and '.join(result.spectra)} images, the band shaded."
+    return plot(figure, alt + (" Below, the error by frequency." if result.errors else ""))
+
+
+def _as_pixels(x: Tensor) -> Tensor:
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
+
+
+def _colours(difference: Tensor, limit: float) -> Tensor:
+    coloured = noise_colours(difference.cpu(), limit)
+    return coloured if coloured.dtype == torch.uint8 else _as_pixels(coloured)
+
+
+def _heat(x: Tensor, limit: float) -> Tensor:
+    from matplotlib import colormaps
+
+    colours = colormaps["cividis"]((x[:, 0] / limit).clamp(0, 1).cpu().numpy(), bytes=True)[..., :3]
+    return torch.from_numpy(np.moveaxis(colours, -1, 1).copy())
