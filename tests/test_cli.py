@@ -503,6 +503,71 @@ def test_train_refuses_bands_that_cannot_be(refused, tmp_path, omission, message
     assert message in refused("train", config, "--out", tmp_path / "out")
 
 
+@pytest.fixture(scope="session")
+def banded(tmp_path_factory):
+    """Digits in `images`, and two resampling models: `random`, and `high` of one band."""
+    folder = tmp_path_factory.mktemp("banded")
+    assert main(["corrupt", "digits", "rain(level=0.01)", "--data.limit", "3", "--out", str(folder / "trial")]) == 0
+    config = write(folder / "tiny.yaml", TINY)
+    for name, bands in (("random", "random"), ("high", "ring(low=0.4)")):
+        assert main(["train", config, "--out", str(folder / name), "--denoiser.bands", bands]) == 0
+    return folder
+
+
+def test_resample_changes_the_band_alone(works, banded, tmp_path):
+    clean = banded / "trial" / "clean"
+    out = works("resample", banded / "random", clean, "--band", 0.3, 1, "--count", 2, "--out", tmp_path / "out")
+    assert f"wrote 3 x 2 images in {tmp_path / 'out' / 'images'}" in out
+    draws = load_file(tmp_path / "out" / "resampled.safetensors")["resampled"].double().numpy()
+    assert draws.shape == (2, 3, 1, 8, 8)
+    record = json.loads((tmp_path / "out" / "resampling.json").read_text())
+    assert record["band"] == "ring(low=0.3)"
+    assert record["change_outside"] < 1e-6
+    f = np.fft.fftfreq(8)
+    inside = np.hypot(f[:, None], f) >= 0.3 * np.sqrt(0.5) - 1e-9
+    for i, name in enumerate(record["images"]):
+        given = np.asarray(Image.open(clean / name), dtype=float) / 127.5 - 1
+        change = np.abs(np.fft.fft2(draws[:, i, 0] - given))
+        assert change[:, ~inside].max() < 1e-4
+        assert change[:, inside].max() > 1e-2
+    written = sorted(path.relative_to(tmp_path / "out" / "images") for path in (tmp_path / "out").rglob("*-01.png"))
+    assert [str(path).replace("-01", "") for path in written] == record["images"]
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+
+
+def test_resample_takes_one_band_or_a_mask(works, banded, tmp_path):
+    first = next((banded / "trial" / "clean").rglob("*.png"))
+    works("resample", banded / "high", first, "--count", 1, "--out", tmp_path / "own")
+    assert json.loads((tmp_path / "own" / "resampling.json").read_text())["band"] == "ring(low=0.4)"
+    same = load_file(tmp_path / "own" / "resampled.safetensors")["resampled"]
+    works("resample", banded / "high", first, "--band", 0.4, 1, "--count", 2, "--out", tmp_path / "two")
+    assert torch.allclose(load_file(tmp_path / "two" / "resampled.safetensors")["resampled"][0], same[0], atol=1e-5)
+    options = ["--mask", "strip(axis=0, low=0.1)", "--steps", 2, "--out", tmp_path / "mask"]
+    works("resample", banded / "random", first, *options)
+
+
+def test_a_model_of_all_bands_draws_whole_images(works, banded, tmp_path):
+    works("sample", banded / "random", "--count", 2, "--out", tmp_path / "samples")
+    assert pictures(tmp_path / "samples" / "images").shape == (2, 8, 8)
+
+
+def test_resample_refuses_what_it_cannot_do(refused, runs, banded, tmp_path):
+    clean = banded / "trial" / "clean"
+    for args, message in [
+        ((runs / "plain", clean, "--band", 0.3, 1), "resamples no bands; train one with --denoiser.bands random"),
+        ((banded / "random", clean), "takes any band: name one"),
+        ((banded / "random", clean, "--band", 0, 1), "holds every frequency"),
+        ((banded / "random", clean, "--band", 0.5, 0.2), "ring needs 0 <= low < high <= 1"),
+        ((banded / "random", clean, "--band", 0.5, 1, "--mask", "ring"), "--band and --mask are two ways"),
+        ((banded / "random", clean, "--band", 0.5, 1, "--count", 0), "--count and --batch-size must be at least 1"),
+        ((banded / "random", clean, "--band", 0.5, 1, "--label", "3"), "the model is unconditional"),
+        ((banded / "high", clean, "--band", 0.7, 1), "changes the band 'ring(low=0.4)'"),
+        ((banded / "random", tmp_path / "none", "--band", 0.5, 1), "no image file or folder"),
+    ]:
+        assert message in refused("resample", *args, "--out", tmp_path / "out"), args
+    assert "use sagd resample" in refused("sample", banded / "high", "--out", tmp_path / "out2")
+
+
 # --- gallery ---
 
 
@@ -1042,7 +1107,11 @@ def test_labels_missing_for_a_comparison(refused, bad_images):
 def arguments(runs, comparison):
     """What commands need beside `--out`, those apart that need a model alone."""
     given = {"inspect": ["digits"], "gallery": ["digits"], "train": [runs / "tiny.yaml"], "compare": [comparison]}
-    return given | {"corrupt": ["digits", "rain"], "restore": [runs / "plain", runs]}
+    return given | {
+        "corrupt": ["digits", "rain"],
+        "restore": [runs / "plain", runs],
+        "resample": [runs / "plain", runs],
+    }
 
 
 @pytest.mark.parametrize("command", [*COMMANDS])

@@ -182,6 +182,36 @@ class Restore:
 _CLIPPED = 0.01
 """Share of clipped values that is worth a warning."""
 
+
+@dataclass(frozen=True)
+class Resample:
+    """Draw a band of images anew, given all else, which stays: decide what is altered and what is not.
+
+    Example: sagd resample runs/bands photo.png --band 0.4 1 --count 5 --out variants
+    """
+
+    model: tyro.conf.Positional[Path]
+    """Run directory or model directory, trained with --denoiser.bands."""
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """Image files and folders; of the size that the model was trained on."""
+    out: Path
+    """Directory for images/ (PNG), resampled.safetensors (unrounded) and report.html; must be empty or missing."""
+    band: tuple[float, float] | None = None
+    """LOW HIGH: what changes, in fractions of the corner frequency; '0.4 1' is fine detail, '0 0.1' the layout.
+    Default, of models of one band: that band."""
+    mask: str | None = None
+    """The band in words instead, e.g. 'strip(axis=0, low=0.1)' or 'ring(low=0.2, high=0.4, soft=0.05)'."""
+    count: int = 4
+    """Draws per image."""
+    seed: int = 0
+    """Draw k of image i depends on the seed, i and k only."""
+    label: str | None = None
+    """Conditional models: class of the images."""
+    batch_size: int = 64
+    """Draws per network call."""
+    drawing: Annotated[Drawing, tyro.conf.arg(name="")] = field(default_factory=Drawing)
+
+
 # An empty source stands for the training data of the model that is evaluated.
 _AS_TRAINED = DataConfig(source="")
 
@@ -219,7 +249,7 @@ class Compare:
 
 
 COMMANDS: dict[str, type] = {
-    c.__name__.lower(): c for c in (Inspect, Gallery, Train, Sample, Corrupt, Restore, Evaluate, Compare)
+    c.__name__.lower(): c for c in (Inspect, Gallery, Train, Sample, Corrupt, Restore, Resample, Evaluate, Compare)
 }
 
 
@@ -618,6 +648,45 @@ def _restore(command: Restore) -> None:
     _say(f"wrote {len(result.names)} images in {command.out / 'images'} and {page}")
 
 
+def _resample(command: Resample) -> None:
+    from sagd.data import save_named
+    from sagd.experiment import guided
+    from sagd.experiment.resampling import resample_files
+    from sagd.report.resampling import render_resampling
+    from sagd.training import load
+    from sagd.training.storage import to_json, to_safetensors, write_file, writing
+
+    if command.count < 1 or command.batch_size < 1:
+        raise InputError(f"--count and --batch-size must be at least 1, got {command.count} and {command.batch_size}")
+    if command.band is not None and command.mask is not None:
+        raise InputError("--band and --mask are two ways to name what changes; give one")
+    band = command.mask if command.band is None else "ring(low={!r}, high={!r})".format(*command.band)
+    model = load(command.model)
+    sampling = _override(model.config.sampling, command.drawing, Drawing())
+    labels = _labels(() if command.label is None else (command.label,), 1, model)
+    model = replace(model, denoiser=guided(model, sampling.guidance))
+    _prepare(command.out, empty=True)
+    result = resample_files(
+        model,
+        command.images,
+        band,
+        sampling,
+        command.count,
+        command.seed,
+        None if labels is None else int(labels[0]),
+        command.batch_size,
+        progress=True,
+    )
+    for k, draw in enumerate(result.samples):
+        names = [f"{Path(name).with_suffix('')}-{k:02d}.png" for name in result.names]
+        save_named(draw, names, command.out / "images")
+    write_file(command.out / "resampled.safetensors", to_safetensors({"resampled": result.samples}))
+    write_file(command.out / "resampling.json", to_json(result.to_dict()))
+    with writing(command.out):
+        page = render_resampling(result, command.out)
+    _say(f"wrote {len(result.names)} x {command.count} images in {command.out / 'images'} and {page}")
+
+
 def _evaluate(command: Evaluate) -> None:
     from sagd.experiment import evaluate_folder, evaluate_model, figures, is_model
     from sagd.report.text import evaluation_text
@@ -681,6 +750,7 @@ _RUNNERS: dict[str, Callable[[Any], None]] = {
     "sample": _sample,
     "corrupt": _corrupt,
     "restore": _restore,
+    "resample": _resample,
     "evaluate": _evaluate,
     "compare": _compare,
 }

@@ -135,6 +135,9 @@ class DenoiserConfig:
     """Loss weight in prediction space: flat or 'min_snr(gamma=5)'."""
     label_dropout: float = 0.1
     """Conditional models: share of labels hidden in training, for classifier-free guidance."""
+    bands: str = "none"
+    """Train a model for 'sagd resample', which draws a band of an image anew given the rest: 'random' for one that
+    takes any band (and draws whole images too), or the one band, e.g. 'ring(low=0.3, high=1)' for super-resolution."""
 
 
 @dataclass(frozen=True)

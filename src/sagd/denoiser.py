@@ -7,11 +7,12 @@ oracles of the tests and the instruments of design.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 import torch
 from torch import Tensor
@@ -146,10 +147,7 @@ class NetworkDenoiser(Denoiser):
             raise InputError(f"unknown prediction {prediction!r}; known: {', '.join(get_args(NetworkPrediction))}")
         if not data_std > 0:
             raise InputError(f"data_std must be positive, got {data_std}")
-        if not math.isfinite(guidance):
-            raise InputError(f"guidance must be a finite number, got {guidance}; 1 is none")
-        if guidance != 1 and null_label is None:
-            raise InputError(f"guidance {guidance} needs a conditional model; train with network.conditional, or use 1")
+        _check_guidance(guidance, null_label)
         end = torch.zeros(1, *process.shape, dtype=torch.float64)
         if prediction == "eps" and not (process.alpha(1.0, end) > 0).all():
             raise InputError(
@@ -171,6 +169,17 @@ class NetworkDenoiser(Denoiser):
         """The network's device."""
         parameter = next(self.network.parameters(), None) if isinstance(self.network, torch.nn.Module) else None
         return parameter.device if parameter is not None else torch.device("cpu")
+
+    def guided(self, guidance: float) -> Self:
+        """A copy with that classifier-free guidance scale.
+
+        Raises:
+            InputError: If it is not 1 and the model is unconditional.
+        """
+        _check_guidance(guidance, self.null_label)
+        other = copy.copy(self)
+        other.guidance = guidance
+        return other
 
     def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
         """The network's estimate, guided if asked for."""
@@ -203,6 +212,14 @@ class NetworkDenoiser(Denoiser):
             residual, eps = x_0 - self._mean(x_0), self.process.covariance.whiten(eps, pseudo=True)
         own = residual if self.process.hidden is None else 1 / p.std * residual
         return self.process.completed(p.target(residual, eps), own)
+
+    def for_training(self, x_0: Tensor, generator: torch.Generator | None = None) -> NetworkDenoiser:
+        """The denoiser that a batch of clean images trains; this one, unless it depends on them."""
+        return self
+
+    def error(self, output: Tensor, target: Tensor) -> Tensor:
+        """What the loss squares."""
+        return output - target
 
     def to_x0(self, output: Tensor, x_t: Tensor, t: Time) -> Tensor:
         """The clean image that a network output stands for."""
@@ -258,6 +275,13 @@ class NetworkDenoiser(Denoiser):
                 f"wiener prediction needs noise that is diagonal in {self.statistics.basis}, the basis of the"
                 f" statistics, and {self.process.label} is not; measure(data, basis) in its basis, or use edm"
             ) from None
+
+
+def _check_guidance(guidance: float, null_label: int | None) -> None:
+    if not math.isfinite(guidance):
+        raise InputError(f"guidance must be a finite number, got {guidance}; 1 is none")
+    if guidance != 1 and null_label is None:
+        raise InputError(f"guidance {guidance} needs a conditional model; train with network.conditional, or use 1")
 
 
 class GaussianMixtureDenoiser(Denoiser):

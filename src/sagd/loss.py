@@ -158,6 +158,7 @@ class DenoisingLoss:
         """
         if labels is not None and denoiser.null_label is None:
             raise InputError("labels were given to an unconditional model; leave them out")
+        denoiser = denoiser.for_training(x_0, generator)
         process = denoiser.process.given(labels)
         eps = process.noise(x_0, generator)
         t = self.time.sample(len(x_0), process, generator).to(x_0.device)
@@ -166,7 +167,7 @@ class DenoisingLoss:
             hidden = torch.rand(len(x_0), generator=generator, device=device) < self.label_dropout
             labels = labels.masked_fill(hidden.to(labels.device), denoiser.null_label or 0)
         output = denoiser.output(process.perturb(x_0, t, eps), t, labels)
-        error = (output - denoiser.target(x_0, eps, t)).square()
+        error = denoiser.error(output, denoiser.target(x_0, eps, t)).square()
         weight = self.weighting.weight(t, denoiser)
         if weight is None:
             return error.mean()

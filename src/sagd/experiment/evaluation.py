@@ -76,8 +76,7 @@ def guided(model: Model, scale: float) -> NetworkDenoiser:
     Raises:
         InputError: If the scale is not 1 and the model is unconditional.
     """
-    d = model.denoiser
-    return NetworkDenoiser(d.network, d.process, d.prediction, d.data_std, d.null_label, scale, d.statistics)
+    return model.denoiser.guided(scale)
 
 
 def draw_labels(model: Model, data: ImageData, count: int, seed: int) -> Tensor | None:

@@ -67,8 +67,8 @@ class RestorationResult:
             "mode": self.mode,
             "band": str(self.band),
             "band_edges": self.edges.tolist(),
-            "spectra": {name: _listed(values) for name, values in self.spectra.items()},
-            "errors": {name: _listed(values) for name, values in self.errors.items()},
+            "spectra": {name: listed(values) for name, values in self.spectra.items()},
+            "errors": {name: listed(values) for name, values in self.errors.items()},
             "psnr": self.psnr,
             "change_outside": self.change_outside,
         }
@@ -118,12 +118,12 @@ def measured(
     """The result with its spectra and, where clean images `(N, C, H, W)` are known, its errors."""
     restored = restoration.images
     stages = {"damaged": damaged, "restored": restored} | ({} if clean is None else {"clean": clean})
-    spectra = {name: _profile(x) for name, x in stages.items()}
+    spectra = {name: band_powers(x) for name, x in stages.items()}
     errors, psnr = {}, {}
     if clean is not None:
         for name in ("damaged", "restored"):
             difference = stages[name] - clean
-            errors[name] = _profile(difference).values
+            errors[name] = band_powers(difference).values
             psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()), 1e-12))
     basis = FourierBasis(tuple(damaged.shape[2:]))
     b = mask(band, basis).reshape(-1, *basis.coefficients).amax(0)
@@ -136,16 +136,17 @@ def measured(
         band=band,
         b=b,
         edges=spectra["damaged"].edges,
-        replaced=float(((b > 0) * basis.multiplicity()).sum() / basis.multiplicity().sum()),
+        replaced=share_of(b, basis),
         share=radial_profile(b, basis, BANDS).values,
         spectra={name: profile.values for name, profile in spectra.items()},
         errors=errors,
         psnr=psnr,
-        change_outside=_change_outside(damaged, restored, b, basis),
+        change_outside=change_outside(damaged, restored, b, basis),
     )
 
 
-def _change_outside(damaged: Tensor, restored: Tensor, b: Tensor, basis: FourierBasis) -> float:
+def change_outside(damaged: Tensor, restored: Tensor, b: Tensor, basis: FourierBasis) -> float:
+    """Largest change of a coefficient where `b` is 0, over the root mean square of all coefficients."""
     largest, power = 0.0, 0.0
     for x, y in zip(damaged.split(256), restored.split(256), strict=True):
         largest = max(largest, float((basis.forward((y - x).double()).abs() * (b == 0)).max()))
@@ -154,13 +155,18 @@ def _change_outside(damaged: Tensor, restored: Tensor, b: Tensor, basis: Fourier
     return largest / max(math.sqrt(power / damaged.numel()), 1e-12)
 
 
-def _profile(x: Tensor) -> RadialProfile:
+def band_powers(x: Tensor) -> RadialProfile:
     """Mean power of images by radial band, all channels together; not about a mean, so that single images have one."""
     basis = FourierBasis(tuple(x.shape[2:]))
     power = torch.zeros(basis.coefficients, dtype=torch.float64)
     for batch in x.split(256):
         power += basis.forward(batch.double()).abs().square().sum((0, 1))
     return radial_profile(power / (len(x) * x.shape[1]), basis, BANDS)
+
+
+def share_of(b: Tensor, basis: FourierBasis) -> float:
+    """Share of all frequencies where `b` is above 0."""
+    return float(((b > 0) * basis.multiplicity()).sum() / basis.multiplicity().sum())
 
 
 def _matching(damaged: NamedImages, clean: NamedImages, folder: Path) -> Tensor:
@@ -173,5 +179,6 @@ def _matching(damaged: NamedImages, clean: NamedImages, folder: Path) -> Tensor:
     return clean.images[[index[name] for name in wanted]]
 
 
-def _listed(values: Tensor) -> list[float | None]:
+def listed(values: Tensor) -> list[float | None]:
+    """Numbers for JSON; NaN is None."""
     return [None if math.isnan(v) else v for v in values.tolist()]

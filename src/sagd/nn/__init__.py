@@ -20,17 +20,23 @@ __all__ = ["build_network"]
 
 
 def build_network(
-    config: NetworkConfig, channels: int, spatial: Sequence[int], num_classes: int | None = None, seed: int = 0
+    config: NetworkConfig,
+    channels: int,
+    spatial: Sequence[int],
+    num_classes: int | None = None,
+    seed: int = 0,
+    inputs: int | None = None,
 ) -> nn.Module:
     """A network `F(x, timestep, class_labels=None)` for images `(B, channels, *spatial)`.
 
     Args:
         config: Architecture.
-        channels: Channels of input and output.
+        channels: Channels of the output, and of the input unless `inputs` says otherwise.
         spatial: `(height, width)`.
         num_classes: Classes of a conditional network, whose labels are `0..num_classes` with `num_classes` for "no
             label"; None for an unconditional one.
         seed: Decides the initial weights; torch's global generator is left as it was.
+        inputs: Channels of the input.
 
     Raises:
         InputError: If the architecture does not fit the images.
@@ -49,10 +55,12 @@ def build_network(
     build = {"unet": _unet, "dit": _dit}[config.name]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return build(config, channels, tuple(spatial), num_classes)
+        return build(config, (inputs or channels, channels), tuple(spatial), num_classes)
 
 
-def _unet(config: NetworkConfig, channels: int, spatial: tuple[int, ...], num_classes: int | None) -> nn.Module:
+def _unet(
+    config: NetworkConfig, channels: tuple[int, int], spatial: tuple[int, ...], num_classes: int | None
+) -> nn.Module:
     _check_unet(config, spatial)
     from diffusers import UNet2DModel
 
@@ -60,8 +68,8 @@ def _unet(config: NetworkConfig, channels: int, spatial: tuple[int, ...], num_cl
     attention = ["Attn" if config.attention and level == levels - 1 else "" for level in range(levels)]
     return UNet2DModel(
         sample_size=spatial,
-        in_channels=channels,
-        out_channels=channels,
+        in_channels=channels[0],
+        out_channels=channels[1],
         block_out_channels=config.widths,
         down_block_types=tuple(f"{kind}DownBlock2D" for kind in attention),
         up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(attention)),
@@ -106,7 +114,9 @@ def _groups(widths: Sequence[int]) -> int:
     return max(groups for groups in range(1, most + 1) if common % groups == 0)
 
 
-def _dit(config: NetworkConfig, channels: int, spatial: tuple[int, ...], num_classes: int | None) -> nn.Module:
+def _dit(
+    config: NetworkConfig, channels: tuple[int, int], spatial: tuple[int, ...], num_classes: int | None
+) -> nn.Module:
     _check_dit(config, spatial)
     from diffusers import DiTTransformer2DModel
 
@@ -114,7 +124,8 @@ def _dit(config: NetworkConfig, channels: int, spatial: tuple[int, ...], num_cla
     network = DiTTransformer2DModel(
         num_attention_heads=config.width // head_dim,
         attention_head_dim=head_dim,
-        in_channels=channels,
+        in_channels=channels[0],
+        out_channels=channels[1],
         num_layers=config.depth,
         dropout=config.dropout,
         sample_size=spatial[0],

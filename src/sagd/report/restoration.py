@@ -54,7 +54,7 @@ def render_restoration(result: RestorationResult, out: Path) -> Path:
 
 
 def _page(result: RestorationResult) -> dict[str, Any]:
-    rows = _rows(len(result.names))
+    rows = spread(len(result.names))
     columns = _columns(result, rows)
     return {
         "title": "Restored images",
@@ -78,7 +78,7 @@ def _page(result: RestorationResult) -> dict[str, Any]:
     }
 
 
-def _rows(count: int) -> list[int]:
+def spread(count: int) -> list[int]:
     """Numbers of the images to show: evenly spaced, since those of one folder are often alike."""
     shown = min(count, MOST_IMAGES)
     return [i * count // shown for i in range(shown)]
@@ -94,17 +94,17 @@ def _answer(result: RestorationResult) -> str:
 def _columns(result: RestorationResult, rows: Sequence[int]) -> dict[str, Tensor]:
     """Kind -> images `(N, C, H, W)` as uint8."""
     damaged, restored = result.damaged[rows], result.restoration.images[rows]
-    shown = {"damaged": _as_pixels(damaged), "restored": _as_pixels(restored)}
+    shown = {"damaged": as_pixels(damaged), "restored": as_pixels(restored)}
     change = restored - damaged
     limit = max(reach(change), 1e-6)
     if result.clean is not None:
-        shown["clean"] = _as_pixels(result.clean[rows])
+        shown["clean"] = as_pixels(result.clean[rows])
     shown["change"] = _colours(change, limit)
     if result.clean is not None:
         shown["left"] = _colours(restored - result.clean[rows], limit)
     if result.restoration.std is not None:
         std = result.restoration.std[rows].mean(1, keepdim=True)
-        shown["std"] = _heat(std, max(reach(std), 1e-6))
+        shown["std"] = heat(std, max(reach(std), 1e-6))
     return shown
 
 
@@ -123,7 +123,7 @@ def _draws(result: RestorationResult, rows: Sequence[int]) -> Picture | None:
         return None
     shown = samples[:MOST_IMAGES, rows].transpose(0, 1)
     alt = f"{shown.shape[1]} posterior samples of each of {counted(len(shown), 'image')}, one image per row."
-    return pixels(_as_pixels(shown.flatten(0, 1)), shown.shape[1], alt)
+    return pixels(as_pixels(shown.flatten(0, 1)), shown.shape[1], alt)
 
 
 def _spectra(result: RestorationResult) -> Picture:
@@ -133,16 +133,18 @@ def _spectra(result: RestorationResult) -> Picture:
     return plot(figure, alt + (" Below, the error by frequency." if result.errors else ""))
 
 
-def _as_pixels(x: Tensor) -> Tensor:
+def as_pixels(x: Tensor) -> Tensor:
+    """Values in [-1, 1] as uint8."""
     return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
 
 
 def _colours(difference: Tensor, limit: float) -> Tensor:
     coloured = noise_colours(difference.cpu(), limit)
-    return coloured if coloured.dtype == torch.uint8 else _as_pixels(coloured)
+    return coloured if coloured.dtype == torch.uint8 else as_pixels(coloured)
 
 
-def _heat(x: Tensor, limit: float) -> Tensor:
+def heat(x: Tensor, limit: float) -> Tensor:
+    """Non-negative maps `(N, 1, H, W)` as colours, dark at 0, light at `limit` and beyond."""
     from matplotlib import colormaps
 
     colours = colormaps["cividis"]((x[:, 0] / limit).clamp(0, 1).cpu().numpy(), bytes=True)[..., :3]

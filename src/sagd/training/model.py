@@ -33,6 +33,7 @@ from sagd.denoiser import NetworkDenoiser
 from sagd.errors import CheckpointError, InputError, ProcessMismatchError
 from sagd.nn import build_network
 from sagd.process import Process
+from sagd.resampling import BandDenoiser, input_channels
 from sagd.statistics import DataStatistics
 from sagd.training.storage import (
     MANIFEST,
@@ -79,8 +80,11 @@ def build_denoiser(
     """The denoiser that a configuration makes of a network; `num_classes` as for `build_network`."""
     # Standard deviation of all data values: spread about the mean image, and of the mean image itself.
     data_std = math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
-    prediction = config.denoiser.prediction
-    return NetworkDenoiser(network, process, prediction, data_std, num_classes, guidance, statistics)
+    prediction, bands = config.denoiser.prediction, config.denoiser.bands
+    given = (network, process, prediction, data_std, num_classes, guidance, statistics)
+    if bands == "none":
+        return NetworkDenoiser(*given)
+    return BandDenoiser(*given, bands=bands, basis=statistics.basis)
 
 
 def save_model(
@@ -148,7 +152,8 @@ def load_model(
     verify_file(folder / CONFIG, sums.get(CONFIG))
 
     num_classes = None if classes is None else len(classes)
-    network = build_network(config.network, shape[0], shape[1:], num_classes)
+    inputs = input_channels(config.denoiser.bands, shape[0])
+    network = build_network(config.network, shape[0], shape[1:], num_classes, inputs=inputs)
     try:
         network.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
     except RuntimeError as error:

@@ -25,6 +25,7 @@ class Stream(IntEnum):
     FLIPS = 2**32 - 3
     NOISE = 2**32 - 4
     DROPOUT = 2**32 - 5
+    BANDS = 2**32 - 6
 
 
 class Batches:

@@ -31,6 +31,7 @@ from sagd.grid import TimeGrid
 from sagd.loss import DenoisingLoss
 from sagd.nn import build_network
 from sagd.randomness import generator_for
+from sagd.resampling import BandDenoiser, input_channels
 from sagd.sampler import Sampler, check_clip, draw
 from sagd.spectrum import ClassConditional, Spectrum
 from sagd.statistics import DataStatistics, channel_covariance, measure
@@ -118,7 +119,8 @@ class Trainer:
         self.process = build_process(config.process, data.shape, self.statistics, self.classes)
 
         seed = generator_for(budget.seed, Stream.WEIGHTS).initial_seed()
-        self.network = build_network(config.network, data.shape[0], data.shape[1:], classes, seed)
+        inputs = input_channels(config.denoiser.bands, data.shape[0])
+        self.network = build_network(config.network, data.shape[0], data.shape[1:], classes, seed, inputs)
         if budget.init is not None:
             _start_from(self.network, budget.init, config, data.shape)
         self.network.to(accelerator.device).train()
@@ -340,7 +342,11 @@ class Trainer:
         self._copy_buffers()
         labels = None if self.classes is None else torch.arange(SAMPLES) % len(self.classes)
         seed = self.config.training.seed
-        x = draw(self.sampling, SAMPLES, self.config.sampling, seed=seed, labels=labels, statistics=self.statistics)
+        denoiser = self.sampling
+        if isinstance(denoiser, BandDenoiser):
+            given, _ = self.data.batch(torch.arange(SAMPLES) % len(self.data))
+            denoiser = denoiser.for_training(given.to(denoiser.device), generator_for(seed, Stream.BANDS))
+        x = draw(denoiser, SAMPLES, self.config.sampling, seed=seed, labels=labels, statistics=self.statistics)
         path = self.out / "samples" / f"step-{self.step:06d}.png"
         with writing(path):
             path.parent.mkdir(exist_ok=True)
@@ -411,6 +417,7 @@ def _start_from(network: torch.nn.Module, path: str, config: RunConfig, shape: t
     for name, own, other in (
         ("network", config.network, model.config.network),
         ("denoiser.prediction", config.denoiser.prediction, model.config.denoiser.prediction),
+        ("denoiser.bands", config.denoiser.bands, model.config.denoiser.bands),
         ("shape of images", tuple(shape), model.process.shape),
     ):
         if own != other:

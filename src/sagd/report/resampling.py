@@ -1,0 +1,73 @@
+"""Resampled images as one self-contained HTML page: given, kept, and the draws beside them; draws, never computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sagd.experiment.resampling import ResamplingResult
+from sagd.report import figures
+from sagd.report.pictures import Picture, pixels, plot, reach
+from sagd.report.restoration import as_pixels, heat, spread
+from sagd.report.template import fill
+from sagd.report.wording import counted
+
+MOST_DRAWS = 5
+"""Draws of an image on the page."""
+_STYLES = {"given": figures.style(2), "resampled": figures.style(0)}
+
+
+def render_resampling(result: ResamplingResult, out: Path) -> Path:
+    """Draw `out/report.html`, which needs no other file; returns its path.
+
+    Args:
+        result: What to show.
+        out: An existing directory.
+
+    Raises:
+        OSError: If the page cannot be written.
+    """
+    page = out / "report.html"
+    page.write_text(fill("resampling.html", _page(result)), encoding="utf-8")
+    return page
+
+
+def _page(result: ResamplingResult) -> dict[str, Any]:
+    rows, draws = spread(len(result.names)), len(result.samples)
+    spectra = figures.restoration_figure(result.edges, result.spectra, {}, torch.nan_to_num(result.share), _STYLES)
+    return {
+        "title": "Resampled images",
+        "subtitle": f"{counted(len(result.names), 'image')} · {counted(draws, 'draw')} each ·"
+        f" {100 * result.replaced:.1f} % of the frequencies drawn anew",
+        "band": str(result.band),
+        "outside": f"{result.change_outside:.1g}",
+        "columns": _columns(draws),
+        "names": [result.names[i] for i in rows],
+        "images": _grid(result, rows),
+        "several": draws > 1,
+        "spectra": plot(
+            spectra, "Line plot of power against frequency of given and resampled images, the band shaded."
+        ),
+        "map": plot(
+            figures.mask_figure(result.b.numpy(), result.given.shape[-1]),
+            "Map of all frequencies with the band that was drawn anew in dark.",
+        ),
+    }
+
+
+def _columns(draws: int) -> list[str]:
+    shown = [f"draw {k + 1}" for k in range(min(draws, MOST_DRAWS))]
+    return ["given", "kept", *shown, *(["spread"] if draws > 1 else [])]
+
+
+def _grid(result: ResamplingResult, rows: Sequence[int]) -> Picture:
+    columns = [as_pixels(result.given[rows]), as_pixels(result.kept[rows])]
+    columns += [as_pixels(draw[rows]) for draw in result.samples[:MOST_DRAWS]]
+    if len(result.samples) > 1:
+        std = result.samples[:, rows].std(0).mean(1, keepdim=True)
+        columns.append(heat(std, max(reach(std), 1e-6)))
+    images = torch.stack([x.expand(-1, 3, -1, -1) for x in columns], dim=1).flatten(0, 1)
+    return pixels(images, len(columns), f"{counted(len(rows), 'image')}, one per row: given, kept, and draws.")

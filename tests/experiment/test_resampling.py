@@ -1,0 +1,34 @@
+"""What is measured on resampled images, against numpy."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sagd.experiment.resampling import measured
+from sagd.experiment.restoration import BANDS
+from sagd.spectrum import Spectrum
+
+
+def test_measures_by_numpy():
+    g = torch.Generator().manual_seed(0)
+    given, samples = torch.randn(2, 3, 8, 10, generator=g), torch.randn(4, 2, 3, 8, 10, generator=g)
+    result = measured(["a", "b"], given, samples, Spectrum.parse("ring(low=0.5)"))
+    f = [np.fft.fftfreq(n) for n in (8, 10)]
+    rho = np.hypot(f[0][:, None], f[1]) / np.sqrt(0.5)
+    kept = np.fft.ifft2(np.fft.fft2(given.double().numpy()) * (rho < 0.5 - 1e-9)).real
+    assert np.allclose(result.kept, kept, atol=1e-6)
+    assert result.replaced == pytest.approx((rho >= 0.5 - 1e-9).mean())
+    index = np.minimum((rho + 1e-9) * BANDS // 1, BANDS - 1)
+    power = (np.abs(np.fft.fft2(samples.double().numpy())) ** 2 / 80).mean((0, 1, 2))
+    expected = [power[index == k].mean() if (index == k).any() else np.nan for k in range(BANDS)]
+    assert np.allclose(result.spectra["resampled"], expected, equal_nan=True)
+    assert result.change_outside > 0.1
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["draws"] == 4
+
+
+def test_a_draw_that_keeps_the_rest_changes_nothing_outside():
+    given = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    result = measured(["a", "b"], given, given[None], Spectrum.parse("ring(low=0.5)"))
+    assert result.change_outside == 0

@@ -1,0 +1,40 @@
+"""The page of resampled images."""
+
+import pytest
+import torch
+
+from sagd.experiment.resampling import measured
+from sagd.report.resampling import MOST_DRAWS, render_resampling
+from sagd.spectrum import Spectrum
+
+
+def page(tmp_path, draws, channels=1, count=2):
+    g = torch.Generator().manual_seed(0)
+    given = torch.rand(count, channels, 8, 10, generator=g) * 2 - 1
+    samples = torch.rand(draws, count, channels, 8, 10, generator=g) * 2 - 1
+    names = [f"<{i}>.png" for i in range(count)]
+    path = render_resampling(measured(names, given, samples, Spectrum.parse("ring(low=0.5)")), tmp_path)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_is_shown_and_nothing_is_fetched(tmp_path, channels):
+    text = page(tmp_path, 3, channels)
+    assert text.count('src="data:image/') == text.count("<img") == 3
+    for word in (
+        "<span>given</span>",
+        "<span>kept</span>",
+        "<span>draw 3</span>",
+        "<span>spread</span>",
+        "ring(low=0.5)",
+    ):
+        assert word in text
+    assert "&lt;0&gt;.png" in text
+
+
+def test_one_draw_has_no_spread_and_many_are_cut(tmp_path):
+    assert "spread" not in page(tmp_path, 1)
+    text = page(tmp_path, MOST_DRAWS + 3)
+    assert f"<span>draw {MOST_DRAWS}</span>" in text
+    assert f"<span>draw {MOST_DRAWS + 1}</span>" not in text
+    assert f"{MOST_DRAWS + 3} draws each" in text
