@@ -1,10 +1,14 @@
 """The benchmarks run to their end and write what they say; how fast they are is no test's business."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
+from PIL import Image
 
 from sagd.catalogue import catalogue
 from sagd.spectrum import Spectrum
@@ -110,3 +114,117 @@ def test_interval_of_the_median(timing):
 def test_verdict_needs_the_whole_interval(timing, low, high, verdict):
     measured = timing.Summary(0.95, low, high, 0.9, 1.0, rounds=10)
     assert timing.Demand("some cost", measured, limit=1.0).verdict == verdict
+
+
+@pytest.fixture
+def omission(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.omission import __main__ as command
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Random images in the files and shapes of MNIST and CIFAR-10."""
+    folder, g = tmp_path_factory.mktemp("tables"), np.random.default_rng(0)
+    for name, shape, count in (("mnist", (28, 28), 240), ("cifar10", (32, 32, 3), 400)):
+        for split in ("train", "test"):
+            images = []
+            for pixels in g.integers(0, 256, (count, *shape), dtype=np.uint8):
+                buffer = io.BytesIO()
+                Image.fromarray(pixels).save(buffer, "PNG")
+                images.append({"bytes": buffer.getvalue()})
+            labels = [i % 10 for i in range(count)]
+            table = pyarrow.table({"image": images, "label": labels})
+            pyarrow.parquet.write_table(table, folder / f"{name}-{split}.parquet")
+    return folder
+
+
+def test_leaving_a_band_out_on_mnist_goes_on_after_a_kill(omission, tables, tmp_path, monkeypatch, capsys):
+    """Quick runs of two bands; the first try is cut short in the middle of a line."""
+    from benchmarks.omission import mnist
+
+    args = [
+        "mnist",
+        "--data",
+        str(tables),
+        "--scale",
+        "quick",
+        "--out",
+        str(tmp_path),
+        "--work",
+        str(tmp_path / "work"),
+    ]
+    run = mnist.Bench.run
+    calls = []
+
+    def killed(self, key):
+        calls.append(key)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return run(self, key)
+
+    monkeypatch.setattr(mnist.Bench, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        omission.main([*args, "--bands", "0.1"])
+    path = tmp_path / "mnist-quick.jsonl"
+    before = path.read_text()
+    path.write_text(before + '{"arm": "project", "ba')
+    omission.main([*args, "--bands", "0.1"])
+    assert len(calls) == 3 + 4
+    lines = mnist.lines(path)
+    assert path.read_text().startswith(before)
+    assert [line["arm"] for line in lines] == list(mnist.ARMS)
+    assert all(np.isfinite(line["frechet"]) for line in lines)
+    assert lines[3]["restored"]["damage_over_signal"] > 0
+    page = (tmp_path / "mnist-quick.md").read_text()
+    assert "| 0.1 to 0.2 * | 1 |" in page
+    assert f"wrote {tmp_path / 'mnist-quick.md'}" in capsys.readouterr().out
+
+
+def test_the_share_of_the_gap(omission):
+    """Three seeds: clean 4, corrupted 24; fill halves the gap, by 0.4, 0.5 and 0.6 of it."""
+    from benchmarks.omission import mnist, page
+
+    restored = dict.fromkeys(
+        ("frechet", "frechet_damaged", "frechet_removed", "psnr", "psnr_damaged", "psnr_removed", "unexplained"), 1.0
+    ) | {"frechet_damaged": 11.0, "damage_over_signal": 9.0}
+    lines = []
+    for seed, fill in enumerate((16.0, 14.0, 12.0)):
+        for arm in mnist.ARMS:
+            value = {"clean": 4.0, "fill": fill}.get(arm, 24.0)
+            band = None if arm == "clean" else [0.1, 0.2]
+            line = {"arm": arm, "band": band, "seed": seed, "precision": "bf16", "frechet": value, "floor": 1.0}
+            lines.append(line | ({"restored": restored} if arm in mnist.RESTORING else {}))
+    text = page.mnist_page(lines, mnist.SCALES["cpu"], "about")
+    # Student's quantile for three values is 4.303, their standard error 0.1 / sqrt(3).
+    assert "| 0.1 to 0.2 | 3 | 4.00 | 24.00 | 24.00 | 14.00 | 24.00 | 24.00 | 50.0 ± 24.8 % | 0.0 ± 0.0 % |" in text
+    assert "| 0.1 to 0.2 | 11.0 | 1.00 | 1.00 | 1.00 | 100.0 ± 0.0 % |" in text
+
+
+def test_restoring_and_detecting_run_to_their_end(omission, tables, tmp_path):
+    options = ["--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
+    omission.main(["cifar", *options])
+    omission.main(["detection", *options])
+    lines = [json.loads(line) for line in (tmp_path / "cifar-quick.jsonl").read_text().splitlines()]
+    assert [line["corruption"] for line in lines] == ["rain", "moire", "scan_lines"]
+    assert all(line["methods"].keys() == {"damaged", "notch", "wiener", "nl_means", "fill"} for line in lines)
+    assert (tmp_path / "cifar-quick.md").read_text().count("scan_lines(level=0.4)") == 3
+    found = json.loads((tmp_path / "detection.json").read_text())
+    assert found["summary"]["recall"]["of"] == 12
+    assert "| found |" in (tmp_path / "detection.md").read_text()
+
+
+def test_committed_pages_are_of_the_committed_results(omission):
+    """Every number of a page stands in its result file."""
+    from benchmarks.omission import cifar, mnist, page
+
+    results = ROOT / "benchmarks" / "omission" / "results"
+    for path, text in (
+        (results / "mnist-cpu.md", page.mnist_page(mnist.lines(results / "mnist-cpu.jsonl"), mnist.SCALES["cpu"], "")),
+        (results / "cifar-cpu.md", page.cifar_page(mnist.lines(results / "cifar-cpu.jsonl"), cifar.SCALES["cpu"], "")),
+        (results / "detection.md", page.detection_page(json.loads((results / "detection.json").read_text()), "")),
+    ):
+        tables = [line for line in text.splitlines() if line.startswith("|")]
+        assert [line for line in path.read_text().splitlines() if line.startswith("|")] == tables

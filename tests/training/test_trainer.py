@@ -210,7 +210,7 @@ def test_starting_from_the_weights_of_another_model(tmp_path, config, change, da
     first, second = (load_model(tmp_path / name).denoiser.network.state_dict() for name in ("whole", "next"))
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
     for section, values, message in (
-        ("network", {"widths": (8, 8)}, "has network .*this run has"),
+        ("network", {"widths": (8, 8)}, r"has network.widths \[4, 8\], this run has \[8, 8\]"),
         ("denoiser", {"prediction": "v"}, "has denoiser.prediction eps, this run has v"),
         ("training", {"init": str(tmp_path / "nothing")}, "is not a directory"),
     ):

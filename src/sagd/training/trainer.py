@@ -414,14 +414,18 @@ def _start_from(network: torch.nn.Module, path: str, config: RunConfig, shape: t
         CheckpointError: If it cannot be read.
     """
     model = load_model(path)
-    for name, own, other in (
-        ("network", config.network, model.config.network),
-        ("denoiser.prediction", config.denoiser.prediction, model.config.denoiser.prediction),
-        ("denoiser.bands", config.denoiser.bands, model.config.denoiser.bands),
-        ("shape of images", tuple(shape), model.process.shape),
-    ):
-        if own != other:
-            raise InputError(f"training.init {path!r} has {name} {other}, this run has {own}; give both the same")
+    own, other = (
+        _flatten(
+            {"network": to_dict(c.network), "denoiser": {k: getattr(c.denoiser, k) for k in ("prediction", "bands")}}
+        )
+        | {"shape of images": size}
+        for c, size in ((config, tuple(shape)), (model.config, model.process.shape))
+    )
+    for name, value in own.items():
+        if value != other[name]:
+            raise InputError(
+                f"training.init {path!r} has {name} {other[name]}, this run has {value}; give both the same"
+            )
     try:
         network.load_state_dict(model.denoiser.network.state_dict())  # type: ignore[attr-defined]
     except RuntimeError:
