@@ -281,6 +281,12 @@ def test_models_that_cannot_be(data, bands, config, message):
         exact(data, bands=bands, **config)
 
 
+def test_images_of_another_scale(data):
+    statistics = DataStatistics(data[0].reshape(SHAPE), torch.full((1, *BASIS.coefficients), 0.3).double(), 100, BASIS)
+    with pytest.raises(InputError, match=r"images reach from .* scale 8-bit images to \[-1, 1\]"):
+        resample(exact(data), 100 * draws(data, 2, 0), BAND, SamplingConfig(steps=2), statistics=statistics)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

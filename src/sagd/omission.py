@@ -81,7 +81,9 @@ def restore(
         InputError: On images of another shape, type or range, or samples from a model that knows none.
     """
     process = denoiser.process
-    _check(y, process, statistics, samples)
+    check_images(y, process, statistics, "restores")
+    if samples < 0:
+        raise InputError(f"samples must not be negative, got {samples}")
     deconvolved = _is_deconvolved(process)
     if samples and not deconvolved:
         raise InputError(
@@ -187,11 +189,14 @@ def _is_deconvolved(process: Process) -> bool:
     return isinstance(process, SpectralProcess) and process.evolution.corruption_spectrum is not None
 
 
-def _check(y: Tensor, process: Process, statistics: DataStatistics, samples: int) -> None:
-    if samples < 0:
-        raise InputError(f"samples must not be negative, got {samples}")
+def check_images(y: Tensor, process: Process, statistics: DataStatistics, does: str) -> None:
+    """Refuse images that a model `does` ("restores") nothing with.
+
+    Raises:
+        InputError: On another shape or type, non-finite values, or values far from those of the training data.
+    """
     if y.ndim != len(process.shape) + 1 or tuple(y.shape[1:]) != process.shape or not len(y):
-        raise InputError(f"the model restores images {process.shape}, got shape {tuple(y.shape)}")
+        raise InputError(f"the model {does} images {process.shape}, got shape {tuple(y.shape)}")
     if not y.is_floating_point():
         raise InputError(f"images must be floating point in the range of the training data, got {y.dtype}")
     spread = _FAR * math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))

@@ -25,6 +25,7 @@ from sagd.config import SamplingConfig
 from sagd.denoiser import NetworkDenoiser
 from sagd.diagonal import Diagonal
 from sagd.errors import InputError
+from sagd.omission import check_images
 from sagd.process import Time
 from sagd.randomness import sample_generators
 from sagd.sampler import Sampler
@@ -201,6 +202,8 @@ def resample(
     """
     if not isinstance(denoiser, BandDenoiser):
         raise InputError("the model resamples no bands; train one with --denoiser.bands random")
+    if statistics is not None:
+        check_images(x, denoiser.process, statistics, "resamples")
     b = _checked(denoiser, x, band, count)
     edges = Diagonal(b, denoiser.basis)
     sampler, hard = Sampler.parse(config.sampler), (b > 0).float()

@@ -99,7 +99,20 @@ def _stated(process: Mapping[str, Any]) -> dict[str, Any]:
     """Schedule and spectrum of a process, and whatever else is not as usual."""
     usual = dataclasses.asdict(ProcessConfig())
     always = ("schedule", "spectrum")
-    return {key: value for key, value in process.items() if key in always or value != usual.get(key)}
+    stated = {key: value for key, value in process.items() if key in always or value != usual.get(key)}
+    return {
+        key: _changes(value, usual.get(key) or {}) if isinstance(value, Mapping) else value
+        for key, value in stated.items()
+    }
+
+
+def _changes(values: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """What of a section is not as usual.
+
+    >>> _changes({"mode": "fill", "floor": 1.0}, {"mode": "none", "floor": 1.0})
+    'mode: fill'
+    """
+    return ", ".join(f"{key}: {value}" for key, value in values.items() if value != usual.get(key))
 
 
 def _by_arm(arrays: Mapping[str, Tensor], looks: Looks, name: str) -> dict[str, Tensor]:
