@@ -16,7 +16,7 @@ from sagd.denoiser import GaussianDenoiser, NetworkDenoiser
 from sagd.errors import InputError
 from sagd.evolution import Deconvolved
 from sagd.loss import DenoisingLoss
-from sagd.omission import LEAST_LEVEL, band_vectors, restore
+from sagd.omission import LEAST_LEVEL, band_vectors, calibrate, restore
 from sagd.process import ForwardProcess
 from sagd.sampler import Sampler
 from sagd.schedule import CosineSchedule
@@ -324,6 +324,51 @@ def test_project_restores_the_mean_of_the_data(data):
     denoiser = NetworkDenoiser(lambda x, t: x, process_of("project"), "x0")
     restored = restore(denoiser, y, BAND, statistics(data)).images.flatten(1)
     torch.testing.assert_close(restored, y.flatten(1) @ KEEP + (HIDE @ data[0]), atol=1e-12, rtol=0)
+
+
+class Faulty(Exact):
+    """Adds an error of its own, independent of the data, to what it says of the hidden band."""
+
+    def output(self, x_t, t, labels=None):
+        error = torch.randn(len(x_t), SIZE, generator=self.generator, dtype=torch.float64) @ HIDE
+        return super().output(x_t, t, labels) + self.level * error.reshape(x_t.shape)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.2])
+def test_calibration_is_the_share_that_is_known(data, level):
+    """Against the closed form `Var m / (Var m + level^2)`; 4000 images, of damage as strong as the error and more."""
+    _, covariance = data
+    denoiser = fill_denoiser(data)
+    denoiser.__class__, denoiser.level, denoiser.generator = Faulty, level, generator(4)
+    y = draws(data, 4000, 21) + damage(4000, 22)
+    g = calibrate(denoiser, ((part, None) for part in y.split(500)), statistics(data))
+    predict = HIDE @ covariance @ KEEP @ torch.linalg.pinv(KEEP @ covariance @ KEEP, hermitian=True, rtol=1e-12)
+    known = predict @ (KEEP @ covariance @ KEEP) @ predict.T
+    eye = torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)
+    waves = BASIS.forward(eye).reshape(SIZE, -1)
+    power = torch.einsum("ik,ij,jk->k", waves.conj(), known.to(waves.dtype), waves).real.reshape(BASIS.coefficients)
+    m = BASIS.multiplicity() * B
+    for rho in BASIS.relative_radius()[B > 0].unique():
+        ring = (BASIS.relative_radius() - rho).abs() < 0.04  # of the rings of calibration, on this grid
+        expected = float((m * ring * power).sum() / (m * ring * (power + level**2)).sum())
+        at = BASIS.relative_radius() == rho
+        assert g[at & (B > 0)].mean() == pytest.approx(expected, abs=0.1)
+    assert ((g >= 0) & (g <= 1)).all()
+    assert (g[B == 0] == 1).any()
+
+
+def test_a_calibrated_model_errs_less_and_keeps_the_rest(data):
+    y, clean = draws(data, 2000, 23) + damage(2000, 24), draws(data, 2000, 23)
+    denoiser = fill_denoiser(data)
+    denoiser.__class__, denoiser.level, denoiser.generator = Faulty, 0.4, generator(5)
+    plain = restore(denoiser, y, BAND, statistics(data)).images
+    g = calibrate(denoiser, [(y, None)], statistics(data))
+    denoiser.calibration, denoiser.statistics = g, statistics(data)
+    better = restore(denoiser, y, BAND, statistics(data)).images
+    removed = (y.flatten(1) @ KEEP + HIDE @ data[0]).reshape(y.shape)
+    errors = [float((x - clean).square().mean()) for x in (better, plain, removed)]
+    assert errors[0] < 0.95 * min(errors[1:])
+    torch.testing.assert_close(better.flatten(1) @ KEEP, y.flatten(1) @ KEEP, atol=1e-12, rtol=0)
 
 
 def test_deconvolve_beats_fill_where_the_band_still_shows(data):

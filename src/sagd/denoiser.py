@@ -129,8 +129,10 @@ class NetworkDenoiser(Denoiser):
         data_std: Standard deviation of the data, for `edm`.
         null_label: Class that stands for "no label" in conditional networks.
         guidance: Classifier-free guidance scale applied when labels are given and `null_label` is known (1: none).
-        statistics: Mean and spectrum of the data in the basis of the noise, for `wiener`. Its power is floored at
-            `LEAST_POWER` of the largest.
+        statistics: Mean and spectrum of the data in the basis of the noise, for `wiener` and calibration. For `wiener`
+            its power is floored at `LEAST_POWER` of the largest.
+        calibration: Factor of what is predicted of the hidden band, about the mean, `(*coefficients)`; see
+            `sagd.omission.calibrate`.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class NetworkDenoiser(Denoiser):
         null_label: int | None = None,
         guidance: float = 1.0,
         statistics: DataStatistics | None = None,
+        calibration: Tensor | None = None,
     ) -> None:
         if prediction not in get_args(NetworkPrediction):
             raise InputError(f"unknown prediction {prediction!r}; known: {', '.join(get_args(NetworkPrediction))}")
@@ -161,6 +164,7 @@ class NetworkDenoiser(Denoiser):
         self.null_label = null_label
         self.guidance = guidance
         self.statistics = statistics
+        self.calibration = calibration
         if prediction == "wiener":
             self._check_statistics()
 
@@ -193,6 +197,14 @@ class NetworkDenoiser(Denoiser):
         unlabelled = torch.full_like(labels, self.null_label or 0)
         base = self.to_x0(self.output(x_t, t, unlabelled), x_t, t)
         return base + self.guidance * (x_0 - base)
+
+    def final(self, x_t: Tensor, t: Time, labels: Tensor | None = None, clip: float | None = None) -> Tensor:
+        """Where sampling ends, with what is predicted of a hidden band calibrated."""
+        x_0 = super().final(x_t, t, labels, clip)
+        if self.calibration is None or self.statistics is None:
+            return x_0
+        shrink = Diagonal(self.calibration - 1, self.statistics.basis).on(x_0)
+        return self.process.completed(x_0, x_0 + (shrink * (x_0 - self._mean(x_0))).to(x_0.dtype))
 
     def output(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
         """Raw network output `F`, in `x_t`'s precision (float32 at least)."""

@@ -12,6 +12,7 @@ the band the image stays as it is, to rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.band import mask
-from sagd.basis import Basis
+from sagd.basis import EDGE, Basis
 from sagd.denoiser import NetworkDenoiser
 from sagd.diagonal import Diagonal
 from sagd.errors import InputError
@@ -33,6 +34,8 @@ LEAST_LEVEL = 0.01
 """Noise-to-signal ratio outside the band at which images are restored: below what images of 8 bits resolve."""
 DRAWS = 8
 """Draws of the floor noise over which a deconvolved image is averaged."""
+_RINGS = 20
+"""Rings of radius over which the calibration is pooled."""
 _LARGEST_BAND = 4096
 """Real dimensions of a band whose posterior covariance is computed at most."""
 _FAR = 10.0
@@ -92,7 +95,7 @@ def restore(
         )
     basis = process.reference.basis if isinstance(process, SpectralProcess) else statistics.basis
     b = Diagonal(mask(band, basis), basis)
-    t = float(process.time_at(torch.tensor(LEAST_LEVEL, dtype=torch.float64)))
+    t = _least_time(process)
     parts: list[tuple[Tensor, Tensor | None, Tensor | None]] = []
     hidden = None if progress else True
     with tqdm(total=len(y), desc="restoring", unit="image", disable=hidden, leave=False) as bar, torch.no_grad():
@@ -109,6 +112,49 @@ def restore(
     if not samples:
         return Restoration(torch.cat(images))
     return Restoration(torch.cat(images), torch.cat(std), torch.cat(drawn, dim=1))
+
+
+@torch.no_grad()
+def calibrate(
+    denoiser: NetworkDenoiser, batches: Iterable[tuple[Tensor, Tensor | None]], statistics: DataStatistics
+) -> Tensor:
+    """How much of what a model of mode `fill` predicts of its band the damaged data bears out.
+
+    The factor `g` that makes `g m` the best multiple of the prediction `m` for the damaged band, `E[y m] / E[m m]`
+    about the mean, pooled over rings of radius. Since the damage is independent of the rest of the image it is the best
+    multiple for the clean band as well: near 1 where the network has learnt the conditional mean, near 0 where what it
+    gives is its own error, as in bands that nothing predicts.
+
+    Args:
+        denoiser: The denoiser, not calibrated.
+        batches: Damaged images `(B, C, *spatial)` and labels.
+        statistics: Mean and basis of the training data.
+
+    Returns:
+        `(*coefficients)`, float64, in [0, 1]; 1 where nothing is predicted.
+    """
+    process, basis = denoiser.process, statistics.basis
+    t = _least_time(process)
+    cross, own = torch.zeros(2, *basis.coefficients, dtype=torch.float64)
+    for y, labels in batches:
+        mean = statistics.mean.to(y)
+        m = basis.forward((denoiser.final(process.alpha(t, y) * y, t, labels) - mean).double())
+        cross += (m.conj() * basis.forward((y - mean).double())).real.sum((0, 1)).cpu()
+        own += m.abs().square().sum((0, 1)).cpu()
+    ring = ((basis.relative_radius() + EDGE) * _RINGS).long().clamp(max=_RINGS - 1)
+    inside = mask(denoiser.process.hidden or "", basis).reshape(-1, *basis.coefficients).amax(0) > 0
+    weight = basis.multiplicity() * inside
+    pooled = [
+        torch.zeros(_RINGS, dtype=torch.float64).index_add_(0, ring.flatten(), (weight * v).flatten())
+        for v in (cross, own)
+    ]
+    g = torch.where(pooled[1] > 0, pooled[0] / pooled[1].clamp(min=1e-300), 1.0).clamp(0, 1)
+    return g[ring]
+
+
+def _least_time(process: Process) -> float:
+    """The time at which images are restored."""
+    return float(process.time_at(torch.tensor(LEAST_LEVEL, dtype=torch.float64)))
 
 
 def _deconvolve(

@@ -19,6 +19,7 @@ from sagd.covariance import SpectralCovariance
 from sagd.data import Corruption, ImageData, corrupt
 from sagd.errors import CheckpointError, DivergenceError, InputError
 from sagd.loss import DenoisingLoss
+from sagd.omission import calibrate
 from sagd.spectrum import Spectrum
 from sagd.training import Interrupted, load_model, train
 from sagd.training.checkpoint import list_checkpoints, load_checkpoint
@@ -234,6 +235,20 @@ def test_a_detected_band_is_kept_with_the_run(tmp_path, config, change, striped)
     assert load_yaml(RunConfig, tmp_path / "config.yaml").process.omission == model.config.process.omission
     train(change(auto, "training", steps=3), tmp_path, resume=True, data=striped)
     assert load_model(tmp_path).config.process.omission == model.config.process.omission
+
+
+def test_a_hidden_band_is_calibrated_and_others_are_not(tmp_path, config, change, striped):
+    config = change(change(config, "network", conditional=False), "training", steps=2)
+    for mode in ("fill", "project"):
+        omission = OmissionConfig(mode, "strip(low=0.0312)")
+        train(dataclasses.replace(config, process=ProcessConfig(omission=omission)), tmp_path / mode, data=striped)
+    model = load_model(tmp_path / "fill")
+    g = model.denoiser.calibration
+    plain = model.denoiser.guided(1.0)
+    plain.calibration = None
+    expected = calibrate(plain, [(striped.tensor(), None)], model.statistics)
+    assert torch.allclose(g, expected, atol=1e-4)
+    assert load_model(tmp_path / "project").denoiser.calibration is None
 
 
 def test_the_excess_is_the_spectrum_of_the_damage(striped):
@@ -513,6 +528,7 @@ SCRIPT = """
 import sys, torch
 from sagd.config import RunConfig, load_yaml
 from sagd.data import ImageData
+from sagd.omission import calibrate
 from sagd.spectrum import Spectrum
 from sagd.training import Interrupted, train
 pixels, labels = torch.load(sys.argv[1])

@@ -2,7 +2,8 @@
 
     config.json             configuration, forward process, data, versions
     model.safetensors       averaged weights; its metadata holds the fingerprint of the forward process
-    statistics.safetensors  mean and power spectrum of the training data, in the basis of the noise
+    statistics.safetensors  mean and power spectrum of the training data, in the basis of the noise; calibration of a
+                            hidden band
     manifest.json           sha256 of each file
 
 Weights belong to the process they were trained with. Its fingerprint travels inside the weights file, so that a
@@ -24,7 +25,7 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sagd.basis import Basis
 from sagd.build import alike, build_process, process_from_dict
@@ -76,12 +77,13 @@ def build_denoiser(
     statistics: DataStatistics,
     num_classes: int | None,
     guidance: float = 1.0,
+    calibration: Tensor | None = None,
 ) -> NetworkDenoiser:
     """The denoiser that a configuration makes of a network; `num_classes` as for `build_network`."""
     # Standard deviation of all data values: spread about the mean image, and of the mean image itself.
     data_std = math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
     prediction, bands = config.denoiser.prediction, config.denoiser.bands
-    given = (network, process, prediction, data_std, num_classes, guidance, statistics)
+    given = (network, process, prediction, data_std, num_classes, guidance, statistics, calibration)
     if bands == "none":
         return NetworkDenoiser(*given)
     return BandDenoiser(*given, bands=bands, basis=statistics.basis)
@@ -94,6 +96,7 @@ def save_model(
     process: Process,
     statistics: DataStatistics,
     classes: Sequence[str] | None,
+    calibration: Tensor | None = None,
 ) -> Path:
     """Write a model directory, whole or not at all; `classes` are those of a conditional model.
 
@@ -107,6 +110,8 @@ def save_model(
         "versions": versions(),
     }
     moments = {"mean": statistics.mean, "spectrum": statistics.spectrum}
+    if calibration is not None:
+        moments["calibration"] = calibration
     files = (
         (CONFIG, to_json(described)),
         (WEIGHTS, to_safetensors(network.state_dict(), {"process": fingerprint(process)})),
@@ -143,7 +148,7 @@ def load_model(
         config = from_dict(RunConfig, described["config"])
         shape, classes = described["data"]["shape"], described["data"]["classes"]
         trained = process_from_dict(described["process"])
-        statistics = _read_statistics(folder / STATISTICS)
+        statistics, calibration = _read_statistics(folder / STATISTICS)
         measured = statistics if tuple(statistics.mean.shape) == tuple(shape) else None
         configured = build_process(config.process, shape, measured, classes)
     except (KeyError, TypeError, InputError) as error:
@@ -163,7 +168,7 @@ def load_model(
             f" they were written with diffusers {wrote}: install that"
         ) from error
     network.to(device).eval().requires_grad_(False)
-    denoiser = build_denoiser(config, network, trained, statistics, num_classes, guidance)
+    denoiser = build_denoiser(config, network, trained, statistics, num_classes, guidance, calibration)
     return Model(denoiser, trained, config, statistics, None if classes is None else tuple(classes))
 
 
@@ -224,8 +229,11 @@ def _statistics_metadata(statistics: DataStatistics) -> dict[str, str]:
     return {"count": str(statistics.count), "basis": json.dumps(statistics.basis.to_dict())}
 
 
-def _read_statistics(path: Path) -> DataStatistics:
+def _read_statistics(path: Path) -> tuple[DataStatistics, Tensor | None]:
+    """The statistics, and the calibration of a hidden band if there is one."""
     with safetensors.safe_open(path, "pt") as file:
         metadata = file.metadata()
         basis = Basis.from_dict(json.loads(metadata["basis"]))
-        return DataStatistics(file.get_tensor("mean"), file.get_tensor("spectrum"), int(metadata["count"]), basis)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    statistics = DataStatistics(tensors["mean"], tensors["spectrum"], int(metadata["count"]), basis)
+    return statistics, tensors.get("calibration")

@@ -14,6 +14,7 @@ import logging
 import math
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from sagd.errors import CheckpointError, DivergenceError, InputError
 from sagd.grid import TimeGrid
 from sagd.loss import DenoisingLoss
 from sagd.nn import build_network
+from sagd.omission import calibrate
 from sagd.randomness import generator_for
 from sagd.resampling import BandDenoiser, input_channels
 from sagd.sampler import Sampler, check_clip, draw
@@ -54,6 +56,9 @@ SAMPLES = 64
 # What a run computes: a resumed run must not change it. The other settings of the optimiser may be changed, which is
 # what one does after a divergence.
 _FIXED = ("data.", "process.", "network.", "denoiser.", "training.seed", "training.batch_size", "training.precision")
+
+# Training images that a hidden band is calibrated on, at most.
+_CALIBRATED = 2048
 
 # Data values that statistics are measured on, at most: 512 MiB as float32.
 _MEASURED_VALUES = 2**27
@@ -354,7 +359,22 @@ class Trainer:
 
     def _write_model(self) -> None:
         self._copy_buffers()
-        save_model(self.out / "model", self.averaged, self.config, self.process, self.statistics, self.classes)
+        parts = (self.averaged, self.config, self.process, self.statistics, self.classes)
+        save_model(self.out / "model", *parts, self._calibration())
+
+    def _calibration(self) -> Tensor | None:
+        """That of the hidden band, from evenly spaced training images."""
+        if self.process.hidden is None:
+            return None
+        spaced = torch.arange(0, len(self.data), math.ceil(len(self.data) / _CALIBRATED))
+        device = self.sampling.device
+
+        def batches() -> Iterator[tuple[Tensor, Tensor | None]]:
+            for numbers in tqdm(spaced.split(SAMPLES), desc="calibrating", disable=None, leave=False):
+                x, labels = self.data.batch(numbers)
+                yield x.to(device), None if labels is None or self.classes is None else labels.to(device)
+
+        return calibrate(self.sampling.guided(1.0), batches(), self.statistics)
 
     def _copy_buffers(self) -> None:
         """diffusers' average covers parameters only."""
