@@ -281,6 +281,25 @@ def test_models_that_cannot_be(data, bands, config, message):
         exact(data, bands=bands, **config)
 
 
+@pytest.mark.parametrize("shape", [(2, 15), (3, 7, 6), (1, 6, 5, 4)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_any_shape(shape, dtype):
+    """Data of one to three dimensions and several channels; a network that knows nothing changes the band alone."""
+    basis = FourierBasis(shape[1:])
+    own = build_process(ProcessConfig(schedule="cosine"), shape)
+    denoiser = BandDenoiser(lambda x, t: 0 * x[:, : shape[0]], own, "edm", bands="random", basis=basis)
+    x = torch.randn(3, *shape, generator=generator(), dtype=dtype)
+    loss = DenoisingLoss()(denoiser, x, generator=generator(1))
+    assert loss.ndim == 0
+    assert 0 < float(loss) < 10
+    y = resample(denoiser, x, "ring(low=0.5)", SamplingConfig(steps=2, grid="karras"), count=2)
+    assert y.dtype == dtype
+    change = basis.forward((y - x).double()).abs()
+    inside = mask("ring(low=0.5)", basis) > 0
+    assert float((change * ~inside).max()) < (1e-5 if dtype == torch.float32 else 1e-12)
+    assert float((change * inside).max()) > 0.1
+
+
 def test_images_of_another_scale(data):
     statistics = DataStatistics(data[0].reshape(SHAPE), torch.full((1, *BASIS.coefficients), 0.3).double(), 100, BASIS)
     with pytest.raises(InputError, match=r"images reach from .* scale 8-bit images to \[-1, 1\]"):

@@ -365,8 +365,8 @@ def _one_line(box: str) -> str:
         # Options stand indented by four, their explanations by eight.
         return "missing " + " and ".join(re.findall(r"^ {4}(\S.*)$", parts[0], flags=re.MULTILINE))
     if wrong := re.match(r"Error parsing (\S+): .*?('[^']*'|\[.*?\])", message):
-        takes = re.search(r"Argument helptext: \S+ (\[.*?\]\]|\S+)", " ".join(others))
-        return f"{wrong[1]} cannot be {wrong[2]}" + (f"; it takes {takes[1]}" if takes else "")
+        takes = re.search(r"Argument helptext: \S+ (?:\{None\}\|)?(?:\{(.*?)\}|(\[.*?\]\]|\S+))", " ".join(others))
+        return f"{wrong[1]} cannot be {wrong[2]}" + (f"; it takes {takes[1] or takes[2]}" if takes else "")
     similar = re.search(r"(?:meant|similar to \S+): (--\S+)", " ".join(others))
     return message[0].lower() + message[1:].rstrip(".") + (f"; did you mean {similar[1]}?" if similar else "")
 
@@ -622,6 +622,7 @@ def _restore(command: Restore) -> None:
     from sagd.data import save_named
     from sagd.experiment.restoration import restore_files
     from sagd.report.restoration import render_restoration
+    from sagd.report.wording import counted
     from sagd.training import load
     from sagd.training.storage import to_json, to_safetensors, write_file, writing
 
@@ -645,7 +646,7 @@ def _restore(command: Restore) -> None:
         page = render_restoration(result, command.out)
     for name, value in result.psnr.items():
         _say(f"PSNR of {name} images: {value:.2f} dB")
-    _say(f"wrote {len(result.names)} images in {command.out / 'images'} and {page}")
+    _say(f"wrote {counted(len(result.names), 'image')} in {command.out / 'images'} and {page}")
 
 
 def _resample(command: Resample) -> None:

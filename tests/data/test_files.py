@@ -61,7 +61,7 @@ def test_colour_is_as_asked_for(tmp_path):
     ("make", "message"),
     [
         (lambda f: [f / "missing.png"], "no image file or folder"),
-        (lambda f: [], "no images in nothing; known endings: "),
+        (lambda f: [], "no images were named; give image files or folders"),
         (lambda f: [f / "notes.txt"], "cannot read .*notes.txt"),
         (lambda f: [save(f / "large.png", np.zeros((4, 7)))], "is 7 x 4, the model is for 6 x 4"),
         (lambda f: [f / "b.png", save(f / "other/b.png", np.zeros((4, 6)))], "two images are named 'b.png'"),

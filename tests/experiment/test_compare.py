@@ -284,6 +284,12 @@ def test_a_changed_arm_is_refused(finished, copy):
         compare(dataclasses.replace(finished.config, arms=arms), copy, resume=True)
 
 
+def test_models_that_draw_no_whole_images_are_refused(config, change, tmp_path, steps):
+    with pytest.raises(InputError, match="draw no whole images to compare; use 'random'"):
+        compare(change(config, "denoiser", bands="ring(low=0.5)"), tmp_path / "out")
+    assert steps == []
+
+
 def test_a_finished_comparison_is_not_overwritten(finished, copy):
     with pytest.raises(InputError, match="is not empty; continue that run with --resume, or choose another --out"):
         compare(finished.config, copy)

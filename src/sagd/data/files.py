@@ -42,6 +42,8 @@ def read_images(paths: Sequence[Path], shape: tuple[int, ...]) -> NamedImages:
     Raises:
         InputError: Naming the file that is missing, no image, or of another size.
     """
+    if not paths:
+        raise InputError("no images were named; give image files or folders of them")
     named: dict[str, Path] = {}
     for path in paths:
         for name, file in _files(path):
@@ -49,7 +51,7 @@ def read_images(paths: Sequence[Path], shape: tuple[int, ...]) -> NamedImages:
                 raise InputError(f"two images are named {name!r}: {str(named[name])!r} and {str(file)!r}; rename one")
             named[name] = file
     if not named:
-        listed = ", ".join(repr(str(path)) for path in paths) or "nothing"
+        listed = ", ".join(repr(str(path)) for path in paths)
         raise InputError(f"no images in {listed}; known endings: {' '.join(EXTENSIONS)}")
     return NamedImages(tuple(named), torch.stack([_read(file, shape) for file in named.values()]))
 

@@ -104,6 +104,10 @@ def _check(config: CompareConfig) -> None:
     for name in config.arms:
         if not re.fullmatch(r"\w[\w-]*", name):
             raise InputError(f"arm name {name!r} names a directory: use letters, digits, '-' and '_'")
+    if config.denoiser.bands not in ("none", "random"):
+        raise InputError(
+            f"denoiser.bands {config.denoiser.bands!r} makes models that draw no whole images to compare; use 'random'"
+        )
 
 
 def _refuse_other(config: CompareConfig, out: Path) -> None:
