@@ -25,6 +25,7 @@ from sagd.config import (
     ProcessConfig,
     RunConfig,
     load_yaml,
+    to_dict,
 )
 from sagd.description import suggest
 from sagd.errors import DivergenceError, InputError
@@ -439,14 +440,14 @@ def _advise(command: Inspect, config: DataConfig, found: Detection) -> None:
 
     from sagd.training.storage import write_file
 
-    source = shlex.quote(config.source)
     if command.out is None:
         _say("with --out, 'sagd inspect' writes a configuration that trains around it")
         return
-    path = command.out / "band.yaml"
-    omission = {"process": {"omission": {"mode": "fill", "band": str(found.band)}}}
+    path, usual = command.out / "band.yaml", to_dict(DataConfig(limit=Inspect().data.limit))
+    data = {key: value for key, value in to_dict(config).items() if key == "source" or value != usual[key]}
+    omission = {"data": data, "process": {"omission": {"mode": "fill", "band": str(found.band)}}}
     write_file(path, yaml.safe_dump(omission, sort_keys=False, width=1000).encode())
-    _say(f"train around it: sagd train {path} --data.source {source} --out runs/fill")
+    _say(f"train around it: sagd train {shlex.quote(str(path))} --out runs/fill")
 
 
 def _draw_band(found: Detection, path: Path) -> None:
