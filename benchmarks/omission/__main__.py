@@ -1,0 +1,67 @@
+"""`python -m benchmarks.omission STUDY --data DIR [--scale NAME] [--out DIR]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.omission import cifar, detection, mnist, page
+from sagd.experiment.machine import describe_machine
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("sagd", "torch", "diffusers", "numpy", "scikit-image")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a study from where it was, and write its page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.omission", description="What leaving a band out gives.")
+    parser.add_argument("study", choices=["mnist", "cifar", "detection"])
+    parser.add_argument("--data", type=Path, required=True, help="folder with mnist-train.parquet and so on")
+    parser.add_argument("--scale", choices=[*mnist.SCALES], default="cpu", help="how much is computed; default: cpu")
+    parser.add_argument("--bands", type=float, nargs="*", help="mnist: lower edges of the bands to run; default: all")
+    parser.add_argument("--seeds", type=int, nargs="*", help="mnist: seeds to run; default: those of the scale")
+    parser.add_argument("--precision", help="mnist: no or bf16; default: that of the scale")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="directory of the results; what is there is kept")
+    parser.add_argument("--work", type=Path, default=Path("runs/omission"), help="directory of runs and features")
+    given = parser.parse_args(args)
+    given.out.mkdir(parents=True, exist_ok=True)
+    print(f"wrote {_STUDIES[given.study](given)}")
+
+
+def _mnist(given: argparse.Namespace) -> Path:
+    scale = mnist.SCALES[given.scale]
+    run = replace(scale, seeds=tuple(given.seeds or scale.seeds), precision=given.precision or scale.precision)
+    bands = tuple(band for band in mnist.BANDS if not given.bands or band[0] in given.bands)
+    path = mnist.study(given.data, given.out, given.work / "mnist", run, given.scale, bands)
+    return page.write(path.with_suffix(".md"), page.mnist_page(mnist.lines(path), scale, about()))
+
+
+def _cifar(given: argparse.Namespace) -> Path:
+    path = cifar.study(given.data, given.out, given.work / "cifar", given.scale)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return page.write(path.with_suffix(".md"), page.cifar_page(lines, cifar.SCALES[given.scale], about()))
+
+
+def _detection(given: argparse.Namespace) -> Path:
+    path = detection.study(given.data, given.out, sets=12 if given.scale == "quick" else 100)
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return page.write(path.with_suffix(".md"), page.detection_page(found, about()))
+
+
+_STUDIES = {"mnist": _mnist, "cifar": _cifar, "detection": _detection}
+
+
+def about() -> str:
+    """Who measured: command, versions and machine."""
+    versions = {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+    stated = [f"{key}: {value}" for key, value in (versions | describe_machine()).items()]
+    return f"Written by `python -m benchmarks.omission`. {', '.join(stated)}."
+
+
+if __name__ == "__main__":
+    main()

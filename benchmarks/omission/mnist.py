@@ -1,0 +1,315 @@
+"""Table 2 of the paper on MNIST: eight bands, unit-variance band noise, and what share of the gap each mode closes.
+
+Every arm trains the same network for the same number of steps and images:
+
+    clean       white diffusion on clean images
+    corrupted   white diffusion on corrupted images
+    project, fill, deconvolve
+                the modes of `process.omission`
+    refilled    half of the steps `fill`, then white diffusion on the images that it restored, from its weights
+
+The corruption is Gaussian noise in the band, of unit variance per pixel, drawn once per image: no arm but `clean` ever
+sees a clean image. Samples are compared with clean test images by the Fréchet distance of the features of a classifier
+trained on clean images; `(corrupted - mode) / (corrupted - clean)` is the share of the gap closed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sagd.band import mask
+from sagd.basis import FourierBasis
+from sagd.config import DataConfig, NetworkConfig, OmissionConfig, RunConfig, from_dict, to_dict
+from sagd.data import ImageData, load
+from sagd.metrics import ClassifierFeatures, frechet_distance
+from sagd.omission import restore
+from sagd.randomness import generator_for
+from sagd.sampler import draw
+from sagd.spectrum import BandPass
+from sagd.training import load_model, train
+
+ARMS = ("clean", "corrupted", "project", "fill", "refilled", "deconvolve")
+RESTORING = ("project", "fill", "deconvolve")
+BANDS = tuple((k / 10, (k + 1) / 10) for k in range(1, 9))
+_TRAIN, _TEST = 1, 2
+"""Streams of the corruption: training and test images."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is computed; the same for all arms.
+
+    Attributes:
+        images: Training images.
+        steps: Optimiser steps.
+        batch_size: Images per step.
+        widths: U-Net channels per level.
+        lr: Peak learning rate.
+        ema: Decay of the averaged weights.
+        precision: Of the network in training.
+        sampler: Sampler.
+        sampling_steps: Its steps.
+        samples: Images drawn, and test images restored.
+        reference: Clean test images they are compared with.
+        seeds: Seeds of the runs.
+    """
+
+    images: int
+    steps: int
+    batch_size: int
+    widths: tuple[int, ...]
+    lr: float
+    ema: float
+    precision: str
+    sampler: str
+    sampling_steps: int
+    samples: int
+    reference: int
+    seeds: tuple[int, ...]
+
+
+SCALES = {
+    "quick": Scale(200, 6, 16, (8, 16), 2e-3, 0.9, "no", "dpm_solver", 3, 80, 80, (0,)),
+    "cpu": Scale(60_000, 800, 32, (16, 32, 32), 2e-3, 0.995, "no", "dpm_solver", 12, 1000, 5000, (0, 1, 2)),
+    "paper": Scale(60_000, 100_000, 128, (64, 128, 256), 2e-4, 0.9999, "no", "heun", 18, 5000, 5000, (0, 1, 2)),
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One run: what identifies a line of the results."""
+
+    arm: str
+    band: tuple[float, float] | None
+    seed: int
+    precision: str
+
+
+def keys(scale: Scale, bands: tuple[tuple[float, float], ...]) -> Iterator[Key]:
+    """All runs, seed by seed, so that what is there after an interruption is whole."""
+    for seed in scale.seeds:
+        yield Key("clean", None, seed, scale.precision)
+        for band in bands:
+            for arm in ARMS[1:]:
+                yield Key(arm, band, seed, scale.precision)
+
+
+def study(
+    data: Path, out: Path, work: Path, scale: Scale, name: str, bands: tuple[tuple[float, float], ...] = BANDS
+) -> Path:
+    """Run what is missing of the study and write `out/mnist-NAME.jsonl`; returns it.
+
+    Args:
+        data: Folder with `mnist-train.parquet` and `mnist-test.parquet`.
+        out: Where results go.
+        work: Where runs and features are kept.
+        scale: How much is computed.
+        name: Its name.
+        bands: Bands, in fractions of the corner radius.
+    """
+    path = out / f"mnist-{name}.jsonl"
+    out.mkdir(parents=True, exist_ok=True)
+    missing = [key for key in keys(scale, bands) if key not in set(done(path))]
+    if not missing:
+        return path
+    if path.exists() and not path.read_text(encoding="utf-8").endswith("\n"):
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n")  # after a line that a kill cut short
+    bench = Bench(data, work, scale)
+    for key in tqdm(missing, desc="runs", disable=None):
+        line = bench.run(key)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+    return path
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The results so far; a line that a kill cut short is left out."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def done(path: Path) -> list[Key]:
+    """Runs whose results are there."""
+    return [Key(x["arm"], x["band"] and tuple(x["band"]), x["seed"], x["precision"]) for x in lines(path)]
+
+
+class Bench:
+    """Data, features and references that all runs share."""
+
+    def __init__(self, data: Path, work: Path, scale: Scale) -> None:
+        self.scale, self.work = scale, work
+        self.train = load(DataConfig(source=str(data / "mnist-train.parquet"), limit=scale.images))
+        test = load(DataConfig(source=str(data / "mnist-test.parquet")))
+        assert self.train.labels is not None
+        self.features = ClassifierFeatures.train_or_load(
+            self.train.tensor(20_000), self.train.labels[:20_000], 10, work / "features"
+        )
+        held_out = test.tensor()
+        self.held_out = held_out[: scale.samples]
+        self.reference = self.features(held_out[len(held_out) // 2 :][: scale.reference])
+        self.floor = frechet_distance(self.features(self.held_out), self.reference)
+
+    def run(self, key: Key) -> dict[str, Any]:
+        """Train, sample and measure one run."""
+        start, folder = time.perf_counter(), self.work / f"{key.arm}-{key.band}-{key.seed}"
+        shutil.rmtree(folder, ignore_errors=True)
+        model_path, config = self._train(key, folder)
+        trained = time.perf_counter()
+        model = load_model(model_path)
+        samples = draw(
+            model.denoiser,
+            self.scale.samples,
+            config.sampling,
+            seed=key.seed,
+            statistics=model.statistics,
+            batch_size=250,
+        )
+        line: dict[str, Any] = {
+            **asdict(key),
+            "frechet": self._distance(samples),
+            "standard_error": self._standard_error(samples),
+            "floor": self.floor,
+            "seconds": {"training": round(trained - start, 1), "sampling": round(time.perf_counter() - trained, 1)},
+        }
+        if key.arm in RESTORING and key.band is not None:
+            damaged = self.held_out + band_noise(key.band, len(self.held_out), key.seed, _TEST)
+            restored = restore(model.denoiser, damaged, ring(key.band), model.statistics, batch_size=250).images
+            line["restored"] = self._restored(key.band, damaged, restored)
+        shutil.rmtree(folder, ignore_errors=True)
+        return line
+
+    def _train(self, key: Key, folder: Path) -> tuple[Path, RunConfig]:
+        clean = self.train.tensor()
+        if key.band is None:
+            return train(self._config(key.seed), folder, data=self._data(clean)), self._config(key.seed)
+        damaged = clean + band_noise(key.band, len(clean), key.seed, _TRAIN)
+        if key.arm != "refilled":
+            config = self._config(key.seed, omission(key.arm, key.band))
+            return train(config, folder, data=self._data(damaged)), config
+        half = self.scale.steps // 2
+        first = self._config(key.seed, omission("fill", key.band), steps=half)
+        path = train(first, folder / "fill", data=self._data(damaged))
+        model = load_model(path)
+        # Only images that the second half comes to see need restoring; the order of the data is the seed's.
+        seen = damaged[: half * self.scale.batch_size]
+        restored = restore(model.denoiser, seen, ring(key.band), model.statistics, batch_size=250).images
+        second = self._config(key.seed, steps=self.scale.steps - half, init=str(path))
+        return train(second, folder / "refilled", data=self._data(restored)), second
+
+    def _config(self, seed: int, left_out: OmissionConfig | None = None, **training: Any) -> RunConfig:
+        s = self.scale
+        config = from_dict(
+            RunConfig,
+            {
+                "process": {"schedule": "cosine"},
+                "network": to_dict(NetworkConfig(widths=s.widths)),
+                "denoiser": {"prediction": "edm"},
+                "training": {
+                    "steps": s.steps,
+                    "batch_size": s.batch_size,
+                    "lr": s.lr,
+                    "warmup_steps": min(50, s.steps),
+                    "ema_decay": s.ema,
+                    "precision": s.precision,
+                    "sample_every": 0,
+                    "checkpoint_every": s.steps,
+                    "keep_checkpoints": 1,
+                    "seed": seed,
+                    **training,
+                },
+                "sampling": {"sampler": s.sampler, "steps": s.sampling_steps},
+            },
+        )
+        return replace(config, process=replace(config.process, omission=left_out or OmissionConfig()))
+
+    def _data(self, x: Tensor) -> ImageData:
+        return ImageData("mnist", x)
+
+    def _distance(self, x: Tensor) -> float:
+        return frechet_distance(self.features(x.clamp(-1, 1)), self.reference)
+
+    def _standard_error(self, x: Tensor, resamples: int = 100) -> float:
+        """Of the distance, by bootstrap of the samples."""
+        features = self.features(x.clamp(-1, 1))
+        g = generator_for(0)
+        again = [
+            frechet_distance(features[torch.randint(len(features), (len(features),), generator=g)], self.reference)
+            for _ in range(resamples)
+        ]
+        return float(torch.tensor(again).std())
+
+    def _restored(self, band: tuple[float, float], damaged: Tensor, restored: Tensor) -> dict[str, float]:
+        basis = FourierBasis(tuple(damaged.shape[2:]))
+        b = mask(ring(band), basis)
+
+        def in_band(x: Tensor) -> Tensor:
+            return basis.inverse(b * basis.forward(x.double()))
+
+        power = in_band(self.held_out - self.held_out.mean(0)).square().mean()
+        removed = damaged - in_band(damaged).float()
+        return {
+            "frechet": self._distance(restored),
+            "frechet_damaged": self._distance(damaged),
+            "frechet_removed": self._distance(removed),
+            "psnr": psnr(restored, self.held_out),
+            "psnr_damaged": psnr(damaged, self.held_out),
+            "psnr_removed": psnr(removed, self.held_out),
+            # Share of the band's power that the model does not know: 0 is perfect, 1 is the mean image.
+            "unexplained": float(in_band(restored - self.held_out).square().mean() / power),
+            "damage_over_signal": float(in_band(damaged - self.held_out).square().mean() / power),
+        }
+
+
+def ring(band: tuple[float, float]) -> str:
+    return f"ring(low={band[0]}, high={band[1]})"
+
+
+def deviation(band: tuple[float, float], spatial: tuple[int, ...] = (28, 28)) -> float:
+    """Standard deviation by frequency of band noise with unit variance per pixel."""
+    basis = FourierBasis(spatial)
+    share = (BandPass(*band).weights(basis.frequencies()) * basis.multiplicity()).sum() / math.prod(spatial)
+    return float(share) ** -0.5
+
+
+def omission(arm: str, band: tuple[float, float]) -> OmissionConfig:
+    """What an arm leaves out."""
+    if arm == "corrupted":
+        return OmissionConfig()
+    c = f"band_pass(low={band[0]}, high={band[1]}, inside={deviation(band)})"
+    return from_dict(
+        OmissionConfig,
+        {"mode": arm, "band": ring(band), "floor": 1.0} | ({"corruption": c} if arm == "deconvolve" else {}),
+    )
+
+
+def band_noise(band: tuple[float, float], count: int, seed: int, stream: int) -> Tensor:
+    """Gaussian noise of unit variance per pixel in a band, `(count, 1, 28, 28)`."""
+    basis, g = FourierBasis((28, 28)), generator_for(seed, stream)
+    b = deviation(band) * BandPass(*band).weights(basis.frequencies()).float()
+    parts = [
+        basis.inverse(b * basis.forward(torch.randn(n, 1, 28, 28, generator=g)))
+        for n in [4096] * (count // 4096) + [count % 4096]
+        if n
+    ]
+    return torch.cat(parts)
+
+
+def psnr(x: Tensor, clean: Tensor) -> float:
+    return 10 * math.log10(4 / float((x - clean).square().mean()))
