@@ -45,7 +45,8 @@ def mnist_page(lines: Sequence[Line], scale: mnist.Scale, about: str) -> str:
             f" {scale.sampling_steps} steps, {scale.samples:,} samples against {scale.reference:,} clean test images;"
             f" every arm alike. Clean images score {floor:.2f} against each other. Means over seeds; a share of the gap"
             " is `(corrupted - mode) / (corrupted - clean)`, seed by seed, with its 95 % interval (Student t) where"
-            " there are three seeds. Rows marked * were trained in float32 and with the calibration of what `fill` predicts, the others in bfloat16, on another machine and before there was one.",
+            " there are three seeds. Rows marked * were trained in float32 and with the calibration of what `fill`"
+            " predicts, the others in bfloat16, on another machine and before there was one.",
             "",
             "## Fréchet distance of samples",
             "",

@@ -424,7 +424,7 @@ def _detection(command: Inspect, x: Tensor) -> Detection | None:
 
     reference = None
     if command.reference is not None:
-        reference = load(replace(command.data, source=command.reference)).tensor()
+        reference = load(replace(command.data, source=command.reference, corruption="none")).tensor()
     try:
         return detect(x, reference)
     except InputError as error:

@@ -108,6 +108,7 @@ def restore(
                 x_hat = denoiser.final(process.alpha(t, x) * x, t) if known else statistics.mean.to(x).expand_as(x)
                 parts.append((_blend(x, x_hat, b), None, None))
             bar.update(len(x))
+            parts[-1] = tuple(None if z is None else z.to(y.device) for z in parts[-1])  # type: ignore[assignment]
     images, std, drawn = zip(*parts, strict=True)
     if not samples:
         return Restoration(torch.cat(images))
@@ -182,7 +183,8 @@ def _deconvolve(
 def _posterior_root(denoiser: NetworkDenoiser, x_t: Tensor, q: Tensor, t: float) -> Tensor:
     """A root `(m, m)` of the covariance of the band given `x_t`, in the coordinates `q`.
 
-    Second-order Tweedie: `Cov[x | x_t] = S dE[x | x_t]/dx_t / alpha`, `S` the covariance of all noise in `x_t`.
+    Second-order Tweedie: `Cov[x | x_t] = S J^T / alpha`, `J = dE[x | x_t]/dx_t`, `S` the covariance of all noise in
+    `x_t`.
     """
     process = denoiser.process
     total = _total_noise(process, x_t, t) / float(process.schedule.alpha(torch.tensor(t, dtype=torch.float64)))
@@ -190,9 +192,8 @@ def _posterior_root(denoiser: NetworkDenoiser, x_t: Tensor, q: Tensor, t: float)
     for v in q.split(64):
         with torch.enable_grad():
             at = x_t.expand(len(v), *x_t.shape[1:]).clone().requires_grad_()
-            # The covariance is symmetric: its columns are products with the transposed derivative, too.
-            (slope,) = torch.autograd.grad(denoiser.final(at, t), at, (total * v).to(v.dtype))
-        columns.append(q.flatten(1) @ slope.flatten(1).T)
+            (slope,) = torch.autograd.grad(denoiser.final(at, t), at, v)
+        columns.append(q.flatten(1) @ (total * slope).to(q.dtype).flatten(1).T)
     covariance = torch.cat(columns, dim=1).double()
     # Symmetric and not negative for the exact posterior mean; a network only comes near it.
     values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
