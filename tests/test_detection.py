@@ -159,3 +159,38 @@ def test_what_cannot_be_examined(x, message):
 def test_a_reference_of_another_shape():
     with pytest.raises(InputError, match=r"images are \(1, 32, 32\), those of the reference \(1, 16, 16\)"):
         detect(fields(), fields((1, 16, 16)))
+
+
+@pytest.mark.parametrize("size", [16, 32])
+@pytest.mark.parametrize(
+    ("text", "band"),
+    [
+        ("band_noise(low=0.3, high=0.4, level=0.5)", (0.3, 0.4)),
+        ("band_noise(low=0.5, high=0.6, level=0.1)", (0.5, 0.6)),
+    ],
+)
+def test_the_band_of_enlarged_images_is_not_grown_over_what_is_clean(size, text, band):
+    """Their power falls by tens of decibels within a few frequencies, where no smooth fit holds."""
+    x = load(DataConfig(size=size)).tensor()
+    found = detect(corrupt(x, Corruption.parse(text), 0))
+    first = found.findings[0].band
+    assert first.kind == "ring"
+    assert abs(first.low - band[0]) < 0.05
+    assert abs(first.high - band[1]) < 0.05
+
+
+def test_enlarged_images_are_cautioned_against():
+    x = load(DataConfig(size=32)).tensor()
+    assert "look enlarged or smoothed" in "\n".join(detect(x).lines())
+    assert detect(x).empty > 0.5
+    natural = detect(load(DataConfig()).tensor())
+    assert natural.empty == 0
+    assert "enlarged" not in "\n".join(natural.lines())
+    assert detect(fields()).empty < 0.05
+
+
+def test_no_spots_are_sought_where_none_can_be(monkeypatch):
+    """A grid that is all halo has no peaks to look at."""
+    x = fields((1, 8, 8))
+    monkeypatch.setattr("sagd.detection._Search._grown", lambda self, inside: torch.ones_like(inside))
+    assert all(f.band.kind != "spots" for f in detect(damaged(x, "scan_lines(level=1)", 25)[0]).findings[1:])

@@ -1,8 +1,9 @@
 """Detection of damaged bands: recall and false alarms over random sets, each examined once damaged and once clean.
 
-A set is a random subset of MNIST, CIFAR-10 (whole, or one class), the digits, or Gaussian fields of a random power law
-in one or two dimensions. Damage is of random kind, its level set so that the power in its band exceeds the clean one by
-a random number of decibels: `10 log10((S + N) / S)`, `S` and `N` the powers of clean images and damage in the band.
+A set is a random subset of MNIST, CIFAR-10 (whole, or one class), the digits, Gaussian fields of a random power law in
+one or two dimensions, or such images enlarged by a factor of up to 2, which detection cautions against. Damage is of
+random kind, its level set so that the power in its band exceeds the clean one by a random number of decibels:
+`10 log10((S + N) / S)`, `S` and `N` the powers of clean images and damage in the band.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sagd.detection import detect
 from sagd.spectrum import AxisPowerLaw, PowerLaw
 from sagd.statistics import measure
 
-SOURCES = ("mnist", "cifar10", "cifar10 class", "digits", "fields", "records")
+SOURCES = ("mnist", "cifar10", "cifar10 class", "digits", "fields", "records", "enlarged")
 EXCESS = (3.0, 25.0)
 CLASSES = ((3.0, 6.0), (6.0, 10.0), (10.0, 25.0))
 
@@ -92,6 +93,10 @@ def images(pool: dict[str, Any], source: str, g: np.random.Generator) -> Tensor:
         spectrum = PowerLaw(slope) * own if own is not None else PowerLaw(slope)
         generator = torch.Generator().manual_seed(int(g.integers(2**31)))
         return SpectralCovariance(spectrum, shape).sample(count, generator) / 3
+    if source == "enlarged":
+        x = images(pool, str(g.choice(("mnist", "cifar10", "digits"))), g)
+        size = round(x.shape[-1] * g.uniform(1.1, 2))
+        return torch.nn.functional.interpolate(x, (size, size), mode="bicubic", antialias=True)
     data = pool[source.split()[0]]
     rows = torch.arange(len(data))
     if source.endswith("class"):

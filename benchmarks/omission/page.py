@@ -188,8 +188,9 @@ def detection_page(found: Mapping[str, Any], about: str) -> str:
             about,
             "",
             f"{s['recall']['of']} random sets of 300 to 2000 images (MNIST, CIFAR-10, one class of it, 8 x 8 digits,"
-            " Gaussian fields and 1-D records), each examined damaged, at 3 to 25 dB over the clean power in its band,"
-            " and clean. A hit is a found band that meets the true one. Thresholds were chosen on other sets.",
+            " Gaussian fields, 1-D records, and images enlarged by up to 2, which detection cautions against), each"
+            " examined damaged, at 3 to 25 dB over the clean power in its band, and clean."
+            " A hit is a found band that meets the true one. Thresholds were chosen on other sets.",
             "",
             _table(head, rows({"false alarms on clean sets": s["false_alarms"], "found": s["recall"]})),
             "",

@@ -20,7 +20,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -40,10 +40,23 @@ _MOST = 6
 _Z = 6.0
 """Standard errors that a contrast must exceed."""
 
-THRESHOLDS = {"ring": 3.0, "edge": 6.0, "strip": 4.0, "wedge": 3.0, "spots": 5.0}
+THRESHOLDS = {"ring": 3.0, "edge": 6.0, "strip": 4.0, "wedge": 4.0, "spots": 5.0}
 """Least contrast in dB by shape; `edge` is a ring that reaches DC or the corner, with neighbours on one side only."""
 LEAST_EXCESS = 1.0
-"""Contrast in dB that frequencies around a found shape need to be counted in."""
+"""Contrast in dB that frequencies around a found shape need to be counted in, at least."""
+EMPTY = 1e-3
+"""Power, as a part of the mean power, below which a frequency holds next to nothing."""
+_ENLARGED = 0.2
+"""Share of such frequencies beyond which images look enlarged: those of natural size have a few in a hundred."""
+LEAST_PART = 0.25
+"""The same, around rings, as a part of the contrast: what damage adds elsewhere falls off along the shape."""
+STEEP = 0.1
+"""Contrast in dB that a ring needs more, by each dB that the fit falls across it and its sides: where a spectrum is
+steep, a fit is less certain."""
+FLOOR = 1e-4
+"""Power added to every frequency, as a part of the mean power. What is less is not seen: spread over a tenth of the
+frequencies, it is a quarter of a step of 8-bit images. Enlarged images have next to nothing in most of their spectrum,
+of a form that no smooth fit has."""
 REFERENCE_THRESHOLD = 1.0
 """Least contrast in dB against a reference."""
 
@@ -107,19 +120,33 @@ class Detection:
         e = DECIBEL * (self.power / self.smooth).log()
         return torch.where(self.basis.radius() > 0, e, 0.0)
 
+    @property
+    def empty(self) -> float:
+        """Share of the frequencies that hold less than `EMPTY` of the mean power."""
+        weight = self.basis.multiplicity()
+        return float((weight * (self.power < EMPTY * mean_power(self.power, self.basis))).sum() / weight.sum())
+
     def lines(self) -> list[str]:
         """For people."""
+        caution = []
+        if self.empty > _ENLARGED:
+            caution = [
+                f"  the images look enlarged or smoothed: {100 * self.empty:.0f} % of their frequencies hold next to"
+                " nothing, of a form that can be taken for damage; look at them in their original size"
+            ]
         if not self.findings:
             return [
-                f"damaged band: none found (the largest contrast is {100 * self.nearest:.0f} % of what would count)"
+                f"damaged band: none found (the largest contrast is {100 * self.nearest:.0f} % of what would count)",
+                *caution,
             ]
-        return ["damaged band:", *(f"  {finding}" for finding in self.findings)]
+        return ["damaged band:", *(f"  {finding}" for finding in self.findings), *caution]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
             "band": None if self.band is None else str(self.band),
             "nearest": self.nearest,
+            "empty": self.empty,
             "findings": [
                 {
                     "band": str(f.band),
@@ -227,18 +254,28 @@ def _power(x: Tensor, basis: FourierBasis, mean: bool = False) -> Tensor:
     power = total / (len(x) * x.shape[1])
     if not power.max() > 0:
         raise InputError("images do not vary; there is no spectrum to look at")
-    # Below this, a frequency holds nothing but rounding.
-    return power.clamp(min=1e-12 * float(power.max()))
+    return power + FLOOR * mean_power(power, basis)
+
+
+def mean_power(power: Tensor, basis: FourierBasis) -> float:
+    """Power per frequency of a spectrum `(*coefficients)`."""
+    weight = basis.multiplicity()
+    return float((weight * power).sum() / weight.sum())
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """A candidate: its band, the frequencies inside, and those beside it, on one or two sides."""
+    """A candidate: its band, the frequencies inside, and those beside it, on one or two sides.
+
+    Attributes:
+        step: Those inside that must stick out of the spectrum itself as well, not only of the fit; None: none.
+    """
 
     band: Spectrum
     kind: str
     inside: Tensor
     sides: tuple[Tensor, ...]
+    step: Tensor | None = None
 
 
 class _Search:
@@ -257,6 +294,7 @@ class _Search:
         self.radius = torch.linalg.vector_norm(self.frequencies, dim=0)
         self.weight = torch.where(self.radius > 0, basis.multiplicity(), 0.0)
         self.step = 1 / max(basis.spatial)
+        self.floor = FLOOR * mean_power(power, basis)
         self.features = self._features()
         # A power averaged over `count` draws has this error in dB, three times over since images are not Gaussian.
         self.error = 3 * DECIBEL / math.sqrt(count)
@@ -270,12 +308,13 @@ class _Search:
         smooth = self.smooth(taken)
         while len(findings) < _MOST:
             e = torch.where(taken, 0.0, DECIBEL * (self.power / smooth).log())
-            best, contrast, nearest = self.best(e, taken)
+            levels = DECIBEL * smooth.clamp(min=self.floor).log()
+            best, contrast, nearest = self.best(e, taken, levels)
             if best is None:
                 break
-            best = self.widened(best, e, taken)
+            best, contrast = self.widened(best, contrast, e, taken, levels)
             inside = best.inside & ~taken
-            threshold = self.threshold(best.kind)
+            threshold = self.threshold(best, levels)
             findings.append(
                 Finding(
                     best.band,
@@ -290,13 +329,22 @@ class _Search:
             smooth = self.smooth(taken)
         return Detection(tuple(findings), self.power, smooth, self.basis, nearest)
 
-    def threshold(self, kind: str) -> float:
-        """Least contrast that counts, in dB; more on small grids, where the fit has few frequencies to go by."""
+    def threshold(self, shape: _Shape, levels: Tensor) -> float:
+        """Least contrast that counts, in dB; more on small grids, where the fit has few frequencies to go by.
+
+        Args:
+            shape: What is to count.
+            levels: The fit, in dB.
+        """
         if self.reference is not None:
             return REFERENCE_THRESHOLD
-        return THRESHOLDS[kind] * (1 + 13 * (self.features.shape[-1] / self.radius.numel()) ** 2)
+        steep = 0.0
+        if isinstance(shape.band, Ring):
+            around = levels[reduce(torch.logical_or, shape.sides, shape.inside) & (self.weight > 0)]
+            steep = STEEP * float(around.max() - around.min())
+        return (THRESHOLDS[shape.kind] + steep) * (1 + 13 * (self.features.shape[-1] / self.radius.numel()) ** 2)
 
-    def best(self, e: Tensor, taken: Tensor) -> tuple[_Shape | None, float, float]:
+    def best(self, e: Tensor, taken: Tensor, levels: Tensor) -> tuple[_Shape | None, float, float]:
         """The shape that explains most, its contrast, and the largest rejected contrast, relative to what counts."""
         best, most, its, nearest = None, 0.0, 0.0, 0.0
         scatter = max(self.error, self._scatter(e, taken))
@@ -304,28 +352,50 @@ class _Search:
             contrast, count, error = self._contrast(shape, e, taken, scatter)
             if count == 0:
                 continue
-            if shape.kind == "spots" and self.reference is None:
-                # A spot is a peak of the spectrum itself. At the corner of a small grid the fit may dip, not the power.
-                contrast = min(contrast, self._contrast(shape, DECIBEL * self.power.log(), taken, scatter)[0])
-            relative = min(contrast / self.threshold(shape.kind), contrast / (_Z * error))
+            if shape.step is not None and self.reference is None:
+                # At the corner the fit may dip, not the power.
+                part = replace(shape, inside=shape.step)
+                contrast = min(contrast, self._contrast(part, DECIBEL * self.power.log(), taken, scatter)[0])
+            relative = min(contrast / self.threshold(shape, levels), contrast / (_Z * error))
             if relative < 1:
                 nearest = max(nearest, relative)
             elif count * contrast**2 > most:
                 best, most, its = shape, count * contrast**2, contrast
         return best, its, nearest
 
-    def widened(self, best: _Shape, e: Tensor, taken: Tensor) -> _Shape:
-        """The largest shape of its kind around `best` whose additional part sticks out by `LEAST_EXCESS` as well."""
-        widest, size = best, float((self.weight * best.inside).sum())
-        for shape in self.shapes(e):
-            if type(shape.band) is not type(best.band) or bool((best.inside & ~shape.inside).any()):
+    def widened(self, best: _Shape, contrast: float, e: Tensor, taken: Tensor, levels: Tensor) -> tuple[_Shape, float]:
+        """`best` grown to shapes of its kind, as long as what is added sticks out too, and the contrast of the whole.
+
+        Rings grow in the smallest steps, each of which must stick out by a part of the contrast, since a fit that is
+        off is so over many radii. The other shapes grow at once: the damage of a strip drowns at its low frequencies.
+        """
+        stepwise = isinstance(best.band, Ring)
+        least = max(LEAST_EXCESS, LEAST_PART * contrast if stepwise else 0.0)
+        shapes = [shape for shape in self.shapes(e) if type(shape.band) is type(best.band)]
+        shapes.sort(key=self._size, reverse=not stepwise)
+        while True:
+            grown = self._grown_once(best, shapes, least, e, taken, levels)
+            if grown is None:
+                return best, contrast
+            best, contrast = grown
+
+    def _grown_once(
+        self, best: _Shape, shapes: list[_Shape], least: float, e: Tensor, taken: Tensor, levels: Tensor
+    ) -> tuple[_Shape, float] | None:
+        """The first of `shapes` around `best` that counts by itself and adds what sticks out by `least`."""
+        for shape in shapes:
+            if self._size(shape) <= self._size(best) or bool((best.inside & ~shape.inside).any()):
                 continue
-            added = _Shape(shape.band, shape.kind, shape.inside & ~best.inside, shape.sides)
-            contrast, count, _ = self._contrast(added, e, taken | best.inside, 0.0)
-            total = float((self.weight * shape.inside).sum())
-            if count and contrast >= LEAST_EXCESS and total > size:
-                widest, size = shape, total
-        return widest
+            added = replace(shape, inside=shape.inside & ~best.inside)
+            stands, count, _ = self._contrast(added, e, taken | best.inside, 0.0)
+            whole = self._contrast(shape, e, taken, 0.0)[0]
+            if count and stands >= least and whole >= self.threshold(shape, levels):
+                return shape, whole
+        return None
+
+    def _size(self, shape: _Shape) -> float:
+        """Number of frequencies."""
+        return float((self.weight * shape.inside).sum())
 
     def _contrast(self, shape: _Shape, e: Tensor, taken: Tensor, scatter: float) -> tuple[float, float, float]:
         """Contrast, weight inside, and standard error."""
@@ -399,7 +469,8 @@ class _Search:
             below = (rho < low - 1e-9) & (rho >= low - margin)
             above = (rho >= high - 1e-9) & (rho < high + margin)
             sides = (below,) * (low > 1.5 * width) + (above,) * (high < 1.0)
-            yield _Shape(Ring(low, high), "ring" if len(sides) == 2 else "edge", inside, sides)
+            step = inside & (rho < low + margin) if high == 1.0 else None
+            yield _Shape(Ring(low, high), "ring" if len(sides) == 2 else "edge", inside, sides, step)
 
     def _strips(self) -> Iterator[_Shape]:
         for axis, along in enumerate(self.frequencies.abs()):
@@ -435,7 +506,8 @@ class _Search:
         beside = sum((full.roll(s, axes) for s in ring), torch.zeros_like(full)) / len(ring)
         height = (full - beside)[tuple(slice(n) for n in e.shape)]
         height = torch.where(self.halo, -math.inf, height)
-        for index in height.flatten().topk(min(_MOST, height.numel())).indices.tolist():
+        most = min(_MOST, int(torch.isfinite(height).sum()))
+        for index in height.flatten().topk(most).indices.tolist():
             f = self.frequencies.flatten(1)[:, index]
             inside = torch.zeros(e.numel(), dtype=torch.bool)
             inside[index] = True
@@ -443,7 +515,7 @@ class _Search:
             inside = spot.weights(self.frequencies) > 0
             distance = self._steps_from(f)
             sides = ((distance > 1.5) & (distance < 3),)
-            yield _Shape(spot, "spots", inside, sides)
+            yield _Shape(spot, "spots", inside, sides, inside)
 
     def _lines(self, spots: Spots) -> Tensor:
         """Frequencies that share a coordinate with a spot or its mirror."""
