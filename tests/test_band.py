@@ -170,3 +170,11 @@ def test_what_is_no_band(band, message):
 def test_a_wedge_is_for_images():
     with pytest.raises(InputError, match="2 spatial axes"):
         mask(Wedge(), FourierBasis((8,)))
+
+
+@pytest.mark.parametrize("band", ["wedge(angle=30)", "spots(at=[[0.25, -0.25]])"])
+def test_directions_that_a_mirrored_basis_does_not_tell_apart(band):
+    with pytest.raises(InputError, match="use the Fourier basis, or make them symmetric"):
+        mask(band, CosineBasis((8, 8)))
+    assert mask("wedge(angle=90)", CosineBasis((8, 8))).sum() > 0
+    assert mask("spots(at=[[0.25, -0.25], [0.25, 0.25]])", CosineBasis((8, 8))).sum() > 0

@@ -442,6 +442,8 @@ def test_inspect_against_clean_images(works, refused, striped, tmp_path):
     found = works("inspect", trial / "damaged", "--reference", trial / "clean", "--out", tmp_path / "look")
     assert "\n\ndamaged band:\n" in found
     assert "strip(" in (tmp_path / "look" / "band.yaml").read_text()
+    options = ("--reference", trial / "clean", "--data.corruption", "scan_lines(level=0.3)")
+    assert "strip(" in works("inspect", trial / "clean", *options)  # of the images alone, not of the reference
     message = refused("inspect", trial / "damaged", "--reference", tmp_path / "missing")
     assert str(tmp_path / "missing") in message
     works("corrupt", "digits", "rain(level=0.05)", "--data.size", 9, "--data.limit", 20, "--out", tmp_path / "large")
@@ -477,13 +479,16 @@ def test_restore_takes_single_files(works, striped, tmp_path):
 def test_restore_refuses_what_it_cannot_do(refused, works, runs, striped, tmp_path):
     damaged = striped / "trial" / "damaged"
     save(tmp_path / "large" / "a.png", np.zeros((9, 8)))
+    save(tmp_path / "a.png", np.zeros((8, 8)))
     for args, message in [
         ((runs / "plain", damaged), "trained with omission 'none', which restores no band"),
         ((striped / "fill", tmp_path / "none"), "no image file or folder"),
         ((striped / "fill", tmp_path / "large"), "is 8 x 9, the model is for 8 x 8"),
         ((striped / "fill", damaged, "--samples", 2), "samples need a model of mode 'deconvolve'"),
-        ((striped / "fill", damaged, "--clean", tmp_path / "large"), "is 8 x 9, the model is for 8 x 8"),
+        ((striped / "fill", damaged, "--clean", tmp_path / "large"), "no clean image '0/"),
+        ((striped / "fill", tmp_path / "a.png", "--clean", tmp_path / "large"), "is 8 x 9, the model is for 8 x 8"),
         ((striped / "fill", damaged, "--batch-size", 0), "--batch-size must be at least 1, got 0"),
+        ((striped / "fill", damaged, "--label", "3"), "--label 3: the model is unconditional; leave --label out"),
         ((tmp_path, damaged), "no model"),
     ]:
         assert message in refused("restore", *args, "--out", tmp_path / "out"), args
@@ -515,6 +520,17 @@ def banded(tmp_path_factory):
     for name, bands in (("random", "random"), ("high", "ring(low=0.4)")):
         assert main(["train", config, "--out", str(folder / name), "--denoiser.bands", bands]) == 0
     return folder
+
+
+def test_training_says_what_the_model_is_for(works, tmp_path):
+    config = tiny(tmp_path)
+    out = works("train", config, "--out", tmp_path / "high", "--denoiser.bands", "ring(low=0.4)")
+    assert f"use it with: sagd resample {tmp_path / 'high'} IMAGES --out" in out
+    assert "sagd sample" not in out
+    options = ["--process.omission.mode", "fill", "--process.omission.band", "ring(low=0.4)"]
+    out = works("train", config, "--out", tmp_path / "fill", *options)
+    assert f"restore images with: sagd restore {tmp_path / 'fill'} IMAGES --out" in out
+    assert f"sample it with: sagd sample {tmp_path / 'fill'} --out" in out
 
 
 def test_resample_changes_the_band_alone(works, banded, tmp_path):

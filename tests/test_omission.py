@@ -21,7 +21,7 @@ from sagd.process import ForwardProcess
 from sagd.sampler import Sampler
 from sagd.schedule import CosineSchedule
 from sagd.spectral_process import SpectralProcess
-from sagd.spectrum import BandPass, Flat
+from sagd.spectrum import BandPass, Flat, PowerLaw, Spectrum
 from sagd.statistics import DataStatistics
 
 SHAPE, BAND = (1, 6, 6), "ring(low=0.3, high=0.6)"
@@ -114,9 +114,12 @@ def fill_denoiser(data):
     return Exact(exact(data, process, noise, KEEP), process, "x0")
 
 
-def deconvolving_denoiser(data, floor=0.5):
-    process = process_of("deconvolve", corruption=f"band_pass(low=0.3, high=0.6, inside={LEVEL})", floor=floor)
-    corrupted = (data[0], data[1] + LEVEL**2 * HIDE)
+EVEN = f"band_pass(low=0.3, high=0.6, inside={LEVEL})"
+
+
+def deconvolving_denoiser(data, floor=0.5, corruption=EVEN):
+    process = process_of("deconvolve", corruption=corruption, floor=floor)
+    corrupted = (data[0], data[1] + operator(Spectrum.parse(corruption).weights(BASIS.frequencies()).double() ** 2))
 
     def noise(t):
         x = torch.zeros(1, *SHAPE, dtype=torch.float64)
@@ -396,15 +399,17 @@ def test_deconvolve_beats_fill_where_the_band_still_shows(data):
     assert best * 0.9 < deconvolve < best * 1.25 < fill
 
 
-def test_posterior_samples_have_the_exact_covariance(data):
+@pytest.mark.parametrize("corruption", [EVEN, str(Spectrum.parse(EVEN) * PowerLaw(-1.5))], ids=["even", "steep"])
+def test_posterior_samples_have_the_exact_covariance(data, corruption):
     covariance = data[1]
-    denoiser = deconvolving_denoiser(data)
+    denoiser = deconvolving_denoiser(data, corruption=corruption)
+    c = Spectrum.parse(corruption).weights(BASIS.frequencies()).double()
     y = draws(data, 2, 18) + damage(2, 19)
     result = restore(denoiser, y, BAND, statistics(data), samples=4000)
     t = float(denoiser.process.time_at(torch.tensor(LEAST_LEVEL, dtype=torch.float64)))
     a, s = (c.values[0, 0] for c in denoiser.process.diagonal(t, y, BASIS))
     alpha = float(a.flatten()[0])
-    total = operator(s**2 + (alpha * LEVEL) ** 2 * B)
+    total = operator(s**2 + (alpha * c) ** 2)
     posterior = covariance - alpha**2 * covariance @ torch.linalg.inv(alpha**2 * covariance + total) @ covariance
     expected = HIDE @ posterior @ HIDE
     torch.testing.assert_close(result.std[0].flatten(), expected.diagonal().sqrt(), atol=1e-4, rtol=1e-3)
@@ -415,10 +420,25 @@ def test_posterior_samples_have_the_exact_covariance(data):
         torch.testing.assert_close(result.samples[:, i].flatten(1) @ KEEP, (y[i].flatten() @ KEEP).expand(4000, -1))
 
 
+def test_samples_of_soft_edges_are_blended_as_the_mean_is(data):
+    band = "ring(low=0.45, high=0.46, soft=0.2)"
+    b = mask(band, BASIS)
+    assert bool(((b > 0.1) & (b < 0.9)).any())
+    denoiser = deconvolving_denoiser(data)
+    y = draws(data, 1, 18) + damage(1, 19)
+    whole = "ring(low=0.2, high=0.7)"
+    hard, soft = (restore(denoiser, y, own, statistics(data), samples=3000) for own in (whole, band))
+    p, q = operator(b), operator((b > 0).double())
+    full = torch.cov(hard.samples[:, 0].flatten(1).T)
+    got, expected = torch.cov(soft.samples[:, 0].flatten(1).T), p @ full @ p.T
+    assert torch.linalg.norm(got - expected) / torch.linalg.norm(expected) < 0.1
+    assert torch.linalg.norm(got - q @ full @ q.T) / torch.linalg.norm(expected) > 0.2
+
+
 def test_samples_do_not_depend_on_the_batch(data):
     denoiser = deconvolving_denoiser(data)
     y = draws(data, 5, 20) + damage(5, 21)
-    one, other = (restore(denoiser, y, BAND, statistics(data), 3, 7, size) for size in (5, 2))
+    one, other = (restore(denoiser, y, BAND, statistics(data), samples=3, seed=7, batch_size=size) for size in (5, 2))
     torch.testing.assert_close(one.images, other.images)
     torch.testing.assert_close(one.samples, other.samples)
 
@@ -526,3 +546,90 @@ def test_deconvolved_is_a_description():
     assert Deconvolved.parse(str(evolution)) == evolution
     process = SpectralProcess(CosineSchedule(), SpectralCovariance(Flat(), SHAPE), evolution)
     assert process_from_dict(process.to_dict()) == process
+
+
+@pytest.mark.parametrize(
+    ("mode", "band"),
+    [
+        ("fill", "ring(low=0.3, high=0.5)"),
+        ("fill", "ring(low=0.2, high=0.6)"),
+        ("project", "ring(low=0.2, high=0.6)"),
+        ("deconvolve", "ring(low=0.8)"),
+    ],
+)
+def test_the_band_must_be_the_models(data, mode, band):
+    denoiser = {
+        "fill": fill_denoiser,
+        "project": lambda _: NetworkDenoiser(lambda x, t: x, process_of("project"), "x0"),
+        "deconvolve": deconvolving_denoiser,
+    }[mode](data)
+    with pytest.raises(InputError, match=r"does not leave out the band ring\(.*; name its own band") as refused:
+        restore(denoiser, draws(data, 2, 0), band, statistics(data))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_without_a_band_restores_none(data):
+    process = build_process(ProcessConfig(schedule="cosine"), SHAPE)
+    with pytest.raises(InputError, match="does not leave out"):
+        restore(NetworkDenoiser(lambda x, t: x, process, "x0"), draws(data, 2, 0), BAND, statistics(data))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
+@pytest.mark.parametrize("mode", ["fill", "deconvolve"])
+def test_images_of_any_precision(data, mode, dtype):
+    """A float32 network; what is outside of the band stays to the precision of the images."""
+    torch.manual_seed(0)
+    omission = {"corruption": EVEN} if mode == "deconvolve" else {}
+    denoiser = NetworkDenoiser(torch.nn.Conv2d(1, 1, 3, padding=1).requires_grad_(False), process_of(mode, **omission))
+    denoiser.network.forward = lambda x, t, forward=denoiser.network.forward: forward(x)
+    y = draws(data, 3, 0).to(dtype)
+    result = restore(denoiser, y, BAND, statistics(data), samples=2 * (mode == "deconvolve"))
+    assert result.images.dtype == dtype
+    change = BASIS.forward((result.images - y).double()).abs()
+    assert float((change * (1 - B)).max()) < (1e-12 if dtype == torch.float64 else 1e-2)
+    assert float((change * B).max()) > 0.05
+    if mode == "fill":  # the draws of deconvolve's noise depend on the precision
+        reference = restore(denoiser, y.float(), BAND, statistics(data)).images
+        torch.testing.assert_close(result.images.float(), reference, atol=5e-3, rtol=0)
+
+
+def test_labels_reach_the_network(data):
+    seen = []
+
+    def network(x, timestep, class_labels=None):
+        seen.append(class_labels)
+        return x
+
+    for denoiser in (
+        NetworkDenoiser(network, process_of("fill"), "x0", null_label=3),
+        NetworkDenoiser(network, process_of("deconvolve", corruption=EVEN), "x0", null_label=3),
+    ):
+        seen.clear()
+        restore(denoiser, draws(data, 5, 0), BAND, statistics(data), labels=torch.tensor([0, 1, 2, 0, 1]), batch_size=3)
+        assert [labels.tolist() for labels in seen] == [[0, 1, 2]] * (len(seen) // 2) + [[0, 1]] * (len(seen) // 2)
+        with pytest.raises(InputError, match=r"one per image, \(5,\), got shape \(2,\)"):
+            restore(denoiser, draws(data, 5, 0), BAND, statistics(data), labels=torch.tensor([0, 1]))
+
+
+def test_channels_with_bands_of_their_own_are_calibrated_by_their_own():
+    """The second channel hides other radii than the first, and what it says there is no part of the first one's."""
+    shape = (2, 6, 6)
+    band = "per_channel(spectra=['ring(low=0.3, high=0.6)', 'ring(low=0.6)'])"
+    process = build_process(ProcessConfig(schedule="cosine", omission=OmissionConfig("fill", band)), shape)
+    b = mask(band, BASIS)
+    y = torch.randn(2000, *shape, dtype=torch.float64, generator=generator(1))
+    share = torch.tensor([1.0, 0.25], dtype=torch.float64).reshape(2, 1, 1)
+
+    class Knowing(NetworkDenoiser):
+        """Predicts the band itself, with an error of its own that makes `share` the best multiple."""
+
+        def final(self, x_t, t, labels=None, clip=None):
+            error = torch.randn(y.shape, dtype=torch.float64, generator=generator(2))
+            return BASIS.inverse(b * BASIS.forward(y + (1 / share - 1).sqrt() * error))
+
+    denoiser = Knowing(lambda x, t: x, process, "x0")
+    statistics = DataStatistics(torch.zeros(shape).double(), torch.ones(2, *BASIS.coefficients).double(), 9, BASIS)
+    g = calibrate(denoiser, [(y, None)], statistics)
+    rho = BASIS.relative_radius()
+    assert torch.allclose(g[(rho > 0.35) & (rho < 0.55)], torch.tensor(1.0).double(), atol=0.05)
+    assert torch.allclose(g[rho > 0.65], torch.tensor(0.25).double(), atol=0.05)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sagd.band import Ring, Strip, mask
-from sagd.basis import CosineBasis, FourierBasis
+from sagd.basis import ChannelBasis, CosineBasis, FourierBasis
 from sagd.build import build_process
 from sagd.config import OmissionConfig, ProcessConfig, SamplingConfig
 from sagd.errors import InputError
@@ -244,6 +244,12 @@ def test_random_bands(basis):
     assert torch.equal(b, random_bands(300, basis, generator()))
 
 
+def test_random_bands_have_directions_in_mixed_channels_too():
+    inner = FourierBasis((12, 14))
+    mixed = ChannelBasis((12, 14), inner, ((0.6, 0.8), (-0.8, 0.6)))
+    assert torch.equal(random_bands(300, mixed, generator()), random_bands(300, inner, generator()))
+
+
 def test_one_model_for_all_bands(data):
     """A `random` model takes any band, and draws whole images where none is given."""
     denoiser = exact(data, bands="random")
@@ -314,15 +320,27 @@ def test_images_of_another_scale(data):
         ({"count": 0}, "count must be at least 1, got 0"),
         ({"x": torch.zeros(1, 1, 5, 6)}, "got shape"),
         ({"x": torch.full((1, *SHAPE), float("nan"))}, "finite"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"labels": torch.tensor([0, 1])}, r"one per image, \(1,\), got shape \(2,\)"),
     ],
 )
 def test_what_cannot_be_resampled(data, change, message):
-    arguments = {"x": draws(data, 1, 0), "band": BAND, "count": 1} | change
+    arguments = {"x": draws(data, 1, 0), "band": BAND} | change
     with pytest.raises(InputError, match=message):
-        resample(
-            exact(data),
-            arguments["x"],
-            arguments["band"],
-            SamplingConfig(steps=2, grid="karras"),
-            count=arguments["count"],
-        )
+        resample(exact(data), config=SamplingConfig(steps=2, grid="karras"), **arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
+def test_images_of_any_precision(data, dtype):
+    """A float32 network; what is outside of the band stays to the precision of the images."""
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(input_channels("random", 1), 1, 3, padding=1)
+    network.forward = lambda x, t, forward=network.forward: forward(x)
+    denoiser = BandDenoiser(network, process(), "edm", bands="random", basis=BASIS)
+    x = draws(data, 2, 0).to(dtype)
+    y = resample(denoiser, x, BAND, SamplingConfig(steps=2, grid="karras"))
+    assert y.dtype == dtype
+    change = BASIS.forward((y - x).double()).abs()
+    b = mask(BAND, BASIS)
+    assert float((change * (1 - b)).max()) < (1e-12 if dtype == torch.float64 else 1e-2)
+    assert float((change * b).max()) > 0.1

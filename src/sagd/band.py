@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sagd.basis import EDGE, Basis, corner_radius
 from sagd.errors import InputError
-from sagd.spectrum import ClassConditional, Product, Spectrum, band_mask, require_finite
+from sagd.spectrum import ClassConditional, Product, Spectrum, band_mask, refuse_mirror_sense, require_finite
 
 
 @dataclass(frozen=True)
@@ -201,12 +201,15 @@ def mask(band: Spectrum | str, basis: Basis) -> Tensor:
     """The values `b(f)` of a band, `(*coefficients)` or `(C, *coefficients)`, float64; a sum counts up to 1.
 
     Raises:
-        InputError: If the band holds no frequency of the basis, or all of them, or cannot be read.
+        InputError: If the band holds no frequency of the basis, or all of them, or cannot be read, or tells directions
+            apart that the basis does not.
     """
     band = Spectrum.parse(band)
     if isinstance(band, ClassConditional):
         raise InputError("a band is the same for all classes; give one mask, e.g. 'ring(low=0.1, high=0.2)'")
     b = band.weights(basis.frequencies()).double().clamp(max=1)
+    if basis.mirrored:
+        refuse_mirror_sense(band, basis.frequencies(), band.weights(basis.frequencies()).double())
     size = " x ".join(map(str, basis.spatial))
     if not (b > 0).any():
         raise InputError(f"band {band.label} holds none of the frequencies of {size} samples; widen it")

@@ -174,6 +174,8 @@ class Restore:
     """Posterior samples per image, with their standard deviation; only models of mode deconvolve know a posterior."""
     clean: Path | None = None
     """Folder with the clean images under the same names, if you have them: the report then shows errors."""
+    label: str | None = None
+    """Conditional models: class of the images."""
     seed: int = 0
     """Seed of samples, and of the noise that deconvolve works under."""
     batch_size: int = 64
@@ -529,10 +531,16 @@ def _train(command: Train) -> None:
     from sagd.training import load, train
 
     path = train(command.run, command.out, resume=command.resume)
+    out = command.out
+    if command.run.denoiser.bands not in ("none", "random"):
+        _say(f"model: {path}\nuse it with: sagd resample {out} IMAGES --out {out}-resampled")
+        return
     labels = ""
     if "by_class" in command.run.process.spectrum:
         labels = " --labels " + " ".join(map(shlex.quote, load(path).classes or ()))
-    _say(f"model: {path}\nsample it with: sagd sample {command.out}{labels} --out {command.out}-samples")
+    _say(f"model: {path}\nsample it with: sagd sample {out}{labels} --out {out}-samples")
+    if command.run.process.omission.mode in ("project", "fill", "deconvolve"):
+        _say(f"restore images with: sagd restore {out} IMAGES --out {out}-restored")
 
 
 def _sample(command: Sample) -> None:
@@ -577,22 +585,28 @@ def _require_spectrum(spectrum: str, path: Path, model: Model) -> None:
     load(path, process=build_process(config, model.process.shape, model.statistics, model.classes))
 
 
-def _labels(names: tuple[str, ...], count: int, model: Model) -> Tensor | None:
+def _labels(names: tuple[str, ...], count: int, model: Model, option: str = "--labels") -> Tensor | None:
     import torch
 
     from sagd.covariance import ClassCovariance
 
     if not names:
         if isinstance(model.process.covariance, ClassCovariance):
-            raise InputError(f"the noise depends on the class; give --labels, from: {', '.join(model.classes or ())}")
+            raise InputError(f"the noise depends on the class; give {option}, from: {', '.join(model.classes or ())}")
         return None
     if model.classes is None:
-        raise InputError(f"--labels {' '.join(names)}: the model is unconditional; leave --labels out")
+        raise InputError(f"{option} {' '.join(names)}: the model is unconditional; leave {option} out")
     for name in names:
         if name not in model.classes:
-            raise InputError(f"--labels: the model has no class {name!r}{suggest(name, list(model.classes))}")
+            raise InputError(f"{option}: the model has no class {name!r}{suggest(name, list(model.classes))}")
     numbers = [model.classes.index(name) for name in names]
     return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
+
+
+def _label(name: str | None, model: Model) -> int | None:
+    """The number of one class."""
+    labels = _labels(() if name is None else (name,), 1, model, "--label")
+    return None if labels is None else int(labels[0])
 
 
 def _corrupt(command: Corrupt) -> None:
@@ -630,9 +644,17 @@ def _restore(command: Restore) -> None:
     if command.batch_size < 1:
         raise InputError(f"--batch-size must be at least 1, got {command.batch_size}")
     model = load(command.model)
+    label = _label(command.label, model)
     _prepare(command.out, empty=True)
     result = restore_files(
-        model, command.images, command.samples, command.seed, command.clean, command.batch_size, progress=True
+        model,
+        command.images,
+        samples=command.samples,
+        seed=command.seed,
+        clean=command.clean,
+        label=label,
+        batch_size=command.batch_size,
+        progress=True,
     )
     restoration = result.restoration
     save_named(restoration.images, result.names, command.out / "images")
@@ -665,7 +687,7 @@ def _resample(command: Resample) -> None:
     band = command.mask if command.band is None else "ring(low={!r}, high={!r})".format(*command.band)
     model = load(command.model)
     sampling = _override(model.config.sampling, command.drawing, Drawing())
-    labels = _labels(() if command.label is None else (command.label,), 1, model)
+    label = _label(command.label, model)
     model = replace(model, denoiser=guided(model, sampling.guidance))
     _prepare(command.out, empty=True)
     result = resample_files(
@@ -675,7 +697,7 @@ def _resample(command: Resample) -> None:
         sampling,
         command.count,
         command.seed,
-        None if labels is None else int(labels[0]),
+        label,
         command.batch_size,
         progress=True,
     )

@@ -19,7 +19,6 @@ float32, or float64 where the input is or the weights are steep; half-precision 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 from abc import ABC, abstractmethod
@@ -34,7 +33,7 @@ from sagd.description import suggest
 from sagd.errors import InputError, SingularCovarianceError
 from sagd.randomness import Generators, randn
 from sagd.region import Region
-from sagd.spectrum import ClassConditional, Flat, Spectrum
+from sagd.spectrum import ClassConditional, Flat, Spectrum, refuse_mirror_sense
 
 STEEP_SPAN = 1e3
 """Ratio of largest to least positive weight from which filtering is done in float64."""
@@ -438,7 +437,7 @@ class SpectralCovariance(Covariance, kind="spectral"):
         raw = self.spectrum.weights(frequencies).double()
         check_weights(raw, self.basis, self.spectrum.label, self.shape[0])
         if self.basis.mirrored:
-            _refuse_mirror_sense(self.spectrum, frequencies, raw)
+            refuse_mirror_sense(self.spectrum, frequencies, raw)
         span = _span(raw)
         if span > MAX_SPAN:
             raise InputError(
@@ -1056,21 +1055,6 @@ def _require_basis(basis: Basis, shape: tuple[int, ...]) -> None:
         raise InputError(f"basis is for spatial shape {basis.spatial}, covariance for {shape[1:]}")
     if basis.channels not in (None, shape[0]):
         raise InputError(f"basis mixes {basis.channels} channels, the data has {shape[0]}")
-
-
-def _refuse_mirror_sense(spectrum: Spectrum, frequencies: Tensor, weights: Tensor) -> None:
-    """Refuse weights that differ between frequencies which a mirrored basis holds in one coefficient."""
-    bound = 1e-9 * float(weights.max())
-    for signs in itertools.product((1.0, -1.0), repeat=len(frequencies)):
-        mirror = torch.tensor(signs, dtype=frequencies.dtype).reshape(-1, *(1,) * (frequencies.ndim - 1))
-        # Adding 0 turns -0 into 0, which is no other frequency.
-        excess = float((spectrum.weights(frequencies * mirror + 0.0).double() - weights).abs().max())
-        if not excess <= bound:
-            raise InputError(
-                f"weights of {spectrum.label} differ between a frequency and its mirror image by up to {excess:.3g},"
-                " and this basis holds both in one coefficient; use the Fourier basis, or make them symmetric, e.g."
-                " list both mirror images of a notch"
-            )
 
 
 def _calibrate(weights: Tensor, multiplicity: Tensor, calibration: Calibration) -> Tensor:

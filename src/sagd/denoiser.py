@@ -174,6 +174,12 @@ class NetworkDenoiser(Denoiser):
         parameter = next(self.network.parameters(), None) if isinstance(self.network, torch.nn.Module) else None
         return parameter.device if parameter is not None else torch.device("cpu")
 
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The network's precision; None if it has no weights."""
+        parameter = next(self.network.parameters(), None) if isinstance(self.network, torch.nn.Module) else None
+        return None if parameter is None else parameter.dtype
+
     def guided(self, guidance: float) -> Self:
         """A copy with that classifier-free guidance scale.
 

@@ -62,8 +62,10 @@ def restore(
     y: Tensor,
     band: Spectrum | str,
     statistics: DataStatistics,
+    *,
     samples: int = 0,
     seed: int = 0,
+    labels: Tensor | None = None,
     batch_size: int = 64,
     progress: bool = False,
 ) -> Restoration:
@@ -77,16 +79,19 @@ def restore(
         samples: Posterior samples per image. Only `deconvolve` knows a posterior: that of its band is drawn as the
             Gaussian with the exact mean and covariance (second-order Tweedie).
         seed: Seed of what is random; image `i` depends on `(seed, i)` alone.
+        labels: Classes `(B,)` of conditional models.
         batch_size: Images per network call.
         progress: Show a progress bar.
 
     Raises:
-        InputError: On images of another shape, type or range, or samples from a model that knows none.
+        InputError: On images of another shape, type or range, samples from a model that knows none, or a band that the
+            model was not trained to leave out.
     """
     process = denoiser.process
     check_images(y, process, statistics, "restores")
-    if samples < 0:
-        raise InputError(f"samples must not be negative, got {samples}")
+    check_labels(labels, y)
+    if samples < 0 or batch_size < 1:
+        raise InputError(f"samples must be at least 0 and batch_size at least 1, got {samples} and {batch_size}")
     deconvolved = _is_deconvolved(process)
     if samples and not deconvolved:
         raise InputError(
@@ -95,17 +100,20 @@ def restore(
         )
     basis = process.reference.basis if isinstance(process, SpectralProcess) else statistics.basis
     b = Diagonal(mask(band, basis), basis)
+    _check_band(process, Spectrum.parse(band), b, deconvolved)
+    q = band_vectors(b, y.shape[1]) if samples else None
     t = _least_time(process)
     parts: list[tuple[Tensor, Tensor | None, Tensor | None]] = []
     hidden = None if progress else True
     with tqdm(total=len(y), desc="restoring", unit="image", disable=hidden, leave=False) as bar, torch.no_grad():
         for first in range(0, len(y), batch_size):
             x = y[first : first + batch_size].to(denoiser.device)
+            told = None if labels is None else labels[first : first + batch_size].to(denoiser.device)
             if deconvolved:
-                parts.append(_deconvolve(denoiser, x, b, t, samples, seed, first))
+                parts.append(_deconvolve(denoiser, x, b, t, told, samples, q, seed, first))
             else:
                 known = process.hidden is not None
-                x_hat = denoiser.final(process.alpha(t, x) * x, t) if known else statistics.mean.to(x).expand_as(x)
+                x_hat = _final(denoiser, process.alpha(t, x) * x, t, told) if known else statistics.mean.to(x)
                 parts.append((_blend(x, x_hat, b), None, None))
             bar.update(len(x))
             parts[-1] = tuple(None if z is None else z.to(y.device) for z in parts[-1])  # type: ignore[assignment]
@@ -136,17 +144,17 @@ def calibrate(
     """
     process, basis = denoiser.process, statistics.basis
     t = _least_time(process)
-    cross, own = torch.zeros(2, *basis.coefficients, dtype=torch.float64)
+    cross, own = torch.zeros(2, process.shape[0], *basis.coefficients, dtype=torch.float64)
     for y, labels in batches:
         mean = statistics.mean.to(y)
         m = basis.forward((denoiser.final(process.alpha(t, y) * y, t, labels) - mean).double())
-        cross += (m.conj() * basis.forward((y - mean).double())).real.sum((0, 1)).cpu()
-        own += m.abs().square().sum((0, 1)).cpu()
+        cross += (m.conj() * basis.forward((y - mean).double())).real.sum(0).cpu()
+        own += m.abs().square().sum(0).cpu()
     ring = ((basis.relative_radius() + EDGE) * _RINGS).long().clamp(max=_RINGS - 1)
-    inside = mask(denoiser.process.hidden or "", basis).reshape(-1, *basis.coefficients).amax(0) > 0
-    weight = basis.multiplicity() * inside
+    # Channel by channel, since a band may differ between them.
+    weight = basis.multiplicity() * (mask(denoiser.process.hidden or "", basis) > 0)
     pooled = [
-        torch.zeros(_RINGS, dtype=torch.float64).index_add_(0, ring.flatten(), (weight * v).flatten())
+        torch.zeros(_RINGS, dtype=torch.float64).index_add_(0, ring.flatten(), (weight * v).sum(0).flatten())
         for v in (cross, own)
     ]
     g = torch.where(pooled[1] > 0, pooled[0] / pooled[1].clamp(min=1e-300), 1.0).clamp(0, 1)
@@ -158,29 +166,62 @@ def _least_time(process: Process) -> float:
     return float(process.time_at(torch.tensor(LEAST_LEVEL, dtype=torch.float64)))
 
 
+def _final(denoiser: NetworkDenoiser, x: Tensor, t: float, labels: Tensor | None) -> Tensor:
+    """What the model makes of `x`, in the network's precision, like `x`."""
+    return denoiser.final(x.to(denoiser.dtype or x.dtype), t, labels).to(x.dtype)
+
+
+def _check_band(process: Process, band: Spectrum, b: Diagonal, deconvolved: bool) -> None:
+    """Refuse a band that is not the model's: there, it was shown the damage, or knows nothing of the image."""
+    replaced = b.values > 0
+    if process.hidden is not None:
+        own, fits = process.hidden.label, torch.equal(mask(process.hidden, b.basis) > 0, replaced)
+    elif deconvolved:
+        assert isinstance(process, SpectralProcess)
+        damage = process.corruption(torch.zeros(1, *process.shape)).values > 0
+        own, fits = str(process.evolution.corruption_spectrum), bool((damage & replaced).any())
+    else:
+        noisy = process.covariance.power_range(b.basis)[1] > 0
+        own, fits = f"what {process.label} has no noise in", not bool((noisy & (b.values == 1)).any())
+    if not fits:
+        raise InputError(f"the model does not leave out the band {band.label}, but {own}; name its own band")
+
+
 def _deconvolve(
-    denoiser: NetworkDenoiser, y: Tensor, b: Diagonal, t: float, samples: int, seed: int, first: int
+    denoiser: NetworkDenoiser,
+    y: Tensor,
+    b: Diagonal,
+    t: float,
+    labels: Tensor | None,
+    samples: int,
+    q: Tensor | None,
+    seed: int,
+    first: int,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Mean over draws of the floor noise; with `samples`, standard deviation and samples as well."""
+    """Mean over draws of the floor noise; with `samples` and `q`, standard deviation and samples as well."""
     process = denoiser.process
     generators = sample_generators(seed, len(y), first)
     noisy = [process.perturb(y, t, generator=generators) for _ in range(DRAWS)]
-    x_hat = sum((denoiser.final(x_t, t) for x_t in noisy), torch.zeros_like(y)) / DRAWS
+    x_hat = sum((_final(denoiser, x_t, t, labels) for x_t in noisy), torch.zeros_like(y)) / DRAWS
     restored = _blend(y, x_hat, b)
-    if not samples:
+    if q is None:
         return restored, None, None
-    q = band_vectors(b, y.shape[1]).to(y)
+    q = q.to(y)
+    blended = (b.on(q) * q).to(q.dtype)
     std, drawn = torch.empty_like(y), y.new_empty(samples, *y.shape)
     for i, generator in enumerate(generators):
-        root = _posterior_root(denoiser, noisy[0][i : i + 1], q, t)
-        fields = (q.flatten(1).T @ root).T.reshape(-1, *y.shape[1:])
+        root = _posterior_root(denoiser, noisy[0][i : i + 1], q, t, None if labels is None else labels[i : i + 1])
+        # Of soft edges, samples take the part that the mean takes.
+        fields = (blended.flatten(1).T @ root).T.reshape(-1, *y.shape[1:])
         std[i] = fields.square().sum(0).sqrt()
         xi = torch.randn(samples, len(q), generator=generator).to(y)
         drawn[:, i] = restored[i] + torch.einsum("nm,m...->n...", xi, fields)
     return restored, std, drawn
 
 
-def _posterior_root(denoiser: NetworkDenoiser, x_t: Tensor, q: Tensor, t: float) -> Tensor:
+def _posterior_root(
+    denoiser: NetworkDenoiser, x_t: Tensor, q: Tensor, t: float, labels: Tensor | None = None
+) -> Tensor:
     """A root `(m, m)` of the covariance of the band given `x_t`, in the coordinates `q`.
 
     Second-order Tweedie: `Cov[x | x_t] = S J^T / alpha`, `J = dE[x | x_t]/dx_t`, `S` the covariance of all noise in
@@ -192,7 +233,8 @@ def _posterior_root(denoiser: NetworkDenoiser, x_t: Tensor, q: Tensor, t: float)
     for v in q.split(64):
         with torch.enable_grad():
             at = x_t.expand(len(v), *x_t.shape[1:]).clone().requires_grad_()
-            (slope,) = torch.autograd.grad(denoiser.final(at, t), at, v)
+            told = None if labels is None else labels.expand(len(v))
+            (slope,) = torch.autograd.grad(_final(denoiser, at, t, told), at, v)
         columns.append(q.flatten(1) @ (total * slope).to(q.dtype).flatten(1).T)
     covariance = torch.cat(columns, dim=1).double()
     # Symmetric and not negative for the exact posterior mean; a network only comes near it.
@@ -218,7 +260,10 @@ def band_vectors(b: Diagonal, channels: int) -> Tensor:
     size = round(float((support * basis.multiplicity()).sum()))
     if size > _LARGEST_BAND:
         raise InputError(f"posterior samples of a band of {size} dimensions; at most {_LARGEST_BAND} are feasible")
-    unit = torch.eye(support.numel(), dtype=torch.float64)[support.flatten()].reshape(-1, *support.shape)
+    places = support.flatten().nonzero().flatten()
+    unit = torch.zeros(len(places), support.numel(), dtype=torch.float64)
+    unit[torch.arange(len(places)), places] = 1.0
+    unit = unit.reshape(-1, *support.shape)
     waves = [basis.inverse(unit)]
     if basis.forward(torch.zeros(channels, *basis.spatial, dtype=torch.float64)).is_complex():
         waves = [basis.inverse(unit * factor) for factor in (torch.tensor(1 + 0j), torch.tensor(1j))]
@@ -234,6 +279,16 @@ def _blend(y: Tensor, x_hat: Tensor, b: Diagonal) -> Tensor:
 
 def _is_deconvolved(process: Process) -> bool:
     return isinstance(process, SpectralProcess) and process.evolution.corruption_spectrum is not None
+
+
+def check_labels(labels: Tensor | None, x: Tensor) -> None:
+    """Refuse labels that are not one per image.
+
+    Raises:
+        InputError: If there are more or fewer.
+    """
+    if labels is not None and labels.shape != (len(x),):
+        raise InputError(f"labels must be one per image, ({len(x)},), got shape {tuple(labels.shape)}")
 
 
 def check_images(y: Tensor, process: Process, statistics: DataStatistics, does: str) -> None:

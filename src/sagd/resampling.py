@@ -20,12 +20,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.band import Wedge, mask
-from sagd.basis import EDGE, Basis, FourierBasis
+from sagd.basis import EDGE, Basis, ChannelBasis, FourierBasis
 from sagd.config import SamplingConfig
 from sagd.denoiser import NetworkDenoiser
 from sagd.diagonal import Diagonal
 from sagd.errors import InputError
-from sagd.omission import check_images
+from sagd.omission import check_images, check_labels
 from sagd.process import Time
 from sagd.randomness import sample_generators
 from sagd.sampler import Sampler
@@ -63,7 +63,8 @@ def random_bands(count: int, basis: Basis, generator: torch.Generator | None = N
     low = torch.where(whole | low_pass, 0.0, low)
     flat = rho.flatten()
     b = ((flat >= low - EDGE) & (flat <= high)).float().reshape(count, *basis.coefficients)
-    if isinstance(basis, FourierBasis) and basis.rank == 2:
+    inner = basis.inner if isinstance(basis, ChannelBasis) else basis
+    if isinstance(inner, FourierBasis) and basis.rank == 2:
         frequencies = basis.frequencies()
         for i in (u > 1 - _WEDGE).flatten().nonzero().flatten().tolist():
             wedge = Wedge(180 * float(angle[i]), 20 + 70 * float(opening[i]), 0.9 * float(low[i]))
@@ -204,6 +205,9 @@ def resample(
         raise InputError("the model resamples no bands; train one with --denoiser.bands random")
     if statistics is not None:
         check_images(x, denoiser.process, statistics, "resamples")
+    check_labels(labels, x)
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
     b = _checked(denoiser, x, band, count)
     edges = Diagonal(b, denoiser.basis)
     sampler, hard = Sampler.parse(config.sampler), (b > 0).float()
@@ -212,7 +216,7 @@ def resample(
     with tqdm(total=len(images), desc="resampling", unit="image", disable=None if progress else True) as bar:
         for some in torch.arange(len(images)).split(batch_size):
             index = images[some]
-            given = x[index].to(denoiser.device)
+            given = x[index].to(denoiser.device, denoiser.dtype or x.dtype)
             drawn = sampler.sample(
                 denoiser.given_images(given, hard.expand(len(some), *hard.shape)),
                 len(some),
@@ -222,10 +226,10 @@ def resample(
                 labels=None if labels is None else labels[index],
                 clip=config.clip,
                 statistics=statistics,
-                dtype=x.dtype,
+                dtype=given.dtype,
             )
             change = edges.on(given.double()) * (drawn - given).double()
-            parts.append((given + change.to(x.dtype)).cpu())
+            parts.append(x[index] + change.to(x.device, x.dtype))
             bar.update(len(some))
     return torch.cat(parts).reshape(count, *x.shape)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import itertools
 import math
 import reprlib
 from abc import abstractmethod
@@ -863,3 +864,22 @@ def _require_band(name: str, low: float, high: float) -> None:
         raise InputError(
             f"{name} needs 0 <= low < high <= 1 (fractions of the corner radius), got low={low}, high={high}"
         )
+
+
+def refuse_mirror_sense(spectrum: Spectrum, frequencies: Tensor, weights: Tensor) -> None:
+    """Refuse weights that differ between frequencies which a mirrored basis holds in one coefficient.
+
+    Raises:
+        InputError: If they do, by more than rounding.
+    """
+    bound = 1e-9 * float(weights.max())
+    for signs in itertools.product((1.0, -1.0), repeat=len(frequencies)):
+        mirror = torch.tensor(signs, dtype=frequencies.dtype).reshape(-1, *(1,) * (frequencies.ndim - 1))
+        # Adding 0 turns -0 into 0, which is no other frequency.
+        excess = float((spectrum.weights(frequencies * mirror + 0.0).double() - weights).abs().max())
+        if not excess <= bound:
+            raise InputError(
+                f"weights of {spectrum.label} differ between a frequency and its mirror image by up to {excess:.3g},"
+                " and this basis holds both in one coefficient; use the Fourier basis, or make them symmetric, e.g."
+                " list both mirror images of a notch"
+            )

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sagd.data import read_images, save_named
+from sagd.data import read_images, read_partners, save_named
 from sagd.errors import InputError
 
 
@@ -64,10 +64,22 @@ def test_colour_is_as_asked_for(tmp_path):
         (lambda f: [], "no images were named; give image files or folders"),
         (lambda f: [f / "notes.txt"], "cannot read .*notes.txt"),
         (lambda f: [save(f / "large.png", np.zeros((4, 7)))], "is 7 x 4, the model is for 6 x 4"),
-        (lambda f: [f / "b.png", save(f / "other/b.png", np.zeros((4, 6)))], "two images are named 'b.png'"),
+        (lambda f: [f / "b.png", save(f / "other/b.png", np.zeros((4, 6)))], "two images are named 'b'"),
+        (lambda f: [f, save(f / "b.bmp", np.zeros((4, 6)))], r"two images are named 'b': .*b\.(png|bmp)"),
         (lambda f: [(f / "empty").mkdir() or f / "empty"], "no images in .*empty"),
     ],
 )
 def test_what_cannot_be_read_is_named(folder, make, message):
     with pytest.raises(InputError, match=message):
         read_images(make(folder), (1, 4, 6))
+
+
+def test_partners_are_found_by_name_without_ending_and_no_other_is_read(folder):
+    save(folder / "b.bmp", np.zeros((4, 6)))
+    (folder / "b.png").unlink()
+    save(folder / "of another size.png", np.zeros((9, 9)))
+    images = read_partners(["b.png", "a/2.png"], folder, (1, 4, 6))
+    assert torch.equal(images[0], torch.full((1, 4, 6), -1.0))
+    assert torch.equal(images[1], read_images([folder / "a"], (1, 4, 6)).images[1])
+    with pytest.raises(InputError, match="no clean image 'c' in"):
+        read_partners(["c.png"], folder, (1, 4, 6))

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from sagd.band import mask
+from sagd.basis import CosineBasis, FourierBasis
 from sagd.experiment.resampling import measured
 from sagd.experiment.restoration import BANDS
 from sagd.spectrum import Spectrum
@@ -14,7 +16,7 @@ from sagd.spectrum import Spectrum
 def test_measures_by_numpy():
     g = torch.Generator().manual_seed(0)
     given, samples = torch.randn(2, 3, 8, 10, generator=g), torch.randn(4, 2, 3, 8, 10, generator=g)
-    result = measured(["a", "b"], given, samples, Spectrum.parse("ring(low=0.5)"))
+    result = measured(["a", "b"], given, samples, Spectrum.parse("ring(low=0.5)"), FourierBasis((8, 10)))
     f = [np.fft.fftfreq(n) for n in (8, 10)]
     rho = np.hypot(f[0][:, None], f[1]) / np.sqrt(0.5)
     kept = np.fft.ifft2(np.fft.fft2(given.double().numpy()) * (rho < 0.5 - 1e-9)).real
@@ -30,5 +32,17 @@ def test_measures_by_numpy():
 
 def test_a_draw_that_keeps_the_rest_changes_nothing_outside():
     given = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    result = measured(["a", "b"], given, given[None], Spectrum.parse("ring(low=0.5)"))
+    result = measured(["a", "b"], given, given[None], Spectrum.parse("ring(low=0.5)"), FourierBasis((8, 8)))
     assert result.change_outside == 0
+
+
+def test_the_band_is_one_of_the_models_basis():
+    basis = CosineBasis((8, 6))
+    given = torch.randn(2, 1, 8, 6, generator=torch.Generator().manual_seed(0))
+    inside = (mask("ring(low=0.5)", basis) > 0).double()
+    c = torch.randn(3, 2, 1, *basis.coefficients, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    draws = given + basis.inverse(inside * c).float()
+    result = measured(["a", "b"], given, draws, Spectrum.parse("ring(low=0.5)"), basis)
+    assert result.change_outside < 1e-6
+    assert result.replaced == pytest.approx(float(inside.mean()))
+    assert torch.allclose(basis.forward(result.kept.double()) * inside, torch.zeros(()).double(), atol=1e-6)

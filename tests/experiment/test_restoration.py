@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sagd.band import mask
-from sagd.basis import FourierBasis
-from sagd.config import OmissionConfig, RunConfig
+from sagd.basis import CosineBasis, FourierBasis
+from sagd.config import OmissionConfig, ProcessConfig, RunConfig
 from sagd.data import Corruption, ImageData, corrupt, save_named, to_uint8
 from sagd.errors import InputError
 from sagd.experiment.restoration import BANDS, measured, restore_files
@@ -20,6 +20,7 @@ from sagd.training import load_model, train
 
 BAND = "ring(low=0.2, high=0.4)"
 SHAPE = (1, 8, 8)
+BASIS = FourierBasis((8, 8))
 
 
 def smooth(count, seed=0):
@@ -61,7 +62,7 @@ def files(tmp_path, damaged, clean):
 
 def test_measures_by_numpy(clean, damaged):
     restored = (clean + damaged) / 2
-    result = measured(["a", "b", "c"], damaged, Restoration(restored), clean, "fill", Spectrum.parse(BAND))
+    result = measured(["a", "b", "c"], damaged, Restoration(restored), clean, "fill", Spectrum.parse(BAND), BASIS)
     rows, columns = np.meshgrid(np.fft.fftfreq(8), np.fft.fftfreq(8), indexing="ij")
     band = np.minimum((np.hypot(rows, columns) / math.sqrt(0.5) + 1e-9) * BANDS // 1, BANDS - 1)
     for stages, values in (
@@ -85,7 +86,7 @@ def test_measures_by_numpy(clean, damaged):
 def test_change_outside_is_seen(clean, damaged):
     other = damaged.clone()
     other[1] += 0.5
-    result = measured(["a", "b", "c"], damaged, Restoration(other), None, "fill", Spectrum.parse(BAND))
+    result = measured(["a", "b", "c"], damaged, Restoration(other), None, "fill", Spectrum.parse(BAND), BASIS)
     rms = float(damaged.square().mean().sqrt())
     assert result.change_outside == pytest.approx(0.5 * 8 / rms, rel=1e-5)  # all of it at f = 0, of a unitary transform
     assert result.clean is None
@@ -97,9 +98,8 @@ def test_files_keep_all_outside_of_the_band(model, files, damaged):
     assert result.names == ("2.png", "a/0.png", "a/1.png")
     assert result.mode == "fill"
     assert result.change_outside < 1e-6
-    basis = FourierBasis((8, 8))
-    b = mask(BAND, basis)
-    change = basis.forward((result.restoration.images - result.damaged).double())
+    b = mask(BAND, BASIS)
+    change = BASIS.forward((result.restoration.images - result.damaged).double())
     assert float((change.abs() * b).amax()) > 1e-3
     assert torch.allclose(result.damaged[0], damaged[2].clamp(-1, 1), atol=1 / 250)
     assert result.clean is not None
@@ -115,3 +115,24 @@ def test_models_that_restore_nothing(config, files, tmp_path):
     model = trained(config, tmp_path / "run")
     with pytest.raises(InputError, match=r"trained with omission 'none', .* --process.omission.mode fill"):
         restore_files(model, [files / "damaged"])
+
+
+def test_a_model_in_another_basis_keeps_the_rest_there(config, files, tmp_path):
+    model = trained(config, tmp_path / "run", basis="cosine", omission=OmissionConfig("fill", BAND))
+    result = restore_files(model, [files / "damaged"])
+    assert result.basis == CosineBasis((8, 8))
+    assert result.b.shape == (8, 8)
+    assert result.change_outside < 1e-6
+
+
+def test_conditional_models_take_the_class(config, files, tmp_path):
+    run = RunConfig(
+        network=dataclasses.replace(config.network, conditional=True),
+        training=dataclasses.replace(config.training, steps=2),
+        process=ProcessConfig(omission=OmissionConfig("fill", BAND)),
+    )
+    data = ImageData("smooth", to_uint8(smooth(40)), torch.arange(40) % 2, ("a", "b"))
+    model = load_model(train(run, tmp_path / "run", data=data))
+    none, first, second = (restore_files(model, [files / "damaged"], label=k).restoration.images for k in (None, 0, 1))
+    assert not torch.equal(first, second)
+    assert not torch.equal(none, second)

@@ -3,17 +3,20 @@
 import pytest
 import torch
 
+from sagd.basis import CosineBasis, FourierBasis
 from sagd.experiment.resampling import measured
 from sagd.report.resampling import MOST_DRAWS, render_resampling
 from sagd.spectrum import Spectrum
 
 
-def page(tmp_path, draws, channels=1, count=2):
+def page(tmp_path, draws, channels=1, count=2, basis=None):
     g = torch.Generator().manual_seed(0)
     given = torch.rand(count, channels, 8, 10, generator=g) * 2 - 1
     samples = torch.rand(draws, count, channels, 8, 10, generator=g) * 2 - 1
     names = [f"<{i}>.png" for i in range(count)]
-    path = render_resampling(measured(names, given, samples, Spectrum.parse("ring(low=0.5)")), tmp_path)
+    path = render_resampling(
+        measured(names, given, samples, Spectrum.parse("ring(low=0.5)"), basis or FourierBasis((8, 10))), tmp_path
+    )
     return path.read_text(encoding="utf-8")
 
 
@@ -38,3 +41,7 @@ def test_one_draw_has_no_spread_and_many_are_cut(tmp_path):
     assert f"<span>draw {MOST_DRAWS}</span>" in text
     assert f"<span>draw {MOST_DRAWS + 1}</span>" not in text
     assert f"{MOST_DRAWS + 3} draws each" in text
+
+
+def test_other_bases_have_no_map(tmp_path):
+    assert page(tmp_path, 3, basis=CosineBasis((8, 10))).count("<img") == 2

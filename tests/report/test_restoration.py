@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
+from sagd.basis import ChannelBasis, CosineBasis, FourierBasis
 from sagd.experiment.restoration import measured
 from sagd.omission import Restoration
 from sagd.report import figures
@@ -13,13 +14,15 @@ from sagd.report.restoration import MODES, MOST_IMAGES, render_restoration
 from sagd.spectrum import Spectrum
 
 
-def result(count=3, channels=1, clean=True, samples=False, mode="fill", band="ring(low=0.2, high=0.4)"):
+def result(count=3, channels=1, clean=True, samples=False, mode="fill", band="ring(low=0.2, high=0.4)", basis=None):
     g = torch.Generator().manual_seed(0)
     shape = (count, channels, 12, 10)
     damaged, restored, true = (torch.rand(*shape, generator=g) * 2 - 1 for _ in range(3))
     spread = (torch.rand(*shape, generator=g), torch.rand(4, *shape, generator=g)) if samples else (None, None)
     names = [f"folder/<{i}>.png" for i in range(count)]
-    return measured(names, damaged, Restoration(restored, *spread), true if clean else None, mode, Spectrum.parse(band))
+    basis = basis or FourierBasis((12, 10))
+    known = true if clean else None
+    return measured(names, damaged, Restoration(restored, *spread), known, mode, Spectrum.parse(band), basis)
 
 
 class Reader(HTMLParser):
@@ -102,3 +105,9 @@ def test_the_map_has_dc_in_the_middle():
     drawn = axes.get_images()[0].get_array()
     assert drawn.shape == (6, 8)
     assert {tuple(map(int, place)) for place in zip(*drawn.nonzero(), strict=True)} == {(4, 6), (2, 2)}
+
+
+def test_a_map_is_drawn_of_fourier_frequencies_only(tmp_path):
+    mixed = ChannelBasis((12, 10), FourierBasis((12, 10)), torch.eye(3)[[1, 2, 0]])
+    assert len(page(tmp_path, channels=3, basis=mixed).sources) == 3
+    assert len(page(tmp_path, basis=CosineBasis((12, 10))).sources) == 2

@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -226,6 +227,26 @@ def striped():
     return ImageData("striped", corrupt(smooth / 6, Corruption.parse("scan_lines(level=0.3)"), 0))
 
 
+def test_a_resumed_run_does_not_need_the_weights_it_started_from(tmp_path, config, change, data, whole):
+    run = change(config, "training", init=str(tmp_path / "whole"), steps=1)
+    train(run, tmp_path / "next", data=data)
+    shutil.move(tmp_path / "whole", tmp_path / "gone")
+    train(change(run, "training", steps=2), tmp_path / "next", resume=True, data=data)
+
+
+def test_samples_of_resampling_models_are_of_the_classes_of_the_given_images(
+    tmp_path, config, change, data, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(
+        "sagd.training.trainer.draw",
+        lambda denoiser, count, *_, labels=None, **__: seen.append(labels) or torch.zeros(count, *data.shape),
+    )
+    run = change(change(config, "denoiser", bands="random"), "training", steps=1, sample_every=1)
+    train(run, tmp_path, data=data)
+    assert torch.equal(seen[0], data.labels[torch.arange(64) % 40])
+
+
 def test_a_detected_band_is_kept_with_the_run(tmp_path, config, change, striped):
     config = change(config, "network", conditional=False)
     auto = dataclasses.replace(config, process=ProcessConfig(omission=OmissionConfig("fill", "auto")))
@@ -235,6 +256,23 @@ def test_a_detected_band_is_kept_with_the_run(tmp_path, config, change, striped)
     assert load_yaml(RunConfig, tmp_path / "config.yaml").process.omission == model.config.process.omission
     train(change(auto, "training", steps=3), tmp_path, resume=True, data=striped)
     assert load_model(tmp_path).config.process.omission == model.config.process.omission
+
+
+def test_what_was_detected_is_not_detected_again(tmp_path, config, change, striped, monkeypatch):
+    """Another number of threads adds up in another order, and gives a spectrum that differs in the last digit."""
+    config = change(config, "network", conditional=False)
+    omission = OmissionConfig("deconvolve", "auto", "excess")
+    run = dataclasses.replace(config, process=ProcessConfig(omission=omission))
+    train(change(run, "training", steps=2), tmp_path, data=striped)
+    monkeypatch.setattr("sagd.training.trainer.detect", lambda x: pytest.fail("detected again"))
+    train(change(run, "training", steps=3), tmp_path, resume=True, data=striped)
+    found = load_model(tmp_path).config.process.omission
+    given = dataclasses.replace(run, process=ProcessConfig(omission=found))
+    train(change(given, "training", steps=4), tmp_path, resume=True, data=striped)
+    other = dataclasses.replace(found, band="strip(low=0.1)")
+    given = dataclasses.replace(run, process=ProcessConfig(omission=other))
+    with pytest.raises(InputError, match=r"process.omission.band is 'strip\(low=0.1\)', but .* started with"):
+        train(change(given, "training", steps=5), tmp_path, resume=True, data=striped)
 
 
 def test_a_hidden_band_is_calibrated_and_others_are_not(tmp_path, config, change, striped):

@@ -2,7 +2,7 @@
 
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.dataset import ImageData, load
-from sagd.data.files import NamedImages, read_images, save_damaged, save_named
+from sagd.data.files import NamedImages, read_images, read_partners, save_damaged, save_named
 from sagd.data.images import image_grid, save_images, to_uint8, to_unit_range
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "image_grid",
     "load",
     "read_images",
+    "read_partners",
     "save_damaged",
     "save_images",
     "save_named",

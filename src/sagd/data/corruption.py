@@ -61,7 +61,11 @@ class Corruption(Description, family="corruption"):
 
     fixed: bool
     """Drawn once per image, or anew at each reading."""
-    assumptions: ClassVar[Assumptions] = Assumptions()
+
+    @property
+    def assumptions(self) -> Assumptions:
+        """What holds for it; all, unless a subclass says otherwise."""
+        return Assumptions()
 
     @abstractmethod
     def noise(self, shape: Shape, generators: Sequence[torch.Generator], seed: int = 0) -> Tensor:
@@ -235,7 +239,11 @@ class _Waves(Corruption):
 
     level: float = 0.5
     fixed: bool = True
-    assumptions: ClassVar[Assumptions] = Assumptions(gaussian=False)
+
+    @property
+    def assumptions(self) -> Assumptions:
+        """What holds for it."""
+        return Assumptions(gaussian=False)
 
     def noise(self, shape: Shape, generators: Sequence[torch.Generator], seed: int = 0) -> Tensor:
         """The sum of the waves."""
@@ -355,7 +363,11 @@ class Rain(Corruption, kind="rain"):
     length: float = 12.0
     density: float = 0.015
     fixed: bool = True
-    assumptions: ClassVar[Assumptions] = Assumptions(banded=False, zero_mean=False, gaussian=False)
+
+    @property
+    def assumptions(self) -> Assumptions:
+        """What holds for it."""
+        return Assumptions(banded=False, zero_mean=False, gaussian=False)
 
     def __post_init__(self) -> None:
         self._check()
@@ -416,7 +428,11 @@ class FixedPattern(Corruption, kind="fixed_pattern"):
     level: float = 0.3
     columns: float = 1.0
     fixed: bool = True
-    assumptions: ClassVar[Assumptions] = Assumptions(zero_mean=False, gaussian=False)
+
+    @property
+    def assumptions(self) -> Assumptions:
+        """A band only without single pixels."""
+        return Assumptions(banded=self.columns == 1, zero_mean=False, gaussian=False)
 
     def __post_init__(self) -> None:
         self._check()

@@ -40,20 +40,46 @@ def read_images(paths: Sequence[Path], shape: tuple[int, ...]) -> NamedImages:
         shape: `(C, H, W)` that all must have; colour is turned into grey or grey into colour where `C` asks for it.
 
     Raises:
-        InputError: Naming the file that is missing, no image, or of another size.
+        InputError: Naming the file that is missing, no image, of another size, or named as another one.
+    """
+    named = find_images(paths).values()
+    return NamedImages(tuple(name for name, _ in named), torch.stack([_read(file, shape) for _, file in named]))
+
+
+def read_partners(names: Sequence[str], folder: Path, shape: tuple[int, ...]) -> Tensor:
+    """The images of a folder that are named as others are, but for the ending, `(N, C, H, W)`; no other is read.
+
+    Raises:
+        InputError: As `read_images`, or naming the one that is missing.
+    """
+    found = find_images([folder])
+    wanted = [_without_ending(name) for name in names]
+    for name in wanted:
+        if name not in found:
+            raise InputError(f"no clean image {name!r} in {str(folder)!r}; names must be those of the damaged images")
+    return torch.stack([_read(found[name][1], shape) for name in wanted])
+
+
+def find_images(paths: Sequence[Path]) -> dict[str, tuple[str, Path]]:
+    """Image files and all below folders, in sorted order: name without ending -> name and file.
+
+    Raises:
+        InputError: If there is none, a path is missing, or two have the same name but for the ending.
     """
     if not paths:
         raise InputError("no images were named; give image files or folders of them")
-    named: dict[str, Path] = {}
+    named: dict[str, tuple[str, Path]] = {}
     for path in paths:
         for name, file in _files(path):
-            if name in named and named[name] != file:
-                raise InputError(f"two images are named {name!r}: {str(named[name])!r} and {str(file)!r}; rename one")
-            named[name] = file
+            _, other = named.setdefault(_without_ending(name), (name, file))
+            if other != file:
+                raise InputError(
+                    f"two images are named {_without_ending(name)!r}: {str(other)!r} and {str(file)!r}; rename one"
+                )
     if not named:
         listed = ", ".join(repr(str(path)) for path in paths)
         raise InputError(f"no images in {listed}; known endings: {' '.join(EXTENSIONS)}")
-    return NamedImages(tuple(named), torch.stack([_read(file, shape) for file in named.values()]))
+    return named
 
 
 def save_named(x: Tensor, names: Sequence[str], folder: Path) -> list[Path]:
@@ -91,6 +117,10 @@ def save_damaged(data: ImageData, corruption: Corruption, out: Path, contrast: f
         save_named(damaged, names, out / "damaged")
         clipped += int((damaged.abs() > 1).sum())
     return clipped / (len(data) * math.prod(data.shape))
+
+
+def _without_ending(name: str) -> str:
+    return str(Path(name).with_suffix(""))
 
 
 def _files(path: Path) -> list[tuple[str, Path]]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sagd.band import mask
-from sagd.basis import FourierBasis
+from sagd.basis import Basis
 from sagd.config import SamplingConfig
 from sagd.data import read_images
 from sagd.errors import InputError
@@ -32,7 +32,8 @@ class ResamplingResult:
         kept: What was not changed: the images without the band.
         samples: `(N, B, C, H, W)`.
         band: The band that was drawn anew.
-        b: Its values in the Fourier basis, `(*coefficients)`.
+        b: Its values in `basis`, `(*coefficients)`.
+        basis: That of the model's noise.
         edges: Radial band edges as fractions of the corner radius, `(K + 1,)`.
         share: Mean of `b` by radial band `(K,)`; NaN where empty.
         replaced: Share of all frequencies that lie in the band.
@@ -46,6 +47,7 @@ class ResamplingResult:
     samples: Tensor
     band: Spectrum
     b: Tensor
+    basis: Basis
     edges: Tensor
     share: Tensor
     replaced: float
@@ -111,13 +113,12 @@ def resample_files(
         batch_size=batch_size,
         progress=progress,
     )
-    return measured(images.names, images.images, samples, chosen)
+    return measured(images.names, images.images, samples, chosen, denoiser.basis)
 
 
-def measured(names: Sequence[str], given: Tensor, samples: Tensor, band: Spectrum) -> ResamplingResult:
-    """The result with its spectra, of images `(B, C, H, W)` and draws `(N, B, C, H, W)`."""
-    basis = FourierBasis(tuple(given.shape[2:]))
-    b = mask(band, basis).reshape(-1, *basis.coefficients).amax(0)
+def measured(names: Sequence[str], given: Tensor, samples: Tensor, band: Spectrum, basis: Basis) -> ResamplingResult:
+    """The result with its spectra, of images `(B, C, H, W)` and draws `(N, B, C, H, W)`; the band is one of `basis`."""
+    b = mask(band, basis)
     before, after = band_powers(given), band_powers(samples.flatten(0, 1))
     return ResamplingResult(
         names=tuple(names),
@@ -126,6 +127,7 @@ def measured(names: Sequence[str], given: Tensor, samples: Tensor, band: Spectru
         samples=samples,
         band=band,
         b=b,
+        basis=basis,
         edges=before.edges,
         share=radial_profile(b, basis, BANDS).values,
         replaced=share_of(b, basis),

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from sagd.band import mask
-from sagd.basis import FourierBasis
-from sagd.data import NamedImages, read_images
+from sagd.basis import Basis, FourierBasis
+from sagd.data import read_images, read_partners
 from sagd.errors import InputError
 from sagd.omission import Restoration, restore
 from sagd.spectrum import Spectrum
@@ -35,7 +35,8 @@ class RestorationResult:
         clean: The clean images, if they are known.
         mode: "project", "fill" or "deconvolve".
         band: The band that was replaced.
-        b: Its values in the Fourier basis, `(*coefficients)`; the largest of all channels.
+        b: Its values in `basis`, `(*coefficients)`; the largest of all channels.
+        basis: That of the model's noise.
         edges: Radial band edges as fractions of the corner radius, `(K + 1,)`.
         share: Mean of `b` by radial band `(K,)`; NaN where empty.
         replaced: Share of all frequencies that lie in the band.
@@ -52,6 +53,7 @@ class RestorationResult:
     mode: str
     band: Spectrum
     b: Tensor
+    basis: Basis
     edges: Tensor
     share: Tensor
     replaced: float
@@ -80,6 +82,7 @@ def restore_files(
     samples: int = 0,
     seed: int = 0,
     clean: Path | None = None,
+    label: int | None = None,
     batch_size: int = 64,
     progress: bool = False,
 ) -> RestorationResult:
@@ -91,6 +94,7 @@ def restore_files(
         samples: Posterior samples per image.
         seed: Seed of what is random.
         clean: Folder with clean images of the same names, if there are.
+        label: Class of the images, of conditional models.
         batch_size: Images per network call.
         progress: Show a progress bar.
 
@@ -104,18 +108,36 @@ def restore_files(
             " --process.omission.mode fill on the damaged images"
         )
     damaged = read_images(paths, model.process.shape)
-    known = None if clean is None else _matching(damaged, read_images([clean], model.process.shape), clean)
+    known = None if clean is None else read_partners(damaged.names, clean, model.process.shape)
     band = Spectrum.parse(omission.band)
+    labels = None if label is None else torch.full((len(damaged.names),), label)
     result = restore(
-        model.denoiser, damaged.images, band, model.statistics, samples, seed, batch_size, progress=progress
+        model.denoiser,
+        damaged.images,
+        band,
+        model.statistics,
+        samples=samples,
+        seed=seed,
+        labels=labels,
+        batch_size=batch_size,
+        progress=progress,
     )
-    return measured(damaged.names, damaged.images, result, known, omission.mode, band)
+    return measured(damaged.names, damaged.images, result, known, omission.mode, band, model.statistics.basis)
 
 
 def measured(
-    names: Sequence[str], damaged: Tensor, restoration: Restoration, clean: Tensor | None, mode: str, band: Spectrum
+    names: Sequence[str],
+    damaged: Tensor,
+    restoration: Restoration,
+    clean: Tensor | None,
+    mode: str,
+    band: Spectrum,
+    basis: Basis,
 ) -> RestorationResult:
-    """The result with its spectra and, where clean images `(N, C, H, W)` are known, its errors."""
+    """The result with its spectra and, where clean images `(N, C, H, W)` are known, its errors.
+
+    The band is one of `basis`; spectra and errors are those of the Fourier basis, which all images have in common.
+    """
     restored = restoration.images
     stages = {"damaged": damaged, "restored": restored} | ({} if clean is None else {"clean": clean})
     spectra = {name: band_powers(x) for name, x in stages.items()}
@@ -125,8 +147,8 @@ def measured(
             difference = stages[name] - clean
             errors[name] = band_powers(difference).values
             psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()), 1e-12))
-    basis = FourierBasis(tuple(damaged.shape[2:]))
-    b = mask(band, basis).reshape(-1, *basis.coefficients).amax(0)
+    values = mask(band, basis)
+    b = values.reshape(-1, *basis.coefficients).amax(0)
     return RestorationResult(
         names=tuple(names),
         damaged=damaged,
@@ -135,17 +157,18 @@ def measured(
         mode=mode,
         band=band,
         b=b,
+        basis=basis,
         edges=spectra["damaged"].edges,
         replaced=share_of(b, basis),
         share=radial_profile(b, basis, BANDS).values,
         spectra={name: profile.values for name, profile in spectra.items()},
         errors=errors,
         psnr=psnr,
-        change_outside=change_outside(damaged, restored, b, basis),
+        change_outside=change_outside(damaged, restored, values, basis),
     )
 
 
-def change_outside(damaged: Tensor, restored: Tensor, b: Tensor, basis: FourierBasis) -> float:
+def change_outside(damaged: Tensor, restored: Tensor, b: Tensor, basis: Basis) -> float:
     """Largest change of a coefficient where `b` is 0, over the root mean square of all coefficients."""
     largest, power = 0.0, 0.0
     for x, y in zip(damaged.split(256), restored.split(256), strict=True):
@@ -164,19 +187,9 @@ def band_powers(x: Tensor) -> RadialProfile:
     return radial_profile(power / (len(x) * x.shape[1]), basis, BANDS)
 
 
-def share_of(b: Tensor, basis: FourierBasis) -> float:
+def share_of(b: Tensor, basis: Basis) -> float:
     """Share of all frequencies where `b` is above 0."""
     return float(((b > 0) * basis.multiplicity()).sum() / basis.multiplicity().sum())
-
-
-def _matching(damaged: NamedImages, clean: NamedImages, folder: Path) -> Tensor:
-    """Clean images in the order of the damaged ones, matched by name without the ending."""
-    index = {str(Path(name).with_suffix("")): i for i, name in enumerate(clean.names)}
-    wanted = [str(Path(name).with_suffix("")) for name in damaged.names]
-    for name in wanted:
-        if name not in index:
-            raise InputError(f"no clean image {name!r} in {str(folder)!r}; names must be those of the damaged images")
-    return clean.images[[index[name] for name in wanted]]
 
 
 def listed(values: Tensor) -> list[float | None]:

@@ -11,7 +11,7 @@ import torch
 from sagd.experiment.resampling import ResamplingResult
 from sagd.report import figures
 from sagd.report.pictures import Picture, pixels, plot, reach
-from sagd.report.restoration import as_pixels, heat, spread
+from sagd.report.restoration import as_pixels, band_map, heat, spread
 from sagd.report.template import fill
 from sagd.report.wording import counted
 
@@ -51,10 +51,7 @@ def _page(result: ResamplingResult) -> dict[str, Any]:
         "spectra": plot(
             spectra, "Line plot of power against frequency of given and resampled images, the band shaded."
         ),
-        "map": plot(
-            figures.mask_figure(result.b.numpy(), result.given.shape[-1]),
-            "Map of all frequencies with the band that was drawn anew in dark.",
-        ),
+        "map": band_map(result.b, result.basis, "Map of all frequencies with the band that was drawn anew in dark."),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sagd.basis import Basis, ChannelBasis, FourierBasis
 from sagd.experiment.restoration import RestorationResult
 from sagd.report import figures
 from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach
@@ -70,10 +71,7 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "images": _grid(columns, len(rows)),
         "shows": set(columns),
         "spectra": _spectra(result),
-        "map": plot(
-            figures.mask_figure(result.b.numpy(), result.damaged.shape[-1]),
-            "Map of all frequencies with the band that was replaced in dark.",
-        ),
+        "map": band_map(result.b, result.basis, "Map of all frequencies with the band that was replaced in dark."),
         "draws": _draws(result, rows),
     }
 
@@ -131,6 +129,12 @@ def _spectra(result: RestorationResult) -> Picture:
     figure = figures.restoration_figure(result.edges, result.spectra, result.errors, share, _STYLES)
     alt = f"Line plot of power against frequency for {' and '.join(result.spectra)} images, the band shaded."
     return plot(figure, alt + (" Below, the error by frequency." if result.errors else ""))
+
+
+def band_map(b: Tensor, basis: Basis, alt: str) -> Picture | None:
+    """A band among all frequencies; None in bases whose coefficients have no place in such a map."""
+    inner = basis.inner if isinstance(basis, ChannelBasis) else basis
+    return plot(figures.mask_figure(b.numpy(), basis.spatial[-1]), alt) if isinstance(inner, FourierBasis) else None
 
 
 def as_pixels(x: Tensor) -> Tensor:

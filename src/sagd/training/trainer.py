@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.build import alike, build_process, process_basis
-from sagd.config import ProcessConfig, RunConfig, TrainingConfig, from_dict, to_dict
+from sagd.config import OmissionConfig, ProcessConfig, RunConfig, TrainingConfig, from_dict, to_dict
 from sagd.data import ImageData, image_grid, load
 from sagd.design import check_ends
 from sagd.detection import detect, excess_spectrum
@@ -91,9 +91,8 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageD
         if resume:
             on_main(accelerator, lambda: require_run(out))
         on_main(accelerator, lambda: stack.enter_context(claim(out, resume)))
-        trainer = Trainer(config, out, accelerator, load(config.data) if data is None else data)
-        if resume:
-            trainer.restore()
+        before = _last_checkpoint(accelerator, out) if resume else None
+        trainer = Trainer(config, out, accelerator, load(config.data) if data is None else data, before)
         trainer.run(stack.enter_context(Interrupts()))
     return out / "model"
 
@@ -106,17 +105,27 @@ class Trainer:
         out: Run directory, claimed by the first process.
         accelerator: Device, precision and communication.
         data: Training images.
+        before: Where to go on.
 
     Raises:
-        InputError: If configuration and data do not fit each other.
+        InputError: If configuration and data do not fit each other, or change what `before` must not see changed.
+        CheckpointError: If `before` is of another version.
     """
 
-    def __init__(self, config: RunConfig, out: Path, accelerator: Accelerator, data: ImageData) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        out: Path,
+        accelerator: Accelerator,
+        data: ImageData,
+        before: Checkpoint | None = None,
+    ) -> None:
         from diffusers.training_utils import EMAModel
 
         budget = config.training
         _check_data(config, data)
-        config = dataclasses.replace(config, process=resolve_omission(config.process, data))
+        found = None if before is None else _configuration(before, out).process.omission
+        config = dataclasses.replace(config, process=resolve_omission(config.process, data, found))
         self.config, self.out, self.accelerator, self.data = config, out, accelerator, data
         self.classes = data.classes if config.network.conditional else None
         classes = None if self.classes is None else len(self.classes)
@@ -126,7 +135,7 @@ class Trainer:
         seed = generator_for(budget.seed, Stream.WEIGHTS).initial_seed()
         inputs = input_channels(config.denoiser.bands, data.shape[0])
         self.network = build_network(config.network, data.shape[0], data.shape[1:], classes, seed, inputs)
-        if budget.init is not None:
+        if budget.init is not None and before is None:
             _start_from(self.network, budget.init, config, data.shape)
         self.network.to(accelerator.device).train()
         self.parameters = list(self.network.parameters())
@@ -150,6 +159,8 @@ class Trainer:
         # Of the steps since the last line of metrics.
         self._losses: list[float] = []
         self._clock = time.perf_counter()
+        if before is not None:
+            self.restore(before)
 
     def run(self, interrupts: Interrupts) -> None:
         """Train from the present step to the last and write the model; raises as `train`."""
@@ -234,18 +245,12 @@ class Trainer:
         }
         return Checkpoint(self.step, tensors, state)
 
-    def restore(self) -> None:
-        """Go back to the newest undamaged checkpoint; without any yet, warn and stay at step 0.
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to a checkpoint.
 
         Raises:
-            CheckpointError: If all are damaged.
             InputError: If the configuration or data changes what must not change.
         """
-        path = on_main(self.accelerator, lambda: latest_checkpoint(self.out), share=True)
-        if path is None:
-            warnings.warn(f"no checkpoint in {str(self.out)!r} yet; starting at step 0", stacklevel=3)
-            return
-        checkpoint = load_checkpoint(path)
         state = checkpoint.state
         self._check_same_run(checkpoint)
         self.network.load_state_dict(checkpoint.tensors["weights"])
@@ -264,10 +269,7 @@ class Trainer:
 
     def _check_same_run(self, checkpoint: Checkpoint) -> None:
         run, state, budget = repr(str(self.out)), checkpoint.state, self.config.training
-        try:
-            before = _flatten(to_dict(from_dict(RunConfig, state["config"])))
-        except InputError as error:
-            raise CheckpointError(f"the run in {run} is of another version of sagd: {error}") from None
+        before = _flatten(to_dict(_configuration(checkpoint, self.out)))
         after = _flatten(to_dict(self.config)) | {"data": _identity(self.data)}
         for key, value in after.items():
             old = before.get(key, state["data"])
@@ -349,7 +351,8 @@ class Trainer:
         seed = self.config.training.seed
         denoiser = self.sampling
         if isinstance(denoiser, BandDenoiser):
-            given, _ = self.data.batch(torch.arange(SAMPLES) % len(self.data))
+            given, own = self.data.batch(torch.arange(SAMPLES) % len(self.data))
+            labels = labels if labels is None else own
             denoiser = denoiser.for_training(given.to(denoiser.device), generator_for(seed, Stream.BANDS))
         x = draw(denoiser, SAMPLES, self.config.sampling, seed=seed, labels=labels, statistics=self.statistics)
         path = self.out / "samples" / f"step-{self.step:06d}.png"
@@ -452,8 +455,31 @@ def _start_from(network: torch.nn.Module, path: str, config: RunConfig, shape: t
         raise InputError(f"training.init {path!r} has weights of other shapes; give both the same classes") from None
 
 
-def resolve_omission(process: ProcessConfig, data: ImageData) -> ProcessConfig:
+def _last_checkpoint(accelerator: Accelerator, out: Path) -> Checkpoint | None:
+    """The newest undamaged checkpoint of a run; None, with a warning, if there is none yet."""
+    path = on_main(accelerator, lambda: latest_checkpoint(out), share=True)
+    if path is None:
+        warnings.warn(f"no checkpoint in {str(out)!r} yet; starting at step 0", stacklevel=3)
+        return None
+    return load_checkpoint(path)
+
+
+def _configuration(checkpoint: Checkpoint, out: Path) -> RunConfig:
+    """That of the run of a checkpoint."""
+    try:
+        return from_dict(RunConfig, checkpoint.state["config"])
+    except InputError as error:
+        raise CheckpointError(f"the run in {str(out)!r} is of another version of sagd: {error}") from None
+
+
+def resolve_omission(process: ProcessConfig, data: ImageData, found: OmissionConfig | None = None) -> ProcessConfig:
     """The configuration with band and corruption spectrum detected in the data, where it asks for that.
+
+    Args:
+        process: Configuration.
+        data: Damaged images.
+        found: What was detected when the run was started; taken as it is, since sums of another machine may round
+            otherwise.
 
     Raises:
         InputError: If nothing is found.
@@ -463,18 +489,22 @@ def resolve_omission(process: ProcessConfig, data: ImageData) -> ProcessConfig:
     excess = omission.mode == "deconvolve" and omission.corruption == "excess"
     if not (auto or excess):
         return process
-    found = detect(_measured_images(data))
+    if found is not None:
+        band = found.band if auto else omission.band
+        corruption = found.corruption if excess else omission.corruption
+        return dataclasses.replace(process, omission=dataclasses.replace(omission, band=band, corruption=corruption))
+    detected = detect(_measured_images(data))
     if auto:
-        if found.band is None:
+        if detected.band is None:
             raise InputError(
                 f"process.omission.band 'auto': no damaged band found (the nearest reaches"
-                f" {100 * found.nearest:.0f} % of what would count); name the band,"
+                f" {100 * detected.nearest:.0f} % of what would count); name the band,"
                 " e.g. 'ring(low=0.1, high=0.2)', or leave process.omission out"
             )
-        logger.info("\n".join(found.lines()))
-        omission = dataclasses.replace(omission, band=str(found.band))
+        logger.info("\n".join(detected.lines()))
+        omission = dataclasses.replace(omission, band=str(detected.band))
     if excess:
-        omission = dataclasses.replace(omission, corruption=str(excess_spectrum(found, omission.band)))
+        omission = dataclasses.replace(omission, corruption=str(excess_spectrum(detected, omission.band)))
     return dataclasses.replace(process, omission=omission)
 
 
