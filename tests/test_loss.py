@@ -18,6 +18,7 @@ from sagd.loss import (
     DenoisingLoss,
     LogitNormalTime,
     LogNormalTime,
+    MatchedTime,
     MinSNRWeighting,
     TimeLaw,
     UniformTime,
@@ -249,9 +250,37 @@ def test_gradients_reach_the_network_and_seeds_decide_the_loss() -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
+def white_statistics(power: float = 0.25) -> DataStatistics:
+    basis = FourierBasis(SHAPE[1:])
+    spectrum = torch.full((SHAPE[0], *basis.coefficients), power, dtype=torch.float64)
+    return DataStatistics(torch.zeros(SHAPE, dtype=torch.float64), spectrum, 10, basis)
+
+
 def test_from_config() -> None:
     config = DenoiserConfig("v", "log_normal(mean=-1)", "min_snr(gamma=3)", 0.2)
-    assert DenoisingLoss.from_config(config) == DenoisingLoss(LogNormalTime(-1), MinSNRWeighting(3), 0.2)
+    loss = DenoisingLoss.from_config(config, process(Flat()), white_statistics())
+    assert loss == DenoisingLoss(LogNormalTime(-1), MinSNRWeighting(3), 0.2)
+
+
+@pytest.mark.parametrize("alpha", [0.0, -0.5])
+def test_matched_times_are_those_at_which_the_data_drowns(alpha: float) -> None:
+    """`log(sqrt(S)/w)` in mean; in variance its spread and that of a transition."""
+    p, statistics = process(PowerLaw(alpha)), white_statistics()
+    loss = DenoisingLoss.from_config(DenoiserConfig(time="matched"), p, statistics)
+    basis = statistics.basis
+    w2 = p.covariance.power_spectrum(basis).expand(SHAPE[0], *basis.coefficients)
+    level, m = 0.5 * torch.log(0.25 / w2), basis.multiplicity().expand_as(w2)
+    mean = float((m * level).sum() / m.sum())
+    std = math.sqrt(float((m * (level - mean) ** 2).sum() / m.sum()) + 1.2**2)
+    assert isinstance(loss.time, LogNormalTime)
+    assert (loss.time.mean, loss.time.std) == pytest.approx((mean, std), rel=1e-9)
+    t = loss.time.sample(4000, p, seeded(0))
+    assert float(p.noise_level(t).log().mean()) == pytest.approx(mean, abs=4 * std / math.sqrt(4000))
+
+
+def test_matched_times_need_the_data() -> None:
+    with pytest.raises(InputError, match=r"'matched' needs the data's statistics; call resolve"):
+        MatchedTime().sample(3, process(Flat()))
 
 
 @pytest.mark.parametrize(

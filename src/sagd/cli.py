@@ -501,7 +501,7 @@ def _inspection_text(name: str, shape: tuple[int, ...], inspection: Inspection) 
         f"noise range the data needs: sigma/alpha from {low:.3g} to {high:.3g}"
         f"  (time grid 'karras(sigma_min={low:.3g}, sigma_max={high:.3g})', or 'matched')",
         f"training times where bands drown: log_normal(mean={inspection.log_sigma_mean:.2f},"
-        f" std={inspection.log_sigma_std:.2f})",
+        f" std={inspection.log_sigma_std:.2f}), or 'matched'",
     ]
     return "\n".join(lines)
 

@@ -130,7 +130,8 @@ class DenoiserConfig:
     prediction: Literal["eps", "x0", "v", "velocity", "edm", "wiener"] = "eps"
     """Quantity the network predicts; edm and wiener correct the best linear guess, wiener by frequency."""
     time: str = "uniform"
-    """Training times: uniform, 'log_normal(mean=-1.2, std=1.2)' in log(sigma/alpha), or 'logit_normal'."""
+    """Training times: uniform, 'log_normal(mean=-1.2, std=1.2)' in log(sigma/alpha), logit_normal, or matched (the
+    log-normal law over the noise levels at which the bands of the data drown; 'sagd inspect' prints it)."""
     weighting: str = "flat"
     """Loss weight in prediction space: flat or 'min_snr(gamma=5)'."""
     label_dropout: float = 0.1

@@ -82,23 +82,30 @@ class Inspection:
 def inspect(statistics: DataStatistics, process: Process, bands: int = 10) -> Inspection:
     """Summarise a spectrum, measured in the basis of the noise, for `process`.
 
-    The suggested training law covers the levels at which frequencies go from visible to drowned. Its mean is that of
-    the log noise level at which each frequency drowns, `log(sqrt(S)/w)` for a fixed covariance; its variance is their
-    spread plus that of one frequency's transition, for which 1.2 squared is taken, the width of the training law of
-    Karras et al. (2022).
-
     Raises:
         InputError: If the data does not vary.
     """
     profile, fit = radial_profile(statistics.spectrum, statistics.basis, bands), fit_power_law(statistics)
-    sigma_range = matched_range(process, statistics)
+    return Inspection(profile, fit, matched_range(process, statistics), *training_levels(statistics, process))
+
+
+def training_levels(statistics: DataStatistics, process: Process) -> tuple[float, float]:
+    """Mean and standard deviation of `log(sigma/alpha)` while training, so that all frequencies are learnt.
+
+    They cover the levels at which frequencies go from visible to drowned. The mean is that of the log noise level at
+    which each frequency drowns, `log(sqrt(S)/w)` for a fixed covariance; the variance is their spread plus that of one
+    frequency's transition, for which 1.2 squared is taken, the width of the training law of Karras et al. (2022).
+
+    Raises:
+        InputError: If the data does not vary at any frequency that carries noise.
+    """
+    least, _ = matched_range(process, statistics)
     drowned = process.drowned_at(statistics.spectrum, statistics.basis)
     seen, weight = drowned > 0, statistics.basis.multiplicity().expand_as(drowned)
     # Below the least level that samplers visit nothing is drowned: frequencies that are all but empty count there.
-    level, share = drowned[seen].log().clamp(min=math.log(sigma_range[0])), weight[seen] / weight[seen].sum()
+    level, share = drowned[seen].log().clamp(min=math.log(least)), weight[seen] / weight[seen].sum()
     mean = float((share * level).sum())
-    std = math.sqrt(float((share * (level - mean) ** 2).sum()) + TRANSITION_STD**2)
-    return Inspection(profile, fit, sigma_range, mean, std)
+    return mean, math.sqrt(float((share * (level - mean) ** 2).sum()) + TRANSITION_STD**2)
 
 
 @dataclass(frozen=True)

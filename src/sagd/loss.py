@@ -16,10 +16,12 @@ from torch import Tensor
 from sagd.config import DenoiserConfig
 from sagd.denoiser import NetworkDenoiser
 from sagd.description import Description
+from sagd.design import training_levels
 from sagd.diagonal import mean_over_frequencies
 from sagd.errors import InputError
 from sagd.process import Process
 from sagd.randomness import randn
+from sagd.statistics import DataStatistics
 
 
 class TimeLaw(Description, family="training time"):
@@ -28,6 +30,10 @@ class TimeLaw(Description, family="training time"):
     @abstractmethod
     def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
         """`count` times, float64, on the generator's device."""
+
+    def resolve(self, process: Process, statistics: DataStatistics) -> TimeLaw:
+        """The law for noise and data; this one, unless it depends on them."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,19 @@ class LogitNormalTime(TimeLaw, kind="logit_normal"):
     def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
         """Logit-normal times."""
         return torch.sigmoid(self.mean + self.std * randn((count,), generator, torch.float64))
+
+
+@dataclass(frozen=True)
+class MatchedTime(TimeLaw, kind="matched"):
+    """Log-normal over the noise levels at which the frequencies of the data drown; `sagd.design.training_levels`."""
+
+    def resolve(self, process: Process, statistics: DataStatistics) -> LogNormalTime:
+        """The log-normal law of this noise and data."""
+        return LogNormalTime(*training_levels(statistics, process))
+
+    def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
+        """Refused: the data is not known here."""
+        raise InputError("training time 'matched' needs the data's statistics; call resolve(process, statistics) first")
 
 
 class Weighting(Description, family="loss weighting"):
@@ -130,9 +149,10 @@ class DenoisingLoss:
             raise InputError(f"label_dropout must lie in [0, 1), got {self.label_dropout}")
 
     @classmethod
-    def from_config(cls, config: DenoiserConfig) -> DenoisingLoss:
-        """The loss that a configuration describes."""
-        return cls(TimeLaw.parse(config.time), Weighting.parse(config.weighting), config.label_dropout)
+    def from_config(cls, config: DenoiserConfig, process: Process, statistics: DataStatistics) -> DenoisingLoss:
+        """The loss that a configuration describes, for noise and data."""
+        time = TimeLaw.parse(config.time).resolve(process, statistics)
+        return cls(time, Weighting.parse(config.weighting), config.label_dropout)
 
     def __call__(
         self,

@@ -80,7 +80,7 @@ def test_gradients_are_averaged_over_the_draws_of_both(folder, run, data):
         for step in range(1, budget.steps + 1):
             for rank, share in enumerate(shares):
                 x, labels = share(step)
-                loss = DenoisingLoss.from_config(config.denoiser)
+                loss = DenoisingLoss.from_config(config.denoiser, trainer.process, trainer.statistics)
                 (loss(trainer.denoiser, x, labels, generator_for(0, Stream.NOISE, step, rank)) / 2).backward()
             torch.nn.utils.clip_grad_norm_(trainer.parameters, budget.clip_norm)
             optimizer.param_groups[0]["lr"] = learning_rate(budget, step)

@@ -146,7 +146,7 @@ class Trainer:
         self._adam = torch.optim.AdamW(self.parameters, lr=budget.lr, weight_decay=budget.weight_decay, fused=True)
         wrapped, self.optimizer = accelerator.prepare(self.network, self._adam)
 
-        self.loss = DenoisingLoss.from_config(config.denoiser)
+        self.loss = DenoisingLoss.from_config(config.denoiser, self.process, self.statistics)
         self.denoiser = build_denoiser(config, wrapped, self.process, self.statistics, classes)
         guidance = config.sampling.guidance
         self.sampling = build_denoiser(config, self.averaged, self.process, self.statistics, classes, guidance)

@@ -1,0 +1,83 @@
+"""The training loop of diffusers' unconditional example, where noise comes from `sagd` instead of `torch.randn`.
+
+Nothing else is changed: `DDPMScheduler`, `AdamW`, clipping, `EMAModel`, and `DDIMScheduler` to sample, which starts
+from the same noise. Source: `examples/unconditional_image_generation/train_unconditional.py` of diffusers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sagd.build import build_process
+from sagd.config import RunConfig
+from sagd.covariance import Covariance
+from sagd.data import ImageData
+from sagd.nn import build_network
+from sagd.randomness import generator_for
+from sagd.training.streams import Batches, Stream
+from sagd.training.trainer import learning_rate, process_statistics
+
+_TIMES = 1000
+_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the loop leaves: a network with averaged weights, and its noise."""
+
+    network: Any
+    noise: Covariance
+    device: torch.device
+
+
+def train(config: RunConfig, data: ImageData) -> Trained:
+    """Train; the seed gives the same initial weights, batches and white draws as in sagd's own loop."""
+    from diffusers import DDPMScheduler
+    from diffusers.training_utils import EMAModel
+
+    budget = config.training
+    device = torch.accelerator.current_accelerator() or torch.device("cpu")
+    statistics = process_statistics(data, config.process)
+    noise = build_process(config.process, data.shape, statistics).covariance
+    seed = generator_for(budget.seed, Stream.WEIGHTS).initial_seed()
+    model = build_network(config.network, data.shape[0], data.shape[1:], seed=seed).to(device).train()
+    scheduler = DDPMScheduler(num_train_timesteps=_TIMES)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=budget.lr, weight_decay=budget.weight_decay)
+    ema = EMAModel(model.parameters(), decay=budget.ema_decay, use_ema_warmup=True, power=3 / 4)
+    batches = Batches(data, budget.batch_size, budget.seed, config.data.flip, 0, 1)
+    for step in range(1, budget.steps + 1):
+        generator = generator_for(budget.seed, Stream.NOISE, step, 0)
+        clean = batches(step)[0].to(device)
+        eps = noise.sample(len(clean), generator).to(device)
+        timesteps = torch.randint(0, _TIMES, (len(clean),), generator=generator).to(device)
+        noisy = scheduler.add_noise(clean, eps, timesteps)
+        F.mse_loss(model(noisy, timesteps).sample, eps).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), budget.clip_norm)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(budget, step)
+        optimizer.step()
+        optimizer.zero_grad()
+        ema.step(model.parameters())
+    ema.copy_to(model.parameters())
+    return Trained(model.eval().requires_grad_(False), noise, device)
+
+
+@torch.no_grad()
+def draw(trained: Trained, count: int, steps: int, seed: int) -> Tensor:
+    """Samples `(count, C, H, W)`: noise of the model's covariance, taken back by `DDIMScheduler`."""
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(num_train_timesteps=_TIMES, clip_sample=False)
+    scheduler.set_timesteps(steps)
+    generator, parts = generator_for(seed), []
+    for first in range(0, count, _BATCH):
+        x = trained.noise.sample(min(_BATCH, count - first), generator).to(trained.device)
+        for t in scheduler.timesteps:
+            x = scheduler.step(trained.network(x, t).sample, t, x).prev_sample
+        parts.append(x.cpu())
+    return torch.cat(parts)

@@ -1,0 +1,384 @@
+"""What a study found, as a page of Markdown with plots: everything from the lines of its results."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.quality.scales import SCALES, Budget
+from benchmarks.quality.studies import COMMON, EVALUATIONS, OWN, STUDIES
+from sagd.experiment.summary import Interval, interval
+from sagd.report.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Line = Mapping[str, Any]
+Runs = Mapping[str, Mapping[int, Line]]
+"""Arm -> seed -> line."""
+
+FEATURES = "classifier"
+
+
+def write(study: str, scale: str, lines: Sequence[Line], out: Path, about: str) -> Path:
+    """Write `out/STUDY-SCALE.md` and its pictures; returns the page."""
+    name, sections = f"{study}-{scale}", []
+    for data in dict.fromkeys(line["data"] for line in lines):
+        runs = by_arm([line for line in lines if line["data"] == data])
+        sections += [f"## {data}", "", _budget(SCALES[scale][data], runs), ""]
+        for title, figure in plots(study, runs).items():
+            path = out / f"{name}-{data}-{title}.png"
+            figure.savefig(path, dpi=150)
+            sections += [f"![{title} on {data}]({path.name})", ""]
+        sections += [*tables(study, runs), ""]
+        strips = out / f"{name}-{data}-samples.png"
+        samples_figure(runs).savefig(strips, dpi=150)
+        sections += [f"Samples of every arm, of its first seed:\n\n![samples]({strips.name})", ""]
+    told = STUDIES[study]
+    page = out / f"{name}.md"
+    text = "\n".join([f"# {told.title}", "", told.question, "", about, "", READING, "", *sections])
+    page.write_text(text.rstrip() + "\n", encoding="utf-8")
+    return page
+
+
+READING = (
+    "All arms of a data set share network, optimiser, images seen, seeds (initial weights, order of the data, white"
+    " draws) and sampler; averaged weights of the last step are measured, never the best ones. Fréchet and kernel"
+    " distance, precision and recall are of the features of a classifier of the data set; *spectrum* is the root mean"
+    " square over bands of the error of the power spectrum, in dB. Differences are taken seed by seed; their intervals"
+    " are of 95 % (Student t). An interval that includes 0 is no effect; of 20 intervals of arms that change nothing,"
+    " one excludes it. *Floor* is what real images score against other real images."
+)
+
+
+def by_arm(lines: Sequence[Line]) -> dict[str, dict[int, Line]]:
+    """Runs of one data set."""
+    runs: dict[str, dict[int, Line]] = {}
+    for line in lines:
+        runs.setdefault(line["arm"], {})[line["seed"]] = line
+    return runs
+
+
+def labels(runs: Runs) -> list[str]:
+    """Ways in which the arms were sampled."""
+    return list(next(iter(next(iter(runs.values())).values()))["evaluations"])
+
+
+def figures(line: Line, label: str, features: str = FEATURES, which: str = "figure") -> dict[str, float | None]:
+    """The scalars of one evaluation."""
+    found = line["evaluations"][label]
+    return {**found[features][which], "spectrum": found["spectral"][which]["rms_db"]}
+
+
+def mean_of(runs: Runs, arm: str, label: str, metric: str) -> Interval:
+    """Over seeds."""
+    return interval([figures(line, label)[metric] for line in runs[arm].values()])
+
+
+def difference(runs: Runs, arm: str, label: str, metric: str, reference: str | None = None) -> Interval | None:
+    """To the arm's reference, seed by seed; None for the reference itself, or where no seed is shared."""
+    other = reference or next(iter(runs[arm].values()))["reference"]
+    seeds = sorted(set(runs[arm]) & set(runs.get(other, {})))
+    if other == arm or not seeds:
+        return None
+    pairs = [(figures(runs[arm][s], label)[metric], figures(runs[other][s], label)[metric]) for s in seeds]
+    return interval([None if a is None or b is None else a - b for a, b in pairs])
+
+
+def verdict(found: Interval | None) -> str:
+    """What a difference of a distance says."""
+    if found is None:
+        return ""
+    if found["low"] is None or found["high"] is None:
+        return "one seed"
+    return "better" if found["high"] < 0 else "worse" if found["low"] > 0 else "no effect"
+
+
+# Tables
+
+
+def tables(study: str, runs: Runs) -> list[str]:
+    """The tables of a study."""
+    if study == "steps":
+        return _steps_tables(runs)
+    out = []
+    for label in labels(runs):
+        out += [f"### {label}", "", _arms_table(runs, label), ""]
+    if study == "curves":
+        out += ["### Error of the power spectrum by band, in dB", "", _curves_table(runs), ""]
+    return out
+
+
+def _arms_table(runs: Runs, label: str) -> str:
+    head = ["arm", "seeds", "Fréchet", "difference", "", "kernel", "precision", "recall", "spectrum, dB"]
+    rows = []
+    for arm, lines in runs.items():
+        change = difference(runs, arm, label, "frechet")
+        rest = [_text(mean_of(runs, arm, label, m), d) for m, d in zip(_OTHERS, (4, 3, 3, 2), strict=True)]
+        rows.append([arm, str(len(lines)), _text(mean_of(runs, arm, label, "frechet"), 2), _text(change, 2, True)])
+        rows[-1] += [verdict(change), *rest]
+    line = next(iter(next(iter(runs.values())).values()))
+    floor = figures(line, label, which="floor")
+    cells = [_number(floor[m], d) for m, d in zip(("frechet", *_OTHERS), (2, 4, 3, 3, 2), strict=True)]
+    rows.append(["*floor*", "", cells[0], "", "", *cells[1:]])
+    return _table(head, rows)
+
+
+_OTHERS = ("kernel", "precision", "recall", "spectrum")
+
+
+def _steps_tables(runs: Runs) -> list[str]:
+    out = []
+    for grid, title in ((OWN, "Each with its own time grid"), (COMMON, "All with the common time grid")):
+        head = ["process", "seeds", *(f"{n} evaluations" for n in EVALUATIONS)]
+        rows = [
+            [arm, str(len(lines)), *(_marked(runs, arm, f"{n} evaluations, {grid}") for n in EVALUATIONS)]
+            for arm, lines in runs.items()
+        ]
+        out += [f"### {title}: Fréchet distance", "", _table(head, rows), ""]
+    head = ["process", *(f"{n} evaluations" for n in EVALUATIONS)]
+    rows = [[arm, *(_grid_gain(runs, arm, n) for n in EVALUATIONS)] for arm in runs]
+    out += [
+        "**Bold**: the interval of the difference to white noise with the same grid excludes 0, + worse, \N{MINUS SIGN}"
+        " better.",
+        "",
+        "### What the grid alone gives: own less common, same model",
+        "",
+        _table(head, rows),
+        "",
+    ]
+    return out
+
+
+def _marked(runs: Runs, arm: str, label: str) -> str:
+    text, found = _text(mean_of(runs, arm, label, "frechet"), 1), verdict(difference(runs, arm, label, "frechet"))
+    sign = {"better": " \N{MINUS SIGN}", "worse": " +"}.get(found, "")
+    return f"**{text}{sign}**" if sign else text
+
+
+def _grid_gain(runs: Runs, arm: str, n: int) -> str:
+    own, common = (f"{n} evaluations, {grid}" for grid in (OWN, COMMON))
+    gains = [_less(figures(line, own)["frechet"], figures(line, common)["frechet"]) for line in runs[arm].values()]
+    return _text(interval(gains), 1, True)
+
+
+def _curves_table(runs: Runs) -> str:
+    bands = _bands(next(iter(next(iter(runs.values())).values())), labels(runs)[0])
+    head = ["arm", "images", *(f"{a:.1f} to {b:.1f}" for a, b in bands)]
+    rows = []
+    for label in labels(runs):
+        images = label.rpartition(", ")[2].removesuffix(" images")
+        rows += [[arm, images, *(_number(v, 1) for v in band_errors(runs, arm, label))] for arm in runs]
+    return _table(head, rows)
+
+
+def _bands(line: Line, label: str) -> list[tuple[float, float]]:
+    edges = line["evaluations"][label]["spectral"]["figure"]["edges"]
+    return list(itertools.pairwise(edges))
+
+
+def band_errors(runs: Runs, arm: str, label: str) -> list[float | None]:
+    """`|10 log10(S_samples / S_reference)|` by band, mean over seeds; None where a band is empty."""
+    by_seed = [line["evaluations"][label]["spectral"]["figure"]["error"] for line in runs[arm].values()]
+    out: list[float | None] = []
+    for values in zip(*by_seed, strict=True):
+        known = [abs(10 * math.log10(1 + v)) for v in values if v is not None and v > -1]
+        out.append(statistics.mean(known) if len(known) == len(values) else None)
+    return out
+
+
+def _text(found: Interval | None, digits: int, signed: bool = False) -> str:
+    if found is None or found["mean"] is None:
+        return ""
+    sign = "+" if signed else ""
+    text = f"{found['mean']:{sign}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    if found["high"] is None:
+        return text
+    return f"{text} ± {found['high'] - found['mean']:.{digits}f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _less(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _budget(budget: Budget, runs: Runs) -> str:
+    seconds = [line["seconds"]["training"] for lines in runs.values() for line in lines.values()]
+    seeds = sorted({seed for lines in runs.values() for seed in lines})
+    return (
+        f"{budget.steps:,} steps of {budget.batch_size} images ({budget.steps * budget.batch_size:,} seen), U-Net"
+        f" {budget.widths}, learning rate {budget.lr:g}, average {budget.ema:g}, precision"
+        f" {'float32' if budget.precision == 'no' else budget.precision}; {budget.samples:,} samples; seeds"
+        f" {', '.join(map(str, seeds))}. Training took {statistics.median(seconds):.0f} s a run (median)."
+    )
+
+
+# Pictures
+
+
+def plots(study: str, runs: Runs) -> dict[str, Figure]:
+    """Title -> figure."""
+    if study == "steps":
+        return {"evaluations": _steps_figure(runs)}
+    if study == "curves":
+        return {"bands": _curves_figure(runs)}
+    valued = any(line["value"] is not None for lines in runs.values() for line in lines.values())
+    return {"differences": _valued_figure(runs) if valued else _dots_figure(runs)}
+
+
+def _figure(height: float, columns: int = 1, width: float = 6.4) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def _clean(axes: Axes) -> None:
+    axes.grid(visible=True, color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _valued_figure(runs: Runs) -> Figure:
+    """Difference to white noise against the value of an arm, a panel for each group."""
+    label = labels(runs)[0]
+    groups = list(dict.fromkeys(line["group"] for lines in runs.values() for line in lines.values() if line["group"]))
+    figure, panels = _figure(2.9, len(groups), width=max(4.0, 2.6 * len(groups)))
+    for i, (axes, group) in enumerate(zip(panels, groups, strict=True)):
+        points = []
+        for arm, lines in runs.items():
+            line = next(iter(lines.values()))
+            found = difference(runs, arm, label, "frechet")
+            if line["group"] == group and found is not None and found["mean"] is not None:
+                points.append((line["value"], found))
+        _errorbars(axes, [x for x, _ in points], [found for _, found in points], style(i).colour)
+        axes.axhline(0, color="#1a1a1a", linewidth=1)
+        axes.set_title(group, fontsize=10)
+        axes.set_xlabel({"two bands": "gamma of the low band"}.get(group, "alpha"))
+        _clean(axes)
+        if i:
+            axes.sharey(panels[0])
+            axes.tick_params(labelleft=False)
+    panels[0].set_ylabel("Fréchet distance less that of white noise")
+    panels[0].autoscale(axis="y")
+    return figure
+
+
+def _errorbars(axes: Axes, xs: Sequence[float], found: Sequence[Interval], colour: str) -> None:
+    means = [f["mean"] or 0.0 for f in found]
+    reach = [0.0 if f["high"] is None else f["high"] - (f["mean"] or 0.0) for f in found]
+    axes.errorbar(xs, means, yerr=reach, fmt="o", color=colour, markersize=4, capsize=3, linewidth=1.2)
+
+
+def _dots_figure(runs: Runs) -> Figure:
+    """Difference to the reference, an arm a row."""
+    label = labels(runs)[0]
+    found = {arm: difference(runs, arm, label, "frechet") for arm in runs}
+    shown = {arm: f for arm, f in found.items() if f is not None and f["mean"] is not None}
+    figure, (axes,) = _figure(0.9 + 0.27 * max(1, len(shown)))
+    for i, (arm, f) in enumerate(shown.items()):
+        reach = 0.0 if f["high"] is None else f["high"] - (f["mean"] or 0.0)
+        axes.errorbar([f["mean"] or 0.0], [i], xerr=[reach], fmt="o", color=style(0).colour, markersize=4, capsize=3)
+        del arm
+    axes.axvline(0, color="#1a1a1a", linewidth=1)
+    axes.set_yticks(range(len(shown)), list(shown))
+    axes.invert_yaxis()
+    axes.set_xlabel("Fréchet distance less that of the reference")
+    _clean(axes)
+    return figure
+
+
+def _steps_figure(runs: Runs) -> Figure:
+    """Distance over that of white noise with the common grid, by evaluations: a panel for each process."""
+    arms, columns = list(runs), 4
+    rows = math.ceil(len(arms) / columns)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.6, 1.75 * rows + 0.5), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    white = [_mean(runs, arms[0], n, COMMON) for n in EVALUATIONS]
+    for axes, arm in zip(panels, arms, strict=False):
+        axes.plot(EVALUATIONS, white, color="#9a9a9a", linewidth=3, label="white, common grid")
+        for i, grid in enumerate((OWN, COMMON)):
+            axes.plot(EVALUATIONS, [_mean(runs, arm, n, grid) for n in EVALUATIONS], **style(i).line, markersize=3.5)
+            axes.lines[-1].set_label(grid)
+        axes.set_title(arm, fontsize=9)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xticks(EVALUATIONS, map(str, EVALUATIONS))
+        axes.minorticks_off()
+        _clean(axes)
+    for axes in panels[len(arms) :]:
+        axes.set_visible(False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    figure.supxlabel("network evaluations", fontsize=10)
+    figure.supylabel("Fréchet distance", fontsize=10)
+    return figure
+
+
+def _mean(runs: Runs, arm: str, n: int, grid: str) -> float:
+    value = mean_of(runs, arm, f"{n} evaluations, {grid}", "frechet")["mean"]
+    return math.nan if value is None else value
+
+
+def _curves_figure(runs: Runs) -> Figure:
+    """Error by band against images seen: a panel for each arm, a line for each third of the bands."""
+    arms, every = list(runs), labels(runs)
+    images = [int(label.rpartition(", ")[2].removesuffix(" images").replace(",", "")) for label in every]
+    figure, panels = _figure(3.0, len(arms), width=2.7 * len(arms))
+    for axes, arm in zip(panels, arms, strict=True):
+        errors = np.array([[np.nan if v is None else v for v in band_errors(runs, arm, label)] for label in every])
+        thirds = np.array_split(np.arange(errors.shape[1]), 3)
+        for i, (name, part) in enumerate(zip(("low bands", "middle", "high"), thirds, strict=True)):
+            axes.plot(images, np.nanmean(errors[:, part], axis=1), **style(i).line, markersize=4, label=name)
+        axes.set_title(arm, fontsize=10)
+        axes.set_xscale("log")
+        axes.set_xlabel("images seen")
+        axes.sharey(panels[0])
+        _clean(axes)
+    panels[0].set_ylabel("error of the spectrum, dB")
+    panels[-1].legend(fontsize=9, framealpha=0.8, edgecolor="none")
+    return figure
+
+
+def samples_figure(runs: Runs) -> Figure:
+    """A row of samples for each arm."""
+    from matplotlib.figure import Figure
+
+    strips = {arm: _strip(lines[min(lines)]) for arm, lines in runs.items()}
+    height, width = next(iter(strips.values())).shape[:2]
+    row = 4.2 * height / width
+    figure = Figure(figsize=(6.4, (row + 0.05) * len(strips)), layout="constrained")
+    panels = figure.subplots(len(strips), 1, squeeze=False)[:, 0]
+    for axes, (arm, strip) in zip(panels, strips.items(), strict=True):
+        axes.imshow(strip, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_yticks([height / 2], [arm])
+        axes.set_xticks([])
+        axes.tick_params(length=0, labelsize=9)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    return figure
+
+
+def _strip(line: Line) -> np.ndarray:
+    with Image.open(io.BytesIO(base64.b64decode(line["samples"]))) as image:
+        return np.asarray(image)

@@ -1,0 +1,239 @@
+"""One run: train an arm with one seed, draw from it in every way it asks for, and measure."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.quality import dropin
+from benchmarks.quality.scales import Budget, reference_data, training_data
+from benchmarks.quality.studies import STUDIES, Arm
+from sagd.band import Ring, mask
+from sagd.basis import FourierBasis
+from sagd.config import EvaluationConfig, NetworkConfig, RunConfig, TrainingConfig, to_dict
+from sagd.data import ImageData, image_grid, load, to_uint8, to_unit_range
+from sagd.experiment.evaluation import draw_samples
+from sagd.metrics import ClassifierFeatures, FeatureExtractor, TorchScriptFeatures, evaluate
+from sagd.randomness import generator_for
+from sagd.training import Model, load_model, train
+
+SHOWN = 10
+"""Samples of each arm that the results keep."""
+_FLOOR_SEED = 0
+_CLASSIFIED = 20_000
+"""Images that the feature classifier is trained on, at most."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """An Inception network, or another, as a TorchScript file of RGB images in 0 to 255.
+
+    Attributes:
+        path: The file.
+        sha256: Its checksum.
+    """
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is identified by."""
+
+    study: str
+    data: str
+    arm: str
+    seed: int
+
+
+class Bench:
+    """Data, features and budget that the runs of one data set share.
+
+    Args:
+        study: Name of the study.
+        data: Name of the data set.
+        budget: What every arm gets.
+        folder: Folder with parquet files.
+        work: Folder for runs, which may be continued, and features.
+        features: Further feature extractors.
+    """
+
+    def __init__(
+        self,
+        study: str,
+        data: str,
+        budget: Budget,
+        folder: Path | None,
+        work: Path,
+        features: tuple[Features, ...] = (),
+    ) -> None:
+        self.study, self.name, self.budget, self.work, self.files = study, data, budget, work, features
+        self.low = STUDIES[study].overwritten
+        self.config = training_data(data, folder, budget)
+        self.data = overwritten(load(self.config), self.low, 0)
+        self.held_out = overwritten(load(reference_data(data, folder, budget)), self.low, 1)
+
+    def arms(self, small: bool) -> list[Arm]:
+        """Those of the study for these images."""
+        return STUDIES[self.study].arms(self.data.shape, small)
+
+    @cached_property
+    def extractors(self) -> dict[str, FeatureExtractor]:
+        """Name -> extractor: the data set's own classifier first."""
+        assert self.data.labels is not None
+        x, labels = self.data.tensor(_CLASSIFIED), self.data.labels[:_CLASSIFIED]
+        own = ClassifierFeatures.train_or_load(x, labels, len(self.data.classes or ()), self.work / "features")
+        others = {f"{f.path.stem}": TorchScriptFeatures(str(f.path), f.sha256, (0.0, 255.0), 3) for f in self.files}
+        return {"classifier": own, **others}
+
+    def run(self, arm: Arm, seed: int) -> dict[str, Any]:
+        """Train, draw and measure; the line of the results."""
+        start, drawn = time.perf_counter(), 0.0
+        folder = self.work / f"{self.study}-{self.name}-{_digest(arm, self.budget, seed)}"
+        evaluations: dict[str, Any] = {}
+        samples = torch.empty(0)
+        for part in arm.parts:
+            model = self._train(arm, seed, folder, part)
+            begun = time.perf_counter()
+            for label, sampling in arm.samplings.items():
+                samples = self._draw(arm, model, sampling, seed)
+                name = label if len(arm.parts) == 1 else f"{label}, {self._images(part):,} images"
+                evaluations[name] = self._measure(samples)
+            drawn += time.perf_counter() - begun
+        shutil.rmtree(folder, ignore_errors=True)
+        return {
+            "study": self.study,
+            "data": self.name,
+            "arm": arm.name,
+            "seed": seed,
+            "group": arm.group,
+            "value": arm.value,
+            "reference": arm.reference,
+            "process": to_dict(arm.process),
+            "denoiser": to_dict(arm.denoiser),
+            "evaluations": evaluations,
+            "samples": picture(samples[:SHOWN]),
+            "seconds": {
+                "training": round(time.perf_counter() - start - drawn, 1),
+                "sampling and measuring": round(drawn, 1),
+            },
+        }
+
+    def _train(self, arm: Arm, seed: int, folder: Path, part: float) -> Any:
+        """A model, or what diffusers' loop leaves."""
+        steps = max(1, round(part * self.budget.steps))
+        config = self.run_config(arm, seed, steps)
+        if arm.loop == "diffusers":
+            return dropin.train(config, self.data)
+        begun = (folder / "checkpoints").is_dir()
+        if not begun:
+            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.redirect_stderr(io.StringIO()):
+            return load_model(train(config, folder, resume=begun, data=self.data))
+
+    def run_config(self, arm: Arm, seed: int, steps: int) -> RunConfig:
+        """The whole configuration of a run."""
+        b = self.budget
+        return RunConfig(
+            data=self.config,
+            process=arm.process,
+            network=NetworkConfig(widths=b.widths, attention=b.attention),
+            denoiser=arm.denoiser,
+            training=TrainingConfig(
+                steps=steps,
+                batch_size=b.batch_size,
+                lr=b.lr,
+                warmup_steps=min(50, b.steps),
+                ema_decay=b.ema,
+                precision=b.precision,  # type: ignore[arg-type]
+                sample_every=0,
+                checkpoint_every=max(100, b.steps // 20),
+                keep_checkpoints=1,
+                log_every=max(1, b.steps // 10),
+                seed=seed,
+            ),
+            sampling=next(iter(arm.samplings.values())),
+        )
+
+    def _draw(self, arm: Arm, model: Any, sampling: Any, seed: int) -> Tensor:
+        """Samples as the data has them: 256 levels."""
+        if arm.loop == "diffusers":
+            return to_unit_range(to_uint8(dropin.draw(model, self.budget.samples, sampling.steps, seed)))
+        assert isinstance(model, Model)
+        if torch.accelerator.is_available():
+            model = replace(model, denoiser=_moved(model.denoiser))
+        count = EvaluationConfig(samples=self.budget.samples, batch_size=250)
+        return draw_samples(model, self.data, sampling, count, seed, progress=False)
+
+    def _measure(self, samples: Tensor) -> dict[str, Any]:
+        """Figures by every extractor, and the error by band."""
+        measured: dict[str, Any] = {}
+        reference = self.real(2 * len(samples))
+        for name, extractor in self.extractors.items():
+            found = evaluate(samples, reference, extractor, seed=_FLOOR_SEED, resamples=0).to_dict()
+            figure, floor = found["figure"], found["floor"]
+            measured[name] = {
+                which: {
+                    "frechet": values["frechet"],
+                    "kernel": values["kernel"]["value"],
+                    "precision": values["precision"],
+                    "recall": values["recall"],
+                }
+                for which, values in (("figure", figure), ("floor", floor))
+            }
+            measured["spectral"] = {
+                which: {"edges": values["spectral"]["edges"], "error": values["spectral"]["error"]}
+                | {"rms_db": values["spectral"]["rms_db"]}
+                for which, values in (("figure", figure), ("floor", floor))
+            }
+        return measured
+
+    def real(self, count: int) -> Tensor:
+        """Images that samples are compared with."""
+        order = torch.randperm(len(self.held_out), generator=generator_for(_FLOOR_SEED))[:count]
+        return self.held_out.batch(order)[0]
+
+    def _images(self, part: float) -> int:
+        return max(1, round(part * self.budget.steps)) * self.budget.batch_size
+
+
+def overwritten(data: ImageData, low: float, stream: int) -> ImageData:
+    """The data with its band below `low` replaced by noise as strong as a pixel varies; as it is at 0."""
+    if low == 0:
+        return data
+    basis, g = FourierBasis(data.shape[1:]), generator_for(0, stream)
+    b, x = mask(Ring(0.0, low), basis), data.tensor()
+    level, out = float(x.std()), []
+    for part in x.split(4096):
+        noise = level * torch.randn(part.shape, generator=g, dtype=torch.float64)
+        out.append((part + basis.inverse(b * basis.forward(noise - part.double()))).float().clamp(-1, 1))
+    return ImageData(data.name, torch.cat(out), data.labels, data.classes)
+
+
+def picture(x: Tensor) -> str:
+    """Samples in a row as PNG in base64."""
+    buffer = io.BytesIO()
+    image_grid(x, len(x)).save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _digest(arm: Arm, budget: Budget, seed: int) -> str:
+    return hashlib.sha256(json.dumps([repr(arm), repr(budget), seed]).encode()).hexdigest()[:16]
+
+
+def _moved(denoiser: Any) -> Any:
+    denoiser.network.to(torch.accelerator.current_accelerator())
+    return denoiser

@@ -1,0 +1,81 @@
+"""How much is computed: budgets by scale and data set, the same for all arms of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sagd.config import DataConfig
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every arm of a data set gets.
+
+    Attributes:
+        steps: Optimiser steps.
+        batch_size: Images per step.
+        widths: U-Net channels per level.
+        attention: Self-attention at the coarsest level.
+        lr: Peak learning rate.
+        ema: Decay of the averaged weights.
+        samples: Images drawn and measured.
+        seeds: Seeds of the runs.
+        precision: Of the network in training.
+        limit: Training images; None for all.
+    """
+
+    steps: int
+    batch_size: int
+    widths: tuple[int, ...]
+    lr: float
+    ema: float
+    samples: int
+    seeds: tuple[int, ...]
+    attention: bool = False
+    precision: str = "no"
+    limit: int | None = None
+
+
+_GPU = {"widths": (32, 64, 128, 256), "lr": 2e-4, "precision": "bf16"}
+
+SCALES: Mapping[str, Mapping[str, Budget]] = {
+    "quick": {"digits": Budget(12, 16, (4, 8), 2e-3, 0.9, 48, (0, 1), limit=200)},
+    "cpu": {
+        "digits": Budget(600, 64, (16, 32), 2e-3, 0.99, 898, (0, 1, 2)),
+        "mnist": Budget(800, 32, (16, 32, 32), 2e-3, 0.995, 500, (0,)),
+        "cifar10": Budget(800, 32, (16, 32, 32), 2e-3, 0.995, 500, (0,)),
+    },
+    "gpu": {
+        "mnist": Budget(4_000, 128, **_GPU, ema=0.999, samples=5_000, seeds=(0, 1, 2)),  # type: ignore[arg-type]
+        "cifar10": Budget(6_000, 128, **_GPU, ema=0.999, samples=5_000, seeds=(0, 1, 2)),  # type: ignore[arg-type]
+    },
+    "paper": {
+        "mnist": Budget(100_000, 128, **_GPU, ema=0.9999, samples=5_000, seeds=(0, 1, 2)),  # type: ignore[arg-type]
+        "cifar10": Budget(200_000, 128, **_GPU, ema=0.9999, samples=5_000, seeds=(0, 1, 2)),  # type: ignore[arg-type]
+    },
+}
+"""Scale -> data set -> budget. The paper states its network, 32 x 32 images and seeds; not its steps, batch or rate."""
+
+PARQUET = ("mnist", "cifar10")
+
+
+def training_data(name: str, folder: Path | None, budget: Budget) -> DataConfig:
+    """Training images of a data set."""
+    if name in PARQUET:
+        return DataConfig(source=str(_folder(folder) / f"{name}-train.parquet"), limit=budget.limit)
+    return DataConfig(source=name, split="all", limit=budget.limit)
+
+
+def reference_data(name: str, folder: Path | None, budget: Budget) -> DataConfig:
+    """Real images that samples are compared with: held out, but for the digits, of which there are too few."""
+    if name in PARQUET:
+        return DataConfig(source=str(_folder(folder) / f"{name}-test.parquet"))
+    return training_data(name, folder, budget)
+
+
+def _folder(folder: Path | None) -> Path:
+    if folder is None:
+        raise SystemExit("name the folder with mnist-train.parquet and so on: --data DIR")
+    return folder
