@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.quality.scales import SCALES, Budget
-from benchmarks.quality.studies import COMMON, EVALUATIONS, OWN, STUDIES
+from benchmarks.quality.scales import SCALES, SHAPES, Budget, is_small
+from benchmarks.quality.studies import COMMON, EVALUATIONS, OWN, STUDIES, Arm
 from sagd.experiment.summary import Interval, interval
 from sagd.report.figures import style
 
@@ -34,7 +33,7 @@ def write(study: str, scale: str, lines: Sequence[Line], out: Path, about: str) 
     """Write `out/STUDY-SCALE.md` and its pictures; returns the page."""
     name, sections = f"{study}-{scale}", []
     for data in dict.fromkeys(line["data"] for line in lines):
-        runs = by_arm([line for line in lines if line["data"] == data])
+        runs = by_arm([line for line in lines if line["data"] == data], [a.name for a in _arms(study, scale, data)])
         sections += [f"## {data}", "", _budget(SCALES[scale][data], runs), ""]
         for title, figure in plots(study, runs).items():
             path = out / f"{name}-{data}-{title}.png"
@@ -61,12 +60,16 @@ READING = (
 )
 
 
-def by_arm(lines: Sequence[Line]) -> dict[str, dict[int, Line]]:
-    """Runs of one data set."""
-    runs: dict[str, dict[int, Line]] = {}
-    for line in lines:
-        runs.setdefault(line["arm"], {})[line["seed"]] = line
-    return runs
+def by_arm(lines: Sequence[Line], order: Sequence[str]) -> dict[str, dict[int, Line]]:
+    """Runs of one data set, arms in the order of the study and seeds in theirs."""
+    runs: dict[str, dict[int, Line]] = {arm: {} for arm in order}
+    for line in sorted(lines, key=lambda line: line["seed"]):
+        runs[line["arm"]][line["seed"]] = line
+    return {arm: of for arm, of in runs.items() if of}
+
+
+def _arms(study: str, scale: str, data: str) -> list[Arm]:
+    return STUDIES[study].arms(SHAPES[data], is_small(scale))
 
 
 def labels(runs: Runs) -> list[str]:
@@ -74,10 +77,10 @@ def labels(runs: Runs) -> list[str]:
     return list(next(iter(next(iter(runs.values())).values()))["evaluations"])
 
 
-def figures(line: Line, label: str, features: str = FEATURES, which: str = "figure") -> dict[str, float | None]:
-    """The scalars of one evaluation."""
-    found = line["evaluations"][label]
-    return {**found[features][which], "spectrum": found["spectral"][which]["rms_db"]}
+def figures(line: Line, label: str | None, features: str = FEATURES) -> dict[str, float | None]:
+    """The scalars of one evaluation; of real images without a label."""
+    found = line["floor"] if label is None else line["evaluations"][label]
+    return {**found[features], "spectrum": found["spectral"]["rms_db"]}
 
 
 def mean_of(runs: Runs, arm: str, label: str, metric: str) -> Interval:
@@ -128,7 +131,7 @@ def _arms_table(runs: Runs, label: str) -> str:
         rows.append([arm, str(len(lines)), _text(mean_of(runs, arm, label, "frechet"), 2), _text(change, 2, True)])
         rows[-1] += [verdict(change), *rest]
     line = next(iter(next(iter(runs.values())).values()))
-    floor = figures(line, label, which="floor")
+    floor = figures(line, None)
     cells = [_number(floor[m], d) for m, d in zip(("frechet", *_OTHERS), (2, 4, 3, 3, 2), strict=True)]
     rows.append(["*floor*", "", cells[0], "", "", *cells[1:]])
     return _table(head, rows)
@@ -173,8 +176,8 @@ def _grid_gain(runs: Runs, arm: str, n: int) -> str:
 
 
 def _curves_table(runs: Runs) -> str:
-    bands = _bands(next(iter(next(iter(runs.values())).values())), labels(runs)[0])
-    head = ["arm", "images", *(f"{a:.1f} to {b:.1f}" for a, b in bands)]
+    bands = len(band_errors(runs, next(iter(runs)), labels(runs)[0]))
+    head = ["arm", "images", *(f"{k / bands:.1f} to {(k + 1) / bands:.1f}" for k in range(bands))]
     rows = []
     for label in labels(runs):
         images = label.rpartition(", ")[2].removesuffix(" images")
@@ -182,14 +185,9 @@ def _curves_table(runs: Runs) -> str:
     return _table(head, rows)
 
 
-def _bands(line: Line, label: str) -> list[tuple[float, float]]:
-    edges = line["evaluations"][label]["spectral"]["figure"]["edges"]
-    return list(itertools.pairwise(edges))
-
-
 def band_errors(runs: Runs, arm: str, label: str) -> list[float | None]:
     """`|10 log10(S_samples / S_reference)|` by band, mean over seeds; None where a band is empty."""
-    by_seed = [line["evaluations"][label]["spectral"]["figure"]["error"] for line in runs[arm].values()]
+    by_seed = [line["evaluations"][label]["spectral"]["error"] for line in runs[arm].values()]
     out: list[float | None] = []
     for values in zip(*by_seed, strict=True):
         known = [abs(10 * math.log10(1 + v)) for v in values if v is not None and v > -1]
@@ -278,7 +276,7 @@ def _valued_figure(runs: Runs) -> Figure:
         if i:
             axes.sharey(panels[0])
             axes.tick_params(labelleft=False)
-    panels[0].set_ylabel("Fréchet distance less that of white noise")
+    panels[0].set_ylabel("difference in Fréchet distance")
     panels[0].autoscale(axis="y")
     return figure
 
@@ -302,7 +300,7 @@ def _dots_figure(runs: Runs) -> Figure:
     axes.axvline(0, color="#1a1a1a", linewidth=1)
     axes.set_yticks(range(len(shown)), list(shown))
     axes.invert_yaxis()
-    axes.set_xlabel("Fréchet distance less that of the reference")
+    axes.set_xlabel("difference in Fréchet distance to the reference")
     _clean(axes)
     return figure
 

@@ -86,10 +86,6 @@ class Bench:
         self.data = overwritten(load(self.config), self.low, 0)
         self.held_out = overwritten(load(reference_data(data, folder, budget)), self.low, 1)
 
-    def arms(self, small: bool) -> list[Arm]:
-        """Those of the study for these images."""
-        return STUDIES[self.study].arms(self.data.shape, small)
-
     @cached_property
     def extractors(self) -> dict[str, FeatureExtractor]:
         """Name -> extractor: the data set's own classifier first."""
@@ -104,6 +100,7 @@ class Bench:
         start, drawn = time.perf_counter(), 0.0
         folder = self.work / f"{self.study}-{self.name}-{_digest(arm, self.budget, seed)}"
         evaluations: dict[str, Any] = {}
+        floor: dict[str, Any] = {}
         samples = torch.empty(0)
         for part in arm.parts:
             model = self._train(arm, seed, folder, part)
@@ -111,7 +108,8 @@ class Bench:
             for label, sampling in arm.samplings.items():
                 samples = self._draw(arm, model, sampling, seed)
                 name = label if len(arm.parts) == 1 else f"{label}, {self._images(part):,} images"
-                evaluations[name] = self._measure(samples)
+                measured = self._measure(samples)
+                evaluations[name], floor = measured["figure"], measured["floor"]
             drawn += time.perf_counter() - begun
         shutil.rmtree(folder, ignore_errors=True)
         return {
@@ -125,6 +123,7 @@ class Bench:
             "process": to_dict(arm.process),
             "denoiser": to_dict(arm.denoiser),
             "evaluations": evaluations,
+            "floor": floor,
             "samples": picture(samples[:SHOWN]),
             "seconds": {
                 "training": round(time.perf_counter() - start - drawn, 1),
@@ -179,26 +178,17 @@ class Bench:
         return draw_samples(model, self.data, sampling, count, seed, progress=False)
 
     def _measure(self, samples: Tensor) -> dict[str, Any]:
-        """Figures by every extractor, and the error by band."""
-        measured: dict[str, Any] = {}
+        """Figures by every extractor, and the error of the spectrum by band; of samples and of real images."""
+        measured: dict[str, Any] = {"figure": {}, "floor": {}}
         reference = self.real(2 * len(samples))
         for name, extractor in self.extractors.items():
             found = evaluate(samples, reference, extractor, seed=_FLOOR_SEED, resamples=0).to_dict()
-            figure, floor = found["figure"], found["floor"]
-            measured[name] = {
-                which: {
-                    "frechet": values["frechet"],
-                    "kernel": values["kernel"]["value"],
-                    "precision": values["precision"],
-                    "recall": values["recall"],
-                }
-                for which, values in (("figure", figure), ("floor", floor))
-            }
-            measured["spectral"] = {
-                which: {"edges": values["spectral"]["edges"], "error": values["spectral"]["error"]}
-                | {"rms_db": values["spectral"]["rms_db"]}
-                for which, values in (("figure", figure), ("floor", floor))
-            }
+            for which, of in measured.items():
+                values = found[which]
+                of[name] = {key: _short(values[key]) for key in ("frechet", "precision", "recall")}
+                of[name]["kernel"] = _short(values["kernel"]["value"])
+                spectral = values["spectral"]
+                of["spectral"] = {"rms_db": _short(spectral["rms_db"]), "error": list(map(_short, spectral["error"]))}
         return measured
 
     def real(self, count: int) -> Tensor:
@@ -221,6 +211,11 @@ def overwritten(data: ImageData, low: float, stream: int) -> ImageData:
         noise = level * torch.randn(part.shape, generator=g, dtype=torch.float64)
         out.append((part + basis.inverse(b * basis.forward(noise - part.double()))).float().clamp(-1, 1))
     return ImageData(data.name, torch.cat(out), data.labels, data.classes)
+
+
+def _short(value: float | None) -> float | None:
+    """Five digits: more than any of these figures is known to."""
+    return None if value is None else float(f"{value:.5g}")
 
 
 def picture(x: Tensor) -> str:

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.quality.run import Bench, Features, Job
-from benchmarks.quality.scales import SCALES
+from benchmarks.quality.scales import SCALES, SHAPES, is_small
+from benchmarks.quality.studies import STUDIES, Arm
 
 Line = dict[str, Any]
 
@@ -48,11 +49,6 @@ class Setting:
         """The results."""
         return self.out / f"{self.study}-{self.scale}.jsonl"
 
-    @property
-    def small(self) -> bool:
-        """Whether few arms must do."""
-        return self.scale in ("quick", "cpu")
-
 
 def run(setting: Setting, data: Sequence[str], arms: Sequence[str] = (), seeds: Sequence[int] = ()) -> None:
     """Run what is missing.
@@ -78,7 +74,7 @@ def jobs(setting: Setting, data: Sequence[str], arms: Sequence[str], seeds: Sequ
     """All runs, seed by seed, so that what is there after an interruption is whole."""
     for name in data:
         budget = SCALES[setting.scale][name]
-        known = [arm.name for arm in _bench(setting, name).arms(setting.small)]
+        known = [arm.name for arm in arms_of(setting, name)]
         if unknown := set(arms) - set(known):
             raise SystemExit(f"no arms {sorted(unknown)} in {setting.study}; there are: {', '.join(known)}")
         for seed in seeds or budget.seeds:
@@ -137,17 +133,16 @@ def _alone() -> None:
 
 def one(setting: Setting, job: Job) -> Line:
     """One run."""
-    bench = _bench(setting, job.data)
-    arm = next(arm for arm in bench.arms(setting.small) if arm.name == job.arm)
-    return bench.run(arm, job.seed)
+    arm = next(arm for arm in arms_of(setting, job.data) if arm.name == job.arm)
+    return _bench(setting, job.data).run(arm, job.seed)
 
 
-@functools.lru_cache(maxsize=1)
+def arms_of(setting: Setting, data: str) -> list[Arm]:
+    """The arms of the study on a data set."""
+    return STUDIES[setting.study].arms(SHAPES[data], is_small(setting.scale))
+
+
+@functools.lru_cache(maxsize=4)
 def _bench(setting: Setting, data: str) -> Bench:
     budget = SCALES[setting.scale][data]
     return Bench(setting.study, data, budget, setting.folder, setting.work, setting.features)
-
-
-def described(setting: Setting, data: str) -> dict[str, Any]:
-    """The budget, for the page."""
-    return asdict(SCALES[setting.scale][data])

@@ -58,7 +58,14 @@ SCALES: Mapping[str, Mapping[str, Budget]] = {
 }
 """Scale -> data set -> budget. The paper states its network, 32 x 32 images and seeds; not its steps, batch or rate."""
 
+SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+"""Shape of the images of each data set."""
 PARQUET = ("mnist", "cifar10")
+
+
+def is_small(scale: str) -> bool:
+    """Whether few arms must do."""
+    return scale in ("quick", "cpu")
 
 
 def training_data(name: str, folder: Path | None, budget: Budget) -> DataConfig:
