@@ -1,15 +1,19 @@
 """The benchmarks run to their end and write what they say; how fast they are is no test's business."""
 
+import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+import torch
 from PIL import Image
 
+from sagd.basis import FourierBasis
 from sagd.catalogue import catalogue
 from sagd.spectrum import Spectrum
 
@@ -143,6 +147,7 @@ def tables(tmp_path_factory):
 
 def test_leaving_a_band_out_on_mnist_goes_on_after_a_kill(omission, tables, tmp_path, monkeypatch, capsys):
     """Quick runs of two bands; the first try is cut short in the middle of a line."""
+    from benchmarks import records
     from benchmarks.omission import mnist
 
     args = [
@@ -173,7 +178,7 @@ def test_leaving_a_band_out_on_mnist_goes_on_after_a_kill(omission, tables, tmp_
     path.write_text(before + '{"arm": "project", "ba')
     omission.main([*args, "--bands", "0.1"])
     assert len(calls) == 3 + 4
-    lines = mnist.lines(path)
+    lines = records.read(path)
     assert path.read_text().startswith(before)
     assert [line["arm"] for line in lines] == list(mnist.ARMS)
     assert all(np.isfinite(line["frechet"]) for line in lines)
@@ -218,13 +223,200 @@ def test_restoring_and_detecting_run_to_their_end(omission, tables, tmp_path):
 
 def test_committed_pages_are_of_the_committed_results(omission):
     """Every number of a page stands in its result file."""
+    from benchmarks import records
     from benchmarks.omission import cifar, mnist, page
 
     results = ROOT / "benchmarks" / "omission" / "results"
     for path, text in (
-        (results / "mnist-cpu.md", page.mnist_page(mnist.lines(results / "mnist-cpu.jsonl"), mnist.SCALES["cpu"], "")),
-        (results / "cifar-cpu.md", page.cifar_page(mnist.lines(results / "cifar-cpu.jsonl"), cifar.SCALES["cpu"], "")),
+        (results / "mnist-cpu.md", page.mnist_page(records.read(results / "mnist-cpu.jsonl"), mnist.SCALES["cpu"], "")),
+        (results / "cifar-cpu.md", page.cifar_page(records.read(results / "cifar-cpu.jsonl"), cifar.SCALES["cpu"], "")),
         (results / "detection.md", page.detection_page(json.loads((results / "detection.json").read_text()), "")),
     ):
         tables = [line for line in text.splitlines() if line.startswith("|")]
         assert [line for line in path.read_text().splitlines() if line.startswith("|")] == tables
+
+
+@pytest.fixture
+def quality(monkeypatch, tmp_path):
+    """`quality(study, *options)`: run the command on a few small runs."""
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.quality import __main__ as command
+
+    def run(study, *options):
+        folders = ["--out", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
+        command.main([study, "--scale", "quick", *folders, *map(str, options)])
+        return tmp_path / "results"
+
+    return run
+
+
+ARMS = ("white", "as published, -0.1", "shape alone, -0.1")
+
+
+def test_a_study_goes_on_after_a_kill_and_ends_with_its_page(quality, tmp_path, monkeypatch, capsys):
+    """The first try is killed in its third run, between two checkpoints, and a line is cut short."""
+    from benchmarks import records
+    from benchmarks.quality import run as runs
+
+    train, calls = runs.train, []
+
+    def killed(config, folder, **options):
+        calls.append((folder.name, options["resume"]))
+        if len(calls) == 3:
+            half = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=6))
+            train(half, folder, **options)
+            raise KeyboardInterrupt
+        return train(config, folder, **options)
+
+    monkeypatch.setattr(runs, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        quality("alpha", "--arms", *ARMS)
+    path = tmp_path / "results" / "alpha-quick.jsonl"
+    before = path.read_text()
+    assert before.count("\n") == 2
+    path.write_text(before + '{"arm": "shape al')
+    results = quality("alpha", "--arms", *ARMS)
+    assert calls[3] == (calls[2][0], True)  # goes on in the folder of the run that was killed
+    assert len(calls) == 3 + 4
+    assert path.read_text().startswith(before)
+    lines = records.read(path)
+    assert [(line["arm"], line["seed"]) for line in lines] == [(arm, seed) for seed in (0, 1) for arm in ARMS]
+    for line in lines:
+        (found,) = line["evaluations"].values()
+        assert found.keys() == line["floor"].keys() == {"classifier", "spectral"}
+        assert all(np.isfinite(v) for v in found["classifier"].values())
+    page = (results / "alpha-quick.md").read_text()
+    assert "| shape alone, -0.1 | 2 |" in page
+    for name in re.findall(r"\]\((.*?\.png)\)", page):
+        with Image.open(results / name) as picture:
+            assert picture.width > 500
+    assert f"wrote {results / 'alpha-quick.md'}" in capsys.readouterr().out
+    quality("alpha", "--arms", *ARMS)
+    assert len(calls) == 7  # nothing is left to do
+
+
+@pytest.mark.parametrize(
+    ("study", "arms", "seed_count"),
+    [
+        ("steps", ["white", "coarse_to_fine"], 1),
+        ("parameterisation", ["wiener, white, matched", "wiener, tilted, matched"], 2),
+        ("curves", ["white", "low tilt"], 1),
+        ("dropin", ["diffusers, white", "diffusers, tilt -0.1"], 1),
+        ("bands", ["white", "gamma 0.1"], 1),
+    ],
+)
+def test_every_study_runs_to_its_end(quality, study, arms, seed_count):
+    results = quality(study, "--arms", *arms, "--seeds", *range(seed_count))
+    page = (results / f"{study}-quick.md").read_text()
+    assert all(f"| {arm} |" in page for arm in arms)
+    assert ("one seed" in page) == (seed_count == 1 and study != "steps")
+
+
+def test_two_processes_give_what_one_does(quality, tmp_path):
+    arms = ("--arms", "white", "gamma 0.9", "--seeds", 0)
+    lines = [json.loads(line) for line in (quality("bands", *arms) / "bands-quick.jsonl").read_text().splitlines()]
+    (tmp_path / "results" / "bands-quick.jsonl").unlink()
+    again = (quality("bands", *arms, "--processes", 2) / "bands-quick.jsonl").read_text().splitlines()
+    by_arm = {line["arm"]: line for line in map(json.loads, again)}
+    for line in lines:
+        assert by_arm[line["arm"]]["evaluations"] == line["evaluations"]
+
+
+def test_a_low_band_is_overwritten(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.quality.run import overwritten
+
+    from sagd.data import ImageData
+
+    x = (torch.rand(200, 3, 8, 8, generator=torch.Generator().manual_seed(0)) - 0.5) / 2
+    y = overwritten(ImageData("x", x), 0.3, 0).tensor()
+    f = np.hypot(np.fft.fftfreq(8)[:, None], np.fft.fftfreq(8)) / np.sqrt(0.5) < 0.3
+    before, after = (np.fft.fft2(v.double().numpy()) for v in (x, y))
+    assert np.abs(after - before)[..., ~f].max() < 1e-5
+    # Independent of what was there: 200 x 3 x 5 complex numbers, half of them mirrored.
+    c = (after[..., f] * before[..., f].conj()).mean() / (np.abs(before[..., f]) ** 2).mean()
+    assert abs(c) < 0.1
+    power = (np.abs(after[..., f]) ** 2).mean() / 64
+    assert power == pytest.approx(float(x.var()), rel=0.15)
+    assert not torch.equal(y, overwritten(ImageData("x", x), 0.3, 1).tensor())
+
+
+def test_the_published_weights_are_taken_apart(monkeypatch):
+    """Shape times level, and the weight of DC, give them back."""
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.quality.studies import alpha_arms
+
+    basis = FourierBasis((28, 28))
+    f, m = basis.frequencies(), basis.multiplicity()
+    arms = {(arm.group, arm.value): arm.process.spectrum for arm in alpha_arms((1, 28, 28), small=False)}
+    assert len(arms) == 1 + 4 * 12
+    for alpha in (-0.06, 0.1):
+        whole, dc, level, shape = (
+            Spectrum.parse(arms[part, alpha]).weights(f).double()
+            for part in ("as published", "DC alone", "level alone", "shape alone")
+        )
+        away = basis.radius() > 0
+        assert whole[0, 0] == pytest.approx(float(dc[0, 0]), rel=1e-5)
+        assert (dc[away] == 1).all()
+        assert level.unique().numel() == 1
+        normed = shape / ((m * shape**2)[away].sum() / m[away].sum()).sqrt()
+        assert torch.allclose((normed * level)[away], whole[away], rtol=1e-5)
+    assert float(Spectrum.parse(arms["DC alone", -0.06]).weights(f)[0, 0]) == pytest.approx(3.98, abs=0.01)
+
+
+def test_differences_are_paired_and_judged_by_their_interval(monkeypatch):
+    """Three seeds that differ by far more than the arms do."""
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.quality import page
+
+    def line(arm, seed, value):
+        figures = {"frechet": value, "kernel": 0.0, "precision": 1.0, "recall": 1.0}
+        measured = {"classifier": figures, "spectral": {"rms_db": 1.0, "error": [0.0, None]}}
+        return {"arm": arm, "seed": seed, "reference": "white", "evaluations": {"a": measured}, "floor": measured}
+
+    values = {"white": (10, 20, 30), "less": (8.9, 19, 29.1), "noise": (9, 21.5, 30), "more": (12, 22, 32.3)}
+    lines = [line(arm, seed, v) for arm, of in values.items() for seed, v in enumerate(of)]
+    runs = page.by_arm(lines, [*values, "never run"])
+    found = {arm: page.difference(runs, arm, "a", "frechet") for arm in runs}
+    assert found["white"] is None
+    assert {arm: page.verdict(f) for arm, f in found.items()} == {
+        "white": "",
+        "less": "better",
+        "noise": "no effect",
+        "more": "worse",
+    }
+    # Student's quantile for three values is 4.303; standard error of (-1.1, -1, -0.9) is 0.1 / sqrt(3).
+    assert found["less"]["mean"] == pytest.approx(-1)
+    assert found["less"]["high"] == pytest.approx(-1 + 4.303 * 0.1 / np.sqrt(3), abs=1e-3)
+    one = page.by_arm([x for x in lines if x["seed"] == 0], list(values))
+    assert page.verdict(page.difference(one, "less", "a", "frechet")) == "one seed"
+
+
+def test_bad_requests_of_studies(quality, capsys):
+    for options, message in (
+        (("alpha", "--arms", "whit"), "no arms ['whit'] in alpha; there are: white,"),
+        (("alpha", "--sets", "mnist"), "there is: digits"),
+        (("overwritten",), "is for cifar10, which scale quick does not have"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            quality(*options)
+        assert message in f"{stop.value.code} {capsys.readouterr().err}"
+
+
+def test_committed_pages_of_studies_are_of_the_committed_results(monkeypatch, tmp_path):
+    """But for the line on versions and machine."""
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks import records
+    from benchmarks.quality import page
+
+    results = ROOT / "benchmarks" / "quality" / "results"
+    found = sorted(results.glob("*.jsonl"))
+    assert found
+    for path in found:
+        study, _, scale = path.stem.rpartition("-")
+        written = page.write(study, scale, records.read(path), tmp_path, "ABOUT").read_text()
+        committed = (results / f"{path.stem}.md").read_text()
+        assert re.sub(r"Written by .*", "ABOUT", committed) == written
+        assert {p.name for p in results.glob(f"{path.stem}-*.png")} == {
+            p.name for p in tmp_path.glob(f"{path.stem}-*.png")
+        }

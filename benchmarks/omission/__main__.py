@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import records
 from benchmarks.omission import cifar, detection, mnist, page
 from sagd.experiment.machine import describe_machine
 
@@ -38,13 +39,12 @@ def _mnist(given: argparse.Namespace) -> Path:
     run = replace(scale, seeds=tuple(given.seeds or scale.seeds), precision=given.precision or scale.precision)
     bands = tuple(band for band in mnist.BANDS if not given.bands or band[0] in given.bands)
     path = mnist.study(given.data, given.out, given.work / "mnist", run, given.scale, bands)
-    return page.write(path.with_suffix(".md"), page.mnist_page(mnist.lines(path), scale, about()))
+    return page.write(path.with_suffix(".md"), page.mnist_page(records.read(path), scale, about()))
 
 
 def _cifar(given: argparse.Namespace) -> Path:
     path = cifar.study(given.data, given.out, given.work / "cifar", given.scale)
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return page.write(path.with_suffix(".md"), page.cifar_page(lines, cifar.SCALES[given.scale], about()))
+    return page.write(path.with_suffix(".md"), page.cifar_page(records.read(path), cifar.SCALES[given.scale], about()))
 
 
 def _detection(given: argparse.Namespace) -> Path:

@@ -13,7 +13,6 @@ PSNR and SSIM are of values clipped to [-1, 1], against the clean images.
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks import records
 from sagd.band import mask
 from sagd.config import DataConfig, RunConfig, from_dict
 from sagd.data import Corruption, corrupt, load
@@ -66,12 +66,10 @@ def study(data: Path, out: Path, work: Path, name: str) -> Path:
     """Restore under every corruption and write `out/cifar-NAME.jsonl`; finished lines are kept."""
     path = out / f"cifar-{name}.jsonl"
     out.mkdir(parents=True, exist_ok=True)
-    known = [json.loads(line)["corruption"] for line in path.read_text().splitlines()] if path.exists() else []
+    known = [line["corruption"] for line in records.read(path)]
     for kind, text in CORRUPTIONS.items():
         if kind not in known:
-            line = run(kind, text, SCALES[name], data, work)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, allow_nan=False) + "\n")
+            records.append(path, run(kind, text, SCALES[name], data, work))
     return path
 
 

@@ -15,7 +15,6 @@ trained on clean images; `(corrupted - mode) / (corrupted - clean)` is the share
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
@@ -28,6 +27,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks import records
 from sagd.band import mask
 from sagd.basis import FourierBasis
 from sagd.config import DataConfig, NetworkConfig, OmissionConfig, RunConfig, from_dict, to_dict
@@ -123,31 +123,15 @@ def study(
     missing = [key for key in keys(scale, bands) if key not in set(done(path))]
     if not missing:
         return path
-    if path.exists() and not path.read_text(encoding="utf-8").endswith("\n"):
-        with path.open("a", encoding="utf-8") as file:
-            file.write("\n")  # after a line that a kill cut short
     bench = Bench(data, work, scale)
     for key in tqdm(missing, desc="runs", disable=None):
-        line = bench.run(key)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+        records.append(path, bench.run(key))
     return path
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    """The results so far; a line that a kill cut short is left out."""
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
 
 
 def done(path: Path) -> list[Key]:
     """Runs whose results are there."""
-    return [Key(x["arm"], x["band"] and tuple(x["band"]), x["seed"], x["precision"]) for x in lines(path)]
+    return [Key(x["arm"], x["band"] and tuple(x["band"]), x["seed"], x["precision"]) for x in records.read(path)]
 
 
 class Bench:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import records
 from benchmarks.quality import page
 from benchmarks.quality.run import Features
-from benchmarks.quality.runner import Setting, lines, run
+from benchmarks.quality.runner import Setting, run
 from benchmarks.quality.scales import SCALES
 from benchmarks.quality.studies import STUDIES
 from sagd.experiment.machine import describe_machine
@@ -58,7 +59,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         run(setting, given.sets or known, given.arms, given.seeds)
     finally:
-        if found := lines(setting.path):
+        if found := records.read(setting.path):
             print(f"wrote {page.write(setting.study, setting.scale, found, given.out, about())}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from benchmarks import records
 from benchmarks.quality.run import Bench, Features, Job
 from benchmarks.quality.scales import SCALES, SHAPES, is_small
 from benchmarks.quality.studies import STUDIES, Arm
@@ -60,13 +60,11 @@ def run(setting: Setting, data: Sequence[str], arms: Sequence[str] = (), seeds: 
         seeds: Only these seeds; default: those of the scale.
     """
     setting.out.mkdir(parents=True, exist_ok=True)
-    done = {_job(line) for line in lines(setting.path)}
+    done = {_job(line) for line in records.read(setting.path)}
     missing = [job for job in jobs(setting, data, arms, seeds) if job not in done]
-    if setting.path.exists() and not setting.path.read_text(encoding="utf-8").endswith("\n"):
-        _append(setting.path, "")  # ends a line that a kill cut short
     with tqdm(total=len(missing), desc=setting.study, unit="run", disable=None) as bar:
         for line in _results(setting, missing):
-            _append(setting.path, json.dumps(line, allow_nan=False))
+            records.append(setting.path, line)
             bar.update()
 
 
@@ -83,24 +81,8 @@ def jobs(setting: Setting, data: Sequence[str], arms: Sequence[str], seeds: Sequ
                     yield Job(setting.study, name, arm, seed)
 
 
-def lines(path: Path) -> list[Line]:
-    """The results so far; a line that a kill cut short is left out."""
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
-
-
 def _job(line: Line) -> Job:
     return Job(line["study"], line["data"], line["arm"], line["seed"])
-
-
-def _append(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text + "\n")
 
 
 def _results(setting: Setting, missing: Sequence[Job]) -> Iterator[Line]:

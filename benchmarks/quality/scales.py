@@ -41,7 +41,7 @@ class Budget:
 _GPU = {"widths": (32, 64, 128, 256), "lr": 2e-4, "precision": "bf16"}
 
 SCALES: Mapping[str, Mapping[str, Budget]] = {
-    "quick": {"digits": Budget(12, 16, (4, 8), 2e-3, 0.9, 48, (0, 1), limit=200)},
+    "quick": {"digits": Budget(12, 16, (4, 8), 2e-3, 0.9, 80, (0, 1), limit=200)},
     "cpu": {
         "digits": Budget(600, 64, (16, 32), 2e-3, 0.99, 898, (0, 1, 2)),
         "mnist": Budget(800, 32, (16, 32, 32), 2e-3, 0.995, 500, (0,)),
