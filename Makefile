@@ -13,6 +13,8 @@ install: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	# What it is measured beside; its own dependencies would bring torchvision and with it another torch.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps 'denoising-diffusion-pytorch>=2.3'
 	touch $@
 
 demo: install

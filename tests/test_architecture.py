@@ -16,7 +16,7 @@ ROOMS = [
     *("basis", "statistics", "randomness", "diagonal", "spectrum", "band"),
     *("region", "schedule", "evolution", "covariance"),
     *("process", "spectral_process", "build", "catalogue"),
-    *("denoiser", "loss", "grid", "sampler", "likelihood", "design", "detection", "omission", "resampling"),
+    *("denoiser", "grid", "design", "loss", "sampler", "likelihood", "detection", "omission", "resampling"),
     *("data", "nn", "metrics", "training", "experiment", "report"),
     *("cli", "__main__"),
 ]

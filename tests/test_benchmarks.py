@@ -42,6 +42,7 @@ LIMITS = {
     "dense": [],
     "sampling": [1.15],
     "training": [1.03, 1],
+    "peers": [1, 1 / 1.2],
     "startup": [1],
 }
 

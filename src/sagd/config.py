@@ -163,6 +163,11 @@ class TrainingConfig:
     """Mixed precision of the network; the noise stays float32."""
     device: Literal["auto", "cpu"] = "auto"
     """'auto' takes the accelerator that is there."""
+    layout: Literal["auto", "contiguous", "channels_last"] = "auto"
+    """Memory layout of the network; 'auto': channels_last on a GPU, whose convolutions want it, else contiguous."""
+    compile: bool = False
+    """Compile the network with torch.compile: minutes at first, then faster steps on most GPUs. Its gradients are held
+    against those of the plain network before the first step."""
     checkpoint_every: int = 500
     """Steps between checkpoints."""
     keep_checkpoints: int = 2

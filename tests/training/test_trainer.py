@@ -202,6 +202,53 @@ def test_it_learns(tmp_path, config, change, data):
     assert losses[-1] < 0.5
 
 
+def test_the_layout_changes_nothing_but_rounding_and_resumes_bit_by_bit(tmp_path, config, change, data):
+    """Weights of convolutions in another order; files hold none, and another one may go on."""
+    config = change(config, "network", dropout=0.0)  # dropout depends on the order of the values
+    other = change(config, "training", layout="channels_last")
+    for name, run in (("plain", config), ("other", other)):
+        train(run, tmp_path / name, data=data)
+    plain, last = (metrics(tmp_path / name)[0] for name in ("plain", "other"))
+    assert last["loss"] == pytest.approx(plain["loss"], rel=1e-4)
+    assert last["grad_norm"] == pytest.approx(plain["grad_norm"], rel=1e-2)
+    train(change(other, "training", steps=5), tmp_path / "resumed", data=data)
+    train(other, tmp_path / "resumed", resume=True, data=data)
+    assert result(tmp_path / "resumed")[1:3] == result(tmp_path / "other")[1:3]
+    train(change(config, "training", steps=12), tmp_path / "resumed", resume=True, data=data)
+
+
+def test_layouts(config, change, data, make_trainer):
+    for layout, last in (("auto", False), ("contiguous", False), ("channels_last", True)):
+        trainer = make_trainer(change(config, "training", layout=layout), data)
+        for network in (trainer.network, trainer.averaged):
+            kernel = next(p for p in network.parameters() if p.ndim == 4 and p.shape[1] > 1)
+            assert kernel.is_contiguous(memory_format=torch.channels_last) == last
+
+
+def test_a_compiled_network_is_called_and_its_weights_are_plain(tmp_path, config, change, data, monkeypatch):
+    called = []
+
+    def compile_(network):
+        called.append(network)
+
+        class Compiled(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.inner = network
+
+            def forward(self, *args, **named):
+                called.append(len(args[0]))
+                return self.inner(*args, **named)
+
+        return Compiled()
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    train(change(config, "training", compile=True, steps=3), tmp_path / "compiled", data=data)
+    assert called[1:] == [6, 6, 6, 6]  # held against the plain one, then three steps
+    train(change(config, "training", steps=3), tmp_path / "plain", data=data)
+    assert result(tmp_path / "compiled") == result(tmp_path / "plain")
+
+
 def test_starting_from_the_weights_of_another_model(tmp_path, config, change, data, whole):
     """Without a step that moves them, the weights are those of the other model, whose noise may be another."""
     init = str(tmp_path / "whole")

@@ -38,6 +38,7 @@ from sagd.sampler import Sampler, check_clip, draw
 from sagd.spectrum import ClassConditional, Spectrum
 from sagd.statistics import DataStatistics, channel_covariance, measure
 from sagd.training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
+from sagd.training.compilation import compiled
 from sagd.training.interrupt import SIGNALS, Interrupted, Interrupts
 from sagd.training.model import build_denoiser, load_model, save_model
 from sagd.training.processes import accelerate, on_main
@@ -138,13 +139,19 @@ class Trainer:
         if budget.init is not None and before is None:
             _start_from(self.network, budget.init, config, data.shape)
         self.network.to(accelerator.device).train()
+        self.network.to(memory_format=_layout(budget, accelerator.device))  # type: ignore[call-overload]
         self.parameters = list(self.network.parameters())
         # The averages are the parameters of a network of their own, which can sample and be saved as it is.
         self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.ema = EMAModel([], decay=budget.ema_decay, use_ema_warmup=True, power=3 / 4, foreach=True)
         self.ema.shadow_params = list(self.averaged.parameters())
         self._adam = torch.optim.AdamW(self.parameters, lr=budget.lr, weight_decay=budget.weight_decay, fused=True)
-        wrapped, self.optimizer = accelerator.prepare(self.network, self._adam)
+        # Compiled or not, the weights are those of the plain network, so a run may be resumed the other way.
+        called: torch.nn.Module = self.network
+        if budget.compile:
+            images = budget.batch_size // accelerator.num_processes
+            called = compiled(self.network, images, inputs, data.shape[1:], classes)
+        wrapped, self.optimizer = accelerator.prepare(called, self._adam)
 
         self.loss = DenoisingLoss.from_config(config.denoiser, self.process, self.statistics)
         self.denoiser = build_denoiser(config, wrapped, self.process, self.statistics, classes)
@@ -260,7 +267,10 @@ class Trainer:
         index = {name: i for i, (name, _) in enumerate(self.network.named_parameters())}
         for key, value in checkpoint.tensors["optimizer"].items():
             name, _, moment = key.rpartition(":")
-            moments.setdefault(index[name], {})[moment] = value
+            parameter = self.parameters[index[name]]
+            # Files hold no layout, and the fused optimiser wants that of the weights.
+            as_kept = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+            moments.setdefault(index[name], {})[moment] = as_kept
         self._adam.load_state_dict(self._adam.state_dict() | {"state": moments})
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
@@ -397,6 +407,11 @@ def learning_rate(budget: TrainingConfig, step: int) -> float:
     [0.25, 0.5, 1.0, 1.0]
     """
     return budget.lr * min(1.0, step / max(1, budget.warmup_steps))
+
+
+def _layout(budget: TrainingConfig, device: torch.device) -> torch.memory_format:
+    last = budget.layout == "channels_last" or (budget.layout == "auto" and device.type == "cuda")
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def check_training(budget: TrainingConfig) -> None:
