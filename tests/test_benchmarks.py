@@ -43,6 +43,7 @@ LIMITS = {
     "sampling": [1.15],
     "training": [1.03, 1],
     "peers": [1, 1 / 1.2],
+    "memory": [],
     "startup": [1],
 }
 

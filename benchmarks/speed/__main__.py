@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.speed import bases, dense, noise, peers, sampling, spectra, startup, training
+from benchmarks.speed import bases, dense, memory, noise, peers, sampling, spectra, startup, training
 from benchmarks.speed.result import demands_table, write
 
 STUDIES = {
@@ -18,6 +18,7 @@ STUDIES = {
     "sampling": sampling.study,
     "training": training.study,
     "peers": peers.study,
+    "memory": memory.study,
     "startup": startup.study,
 }
 RESULTS = Path(__file__).parent / "results"

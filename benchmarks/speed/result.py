@@ -38,7 +38,7 @@ class Result:
     """One study: its settings, all its summaries by what was measured, its limits, and what a reader sees."""
 
     settings: Mapping[str, Any]
-    figures: Mapping[str, Mapping[str, Summary]]
+    figures: Mapping[str, Mapping[str, Summary | float]]
     demands: Sequence[Demand]
     table: Table
 
@@ -86,8 +86,15 @@ def _plain(result: Result) -> dict[str, Any]:
     return {
         "settings": dict(result.settings),
         "demands": [asdict(demand) | {"verdict": demand.verdict} for demand in result.demands],
-        "figures": {key: {name: asdict(s) for name, s in own.items()} for key, own in result.figures.items()},
+        "figures": {
+            key: {name: asdict(s) if isinstance(s, Summary) else s for name, s in own.items()}
+            for key, own in result.figures.items()
+        },
     }
+
+
+def _figure(figure: Summary | float) -> Any:
+    return asdict(figure) if isinstance(figure, Summary) else figure
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
