@@ -353,3 +353,15 @@ def test_benchmark_sets(name, count, shape, share, connections):
         expected = np.asarray(last)
     assert np.array_equal(data.pixels[-1].permute(1, 2, 0).squeeze(-1).numpy(), expected)
     assert connections == []
+
+
+def test_pixels_may_lie_on_a_device(numbered):
+    """No GPU here: a copy on the CPU gives the same batches, and the shapes are right where nothing is computed."""
+    flips = torch.tensor([True, False, True])
+    near = numbered.on(torch.device("cpu"))
+    for one, two in zip(numbered.batch([2, 0, 1], flips), near.batch([2, 0, 1], flips), strict=True):
+        assert (one is None and two is None) or torch.equal(one, two)
+    far = numbered.on(torch.device("meta"))
+    x, _ = far.batch([2, 0, 1], flips)
+    assert x.device.type == "meta"
+    assert x.shape == (3, *numbered.shape)

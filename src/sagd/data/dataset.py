@@ -141,6 +141,10 @@ class ImageData:
         _, channels, height, width = self.pixels.shape
         return channels, height, width
 
+    def on(self, device: torch.device) -> ImageData:
+        """With the pixels on a device, where batches are taken then; itself if they are decoded on demand."""
+        return replace(self, pixels=self.pixels.to(device)) if isinstance(self.pixels, Tensor) else self
+
     def batch(
         self, indices: Tensor | Sequence[int], flips: Tensor | None = None, draw: int = 0
     ) -> tuple[Tensor, Tensor | None]:
@@ -163,7 +167,7 @@ class ImageData:
         if flips is not None:
             if flips.shape != indices.shape or flips.dtype != torch.bool:
                 raise InputError(f"flips must be bool {tuple(indices.shape)}, got {flips.dtype} {tuple(flips.shape)}")
-            x = torch.where(flips.cpu()[:, None, None, None], x.flip(-1), x)
+            x = torch.where(flips.to(x.device)[:, None, None, None], x.flip(-1), x)
         return x, None if self.labels is None else self.labels[indices]
 
     def tensor(self, limit: int | None = None) -> Tensor:

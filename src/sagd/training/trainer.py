@@ -61,6 +61,9 @@ _FIXED = ("data.", "process.", "network.", "denoiser.", "training.seed", "traini
 # Training images that a hidden band is calibrated on, at most.
 _CALIBRATED = 2048
 
+# Share of a GPU's free memory that the data may take.
+_NEAR = 0.1
+
 # Data values that statistics are measured on, at most: 512 MiB as float32.
 _MEASURED_VALUES = 2**27
 
@@ -160,7 +163,9 @@ class Trainer:
         self._check_descriptions()
 
         rank, processes = accelerator.process_index, accelerator.num_processes
-        self.batches = Batches(data, budget.batch_size, budget.seed, config.data.flip, rank, processes)
+        self.batches = Batches(
+            _near(data, accelerator.device), budget.batch_size, budget.seed, config.data.flip, rank, processes
+        )
         self._generator = torch.Generator(accelerator.device)
         self.step = self._saved = 0
         # Of the steps since the last line of metrics.
@@ -407,6 +412,14 @@ def learning_rate(budget: TrainingConfig, step: int) -> float:
     [0.25, 0.5, 1.0, 1.0]
     """
     return budget.lr * min(1.0, step / max(1, budget.warmup_steps))
+
+
+def _near(data: ImageData, device: torch.device) -> ImageData:
+    """The data on a GPU, where a small part of its memory holds it: each batch would have to go there otherwise."""
+    if device.type != "cuda" or not isinstance(data.pixels, Tensor):
+        return data
+    free, _ = torch.cuda.mem_get_info(device)
+    return data.on(device) if data.pixels.numel() * data.pixels.element_size() < _NEAR * free else data
 
 
 def _layout(budget: TrainingConfig, device: torch.device) -> torch.memory_format:
