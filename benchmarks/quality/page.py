@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.quality.scales import SCALES, SHAPES, Budget, is_small
+from benchmarks.quality.scales import SCALES, Budget, is_small, shape_of
 from benchmarks.quality.studies import COMMON, EVALUATIONS, OWN, STUDIES, Arm
 from sagd.experiment.summary import Interval, interval
 from sagd.report.figures import style
@@ -34,7 +34,8 @@ def write(study: str, scale: str, lines: Sequence[Line], out: Path, about: str) 
     name, sections = f"{study}-{scale}", []
     for data in dict.fromkeys(line["data"] for line in lines):
         runs = by_arm([line for line in lines if line["data"] == data], [a.name for a in _arms(study, scale, data)])
-        sections += [f"## {data}", "", _budget(SCALES[scale][data], runs), ""]
+        shape = " x ".join(map(str, shape_of(scale, data)))
+        sections += [f"## {data}", "", f"{shape} images. {_budget(SCALES[scale][data], runs)}", ""]
         for title, figure in plots(study, runs).items():
             path = out / f"{name}-{data}-{title}.png"
             figure.savefig(path, dpi=150)
@@ -69,7 +70,7 @@ def by_arm(lines: Sequence[Line], order: Sequence[str]) -> dict[str, dict[int, L
 
 
 def _arms(study: str, scale: str, data: str) -> list[Arm]:
-    return STUDIES[study].arms(SHAPES[data], is_small(scale))
+    return STUDIES[study].arms(shape_of(scale, data), is_small(scale))
 
 
 def labels(runs: Runs) -> list[str]:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from benchmarks import records
 from benchmarks.quality.run import Bench, Features, Job
-from benchmarks.quality.scales import SCALES, SHAPES, is_small
+from benchmarks.quality.scales import SCALES, is_small, shape_of
 from benchmarks.quality.studies import STUDIES, Arm
 
 Line = dict[str, Any]
@@ -121,7 +121,7 @@ def one(setting: Setting, job: Job) -> Line:
 
 def arms_of(setting: Setting, data: str) -> list[Arm]:
     """The arms of the study on a data set."""
-    return STUDIES[setting.study].arms(SHAPES[data], is_small(setting.scale))
+    return STUDIES[setting.study].arms(shape_of(setting.scale, data), is_small(setting.scale))
 
 
 @functools.lru_cache(maxsize=4)

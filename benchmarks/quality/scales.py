@@ -24,6 +24,7 @@ class Budget:
         seeds: Seeds of the runs.
         precision: Of the network in training.
         limit: Training images; None for all.
+        size: Side of the images; None for that of the files.
     """
 
     steps: int
@@ -36,6 +37,7 @@ class Budget:
     attention: bool = False
     precision: str = "no"
     limit: int | None = None
+    size: int | None = None
 
 
 _GPU = {"widths": (32, 64, 128, 256), "lr": 2e-4, "precision": "bf16"}
@@ -44,7 +46,7 @@ SCALES: Mapping[str, Mapping[str, Budget]] = {
     "quick": {"digits": Budget(12, 16, (4, 8), 2e-3, 0.9, 80, (0, 1), limit=200)},
     "cpu": {
         "digits": Budget(600, 64, (16, 32), 2e-3, 0.99, 898, (0, 1, 2)),
-        "mnist": Budget(800, 32, (16, 32, 32), 2e-3, 0.995, 500, (0,)),
+        "mnist": Budget(600, 32, (16, 32), 2e-3, 0.99, 500, (0,), limit=20_000, size=14),
         "cifar10": Budget(800, 32, (16, 32, 32), 2e-3, 0.995, 500, (0,)),
     },
     "gpu": {
@@ -58,9 +60,15 @@ SCALES: Mapping[str, Mapping[str, Budget]] = {
 }
 """Scale -> data set -> budget. The paper states its network, 32 x 32 images and seeds; not its steps, batch or rate."""
 
-SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
-"""Shape of the images of each data set."""
+_SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 PARQUET = ("mnist", "cifar10")
+
+
+def shape_of(scale: str, data: str) -> tuple[int, int, int]:
+    """`(C, H, W)` of the images of a data set at a scale."""
+    channels, height, width = _SHAPES[data]
+    size = SCALES[scale][data].size
+    return (channels, height, width) if size is None else (channels, size, size)
 
 
 def is_small(scale: str) -> bool:
@@ -71,14 +79,14 @@ def is_small(scale: str) -> bool:
 def training_data(name: str, folder: Path | None, budget: Budget) -> DataConfig:
     """Training images of a data set."""
     if name in PARQUET:
-        return DataConfig(source=str(_folder(folder) / f"{name}-train.parquet"), limit=budget.limit)
+        return DataConfig(source=str(_folder(folder) / f"{name}-train.parquet"), limit=budget.limit, size=budget.size)
     return DataConfig(source=name, split="all", limit=budget.limit)
 
 
 def reference_data(name: str, folder: Path | None, budget: Budget) -> DataConfig:
     """Real images that samples are compared with: held out, but for the digits, of which there are too few."""
     if name in PARQUET:
-        return DataConfig(source=str(_folder(folder) / f"{name}-test.parquet"))
+        return DataConfig(source=str(_folder(folder) / f"{name}-test.parquet"), size=budget.size)
     return training_data(name, folder, budget)
 
 
