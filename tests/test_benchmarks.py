@@ -1,9 +1,11 @@
 """The benchmarks run to their end and write what they say; how fast they are is no test's business."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from PIL import Image
 
 from sagd.basis import FourierBasis
 from sagd.catalogue import catalogue
+from sagd.config import NetworkConfig
+from sagd.nn import build_network
 from sagd.spectrum import Spectrum
 
 ROOT = Path(__file__).parents[1]
@@ -422,3 +426,37 @@ def test_committed_pages_of_studies_are_of_the_committed_results(monkeypatch, tm
         assert {p.name for p in results.glob(f"{path.stem}-*.png")} == {
             p.name for p in tmp_path.glob(f"{path.stem}-*.png")
         }
+
+
+class Float(torch.nn.Module):
+    def forward(self, x):
+        return x.float()
+
+
+def test_other_features_are_measured_as_well(quality, tmp_path):
+    """Two files, as Inception of 2048 and of 768 dimensions would be."""
+    options = []
+    for dimension in (6, 3):
+        torch.manual_seed(dimension)
+        network = torch.nn.Sequential(Float(), torch.nn.Flatten(), torch.nn.Linear(3 * 64, dimension)).eval()
+        path = tmp_path / f"features-{dimension}.pt"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # what such files are made with
+            torch.jit.trace(network, torch.zeros(2, 3, 8, 8, dtype=torch.uint8)).save(path)
+        options.append(f"{path}:{hashlib.sha256(path.read_bytes()).hexdigest()}")
+    results = quality("bands", "--arms", "white", "gamma 0.9", "--features", *options)
+    page = (results / "bands-quick.md").read_text()
+    assert "| Fréchet, features-3 | difference |  | Fréchet, features-6 | difference |  |" in page
+    line = json.loads((results / "bands-quick.jsonl").read_text().splitlines()[0])
+    assert set(line["floor"]) == {"classifier", "features-6", "features-3", "spectral"}
+
+
+def test_networks_of_all_scales_fit_their_images(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.quality.scales import SCALES, shape_of
+
+    for scale, budgets in SCALES.items():
+        for data, budget in budgets.items():
+            shape = shape_of(scale, data)
+            with torch.device("meta"):
+                build_network(NetworkConfig(widths=budget.widths), shape[0], shape[1:])

@@ -84,19 +84,19 @@ def figures(line: Line, label: str | None, features: str = FEATURES) -> dict[str
     return {**found[features], "spectrum": found["spectral"]["rms_db"]}
 
 
-def mean_of(runs: Runs, arm: str, label: str, metric: str) -> Interval:
+def mean_of(runs: Runs, arm: str, label: str, metric: str, features: str = FEATURES) -> Interval:
     """Over seeds."""
-    return interval([figures(line, label)[metric] for line in runs[arm].values()])
+    return interval([figures(line, label, features)[metric] for line in runs[arm].values()])
 
 
-def difference(runs: Runs, arm: str, label: str, metric: str, reference: str | None = None) -> Interval | None:
+def difference(runs: Runs, arm: str, label: str, metric: str, features: str = FEATURES) -> Interval | None:
     """To the arm's reference, seed by seed; None for the reference itself, or where no seed is shared."""
-    other = reference or next(iter(runs[arm].values()))["reference"]
+    other = next(iter(runs[arm].values()))["reference"]
     seeds = sorted(set(runs[arm]) & set(runs.get(other, {})))
     if other == arm or not seeds:
         return None
-    pairs = [(figures(runs[arm][s], label)[metric], figures(runs[other][s], label)[metric]) for s in seeds]
-    return interval([None if a is None or b is None else a - b for a, b in pairs])
+    pairs = [[figures(runs[name][s], label, features)[metric] for name in (arm, other)] for s in seeds]
+    return interval([_less(a, b) for a, b in pairs])
 
 
 def verdict(found: Interval | None) -> str:
@@ -124,21 +124,34 @@ def tables(study: str, runs: Runs) -> list[str]:
 
 
 def _arms_table(runs: Runs, label: str) -> str:
+    others = _other_features(runs)
     head = ["arm", "seeds", "Fréchet", "difference", "", "kernel", "precision", "recall", "spectrum, dB"]
+    head += [title for name in others for title in (f"Fréchet, {name}", "difference", "")]
     rows = []
     for arm, lines in runs.items():
         change = difference(runs, arm, label, "frechet")
         rest = [_text(mean_of(runs, arm, label, m), d) for m, d in zip(_OTHERS, (4, 3, 3, 2), strict=True)]
         rows.append([arm, str(len(lines)), _text(mean_of(runs, arm, label, "frechet"), 2), _text(change, 2, True)])
         rows[-1] += [verdict(change), *rest]
+        for name in others:
+            apart = difference(runs, arm, label, "frechet", name)
+            rows[-1] += [_text(mean_of(runs, arm, label, "frechet", name), 2), _text(apart, 2, True), verdict(apart)]
     line = next(iter(next(iter(runs.values())).values()))
     floor = figures(line, None)
     cells = [_number(floor[m], d) for m, d in zip(("frechet", *_OTHERS), (2, 4, 3, 3, 2), strict=True)]
     rows.append(["*floor*", "", cells[0], "", "", *cells[1:]])
+    for name in others:
+        rows[-1] += [_number(figures(line, None, name)["frechet"], 2), "", ""]
     return _table(head, rows)
 
 
 _OTHERS = ("kernel", "precision", "recall", "spectrum")
+
+
+def _other_features(runs: Runs) -> list[str]:
+    """Names of the extractors beside the classifier, of which all runs have figures."""
+    found = [set(line["floor"]) for lines in runs.values() for line in lines.values()]
+    return sorted(set.intersection(*found) - {FEATURES, "spectral"})
 
 
 def _steps_tables(runs: Runs) -> list[str]:
