@@ -42,7 +42,7 @@ def write(study: str, scale: str, lines: Sequence[Line], out: Path, about: str) 
             sections += [f"![{title} on {data}]({path.name})", ""]
         sections += [*tables(study, runs), ""]
         strips = out / f"{name}-{data}-samples.png"
-        samples_figure(runs).savefig(strips, dpi=150)
+        samples_figure(runs).savefig(strips, dpi=150, bbox_inches="tight")
         sections += [f"Samples of every arm, of its first seed:\n\n![samples]({strips.name})", ""]
     told = STUDIES[study]
     page = out / f"{name}.md"
@@ -376,18 +376,19 @@ def samples_figure(runs: Runs) -> Figure:
     """A row of samples for each arm."""
     from matplotlib.figure import Figure
 
-    strips = {arm: _strip(lines[min(lines)]) for arm, lines in runs.items()}
-    height, width = next(iter(strips.values())).shape[:2]
-    row = 4.2 * height / width
-    figure = Figure(figsize=(6.4, (row + 0.05) * len(strips)), layout="constrained")
-    panels = figure.subplots(len(strips), 1, squeeze=False)[:, 0]
-    for axes, (arm, strip) in zip(panels, strips.items(), strict=True):
-        axes.imshow(strip, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.set_yticks([height / 2], [arm])
-        axes.set_xticks([])
-        axes.tick_params(length=0, labelsize=9)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+    strips = [_strip(lines[min(lines)]) for lines in runs.values()]
+    height, width = strips[0].shape[:2]
+    gap = np.full((max(1, height // 8), *strips[0].shape[1:]), 255, strips[0].dtype)
+    rows = np.concatenate([part for strip in strips for part in (strip, gap)][:-1])
+    label = 0.2 + 0.075 * max(map(len, runs))
+    figure = Figure(figsize=(4.2 + label, 4.2 * len(rows) / width + 0.1), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(rows, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_yticks([(height + len(gap)) * k + height / 2 for k in range(len(strips))], list(runs))
+    axes.set_xticks([])
+    axes.tick_params(length=0, labelsize=9)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
     return figure
 
 
