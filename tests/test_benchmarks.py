@@ -460,3 +460,14 @@ def test_networks_of_all_scales_fit_their_images(monkeypatch):
             shape = shape_of(scale, data)
             with torch.device("meta"):
                 build_network(NetworkConfig(widths=budget.widths), shape[0], shape[1:])
+
+
+def test_rows_of_figures_in_the_docs_are_rows_of_results():
+    """`docs/where.md` shows no number that a page of results does not."""
+    known = {
+        row for path in ROOT.glob("benchmarks/*/results/*.md") for row in path.read_text(encoding="utf-8").splitlines()
+    }
+    rows = [row for row in (ROOT / "docs" / "where.md").read_text(encoding="utf-8").splitlines() if row.startswith("|")]
+    figures = [row for row in rows if "±" in row]
+    assert figures
+    assert not [row for row in figures if row not in known]
