@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.quality.scales import SCALES, Budget, is_small, shape_of
-from benchmarks.quality.studies import COMMON, EVALUATIONS, OWN, STUDIES, Arm
+from benchmarks.quality.studies import COMMON, EVALUATIONS, NOISES, OWN, PREDICTIONS, STUDIES, TIMES, Arm
 from sagd.experiment.summary import Interval, interval
 from sagd.report.figures import style
 
@@ -36,6 +36,9 @@ def write(study: str, scale: str, lines: Sequence[Line], out: Path, about: str) 
         runs = by_arm([line for line in lines if line["data"] == data], [a.name for a in _arms(study, scale, data)])
         shape = " x ".join(map(str, shape_of(scale, data)))
         sections += [f"## {data}", "", f"{shape} images. {_budget(SCALES[scale][data], runs)}", ""]
+        missing = len(_arms(study, scale, data)) * len(SCALES[scale][data].seeds) - sum(map(len, runs.values()))
+        if missing > 0:
+            sections += [f"**Not complete:** {missing} runs are missing; the same command goes on.", ""]
         for title, figure in plots(study, runs).items():
             path = out / f"{name}-{data}-{title}.png"
             figure.savefig(path, dpi=150)
@@ -90,9 +93,13 @@ def mean_of(runs: Runs, arm: str, label: str, metric: str, features: str = FEATU
 
 
 def difference(runs: Runs, arm: str, label: str, metric: str, features: str = FEATURES) -> Interval | None:
-    """To the arm's reference, seed by seed; None for the reference itself, or where no seed is shared."""
-    other = next(iter(runs[arm].values()))["reference"]
-    seeds = sorted(set(runs[arm]) & set(runs.get(other, {})))
+    """To the arm's reference; None for the reference itself, or where no seed is shared."""
+    return paired(runs, arm, next(iter(runs[arm].values()))["reference"], label, metric, features)
+
+
+def paired(runs: Runs, arm: str, other: str, label: str, metric: str, features: str = FEATURES) -> Interval | None:
+    """Difference of two arms, seed by seed; None for one and the same, or where no seed is shared."""
+    seeds = sorted(set(runs.get(arm, {})) & set(runs.get(other, {})))
     if other == arm or not seeds:
         return None
     pairs = [[figures(runs[name][s], label, features)[metric] for name in (arm, other)] for s in seeds]
@@ -118,6 +125,8 @@ def tables(study: str, runs: Runs) -> list[str]:
     out = []
     for label in labels(runs):
         out += [f"### {label}", "", _arms_table(runs, label), ""]
+    if study == "parameterisation":
+        out += ["### Between arms: difference in Fréchet distance", "", _between_table(runs), ""]
     if study == "curves":
         out += ["### Error of the power spectrum by band, in dB", "", _curves_table(runs), ""]
     return out
@@ -187,6 +196,22 @@ def _grid_gain(runs: Runs, arm: str, n: int) -> str:
     own, common = (f"{n} evaluations, {grid}" for grid in (OWN, COMMON))
     gains = [_less(figures(line, own)["frechet"], figures(line, common)["frechet"]) for line in runs[arm].values()]
     return _text(interval(gains), 1, True)
+
+
+def _between_table(runs: Runs) -> str:
+    """What matched training times give to each prediction, and what each prediction gives over `eps`."""
+    label = labels(runs)[0]
+    head, rows = (
+        ["prediction", "noise", "matched less fixed times", "", "less eps, fixed", "", "less eps, matched", ""],
+        [],
+    )
+    for prediction in PREDICTIONS:
+        for noise in NOISES:
+            arms = {times: f"{prediction}, {noise}, {times}" for times in TIMES}
+            pairs = [(arms["matched"], arms["fixed"]), *((arms[t], f"eps, {noise}, {t}") for t in TIMES)]
+            found = [paired(runs, one, other, label, "frechet") for one, other in pairs]
+            rows.append([prediction, noise, *(text for f in found for text in (_text(f, 2, True), verdict(f)))])
+    return _table(head, rows)
 
 
 def _curves_table(runs: Runs) -> str:
