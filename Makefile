@@ -10,10 +10,10 @@ export OMP_NUM_THREADS ?= 1
 
 install: .venv/.installed
 
+# The last package is what speed is measured beside; its dependencies would bring torchvision, and with it another torch.
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	# What it is measured beside; its own dependencies would bring torchvision and with it another torch.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps 'denoising-diffusion-pytorch>=2.3'
 	touch $@
 
