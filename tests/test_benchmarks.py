@@ -54,8 +54,10 @@ LIMITS = {
 
 def test_all_studies_run_and_state_every_demand(speed, tmp_path, capsys):
     speed(["--quick", "--out", str(tmp_path)])
-    assert {path.stem for path in tmp_path.iterdir()} == set(LIMITS)
-    printed = capsys.readouterr().out
+    assert {path.stem for path in tmp_path.iterdir()} == {*LIMITS, "README", "overview"}
+    printed, overview = capsys.readouterr().out, (tmp_path / "README.md").read_text()
+    with Image.open(tmp_path / "overview.png") as picture:
+        assert picture.width > 1500
     for study, limits in LIMITS.items():
         results = json.loads((tmp_path / f"{study}.json").read_text())
         page = (tmp_path / f"{study}.md").read_text()
@@ -66,13 +68,23 @@ def test_all_studies_run_and_state_every_demand(speed, tmp_path, capsys):
         for demand in demands:
             assert f"| {demand['text']} |" in page
             assert f"| {demand['text']} |" in printed
+            assert f"| {demand['text']} |" in overview
             assert demand["measured"]["median"] > 0
 
 
 def test_named_studies_alone(speed, tmp_path):
     speed(["dense", "startup", "--quick", "--out", str(tmp_path / "new")])
     names = {path.name for path in (tmp_path / "new").iterdir()}
-    assert names == {"dense.json", "dense.md", "startup.json", "startup.md"}
+    assert names == {"dense.json", "dense.md", "startup.json", "startup.md", "README.md"}
+
+
+def test_the_committed_overview_is_of_the_committed_results(timing, tmp_path):
+    from benchmarks.speed import overview
+
+    results = ROOT / "benchmarks" / "speed" / "results"
+    for path in results.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert overview.write(tmp_path).read_text() == (results / "README.md").read_text()
 
 
 def test_every_kind_of_spectrum_is_drawn(timing):

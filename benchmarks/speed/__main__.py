@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.speed import bases, dense, memory, noise, peers, sampling, spectra, startup, training
+from benchmarks.speed import bases, dense, memory, noise, overview, peers, sampling, spectra, startup, training
 from benchmarks.speed.result import demands_table, write
 
 STUDIES = {
@@ -45,6 +45,7 @@ def main(args: Sequence[str] | None = None) -> None:
         result = STUDIES[name](given.quick)
         page = write(name, result, load, given.out)
         print(f"{demands_table(result.demands)}wrote {page}")
+    print(f"wrote {overview.write(given.out)}")
 
 
 if __name__ == "__main__":
