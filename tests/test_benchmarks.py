@@ -410,6 +410,31 @@ def test_differences_are_paired_and_judged_by_their_interval(monkeypatch):
     assert page.verdict(page.difference(one, "less", "a", "frechet")) == "one seed"
 
 
+def test_errors_by_band_are_paired_as_well(monkeypatch):
+    """Power at ten times the reference is 10 dB off, at a tenth as far; nothing at all, or no band, is no error."""
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.quality import page
+
+    def line(arm, seed, error):
+        figures = {"frechet": 1.0, "kernel": 0.0, "precision": 1.0, "recall": 1.0}
+        measured = {"classifier": figures, "spectral": {"rms_db": 1.0, "error": error}}
+        return {"arm": arm, "seed": seed, "reference": "white", "evaluations": {"a": measured}, "floor": measured}
+
+    lines = [line("white", s, [0.0, 0.0, -1.0, None]) for s in (0, 1, 2)]
+    lines += [line("far", s, [e, 0.0, 0.0, None]) for s, e in enumerate((9.0, -0.9, 9.0))]
+    runs = page.by_arm(lines, ["white", "far"])
+    assert [e["mean"] for e in page.band_errors(runs, "far", "a")] == pytest.approx([10, 0, 0, None])
+    assert page.band_differences(runs, "white", "a") == [None] * 4
+    changes = page.band_differences(runs, "far", "a")
+    assert [c["mean"] for c in changes] == pytest.approx([10, 0, None, None])
+    assert "| far | 1 | 10.0 (**+10.0 ± 0.0**) | 0.0 (+0.0 ± 0.0) | 0.0 |  |" in page._curves_table(
+        {
+            arm: {s: dict(x, evaluations={"a, 1 images": x["evaluations"]["a"]}) for s, x in of.items()}
+            for arm, of in runs.items()
+        }
+    )
+
+
 def test_bad_requests_of_studies(quality, capsys):
     for options, message in (
         (("alpha", "--arms", "whit"), "no arms ['whit'] in alpha; there are: white,"),

@@ -128,7 +128,7 @@ def tables(study: str, runs: Runs) -> list[str]:
     if study == "parameterisation":
         out += ["### Between arms: difference in Fréchet distance", "", _between_table(runs), ""]
     if study == "curves":
-        out += ["### Error of the power spectrum by band, in dB", "", _curves_table(runs), ""]
+        out += ["### Error of the power spectrum by band, in dB", "", APART, "", _curves_table(runs), ""]
     return out
 
 
@@ -164,38 +164,37 @@ def _other_features(runs: Runs) -> list[str]:
 
 
 def _steps_tables(runs: Runs) -> list[str]:
+    head = ["process", "seeds", *(f"{n} evaluations" for n in EVALUATIONS)]
     out = []
     for grid, title in ((OWN, "Each with its own time grid"), (COMMON, "All with the common time grid")):
-        head = ["process", "seeds", *(f"{n} evaluations" for n in EVALUATIONS)]
-        rows = [
-            [arm, str(len(lines)), *(_marked(runs, arm, f"{n} evaluations, {grid}") for n in EVALUATIONS)]
-            for arm, lines in runs.items()
-        ]
-        out += [f"### {title}: Fréchet distance", "", _table(head, rows), ""]
-    head = ["process", *(f"{n} evaluations" for n in EVALUATIONS)]
-    rows = [[arm, *(_grid_gain(runs, arm, n) for n in EVALUATIONS)] for arm in runs]
-    out += [
-        "**Bold**: the interval of the difference to white noise with the same grid excludes 0, + worse, \N{MINUS SIGN}"
-        " better.",
-        "",
-        "### What the grid alone gives: own less common, same model",
-        "",
-        _table(head, rows),
-        "",
-    ]
+        every = [f"{n} evaluations, {grid}" for n in EVALUATIONS]
+        rows = [[arm, str(len(lines)), *(_apart(runs, arm, label) for label in every)] for arm, lines in runs.items()]
+        out += [f"### {title}: Fréchet distance", "", APART, "", _table(head, rows), ""]
+    rows = [[arm, str(len(lines)), *(_grid_gain(lines, n) for n in EVALUATIONS)] for arm, lines in runs.items()]
+    out += ["### What the grid alone gives: own less common, same model", "", EXCLUDES, "", _table(head, rows), ""]
     return out
 
 
-def _marked(runs: Runs, arm: str, label: str) -> str:
-    text, found = _text(mean_of(runs, arm, label, "frechet"), 1), verdict(difference(runs, arm, label, "frechet"))
-    sign = {"better": " \N{MINUS SIGN}", "worse": " +"}.get(found, "")
-    return f"**{text}{sign}**" if sign else text
+EXCLUDES = "**Bold**: the interval excludes 0."
+APART = f"In brackets: difference to white noise. {EXCLUDES}"
 
 
-def _grid_gain(runs: Runs, arm: str, n: int) -> str:
+def _apart(runs: Runs, arm: str, label: str) -> str:
+    """Distance, and how far it is from that of the reference."""
+    mean, change = mean_of(runs, arm, label, "frechet")["mean"], difference(runs, arm, label, "frechet")
+    return f"{_number(mean, 2)} ({_bold(change, 2)})" if change else _number(mean, 2)
+
+
+def _bold(found: Interval | None, digits: int) -> str:
+    """A signed interval, bold if it is an effect."""
+    text = _text(found, digits, True)
+    return f"**{text}**" if verdict(found) in ("better", "worse") else text
+
+
+def _grid_gain(lines: Mapping[int, Line], n: int) -> str:
     own, common = (f"{n} evaluations, {grid}" for grid in (OWN, COMMON))
-    gains = [_less(figures(line, own)["frechet"], figures(line, common)["frechet"]) for line in runs[arm].values()]
-    return _text(interval(gains), 1, True)
+    gains = [_less(figures(line, own)["frechet"], figures(line, common)["frechet"]) for line in lines.values()]
+    return _bold(interval(gains), 2)
 
 
 def _between_table(runs: Runs) -> str:
@@ -215,23 +214,40 @@ def _between_table(runs: Runs) -> str:
 
 
 def _curves_table(runs: Runs) -> str:
-    bands = len(band_errors(runs, next(iter(runs)), labels(runs)[0]))
+    bands = len(_errors(next(iter(next(iter(runs.values())).values())), labels(runs)[0]))
     head = ["arm", "images", *(f"{k / bands:.1f} to {(k + 1) / bands:.1f}" for k in range(bands))]
     rows = []
     for label in labels(runs):
         images = label.rpartition(", ")[2].removesuffix(" images")
-        rows += [[arm, images, *(_number(v, 1) for v in band_errors(runs, arm, label))] for arm in runs]
+        for arm in runs:
+            errors, changes = band_errors(runs, arm, label), band_differences(runs, arm, label)
+            cells = [
+                _number(e["mean"], 1) + (f" ({_bold(c, 1)})" if c and c["mean"] is not None else "")
+                for e, c in zip(errors, changes, strict=True)
+            ]
+            rows.append([arm, images, *cells])
     return _table(head, rows)
 
 
-def band_errors(runs: Runs, arm: str, label: str) -> list[float | None]:
-    """`|10 log10(S_samples / S_reference)|` by band, mean over seeds; None where a band is empty."""
-    by_seed = [line["evaluations"][label]["spectral"]["error"] for line in runs[arm].values()]
-    out: list[float | None] = []
-    for values in zip(*by_seed, strict=True):
-        known = [abs(10 * math.log10(1 + v)) for v in values if v is not None and v > -1]
-        out.append(statistics.mean(known) if len(known) == len(values) else None)
-    return out
+def band_errors(runs: Runs, arm: str, label: str) -> list[Interval]:
+    """`|10 log10(S_samples / S_reference)|` by band, over seeds."""
+    return [interval(values) for values in zip(*(_errors(line, label) for line in runs[arm].values()), strict=True)]
+
+
+def band_differences(runs: Runs, arm: str, label: str) -> list[Interval | None]:
+    """The same less that of the arm's reference, seed by seed; None for the reference itself."""
+    reference = next(iter(runs[arm].values()))["reference"]
+    seeds = sorted(set(runs[arm]) & set(runs.get(reference, {})))
+    if reference == arm or not seeds:
+        return [None] * len(band_errors(runs, arm, label))
+    pairs = [zip(_errors(runs[arm][s], label), _errors(runs[reference][s], label), strict=True) for s in seeds]
+    return [interval(values) for values in zip(*([_less(a, b) for a, b in pair] for pair in pairs), strict=True)]
+
+
+def _errors(line: Line, label: str) -> list[float | None]:
+    """In dB, by band; None where a band is empty, or nothing is in it."""
+    found = line["evaluations"][label]["spectral"]["error"]
+    return [None if v is None or v <= -1 else abs(10 * math.log10(1 + v)) for v in found]
 
 
 def _text(found: Interval | None, digits: int, signed: bool = False) -> str:
@@ -373,7 +389,10 @@ def _steps_figure(runs: Runs) -> Figure:
 
 
 def _mean(runs: Runs, arm: str, n: int, grid: str) -> float:
-    value = mean_of(runs, arm, f"{n} evaluations, {grid}", "frechet")["mean"]
+    return _or_nan(mean_of(runs, arm, f"{n} evaluations, {grid}", "frechet")["mean"])
+
+
+def _or_nan(value: float | None) -> float:
     return math.nan if value is None else value
 
 
@@ -383,7 +402,7 @@ def _curves_figure(runs: Runs) -> Figure:
     images = [int(label.rpartition(", ")[2].removesuffix(" images").replace(",", "")) for label in every]
     figure, panels = _figure(3.0, len(arms), width=2.7 * len(arms))
     for axes, arm in zip(panels, arms, strict=True):
-        errors = np.array([[np.nan if v is None else v for v in band_errors(runs, arm, label)] for label in every])
+        errors = np.array([[_or_nan(found["mean"]) for found in band_errors(runs, arm, label)] for label in every])
         thirds = np.array_split(np.arange(errors.shape[1]), 3)
         for i, (name, part) in enumerate(zip(("low bands", "middle", "high"), thirds, strict=True)):
             axes.plot(images, np.nanmean(errors[:, part], axis=1), **style(i).line, markersize=4, label=name)
