@@ -427,7 +427,7 @@ def test_errors_by_band_are_paired_as_well(monkeypatch):
     assert page.band_differences(runs, "white", "a") == [None] * 4
     changes = page.band_differences(runs, "far", "a")
     assert [c["mean"] for c in changes] == pytest.approx([10, 0, None, None])
-    assert "| far | 1 | 10.0 (**+10.0 ± 0.0**) | 0.0 (+0.0 ± 0.0) | 0.0 |  |" in page._curves_table(
+    assert "| far | 1 | 10.00 (**+10.00 ± 0.00**) | 0.00 (+0.00 ± 0.00) | 0.00 |  |" in page._curves_table(
         {
             arm: {s: dict(x, evaluations={"a, 1 images": x["evaluations"]["a"]}) for s, x in of.items()}
             for arm, of in runs.items()

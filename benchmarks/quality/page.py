@@ -222,7 +222,7 @@ def _curves_table(runs: Runs) -> str:
         for arm in runs:
             errors, changes = band_errors(runs, arm, label), band_differences(runs, arm, label)
             cells = [
-                _number(e["mean"], 1) + (f" ({_bold(c, 1)})" if c and c["mean"] is not None else "")
+                _number(e["mean"], 2) + (f" ({_bold(c, 2)})" if c and c["mean"] is not None else "")
                 for e, c in zip(errors, changes, strict=True)
             ]
             rows.append([arm, images, *cells])
@@ -408,9 +408,12 @@ def _curves_figure(runs: Runs) -> Figure:
             axes.plot(images, np.nanmean(errors[:, part], axis=1), **style(i).line, markersize=4, label=name)
         axes.set_title(arm, fontsize=10)
         axes.set_xscale("log")
+        axes.set_xticks(images, [f"{count / 1000:.3g}k" for count in images])
+        axes.minorticks_off()
         axes.set_xlabel("images seen")
         axes.sharey(panels[0])
         _clean(axes)
+    panels[0].set_ylim(0, 1.05 * max(line.get_ydata().max() for axes in panels for line in axes.lines))
     panels[0].set_ylabel("error of the spectrum, dB")
     panels[-1].legend(fontsize=9, framealpha=0.8, edgecolor="none")
     return figure
