@@ -40,6 +40,7 @@ class Budget:
     size: int | None = None
 
 
+_MNIST = Budget(600, 32, (16, 32), 2e-3, 0.99, 500, (0,), limit=20_000, size=14)
 _PAPER = Budget(200_000, 128, (32, 64, 128, 256), 2e-4, 0.9999, 5_000, (0, 1, 2), precision="bf16", size=32)
 _GPU = replace(_PAPER, steps=2_000, lr=5e-4, ema=0.999, seeds=(0,))
 
@@ -47,9 +48,10 @@ SCALES: Mapping[str, Mapping[str, Budget]] = {
     "quick": {"digits": Budget(12, 16, (4, 8), 2e-3, 0.9, 80, (0, 1), limit=200)},
     "cpu": {
         "digits": Budget(600, 64, (16, 32), 2e-3, 0.99, 898, (0, 1, 2)),
-        "mnist": Budget(600, 32, (16, 32), 2e-3, 0.99, 500, (0,), limit=20_000, size=14),
+        "mnist": _MNIST,
         "cifar10": Budget(800, 32, (16, 32, 32), 2e-3, 0.995, 500, (0,)),
     },
+    "long": {"mnist": replace(_MNIST, steps=2_400)},
     "gpu": {"mnist": _GPU, "cifar10": _GPU},
     "paper": {"mnist": _PAPER, "cifar10": _PAPER},
 }
