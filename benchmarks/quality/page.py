@@ -172,7 +172,12 @@ def _steps_tables(runs: Runs) -> list[str]:
         out += [f"### {title}: Fréchet distance", "", APART, "", _table(head, rows), ""]
     rows = [[arm, str(len(lines)), *(_grid_gain(lines, n) for n in EVALUATIONS)] for arm, lines in runs.items()]
     out += ["### What the grid alone gives: own less common, same model", "", EXCLUDES, "", _table(head, rows), ""]
-    return out
+    label = f"{_LOOKED_AT} evaluations, {OWN}"
+    return [*out, f"### All figures: {label}", "", _arms_table(runs, label), ""]
+
+
+_LOOKED_AT = 18
+"""Evaluations at which all figures are shown."""
 
 
 EXCLUDES = "**Bold**: the interval excludes 0."
