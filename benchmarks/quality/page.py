@@ -385,6 +385,8 @@ def _steps_figure(runs: Runs) -> Figure:
         axes.set_xticks(EVALUATIONS, map(str, EVALUATIONS))
         axes.minorticks_off()
         _clean(axes)
+    low, high = panels[0].get_ylim()
+    panels[0].set_yticks(ticks := [t for t in (0.5, 1, 2, 5, 10, 20, 50, 100) if low < t < high], map(str, ticks))
     for axes in panels[len(arms) :]:
         axes.set_visible(False)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
