@@ -383,18 +383,20 @@ def test_the_published_weights_are_taken_apart(monkeypatch):
     assert float(Spectrum.parse(arms["DC alone", -0.06]).weights(f)[0, 0]) == pytest.approx(3.98, abs=0.01)
 
 
+def result_line(arm, seed, frechet=1.0, error=(0.0, None), label="a"):
+    """A line of results, compared with white noise."""
+    figures = {"frechet": frechet, "kernel": 0.0, "precision": 1.0, "recall": 1.0}
+    measured = {"classifier": figures, "spectral": {"rms_db": 1.0, "error": list(error)}}
+    return {"arm": arm, "seed": seed, "reference": "white", "evaluations": {label: measured}, "floor": measured}
+
+
 def test_differences_are_paired_and_judged_by_their_interval(monkeypatch):
     """Three seeds that differ by far more than the arms do."""
     monkeypatch.syspath_prepend(ROOT)
     from benchmarks.quality import page
 
-    def line(arm, seed, value):
-        figures = {"frechet": value, "kernel": 0.0, "precision": 1.0, "recall": 1.0}
-        measured = {"classifier": figures, "spectral": {"rms_db": 1.0, "error": [0.0, None]}}
-        return {"arm": arm, "seed": seed, "reference": "white", "evaluations": {"a": measured}, "floor": measured}
-
     values = {"white": (10, 20, 30), "less": (8.9, 19, 29.1), "noise": (9, 21.5, 30), "more": (12, 22, 32.3)}
-    lines = [line(arm, seed, v) for arm, of in values.items() for seed, v in enumerate(of)]
+    lines = [result_line(arm, seed, v) for arm, of in values.items() for seed, v in enumerate(of)]
     runs = page.by_arm(lines, [*values, "never run"])
     found = {arm: page.difference(runs, arm, "a", "frechet") for arm in runs}
     assert found["white"] is None
@@ -416,24 +418,28 @@ def test_errors_by_band_are_paired_as_well(monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
     from benchmarks.quality import page
 
-    def line(arm, seed, error):
-        figures = {"frechet": 1.0, "kernel": 0.0, "precision": 1.0, "recall": 1.0}
-        measured = {"classifier": figures, "spectral": {"rms_db": 1.0, "error": error}}
-        return {"arm": arm, "seed": seed, "reference": "white", "evaluations": {"a": measured}, "floor": measured}
-
-    lines = [line("white", s, [0.0, 0.0, -1.0, None]) for s in (0, 1, 2)]
-    lines += [line("far", s, [e, 0.0, 0.0, None]) for s, e in enumerate((9.0, -0.9, 9.0))]
+    label = "a, 1 images"
+    lines = [result_line("white", s, error=[0.0, 0.0, -1.0, None], label=label) for s in (0, 1, 2)]
+    lines += [result_line("far", s, error=[e, 0.0, 0.0, None], label=label) for s, e in enumerate((9.0, -0.9, 9.0))]
     runs = page.by_arm(lines, ["white", "far"])
-    assert [e["mean"] for e in page.band_errors(runs, "far", "a")] == pytest.approx([10, 0, 0, None])
-    assert page.band_differences(runs, "white", "a") == [None] * 4
-    changes = page.band_differences(runs, "far", "a")
+    assert [e["mean"] for e in page.band_errors(runs, "far", label)] == pytest.approx([10, 0, 0, None])
+    assert page.band_differences(runs, "white", label) == [None] * 4
+    changes = page.band_differences(runs, "far", label)
     assert [c["mean"] for c in changes] == pytest.approx([10, 0, None, None])
-    assert "| far | 1 | 10.00 (**+10.00 ± 0.00**) | 0.00 (+0.00 ± 0.00) | 0.00 |  |" in page._curves_table(
-        {
-            arm: {s: dict(x, evaluations={"a, 1 images": x["evaluations"]["a"]}) for s, x in of.items()}
-            for arm, of in runs.items()
-        }
-    )
+    assert "| far | 1 | 10.00 (**+10.00 ± 0.00**) | 0.00 (+0.00 ± 0.00) | 0.00 |  |" in page.tables("curves", runs)[-2]
+
+
+def test_further_seeds_of_one_arm_do_not_hide_that_another_is_missing(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.quality import page
+
+    def missing(*arms):
+        runs = page.by_arm([result_line(arm, seed) for arm, seed in arms], ["white", "low tilt", "high tilt"])
+        return page.missing_runs("curves", "long", "mnist", runs)
+
+    assert missing() == 3
+    assert missing(("white", 0), ("white", 1), ("white", 2)) == 2
+    assert missing(("white", 0), ("low tilt", 0), ("high tilt", 0), ("high tilt", 1)) == 0
 
 
 def test_bad_requests_of_studies(quality, capsys):

@@ -16,7 +16,7 @@ from PIL import Image
 from benchmarks.quality.scales import SCALES, Budget, is_small, shape_of
 from benchmarks.quality.studies import COMMON, EVALUATIONS, NOISES, OWN, PREDICTIONS, STUDIES, TIMES, Arm
 from sagd.experiment.summary import Interval, interval
-from sagd.report.figures import style
+from sagd.report.figures import style, tidy_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +36,7 @@ def write(study: str, scale: str, lines: Sequence[Line], out: Path, about: str) 
         runs = by_arm([line for line in lines if line["data"] == data], [a.name for a in _arms(study, scale, data)])
         shape = " x ".join(map(str, shape_of(scale, data)))
         sections += [f"## {data}", "", f"{shape} images. {_budget(SCALES[scale][data], runs)}", ""]
-        missing = len(_arms(study, scale, data)) * len(SCALES[scale][data].seeds) - sum(map(len, runs.values()))
-        if missing > 0:
+        if missing := missing_runs(study, scale, data, runs):
             sections += [f"**Not complete:** {missing} runs are missing; the same command goes on.", ""]
         for title, figure in plots(study, runs).items():
             path = out / f"{name}-{data}-{title}.png"
@@ -58,9 +57,10 @@ READING = (
     "All arms of a data set share network, optimiser, images seen, seeds (initial weights, order of the data, white"
     " draws) and sampler; averaged weights of the last step are measured, never the best ones. Fréchet and kernel"
     " distance, precision and recall are of the features of a classifier of the data set; *spectrum* is the root mean"
-    " square over bands of the error of the power spectrum, in dB. Differences are taken seed by seed; their intervals"
-    " are of 95 % (Student t). An interval that includes 0 is no effect; of 20 intervals of arms that change nothing,"
-    " one excludes it. *Floor* is what real images score against other real images."
+    " square over bands of the error of the power spectrum, in dB. Differences are taken seed by seed, over the seeds"
+    " that both arms have; their intervals are of 95 % (Student t). An interval that includes 0 is no effect; of 20"
+    " intervals of arms that change nothing, one excludes it. *Floor* is what real images score against other real"
+    " images."
 )
 
 
@@ -74,6 +74,12 @@ def by_arm(lines: Sequence[Line], order: Sequence[str]) -> dict[str, dict[int, L
 
 def _arms(study: str, scale: str, data: str) -> list[Arm]:
     return STUDIES[study].arms(shape_of(scale, data), is_small(scale))
+
+
+def missing_runs(study: str, scale: str, data: str, runs: Runs) -> int:
+    """Runs that the scale asks for and that are not there; further seeds of other arms do not make up for them."""
+    seeds = SCALES[scale][data].seeds
+    return sum(seed not in runs.get(arm.name, {}) for arm in _arms(study, scale, data) for seed in seeds)
 
 
 def labels(runs: Runs) -> list[str]:
@@ -94,16 +100,23 @@ def mean_of(runs: Runs, arm: str, label: str, metric: str, features: str = FEATU
 
 def difference(runs: Runs, arm: str, label: str, metric: str, features: str = FEATURES) -> Interval | None:
     """To the arm's reference; None for the reference itself, or where no seed is shared."""
-    return paired(runs, arm, next(iter(runs[arm].values()))["reference"], label, metric, features)
+    return paired(runs, arm, _reference(runs, arm), label, metric, features)
 
 
 def paired(runs: Runs, arm: str, other: str, label: str, metric: str, features: str = FEATURES) -> Interval | None:
     """Difference of two arms, seed by seed; None for one and the same, or where no seed is shared."""
-    seeds = sorted(set(runs.get(arm, {})) & set(runs.get(other, {})))
-    if other == arm or not seeds:
-        return None
-    pairs = [[figures(runs[name][s], label, features)[metric] for name in (arm, other)] for s in seeds]
-    return interval([_less(a, b) for a, b in pairs])
+    both = _pairs(runs, arm, other)
+    return interval([_less(*(figures(x, label, features)[metric] for x in pair)) for pair in both]) if both else None
+
+
+def _pairs(runs: Runs, arm: str, other: str) -> list[tuple[Line, Line]]:
+    """Lines of two arms with one seed; none for one and the same."""
+    one, two = runs.get(arm, {}), runs.get(other, {})
+    return [] if arm == other else [(one[seed], two[seed]) for seed in sorted(one.keys() & two.keys())]
+
+
+def _reference(runs: Runs, arm: str) -> str:
+    return next(iter(runs[arm].values()))["reference"]
 
 
 def verdict(found: Interval | None) -> str:
@@ -116,6 +129,11 @@ def verdict(found: Interval | None) -> str:
 
 
 # Tables
+
+EXCLUDES = "**Bold**: the interval excludes 0."
+APART = f"In brackets: difference to white noise. {EXCLUDES}"
+_LOOKED_AT = 18
+"""Evaluations at which all figures are shown."""
 
 
 def tables(study: str, runs: Runs) -> list[str]:
@@ -176,14 +194,6 @@ def _steps_tables(runs: Runs) -> list[str]:
     return [*out, f"### All figures: {label}", "", _arms_table(runs, label), ""]
 
 
-_LOOKED_AT = 18
-"""Evaluations at which all figures are shown."""
-
-
-EXCLUDES = "**Bold**: the interval excludes 0."
-APART = f"In brackets: difference to white noise. {EXCLUDES}"
-
-
 def _apart(runs: Runs, arm: str, label: str) -> str:
     """Distance, and how far it is from that of the reference."""
     mean, change = mean_of(runs, arm, label, "frechet")["mean"], difference(runs, arm, label, "frechet")
@@ -241,12 +251,11 @@ def band_errors(runs: Runs, arm: str, label: str) -> list[Interval]:
 
 def band_differences(runs: Runs, arm: str, label: str) -> list[Interval | None]:
     """The same less that of the arm's reference, seed by seed; None for the reference itself."""
-    reference = next(iter(runs[arm].values()))["reference"]
-    seeds = sorted(set(runs[arm]) & set(runs.get(reference, {})))
-    if reference == arm or not seeds:
+    both = _pairs(runs, arm, _reference(runs, arm))
+    if not both:
         return [None] * len(band_errors(runs, arm, label))
-    pairs = [zip(_errors(runs[arm][s], label), _errors(runs[reference][s], label), strict=True) for s in seeds]
-    return [interval(values) for values in zip(*([_less(a, b) for a, b in pair] for pair in pairs), strict=True)]
+    by_seed = [map(_less, _errors(x, label), _errors(y, label)) for x, y in both]
+    return [interval(values) for values in zip(*by_seed, strict=True)]
 
 
 def _errors(line: Line, label: str) -> list[float | None]:
@@ -309,13 +318,6 @@ def _figure(height: float, columns: int = 1, width: float = 6.4) -> tuple[Figure
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
-def _clean(axes: Axes) -> None:
-    axes.grid(visible=True, color="#dddddd", linewidth=0.7)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
 def _valued_figure(runs: Runs) -> Figure:
     """Difference to white noise against the value of an arm, a panel for each group."""
     label = labels(runs)[0]
@@ -332,7 +334,7 @@ def _valued_figure(runs: Runs) -> Figure:
         axes.axhline(0, color="#1a1a1a", linewidth=1)
         axes.set_title(group, fontsize=10)
         axes.set_xlabel({"two bands": "gamma of the low band"}.get(group, "alpha"))
-        _clean(axes)
+        tidy_axes(axes)
         if i:
             axes.sharey(panels[0])
             axes.tick_params(labelleft=False)
@@ -361,7 +363,7 @@ def _dots_figure(runs: Runs) -> Figure:
     axes.set_yticks(range(len(shown)), list(shown))
     axes.invert_yaxis()
     axes.set_xlabel("difference in Fréchet distance to the reference")
-    _clean(axes)
+    tidy_axes(axes)
     return figure
 
 
@@ -384,9 +386,10 @@ def _steps_figure(runs: Runs) -> Figure:
         axes.set_yscale("log")
         axes.set_xticks(EVALUATIONS, map(str, EVALUATIONS))
         axes.minorticks_off()
-        _clean(axes)
+        tidy_axes(axes)
     low, high = panels[0].get_ylim()
-    panels[0].set_yticks(ticks := [t for t in (0.5, 1, 2, 5, 10, 20, 50, 100) if low < t < high], map(str, ticks))
+    ticks = [t for t in (0.5, 1, 2, 5, 10, 20, 50, 100) if low < t < high]
+    panels[0].set_yticks(ticks, map(str, ticks))
     for axes in panels[len(arms) :]:
         axes.set_visible(False)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
@@ -419,8 +422,9 @@ def _curves_figure(runs: Runs) -> Figure:
         axes.minorticks_off()
         axes.set_xlabel("images seen")
         axes.sharey(panels[0])
-        _clean(axes)
-    panels[0].set_ylim(0, 1.05 * max(line.get_ydata().max() for axes in panels for line in axes.lines))
+        tidy_axes(axes)
+    panels[0].autoscale(axis="y")
+    panels[0].set_ylim(bottom=0)
     panels[0].set_ylabel("error of the spectrum, dB")
     panels[-1].legend(fontsize=9, framealpha=0.8, edgecolor="none")
     return figure

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.speed.result import demands_table
 from benchmarks.speed.timing import Demand, Summary
-from sagd.report.figures import style
+from sagd.report.figures import style, tidy_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +36,8 @@ Results = Mapping[str, Mapping[str, Any]]
 
 def write(out: Path) -> Path:
     """Write `README.md` and its picture into a directory of results; returns the page."""
-    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))}
-    studies = {name: document[name] for name, document in results.items()}
+    paths = sorted(out.glob("*.json"))
+    studies = {path.stem: json.loads(path.read_text(encoding="utf-8"))[path.stem] for path in paths}
     sections = [HEADER]
     if {"noise", "dense", "peers"} <= studies.keys():
         picture(studies).savefig(out / PICTURE, dpi=150)
@@ -60,14 +60,12 @@ def picture(studies: Results) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.6), layout="constrained")
-    sizes, dense, peers = figure.subplots(1, 3)
+    sizes, dense, peers = panels = figure.subplots(1, 3)
+    for axes in panels:
+        tidy_axes(axes)
     _draw_sizes(sizes, studies["noise"]["figures"])
     _draw_dense(dense, studies["dense"]["figures"])
     _draw_peers(peers, studies["peers"]["figures"])
-    for axes in (sizes, dense, peers):
-        axes.grid(visible=True, color="#dddddd", linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -93,10 +93,6 @@ def _plain(result: Result) -> dict[str, Any]:
     }
 
 
-def _figure(figure: Summary | float) -> Any:
-    return asdict(figure) if isinstance(figure, Summary) else figure
-
-
 def _facts(facts: Mapping[str, Any]) -> str:
     text = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items() if value is not None)
     return text[0].upper() + text[1:]
