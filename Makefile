@@ -1,12 +1,13 @@
 # `make demo`: train, sample, evaluate and compare on built-in images, in at most five minutes on two CPU cores.
 # `make gallery`: rebuild docs/gallery.md and its figures.
-# `make test`: the whole test suite. Each sets up a local .venv first.
+# `make test`: the whole test suite. `make test-bits`: those of its tests that assert equal bits, under other arithmetic
+# of the processor. Each sets up a local .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 # Networks as small as the demo's and the tests' gain nothing from a second thread, and lose much where cores are shared.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo gallery test check clean
+.PHONY: install demo gallery test test-bits check clean
 
 install: .venv/.installed
 
@@ -25,6 +26,12 @@ gallery: install
 
 test: install
 	$(BIN)/python -m pytest --numprocesses 2
+
+# Matrix products and vector instructions that other processors would choose; `make test` is run with this one's own.
+test-bits: install
+	MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest --numprocesses 2 -m bits
+	MKL_CBWR=COMPATIBLE ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest --numprocesses 2 -m bits
+	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest --numprocesses 2 -m bits
 
 check: install
 	$(BIN)/ruff check .

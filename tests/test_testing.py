@@ -7,10 +7,12 @@ import unittest
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from sagd.basis import FourierBasis
 from sagd.covariance import IsotropicCovariance, SpectralCovariance
 from sagd.process import ForwardProcess, Gaussian, as_time
+from sagd.sampler import Euler
 from sagd.schedule import CosineSchedule
 from sagd.spectral_process import SpectralProcess
 from sagd.spectrum import BandPass, PowerLaw, Spectrum
@@ -18,6 +20,7 @@ from sagd.testing import (
     BasisContract,
     CovarianceContract,
     ProcessContract,
+    SamplerContract,
     SpectrumContract,
     fourier_matrix,
     raises,
@@ -378,6 +381,41 @@ def test_process_contract_catches_faults_of_operators():
     under(SpectralProcess).test_diagonals_are_those_of_the_operators()
     with pytest.raises(AssertionError):
         under(SmearsFrequencies).test_diagonals_are_those_of_the_operators()
+
+
+class RoundsByRows(TorchFunctionMode):
+    """A processor whose matrix products round otherwise for another number of rows, as some libraries' do."""
+
+    products = (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.__rmatmul__)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func not in self.products:
+            return out
+        units = torch.randint(-2, 3, out.shape, generator=torch.Generator().manual_seed(out.numel()))
+        return out * (1 + torch.finfo(out.dtype).eps * units)
+
+
+class UnderSampler(SamplerContract):
+    def __init__(self, sampler):
+        self.made = sampler
+
+    def sampler(self):
+        return self.made
+
+
+class LooksAround(Euler, kind="looks_around"):
+    """Mixes the samples of a batch, by far less than can be seen."""
+
+    def step(self, denoiser, x_t, t, s, *rest):
+        return super().step(denoiser, x_t, t, s, *rest) + 1e-6 * x_t.mean()
+
+
+def test_sampler_contract_allows_rounding_and_catches_what_is_more():
+    with RoundsByRows():
+        UnderSampler(Euler()).test_samples_do_not_depend_on_the_batch_size()
+    with pytest.raises(AssertionError, match="in other batches"):
+        UnderSampler(LooksAround()).test_samples_do_not_depend_on_the_batch_size()
 
 
 def test_contracts_run_under_unittest():

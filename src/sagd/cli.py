@@ -127,7 +127,7 @@ class Sample:
     count: int = 64
     """Number of images."""
     seed: int = 0
-    """Image i depends on the seed and i only, not on count or batch size."""
+    """Image i depends, but for rounding, on the seed and i only, not on count or batch size."""
     labels: tuple[str, ...] = ()
     """Conditional models: class names, repeated in turn; default: no label, which noise by class cannot do without."""
     batch_size: int = 64

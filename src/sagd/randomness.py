@@ -1,4 +1,4 @@
-"""White noise from injected generators: one for a batch, or one per sample so that results ignore the batch size."""
+"""White noise from injected generators: one for a batch, or one per sample, whose draws ignore the batch size."""
 
 from __future__ import annotations
 

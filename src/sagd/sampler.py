@@ -101,7 +101,7 @@ class Sampler(Description, family="sampler"):
             count: Number of samples.
             steps: Steps of the time grid.
             grid: Time grid, or its text form.
-            generator: One for the run, or one per sample: then results do not depend on `batch_size`.
+            generator: One for the run, or one per sample: then results depend on `batch_size` by rounding only.
             labels: Classes `(count,)` of conditional models.
             clip: Clamp every estimate of the clean image to `[-clip, clip]`.
             statistics: Data statistics: sampling then starts about their mean, which shows where `alpha` is not yet
@@ -349,8 +349,9 @@ def draw(
 ) -> Tensor:
     """Draw samples as a configuration says, on the CPU, `(count, C, *spatial)`.
 
-    Sample `i` depends on `(seed, i)` alone, and its white draws are the same for every process: not on the batch size,
-    the number of samples or the device. Other arguments as in `Sampler.sample`.
+    Sample `i` depends on `(seed, i)` alone, and not on the batch size, the number of samples or the device, but for
+    rounding: matrix products of other sizes may be summed in another order. Its white draws are the same bits for every
+    process. Other arguments as in `Sampler.sample`.
     """
     return (
         Sampler.parse(config.sampler)

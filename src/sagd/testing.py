@@ -1094,18 +1094,28 @@ class SamplerContract(ABC):
         assert errors[-1] < 0.15, f"128 steps leave an error of {errors[-1]:.2g}"
 
     def test_samples_do_not_depend_on_the_batch_size(self) -> None:
-        """Bit for bit, with a generator per sample; one generator makes a run repeatable."""
+        """To rounding, with a generator per sample; the same call twice gives the same bits.
+
+        Not bit for bit: some libraries of matrix products choose another kernel for another number of rows. Double
+        precision keeps that rounding far below what a dependence on the batch would change.
+        """
         for process in self._processes((1, 4, 5)):
             denoiser = FunctionDenoiser(process, lambda x_t, t: torch.tanh(x_t))
             whole, again, split, single, shorter = (
                 self.sampler().sample(
-                    denoiser, count, steps=3, generator=sample_generators(0, count), batch_size=batch_size
+                    denoiser,
+                    count,
+                    steps=3,
+                    generator=sample_generators(0, count),
+                    batch_size=batch_size,
+                    dtype=torch.float64,
                 )
                 for count, batch_size in ((5, None), (5, None), (5, 2), (5, 1), (3, None))
             )
-            for other in (again, split, single):
-                assert torch.equal(whole, other), f"samples under {process} depend on the batch size"
-            assert torch.equal(whole[:3], shorter), f"samples under {process} depend on their number"
+            assert torch.equal(whole, again), f"samples under {process} differ from run to run"
+            for other in (split, single):
+                _assert_close(other, whole, f"samples under {process}, in other batches")
+            _assert_close(shorter, whole[:3], f"samples under {process}, fewer of them")
             assert not torch.equal(whole[0], whole[1]), "two generators gave the same sample"
             one, two = (self.sampler().sample(denoiser, 3, steps=3, generator=_seeded(0)) for _ in range(2))
             assert torch.equal(one, two)
