@@ -135,11 +135,61 @@ def test_nested_mappings_of_arms_are_checked(tmp_path):
         ("data: {limit: 2024-13-45}", "month must be in 1..12"),
         ("training:\n  steps: 5\n  steps: 6\n", "key 'steps' is repeated"),
         ("training: {steps: 5}\ntraining: {lr: 1}\n", "key 'training' is repeated"),
-        ("[" * 5000, "is not YAML"),
+        ("[" * 5000, "nested deeper than 50 levels"),
+        ("{a: " * 5000, "nested deeper than 50 levels"),
+        ("data: &a {source: [*a]}", "an alias stands for what contains it"),
+        ("data: {flip: !!bool x}", "a value does not fit its tag"),
+        ("data: {limit: !!int ''}", "a value does not fit its tag"),
+        ("data: {limit: !!timestamp x}", "a value does not fit its tag"),
+        ("data: !!map [a, b]", "expected a mapping node"),
     ],
 )
 def test_files_that_are_not_plain_yaml_are_refused(text, message, tmp_path):
     assert message in refuse(tmp_path, text)
+
+
+def bomb(kind: str) -> str:
+    """A few hundred bytes that stand for ten thousand million values, or for a chain of aliases without end."""
+    if kind == "chain":
+        return "data: {source: [&a0 [x]" + "".join(f", &a{i} [*a{i - 1}]" for i in range(1, 5000)) + "]}"
+    anchors = "abcdefghi"
+    parts = ["&a [x, x, x, x, x, x, x, x, x, x]"] if kind == "lists" else ["&a {k: x}"]
+    for one, other in zip(anchors, anchors[1:], strict=False):
+        repeated = ", ".join([f"*{one}"] * 10)
+        parts.append(f"&{other} [{repeated}]" if kind == "lists" else f"&{other} {{<<: [{repeated}], k{other}: x}}")
+    return "data: {source: [" + ", ".join(parts) + "]}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("lists", "aliases repeat more than"), ("merges", "aliases repeat more than"), ("chain", "nested deeper than")],
+)
+def test_a_small_file_cannot_hang(kind, message, tmp_path):
+    """It used to take all memory, in the file or in the message; here the process has a minute and 4 GiB."""
+    path = tmp_path / "bomb.yaml"
+    path.write_text(bomb(kind), encoding="utf-8")
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30,) * 2)"
+    code = f"{limited}; from sagd.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "train", str(path), "--out", str(tmp_path / "run")]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert message in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_aliases_may_repeat_what_people_write(tmp_path):
+    arms = ", ".join(f"a{i}: *p" for i in range(500))
+    text = f"arms: {{a: &p {{spectrum: power_law(alpha=-0.1), schedule: vp}}, {arms}}}"
+    assert len(load_yaml(CompareConfig, write(tmp_path, text)).arms) == 501
+
+
+def test_messages_quote_long_values_in_part(tmp_path):
+    """In one line, with the start of what was wrong and the cure at its end."""
+    message = refuse(tmp_path, f"network: {{widths: {'wide' * 100_000}}}")
+    assert message.startswith("network.widths must be a list, got 'widewide")
+    assert "characters left out" in message
+    assert message.endswith("wide'; e.g. [1, 2]")
+    assert len(message) < 700
 
 
 def test_unreadable_files_are_named(tmp_path):

@@ -17,6 +17,7 @@ import yaml
 
 from sagd.description import suggest
 from sagd.errors import InputError
+from sagd.strict_yaml import read_yaml
 
 
 @dataclass(frozen=True)
@@ -284,28 +285,17 @@ def load_yaml(cls: type[T], path: str | Path) -> T:
         InputError: If the file is missing, is not YAML, repeats a key, or does not fit `cls`.
     """
     try:
-        mapping = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)
+        mapping = read_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read configuration {str(path)!r}: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or dates that do not exist
-        raise InputError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise InputError(f"{str(path)!r} is not YAML: {error}") from None
     return from_dict(cls, mapping if mapping is not None else {})
 
 
 def dump_yaml(config: Any, path: str | Path) -> None:
     """Write a resolved configuration, every default spelt out."""
     Path(path).write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe subset, where a repeated key is an error instead of the last one winning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key, _ in node.value:
-            if keys.count(key.value) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is repeated", key.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 def _plain(value: Any) -> Any:

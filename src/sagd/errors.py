@@ -1,8 +1,22 @@
 """Errors that users meet: each message is one line naming what was wrong, the value, and what would work."""
 
 
+_START, _END = 450, 150
+"""Characters that stay of a message that is longer than both: a value from outside can be of any length."""
+
+
 class InputError(ValueError):
-    """An input from outside (argument, file, configuration) cannot be used. The command line exits with 2."""
+    """An input from outside (argument, file, configuration) cannot be used. The command line exits with 2.
+
+    The message is one line. What is left out of a long one is said in its middle, so that the cure at its end stays.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.splitlines())
+        left_out = len(line) - _START - _END
+        if left_out > 0:
+            line = f"{line[:_START]} ... ({left_out} characters left out) ... {line[-_END:]}"
+        super().__init__(line)
 
 
 class SingularCovarianceError(InputError):
