@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import subprocess
 import sys
 
@@ -154,7 +155,7 @@ def bomb(kind: str) -> str:
         return "data: {source: [&a0 [x]" + "".join(f", &a{i} [*a{i - 1}]" for i in range(1, 5000)) + "]}"
     anchors = "abcdefghi"
     parts = ["&a [x, x, x, x, x, x, x, x, x, x]"] if kind == "lists" else ["&a {k: x}"]
-    for one, other in zip(anchors, anchors[1:], strict=False):
+    for one, other in itertools.pairwise(anchors):
         repeated = ", ".join([f"*{one}"] * 10)
         parts.append(f"&{other} [{repeated}]" if kind == "lists" else f"&{other} {{<<: [{repeated}], k{other}: x}}")
     return "data: {source: [" + ", ".join(parts) + "]}"

@@ -1,6 +1,5 @@
 """Errors that users meet: each message is one line naming what was wrong, the value, and what would work."""
 
-
 _START, _END = 450, 150
 """Characters that stay of a message that is longer than both: a value from outside can be of any length."""
 

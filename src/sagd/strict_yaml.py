@@ -1,7 +1,7 @@
 """YAML's safe subset, read strictly and within bounds: a small file can neither hang nor fill the memory.
 
-A repeated key is an error instead of the last one winning. Aliases may repeat what they name, but not multiply it without
-end, and nothing refers to itself.
+A repeated key is an error instead of the last one winning. Aliases may repeat what they name, but not multiply it
+without end, and nothing refers to itself.
 """
 
 from __future__ import annotations

@@ -1,10 +1,15 @@
 """Named image files: what is read, in which order, and what is written back."""
 
+import io
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
+from sagd.cli import main
 from sagd.data import read_images, read_partners, save_named
 from sagd.errors import InputError
 
@@ -83,3 +88,31 @@ def test_partners_are_found_by_name_without_ending_and_no_other_is_read(folder):
     assert torch.equal(images[1], read_images([folder / "a"], (1, 4, 6)).images[1])
     with pytest.raises(InputError, match="no clean image 'c' in"):
         read_partners(["c.png"], folder, (1, 4, 6))
+
+
+def test_class_names_stay_inside_the_folder(tmp_path, caplog):
+    """Labels come with the data: absolute paths, '..', nothing, what is too long for a file system, any language."""
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "000000.png").write_text("precious")
+    victim = tmp_path / "victim"
+    names = (str(victim), "../../up", "..", "", ".hidden", "a/b", "a%2Fb", "x" * 300, "x" * 301, "café 猫", "\0")
+    png = io.BytesIO()
+    Image.new("L", (8, 8)).save(png, "PNG")
+    pq.write_table(pa.table({"image": [png.getvalue()] * len(names), "label": names}), tmp_path / "set.parquet")
+    out = tmp_path / "parent" / "out"
+    assert main(["corrupt", str(tmp_path / "set.parquet"), "band_noise(level=0.1)", "--out", str(out)]) == 0
+    written = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.png") if path.parent != victim]
+    assert (tmp_path / "victim" / "000000.png").read_text() == "precious"
+    assert len(written) == 2 * len(names)
+    assert {path.parts[:3] for path in written} == {("parent", "out", "clean"), ("parent", "out", "damaged")}
+    folders = {path.parts[3] for path in written}
+    assert len(folders) == len(names)  # none stands for two classes
+    assert "café 猫" in folders
+    assert not any(name.startswith(".") for name in folders)  # hidden ones would not be read again
+    assert "10 class name(s) cannot be names of folders as they are; e.g. '' is written '%'" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["/tmp/a.png", "../a.png", "a/../../b.png"])
+def test_named_images_stay_inside_the_folder(name, tmp_path):
+    with pytest.raises(InputError, match="leads out of"):
+        save_named(torch.zeros(1, 1, 4, 4), [name], tmp_path / "out")

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import time
 import zipfile
 from pathlib import Path
@@ -209,13 +210,28 @@ def test_paths_may_lead_into_archives(parquet, tmp_path, images, connections):
     assert connections == []
 
 
-def test_paths_into_remote_archives_are_not_followed(parquet, connections):
-    column = [{"bytes": None, "path": "zip://1.png::https://example.org/images.zip"}] * 2
+@pytest.mark.parametrize(
+    "path",
+    [
+        "zip://1.png::https://example.org/images.zip",
+        "ftp://127.0.0.1:9/x::{local}",
+        "http://127.0.0.1:9/x.png::{local}",
+        "github://owner:project@main/x.png::{local}",
+        "zip://1.png::ftp://127.0.0.1:9/x.zip::{local}",
+        "simplecache::http://127.0.0.1:9/x.png::{local}",
+        "reference://x::{local}",
+        "file://{local}::{local}",
+    ],
+)
+def test_paths_that_come_with_data_open_local_archives_only(path, parquet, connections, tmp_path):
+    """Chained protocols would open connections, or run what a file of references says."""
+    local = tmp_path / "images.zip"
+    with zipfile.ZipFile(local, "w") as archive:
+        archive.writestr("1.png", b"")
+    path = path.format(local=local)
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-    source = parquet({"image": column}, image=kind)
-    with pytest.raises(
-        InputError, match=r"row 0 .*'zip://1.png::https://example.org/images.zip' is not in a local archive"
-    ):
+    source = parquet({"image": [{"bytes": None, "path": path}] * 2}, image=kind)
+    with pytest.raises(InputError, match=rf"row 0 .*'{re.escape(path)}' is not in a local archive"):
         load(DataConfig(source=source))
     assert connections == []
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +19,11 @@ from sagd.data.dataset import ImageData
 from sagd.data.images import EXTENSIONS, open_image, read_header, to_pixels, to_unit_range, write_image
 from sagd.errors import InputError
 
+logger = logging.getLogger(__name__)
+
 _BATCH = 256
+_LONGEST = 120
+"""Bytes of a folder's name: file systems take 255."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +93,44 @@ def save_named(x: Tensor, names: Sequence[str], folder: Path) -> list[Path]:
     """Write images `(N, C, H, W)` in [-1, 1] as PNG under their names, sub-folders included; returns their paths.
 
     Raises:
-        InputError: On non-finite values, or a folder that cannot be written.
+        InputError: On non-finite values, a name that leads out of the folder, or a folder that cannot be written.
     """
+    for name in names:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(
+                f"image name {name!r} leads out of {str(folder)!r}; name it relative to that, without '..'"
+            )
     paths = [folder / Path(name).with_suffix(".png") for name in names]
     for path, image in zip(paths, x, strict=True):
         write_image(image, path)
     return paths
 
 
+def folder_name(label: str) -> str:
+    r"""A class name as the name of one folder; different names give different folders.
+
+    Letters of any language, digits, spaces and harmless signs stay. What a file system could take for something else is
+    written as in URLs, and the rest of a long name as its checksum.
+
+    >>> folder_name("fire engine"), folder_name("../../etc"), folder_name("a/b%"), folder_name("")
+    ('fire engine', '%2E.%2F..%2Fetc', 'a%2Fb%25', '%')
+    """
+
+    def escaped(found: re.Match[str]) -> str:
+        return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass"))
+
+    name = re.sub(r"^[. ]|[. ]$|[^\w .,()+=@-]", escaped, label) or "%"
+    if len(name.encode()) <= _LONGEST:
+        return name
+    start = name.encode()[: _LONGEST - 20].decode(errors="ignore")
+    return f"{start}%{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
 def save_damaged(data: ImageData, corruption: Corruption, out: Path, contrast: float = 1.0, seed: int = 0) -> float:
     """Write every image of a data set as `out/clean/NAME.png` and, damaged, as `out/damaged/NAME.png`.
 
     Args:
-        data: Clean images; those of classes go to a folder per class.
+        data: Clean images; those of classes go to a folder per class, named by `folder_name`.
         corruption: The damage.
         out: An existing directory.
         contrast: Factor of the clean images, which leaves room for damage.
@@ -107,11 +139,19 @@ def save_damaged(data: ImageData, corruption: Corruption, out: Path, contrast: f
     Returns:
         The share of damaged values that were clipped to [-1, 1].
     """
+    folders = {name: folder_name(name) for name in data.classes or ()}
+    if escaped := [name for name, folder in folders.items() if folder != name]:
+        logger.info(
+            "%d class name(s) cannot be names of folders as they are; e.g. %.60r is written %.60r",
+            len(escaped),
+            escaped[0],
+            folders[escaped[0]],
+        )
     clipped = 0
     for numbers in tqdm(torch.arange(len(data)).split(_BATCH), desc="writing", disable=None, leave=False):
         x, labels = data.batch(numbers)
-        folders = [""] * len(x) if labels is None else [f"{(data.classes or ())[k]}/" for k in labels.tolist()]
-        names = [f"{folder}{number:06d}" for folder, number in zip(folders, numbers.tolist(), strict=True)]
+        own = [""] * len(x) if labels is None else [f"{folders[(data.classes or ())[k]]}/" for k in labels.tolist()]
+        names = [f"{folder}{number:06d}" for folder, number in zip(own, numbers.tolist(), strict=True)]
         damaged = corrupt(contrast * x, corruption, seed, numbers)
         save_named(contrast * x, names, out / "clean")
         save_named(damaged, names, out / "damaged")

@@ -36,6 +36,7 @@ NO_LABELS = "none"
 _HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*(/\w[\w.-]*)?)(:(?P<subset>[\w.-]+))?")
 _SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 _HUB_TIMEOUT = 5.0
+_ARCHIVES = ("zip://", "tar://")
 
 
 @dataclass(frozen=True)
@@ -228,11 +229,15 @@ class TableRecords(Records):
 
 
 def _read_path(path: str) -> str | bytes:
-    """A local path as it is, or the bytes of a member of a local archive ('zip://a.png::/data/images.zip')."""
+    """A local path as it is, or the bytes of a member of a local archive ('zip://a.png::/data/images.zip').
+
+    Paths come with the data, and fsspec knows protocols that open connections or run code; so only archives pass.
+    """
     if "::" not in path:
         return path
-    if not Path(path.split("::")[-1]).is_file():
-        raise InputError(f"{path!r} is not in a local archive")
+    *members, archive = path.split("::")
+    if not Path(archive).is_file() or not all(member.startswith(_ARCHIVES) for member in members):
+        raise InputError(f"{path!r} is not in a local archive ({', '.join(_ARCHIVES)})")
     import fsspec
 
     with fsspec.open(path, "rb") as file:
