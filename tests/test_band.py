@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sagd.band import Outside, Ring, Spots, Strip, Wedge, leave_out, mask
+from sagd.band import Outside, Ring, Spots, Strip, Wedge, is_own_mirror, leave_out, mask
 from sagd.basis import CosineBasis, FourierBasis
 from sagd.covariance import SpectralCovariance
 from sagd.errors import InputError
@@ -178,3 +178,37 @@ def test_directions_that_a_mirrored_basis_does_not_tell_apart(band):
         mask(band, CosineBasis((8, 8)))
     assert mask("wedge(angle=90)", CosineBasis((8, 8))).sum() > 0
     assert mask("spots(at=[[0.25, -0.25], [0.25, 0.25]])", CosineBasis((8, 8))).sum() > 0
+
+
+MIRRORED = [
+    ("ring(low=0.2, high=0.4)", True),
+    ("strip(axis=0, low=0.1)", True),
+    ("strip(axis=1, low=0.1, soft=0.1)", True),
+    ("wedge(angle=0, width=40)", True),
+    ("wedge(angle=80, width=30)", False),
+    ("spots(at=[[0.25, 0.125]], radius=0.05)", False),
+    ("spots(at=[[0.25, 0.125], [0.25, -0.125]], radius=0.05)", True),
+    ("spots(at=[[0.0, 0.25]], radius=0.05)", True),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), MIRRORED)
+@pytest.mark.parametrize("spatial", [(8, 8), (7, 9), (16, 6)], ids=str)
+def test_a_band_is_its_own_mirror_image_where_flipped_damage_stays_in_it(text, expected, spatial):
+    """Against the spectra of flipped fields: damage that lies in the band lies there still."""
+    basis = FourierBasis(spatial)
+    b = mask(text, basis)
+    assert is_own_mirror(b, basis) == expected
+    white = torch.randn(20, *spatial, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    damage = basis.inverse(b * basis.forward(white))
+    beside = (basis.forward(damage.flip(-1)).abs() * (b == 0)).max()
+    assert (float(beside) < 1e-9) == expected
+
+
+def test_bands_of_other_bases_and_channels_may_be_mirror_images():
+    """A cosine basis does not tell directions apart; a colour may have a band that another has not."""
+    assert is_own_mirror(mask("ring(low=0.2, high=0.4)", CosineBasis((6, 7))), CosineBasis((6, 7)))
+    basis = FourierBasis((8, 8))
+    ring, spot = (mask(text, basis) for text in ("ring(low=0.2, high=0.4)", "spots(at=[[0.25, 0.125]], radius=0.05)"))
+    assert is_own_mirror(torch.stack([ring, 0 * ring, ring]), basis)
+    assert not is_own_mirror(torch.stack([ring, spot, ring]), basis)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sagd.basis import EDGE, Basis, corner_radius
 from sagd.errors import InputError
+from sagd.randomness import generator_for, randn
 from sagd.spectrum import ClassConditional, Product, Spectrum, band_mask, refuse_mirror_sense, require_finite
 
 
@@ -216,6 +217,20 @@ def mask(band: Spectrum | str, basis: Basis) -> Tensor:
     if (b > 0).all():
         raise InputError(f"band {band.label} holds every frequency, so nothing is left to go by; narrow it")
     return b
+
+
+def is_own_mirror(b: Tensor, basis: Basis) -> bool:
+    """Whether what a filter lets through of a field that is reversed along its last axis is what it lets through of the
+    field, reversed: so a band holds the damage of flipped images too.
+
+    Args:
+        b: Values by frequency, `(*coefficients)` or `(C, *coefficients)`.
+        basis: Of these frequencies; a wavelet one mostly mixes bands when it is reversed.
+    """
+    channels = basis.channels or (len(b) if b.ndim > len(basis.coefficients) else 1)
+    x = randn((channels, *basis.spatial), generator_for(0), torch.float64)
+    straight, reverse = (basis.inverse(b * basis.forward(y)) for y in (x, x.flip(-1)))
+    return bool((straight - reverse.flip(-1)).abs().max() <= 1e-9 * max(1.0, float(straight.abs().max())))
 
 
 def leave_out(spectrum: Spectrum, band: Spectrum, hard: bool) -> Spectrum:

@@ -34,7 +34,7 @@ class DataConfig:
     size: int | None = None
     """Side length; images are scaled on the shorter side (Lanczos) and centre-cropped. Default: as the files are."""
     flip: bool = False
-    """Flip images left-right at random while training."""
+    """Flip images left-right at random while training; a damaged band must then be its own mirror image."""
     image_column: str | None = None
     """Column with images; default: the only image column."""
     label_column: str | None = None

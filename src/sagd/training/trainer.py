@@ -22,6 +22,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from sagd.band import is_own_mirror, mask
+from sagd.basis import Basis
 from sagd.build import alike, build_process, process_basis
 from sagd.config import OmissionConfig, ProcessConfig, RunConfig, TrainingConfig, from_dict, to_dict
 from sagd.data import ImageData, image_grid, load
@@ -134,6 +136,7 @@ class Trainer:
         self.classes = data.classes if config.network.conditional else None
         classes = None if self.classes is None else len(self.classes)
         self.statistics = process_statistics(data, config.process)
+        _check_flips(config, self.statistics.basis)
         self.process = build_process(config.process, data.shape, self.statistics, self.classes)
 
         seed = generator_for(budget.seed, Stream.WEIGHTS).initial_seed()
@@ -455,6 +458,26 @@ def _check_data(config: RunConfig, data: ImageData) -> None:
         raise InputError("network.conditional needs labels, and the data has none; name them with data.label_column")
     if not config.network.conditional and isinstance(Spectrum.parse(config.process.spectrum), ClassConditional):
         raise InputError("process.spectrum 'by_class' needs a model that knows the class; set network.conditional")
+
+
+def _check_flips(config: RunConfig, basis: Basis) -> None:
+    """Refuse to flip images whose damage would then lie outside its band, where the network learns it.
+
+    Raises:
+        InputError: If the band, or the spectrum of the damage, is not its own mirror image.
+    """
+    omission = config.process.omission
+    if not config.data.flip or omission.mode == "none":
+        return
+    told = {"band": mask(omission.band, basis)}
+    if omission.mode == "deconvolve" and omission.corruption is not None:
+        told["corruption"] = Spectrum.parse(omission.corruption).weights(basis.frequencies()).double()
+    for name, values in told.items():
+        if not is_own_mirror(values, basis):
+            raise InputError(
+                f"data.flip turns the damage out of process.omission.{name} {getattr(omission, name)!r}, which is not"
+                " its own mirror image; leave data.flip out, or add the mirror image to the band"
+            )
 
 
 def _start_from(network: torch.nn.Module, path: str, config: RunConfig, shape: tuple[int, ...]) -> None:
