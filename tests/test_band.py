@@ -188,7 +188,7 @@ MIRRORED = [
     ("wedge(angle=80, width=30)", False),
     ("spots(at=[[0.25, 0.125]], radius=0.05)", False),
     ("spots(at=[[0.25, 0.125], [0.25, -0.125]], radius=0.05)", True),
-    ("spots(at=[[0.0, 0.25]], radius=0.05)", True),
+    ("spots(at=[[0.0, 0.25]], radius=0.1)", True),
 ]
 
 
