@@ -432,6 +432,19 @@ def test_inspect_finds_the_band_and_train_takes_it(works, tmp_path):
     assert trained["process"]["omission"]["band"] == "strip(low=0.0312)"
 
 
+def test_inspect_sees_the_later_files_of_sorted_data(works, tmp_path):
+    """Clean images of a laboratory, then striped ones of the field; a limit must not take the first of them only."""
+    g, pixels = np.random.default_rng(0), []
+    for i in range(800):
+        smooth = np.asarray(Image.fromarray(g.normal(128, 40, (5, 5)).astype(np.float32)).resize((16, 16), 2))
+        rows = 60 * g.standard_normal((16, 1)) if i >= 500 else 0
+        pixels.append(np.clip(smooth + 4 * g.standard_normal((16, 16)) + rows, 0, 255))
+    for i, image in enumerate(pixels):
+        save(tmp_path / "images" / ("a_laboratory" if i < 500 else "b_field") / f"{i:04}.png", image)
+    out = works("inspect", tmp_path / "images", "--data.limit", 400, "--out", tmp_path / "look")
+    assert "strip" in json.loads((tmp_path / "look" / "inspection.json").read_text())["detection"]["band"], out
+
+
 def test_inspect_finds_nothing_in_clean_images(works, tmp_path):
     assert "damaged band: none found" in works("inspect", "digits", "--out", tmp_path / "look")
     assert not (tmp_path / "look" / "band.yaml").exists()
@@ -937,6 +950,16 @@ def test_evaluate_refuses_what_it_cannot_do(refused, runs, tmp_path):
     assert "1x8x8, those of 'digits' 3x8x8; set --data" in refused("evaluate", runs / "plain", "--data.channels", 3)
     message = refused("evaluate", runs / "plain", "--evaluation.samples", 2)
     assert message == "evaluation.samples must be at least 4, got 2"
+
+
+def test_evaluate_of_real_images_sorted_by_class_is_near_the_floor(works, tmp_path):
+    """A folder of real digits against itself; its first images would be of two classes of ten."""
+    works("corrupt", "digits", "scan_lines(level=0.1)", "--out", tmp_path / "trial")
+    clean = tmp_path / "trial" / "clean"
+    works("evaluate", clean, "--data.source", clean, "--evaluation.samples", 150, "--out", tmp_path / "out")
+    result = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert result["figure"]["frechet"] < 2 * result["floor"]["frechet"]
+    assert result["figure"]["recall"] > 0.8
 
 
 def test_evaluate_says_when_the_training_data_is_gone(works, refused, tmp_path):

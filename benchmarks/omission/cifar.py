@@ -76,9 +76,9 @@ def study(data: Path, out: Path, work: Path, name: str) -> Path:
 def run(kind: str, text: str, scale: Scale, data: Path, work: Path, seed: int = 0) -> dict[str, Any]:
     """Train on images under one corruption, restore others, measure."""
     start, corruption = time.perf_counter(), Corruption.parse(text)
-    clean = load(DataConfig(source=str(data / "cifar10-test.parquet"))).tensor(scale.test + _CHOICE)
-    # Numbers beyond those of the training images: their damage is its own.
-    damaged = corrupt(clean, corruption, seed, torch.arange(len(clean)) + scale.images)
+    clean = load(DataConfig(source=str(data / "cifar10-test.parquet"))).some(scale.test + _CHOICE).tensor()
+    # Places beyond those of the training images: their damage is its own.
+    damaged = corrupt(clean, corruption, seed, torch.arange(len(clean)) + 10**6)
     chosen, clean, choice, damaged = clean[:_CHOICE], clean[_CHOICE:], damaged[:_CHOICE], damaged[_CHOICE:]
     folder = work / kind
     shutil.rmtree(folder, ignore_errors=True)
@@ -86,7 +86,7 @@ def run(kind: str, text: str, scale: Scale, data: Path, work: Path, seed: int = 
     model = load_model(train(config, folder))
     seconds = time.perf_counter() - start
     band = Spectrum.parse(config.process.omission.band)
-    own = measure(load(config.data).tensor(5000))
+    own = measure(load(config.data).some(5000).tensor())
     noise = corruption.spectrum(tuple(clean.shape[1:]), seed)
     strength = best_strength(choice, chosen, noise)
     methods: dict[str, Callable[[], Tensor]] = {

@@ -141,11 +141,9 @@ class Bench:
         self.scale, self.work = scale, work
         self.train = load(DataConfig(source=str(data / "mnist-train.parquet"), limit=scale.images))
         test = load(DataConfig(source=str(data / "mnist-test.parquet")))
-        assert self.train.labels is not None
-        self.features = ClassifierFeatures.train_or_load(
-            self.train.tensor(20_000), self.train.labels[:20_000], 10, work / "features"
-        )
-        held_out = test.tensor()
+        some = self.train.some(20_000)
+        self.features = ClassifierFeatures.train_or_load(some.tensor(), some.labels, 10, work / "features")
+        held_out = test.some(len(test)).tensor()
         self.held_out = held_out[: scale.samples]
         self.reference = self.features(held_out[len(held_out) // 2 :][: scale.reference])
         self.floor = frechet_distance(self.features(self.held_out), self.reference)

@@ -90,8 +90,9 @@ class Bench:
     def extractors(self) -> dict[str, FeatureExtractor]:
         """Name -> extractor: the data set's own classifier first."""
         assert self.data.labels is not None
-        x, labels = self.data.tensor(_CLASSIFIED), self.data.labels[:_CLASSIFIED]
-        own = ClassifierFeatures.train_or_load(x, labels, len(self.data.classes or ()), self.work / "features")
+        some = self.data.some(_CLASSIFIED)
+        classes = len(self.data.classes or ())
+        own = ClassifierFeatures.train_or_load(some.tensor(), some.labels, classes, self.work / "features")
         others = {f"{f.path.stem}": TorchScriptFeatures(str(f.path), f.sha256, (0.0, 255.0), 3) for f in self.files}
         return {"classifier": own, **others}
 

@@ -89,7 +89,7 @@ class Gallery:
     source: tyro.conf.Positional[str | None] = None
     """'digits' (built in), a folder of images, a .parquet file, or a hub data set name; default: --data.source."""
     image: int = 0
-    """Number of the image that is drawn, from 0 in the order of the data."""
+    """Number of the image that is drawn, from 0, of those that --data.limit leaves, in the order of the data."""
     seed: int = 0
     """Seed of the noise."""
     names: tuple[str, ...] = ()
@@ -182,6 +182,8 @@ class Restore:
     """Images per network call."""
 
 
+_SHOWN = 8
+"""Images in the picture of `inspect`."""
 _CLIPPED = 0.01
 """Share of clipped values that is worth a warning."""
 
@@ -408,7 +410,7 @@ def _inspect(command: Inspect) -> None:
             profile.values.numpy(),
             slope=fit.slope,
             intercept=fit.intercept,
-            images=x[:8].numpy(),
+            images=data.some(_SHOWN).tensor().numpy(),
             spectrum2d=measure(x).spectrum.numpy(),
             channels=None if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
         )

@@ -40,7 +40,7 @@ class DataConfig:
     label_column: str | None = None
     """Column with integer or text labels, or 'none'; default: 'label', or a folder per class, where present."""
     limit: int | None = None
-    """Use only the first so many images, at least 2 (bad ones counted)."""
+    """Use only so many images, at least 2, drawn at random: always the same ones (bad ones counted)."""
     skip_bad: bool = False
     """Leave out unreadable images (their number is printed) instead of stopping."""
     corruption: str = "none"

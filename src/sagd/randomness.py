@@ -46,6 +46,14 @@ def randn(
     return draw.to(device=device, dtype=dtype)
 
 
+def subset(total: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` of the numbers `0 .. total-1`, drawn without repetition and in random order; all if there are no more.
+
+    What stands for a whole is drawn so: the first of what is sorted, by class say, stand for one class.
+    """
+    return torch.randperm(total, generator=generator)[:count]
+
+
 def generator_for(*key: int) -> torch.Generator:
     """A CPU generator keyed by integers such as `(seed, step, rank)`: distinct keys give independent streams.
 

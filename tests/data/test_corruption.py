@@ -135,7 +135,8 @@ def test_the_modes_a_damage_allows():
 def test_data_sets_are_damaged_as_they_are_read():
     config = DataConfig(limit=20, corruption="scan_lines(level=0.3)", corruption_seed=4)
     data, clean = load(config), load(DataConfig(limit=20))
-    torch.testing.assert_close(data.tensor(), corrupt(clean.tensor(), "scan_lines(level=0.3)", 4))
+    expected = corrupt(clean.tensor(), "scan_lines(level=0.3)", 4, clean.places)
+    torch.testing.assert_close(data.tensor(), expected)
     some = data.subset([7, 3])
     assert torch.equal(some.tensor(), data.tensor()[[7, 3]])
     flipped = data.batch([7], torch.tensor([True]))[0]

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -64,8 +65,6 @@ def test_values_are_those_of_the_files(classes, noise, connections):
     expected = np.stack([noise(6, 8, seed=i).transpose(2, 0, 1) for i in (1, 0)]) / 127.5 - 1
     assert np.abs(x.numpy() - expected).max() < 1e-6
     assert torch.equal(data.tensor(), data.batch(range(5))[0])
-    assert torch.equal(data.tensor(limit=2), data.tensor()[:2])
-    assert data.tensor(limit=9).shape == (5, 3, 6, 8)
     assert connections == []
 
 
@@ -115,8 +114,61 @@ def test_large_images_are_decoded_in_threads_in_order(write, noise, monkeypatch)
 def test_labels_do_not_depend_on_the_limit(tmp_path, noise):
     table = pa.table({"image": [png(noise(seed=i)) for i in range(4)], "label": ["d", "b", "a", "c"]})
     pq.write_table(table, tmp_path / "some.parquet")
-    data = loaded(tmp_path / "some.parquet", limit=2)
-    assert (data.labels.tolist(), data.classes) == ([3, 1], ("a", "b", "c", "d"))
+    whole, data = loaded(tmp_path / "some.parquet"), loaded(tmp_path / "some.parquet", limit=2)
+    assert data.classes == ("a", "b", "c", "d")
+    assert torch.equal(data.labels, whole.labels[data.places])
+    assert torch.equal(data.tensor(), whole.tensor()[data.places])
+
+
+def sorted_by_class(tmp_path, counts):
+    """A parquet file of grey images, class after class, each of the brightness of its class."""
+    labels = [name for name, count in counts.items() for _ in range(count)]
+    bytes_of = {name: png(np.full((8, 8), 20 * i, np.uint8)) for i, name in enumerate(counts)}
+    table = pa.table({"image": [bytes_of[label] for label in labels], "label": labels})
+    pq.write_table(table, tmp_path / "sorted.parquet")
+    return tmp_path / "sorted.parquet"
+
+
+def test_a_limit_is_a_sample_of_all(tmp_path, caplog):
+    """400 of 4,000 sorted images: of each class its share, within five standard deviations, and in their order."""
+    path = sorted_by_class(tmp_path, {"a": 2000, "b": 1000, "c": 1000})
+    with caplog.at_level("INFO"):
+        data, again = loaded(path, limit=400), loaded(path, limit=400)
+    assert torch.equal(data.places, again.places)
+    assert (data.places.diff() > 0).all()
+    for count, share in zip(data.labels.bincount().tolist(), (0.5, 0.25, 0.25), strict=True):
+        assert abs(count - 400 * share) < 5 * math.sqrt(400 * share * (1 - share))
+    assert caplog.text == ""
+
+
+def test_classes_that_a_limit_leaves_out_are_named(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        data = loaded(sorted_by_class(tmp_path, {"many": 500, "one": 1, "two": 1, "none left": 1}), limit=20)
+    assert data.labels.unique().tolist() == [0]
+    assert caplog.messages == ["data.limit 20 leaves out 3 of 4 classes: none left, one, two"]
+
+
+def test_some_images_stand_for_all(tmp_path):
+    data = loaded(sorted_by_class(tmp_path, {"a": 100, "b": 100, "c": 100}))
+    some = data.some(60, seed=1)
+    assert torch.equal(some.places_of(torch.arange(60)), data.some(60, seed=1).places_of(torch.arange(60)))
+    assert len(set(some.places_of(torch.arange(60)).tolist())) == 60
+    assert not torch.equal(some.labels, data.some(60, seed=2).labels)
+    assert set(some.labels[:15].tolist()) == {0, 1, 2}  # the first of them as well
+    assert len(data.some(1000)) == 300
+    assert data.at_most(300) is data
+    assert len(data.at_most(299)) == 299
+    with pytest.raises(InputError, match="count must be at least 1, got 0"):
+        data.some(0)
+
+
+def test_damage_does_not_depend_on_the_limit(tmp_path, noise):
+    table = pa.table({"image": [png(noise(8, 8, seed=i)) for i in range(30)]})
+    pq.write_table(table, tmp_path / "some.parquet")
+    whole, data = (
+        loaded(tmp_path / "some.parquet", limit=limit, corruption="scan_lines(level=0.3)") for limit in (None, 7)
+    )
+    torch.testing.assert_close(data.tensor(), whole.tensor()[data.places], rtol=0, atol=1e-6)
 
 
 # Bad images ---------------------------------------------------------------------------------------------------------
@@ -209,7 +261,6 @@ def test_mixed_sizes_need_a_size(write, noise):
         f"images differ in size (width x height): '{folder}/1.png' is 10x8, '{folder}/{{3}}.png' is 12x8;"
         " give all one with --data.size"
     )
-    assert loaded(folder, limit=2).shape == (3, 8, 10)
     assert loaded(folder, size=8).shape == (3, 8, 8)
 
 
@@ -299,11 +350,9 @@ def test_bad_indices(numbered, indices, message):
         numbered.subset(indices)
 
 
-def test_bad_flips_and_limits(numbered):
+def test_bad_flips(numbered):
     with pytest.raises(InputError, match=r"flips must be bool \(2,\), got torch.bool \(3,\)"):
         numbered.batch([0, 1], torch.ones(3, dtype=torch.bool))
-    with pytest.raises(InputError, match="limit must be at least 1, got 0"):
-        numbered.tensor(limit=0)
 
 
 def test_float_pixels_are_handed_out_as_they_are():

@@ -106,8 +106,10 @@ def test_floors_are_shared(finished):
 def test_arrays_are_what_the_report_needs(finished):
     arrays = load_file(finished.out / "arrays.safetensors")
     assert {value.dtype for value in arrays.values()} == {torch.float32}
-    images = load(finished.config.data).tensor(64)
+    some = load(finished.config.data).some(64)
+    images = some.tensor()
     assert torch.equal(arrays["data/images"], images)
+    assert len(some.labels.unique()) > 5  # they stand for all classes
     assert arrays["profile/edges"].tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
     levels = arrays["forward/levels"]
     assert (levels.diff() > 0).all()

@@ -22,6 +22,7 @@ from sagd.data.corruption import Corruption, corrupt
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels, to_unit_range
 from sagd.data.sources import Records, one_line, open_source
 from sagd.errors import InputError
+from sagd.randomness import generator_for, subset
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,6 +35,8 @@ T = TypeVar("T")
 _THREADED_AREA = 128 * 128
 _RUN = 8
 _PROGRESS_DELAY = 2.0
+_NAMED = 10
+"""Classes that a line lists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,8 @@ class ImageData:
         labels: Class numbers 0..K-1 of the `N` images, int64 `(N,)`, or None.
         classes: Names of the `K` classes; default: their numbers. None without labels.
         rows: Which of the `M` images these are, int64 `(N,)`; default: all.
+        places: Place of each of the `M` images in its source, int64 `(M,)`, by which it keeps its damage; default:
+            0..M-1.
         corruption: Damage that is added to the images as they are read.
         corruption_seed: Its seed.
 
@@ -113,6 +118,7 @@ class ImageData:
     labels: Tensor | None = None
     classes: tuple[str, ...] | None = None
     rows: Tensor | None = None
+    places: Tensor | None = None
     corruption: Corruption | None = None
     corruption_seed: int = 0
 
@@ -163,18 +169,37 @@ class ImageData:
         x = self.pixels[numbers]
         x = to_unit_range(x) if x.dtype == torch.uint8 else x
         if self.corruption is not None:
-            x = corrupt(x, self.corruption, self.corruption_seed, numbers, draw)
+            x = corrupt(x, self.corruption, self.corruption_seed, self.places_of(indices), draw)
         if flips is not None:
             if flips.shape != indices.shape or flips.dtype != torch.bool:
                 raise InputError(f"flips must be bool {tuple(indices.shape)}, got {flips.dtype} {tuple(flips.shape)}")
             x = torch.where(flips.to(x.device)[:, None, None, None], x.flip(-1), x)
         return x, None if self.labels is None else self.labels[indices]
 
-    def tensor(self, limit: int | None = None) -> Tensor:
-        """The first `limit` images (default: all) as float32 `(min(limit, N), C, H, W)` in [-1, 1]."""
-        if limit is not None and limit < 1:
-            raise InputError(f"limit must be at least 1, got {limit}")
-        return self.batch(torch.arange(min(len(self), limit or len(self))))[0]
+    def tensor(self) -> Tensor:
+        """All images as float32 `(N, C, H, W)` in [-1, 1]."""
+        return self.batch(torch.arange(len(self)))[0]
+
+    def places_of(self, indices: Tensor) -> Tensor:
+        """Places in the source of the images of these indices `(B,)`."""
+        numbers = indices if self.rows is None else self.rows[indices]
+        return numbers if self.places is None else self.places[numbers]
+
+    def some(self, count: int, seed: int = 0) -> ImageData:
+        """`count` of the images at random, in random order, so that the first of these stand for all too.
+
+        All, likewise in random order, if there are no more.
+
+        Raises:
+            InputError: If `count` is less than 1.
+        """
+        if count < 1:
+            raise InputError(f"count must be at least 1, got {count}")
+        return self.subset(subset(len(self), count, generator_for(seed)))
+
+    def at_most(self, count: int, seed: int = 0) -> ImageData:
+        """These images as they are, or `some` of them where there are more."""
+        return self if len(self) <= count else self.some(count, seed)
 
     @property
     def clean(self) -> ImageData:
@@ -189,7 +214,7 @@ class ImageData:
 
     def split_halves(self, seed: int) -> tuple[ImageData, ImageData]:
         """Two disjoint random halves of `N // 2` images each; of an odd number one image is in neither."""
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        order = subset(len(self), len(self), torch.Generator().manual_seed(seed))
         half = len(self) // 2
         return self.subset(order[:half]), self.subset(order[half : 2 * half])
 
@@ -213,7 +238,8 @@ def load(config: DataConfig) -> ImageData:
     decoded once, in threads if they are large, unless they exceed `sagd.data.sources.MEMORY_LIMIT`: then each is
     decoded whenever it is asked for (with `skip_bad`, all are decoded once beforehand to know which are good).
 
-    `limit` counts images before bad ones are left out. Labels are numbered 0..K-1 over the whole split, whatever
+    `limit` images are drawn at random, always the same ones, and kept in order; bad ones count. Classes that it leaves
+    out are named in the log. Labels are numbered 0..K-1 over the whole split, whatever
     `limit` is: by sorted folder name or value, or as the `ClassLabel` of the column says.
 
     Raises:
@@ -222,10 +248,12 @@ def load(config: DataConfig) -> ImageData:
     """
     _check(config)
     records = open_source(config)
-    count = min(len(records), config.limit or len(records))
+    chosen = subset(len(records), config.limit or len(records), generator_for(0)).sort().values
+    numbers = chosen.tolist()
     problems: list[InputError] = []
 
-    headers = _sift(_each(lambda row: _read(records, row, read_header), count, task="checking"), config, problems)
+    checked = _each(lambda i: _read(records, numbers[i], read_header), len(numbers), task="checking")
+    headers = {numbers[i]: header for i, header in _sift(checked, config, problems).items()}
     _check_enough(len(headers), problems, config)
     shape = _common_shape(headers, records, config)
     lazy = LazyPixels(records, list(headers), shape, config.size, _threads(headers))
@@ -234,9 +262,10 @@ def load(config: DataConfig) -> ImageData:
 
     if problems:
         logger.warning(
-            "left out %d of %d images in %r; the first: %s", len(problems), count, config.source, problems[0]
+            "left out %d of %d images in %r; the first: %s", len(problems), len(numbers), config.source, problems[0]
         )
     labels = None if records.labels is None else records.labels[torch.tensor(rows)]
+    _name_missing_classes(records, chosen, config)
     corruption = None if config.corruption == "none" else Corruption.parse(config.corruption)
     if corruption is not None:
         corruption.band(shape[1:], config.corruption_seed)
@@ -245,9 +274,23 @@ def load(config: DataConfig) -> ImageData:
         pixels,
         labels,
         records.classes,
+        places=torch.tensor(rows),
         corruption=corruption,
         corruption_seed=config.corruption_seed,
     )
+
+
+def _name_missing_classes(records: Records, chosen: Tensor, config: DataConfig) -> None:
+    """A line for classes of which the limit leaves no image."""
+    if records.labels is None or records.classes is None:
+        return
+    kept = set(records.labels[chosen].tolist())
+    missing = [records.classes[k] for k in records.labels.unique().tolist() if k not in kept]
+    if missing:
+        listed = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+        logger.warning(
+            "data.limit %d leaves out %d of %d classes: %s", config.limit, len(missing), len(records.classes), listed
+        )
 
 
 def _check(config: DataConfig) -> None:

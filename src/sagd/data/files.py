@@ -129,6 +129,8 @@ def folder_name(label: str) -> str:
 def save_damaged(data: ImageData, corruption: Corruption, out: Path, contrast: float = 1.0, seed: int = 0) -> float:
     """Write every image of a data set as `out/clean/NAME.png` and, damaged, as `out/damaged/NAME.png`.
 
+    The name is the image's place in its source, so that it and the damage do not depend on a limit.
+
     Args:
         data: Clean images; those of classes go to a folder per class, named by `folder_name`.
         corruption: The damage.
@@ -151,8 +153,9 @@ def save_damaged(data: ImageData, corruption: Corruption, out: Path, contrast: f
     for numbers in tqdm(torch.arange(len(data)).split(_BATCH), desc="writing", disable=None, leave=False):
         x, labels = data.batch(numbers)
         own = [""] * len(x) if labels is None else [f"{folders[(data.classes or ())[k]]}/" for k in labels.tolist()]
-        names = [f"{folder}{number:06d}" for folder, number in zip(own, numbers.tolist(), strict=True)]
-        damaged = corrupt(contrast * x, corruption, seed, numbers)
+        places = data.places_of(numbers)
+        names = [f"{folder}{place:06d}" for folder, place in zip(own, places.tolist(), strict=True)]
+        damaged = corrupt(contrast * x, corruption, seed, places)
         save_named(contrast * x, names, out / "clean")
         save_named(damaged, names, out / "damaged")
         clipped += int((damaged.abs() > 1).sum())

@@ -267,7 +267,8 @@ def _arrays(
     """What the report draws, float32; see `sagd.report`."""
     bands = config.evaluation.bands
     profile = radial_profile(statistics.spectrum, statistics.basis, bands)
-    shown = data.batch(range(min(SHOWN, len(data))))[0]
+    some = data.some(SHOWN)
+    shown = some.tensor()
     # One range of noise levels for all arms, so that the pictures compare.
     highest = max(level for _, level in processes.values())
     arrays = {
@@ -276,7 +277,7 @@ def _arrays(
         "profile/edges": profile.edges,
         "forward/levels": torch.logspace(-1.5, torch.tensor(highest).log10().item(), LEVELS),
     }
-    labels = None if data.labels is None else data.labels[:FIELDS]
+    labels = None if some.labels is None else some.labels[:FIELDS]
     for name, (process, _) in processes.items():
         folder = out / name / f"seed-{config.seeds[0]}"
         log = _log(folder)

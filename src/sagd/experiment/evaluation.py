@@ -18,7 +18,7 @@ from sagd.errors import InputError
 from sagd.likelihood import dequantise, log_likelihood
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, TorchScriptFeatures, evaluate
 from sagd.process import Process
-from sagd.randomness import generator_for
+from sagd.randomness import generator_for, subset
 from sagd.sampler import draw
 from sagd.training import Model
 from sagd.training.storage import MANIFEST
@@ -149,8 +149,8 @@ def evaluate_samples(
         InputError: If shapes differ or there are too few images.
     """
     # Twice as many real images as samples are ever used: two disjoint sets of that size.
-    order = torch.randperm(len(data), generator=generator_for(config.seed))[: 2 * len(samples)]
-    return evaluate(samples, data.batch(order)[0], extractor, config.bands, config.seed).to_dict()
+    reference = data.some(2 * len(samples), config.seed).tensor()
+    return evaluate(samples, reference, extractor, config.bands, config.seed).to_dict()
 
 
 def is_model(target: Path) -> bool:
@@ -226,7 +226,7 @@ def measure_likelihood(
     """
     n = config.likelihood
     generator = generator_for(config.seed)
-    index = torch.randperm(len(data), generator=generator)[:n]
+    index = subset(len(data), n, generator)
     x = dequantise(data.batch(index)[0], generator)
     labels = _own_labels(model, data, index)
     diagonal = isinstance(model.process.reference, (IsotropicCovariance, SpectralCovariance))
@@ -249,7 +249,7 @@ def measure_likelihood(
 
 
 def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, progress: bool = True) -> dict[str, Any]:
-    """Evaluate the first `config.samples` images of a folder; arguments and errors as in `evaluate_model`."""
+    """Evaluate a folder, at most `config.samples` of its images; arguments and errors as in `evaluate_model`."""
     if config.likelihood:
         raise InputError(
             f"{str(folder)!r} is a folder of images, which have no likelihood; set evaluation.likelihood to 0"
@@ -259,7 +259,8 @@ def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, pr
     images = load(DataConfig(str(folder.absolute()), channels=reference.shape[0], label_column="none"))
     _require_shape(images.shape, reference, f"images in {str(folder)!r}")
     extractor = feature_extractor(config, reference, progress)
-    return evaluate_samples(images.tensor(config.samples), reference, extractor, config)
+    samples = images.at_most(config.samples, config.seed).tensor()
+    return evaluate_samples(samples, reference, extractor, config)
 
 
 def figures(evaluation: Mapping[str, Any], which: str = "figure") -> dict[str, float | None]:

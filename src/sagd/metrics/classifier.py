@@ -22,6 +22,7 @@ from sagd.errors import InputError
 from sagd.metrics.cache import ClassifierCache, default_cache
 from sagd.metrics.checks import check_finite
 from sagd.metrics.features import extract
+from sagd.randomness import subset
 
 _LEAST_SIDE = 8
 _STANDARDISED = 10_000  # images that fix the scale of the features
@@ -195,7 +196,7 @@ def _train(
 ) -> tuple[nn.Sequential, float, int]:
     """The body of a trained classifier, its accuracy on a held-out tenth, and the size of that tenth."""
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(images), generator=generator)
+    order = subset(len(images), len(images), generator)
     held_out, train = order[: len(images) // 10], order[len(images) // 10 :]
     with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
         body, head = _classifier(tuple(images.shape[1:]), num_classes, recipe.dimension)

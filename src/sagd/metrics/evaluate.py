@@ -20,6 +20,7 @@ from sagd.metrics.frechet import frechet_distance, frechet_interval
 from sagd.metrics.kernel import Estimate, kernel_distance
 from sagd.metrics.precision_recall import precision_recall
 from sagd.metrics.spectral import SpectralError, spectral_error
+from sagd.randomness import subset
 
 _LEAST = 4  # images per set that the kernel distance and three nearest neighbours need
 
@@ -133,7 +134,7 @@ def evaluate(
 
 
 def _choose(available: int, count: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    return torch.randperm(available, generator=generator)[:count].to(device)
+    return subset(available, count, generator).to(device)
 
 
 def _compare(

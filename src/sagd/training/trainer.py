@@ -369,7 +369,8 @@ class Trainer:
         seed = self.config.training.seed
         denoiser = self.sampling
         if isinstance(denoiser, BandDenoiser):
-            given, own = self.data.batch(torch.arange(SAMPLES) % len(self.data))
+            some = self.data.some(SAMPLES)
+            given, own = some.batch(torch.arange(SAMPLES) % len(some))
             labels = labels if labels is None else own
             denoiser = denoiser.for_training(given.to(denoiser.device), generator_for(seed, Stream.BANDS))
         x = draw(denoiser, SAMPLES, self.config.sampling, seed=seed, labels=labels, statistics=self.statistics)
@@ -384,15 +385,15 @@ class Trainer:
         save_model(self.out / "model", *parts, self._calibration())
 
     def _calibration(self) -> Tensor | None:
-        """That of the hidden band, from evenly spaced training images."""
+        """That of the hidden band, from some training images."""
         if self.process.hidden is None:
             return None
-        spaced = torch.arange(0, len(self.data), math.ceil(len(self.data) / _CALIBRATED))
+        some = self.data.at_most(_CALIBRATED)
         device = self.sampling.device
 
         def batches() -> Iterator[tuple[Tensor, Tensor | None]]:
-            for numbers in tqdm(spaced.split(SAMPLES), desc="calibrating", disable=None, leave=False):
-                x, labels = self.data.batch(numbers)
+            for numbers in tqdm(torch.arange(len(some)).split(SAMPLES), desc="calibrating", disable=None, leave=False):
+                x, labels = some.batch(numbers)
                 yield x.to(device), None if labels is None or self.classes is None else labels.to(device)
 
         return calibrate(self.sampling.guided(1.0), batches(), self.statistics)
@@ -560,13 +561,12 @@ def resolve_omission(process: ProcessConfig, data: ImageData, found: OmissionCon
 
 
 def _measured_images(data: ImageData) -> Tensor:
-    """As many evenly spaced images as memory allows."""
-    most = max(2, _MEASURED_VALUES // math.prod(data.shape))
-    return data.batch(torch.arange(0, len(data), math.ceil(len(data) / most)))[0]
+    """As many images as memory allows."""
+    return data.at_most(max(2, _MEASURED_VALUES // math.prod(data.shape))).tensor()
 
 
 def process_statistics(data: ImageData, process: ProcessConfig) -> DataStatistics:
-    """Statistics of the data in the basis of the noise, or of as many evenly spaced images as memory allows."""
+    """Statistics of the data in the basis of the noise, or of as many images as memory allows."""
     x = _measured_images(data)
     colours = channel_covariance(x) if process.channels == "decorrelated" else None
     return measure(x, process_basis(process, data.shape, colours))
