@@ -281,6 +281,36 @@ def test_a_resumed_run_does_not_need_the_weights_it_started_from(tmp_path, confi
     train(change(run, "training", steps=2), tmp_path / "next", resume=True, data=data)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "cure"),
+    [
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4", "unset it, and set training.batch_size instead"),
+        ("ACCELERATE_MIXED_PRECISION", "bf16", "unset it, and set training.precision instead"),
+        ("ACCELERATE_DYNAMO_BACKEND", "EAGER", "unset it, and set training.compile instead"),
+        ("ACCELERATE_GRADIENT_CLIPPING", "0.1", "unset it, and set training.clip_norm instead"),
+        ("ACCELERATE_USE_FSDP", "true", "unset it"),
+        ("ACCELERATE_OF_A_LATER_VERSION", "on", "unset it"),
+    ],
+)
+def test_the_environment_does_not_change_the_training(tmp_path, config, data, monkeypatch, variable, value, cure):
+    """accelerate takes gradient accumulation and more from there, over its arguments."""
+    monkeypatch.setenv(variable, value)
+    message = f"the environment sets {variable}='{value}', which changes the training behind its configuration; {cure}"
+    with pytest.raises(InputError) as refused:
+        train(config, tmp_path / "run", data=data)
+    assert str(refused.value) == message
+
+
+def test_what_accelerate_launch_sets_by_itself_passes(tmp_path, config, change, data, whole, monkeypatch):
+    for name, value in (
+        *(("MIXED_PRECISION", "no"), ("GRADIENT_ACCUMULATION_STEPS", "1"), ("USE_CPU", "True"), ("LOG_LEVEL", "INFO")),
+        *(("DYNAMO_BACKEND", "no"), ("DYNAMO_MODE", "default"), ("DYNAMO_USE_FULLGRAPH", "False")),
+    ):
+        monkeypatch.setenv(f"ACCELERATE_{name}", value)
+    train(config, tmp_path / "run", data=data)
+    assert result(tmp_path / "run")[1:3] == whole[1:3]
+
+
 def test_samples_of_resampling_models_are_of_the_classes_of_the_given_images(
     tmp_path, config, change, data, monkeypatch
 ):

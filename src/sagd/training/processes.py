@@ -17,14 +17,27 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SILENT = ("LOG_LEVEL", "DEBUG_MODE", "DEBUG_RDV_FILE", "ENABLE_RICH", "CPU_AFFINITY")
+"""Variables of accelerate that change no result; the others do, unless they say no."""
+_NO = ("", "0", "no", "none", "false", "default")
+_INSTEAD = {
+    "MIXED_PRECISION": "training.precision",
+    "USE_CPU": "training.device",
+    "GRADIENT_CLIPPING": "training.clip_norm",
+    "GRADIENT_ACCUMULATION_STEPS": "training.batch_size",
+    "DYNAMO_BACKEND": "training.compile",
+}
+
 
 @contextlib.contextmanager
 def accelerate(budget: TrainingConfig) -> Iterator[Accelerator]:
     """An Accelerator of the device and precision asked for, checked.
 
     Raises:
-        InputError: If the device cannot do the precision, or the processes do not fit the batch.
+        InputError: If the device cannot do the precision, the processes do not fit the batch, or a variable of the
+            environment would change the training.
     """
+    _check_environment(budget)
     from accelerate.state import AcceleratorState, PartialState
 
     # accelerate keeps device and precision for the life of a process; the next run may want others.
@@ -59,6 +72,24 @@ def on_main(accelerator: Accelerator, action: Callable[[], T], share: bool = Fal
     if error is not None:
         raise error
     return result
+
+
+def _check_environment(budget: TrainingConfig) -> None:
+    """Refuse what accelerate reads from the environment: there it wins over arguments, and no file of the run says so.
+
+    What `accelerate launch` sets without options passes, and so does what the configuration asks for too.
+    """
+    on_cpu = budget.device == "cpu" or not torch.accelerator.is_available()
+    asked = {"MIXED_PRECISION": budget.precision, "GRADIENT_ACCUMULATION_STEPS": "1", "USE_CPU": str(on_cpu).lower()}
+    for variable, value in sorted(os.environ.items()):
+        name = variable.removeprefix("ACCELERATE_")
+        if name in (variable, *_SILENT) or value.lower() in (*_NO, asked.get(name)):
+            continue
+        instead = f", and set {_INSTEAD[name]} instead" if name in _INSTEAD else ""
+        raise InputError(
+            f"the environment sets {variable}={value!r}, which changes the training behind its configuration;"
+            f" unset it{instead}"
+        )
 
 
 def _start(budget: TrainingConfig) -> Accelerator:
