@@ -211,6 +211,24 @@ def test_paths_may_lead_into_archives(parquet, tmp_path, images, connections):
 
 
 @pytest.mark.parametrize(
+    "metadata",
+    [
+        b"garbage",
+        b"\xff\xfe",
+        b"[" * 5000,
+        b'{"info": {"features": {"label": {"names": 5, "_type": "ClassLabel"}}}}',
+        b'{"info": {"features": {"label": {"_type": "os.system"}}}}',
+        b'{"info": {"features": {"label": {"names": ["a", ["b"]], "_type": "ClassLabel"}}}}',
+    ],
+)
+def test_metadata_that_cannot_be_read_is_one_line(metadata, tmp_path, images):
+    table = pa.table({"image": [encoded(images[0])] * 2, "label": [0, 1]})
+    pq.write_table(table.replace_schema_metadata({b"huggingface": metadata}), tmp_path / "odd.parquet")
+    with pytest.raises(InputError, match=r"odd.parquet' has metadata 'huggingface' that cannot be read: .*; remove it"):
+        open_source(DataConfig(source=str(tmp_path / "odd.parquet")))
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "zip://1.png::https://example.org/images.zip",

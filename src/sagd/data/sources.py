@@ -330,7 +330,8 @@ def _table_records(
     labels, classes = None, None
     if label_column is not None:
         values = table.column(label_column).to_pylist()
-        labels, classes = _read_labels(values, _class_names(schema, label_column), label_column, source, config)
+        names = _class_names(schema, label_column, source)
+        labels, classes = _read_labels(values, names, label_column, source, config)
     return TableRecords(name, labels, classes, table.column(image_column), source)
 
 
@@ -381,14 +382,26 @@ def _holds_images(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _class_names(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
-    """Names of a `ClassLabel`, which `datasets` keeps in the metadata of the schema."""
+def _class_names(schema: pa.Schema, column: str, source: str) -> tuple[str, ...] | None:
+    """Names of a `ClassLabel`, which `datasets` keeps in the metadata of the schema.
+
+    Raises:
+        InputError: If that metadata is none of `datasets`.
+    """
     if b"huggingface" not in (schema.metadata or {}):
         return None
     from datasets import ClassLabel, Features
 
-    feature = Features.from_arrow_schema(schema).get(column)
-    return tuple(feature.names) if isinstance(feature, ClassLabel) and feature.names else None
+    try:
+        feature = Features.from_arrow_schema(schema).get(column)
+        names = feature.names if isinstance(feature, ClassLabel) else None
+        if not all(isinstance(name, str) for name in names or ()):
+            raise ValueError(f"class names must be text, got {names}")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{source!r} has metadata 'huggingface' that cannot be read: {one_line(error)}; remove it"
+        ) from None
+    return tuple(names) if names else None
 
 
 def _read_labels(
