@@ -258,7 +258,7 @@ T = TypeVar("T")
 
 
 def from_dict(cls: type[T], mapping: Any, where: str = "") -> T:
-    """Build a configuration dataclass from nested mappings; unknown keys and wrong types are errors.
+    """Build a configuration dataclass from nested mappings; unknown and missing keys and wrong types are errors.
 
     Raises:
         InputError: Naming the key, the value and what would work.
@@ -270,6 +270,9 @@ def from_dict(cls: type[T], mapping: Any, where: str = "") -> T:
     for key in mapping:
         if key not in known:
             raise InputError(f"unknown key {_join(where, key)!r}{suggest(str(key), known)}")
+    for f in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if f.name not in mapping and f.default is f.default_factory is dataclasses.MISSING:
+            raise InputError(f"key {_join(where, f.name)!r} is missing")
     return cls(**{key: _convert(hints[key], value, _join(where, key)) for key, value in mapping.items()})
 
 
@@ -311,6 +314,8 @@ def _join(where: str, key: Any) -> str:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     """`value` as the annotated type `hint`, or an error; no coercion but int -> float and list -> tuple."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
     if dataclasses.is_dataclass(hint):
         return from_dict(typing.cast(type, hint), value, where)
     if origin in (types.UnionType, typing.Union):

@@ -2,6 +2,18 @@
 
 _START, _END = 450, 150
 """Characters that stay of a message that is longer than both: a value from outside can be of any length."""
+_LONGEST = 160
+"""Characters of a text of others that a message quotes."""
+
+
+def one_line(text: object) -> str:
+    """Text of others as a part of a message: without line breaks, and cut where it is long.
+
+    >>> one_line("two\\nlines")
+    'two lines'
+    """
+    words = " ".join(str(text).split())
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
 
 
 class InputError(ValueError):
