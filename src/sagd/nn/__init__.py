@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from sagd.config import NetworkConfig
 from sagd.errors import InputError
+from sagd.nn.weights import UNREADABLE, check_layout, check_numbers
 
-__all__ = ["build_network"]
+__all__ = ["UNREADABLE", "build_network", "check_layout", "check_numbers"]
 
 
 def build_network(
