@@ -1,11 +1,14 @@
 """The built-in classifier: what it learns, that it is reproducible, and that its cache survives damage."""
 
+import hashlib
 import json
 import os
+import random
 import stat
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from sagd.errors import InputError
@@ -153,6 +156,81 @@ def test_a_damaged_entry_is_trained_again_with_a_warning(tmp_path, damage, reque
     damage(tmp_path)
     with pytest.warns(UserWarning, match="cached classifier .* is damaged; training it again"):
         again = train(tmp_path)
+    assert again.identifier == first.identifier
+    request.getfixturevalue("no_training")
+    assert train(tmp_path).identifier == first.identifier
+
+
+def weights_of(change):
+    """Put other bytes in the place of the weights, with name and checksum made anew."""
+
+    def damage(folder):
+        index, weights = next(folder.glob("*.json")), next(folder.glob("*.safetensors"))
+        content = change(safetensors.torch.load_file(weights))
+        content = content if isinstance(content, bytes) else safetensors.torch.save(content)
+        details = json.loads(index.read_text())
+        before, details["sha256"] = details["sha256"], hashlib.sha256(content).hexdigest()
+        weights.rename(folder / weights.name.replace(before[:16], details["sha256"][:16])).write_bytes(content)
+        index.write_text(json.dumps(details))
+
+    return damage
+
+
+def index_with(**values):
+    def damage(folder):
+        index = next(folder.glob("*.json"))
+        index.write_text(json.dumps(json.loads(index.read_text()) | values))
+
+    return damage
+
+
+def first(change):
+    def changed(tensors):
+        name = next(name for name, tensor in sorted(tensors.items()) if tensor.ndim >= 2)
+        return tensors | {name: change(tensors[name]).contiguous()}
+
+    return weights_of(changed)
+
+
+REMADE = {
+    "empty": weights_of(lambda _: b""),
+    "random bytes": weights_of(lambda _: random.Random(0).randbytes(3000)),
+    "pickle": weights_of(lambda _: b"\x80\x04\x95\x00"),
+    "header beyond the file": weights_of(lambda _: b"\xff" * 7 + b"\x7f" + b"{}" * 50),
+    "nothing in it": weights_of(lambda _: {}),
+    "other names": weights_of(lambda tensors: {f"more.{name}": tensor for name, tensor in tensors.items()}),
+    "one missing": weights_of(lambda tensors: dict(list(tensors.items())[1:])),
+    "one more": weights_of(lambda tensors: tensors | {"more": torch.zeros(2)}),
+    "other shape": first(lambda tensor: tensor[..., :-1]),
+    "int64": first(torch.Tensor.long),
+    "float16": first(torch.Tensor.half),
+    "float64": first(torch.Tensor.double),
+    "NaN": first(lambda tensor: tensor * torch.nan),
+    "infinity": first(lambda tensor: tensor / 0),
+    "nested": lambda folder: next(folder.glob("*.json")).write_text("[" * 50_000 + "]" * 50_000),
+    "held_out infinite": index_with(held_out=float("inf")),
+    "held_out a fraction": index_with(held_out=0.5),
+    "held_out true": index_with(held_out=True),
+    "held_out text": index_with(held_out="6"),
+    "accuracy true": index_with(accuracy=True),
+    "accuracy text": index_with(accuracy="0.5"),
+    "accuracy NaN": index_with(accuracy=float("nan")),
+    "checksum a list": index_with(sha256=["x"]),
+    "checksum a mapping": index_with(sha256={}),
+    "checksum no file name": index_with(sha256="a\0b"),
+    "key of another kind": index_with(key=None),
+}
+
+
+@pytest.mark.parametrize("damage", REMADE.values(), ids=REMADE.keys())
+def test_an_entry_with_other_content_is_trained_again_with_a_warning(tmp_path, damage, request):
+    first = train(tmp_path)
+    damage(tmp_path)
+    with pytest.warns(UserWarning, match="is damaged; training it again") as caught:
+        again = train(tmp_path)
+    assert len(caught) == 1
+    assert "\n" not in str(caught[0].message)
+    assert str(tmp_path) in str(caught[0].message)
     assert again.identifier == first.identifier
     request.getfixturevalue("no_training")
     assert train(tmp_path).identifier == first.identifier

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
+from torch import nn
+
 from sagd.errors import InputError
+from sagd.nn import UNREADABLE, check_layout, check_numbers
 
 
 def default_cache() -> Path:
@@ -24,11 +28,11 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class Stored:
-    """Content of a safetensors file, its checksum, and what else the entry says (`accuracy`, `held_out`)."""
+    """What an entry says of its weights: their checksum, and how good they were on images held out of training."""
 
-    weights: bytes
     sha256: str
-    details: dict[str, Any]
+    accuracy: float
+    held_out: int
 
 
 class ClassifierCache:
@@ -42,21 +46,29 @@ class ClassifierCache:
         self.folder, self.key = folder, key
         self.index = folder / f"classifier-{key[:16]}.json"
 
-    def read(self) -> Stored | None:
-        """The entry; None, after a warning, if it is damaged."""
+    def read(self, network: nn.Module) -> Stored | None:
+        """The entry, its weights loaded into `network`; None, after a warning, if it is damaged or of another kind."""
         if not self.index.exists():
             return None
         try:
-            details = json.loads(self.index.read_bytes())
-            weights = self._weights(details["sha256"]).read_bytes()
-            sound = details["key"] == self.key and _sha256(weights) == details["sha256"]
-            sound = sound and 0 <= details["accuracy"] <= 1 and details["held_out"] > 0
-        except (OSError, ValueError, KeyError, TypeError):
-            sound = False
-        if sound:
-            return Stored(weights, details["sha256"], details)
-        warnings.warn(f"cached classifier {str(self.index)!r} is damaged; training it again", stacklevel=3)
-        return None
+            return self._read(network)
+        except UNREADABLE:
+            warnings.warn(f"cached classifier {str(self.index)!r} is damaged; training it again", stacklevel=3)
+            return None
+
+    def _read(self, network: nn.Module) -> Stored:
+        details = json.loads(self.index.read_bytes())
+        content = self._weights(details["sha256"]).read_bytes()
+        stored = Stored(details["sha256"], details["accuracy"], details["held_out"])
+        sound = details["key"] == self.key and _sha256(content) == stored.sha256
+        sound = sound and type(stored.accuracy) is float and 0 <= stored.accuracy <= 1
+        if not (sound and type(stored.held_out) is int and stored.held_out > 0):
+            raise InputError("the entry is another")
+        tensors = safetensors.torch.load(content)
+        check_layout(tensors, network.state_dict())
+        check_numbers(tensors)
+        network.load_state_dict(tensors)
+        return stored
 
     def check_writable(self) -> None:
         """Raise `InputError` if the folder cannot be made or written."""
@@ -71,13 +83,13 @@ class ClassifierCache:
     def write(self, weights: bytes, details: dict[str, Any]) -> Stored:
         """Store weights and details."""
         sha256 = _sha256(weights)
-        details = {"key": self.key, "sha256": sha256, **details}
+        index = {"key": self.key, "sha256": sha256, **details}
         try:
             _write(self._weights(sha256), weights)
-            _write(self.index, (json.dumps(details, indent=2) + "\n").encode())
+            _write(self.index, (json.dumps(index, indent=2) + "\n").encode())
         except OSError as error:
             raise self._unwritable(error) from None
-        return Stored(weights, sha256, details)
+        return Stored(sha256, details["accuracy"], details["held_out"])
 
     def _weights(self, sha256: str) -> Path:
         return self.folder / f"classifier-{self.key[:16]}-{sha256[:16]}.safetensors"

@@ -112,17 +112,14 @@ class ClassifierFeatures:
         shape = tuple(images.shape[1:])
         folder = Path(cache_dir) if cache_dir is not None else default_cache()
         cache = ClassifierCache(folder, _key(images, labels, num_classes, seed, recipe))
-        stored = cache.read()
+        body, _ = _classifier(shape, num_classes, recipe.dimension)
+        stored = cache.read(body)
         if stored is None:
             cache.check_writable()
             body, accuracy, held_out = _train(images, labels, num_classes, seed, recipe, progress)
             details = {"accuracy": accuracy, "held_out": held_out, "shape": list(shape), "seed": seed}
             stored = cache.write(safetensors.torch.save(body.state_dict()), details)
-        else:
-            body, _ = _classifier(shape, num_classes, recipe.dimension)
-            body.load_state_dict(safetensors.torch.load(stored.weights))
-        accuracy, held_out = float(stored.details["accuracy"]), int(stored.details["held_out"])
-        return cls(body, shape, accuracy, held_out, f"sha256:{stored.sha256}")
+        return cls(body, shape, stored.accuracy, stored.held_out, f"sha256:{stored.sha256}")
 
     def __call__(self, images: Tensor, batch_size: int = 256) -> Tensor:
         """Features `(N, 64)`, float32 on the CPU, of images `(N, C, H, W)` in [-1, 1].
