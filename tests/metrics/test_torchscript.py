@@ -36,6 +36,13 @@ class Root(nn.Module):
         return x.flatten(1).sqrt()
 
 
+class Raising(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.mean() < 0:
+            raise ValueError("no such thing")  # which torch makes an error that is no RuntimeError
+        return x
+
+
 class Narrow(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -117,6 +124,7 @@ def test_features_are_asked_for_where_the_module_offers_them(save):
         (Spatial(), r"must return \(N, D\) features, got \(2, 3, 4, 4\) for N=2"),
         (Pair(), r"must return \(N, D\) features, got tuple"),
         (Root(), "features hold non-finite values"),
+        (Raising(), r"'Raising.pt' fails on input .*: builtins.ValueError: no such thing"),
         (Narrow(), r"'Narrow.pt' fails on input \(2, 3, 4, 4\) torch.float32: .*shapes"),
     ],
 )

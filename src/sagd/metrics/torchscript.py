@@ -67,7 +67,7 @@ class TorchScriptFeatures:
         batch = _to_range(self._to_channels(batch.to(self._device).float()), self._range)
         try:
             return self._module(batch)
-        except RuntimeError as error:
+        except (RuntimeError, torch.jit.Error) as error:  # the latter: what the module itself raises
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"{self.name!r} fails on input {tuple(batch.shape)} {batch.dtype}: {reason}") from error
 
