@@ -360,7 +360,7 @@ def test_refusals() -> None:
     process = coloured_process(VPSchedule())
     with pytest.raises(InputError, match="unknown prediction 'epsilon'; known: eps, x0, v, velocity, edm"):
         NetworkDenoiser(lambda x, t: x, process, "epsilon")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="data_std must be positive, got 0"):
+    with pytest.raises(InputError, match="data_std must be positive and finite, got 0"):
         NetworkDenoiser(lambda x, t: x, process, "edm", data_std=0)
     with pytest.raises(InputError, match=r"cannot start at t = 1 of schedule 'rectified'.*use prediction x0"):
         NetworkDenoiser(lambda x, t: x, coloured_process(RectifiedSchedule()), "eps")

@@ -148,8 +148,8 @@ class NetworkDenoiser(Denoiser):
     ) -> None:
         if prediction not in get_args(NetworkPrediction):
             raise InputError(f"unknown prediction {prediction!r}; known: {', '.join(get_args(NetworkPrediction))}")
-        if not data_std > 0:
-            raise InputError(f"data_std must be positive, got {data_std}")
+        if not 0 < data_std < math.inf:
+            raise InputError(f"data_std must be positive and finite, got {data_std}")
         _check_guidance(guidance, null_label)
         end = torch.zeros(1, *process.shape, dtype=torch.float64)
         if prediction == "eps" and not (process.alpha(1.0, end) > 0).all():

@@ -139,7 +139,7 @@ def test_any_other_edit_is_damage(saved):
 def test_a_configuration_that_describes_nothing_is_refused(saved):
     path, _ = saved
     edit(path, lambda described: described["config"]["network"].update(wdths=[4]), refresh_manifest=True)
-    with pytest.raises(CheckpointError, match=r"does not describe a model: unknown key 'network.wdths'"):
+    with pytest.raises(CheckpointError, match=r"does not describe a model: unknown key 'config.network.wdths'"):
         load_model(path)
 
 

@@ -1,17 +1,19 @@
 """Model directories: what is needed to sample, and nothing else.
 
     config.json             configuration, forward process, data, versions
-    model.safetensors       averaged weights; its metadata holds the fingerprint of the forward process
+    model.safetensors       averaged weights; its metadata holds the fingerprint of all else that decides the samples
     statistics.safetensors  mean and power spectrum of the training data, in the basis of the noise; calibration of a
                             hidden band
     manifest.json           sha256 of each file
 
-Weights belong to the process they were trained with. Its fingerprint travels inside the weights file, so that a
-configuration edited to another spectrum or schedule is refused.
+Weights belong to the process, network, prediction and statistics they were trained with. A fingerprint of these travels
+inside the weights file, so that a configuration edited to another spectrum or prediction is refused, whatever the
+manifest says. Where the model came from (data source, training budget, versions) is no part of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -21,9 +23,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -31,8 +32,8 @@ from sagd.basis import Basis
 from sagd.build import alike, build_process, process_from_dict
 from sagd.config import RunConfig, from_dict, to_dict
 from sagd.denoiser import NetworkDenoiser
-from sagd.errors import CheckpointError, InputError, ProcessMismatchError
-from sagd.nn import build_network
+from sagd.errors import CheckpointError, InputError, ProcessMismatchError, one_line
+from sagd.nn import UNREADABLE, build_network, check_layout, check_numbers
 from sagd.process import Process
 from sagd.resampling import BandDenoiser, input_channels
 from sagd.statistics import DataStatistics
@@ -41,6 +42,8 @@ from sagd.training.storage import (
     REPLACED,
     read_json,
     read_manifest,
+    read_tensors,
+    reading,
     to_json,
     to_safetensors,
     verify_file,
@@ -49,6 +52,14 @@ from sagd.training.storage import (
 
 CONFIG, WEIGHTS, STATISTICS = "config.json", "model.safetensors", "statistics.safetensors"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_RANGE = (-1.0, 1.0)
+
+# Metadata of the tensors' files. One key each: safetensors writes several in an order that differs from run to run.
+_FINGERPRINT, _MEASURED = "fingerprint", "measured"
+
+# Parts of config.json that decide the samples; those of the first line also what the noise is.
+_NOISE = ("process", "config.process", "data")
+_DECISIVE = (*_NOISE, "config.network", "config.denoiser", "config.sampling")
 
 
 @dataclass(frozen=True)
@@ -106,16 +117,19 @@ def save_model(
     described = {
         "config": to_dict(config),
         "process": process.to_dict(),
-        "data": {"shape": list(process.shape), "range": [-1, 1], "classes": None if classes is None else list(classes)},
+        "data": to_dict(_Data(process.shape, _RANGE, None if classes is None else tuple(classes))),
         "versions": versions(),
     }
     moments = {"mean": statistics.mean, "spectrum": statistics.spectrum}
     if calibration is not None:
         moments["calibration"] = calibration
+    measured = {"count": statistics.count, "basis": statistics.basis.to_dict()}
+    config_file, statistics_file = to_json(described), to_safetensors(moments, {_MEASURED: json.dumps(measured)})
+    parts = fingerprint(json.loads(config_file), hashlib.sha256(statistics_file).hexdigest())
     files = (
-        (CONFIG, to_json(described)),
-        (WEIGHTS, to_safetensors(network.state_dict(), {"process": fingerprint(process)})),
-        (STATISTICS, to_safetensors(moments, _statistics_metadata(statistics))),
+        (CONFIG, config_file),
+        (WEIGHTS, to_safetensors(network.state_dict(), {_FINGERPRINT: json.dumps(parts)})),
+        (STATISTICS, statistics_file),
     )
     write_directory(path, files)
     return path
@@ -137,44 +151,45 @@ def load_model(
 
     Raises:
         ProcessMismatchError: If the model was trained with another process than `process`, or than `config.json` says.
-        CheckpointError: If files are missing, damaged, or no model.
+        CheckpointError: If files are missing, damaged, no model, or changed since the weights were written.
     """
     folder = _find(Path(path))
     sums = read_manifest(folder)
     for name in (WEIGHTS, STATISTICS):
         verify_file(folder / name, sums.get(name))
-    described = read_json(folder / CONFIG)
-    try:
-        config = from_dict(RunConfig, described["config"])
-        shape, classes = described["data"]["shape"], described["data"]["classes"]
-        trained = process_from_dict(described["process"])
-        statistics, calibration = _read_statistics(folder / STATISTICS)
-        measured = statistics if tuple(statistics.mean.shape) == tuple(shape) else None
-        configured = build_process(config.process, shape, measured, classes)
-    except (KeyError, TypeError, InputError) as error:
-        raise CheckpointError(f"{str(folder / CONFIG)!r} does not describe a model: {error}") from None
-    _refuse_mismatch(folder, trained, configured, process)
-    verify_file(folder / CONFIG, sums.get(CONFIG))
+    tensors, metadata = read_tensors(folder / WEIGHTS)
+    described, parts = _read_description(folder, sums[STATISTICS])
+    _refuse_changes(folder, described, parts, _signed(folder / WEIGHTS, metadata), sums.get(CONFIG))
+    config, data = described.config, described.data
+    with reading(folder / CONFIG, "does not describe a model"):
+        trained = process_from_dict(described.process)
+        statistics, calibration = _read_statistics(folder / STATISTICS, data.shape)
+        configured = build_process(config.process, data.shape, statistics, data.classes)
+    if not alike(configured.to_dict(), trained.to_dict()):
+        raise _changed(folder, configured.label)
+    if process is not None and not alike(process.to_dict(), trained.to_dict()):
+        raise _not_trained_with(folder, trained, process)
 
-    num_classes = None if classes is None else len(classes)
-    inputs = input_channels(config.denoiser.bands, shape[0])
-    network = build_network(config.network, shape[0], shape[1:], num_classes, inputs=inputs)
-    try:
-        network.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
-    except RuntimeError as error:
-        wrote = described.get("versions", {}).get("diffusers")
-        raise CheckpointError(
-            f"weights in {str(folder)!r} do not fit the network that diffusers {versions()['diffusers']} builds;"
-            f" they were written with diffusers {wrote}: install that"
-        ) from error
+    num_classes = None if data.classes is None else len(data.classes)
+    inputs = input_channels(config.denoiser.bands, data.shape[0])
+    with reading(folder / CONFIG, "does not describe a model"):
+        network = build_network(config.network, data.shape[0], data.shape[1:], num_classes, inputs=inputs)
+        denoiser = build_denoiser(config, network, trained, statistics, num_classes, calibration=calibration)
+    _fill(network, tensors, folder / WEIGHTS, described.versions)
     network.to(device).eval().requires_grad_(False)
-    denoiser = build_denoiser(config, network, trained, statistics, num_classes, guidance, calibration)
-    return Model(denoiser, trained, config, statistics, None if classes is None else tuple(classes))
+    return Model(denoiser.guided(guidance), trained, config, statistics, data.classes)
 
 
-def fingerprint(process: Process) -> str:
-    """Checksum of a process's description."""
-    return hashlib.sha256(json.dumps(process.to_dict(), sort_keys=True).encode()).hexdigest()
+def fingerprint(described: dict[str, Any], statistics: str) -> dict[str, str]:
+    """Checksum by part of all that decides the samples, but for the weights.
+
+    Args:
+        described: Content of `config.json`.
+        statistics: sha256 of `statistics.safetensors`.
+    """
+    parts = {name: _part(described, name) for name in _DECISIVE}
+    sums = {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for name, part in parts.items()}
+    return sums | {"statistics": statistics}
 
 
 def versions() -> dict[str, str]:
@@ -206,34 +221,131 @@ def _find(path: Path) -> Path:
     raise CheckpointError(f"{str(path)!r} holds no model (no {MANIFEST}); give a run directory or a model directory")
 
 
-def _refuse_mismatch(folder: Path, trained: Process, configured: Process, expected: Process | None) -> None:
-    with safetensors.safe_open(folder / WEIGHTS, "pt") as file:
-        metadata = file.metadata() or {}
-    intact = metadata.get("process") == fingerprint(trained)
-    if not intact or not alike(configured.to_dict(), trained.to_dict()):
-        # With the described process as it was, the configuration is what was changed.
-        changed = configured if intact else trained
-        raise ProcessMismatchError(
-            f"{str(folder / CONFIG)!r} was changed to {changed.label}, which is not what its weights were"
-            " trained with; restore it, or train a model with that process"
+@dataclass(frozen=True)
+class _Data:
+    """The data of a model, as samples are to be like."""
+
+    shape: tuple[int, ...]
+    range: tuple[float, ...]
+    classes: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class _Description:
+    """Content of `config.json`."""
+
+    config: RunConfig
+    process: dict[str, Any]
+    data: _Data
+    versions: dict[str, str]
+
+
+def _read_description(folder: Path, statistics: str) -> tuple[_Description, dict[str, str]]:
+    """Content of `config.json`, and the fingerprint that weights trained with it have."""
+    content = read_json(folder / CONFIG)
+    with reading(folder / CONFIG, "does not describe a model"):
+        described = from_dict(_Description, content)
+        if described.data.range != _RANGE:
+            raise InputError(f"data.range is {list(described.data.range)}, and must be [-1, 1]")
+        if len(described.data.shape) < 2 or min(described.data.shape) < 1:
+            raise InputError(f"data.shape must hold channels and sides, got {list(described.data.shape)}")
+        return described, fingerprint(content, statistics)
+
+
+def _signed(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    """The fingerprint in the metadata of weights."""
+    with contextlib.suppress(*UNREADABLE):
+        signed = json.loads(metadata[_FINGERPRINT])
+        if signed.keys() == {*_DECISIVE, "statistics"}:
+            return signed
+    raise CheckpointError(
+        f"{str(path)!r} does not say what it was trained with, as models of this version of sagd do; train it again"
+    )
+
+
+def _refuse_changes(
+    folder: Path, described: _Description, parts: dict[str, str], signed: dict[str, Any], config_sum: str | None
+) -> None:
+    """Refuse files that are not what the weights were trained with."""
+    changed = [part for part in parts if parts[part] != signed[part]]
+    # Before damage to config.json, of which an edit is the likely cause.
+    if {*changed} & {*_NOISE}:
+        raise _changed(folder, _changed_noise(folder, described, changed))
+    verify_file(folder / CONFIG, config_sum)
+    if changed == ["statistics"]:
+        raise CheckpointError(
+            f"{str(folder / STATISTICS)!r} is not what the weights were trained with; restore it, or train again"
         )
-    if expected is not None and not alike(expected.to_dict(), trained.to_dict()):
-        own, other = trained.label, expected.label
-        how = f"not with {other}" if own != other else "not with another of the same kind"
-        raise ProcessMismatchError(
-            f"model {str(folder)!r} was trained with {own}, {how}; train a model with that process"
+    if changed:
+        raise CheckpointError(
+            f"{str(folder / CONFIG)!r} was changed in {changed[0]}, which is not what its weights were trained with;"
+            " restore it, or train a model with that"
         )
 
 
-def _statistics_metadata(statistics: DataStatistics) -> dict[str, str]:
-    return {"count": str(statistics.count), "basis": json.dumps(statistics.basis.to_dict())}
+def _part(described: dict[str, Any], name: str) -> Any:
+    part: Any = described
+    for key in name.split("."):
+        part = part[key]
+    return part
 
 
-def _read_statistics(path: Path) -> tuple[DataStatistics, Tensor | None]:
-    """The statistics, and the calibration of a hidden band if there is one."""
-    with safetensors.safe_open(path, "pt") as file:
-        metadata = file.metadata()
-        basis = Basis.from_dict(json.loads(metadata["basis"]))
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    statistics = DataStatistics(tensors["mean"], tensors["spectrum"], int(metadata["count"]), basis)
-    return statistics, tensors.get("calibration")
+def _changed_noise(folder: Path, described: _Description, changed: Sequence[str]) -> str:
+    """In words, the noise of a configuration that was changed."""
+    config, data = described.config, described.data
+    if "data" in changed:
+        return "data of another shape, range or classes"
+    if "config.process" in changed:
+        # What was changed may describe nothing at all.
+        with contextlib.suppress(*UNREADABLE):
+            statistics, _ = _read_statistics(folder / STATISTICS, data.shape)
+            process = build_process(config.process, data.shape, statistics, data.classes)
+            return "another config.process" if alike(process.to_dict(), described.process) else one_line(process.label)
+    return "another process"
+
+
+def _changed(folder: Path, noise: str) -> ProcessMismatchError:
+    return ProcessMismatchError(
+        f"{str(folder / CONFIG)!r} was changed to {noise}, which is not what its weights were trained with; restore it,"
+        " or train a model with that process"
+    )
+
+
+def _not_trained_with(folder: Path, trained: Process, expected: Process) -> ProcessMismatchError:
+    own, other = trained.label, expected.label
+    how = f"not with {other}" if own != other else "not with another of the same kind"
+    return ProcessMismatchError(f"model {str(folder)!r} was trained with {own}, {how}; train a model with that process")
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path, wrote: dict[str, str]) -> None:
+    """Load weights into the network that they must fit."""
+    try:
+        check_layout(tensors, network.state_dict())
+    except InputError as error:
+        raise CheckpointError(
+            f"weights in {str(path)!r} do not fit the network that diffusers {versions()['diffusers']} builds;"
+            f" they were written with diffusers {one_line(wrote.get('diffusers'))}: {error}"
+        ) from error
+    with reading(path):
+        check_numbers(tensors)
+    network.load_state_dict(tensors)
+
+
+def _read_statistics(path: Path, shape: tuple[int, ...]) -> tuple[DataStatistics, Tensor | None]:
+    """The statistics of data of a shape, and the calibration of a hidden band if there is one."""
+    tensors, metadata = read_tensors(path)
+    with reading(path):
+        measured = json.loads(metadata[_MEASURED])
+        basis, count = Basis.from_dict(measured["basis"]), measured["count"]
+        if type(count) is not int or count < 2 or basis.spatial != shape[1:] or basis.channels not in (None, shape[0]):
+            raise InputError(f"{count!r} samples in {basis} are no statistics of data {shape}")
+        shapes = {"mean": shape, "spectrum": (shape[0], *basis.coefficients), "calibration": basis.coefficients}
+        needed = {name: torch.empty(size, dtype=torch.float64, device="meta") for name, size in shapes.items()}
+        if "calibration" not in tensors:
+            del needed["calibration"]
+        check_layout(tensors, needed)
+        check_numbers(tensors)
+        for name in needed.keys() - {"mean"}:
+            if tensors[name].min() < 0:
+                raise InputError(f"tensor {name!r} is negative")
+    return DataStatistics(tensors["mean"], tensors["spectrum"], count, basis), tensors.get("calibration")

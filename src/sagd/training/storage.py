@@ -10,18 +10,34 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from sagd.errors import CheckpointError
+from sagd.errors import CheckpointError, ProcessMismatchError, one_line
+from sagd.nn import UNREADABLE
 
 MANIFEST = "manifest.json"
 PARTIAL, REPLACED = ".tmp", ".old"
+_NAME = re.compile(r"[\w.-]{1,200}", re.ASCII)
+
+
+@contextlib.contextmanager
+def reading(path: Path, fault: str = "is damaged") -> Iterator[None]:
+    """Context in which content that cannot be used becomes a CheckpointError of one line: `path`, `fault` and why."""
+    try:
+        yield
+    except (CheckpointError, ProcessMismatchError):
+        raise
+    except UNREADABLE as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        raise CheckpointError(f"{str(path)!r} {fault}: {one_line(reason)}") from error
 
 
 @contextlib.contextmanager
@@ -88,8 +104,8 @@ def read_manifest(path: Path) -> dict[str, str]:
         CheckpointError: If there is no readable manifest.
     """
     manifest = read_json(path / MANIFEST)
-    sums = manifest.get("sha256") if isinstance(manifest, dict) else None
-    if not isinstance(sums, dict) or manifest.get("format") != 1:
+    sums = manifest.get("sha256") if isinstance(manifest, dict) and manifest.get("format") == 1 else None
+    if not isinstance(sums, dict) or not all(_NAME.fullmatch(n) and isinstance(sums[n], str) for n in sums):
         raise CheckpointError(f"{str(path / MANIFEST)!r} is damaged; use another checkpoint")
     return sums
 
@@ -130,8 +146,18 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise CheckpointError(f"{str(path)!r} cannot be read: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CheckpointError(f"{str(path)!r} is damaged: it is not JSON") from None
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises:
+        CheckpointError: If it is missing or is no such file.
+    """
+    with reading(path), safetensors.safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no mapping
 
 
 def to_json(value: Any) -> bytes:
