@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 from torch import Tensor
 
 from sagd.errors import CheckpointError
@@ -22,6 +21,7 @@ from sagd.training.storage import (
     REPLACED,
     read_json,
     read_manifest,
+    read_tensors,
     remove_directory,
     to_json,
     to_safetensors,
@@ -30,6 +30,7 @@ from sagd.training.storage import (
 )
 
 STATE = "state.json"
+_TENSORS = ".safetensors"
 _NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -48,15 +49,19 @@ class Checkpoint:
     state: Mapping[str, Any]
 
 
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Where a run keeps its checkpoint of a step."""
+    return run / "checkpoints" / _name(step)
+
+
 def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write a checkpoint of the run directory `run`, then remove all but the newest `keep`.
 
     Raises:
         CheckpointError: If the disk refuses; checkpoints written before are left as they were.
     """
-    root = run / "checkpoints"
-    path = root / f"step-{checkpoint.step:08d}"
-    for leftover in (*root.glob(f"*{PARTIAL}"), *root.glob(f"*{REPLACED}")):
+    path = checkpoint_path(run, checkpoint.step)
+    for leftover in (*path.parent.glob(f"*{PARTIAL}"), *path.parent.glob(f"*{REPLACED}")):
         _remove(leftover)
     write_directory(path, _files(checkpoint))
     # Checkpoints of later steps are damaged ones that a resumed run went back behind: they do not count.
@@ -70,13 +75,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint directory after checking every file.
 
     Raises:
-        CheckpointError: Naming the file that is missing or damaged.
+        CheckpointError: Naming the file that is missing or damaged, or holds something else.
     """
     verify_directory(path, [STATE])
     state = read_json(path / STATE)
-    groups = [name.removesuffix(".safetensors") for name in read_manifest(path) if name != STATE]
-    tensors = {group: safetensors.torch.load_file(path / f"{group}.safetensors") for group in groups}
-    return Checkpoint(state.pop("step"), tensors, state)
+    step = state.pop("step", None) if isinstance(state, dict) else None
+    if type(step) is not int or path.name != _name(step):
+        raise CheckpointError(f"{str(path / STATE)!r} is not the state of {path.name}; use another checkpoint")
+    tensors = {}
+    for name in read_manifest(path):
+        if name.endswith(_TENSORS):
+            tensors[name.removesuffix(_TENSORS)], _ = read_tensors(path / name)
+        elif name != STATE:
+            raise CheckpointError(f"{str(path / name)!r} is no file of a checkpoint; use another checkpoint")
+    return Checkpoint(step, tensors, state)
 
 
 def list_checkpoints(run: Path) -> list[Path]:
@@ -104,6 +116,10 @@ def latest_checkpoint(run: Path) -> Path | None:
     return None
 
 
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
 def _step(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
@@ -111,7 +127,7 @@ def _step(path: Path) -> int:
 def _files(checkpoint: Checkpoint) -> Iterator[tuple[str, bytes]]:
     # One file in memory at a time.
     for group, tensors in checkpoint.tensors.items():
-        yield f"{group}.safetensors", to_safetensors(tensors)
+        yield f"{group}{_TENSORS}", to_safetensors(tensors)
     yield STATE, to_json({"step": checkpoint.step, **checkpoint.state})
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ from typing import Any, TextIO
 
 from sagd.config import RunConfig, dump_yaml
 from sagd.errors import CheckpointError, InputError
+from sagd.nn import UNREADABLE
 from sagd.training.model import versions
-from sagd.training.storage import to_json, write_file, writing
+from sagd.training.storage import reading, to_json, write_file, writing
 
 LOCK, CONFIG = ".lock", "config.yaml"
 
@@ -93,12 +95,15 @@ class Metrics:
             file.write(json.dumps(values, allow_nan=False) + "\n")
 
     def _lines(self) -> list[str]:
-        return self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.exists() else []
+        if not self._path.exists():
+            return []
+        with reading(self._path):
+            return self._path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
 
 
 def _step(line: str) -> float:
-    """The step of a line; a line that a kill cut short comes after every step."""
+    """The step of a line; a line that a kill cut short, or that is none of ours, comes after every step."""
     try:
-        return json.loads(line)["step"]
-    except ValueError:
-        return float("inf")
+        return float(json.loads(line)["step"])
+    except UNREADABLE:
+        return math.inf

@@ -25,27 +25,35 @@ from tqdm import tqdm
 from sagd.band import is_own_mirror, mask
 from sagd.basis import Basis
 from sagd.build import alike, build_process, process_basis
-from sagd.config import OmissionConfig, ProcessConfig, RunConfig, TrainingConfig, from_dict, to_dict
+from sagd.config import OmissionConfig, ProcessConfig, RunConfig, TrainingConfig, to_dict
 from sagd.data import ImageData, image_grid, load
 from sagd.design import check_ends
 from sagd.detection import detect, excess_spectrum
-from sagd.errors import CheckpointError, DivergenceError, InputError
+from sagd.errors import DivergenceError, InputError, one_line
 from sagd.grid import TimeGrid
 from sagd.loss import DenoisingLoss
-from sagd.nn import build_network
+from sagd.nn import build_network, check_layout, check_numbers
 from sagd.omission import calibrate
 from sagd.randomness import generator_for
 from sagd.resampling import BandDenoiser, input_channels
 from sagd.sampler import Sampler, check_clip, draw
 from sagd.spectrum import ClassConditional, Spectrum
 from sagd.statistics import DataStatistics, channel_covariance, measure
-from sagd.training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
+from sagd.training.checkpoint import (
+    STATE,
+    Checkpoint,
+    checkpoint_path,
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from sagd.training.compilation import compiled
 from sagd.training.interrupt import SIGNALS, Interrupted, Interrupts
 from sagd.training.model import build_denoiser, load_model, save_model
 from sagd.training.processes import accelerate, on_main
 from sagd.training.rundir import Metrics, claim, describe, require_run
-from sagd.training.storage import writing
+from sagd.training.state import RunState, check_moments, check_scaler, read_state
+from sagd.training.storage import reading, writing
 from sagd.training.streams import Batches, Stream
 
 if TYPE_CHECKING:
@@ -115,7 +123,7 @@ class Trainer:
 
     Raises:
         InputError: If configuration and data do not fit each other, or change what `before` must not see changed.
-        CheckpointError: If `before` is of another version.
+        CheckpointError: If `before` is of another version, or cannot be restored.
     """
 
     def __init__(
@@ -130,7 +138,8 @@ class Trainer:
 
         budget = config.training
         _check_data(config, data)
-        found = None if before is None else _configuration(before, out).process.omission
+        state = None if before is None else _state(before, out)
+        found = None if state is None else state.config.process.omission
         config = dataclasses.replace(config, process=resolve_omission(config.process, data, found))
         self.config, self.out, self.accelerator, self.data = config, out, accelerator, data
         self.classes = data.classes if config.network.conditional else None
@@ -174,8 +183,8 @@ class Trainer:
         # Of the steps since the last line of metrics.
         self._losses: list[float] = []
         self._clock = time.perf_counter()
-        if before is not None:
-            self.restore(before)
+        if before is not None and state is not None:
+            self.restore(before, state)
 
     def run(self, interrupts: Interrupts) -> None:
         """Train from the present step to the last and write the model; raises as `train`."""
@@ -260,20 +269,21 @@ class Trainer:
         }
         return Checkpoint(self.step, tensors, state)
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to a checkpoint.
+    def restore(self, checkpoint: Checkpoint, state: RunState) -> None:
+        """Go back to a checkpoint; nothing is touched unless all of it fits.
 
         Raises:
             InputError: If the configuration or data changes what must not change.
+            CheckpointError: If what it holds does not fit the run.
         """
-        state = checkpoint.state
-        self._check_same_run(checkpoint)
+        self._check_same_run(checkpoint.step, state)
+        self._check_fit(checkpoint, state)
         self.network.load_state_dict(checkpoint.tensors["weights"])
         self.averaged.load_state_dict(checkpoint.tensors["ema"])
-        self.ema.optimization_step = state["ema_updates"]
+        self.ema.optimization_step = state.ema_updates
         moments: dict[int, dict[str, Tensor]] = {}
         index = {name: i for i, (name, _) in enumerate(self.network.named_parameters())}
-        for key, value in checkpoint.tensors["optimizer"].items():
+        for key, value in checkpoint.tensors.get("optimizer", {}).items():
             name, _, moment = key.rpartition(":")
             parameter = self.parameters[index[name]]
             # Files hold no layout, and the fused optimiser wants that of the weights.
@@ -281,32 +291,45 @@ class Trainer:
             moments.setdefault(index[name], {})[moment] = as_kept
         self._adam.load_state_dict(self._adam.state_dict() | {"state": moments})
         if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        self._losses, self._clock = list(state["losses"]), time.perf_counter() - state["seconds"]
+            self.accelerator.scaler.load_state_dict(state.scaler)
+        self._losses, self._clock = list(state.losses), time.perf_counter() - state.seconds
         self.step = self._saved = checkpoint.step
 
-    def _check_same_run(self, checkpoint: Checkpoint) -> None:
-        run, state, budget = repr(str(self.out)), checkpoint.state, self.config.training
-        before = _flatten(to_dict(_configuration(checkpoint, self.out)))
+    def _check_fit(self, checkpoint: Checkpoint, state: RunState) -> None:
+        """Refuse a checkpoint that holds something else than this run would have saved."""
+        folder = checkpoint_path(self.out, checkpoint.step)
+        for group, network in (("weights", self.network), ("ema", self.averaged)):
+            with reading(folder / f"{group}.safetensors", "does not fit the run"):
+                check_layout(checkpoint.tensors.get(group, {}), network.state_dict())
+                check_numbers(checkpoint.tensors[group])
+        with reading(folder / "optimizer.safetensors", "does not fit the run"):
+            moments = checkpoint.tensors.get("optimizer", {})
+            check_moments(moments, dict(self.network.named_parameters()), state.ema_updates)
+        if self.accelerator.scaler is not None:
+            with reading(folder / STATE, "does not fit the run"):
+                check_scaler(state.scaler, self.accelerator.scaler.state_dict())
+
+    def _check_same_run(self, step: int, state: RunState) -> None:
+        run, budget = repr(str(self.out)), self.config.training
+        before = _flatten(to_dict(state.config))
         after = _flatten(to_dict(self.config)) | {"data": _identity(self.data)}
         for key, value in after.items():
-            old = before.get(key, state["data"])
+            old = before.get(key, state.data)
             if key.startswith((*_FIXED, "data")) and old != value:
                 raise InputError(
-                    f"{key} is {value!r}, but the run in {run} was started with {old!r}; give that to resume"
+                    f"{key} is {value!r}, but the run in {run} was started with {one_line(repr(old))}; give that to"
+                    " resume"
                 )
-        if not alike(state["process"], self.process.to_dict()):
+        if not alike(state.process, self.process.to_dict()):
             raise InputError(
                 f"the data gives another noise ({self.process.label}) than the run in {run} was started with;"
                 " give the data of then to resume"
             )
-        if checkpoint.step > budget.steps:
-            raise InputError(
-                f"training.steps is {budget.steps}, but the run in {run} has done {checkpoint.step}; give more"
-            )
-        if state["processes"] != self.accelerator.num_processes:
+        if step > budget.steps:
+            raise InputError(f"training.steps is {budget.steps}, but the run in {run} has done {step}; give more")
+        if state.processes != self.accelerator.num_processes:
             warnings.warn(
-                f"resuming a run of {state['processes']} processes with {self.accelerator.num_processes}:"
+                f"resuming a run of {state.processes} processes with {self.accelerator.num_processes}:"
                 " it goes on with other random draws",
                 stacklevel=4,
             )
@@ -516,12 +539,10 @@ def _last_checkpoint(accelerator: Accelerator, out: Path) -> Checkpoint | None:
     return load_checkpoint(path)
 
 
-def _configuration(checkpoint: Checkpoint, out: Path) -> RunConfig:
-    """That of the run of a checkpoint."""
-    try:
-        return from_dict(RunConfig, checkpoint.state["config"])
-    except InputError as error:
-        raise CheckpointError(f"the run in {str(out)!r} is of another version of sagd: {error}") from None
+def _state(checkpoint: Checkpoint, out: Path) -> RunState:
+    """What a checkpoint says of its run."""
+    with reading(checkpoint_path(out, checkpoint.step) / STATE, "is damaged or of another version of sagd"):
+        return read_state(checkpoint)
 
 
 def resolve_omission(process: ProcessConfig, data: ImageData, found: OmissionConfig | None = None) -> ProcessConfig:
