@@ -1,10 +1,12 @@
 """Commands as users give them: in this process through `main`, in another where signals, imports, terminals matter."""
 
 import dataclasses
+import errno
 import hashlib
 import io
 import json
 import os
+import pkgutil
 import pty
 import re
 import signal
@@ -665,7 +667,7 @@ def test_noise_by_class_asks_for_labels(works, refused, tmp_path):
 def test_gallery_does_not_overwrite(refused, tmp_path, monkeypatch):
     (tmp_path / "notes.txt").touch()
     monkeypatch.setattr("sagd.data.load", lambda _: pytest.fail("data was read"))
-    assert refused("gallery", "--out", tmp_path) == f"--out {str(tmp_path)!r} is not empty; name a new directory"
+    assert refused("gallery", "--out", tmp_path) == f"{str(tmp_path)!r} is not empty; choose another --out"
 
 
 # --- train ---
@@ -848,7 +850,7 @@ def test_sample_refuses_what_it_cannot_do(refused, runs, tmp_path, model, option
 def test_sample_does_not_overwrite(works, refused, runs, tmp_path):
     works("sample", runs / "plain", "--out", tmp_path / "out", "--count", 2)
     message = refused("sample", runs / "plain", "--out", tmp_path / "out", "--count", 2)
-    assert message == f"--out {str(tmp_path / 'out')!r} is not empty; name a new directory"
+    assert message == f"{str(tmp_path / 'out')!r} is not empty; choose another --out"
 
 
 # --- evaluate ---
@@ -1076,7 +1078,7 @@ def test_unreadable_configurations_are_refused(refused, tmp_path, command):
 def test_train_refuses_what_cannot_work(refused, tmp_path, options, message):
     assert message in refused("train", tiny(tmp_path), "--out", tmp_path / "run", *options)
     # The directory can be used as it is once the input is right.
-    assert [path.name for path in tmp_path.glob("run/*") if path.name != ".lock"] == []
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture
@@ -1139,7 +1141,7 @@ def test_bad_images_are_refused(refused, bad_images, command, source, options, m
     else:
         args = ["--data.source", path, *(text for pair in options.items() for text in pair)]
     assert re.search(message, refused(command, *args, "--out", out))
-    assert [entry.name for entry in bad_images.glob("out/*") if entry.name != ".lock"] == []
+    assert not (bad_images / "out").exists()
 
 
 def test_labels_missing_for_a_comparison(refused, bad_images):
@@ -1162,9 +1164,7 @@ def test_directories_that_cannot_be_written_are_refused(refused, runs, tmp_path_
     config = write(tmp_path_factory.mktemp("config") / "compare.yaml", COMPARISON)
     args = arguments(runs, config).get(command, [runs / "plain"])
     message = refused(command, *args, "--out", unwritable)
-    assert re.match(
-        rf"cannot write in (--out )?{str(unwritable)!r}: .*; (name another directory|choose another --out)", message
-    )
+    assert re.match(rf"cannot write in {str(unwritable)!r}: .*; choose another --out", message)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS])
@@ -1179,6 +1179,103 @@ def test_files_are_not_taken_for_output_directories(refused, runs, tmp_path, com
 def test_a_directory_in_use_is_not_trained_in(refused, runs):
     message = refused("train", runs / "tiny.yaml", "--out", runs / "plain")
     assert message == f"{str(runs / 'plain')!r} is not empty; continue that run with --resume, or choose another --out"
+
+
+# --- one folder, one command ---
+
+
+@pytest.mark.parametrize(
+    ("command", "work"),
+    [
+        ("inspect", "sagd.data.load"),
+        ("gallery", "sagd.experiment.gallery.exhibits"),
+        ("train", "sagd.training.Trainer.save"),
+        ("sample", "sagd.sampler.draw"),
+        ("corrupt", "sagd.data.save_damaged"),
+        ("restore", "sagd.experiment.restoration.restore_files"),
+        ("resample", "sagd.experiment.resampling.resample_files"),
+        ("evaluate", "sagd.experiment.evaluate_model"),
+        ("compare", "sagd.report.directory.render_directory"),
+    ],
+)
+def test_a_command_holds_its_folder_from_start_to_end(
+    command, work, works, sagd_, runs, striped, banded, tmp_path, monkeypatch
+):
+    """A second command into the folder, while the first is at work, is refused and changes nothing."""
+    config = write(tmp_path / "compare.yaml", COMPARISON | {"seeds": [0]})
+    images = next((banded / "trial" / "clean").rglob("*.png"))
+    args = {
+        "inspect": ["digits"],
+        "gallery": ["digits", "--names", "white"],
+        "train": [runs / "tiny.yaml"],
+        "sample": [runs / "plain", "--count", 2],
+        "corrupt": ["digits", "rain(level=0.01)", "--data.limit", 20],
+        "restore": [striped / "fill", images],
+        "resample": [banded / "high", images, "--count", 1],
+        "evaluate": [runs / "plain", *EVALUATE],
+        "compare": [config],
+    }[command]
+    out, seconds = tmp_path / "out", []
+    first = pkgutil.resolve_name(work)
+
+    def disturbed(*args_, **options):
+        if not seconds:
+            seconds.append(None)
+            before = sorted(out.rglob("*"))
+            flags = ["--resume"] if command in ("train", "compare") else []
+            seconds[:] = [sagd_(command, *args, "--out", out, *flags)]
+            assert sorted(out.rglob("*")) == before
+        return first(*args_, **options)
+
+    monkeypatch.setattr(work, disturbed)
+    assert main([command, *map(str, args), "--out", str(out)]) == 0
+    message = f"another run (process {os.getpid()}) is writing in {str(out)!r}; wait, or choose another --out"
+    assert seconds == [(2, "", f"sagd: {message}\n")]
+    assert list(out.rglob(".lock")) == []
+
+
+def test_commands_started_together_do_not_mix(tmp_path):
+    """Of several at once one gets the folder, and the others are refused, whoever is first."""
+    code = "import sys; from sagd.cli import main; sys.stdin.read(); sys.exit(main(sys.argv[1:]))"
+    args = ["corrupt", "digits", "rain(level=0.01)", "--data.limit", "60", "--out", str(tmp_path / "out"), "--seed"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    processes = [subprocess.Popen([sys.executable, "-c", code, *args, str(seed)], **pipes) for seed in range(3)]
+    for process in processes:
+        process.stdin.close()
+        process.stdin = None
+    errors = [process.communicate(timeout=120)[1].decode() for process in processes]
+    codes = [process.returncode for process in processes]
+    assert sorted(codes) == [0, 2, 2]
+    assert all(re.fullmatch(r"sagd: .* choose another --out\n", errors[i]) for i in range(3) if codes[i])
+    assert main([*args[:5], "--out", str(tmp_path / "alone"), "--seed", str(codes.index(0))]) == 0
+    one, other = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.png")}
+        for folder in (tmp_path / "out", tmp_path / "alone")
+    )
+    assert one == other
+
+
+def test_what_is_refused_leaves_no_folder(refused, tmp_path):
+    refused("sample", tmp_path / "nothing", "--out", tmp_path / "out")
+    refused("train", tiny(tmp_path, network={"widths": [4] * 5}), "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "sample"])
+def test_a_file_system_without_locks(command, sagd_, runs, tmp_path, monkeypatch):
+    """As network file systems may be: one line says so, and the work is done."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    given = runs / ("tiny.yaml" if command == "train" else "plain")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, _, err = sagd_(command, given, "--out", tmp_path / "out")
+    assert code == 0
+    assert err.count("sagd: ") == 1
+    assert re.match(r"sagd: warning: .*out' cannot be locked \(No locks available\); let no other command", err)
 
 
 # --- bars ---

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -29,6 +28,7 @@ from sagd.config import (
 )
 from sagd.description import suggest
 from sagd.errors import DivergenceError, InputError
+from sagd.folder import claim
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -294,8 +294,17 @@ def _dispatch(args: list[str]) -> int:
         return 0
     if args[0] not in COMMANDS:
         raise InputError(f"unknown command {args[0]!r}{suggest(args[0], list(COMMANDS))}")
-    _RUNNERS[args[0]](_parse(args[0], args[1:]))
+    command = _parse(args[0], args[1:])
+    with _claimed(command):
+        _RUNNERS[args[0]](command)
     return 0
+
+
+def _claimed(command: Any) -> contextlib.AbstractContextManager[None]:
+    """Its folder held for a command; training and comparing, which Python may call too, hold theirs themselves."""
+    if command.out is None or isinstance(command, (Train, Compare)):
+        return contextlib.nullcontext()
+    return claim(command.out, empty=not isinstance(command, (Inspect, Evaluate)))
 
 
 def _overview() -> str:
@@ -384,8 +393,6 @@ def _inspect(command: Inspect) -> None:
     from sagd.training.trainer import process_statistics, resolve_omission
 
     config = _inspected(command)
-    if command.out is not None:
-        _prepare(command.out)
     data = load(config)
     x = data.tensor()
     statistics = process_statistics(data, command.process)
@@ -516,7 +523,6 @@ def _gallery(command: Gallery) -> None:
     from sagd.training.storage import writing
 
     config = _inspected(command)
-    _prepare(command.out, empty=True)
     data = load(config)
     shown = exhibits(data, command.image, command.seed, command.names, progress=True)
     size = " x ".join(map(str, data.shape))
@@ -560,7 +566,6 @@ def _sample(command: Sample) -> None:
     sampling = _override(model.config.sampling, command.drawing, Drawing())
     labels = _labels(command.labels, command.count, model)
     denoiser = guided(model, sampling.guidance)
-    _prepare(command.out, empty=True)
     images = draw(
         denoiser,
         command.count,
@@ -618,7 +623,6 @@ def _corrupt(command: Corrupt) -> None:
         raise InputError(f"--contrast must lie in (0, 1], got {command.contrast}; 0.5 leaves room for damage")
     config = replace(command.data, source=command.source, corruption="none")
     corruption = Corruption.parse(command.corruption)
-    _prepare(command.out, empty=True)
     clean = load(config)
     band = corruption.band(clean.shape[1:], command.seed)
     clipped = save_damaged(clean, corruption, command.out, command.contrast, command.seed)
@@ -647,7 +651,6 @@ def _restore(command: Restore) -> None:
         raise InputError(f"--batch-size must be at least 1, got {command.batch_size}")
     model = load(command.model)
     label = _label(command.label, model)
-    _prepare(command.out, empty=True)
     result = restore_files(
         model,
         command.images,
@@ -691,7 +694,6 @@ def _resample(command: Resample) -> None:
     sampling = _override(model.config.sampling, command.drawing, Drawing())
     label = _label(command.label, model)
     model = replace(model, denoiser=guided(model, sampling.guidance))
-    _prepare(command.out, empty=True)
     result = resample_files(
         model,
         command.images,
@@ -720,8 +722,6 @@ def _evaluate(command: Evaluate) -> None:
     from sagd.training.storage import to_json, write_file
 
     target = command.target
-    if command.out is not None:
-        _prepare(command.out)
     if is_model(target):
         model = load(target)
         data = _override(model.config.data, command.data, _AS_TRAINED)
@@ -745,9 +745,14 @@ def _compare(command: Compare) -> None:
     from sagd.report.directory import render_directory
     from sagd.report.text import comparison_text
 
-    results = compare(load_yaml(CompareConfig, command.config), command.out, resume=command.resume)
-    page = render_directory(command.out)
-    _say(f"{comparison_text(results)}\nreport: {page}")
+    pages: list[Path] = []
+    results = compare(
+        load_yaml(CompareConfig, command.config),
+        command.out,
+        resume=command.resume,
+        then=lambda out: pages.append(render_directory(out)),
+    )
+    _say(f"{comparison_text(results)}\nreport: {pages[0]}")
 
 
 def _override(config: Config, given: Any, neutral: Any) -> Config:
@@ -755,18 +760,6 @@ def _override(config: Config, given: Any, neutral: Any) -> Config:
     values = {f.name: getattr(given, f.name) for f in fields(given)}
     changes = {name: value for name, value in values.items() if value != getattr(neutral, name)}
     return replace(config, **changes)  # type: ignore[type-var]
-
-
-def _prepare(out: Path, empty: bool = False) -> None:
-    """Make the directory `out` if it is missing and try whether it can be written, before any work."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if empty and any(out.iterdir()):
-            raise InputError(f"--out {str(out)!r} is not empty; name a new directory")
-        with tempfile.TemporaryFile(dir=out) as probe:
-            probe.write(b"probe")
-    except OSError as error:
-        raise InputError(f"cannot write in --out {str(out)!r}: {error.strerror}; name another directory") from None
 
 
 _RUNNERS: dict[str, Callable[[Any], None]] = {

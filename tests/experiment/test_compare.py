@@ -16,8 +16,8 @@ from sagd.config import CompareConfig, DataConfig, ProcessConfig, dump_yaml, loa
 from sagd.data import load, to_unit_range
 from sagd.errors import InputError
 from sagd.experiment import compare, figures
+from sagd.folder import claim
 from sagd.training import Interrupted, Trainer
-from sagd.training.rundir import claim
 
 # The package has a function of this name, which hides it.
 MODULE = importlib.import_module("sagd.experiment.compare")
@@ -364,7 +364,7 @@ def test_images_without_labels_are_refused_before_training(config, tmp_path, ste
 
 
 def test_a_comparison_that_is_running_is_left_alone(finished, copy):
-    with claim(copy, resume=True), pytest.raises(InputError, match=r"another run \(process \d+\) is writing in"):
+    with claim(copy, empty=False), pytest.raises(InputError, match=r"another run \(process \d+\) is writing in"):
         compare(finished.config, copy, resume=True)
 
 

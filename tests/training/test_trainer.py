@@ -19,6 +19,7 @@ from sagd.config import OmissionConfig, ProcessConfig, RunConfig, load_yaml
 from sagd.covariance import SpectralCovariance
 from sagd.data import Corruption, ImageData, corrupt
 from sagd.errors import CheckpointError, DivergenceError, InputError
+from sagd.folder import claim
 from sagd.loss import DenoisingLoss
 from sagd.omission import calibrate
 from sagd.spectrum import Spectrum
@@ -26,7 +27,6 @@ from sagd.training import Interrupted, load_model, train
 from sagd.training.checkpoint import list_checkpoints, load_checkpoint
 from sagd.training.interrupt import Interrupts
 from sagd.training.processes import accelerate
-from sagd.training.rundir import claim
 from sagd.training.storage import read_manifest
 from sagd.training.streams import Batches
 from sagd.training.trainer import Trainer, resolve_omission
@@ -533,7 +533,7 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     out = tmp_path / "run"
     with pytest.raises(InputError, match=message):
         train(change(config, section, **values), out, data=data)
-    assert not out.exists() or [p.name for p in out.iterdir()] == [".lock"]
+    assert not out.exists()
 
 
 def test_conditioning_without_labels(tmp_path, config, data):
@@ -611,7 +611,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over_with_a_warning(
 def test_a_second_run_in_the_directory_is_refused_and_a_stale_lock_is_not(tmp_path, config, change, data):
     config = change(config, "training", steps=1)
     with (
-        claim(tmp_path, resume=False),
+        claim(tmp_path),
         pytest.raises(InputError, match=rf"another run \(process {os.getpid()}\) is writ"),
     ):
         train(config, tmp_path, data=data)
@@ -624,10 +624,10 @@ def test_directories_that_cannot_be_written(tmp_path, config, data, monkeypatch)
     with pytest.raises(InputError, match=r"cannot write in '.*file': File exists; choose another --out"):
         train(config, tmp_path / "file", data=data)
 
-    def read_only(**_):
+    def read_only(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("sagd.training.rundir.tempfile.TemporaryFile", read_only)
+    monkeypatch.setattr("pathlib.Path.mkdir", read_only)
     with pytest.raises(InputError, match=r"cannot write in '.*run': Read-only file system; choose another --out"):
         train(config, tmp_path / "run", data=data)
 

@@ -15,6 +15,7 @@ import datetime
 import json
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from sagd.experiment.evaluation import (
 from sagd.experiment.illustration import forward_images, shown_power
 from sagd.experiment.machine import describe_machine
 from sagd.experiment.summary import summarise
+from sagd.folder import LOCK, claim
 from sagd.grid import matched_range
 from sagd.metrics import FeatureExtractor
 from sagd.process import Process
@@ -45,7 +47,7 @@ from sagd.randomness import generator_for
 from sagd.statistics import DataStatistics, measure, radial_profile
 from sagd.training import Trainer, load_model, train, versions
 from sagd.training.processes import accelerate
-from sagd.training.rundir import CONFIG, LOCK, claim
+from sagd.training.rundir import ADVICE, CONFIG
 from sagd.training.storage import PARTIAL, read_json, to_json, to_safetensors, write_file, writing
 from sagd.training.trainer import check_training
 
@@ -59,7 +61,13 @@ LEVELS = 6
 """Noise levels at which the report shows the forward process."""
 
 
-def compare(config: CompareConfig, out: Path, resume: bool = False, progress: bool = True) -> dict[str, Any]:
+def compare(
+    config: CompareConfig,
+    out: Path,
+    resume: bool = False,
+    progress: bool = True,
+    then: Callable[[Path], object] | None = None,
+) -> dict[str, Any]:
     """Run a comparison and write its results.
 
     Args:
@@ -67,6 +75,7 @@ def compare(config: CompareConfig, out: Path, resume: bool = False, progress: bo
         out: Directory; must be empty or missing unless `resume`.
         resume: Keep finished runs and continue unfinished ones.
         progress: Show progress bars.
+        then: Called with `out` when all is written and no other command may write there yet, e.g. to draw the report.
 
     Returns:
         The content of `results.json`.
@@ -77,7 +86,7 @@ def compare(config: CompareConfig, out: Path, resume: bool = False, progress: bo
     _check(config)
     data = load(config.data)
     check_evaluation(config.evaluation, len(data))
-    with claim(out, resume):
+    with claim(out, empty=not resume, advice=ADVICE):
         _refuse_other(config, out)
         processes = _check_arms(config, out, data)
         # Whatever the arms are trained on, they are measured against clean images.
@@ -93,6 +102,8 @@ def compare(config: CompareConfig, out: Path, resume: bool = False, progress: bo
         write_file(out / "arrays.safetensors", to_safetensors(_arrays(config, out, clean, processes, statistics)))
         results = _results(config, data, runs, extractor)
         write_file(out / "results.json", to_json(results))
+        if then is not None:
+            then(out)
     return results
 
 

@@ -30,6 +30,7 @@ from sagd.data import ImageData, image_grid, load
 from sagd.design import check_ends
 from sagd.detection import detect, excess_spectrum
 from sagd.errors import DivergenceError, InputError, one_line
+from sagd.folder import claim
 from sagd.grid import TimeGrid
 from sagd.loss import DenoisingLoss
 from sagd.nn import build_network, check_layout, check_numbers
@@ -51,7 +52,7 @@ from sagd.training.compilation import compiled
 from sagd.training.interrupt import SIGNALS, Interrupted, Interrupts
 from sagd.training.model import build_denoiser, load_model, save_model
 from sagd.training.processes import accelerate, on_main
-from sagd.training.rundir import Metrics, claim, describe, require_run
+from sagd.training.rundir import ADVICE, Metrics, describe, require_run
 from sagd.training.state import RunState, check_moments, check_scaler, read_state
 from sagd.training.storage import reading, writing
 from sagd.training.streams import Batches, Stream
@@ -104,7 +105,7 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageD
         accelerator = stack.enter_context(accelerate(config.training))
         if resume:
             on_main(accelerator, lambda: require_run(out))
-        on_main(accelerator, lambda: stack.enter_context(claim(out, resume)))
+        on_main(accelerator, lambda: stack.enter_context(claim(out, empty=not resume, advice=ADVICE)))
         before = _last_checkpoint(accelerator, out) if resume else None
         trainer = Trainer(config, out, accelerator, load(config.data) if data is None else data, before)
         trainer.run(stack.enter_context(Interrupts()))

@@ -1,0 +1,109 @@
+"""The directory that a command writes into, which one command at a time may hold."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from sagd.errors import InputError
+
+LOCK = ".lock"
+"""The only file that a directory holds besides results; it is there while a command works, or after one was killed."""
+
+# Each time, another command must have ended between two system calls.
+_TRIES = 100
+
+
+@contextlib.contextmanager
+def claim(out: Path, empty: bool = True, advice: str = "choose another --out") -> Iterator[None]:
+    """Hold the directory `out`, made if missing, for this process alone.
+
+    The lock is the operating system's, so that it ends with the process that holds it. Where a file system has none, a
+    warning says so.
+
+    Args:
+        out: Directory.
+        empty: Refuse a directory that holds something.
+        advice: What to do about one that does.
+
+    Raises:
+        InputError: If another process holds it, it cannot be written, or it should be empty and is not.
+    """
+    made = not os.path.lexists(out)
+    try:
+        with _locked(out):
+            if empty and any(entry.name != LOCK for entry in out.iterdir()):
+                raise InputError(f"{str(out)!r} is not empty; {advice}")
+            yield
+    except InputError:
+        # What was refused leaves nothing behind.
+        if made:
+            with contextlib.suppress(OSError):
+                out.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    path = out / LOCK
+    lock = _open(path)
+    try:
+        with _writable(out):
+            os.ftruncate(lock, 0)
+            os.write(lock, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        # Still locked: whoever has opened the file meanwhile will see that it is no longer the one at its path.
+        with contextlib.suppress(OSError):
+            if _is_at(lock, path):
+                path.unlink()
+        os.close(lock)
+
+
+def _open(path: Path) -> int:
+    """Descriptor of the lock file, locked."""
+    import fcntl
+
+    for _ in range(_TRIES):
+        with _writable(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _refuse(lock, path.parent)
+        except OSError as error:
+            where = repr(str(path.parent))
+            warnings.warn(
+                f"{where} cannot be locked ({error.strerror}); let no other command write there", stacklevel=6
+            )
+            return lock
+        if _is_at(lock, path):
+            return lock
+        os.close(lock)
+    raise InputError(f"{str(path.parent)!r} cannot be locked: {LOCK} keeps changing; choose another --out")
+
+
+def _refuse(lock: int, out: Path) -> None:
+    holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
+    os.close(lock)
+    process = f" (process {holder})" if holder else ""
+    raise InputError(f"another run{process} is writing in {str(out)!r}; wait, or choose another --out")
+
+
+def _is_at(lock: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def _writable(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write in {str(out)!r}: {error.strerror}; choose another --out") from None
