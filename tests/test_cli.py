@@ -1,5 +1,6 @@
 """Commands as users give them: in this process through `main`, in another where signals, imports, terminals matter."""
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -1276,6 +1277,70 @@ def test_a_file_system_without_locks(command, sagd_, runs, tmp_path, monkeypatch
     assert code == 0
     assert err.count("sagd: ") == 1
     assert re.match(r"sagd: warning: .*out' cannot be locked \(No locks available\); let no other command", err)
+
+
+# --- printing ---
+
+
+@pytest.fixture(params=[1, -1], ids=["by line", "at the end"])
+def full(request, sagd_):
+    """`full(command, ...)`: as `sagd_`, on a full disk, which refuses every line of output, or all of it at the end."""
+    if not Path("/dev/full").exists():
+        pytest.skip("only Linux has a disk that is always full")
+
+    def run(*args):
+        with (
+            open("/dev/full", "w", buffering=request.param, encoding="utf-8") as stream,  # noqa: PTH123
+            contextlib.redirect_stdout(stream),
+        ):
+            return sagd_(*args)
+
+    return run
+
+
+UNPRINTABLE = "sagd: cannot print the result: {}; what belongs in --out is there\n"
+
+
+def test_what_cannot_be_printed_has_been_written(full, striped, runs, tmp_path):
+    line = UNPRINTABLE.format("No space left on device")
+    assert full("inspect", striped / "trial" / "damaged", "--out", tmp_path / "look") == (1, "", line)
+    names = ["band.png", "band.yaml", "inspection.json", "spectrum.png"]
+    assert sorted(path.name for path in (tmp_path / "look").iterdir()) == names
+    assert full("evaluate", runs / "plain", "--out", tmp_path / "measured", *EVALUATE) == (1, "", line)
+    assert [path.name for path in (tmp_path / "measured").iterdir()] == ["evaluation.json"]
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["train", "--help"]])
+def test_help_that_cannot_be_printed(full, args):
+    assert full(*args) == (1, "", UNPRINTABLE.format("No space left on device"))
+
+
+def shell(line, *args, **environment):
+    """Exit code, output and errors of `sagd` in a shell, which opens and closes streams."""
+    command = ["sh", "-c", f'"$0" -m sagd "$@" {line}', sys.executable, *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_closed_streams(tmp_path):
+    """Whose numbers the next files would get."""
+    args = ["inspect", "digits", "--data.limit", "30", "--out"]
+    assert shell(">&-", *args, tmp_path / "one") == (1, "", UNPRINTABLE.format("standard output is closed"))
+    code, out, err = shell("2>&-", *args, tmp_path / "two")
+    assert (code, err) == (0, "")
+    assert "digits" in out
+    files = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("one", "two")]
+    assert files[0] == files[1] == ["band.png", "inspection.json", "spectrum.png"]
+    assert shell("2>&-", "sample", tmp_path / "nothing", "--out", tmp_path / "three") == (2, "", "")
+
+
+def test_a_terminal_that_knows_ascii_alone(runs, tmp_path):
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+    code, out, err = shell("", "evaluate", runs / "plain", "--out", tmp_path / "é", *EVALUATE, **environment)
+    assert (code, err) == (0, "")
+    assert re.search(r"^Frechet distance +\d", out, re.MULTILINE)
+    assert out.endswith(f"wrote {tmp_path / 'é' / 'evaluation.json'}\n")
+    assert (tmp_path / "é" / "evaluation.json").exists()
 
 
 # --- bars ---

@@ -29,12 +29,15 @@ from sagd.config import (
 from sagd.description import suggest
 from sagd.errors import DivergenceError, InputError
 from sagd.folder import claim
+from sagd.terminal import PrintError, flush, give_up, legible, printing, say, tell
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sagd.data import ImageData
     from sagd.design import Inspection
     from sagd.detection import Detection
+    from sagd.statistics import DataStatistics
     from sagd.training import Model
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
@@ -259,16 +262,19 @@ COMMANDS: dict[str, type] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, 2 for bad input, 3 for a diverged training, 128 + n for signal n."""
+    """Entry point; returns the exit code.
+
+    0: done; 1: done, but the result could not be printed; 2: bad input; 3: a diverged training; 128 + n: signal n.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("sagd").setLevel(logging.INFO)
-    _hide_bars()
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+    with legible():
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("sagd").setLevel(logging.INFO)
+        _hide_bars()
         try:
-            code = _dispatch(args)
-            sys.stdout.flush()
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return _dispatch(args)
         except InputError as error:
             return _fail(error, 2)
         except DivergenceError as error:
@@ -277,27 +283,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Interrupted, a KeyboardInterrupt, knows its signal.
             return _fail(error, 128 + getattr(error, "signal", 2))
         except BrokenPipeError:
-            # Python would complain again when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            give_up()
             return 141
-    return code
+        except PrintError as error:
+            give_up()
+            return _fail(f"cannot print the result: {error}; what belongs in --out is there", 1)
 
 
 def _dispatch(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
-        _say(_overview())
-        return 0 if args else 2
-    if args[0] == "--version":
+        say(_overview())
+    elif args[0] == "--version":
         from sagd import __version__
 
-        _say(__version__)
-        return 0
-    if args[0] not in COMMANDS:
+        say(__version__)
+    elif args[0] not in COMMANDS:
         raise InputError(f"unknown command {args[0]!r}{suggest(args[0], list(COMMANDS))}")
-    command = _parse(args[0], args[1:])
-    with _claimed(command):
-        _RUNNERS[args[0]](command)
-    return 0
+    else:
+        command = _parse(args[0], args[1:])
+        with _claimed(command):
+            _RUNNERS[args[0]](command)
+    flush()
+    return 0 if args else 2
 
 
 def _claimed(command: Any) -> contextlib.AbstractContextManager[None]:
@@ -322,19 +329,13 @@ def _overview() -> str:
     )
 
 
-def _say(text: str, file: Any = None) -> None:
-    """Print; under torchrun, where every process gets here alike, only the first one does."""
-    if os.environ.get("RANK", "0") == "0":
-        print(text, file=file)
-
-
-def _fail(error: BaseException, code: int) -> int:
-    _say(f"sagd: {str(error) or 'interrupted'}", sys.stderr)
+def _fail(error: BaseException | str, code: int) -> int:
+    tell(f"sagd: {str(error) or 'interrupted'}")
     return code
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    _say(f"sagd: warning: {message}", sys.stderr)
+    tell(f"sagd: warning: {message}")
 
 
 def _hide_bars() -> None:
@@ -357,10 +358,11 @@ def _read_options(name: str, args: list[str], **default: Any) -> Any:
     """Read options; what tyro says in a box of many lines becomes one line."""
     boxed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(boxed):
+        with contextlib.redirect_stderr(boxed), printing():
             return tyro.cli(COMMANDS[name], prog=f"sagd {name}", args=args, **default)
     except SystemExit as stop:
         if not stop.code:
+            flush()
             raise
         raise InputError(f"{_one_line(boxed.getvalue())}; see 'sagd {name} --help'") from None
 
@@ -389,7 +391,6 @@ def _inspect(command: Inspect) -> None:
     from sagd import design
     from sagd.build import build_process
     from sagd.data import load
-    from sagd.statistics import measure
     from sagd.training.trainer import process_statistics, resolve_omission
 
     config = _inspected(command)
@@ -399,37 +400,51 @@ def _inspect(command: Inspect) -> None:
     process = build_process(resolve_omission(command.process, data), data.shape, statistics, data.classes)
     inspection = design.inspect(statistics, process, command.bands)
     ends = design.check_ends(statistics, process, command.bands)
-    found = _detection(command, x)
-    lines = [_inspection_text(data.name, tuple(x.shape), inspection), *ends.lines()]
-    _say("\n".join([*lines, *([] if found is None else ["", *found.lines()])]))
-    if found is not None and found.band is not None:
-        _advise(command, config, found)
+    found, detection = _detection(command, x)
+    lines = [_inspection_text(data.name, tuple(x.shape), inspection), *ends.lines(), *detection]
     if command.out is not None:
-        from sagd.report.figures import inspect_figure
-        from sagd.training.storage import to_json, write_file, writing
-
-        record, picture = command.out / "inspection.json", command.out / "spectrum.png"
-        told = {} if found is None else {"detection": found.to_dict()}
-        write_file(record, to_json(inspection.to_dict() | told))
-        profile, fit = inspection.profile, inspection.fit
-        figure = inspect_figure(
-            profile.centres.numpy(),
-            profile.values.numpy(),
-            slope=fit.slope,
-            intercept=fit.intercept,
-            images=data.some(_SHOWN).tensor().numpy(),
-            spectrum2d=measure(x).spectrum.numpy(),
-            channels=None if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
-        )
-        with writing(picture):
-            figure.savefig(picture, dpi=150)
-            if found is not None:
-                _draw_band(found, command.out / "band.png")
-        _say(f"wrote {picture} and {record}")
+        lines += _write_inspection(command.out, config, data, statistics, inspection, found)
+    elif found is not None and found.band is not None:
+        lines.append("with --out, 'sagd inspect' writes a configuration that trains around it")
+    say("\n".join(lines))
 
 
-def _detection(command: Inspect, x: Tensor) -> Detection | None:
-    """What detection says of the images; None, with a line, where they are too few or too small."""
+def _write_inspection(
+    out: Path,
+    config: DataConfig,
+    data: ImageData,
+    statistics: DataStatistics,
+    inspection: Inspection,
+    found: Detection | None,
+) -> list[str]:
+    """Write what was measured; returns lines that say so."""
+    from sagd.report.figures import inspect_figure
+    from sagd.statistics import measure
+    from sagd.training.storage import to_json, write_file, writing
+
+    x, record, picture = data.tensor(), out / "inspection.json", out / "spectrum.png"
+    told = {} if found is None else {"detection": found.to_dict()}
+    write_file(record, to_json(inspection.to_dict() | told))
+    profile, fit = inspection.profile, inspection.fit
+    figure = inspect_figure(
+        profile.centres.numpy(),
+        profile.values.numpy(),
+        slope=fit.slope,
+        intercept=fit.intercept,
+        images=data.some(_SHOWN).tensor().numpy(),
+        spectrum2d=measure(x).spectrum.numpy(),
+        channels=None if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
+    )
+    with writing(picture):
+        figure.savefig(picture, dpi=150)
+        if found is not None:
+            _draw_band(found, out / "band.png")
+    advice = [] if found is None or found.band is None else [_write_band(out / "band.yaml", config, found)]
+    return [*advice, f"wrote {picture} and {record}"]
+
+
+def _detection(command: Inspect, x: Tensor) -> tuple[Detection | None, list[str]]:
+    """What detection finds in the images, and lines that tell; None where they are too few or too small."""
     from sagd.data import load
     from sagd.detection import detect
 
@@ -437,28 +452,25 @@ def _detection(command: Inspect, x: Tensor) -> Detection | None:
     if command.reference is not None:
         reference = load(replace(command.data, source=command.reference, corruption="none")).tensor()
     try:
-        return detect(x, reference)
+        found = detect(x, reference)
     except InputError as error:
         if reference is not None:
             raise
-        _say(f"no look for a damaged band: {error}")
-        return None
+        return None, [f"no look for a damaged band: {error}"]
+    return found, ["", *found.lines()]
 
 
-def _advise(command: Inspect, config: DataConfig, found: Detection) -> None:
-    """Say how to train around the band, and write the configuration that does."""
+def _write_band(path: Path, config: DataConfig, found: Detection) -> str:
+    """Write the configuration that trains around a band; returns a line that says how."""
     import yaml
 
     from sagd.training.storage import write_file
 
-    if command.out is None:
-        _say("with --out, 'sagd inspect' writes a configuration that trains around it")
-        return
-    path, usual = command.out / "band.yaml", to_dict(DataConfig(limit=Inspect().data.limit))
+    usual = to_dict(DataConfig(limit=Inspect().data.limit))
     data = {key: value for key, value in to_dict(config).items() if key == "source" or value != usual[key]}
     omission = {"data": data, "process": {"omission": {"mode": "fill", "band": str(found.band)}}}
     write_file(path, yaml.safe_dump(omission, sort_keys=False, width=1000).encode())
-    _say(f"train around it: sagd train {shlex.quote(str(path))} --out runs/fill")
+    return f"train around it: sagd train {shlex.quote(str(path))} --out runs/fill"
 
 
 def _draw_band(found: Detection, path: Path) -> None:
@@ -531,8 +543,8 @@ def _gallery(command: Gallery) -> None:
         page = render_gallery(shown, command.out, f"Forward processes on {data.name}", subtitle)
     left_out = {} if command.names else unfit(data.shape, data.classes)
     for name, lacking in left_out.items():
-        _say(f"left out: {name}, which needs {lacking}")
-    _say(f"wrote {page} and its figures in {command.out / 'images'}")
+        say(f"left out: {name}, which needs {lacking}")
+    say(f"wrote {page} and its figures in {command.out / 'images'}")
 
 
 def _train(command: Train) -> None:
@@ -541,14 +553,14 @@ def _train(command: Train) -> None:
     path = train(command.run, command.out, resume=command.resume)
     out = command.out
     if command.run.denoiser.bands not in ("none", "random"):
-        _say(f"model: {path}\nuse it with: sagd resample {out} IMAGES --out {out}-resampled")
+        say(f"model: {path}\nuse it with: sagd resample {out} IMAGES --out {out}-resampled")
         return
     labels = ""
     if "by_class" in command.run.process.spectrum:
         labels = " --labels " + " ".join(map(shlex.quote, load(path).classes or ()))
-    _say(f"model: {path}\nsample it with: sagd sample {out}{labels} --out {out}-samples")
+    say(f"model: {path}\nsample it with: sagd sample {out}{labels} --out {out}-samples")
     if command.run.process.omission.mode in ("project", "fill", "deconvolve"):
-        _say(f"restore images with: sagd restore {out} IMAGES --out {out}-restored")
+        say(f"restore images with: sagd restore {out} IMAGES --out {out}-restored")
 
 
 def _sample(command: Sample) -> None:
@@ -580,7 +592,7 @@ def _sample(command: Sample) -> None:
     grid = command.out / "grid.png"
     with writing(grid):
         image_grid(images[:256]).save(grid)
-    _say(f"wrote {grid} and {command.count} images in {command.out / 'images'}")
+    say(f"wrote {grid} and {command.count} images in {command.out / 'images'}")
 
 
 def _require_spectrum(spectrum: str, path: Path, model: Model) -> None:
@@ -626,11 +638,11 @@ def _corrupt(command: Corrupt) -> None:
     clean = load(config)
     band = corruption.band(clean.shape[1:], command.seed)
     clipped = save_damaged(clean, corruption, command.out, command.contrast, command.seed)
-    _say(f"wrote {len(clean)} images in {command.out / 'damaged'} and {command.out / 'clean'}")
-    _say(f"the damage is in the band '{band}'")
+    say(f"wrote {len(clean)} images in {command.out / 'damaged'} and {command.out / 'clean'}")
+    say(f"the damage is in the band '{band}'")
     modes = corruption.assumptions.modes
     needs = f"{', '.join(modes)} need{'s' * (len(modes) == 1)}" if modes else "no mode needs in full"
-    _say(f"{corruption.kind} meets what {needs}: see 'sagd train --help', process.omission.mode")
+    say(f"{corruption.kind} meets what {needs}: see 'sagd train --help', process.omission.mode")
     if clipped > _CLIPPED:
         warnings.warn(
             f"{100 * clipped:.1f} % of the values were clipped to black or white, which spreads the damage beyond its"
@@ -673,8 +685,8 @@ def _restore(command: Restore) -> None:
     with writing(command.out):
         page = render_restoration(result, command.out)
     for name, value in result.psnr.items():
-        _say(f"PSNR of {name} images: {value:.2f} dB")
-    _say(f"wrote {counted(len(result.names), 'image')} in {command.out / 'images'} and {page}")
+        say(f"PSNR of {name} images: {value:.2f} dB")
+    say(f"wrote {counted(len(result.names), 'image')} in {command.out / 'images'} and {page}")
 
 
 def _resample(command: Resample) -> None:
@@ -712,7 +724,7 @@ def _resample(command: Resample) -> None:
     write_file(command.out / "resampling.json", to_json(result.to_dict()))
     with writing(command.out):
         page = render_resampling(result, command.out)
-    _say(f"wrote {len(result.names)} x {command.count} images in {command.out / 'images'} and {page}")
+    say(f"wrote {len(result.names)} x {command.count} images in {command.out / 'images'} and {page}")
 
 
 def _evaluate(command: Evaluate) -> None:
@@ -733,11 +745,12 @@ def _evaluate(command: Evaluate) -> None:
         raise InputError(f"{str(target)!r} is a folder of images, from which nothing is drawn: leave out --sampling")
     else:
         result = evaluate_folder(target, command.evaluation, command.data)
-    _say(evaluation_text(result, figures(result), figures(result, "floor")))
+    lines = [evaluation_text(result, figures(result), figures(result, "floor"))]
     if command.out is not None:
         record = command.out / "evaluation.json"
         write_file(record, to_json(result))
-        _say(f"wrote {record}")
+        lines.append(f"wrote {record}")
+    say("\n".join(lines))
 
 
 def _compare(command: Compare) -> None:
@@ -752,7 +765,7 @@ def _compare(command: Compare) -> None:
         resume=command.resume,
         then=lambda out: pages.append(render_directory(out)),
     )
-    _say(f"{comparison_text(results)}\nreport: {pages[0]}")
+    say(f"{comparison_text(results)}\nreport: {pages[0]}")
 
 
 def _override(config: Config, given: Any, neutral: Any) -> Config:
