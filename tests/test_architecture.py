@@ -12,7 +12,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Lowest first: each may import itself and those before it.
 ROOMS = [
-    *("errors", "strict_yaml", "terminal", "folder", "description", "config"),
+    *("errors", "interrupt", "strict_yaml", "terminal", "folder", "description", "config"),
     *("basis", "statistics", "randomness", "diagonal", "spectrum", "band"),
     *("region", "schedule", "evolution", "covariance"),
     *("process", "spectral_process", "build", "catalogue"),
@@ -24,7 +24,8 @@ ROOMS = [
 # Takes seconds to import, or serves one feature: only inside the function that needs it.
 LAZY = {"datasets", "diffusers", "sklearn", "matplotlib", "torchmetrics", "pywt"}
 # Must not even need torch, so that `sagd --help` is quick.
-LIGHT = {"errors", "strict_yaml", "terminal", "folder", "description", "config", "cli", "__init__", "__main__"}
+LIGHT = {"errors", "interrupt", "strict_yaml", "terminal", "folder", "description", "config"}
+LIGHT |= {"cli", "__init__", "__main__"}
 
 
 def room(path):

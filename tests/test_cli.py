@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import errno
+import functools
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -1277,6 +1279,158 @@ def test_a_file_system_without_locks(command, sagd_, runs, tmp_path, monkeypatch
     assert code == 0
     assert err.count("sagd: ") == 1
     assert re.match(r"sagd: warning: .*out' cannot be locked \(No locks available\); let no other command", err)
+
+
+# --- signals ---
+
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+@pytest.fixture
+def survive():
+    """Handlers that make a signal nobody else takes a failure of the test, not the end of the suite."""
+
+    def fail(number, _):
+        raise AssertionError(f"nobody took {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, fail) for number, _ in SIGNALS}
+    yield
+    assert all(signal.getsignal(number) is fail for number in before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def on_writing(monkeypatch, name, action):
+    """Do something, once, when a file or directory of that name has been written and is about to appear."""
+    done = []
+
+    def acting(move, self, target):
+        if Path(target).name == name and not done:
+            done.append(target)
+            action()
+        return move(self, target)
+
+    for move in (Path.rename, Path.replace):
+        monkeypatch.setattr(Path, move.__name__, functools.partialmethod(functools.partial(acting, move)))
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_while_the_model_is_written_stops_training(
+    number, code, sagd_, works, runs, tmp_path, monkeypatch, survive
+):
+    args = ["train", runs / "tiny.yaml", "--out", tmp_path / "run"]
+    with monkeypatch.context() as patch:
+        on_writing(patch, "model", lambda: signal.raise_signal(number))
+        stopped, out, err = sagd_(*args)
+    assert (stopped, out) == (code, "")
+    assert err.splitlines()[-1] == f"sagd: stopped by {number.name}; continue with --resume"
+    works(*args, "--resume")
+    works("train", runs / "tiny.yaml", "--out", tmp_path / "whole")
+    one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("run", "whole"))
+    assert all(torch.equal(one[key], other[key]) for key in other)
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_while_a_model_is_written_stops_a_comparison(
+    number, code, sagd_, works, tmp_path, monkeypatch, survive
+):
+    config = write(tmp_path / "comparison.yaml", COMPARISON)
+    args = ["compare", config, "--out", tmp_path / "out"]
+    with monkeypatch.context() as patch:
+        on_writing(patch, "model", lambda: signal.raise_signal(number))
+        stopped, out, err = sagd_(*args)
+    assert (stopped, out) == (code, "")
+    assert err.splitlines()[-1] == f"sagd: stopped by {number.name}; continue with --resume"
+    assert not (tmp_path / "out" / "low").exists()
+    assert works(*args, "--resume") == works("compare", config, "--out", tmp_path / "whole").replace("whole", "out")
+
+
+def go_on():
+    """Work of 20 seconds, which a signal must cut short."""
+    for _ in range(2000):
+        time.sleep(0.01)
+
+
+def loses_in_a_destructor(number):
+    class Dying:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    Dying()
+    go_on()
+
+
+def loses_in_a_library(number):
+    with contextlib.suppress(BaseException):
+        signal.raise_signal(number)
+
+
+def turns_into_another_error(number):
+    try:
+        signal.raise_signal(number)
+    except BaseException as error:
+        raise ImportError("initialization failed") from error
+
+
+@pytest.mark.parametrize(
+    "lost", [signal.raise_signal, loses_in_a_destructor, loses_in_a_library, turns_into_another_error]
+)
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_is_not_lost(lost, number, code, sagd_, monkeypatch, survive):
+    """Python drops what is raised in a destructor, and libraries catch more than they should."""
+
+    def interrupted(*args):
+        lost(number)
+        return load(*args)
+
+    monkeypatch.setattr("sagd.data.load", interrupted)
+    start = time.monotonic()
+    stopped, _, err = sagd_("inspect", "digits", "--data.limit", 30)
+    assert (stopped, err) == (code, f"sagd: stopped by {number.name}\n")
+    assert time.monotonic() - start < 20
+
+
+def test_an_import_is_finished_before_a_signal_stops_a_command(sagd_, tmp_path, monkeypatch, survive):
+    """An exception in the midst of one aborts the process in the C++ of torch."""
+    (tmp_path / "slowly.py").write_text("import signal\nsignal.raise_signal(signal.SIGTERM)\ndone = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def importing(*_):
+        assert importlib.import_module("slowly").done
+        go_on()
+
+    monkeypatch.setattr("sagd.data.load", importing)
+    start = time.monotonic()
+    assert sagd_("inspect", "digits") == (143, "", "sagd: stopped by SIGTERM\n")
+    assert time.monotonic() - start < 20
+
+
+def test_a_signal_between_trainings_stops_a_comparison(sagd_, works, tmp_path, monkeypatch, survive):
+    config = write(tmp_path / "comparison.yaml", COMPARISON | {"seeds": [0]})
+    args = ["compare", config, "--out", tmp_path / "out"]
+    with monkeypatch.context() as patch:
+        on_writing(patch, "samples.safetensors", lambda: signal.raise_signal(signal.SIGTERM))
+        stopped, out, err = sagd_(*args)
+    assert (stopped, out) == (143, "")
+    assert err.splitlines()[-1] == "sagd: stopped by SIGTERM; continue with --resume"
+    assert "report: " in works(*args, "--resume")
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_signals_while_the_command_line_is_imported(number, code):
+    """From the first line of the program, and without a traceback."""
+    script = f"""
+import runpy, signal, sys
+class Signal:
+    def find_spec(self, name, *_):
+        if name == "tyro":
+            signal.raise_signal({int(number)})
+sys.meta_path.insert(0, Signal())
+sys.argv = ["sagd", "--help"]
+runpy.run_module("sagd", run_name="__main__", alter_sys=True)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", f"sagd: stopped by {number.name}\n")
 
 
 # --- printing ---

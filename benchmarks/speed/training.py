@@ -20,8 +20,8 @@ from benchmarks.speed.result import Result, Table, interval, milliseconds
 from benchmarks.speed.timing import Demand, Summary, Times, alternate, ratio
 from sagd.config import NetworkConfig, ProcessConfig, RunConfig, TrainingConfig
 from sagd.data import ImageData
+from sagd.interrupt import Interrupts
 from sagd.nn import build_network
-from sagd.training.interrupt import Interrupts
 from sagd.training.processes import accelerate
 from sagd.training.trainer import Trainer
 

@@ -1,7 +1,28 @@
-"""`python -m sagd`, and so `torchrun -m sagd train ...`."""
+"""The program `sagd`; also `python -m sagd`, and so `torchrun -m sagd train ...`."""
 
+import signal
 import sys
 
-from sagd.cli import main
+from sagd.interrupt import SIGNALS, Interrupted, Watch
+from sagd.terminal import legible, tell
 
-sys.exit(main())
+
+def main() -> int:
+    """Entry point of the process: as `sagd.cli.main`, but signals are answered from the first line on."""
+    try:
+        with Watch():
+            with Watch():
+                from sagd.cli import main as run
+            return run()
+    except Interrupted as stop:
+        with legible():
+            tell(f"sagd: {stop}")
+        return 128 + stop.signal
+    finally:
+        # Nothing is left to stop, and Python would answer with a traceback while it tidies up.
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -29,6 +29,7 @@ from sagd.config import (
 from sagd.description import suggest
 from sagd.errors import DivergenceError, InputError
 from sagd.folder import claim
+from sagd.interrupt import Interrupted, Watch
 from sagd.terminal import PrintError, flush, give_up, legible, printing, say, tell
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger("sagd").setLevel(logging.INFO)
         _hide_bars()
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), Watch():
                 warnings.showwarning = _show_warning
                 return _dispatch(args)
         except InputError as error:
@@ -759,12 +760,15 @@ def _compare(command: Compare) -> None:
     from sagd.report.text import comparison_text
 
     pages: list[Path] = []
-    results = compare(
-        load_yaml(CompareConfig, command.config),
-        command.out,
-        resume=command.resume,
-        then=lambda out: pages.append(render_directory(out)),
-    )
+    try:
+        results = compare(
+            load_yaml(CompareConfig, command.config),
+            command.out,
+            resume=command.resume,
+            then=lambda out: pages.append(render_directory(out)),
+        )
+    except Interrupted as stop:
+        raise Interrupted(stop.signal, resumable=True) from None
     say(f"{comparison_text(results)}\nreport: {pages[0]}")
 
 

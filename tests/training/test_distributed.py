@@ -50,13 +50,14 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(folder, run):
         tensors = [sums[f"{name}.safetensors"] for name in ("weights", "ema", "optimizer")]
         return tensors, numbers, read_manifest(out / "model")["model.safetensors"]
 
-    assert result(folder / "parts") == result(folder / "whole")
+    assert result(folder / "parts") == result(folder / "late") == result(folder / "whole")
 
 
 def test_a_signal_to_one_process_stops_both(folder, run):
     _, reports = run
     assert [report["interrupted"] for report in reports] == ["stopped by SIGTERM; continue with --resume"] * 2
     assert list_checkpoints(folder / "parts")[0].name == "step-00000005"
+    assert [report["late"] for report in reports] == ["stopped by SIGTERM; continue with --resume"] * 2
 
 
 def test_a_nan_in_one_process_stops_both(run):

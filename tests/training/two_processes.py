@@ -40,6 +40,17 @@ def terminate(x, labels):
     return x, labels
 
 
+def terminating(rename):
+    sent = []
+
+    def acting(path, target):
+        if Path(target).name == "model" and not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+        return rename(path, target)
+
+    return acting
+
+
 def caught(kind, action):
     try:
         action()
@@ -61,11 +72,23 @@ def main(folder):
         Interrupted, lambda: train(config, folder / "parts", data=rigged(data, 5, terminate) if rank else data)
     )
     train(config, folder / "parts", resume=True, data=data)
+    # Both must stop as well if the first one gets it while it writes the model and the second one waits.
+    if rank == 0:
+        Path.rename = terminating(Path.rename)
+    late = caught(Interrupted, lambda: train(config, folder / "late", data=data))
+    train(config, folder / "late", resume=True, data=data)
     poison = rigged(data, 3, lambda x, labels: (x * torch.nan, labels))
     diverged = caught(DivergenceError, lambda: train(config, folder / "nan", data=poison if rank else data))
     refused = caught(InputError, lambda: train(config, folder / "whole", data=data))
     seen = [Batches(data, config.training.batch_size, 0, rank=rank, world=world).indices(1).tolist()]
-    report = {"world": world, "interrupted": interrupted, "diverged": diverged, "refused": refused, "seen": seen}
+    report = {
+        "world": world,
+        "interrupted": interrupted,
+        "late": late,
+        "diverged": diverged,
+        "refused": refused,
+        "seen": seen,
+    }
     (folder / f"rank-{rank}.json").write_text(json.dumps(report))
     torch.distributed.destroy_process_group()
 

@@ -1,6 +1,6 @@
 """Training runs: the loop, its checkpoints, and the model directory it ends in."""
 
-from sagd.training.interrupt import Interrupted
+from sagd.interrupt import Interrupted
 from sagd.training.model import Model, load_model, save_model, versions
 from sagd.training.model import load_model as load
 from sagd.training.trainer import Trainer, train

@@ -32,6 +32,7 @@ from sagd.detection import detect, excess_spectrum
 from sagd.errors import DivergenceError, InputError, one_line
 from sagd.folder import claim
 from sagd.grid import TimeGrid
+from sagd.interrupt import SIGNALS, Interrupted, Interrupts
 from sagd.loss import DenoisingLoss
 from sagd.nn import build_network, check_layout, check_numbers
 from sagd.omission import calibrate
@@ -49,7 +50,6 @@ from sagd.training.checkpoint import (
     save_checkpoint,
 )
 from sagd.training.compilation import compiled
-from sagd.training.interrupt import SIGNALS, Interrupted, Interrupts
 from sagd.training.model import build_denoiser, load_model, save_model
 from sagd.training.processes import accelerate, on_main
 from sagd.training.rundir import ADVICE, Metrics, describe, require_run
@@ -97,7 +97,7 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageD
         InputError: If something cannot work; before the first step, and one line that says what would.
         CheckpointError: If there is nothing to resume, or the disk is full.
         DivergenceError: On a non-finite loss or gradient, before it has touched weights or averages.
-        Interrupted: After SIGINT or SIGTERM, once a checkpoint is written.
+        Interrupted: After SIGINT or SIGTERM, once a checkpoint, or the model that was being written, is there.
     """
     out = Path(out)
     check_training(config.training)
@@ -206,8 +206,9 @@ class Trainer:
                 if last or stop or self._due(budget.checkpoint_every):
                     self.save()
                 if stop:
-                    raise Interrupted(stop)
+                    raise Interrupted(stop, resumable=True)
         on_main(main, self._write_model)
+        self._heed(interrupts)
 
     def advance(self, interrupts: Interrupts) -> tuple[float, float, int]:
         """Take one optimiser step.
@@ -357,6 +358,13 @@ class Trainer:
         loss_sum, norm_sum, *counts = self.accelerator.reduce(torch.cat([measured, raised]), "sum").tolist()
         stop = next((int(number) for number, count in zip(SIGNALS, counts, strict=True) if count), 0)
         return loss_sum / processes, norm_sum / processes, stop
+
+    def _heed(self, interrupts: Interrupts) -> None:
+        """Stop, on all processes, if one of them received a signal since the last step."""
+        nothing = torch.zeros((), device=self.accelerator.device)
+        *_, stop = self._agree(nothing, nothing, interrupts)
+        if stop:
+            raise Interrupted(stop, resumable=True)
 
     def _refuse_divergence(self, step: int, loss: float, norm: float) -> None:
         if not math.isfinite(loss):
