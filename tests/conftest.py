@@ -11,7 +11,10 @@ _BITS = ("torch.equal(", "read_bytes() ==", "hexdigest()", "tobytes()", "resume=
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that assert equal bits, which `make test-bits` runs under several kinds of arithmetic."""
+    """Mark the tests that assert equal bits, which `make test-bits` runs under several kinds of arithmetic.
+
+    Those that do so through helpers bear the mark themselves.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and any(text in inspect.getsource(item.function) for text in _BITS):
             item.add_marker(pytest.mark.bits)

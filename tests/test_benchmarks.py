@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import re
 import warnings
 from pathlib import Path
@@ -69,7 +70,8 @@ def test_all_studies_run_and_state_every_demand(speed, tmp_path, capsys):
             assert f"| {demand['text']} |" in page
             assert f"| {demand['text']} |" in printed
             assert f"| {demand['text']} |" in overview
-            assert demand["measured"]["median"] > 0
+            # Of any sign: growth measured in a moment on a busy machine may come out negative.
+            assert math.isfinite(demand["measured"]["median"])
 
 
 def test_named_studies_alone(speed, tmp_path):

@@ -437,6 +437,14 @@ def test_inspect_finds_the_band_and_train_takes_it(works, tmp_path):
     assert trained["process"]["omission"]["band"] == "strip(low=0.0312)"
 
 
+def test_commands_of_one_process_say_so_under_torchrun(refused, monkeypatch, tmp_path):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    message = refused("inspect", "digits", "--out", tmp_path / "look")
+    assert message == "'sagd inspect' runs in one process; leave out torchrun, which 'sagd train' can use"
+    assert not (tmp_path / "look").exists()
+
+
 def test_inspect_sees_the_later_files_of_sorted_data(works, tmp_path):
     """Clean images of a laboratory, then striped ones of the field; a limit must not take the first of them only."""
     g, pixels = np.random.default_rng(0), []
@@ -626,7 +634,7 @@ def test_gallery_draws_every_process_that_fits(works, tmp_path, monkeypatch):
     assert all(path.read_text() == path.stem for path in (tmp_path / "out" / "images").iterdir())
     page = (tmp_path / "out" / "gallery.html").read_text(encoding="utf-8")
     assert re.findall(r"<h2>(\w+)</h2>", page) == names
-    assert "digits: image 0 of 60, 1 x 8 x 8; noise of seed 0" in page
+    assert re.search(r"digits: image 0 of 60 \(number \d+ of the source\), 1 x 8 x 8; noise of seed 0", page)
 
 
 def test_gallery_draws_the_image_and_processes_that_are_named(works, tmp_path):
@@ -1237,6 +1245,7 @@ def test_a_command_holds_its_folder_from_start_to_end(
     assert list(out.rglob(".lock")) == []
 
 
+@pytest.mark.bits
 def test_commands_started_together_do_not_mix(tmp_path):
     """Of several at once one gets the folder, and the others are refused, whoever is first."""
     code = "import sys; from sagd.cli import main; sys.stdin.read(); sys.exit(main(sys.argv[1:]))"
@@ -1346,9 +1355,10 @@ def test_a_signal_while_a_model_is_written_stops_a_comparison(
 
 
 def go_on():
-    """Work of 20 seconds, which a signal must cut short."""
-    for _ in range(2000):
+    """Work of a minute, which a signal must cut short."""
+    for _ in range(6000):
         time.sleep(0.01)
+    raise AssertionError("the signal was lost")
 
 
 def loses_in_a_destructor(number):
@@ -1384,10 +1394,8 @@ def test_a_signal_is_not_lost(lost, number, code, sagd_, monkeypatch, survive):
         return load(*args)
 
     monkeypatch.setattr("sagd.data.load", interrupted)
-    start = time.monotonic()
     stopped, _, err = sagd_("inspect", "digits", "--data.limit", 30)
     assert (stopped, err) == (code, f"sagd: stopped by {number.name}\n")
-    assert time.monotonic() - start < 20
 
 
 def test_an_import_is_finished_before_a_signal_stops_a_command(sagd_, tmp_path, monkeypatch, survive):
@@ -1400,9 +1408,7 @@ def test_an_import_is_finished_before_a_signal_stops_a_command(sagd_, tmp_path, 
         go_on()
 
     monkeypatch.setattr("sagd.data.load", importing)
-    start = time.monotonic()
     assert sagd_("inspect", "digits") == (143, "", "sagd: stopped by SIGTERM\n")
-    assert time.monotonic() - start < 20
 
 
 def test_a_signal_between_trainings_stops_a_comparison(sagd_, works, tmp_path, monkeypatch, survive):

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import pickle
 import subprocess
 import sys
 
@@ -139,10 +140,15 @@ def test_nested_mappings_of_arms_are_checked(tmp_path):
         ("[" * 5000, "nested deeper than 50 levels"),
         ("{a: " * 5000, "nested deeper than 50 levels"),
         ("data: &a {source: [*a]}", "an alias stands for what contains it"),
-        ("data: {flip: !!bool x}", "a value does not fit its tag"),
-        ("data: {limit: !!int ''}", "a value does not fit its tag"),
-        ("data: {limit: !!timestamp x}", "a value does not fit its tag"),
+        ("data: {flip: !!bool x}", "a value does not fit its type"),
+        ("data: {limit: !!int ''}", "a value does not fit its type"),
+        ("data: {limit: !!timestamp x}", "a value does not fit its type"),
         ("data: !!map [a, b]", "expected a mapping node"),
+        ("network: {widths: 0x" + 6000 * "f" + "}", "a number has more than 400 characters"),
+        ("network: {widths: 0x" + 20 * "f" + "}", "a whole number needs over 64 bits"),
+        ("data: {size: " + ":".join(["59"] * 120) + "}", "a whole number needs over 64 bits"),
+        ("training: {lr: 1:" + ":".join(["59"] * 20000) + ".0}", "a number has more than 400 characters"),
+        ("data: {limit: " + 6000 * "9" + "}", "a number has more than 400 characters"),
     ],
 )
 def test_files_that_are_not_plain_yaml_are_refused(text, message, tmp_path):
@@ -191,6 +197,14 @@ def test_messages_quote_long_values_in_part(tmp_path):
     assert "characters left out" in message
     assert message.endswith("wide'; e.g. [1, 2]")
     assert len(message) < 700
+
+
+def test_a_message_is_cut_once():
+    """Copies say the same, and so does an error about an error."""
+    error = InputError("x" * 2000)
+    assert str(error) == f"{'x' * 400} ... (1450 characters left out) ... {'x' * 150}"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert str(InputError("short\nlines")) == "short lines"
 
 
 def test_unreadable_files_are_named(tmp_path):

@@ -194,8 +194,7 @@ class Bench:
 
     def real(self, count: int) -> Tensor:
         """Images that samples are compared with."""
-        order = torch.randperm(len(self.held_out), generator=generator_for(_FLOOR_SEED))[:count]
-        return self.held_out.batch(order)[0]
+        return self.held_out.some(count, _FLOOR_SEED).tensor()
 
     def _images(self, part: float) -> int:
         return max(1, round(part * self.budget.steps)) * self.budget.batch_size

@@ -302,6 +302,8 @@ def _dispatch(args: list[str]) -> int:
         raise InputError(f"unknown command {args[0]!r}{suggest(args[0], list(COMMANDS))}")
     else:
         command = _parse(args[0], args[1:])
+        if not isinstance(command, Train) and "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+            raise InputError(f"'sagd {args[0]}' runs in one process; leave out torchrun, which 'sagd train' can use")
         with _claimed(command):
             _RUNNERS[args[0]](command)
     flush()
@@ -365,13 +367,13 @@ def _read_options(name: str, args: list[str], **default: Any) -> Any:
         if not stop.code:
             flush()
             raise
-        raise InputError(f"{_one_line(boxed.getvalue())}; see 'sagd {name} --help'") from None
+        raise InputError(f"{_unboxed(boxed.getvalue())}; see 'sagd {name} --help'") from None
 
 
-def _one_line(box: str) -> str:
+def _unboxed(box: str) -> str:
     """The statement of an error box, drawn in Unicode or ASCII, and its first suggestion.
 
-    >>> _one_line("╭─ Missing ─────────────╮\\n│ Missing value for '-a'. │\\n╰─────────────────────────╯")
+    >>> _unboxed("╭─ Missing ─────────────╮\\n│ Missing value for '-a'. │\\n╰─────────────────────────╯")
     "missing value for '-a'"
     """
     # A title, then parts between horizontal rules, all two characters in from the left.
@@ -529,6 +531,8 @@ def _inspection_text(name: str, shape: tuple[int, ...], inspection: Inspection) 
 
 
 def _gallery(command: Gallery) -> None:
+    import torch
+
     from sagd.catalogue import unfit
     from sagd.data import load
     from sagd.experiment.gallery import exhibits
@@ -539,7 +543,9 @@ def _gallery(command: Gallery) -> None:
     data = load(config)
     shown = exhibits(data, command.image, command.seed, command.names, progress=True)
     size = " x ".join(map(str, data.shape))
-    subtitle = f"{data.name}: image {command.image} of {len(data):,}, {size}; noise of seed {command.seed}"
+    place = int(data.places_of(torch.tensor([command.image])))
+    where = "" if place == command.image else f" (number {place:,} of the source)"
+    subtitle = f"{data.name}: image {command.image} of {len(data):,}{where}, {size}; noise of seed {command.seed}"
     with writing(command.out):
         page = render_gallery(shown, command.out, f"Forward processes on {data.name}", subtitle)
     left_out = {} if command.names else unfit(data.shape, data.classes)

@@ -40,7 +40,8 @@ class DataConfig:
     label_column: str | None = None
     """Column with integer or text labels, or 'none'; default: 'label', or a folder per class, where present."""
     limit: int | None = None
-    """Use only so many images, at least 2, drawn at random: always the same ones (bad ones counted)."""
+    """Use only so many images, at least 2, drawn at random, always the same ones; bad ones count, so that skip_bad leaves
+    fewer."""
     skip_bad: bool = False
     """Leave out unreadable images (their number is printed) instead of stopping."""
     corruption: str = "none"
@@ -291,6 +292,8 @@ def load_yaml(cls: type[T], path: str | Path) -> T:
         mapping = read_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read configuration {str(path)!r}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{str(path)!r} is not YAML: it is no UTF-8 text; save it as that") from None
     except ValueError as error:
         raise InputError(f"{str(path)!r} is not YAML: {error}") from None
     return from_dict(cls, mapping if mapping is not None else {})

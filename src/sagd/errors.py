@@ -1,18 +1,19 @@
 """Errors that users meet: each message is one line naming what was wrong, the value, and what would work."""
 
-_START, _END = 450, 150
-"""Characters that stay of a message that is longer than both: a value from outside can be of any length."""
+_MOST, _START, _END = 600, 400, 150
+"""Characters of a message, and those that stay at its ends if it is longer: values can be of any length."""
 _LONGEST = 160
 """Characters of a text of others that a message quotes."""
 
 
 def one_line(text: object) -> str:
-    """Text of others as a part of a message: without line breaks, and cut where it is long.
+    """Text of others as a part of a message: without line breaks, and cut where it is long; of an error, its kind if it
+    says nothing.
 
-    >>> one_line("two\\nlines")
-    'two lines'
+    >>> one_line("two\\nlines"), one_line(ValueError())
+    ('two lines', 'ValueError')
     """
-    words = " ".join(str(text).split())
+    words = " ".join(str(text).split()) or type(text).__name__
     return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
 
 
@@ -24,8 +25,8 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         line = " ".join(message.splitlines())
-        left_out = len(line) - _START - _END
-        if left_out > 0:
+        if len(line) > _MOST:
+            left_out = len(line) - _START - _END
             line = f"{line[:_START]} ... ({left_out} characters left out) ... {line[-_END:]}"
         super().__init__(line)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ LOCK = ".lock"
 
 # Each time, another command must have ended between two system calls.
 _TRIES = 100
+_LONGEST = 32
+"""Bytes of a process number."""
 
 
 @contextlib.contextmanager
@@ -32,17 +35,17 @@ def claim(out: Path, empty: bool = True, advice: str = "choose another --out") -
     Raises:
         InputError: If another process holds it, it cannot be written, or it should be empty and is not.
     """
-    made = not os.path.lexists(out)
+    made = [folder for folder in (out, *out.parents) if not os.path.lexists(folder)]
     try:
         with _locked(out):
             if empty and any(entry.name != LOCK for entry in out.iterdir()):
                 raise InputError(f"{str(out)!r} is not empty; {advice}")
             yield
-    except InputError:
-        # What was refused leaves nothing behind.
-        if made:
-            with contextlib.suppress(OSError):
-                out.rmdir()
+    except BaseException:
+        # What was refused or stopped before it wrote leaves nothing behind.
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
         raise
 
 
@@ -70,7 +73,8 @@ def _open(path: Path) -> int:
     for _ in range(_TRIES):
         with _writable(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        _require_own(lock, path)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -87,8 +91,15 @@ def _open(path: Path) -> int:
     raise InputError(f"{str(path.parent)!r} cannot be locked: {LOCK} keeps changing; choose another --out")
 
 
+def _require_own(lock: int, path: Path) -> None:
+    """Leave a file alone that is named as a lock and is something else: ours hold a process number or nothing."""
+    if os.fstat(lock).st_size > _LONGEST or not re.fullmatch(rb"\d*\s*", os.pread(lock, _LONGEST, 0)):
+        os.close(lock)
+        raise InputError(f"{str(path)!r} is no lock of sagd; move it away, or choose another --out")
+
+
 def _refuse(lock: int, out: Path) -> None:
-    holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
+    holder = os.pread(lock, _LONGEST, 0).decode(errors="replace").strip()
     os.close(lock)
     process = f" (process {holder})" if holder else ""
     raise InputError(f"another run{process} is writing in {str(out)!r}; wait, or choose another --out")

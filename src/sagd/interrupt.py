@@ -48,7 +48,9 @@ class _Handlers:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._receive) for number in SIGNALS}
+            # What is ignored stays so: a shell ignores Ctrl-C for its background jobs, and `nohup` likewise.
+            heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._previous = {number: signal.signal(number, self._receive) for number in heard}
         return self
 
     def __exit__(
@@ -65,6 +67,7 @@ class Interrupts(_Handlers):
     """Context in which the first SIGINT or SIGTERM is noted in `received`, and a second one kills at once.
 
     Whoever works in it raises `Interrupted` when it suits; the end of the context does for a signal that came too late.
+    If the work fails with an error, that is what is told: it would fail again.
     """
 
     def __exit__(

@@ -26,10 +26,16 @@ def read_yaml(text: str) -> Any:
     try:
         return yaml.load(text, Loader=_StrictLoader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: numbers and dates that do not exist
-        raise ValueError(" ".join(str(error).split())) from None
-    except (KeyError, AttributeError, IndexError, TypeError) as error:
+        raise ValueError(" ".join(str(error).replace('in "<unicode string>", ', "in ").split())) from None
+    except (LookupError, AttributeError, TypeError, OverflowError):
         # PyYAML's own constructors, on a tag such as !!bool before something else.
-        raise ValueError(f"a value does not fit its tag ({type(error).__name__}: {error})") from None
+        raise ValueError("a value does not fit its type, as in '!!bool maybe'") from None
+
+
+MOST_DIGITS = 400
+"""Characters of a number."""
+MOST_WHOLE = 2**63 - 1
+"""The largest whole number."""
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -61,6 +67,23 @@ class _StrictLoader(yaml.SafeLoader):
             if counts[key.value] > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is repeated", key.start_mark)
         return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """A number that a machine holds, from no more text than one needs: reading digits takes the square of them."""
+        if len(node.value) > MOST_DIGITS:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a number has more than {MOST_DIGITS} characters", node.start_mark
+            )
+        whole = node.tag == _WHOLE
+        value = self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
+        if whole and abs(value) > MOST_WHOLE:
+            raise yaml.constructor.ConstructorError(None, None, "a whole number needs over 64 bits", node.start_mark)
+        return value
+
+
+_WHOLE, _REAL = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_StrictLoader.add_constructor(_WHOLE, _StrictLoader.construct_number)
+_StrictLoader.add_constructor(_REAL, _StrictLoader.construct_number)
 
 
 class _Extent:

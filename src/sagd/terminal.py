@@ -85,7 +85,8 @@ def printing() -> Iterator[None]:
 
 def give_up() -> None:
     """Write no more to standard output: Python would complain again when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError):  # a stream of Python's own has no number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _first() -> bool:

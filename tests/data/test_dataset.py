@@ -145,15 +145,34 @@ def test_classes_that_a_limit_leaves_out_are_named(tmp_path, caplog):
     with caplog.at_level("INFO"):
         data = loaded(sorted_by_class(tmp_path, {"many": 500, "one": 1, "two": 1, "none left": 1}), limit=20)
     assert data.labels.unique().tolist() == [0]
-    assert caplog.messages == ["data.limit 20 leaves out 3 of 4 classes: none left, one, two"]
+    assert caplog.messages == ["data.limit leaves no image of 3 of 4 classes: 'none left', 'one', 'two'"]
+
+
+def test_classes_of_bad_images_alone_are_named(tmp_path, noise, caplog):
+    table = pa.table({"image": [png(noise(8, 8, seed=i)) for i in range(4)] + [b"junk"], "label": [*"aabb", "c"]})
+    pq.write_table(table, tmp_path / "some.parquet")
+    with caplog.at_level("INFO"):
+        loaded(tmp_path / "some.parquet", skip_bad=True)
+    assert caplog.messages[-1] == "data.skip_bad leaves no image of 1 of 3 classes: 'c'"
+
+
+def test_class_names_are_quoted_in_part(tmp_path, caplog):
+    """Names come with the data: they forge no line and write no escapes to a terminal."""
+    forged = "one\nsagd: all is well\x1b[31m" + "z" * 5000
+    with caplog.at_level("INFO"):
+        loaded(sorted_by_class(tmp_path, {"many": 500, forged: 1}), limit=20)
+    (message,) = caplog.messages
+    assert "\n" not in message
+    assert "\x1b" not in message
+    assert len(message) < 200
 
 
 def test_some_images_stand_for_all(tmp_path):
     data = loaded(sorted_by_class(tmp_path, {"a": 100, "b": 100, "c": 100}))
-    some = data.some(60, seed=1)
-    assert torch.equal(some.places_of(torch.arange(60)), data.some(60, seed=1).places_of(torch.arange(60)))
+    some = data.some(60, 1)
+    assert torch.equal(some.places_of(torch.arange(60)), data.some(60, 1).places_of(torch.arange(60)))
     assert len(set(some.places_of(torch.arange(60)).tolist())) == 60
-    assert not torch.equal(some.labels, data.some(60, seed=2).labels)
+    assert not torch.equal(some.labels, data.some(60, 2).labels)
     assert set(some.labels[:15].tolist()) == {0, 1, 2}  # the first of them as well
     assert len(data.some(1000)) == 300
     assert data.at_most(300) is data

@@ -228,6 +228,20 @@ def test_metadata_that_cannot_be_read_is_one_line(metadata, tmp_path, images):
         open_source(DataConfig(source=str(tmp_path / "odd.parquet")))
 
 
+def test_a_folder_with_the_name_of_a_protocol_is_a_folder(parquet, connections, tmp_path, images, monkeypatch):
+    """The file system knows no protocols: 'ftp://host/x.zip' is a path below the folder 'ftp:'."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "ftp:" / "127.0.0.1:9"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "x.zip", "w") as archive:
+        archive.writestr("1.png", encoded(images[1]))
+    column = [{"bytes": None, "path": "zip://1.png::ftp://127.0.0.1:9/x.zip"}] * 2
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    records = opened(source=parquet({"image": column}, image=kind))
+    assert np.array_equal(pixels(records, 0), images[1])
+    assert connections == []
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -394,3 +394,21 @@ def test_likelihoods_of_arms(config, tmp_path):
     band = dataclasses.replace(config, arms={"band": ProcessConfig(spectrum="band_stop(low=0.5, high=0.7)")})
     with pytest.raises(InputError, match=r"arm 'band': evaluation.likelihood is 2, but .* no density; set it to 0"):
         compare(band, tmp_path / "band")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("evaluation.json", b"[]", "holds no result; remove it to measure that arm again"),
+        ("evaluation.json", b"{}", "holds no result; remove it .*'evaluation' is missing"),
+        ("evaluation.json", b"nothing", "it is not JSON"),
+        ("samples.safetensors", b"x", "samples.safetensors"),
+        ("metrics.jsonl", b"[1]\n", "holds no metrics; remove the run to train it again"),
+        ("metrics.jsonl", b"", "holds no metrics; .*it is empty"),
+    ],
+)
+def test_what_a_finished_run_left_is_refused_in_one_line(copy, config, name, content, message):
+    (copy / "white" / "seed-3" / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as refused:
+        compare(config, copy, resume=True)
+    assert "\n" not in str(refused.value)

@@ -221,3 +221,24 @@ def test_likelihoods_that_cannot_be_are_refused_before_anything_is_drawn(model, 
         check_likelihood(dataclasses.replace(evaluation, likelihood=2), band, 100)
     with pytest.raises(InputError, match="folder of images, which have no likelihood"):
         evaluate_folder(tmp_path, dataclasses.replace(evaluation, likelihood=2), finished.config.data)
+
+
+def test_a_folder_and_a_reference_of_the_same_images_are_drawn_independently(monkeypatch, tmp_path):
+    """As many images of both as chance gives: 32 of the 80 samples lie among the 160 of 400, within five deviations."""
+    pixels = torch.arange(400).reshape(-1, 1, 1, 1).expand(-1, 3, 8, 8).clone()
+    pixels = torch.stack([pixels[:, 0] // 20 * 10, pixels[:, 0] % 20 * 10, 0 * pixels[:, 0]], 1).to(torch.uint8)
+    save_images(pixels, tmp_path / "images")
+    seen = {}
+    monkeypatch.setattr("sagd.experiment.evaluation.feature_extractor", lambda *_: None)
+
+    def spied(samples, reference, *_):
+        seen["samples"], seen["reference"] = ({x.numpy().tobytes() for x in part} for part in (samples, reference))
+        raise InputError("seen")
+
+    monkeypatch.setattr("sagd.experiment.evaluation.evaluate", spied)
+    with pytest.raises(InputError, match="seen"):
+        evaluate_folder(tmp_path / "images", EvaluationConfig(samples=80), DataConfig(str(tmp_path / "images")))
+    assert (len(seen["samples"]), len(seen["reference"])) == (80, 160)
+    # Hypergeometric: 160 of 400 are in the reference.
+    mean, variance = 80 * 0.4, 80 * 0.4 * 0.6 * 320 / 399
+    assert abs(len(seen["samples"] & seen["reference"]) - mean) < 5 * variance**0.5

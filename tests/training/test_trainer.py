@@ -154,6 +154,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path, config, ch
     assert result(out) == whole
 
 
+@pytest.mark.bits
 def test_sampling_while_training_changes_nothing(tmp_path, config, change, data):
     out = tmp_path / "sampling"
     config = change(config, "sampling", steps=2, guidance=1.5)
@@ -292,6 +293,12 @@ def test_a_resumed_run_does_not_need_the_weights_it_started_from(tmp_path, confi
         ("ACCELERATE_GRADIENT_CLIPPING", "0.1", "unset it, and set training.clip_norm instead"),
         ("ACCELERATE_USE_FSDP", "true", "unset it"),
         ("ACCELERATE_OF_A_LATER_VERSION", "on", "unset it"),
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "0", "unset it, and set training.batch_size instead"),
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "no", "unset it, and set training.batch_size instead"),
+        ("ACCELERATE_DYNAMO_BACKEND", "", "unset it, and set training.compile instead"),
+        ("ACCELERATE_USE_CPU", "none", "unset it, and set training.device instead"),
+        ("ACCELERATE_LOG_LEVEL", "silly", "unset it"),
+        ("ACCELERATE_DEBUG_MODE", "2", "unset it"),
     ],
 )
 def test_the_environment_does_not_change_the_training(tmp_path, config, data, monkeypatch, variable, value, cure):
@@ -303,6 +310,7 @@ def test_the_environment_does_not_change_the_training(tmp_path, config, data, mo
     assert str(refused.value) == message
 
 
+@pytest.mark.bits
 def test_what_accelerate_launch_sets_by_itself_passes(tmp_path, config, change, data, whole, monkeypatch):
     for name, value in (
         *(("MIXED_PRECISION", "no"), ("GRADIENT_ACCUMULATION_STEPS", "1"), ("USE_CPU", "True"), ("LOG_LEVEL", "INFO")),

@@ -20,8 +20,8 @@ from sagd.config import DataConfig
 from sagd.data import sources
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels, to_unit_range
-from sagd.data.sources import Records, one_line, open_source
-from sagd.errors import InputError
+from sagd.data.sources import Records, open_source
+from sagd.errors import InputError, one_line
 from sagd.randomness import generator_for, subset
 
 if TYPE_CHECKING:
@@ -35,8 +35,10 @@ T = TypeVar("T")
 _THREADED_AREA = 128 * 128
 _RUN = 8
 _PROGRESS_DELAY = 2.0
-_NAMED = 10
-"""Classes that a line lists."""
+_LARGEST = 2**16
+"""Side length that images are scaled to, at most."""
+_NAMED, _LONGEST = 10, 40
+"""Classes that a line lists, and characters of their names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,21 +187,25 @@ class ImageData:
         numbers = indices if self.rows is None else self.rows[indices]
         return numbers if self.places is None else self.places[numbers]
 
-    def some(self, count: int, seed: int = 0) -> ImageData:
+    def some(self, count: int, *key: int) -> ImageData:
         """`count` of the images at random, in random order, so that the first of these stand for all too.
 
         All, likewise in random order, if there are no more.
+
+        Args:
+            count: Number of images.
+            key: Key of the choice, as for `generator_for`; what is to be independent needs keys of its own. Default: 0.
 
         Raises:
             InputError: If `count` is less than 1.
         """
         if count < 1:
             raise InputError(f"count must be at least 1, got {count}")
-        return self.subset(subset(len(self), count, generator_for(seed)))
+        return self.subset(subset(len(self), count, generator_for(*(key or (0,)))))
 
-    def at_most(self, count: int, seed: int = 0) -> ImageData:
+    def at_most(self, count: int, *key: int) -> ImageData:
         """These images as they are, or `some` of them where there are more."""
-        return self if len(self) <= count else self.some(count, seed)
+        return self if len(self) <= count else self.some(count, *key)
 
     @property
     def clean(self) -> ImageData:
@@ -265,7 +271,7 @@ def load(config: DataConfig) -> ImageData:
             "left out %d of %d images in %r; the first: %s", len(problems), len(numbers), config.source, problems[0]
         )
     labels = None if records.labels is None else records.labels[torch.tensor(rows)]
-    _name_missing_classes(records, chosen, config)
+    _name_missing_classes(records, rows, config)
     corruption = None if config.corruption == "none" else Corruption.parse(config.corruption)
     if corruption is not None:
         corruption.band(shape[1:], config.corruption_seed)
@@ -280,17 +286,17 @@ def load(config: DataConfig) -> ImageData:
     )
 
 
-def _name_missing_classes(records: Records, chosen: Tensor, config: DataConfig) -> None:
-    """A line for classes of which the limit leaves no image."""
+def _name_missing_classes(records: Records, rows: Sequence[int], config: DataConfig) -> None:
+    """A line for classes of which no image is left."""
     if records.labels is None or records.classes is None:
         return
-    kept = set(records.labels[chosen].tolist())
-    missing = [records.classes[k] for k in records.labels.unique().tolist() if k not in kept]
+    kept = set(records.labels[torch.tensor(rows)].tolist())
+    missing = [repr(records.classes[k][:_LONGEST]) for k in records.labels.unique().tolist() if k not in kept]
     if missing:
         listed = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
-        logger.warning(
-            "data.limit %d leaves out %d of %d classes: %s", config.limit, len(missing), len(records.classes), listed
-        )
+        reasons = {"data.limit": config.limit is not None, "data.skip_bad": config.skip_bad}
+        why = " and ".join(name for name, given in reasons.items() if given)
+        logger.warning("%s leaves no image of %d of %d classes: %s", why, len(missing), len(records.classes), listed)
 
 
 def _check(config: DataConfig) -> None:
@@ -298,6 +304,8 @@ def _check(config: DataConfig) -> None:
         raise InputError(f"data.channels must be 1 (grey) or 3 (RGB), got {config.channels}")
     if config.size is not None and config.size < 1:
         raise InputError(f"data.size must be at least 1, got {config.size}; e.g. 32")
+    if config.size is not None and config.size > _LARGEST:
+        raise InputError(f"data.size must be at most {_LARGEST}, got {config.size}; e.g. 32")
     if config.limit is not None and config.limit < 2:
         raise InputError(f"data.limit must be at least 2, got {config.limit}")
 
@@ -364,6 +372,8 @@ def _read(records: Records, row: int, use: Callable[[Image.Image], T]) -> T:
 def _reason(error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
+    if isinstance(error, InputError):
+        return str(error)
     if isinstance(error, UnidentifiedImageError):
         return "not an image of a known format"
     if isinstance(error, OSError) and error.strerror:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,10 +121,13 @@ def folder_name(label: str) -> str:
         return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass"))
 
     name = re.sub(r"^[. ]|[. ]$|[^\w .,()+=@-]", escaped, label) or "%"
+    if sys.getfilesystemencoding() != "utf-8":
+        name = re.sub(r"[^ -~]", escaped, name)
     if len(name.encode()) <= _LONGEST:
         return name
     start = name.encode()[: _LONGEST - 20].decode(errors="ignore")
-    return f"{start}%{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    # No escape begins with '%-'.
+    return f"{start}%-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def save_damaged(data: ImageData, corruption: Corruption, out: Path, contrast: float = 1.0, seed: int = 0) -> float:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sagd.config import DataConfig
 from sagd.data.images import EXTENSIONS, open_image
-from sagd.errors import InputError
+from sagd.errors import InputError, one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -198,7 +198,8 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         seen.add(resolved)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(root, name) for name in files if not name.startswith("."))
+        # Reading a pipe would wait for ever.
+        yield from (path for name in files if not name.startswith(".") and not (path := Path(root, name)).is_fifo())
 
 
 def _choose_labels(records: Records, config: DataConfig) -> Records:
@@ -233,15 +234,22 @@ def _read_path(path: str) -> str | bytes:
 
     Paths come with the data, and fsspec knows protocols that open connections or run code; so only archives pass.
     """
-    if "::" not in path:
+    if "::" not in path or Path(path).is_file():
+        if not Path(path).is_file():
+            raise InputError(f"no file {path!r}; paths count from the current folder, and addresses are not followed")
         return path
     *members, archive = path.split("::")
     if not Path(archive).is_file() or not all(member.startswith(_ARCHIVES) for member in members):
         raise InputError(f"{path!r} is not in a local archive ({', '.join(_ARCHIVES)})")
     import fsspec
 
-    with fsspec.open(path, "rb") as file:
-        return file.read()
+    # The path that was looked at, lest fsspec take it for an address ('ftp:' may be the name of a folder).
+    local = f"file://{os.path.abspath(archive)}"  # noqa: PTH100 (links stay as they are)
+    try:
+        with fsspec.open("::".join([*members, local]), "rb") as file:
+            return file.read()
+    except (OSError, ValueError, LookupError, EOFError) as error:
+        raise InputError(f"{path!r} cannot be read: {type(error).__name__} {one_line(error)}") from None
 
 
 def _parquet(path: Path, config: DataConfig) -> Records:
@@ -423,8 +431,3 @@ def _read_labels(
     if numbers.min() < 0 or numbers.max() >= len(names):
         raise InputError(f"column {column!r} of {source!r} holds labels outside 0..{len(names) - 1}; {hint}")
     return numbers, names
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks, or its kind if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from sagd.config import CompareConfig, ProcessConfig, RunConfig, dump_yaml, load_yaml, to_dict
 from sagd.data import ImageData, load, to_uint8, to_unit_range
 from sagd.denoiser import NetworkDenoiser
-from sagd.errors import CheckpointError, InputError
+from sagd.errors import InputError
 from sagd.experiment.evaluation import (
     check_evaluation,
     check_likelihood,
@@ -48,7 +47,16 @@ from sagd.statistics import DataStatistics, measure, radial_profile
 from sagd.training import Trainer, load_model, train, versions
 from sagd.training.processes import accelerate
 from sagd.training.rundir import ADVICE, CONFIG
-from sagd.training.storage import PARTIAL, read_json, to_json, to_safetensors, write_file, writing
+from sagd.training.storage import (
+    PARTIAL,
+    read_json,
+    read_tensors,
+    reading,
+    to_json,
+    to_safetensors,
+    write_file,
+    writing,
+)
 from sagd.training.trainer import check_training
 
 logger = logging.getLogger(__name__)
@@ -190,7 +198,7 @@ def _run(
     folder = out / name / f"seed-{seed}"
     finished, images = folder / "evaluation.json", folder / "samples.safetensors"
     if finished.exists() and images.exists():
-        return read_json(finished)
+        return _read_result(finished)
     logger.info("%s, seed %d: %s", name, seed, _stated(config.arms[name]))
     train(_run_config(config, config.arms[name], seed), folder, resume=folder.exists(), data=data)
     model = load_model(folder)
@@ -204,6 +212,23 @@ def _run(
     write_file(images, to_safetensors({"samples": to_uint8(samples[:SHOWN]), "profile": profile}))
     result = {"seed": seed, "training": _training_record(folder, model.denoiser), "evaluation": evaluation}
     write_file(finished, to_json(result))
+    return result
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    """What `_run` wrote.
+
+    Raises:
+        CheckpointError: If it is something else.
+    """
+    result = read_json(path)
+    with reading(path, "holds no result; remove it to measure that arm again"):
+        evaluation, training = result["evaluation"], result["training"]
+        values = [figures(evaluation, which) for which in ("figure", "floor")]
+        numbers = [evaluation["n"], result["seed"], training["seconds"], *values[0].values(), *values[1].values()]
+        numbers += [error for which in ("figure", "floor") for error in evaluation[which]["spectral"]["error"]]
+        if not all(number is None or type(number) in (int, float) for number in numbers):
+            raise InputError("a figure is no number")
     return result
 
 
@@ -230,11 +255,15 @@ def _training_record(folder: Path, denoiser: NetworkDenoiser) -> dict[str, Any]:
     }
 
 
-def _log(folder: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{str(folder / 'metrics.jsonl')!r} cannot be read: {error}") from None
+def _log(folder: Path) -> list[dict[str, float]]:
+    """Lines of the metrics of a finished run."""
+    path = folder / "metrics.jsonl"
+    with reading(path, "holds no metrics; remove the run to train it again"):
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        kept = [{key: float(line[key]) for key in ("step", "loss", "seconds", "images_per_second")} for line in lines]
+        if not kept:
+            raise InputError("it is empty")
+    return kept
 
 
 def _results(
@@ -293,7 +322,7 @@ def _arrays(
         folder = out / name / f"seed-{config.seeds[0]}"
         log = _log(folder)
         power = shown_power(process.reference)
-        samples = load_file(folder / "samples.safetensors")
+        samples, _ = read_tensors(folder / "samples.safetensors")
         arrays |= {
             f"{name}/noise": process.reference.given(labels).sample(min(FIELDS, len(data)), generator_for(0)),
             f"{name}/noise_profile": radial_profile(power, statistics.basis, bands).values,

@@ -23,6 +23,8 @@ from sagd.sampler import draw
 from sagd.training import Model
 from sagd.training.storage import MANIFEST
 
+_FOLDER = 1
+"""Second key of the choice among the images of a folder."""
 _LEAST = 4
 """Images a side that `sagd.metrics.evaluate` needs."""
 
@@ -259,7 +261,8 @@ def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, pr
     images = load(DataConfig(str(folder.absolute()), channels=reference.shape[0], label_column="none"))
     _require_shape(images.shape, reference, f"images in {str(folder)!r}")
     extractor = feature_extractor(config, reference, progress)
-    samples = images.at_most(config.samples, config.seed).tensor()
+    # Not the stream that draws the reference: of two like sets it would draw the same images.
+    samples = images.at_most(config.samples, config.seed, _FOLDER).tensor()
     return evaluate_samples(samples, reference, extractor, config)
 
 

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SILENT = ("LOG_LEVEL", "DEBUG_MODE", "DEBUG_RDV_FILE", "ENABLE_RICH", "CPU_AFFINITY")
-"""Variables of accelerate that change no result; the others do, unless they say no."""
-_NO = ("", "0", "no", "none", "false", "default")
+_FLAG = ("true", "false", "1", "0")
+_IDLE = {
+    "DYNAMO_BACKEND": ("no",),
+    "DYNAMO_MODE": ("default",),
+    "CPU_AFFINITY": _FLAG,
+    "DEBUG_MODE": _FLAG,
+    "LOG_LEVEL": ("debug", "info", "warning", "error", "critical"),
+}
+"""Variables of accelerate and the values that change no result; others may say "false" alone."""
 _INSTEAD = {
     "MIXED_PRECISION": "training.precision",
     "USE_CPU": "training.device",
@@ -80,10 +86,15 @@ def _check_environment(budget: TrainingConfig) -> None:
     What `accelerate launch` sets without options passes, and so does what the configuration asks for too.
     """
     on_cpu = budget.device == "cpu" or not torch.accelerator.is_available()
-    asked = {"MIXED_PRECISION": budget.precision, "GRADIENT_ACCUMULATION_STEPS": "1", "USE_CPU": str(on_cpu).lower()}
+    asked = {
+        "MIXED_PRECISION": (budget.precision,),
+        "GRADIENT_ACCUMULATION_STEPS": ("1",),
+        "USE_CPU": ("true", "false") if on_cpu else ("false",),
+    }
+    idle = _IDLE | asked
     for variable, value in sorted(os.environ.items()):
         name = variable.removeprefix("ACCELERATE_")
-        if name in (variable, *_SILENT) or value.lower() in (*_NO, asked.get(name)):
+        if name == variable or value.lower() in idle.get(name, ("false",)):
             continue
         instead = f", and set {_INSTEAD[name]} instead" if name in _INSTEAD else ""
         raise InputError(

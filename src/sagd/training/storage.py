@@ -20,7 +20,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from sagd.errors import CheckpointError, ProcessMismatchError, one_line
+from sagd.errors import CheckpointError, InputError, ProcessMismatchError, one_line
 from sagd.nn import UNREADABLE
 
 MANIFEST = "manifest.json"
@@ -36,8 +36,10 @@ def reading(path: Path, fault: str = "is damaged") -> Iterator[None]:
     except (CheckpointError, ProcessMismatchError):
         raise
     except UNREADABLE as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error) or type(error).__name__
-        raise CheckpointError(f"{str(path)!r} {fault}: {one_line(reason)}") from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        # Our own words end with the cure.
+        said = str(error) if isinstance(error, InputError) else one_line(reason)
+        raise CheckpointError(f"{str(path)!r} {fault}: {said}") from error
 
 
 @contextlib.contextmanager

@@ -507,10 +507,11 @@ def _check_flips(config: RunConfig, basis: Basis) -> None:
         told["corruption"] = Spectrum.parse(omission.corruption).weights(basis.frequencies()).double()
     for name, values in told.items():
         if not is_own_mirror(values, basis):
-            raise InputError(
-                f"data.flip turns the damage out of process.omission.{name} {getattr(omission, name)!r}, which is not"
-                " its own mirror image; leave data.flip out, or add the mirror image to the band"
-            )
+            what = f"process.omission.{name} {getattr(omission, name)!r}"
+            why = "is not its own mirror image; leave data.flip out, or give one that is"
+            if "wavelet" in config.process.basis:
+                why = "flipped wavelets do not hold; leave data.flip out, or use basis fourier or cosine"
+            raise InputError(f"data.flip turns the damage out of {what}, which {why}")
 
 
 def _start_from(network: torch.nn.Module, path: str, config: RunConfig, shape: tuple[int, ...]) -> None:
