@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from sagd.description import suggest
-from sagd.errors import InputError
+from sagd.errors import InputError, one_line
 from sagd.strict_yaml import read_yaml
 
 
@@ -40,7 +40,7 @@ class DataConfig:
     label_column: str | None = None
     """Column with integer or text labels, or 'none'; default: 'label', or a folder per class, where present."""
     limit: int | None = None
-    """Use only so many images, at least 2, drawn at random, always the same ones; bad ones count, so that skip_bad leaves
+    """Use only so many images, at least 2, drawn at random, always the same ones. Bad ones count: skip_bad leaves
     fewer."""
     skip_bad: bool = False
     """Leave out unreadable images (their number is printed) instead of stopping."""
@@ -257,6 +257,9 @@ class CompareConfig:
 
 T = TypeVar("T")
 
+_NAME = 100
+"""Characters of a key that are compared with known ones."""
+
 
 def from_dict(cls: type[T], mapping: Any, where: str = "") -> T:
     """Build a configuration dataclass from nested mappings; unknown and missing keys and wrong types are errors.
@@ -265,12 +268,12 @@ def from_dict(cls: type[T], mapping: Any, where: str = "") -> T:
         InputError: Naming the key, the value and what would work.
     """
     if not isinstance(mapping, dict):
-        raise InputError(f"{where or 'configuration'} must be a mapping of keys, got {mapping!r}")
+        raise InputError(f"{where or 'configuration'} must be a mapping of keys, got {_quoted(mapping)}")
     hints = typing.get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in mapping:
         if key not in known:
-            raise InputError(f"unknown key {_join(where, key)!r}{suggest(str(key), known)}")
+            raise InputError(f"unknown key {_quoted(_join(where, key))}{suggest(str(key)[:_NAME], known)}")
     for f in dataclasses.fields(cls):  # type: ignore[arg-type]
         if f.name not in mapping and f.default is f.default_factory is dataclasses.MISSING:
             raise InputError(f"key {_join(where, f.name)!r} is missing")
@@ -310,6 +313,11 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
 
 
+def _quoted(value: Any) -> str:
+    """A value in a message: a line of it."""
+    return one_line(repr(value))
+
+
 def _join(where: str, key: Any) -> str:
     return f"{where}.{key}" if where else str(key)
 
@@ -329,25 +337,25 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         # YAML reads a bare `no` as False.
         value = "no" if value is False and "no" in args else value
         if value not in args:
-            raise InputError(f"{where} must be one of {', '.join(map(str, args))}; got {value!r}")
+            raise InputError(f"{where} must be one of {', '.join(map(str, args))}; got {_quoted(value)}")
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise InputError(f"{where} must be a list, got {value!r}; e.g. [1, 2]")
+            raise InputError(f"{where} must be a list, got {_quoted(value)}; e.g. [1, 2]")
         return tuple(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
-            raise InputError(f"{where} must be a mapping, got {value!r}")
+            raise InputError(f"{where} must be a mapping, got {_quoted(value)}")
         return {str(k): _convert(args[1], v, _join(where, k)) for k, v in value.items()}
     if hint is str and isinstance(value, dict) and isinstance(value.get("kind"), str):
         return _call_text(value)
     if hint is float:
         value = _number(value)
         if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{where} must be a finite number, got {value!r}")
+            raise InputError(f"{where} must be a finite number, got {_quoted(value)}")
     accepted = isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool)
     if not accepted:
-        raise InputError(f"{where} must be {_TYPE_NAMES.get(hint, hint)}, got {value!r}")
+        raise InputError(f"{where} must be {_TYPE_NAMES.get(hint, hint)}, got {_quoted(value)}")
     return value
 
 
