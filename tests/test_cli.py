@@ -1398,17 +1398,22 @@ def test_a_signal_is_not_lost(lost, number, code, sagd_, monkeypatch, survive):
     assert (stopped, err) == (code, f"sagd: stopped by {number.name}\n")
 
 
-def test_an_import_is_finished_before_a_signal_stops_a_command(sagd_, tmp_path, monkeypatch, survive):
-    """An exception in the midst of one aborts the process in the C++ of torch."""
-    (tmp_path / "slowly.py").write_text("import signal\nsignal.raise_signal(signal.SIGTERM)\ndone = True\n")
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_import_is_finished_before_a_signal_stops_a_command(count, sagd_, tmp_path, monkeypatch, survive):
+    """An exception in the midst of one aborts the process in the C++ of torch; a second signal does not wait."""
+    name, finished = f"slowly{count}", []
+    lines = ["import signal", *["signal.raise_signal(signal.SIGTERM)"] * count]
+    (tmp_path / f"{name}.py").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
 
     def importing(*_):
-        assert importlib.import_module("slowly").done
+        importlib.import_module(name)
+        finished.append(True)
         go_on()
 
     monkeypatch.setattr("sagd.data.load", importing)
     assert sagd_("inspect", "digits") == (143, "", "sagd: stopped by SIGTERM\n")
+    assert finished == [True] * (count == 1)
 
 
 def test_a_signal_between_trainings_stops_a_comparison(sagd_, works, tmp_path, monkeypatch, survive):

@@ -88,9 +88,14 @@ class Watch(_Handlers):
     """Context in which SIGINT and SIGTERM raise `Interrupted`, at its end at the latest.
 
     Python drops what is raised in a destructor or a callback: then it is raised again a moment later. An import is
-    finished first, as an exception aborts the process in the C++ of some, and leaves half a module of others. What a
-    library catches, or turns into an error of another kind, is raised at the end.
+    finished first, unless a second signal comes: an exception aborts the process in the C++ of some, and leaves half a
+    module of others. What a library catches, or turns into an error of another kind, is raised at the end.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trying = False
+        self._outside: FrameType | None = None
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -105,13 +110,14 @@ class Watch(_Handlers):
         super().__exit__(kind, error, trace)
         if self._previous:
             self._previous, sys.unraisablehook = {}, self._hook
-            del self._outside
+            self._outside = None
         if self.received and not isinstance(error, KeyboardInterrupt):
             raise Interrupted(self.received) from error
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        if not self._importing(frame):
+        patient = self._trying or not self.received
+        self.received, self._trying = number, False
+        if not (patient and self._importing(frame)):
             raise Interrupted(number)
         self._try_again(number)
 
@@ -132,6 +138,7 @@ class Watch(_Handlers):
         def wait() -> None:
             time.sleep(_AGAIN)
             if self._previous:
+                self._trying = True
                 _thread.interrupt_main(signal.Signals(number))
 
         # `threading` has locks, one of which may be held where a destructor was called.
