@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sagd.data import ImageData
-from sagd.experiment.gallery import Exhibit, exhibits
+from sagd.data.dataset import ImageData
 from sagd.report.gallery import PARTS, alt_text, arm, figure_png, gallery_figure
+from sagd.study.gallery import Exhibit, exhibits
 
 FOLDER = Path(__file__).parent
 PHOTOGRAPHS = ("china", "flower")

@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
-from sagd.data import image_grid, to_uint8
+from sagd.data.images import image_grid, to_uint8
 from sagd.report.text import comparison_text
 
 FOLDER = Path(__file__).parent

@@ -1,8 +1,16 @@
 """Shared set-up of the suite."""
 
+import dataclasses
 import inspect
+import os
 
 import pytest
+import torch
+
+from sagd.build.schema import RunConfig, TrainingConfig
+from sagd.data.config import DataConfig
+from sagd.data.dataset import ImageData
+from sagd.networks.config import NetworkConfig
 
 # Failures inside the shipped contracts then show the compared values.
 pytest.register_assert_rewrite("sagd.testing")
@@ -18,3 +26,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and any(text in inspect.getsource(item.function) for text in _BITS):
             item.add_marker(pytest.mark.bits)
+
+
+# Networks this small gain nothing from threads, and lose much to them where tests run side by side.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def data():
+    """40 smooth 8x8 images of three classes."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randint(0, 256, (40, 1, 2, 2), generator=generator).float()
+    pixels = torch.nn.functional.interpolate(coarse, size=(8, 8), mode="bilinear").round().to(torch.uint8)
+    return ImageData("smooth", pixels, torch.arange(40) % 3, ("a", "b", "c"))
+
+
+@pytest.fixture
+def config():
+    """A run of a few seconds that uses every source of randomness: order, flips, noise, labels, dropout."""
+    return RunConfig(
+        data=DataConfig(flip=True),
+        network=NetworkConfig(widths=(4, 8), conditional=True, dropout=0.1),
+        training=TrainingConfig(
+            steps=11, batch_size=6, warmup_steps=5, log_every=4, sample_every=0, checkpoint_every=100, device="cpu"
+        ),
+    )
+
+
+@pytest.fixture
+def change():
+    """`change(config, section, **values)`: the configuration with other values in one section."""
+
+    def changed(config, section, **values):
+        return dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **values)})
+
+    return changed

@@ -1,6 +1,8 @@
-"""The dependency direction of docs: a room imports only rooms above it in the list, and nothing heavy up front."""
+"""The floors of docs/architecture.md: a file imports what stands lower, and the core needs torch, numpy, tqdm alone."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,26 +12,51 @@ import sagd
 SOURCE = Path(sagd.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# Lowest first: each may import itself and those before it.
-ROOMS = [
-    *("errors", "interrupt", "strict_yaml", "terminal", "folder", "description", "config"),
-    *("basis", "statistics", "randomness", "diagonal", "spectrum", "band"),
-    *("region", "schedule", "evolution", "covariance"),
-    *("process", "spectral_process", "build", "catalogue"),
-    *("denoiser", "grid", "design", "loss", "sampler", "likelihood", "detection", "omission", "resampling"),
-    *("data", "nn", "metrics", "training", "experiment", "report"),
-    *("cli", "__main__"),
+# Lowest first. A file may import files of lower floors, and on its own floor rooms that stand before its own.
+FLOORS = [
+    ["errors", "interrupt", "terminal", "spec", "random"],
+    ["noise"],
+    ["process"],
+    ["model"],
+    ["sampling", "training"],
+    ["networks", "metrics", "data", "design", "omission", "resampling", "integrations"],
+    ["build", "store", "study", "report"],
+    ["api", "cli"],
 ]
-
+CORE = {room for floor in FLOORS[:5] for room in floor}
+# Files of packages in whose order the packages import themselves: lowest first, those not named in any order above.
+INSIDE = {
+    "noise": ["basis", "statistics", "spectra", "bands", "regions", "operator", "covariance"],
+    "noise.basis": ["base", "real", "fourier", "cosine", "wavelet", "channels"],
+    "noise.spectra": ["checks", "base", "geometry"],
+    "noise.covariance": ["base", "isotropic", "spectral", "dense", "by_class", "modulated", "build"],
+    "process": ["schedule", "evolution", "base", "scalar", "spectral", "description"],
+    "model": ["denoiser", "exact"],
+    "sampling": ["grids", "base"],
+    "training": ["levels", "times", "weighting", "objective"],
+    "build": ["strict_yaml", "schema", "text", "catalogue", "objects", "draw"],
+    "store": ["folder", "files", "checkpoint", "state", "model", "run"],
+    "cli": ["options"],
+}
+# Read the command line and configurations, and must not even need torch, so that `sagd --help` is quick.
+LIGHT = {"errors", "interrupt", "terminal", "spec", "build.strict_yaml", "build.schema", "build.text"}
+LIGHT |= {"data.config", "networks.config", "store.folder", "cli", "__init__", "__main__"}
 # Takes seconds to import, or serves one feature: only inside the function that needs it.
 LAZY = {"datasets", "diffusers", "sklearn", "matplotlib", "torchmetrics", "pywt"}
-# Must not even need torch, so that `sagd --help` is quick.
-LIGHT = {"errors", "interrupt", "strict_yaml", "terminal", "folder", "description", "config"}
-LIGHT |= {"cli", "__init__", "__main__"}
 
 
-def room(path):
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+def module(path):
+    """Dotted name below `sagd`; a package's `__init__` is the package."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+NAMES = {module(path) for path in FILES}
+
+
+def floor(name):
+    room = name.split(".")[0]
+    return next(i for i, rooms in enumerate(FLOORS) if room in rooms)
 
 
 def imported(nodes):
@@ -56,9 +83,44 @@ def run_on_import(body):
             yield from run_on_import(getattr(node, name, []))
 
 
-def rooms_used(tree):
-    names = {name.split(".")[1] for name in imported(ast.walk(tree)) if name.startswith("sagd.")}
-    return names & {*ROOMS, "testing", *(room(path) for path in FILES)}
+def own_modules(tree):
+    """Modules of ours that a program imports; of `from a import b` the module `b`, if it is one, and not `a`."""
+    used = {name.removeprefix("sagd.") for name in imported(ast.walk(tree))} & NAMES
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sagd."):
+            package = node.module.removeprefix("sagd.")
+            if all(f"{package}.{alias.name}" in NAMES for alias in node.names):
+                used.discard(package)
+    return used
+
+
+def is_lower(used, own):
+    """Whether `own` may import `used`."""
+    if own == "testing" or own.startswith("testing."):
+        return used.startswith("testing.") or floor(used) <= 5
+    if used.startswith("testing") or used in ("__init__", "__main__"):
+        return False
+    if floor(used) != floor(own):
+        return floor(used) < floor(own)
+    ours, theirs = own.split("."), used.split(".")
+    if ours[0] != theirs[0]:
+        rooms = FLOORS[floor(own)]
+        return rooms.index(theirs[0]) < rooms.index(ours[0])
+    return _is_lower_inside(theirs, ours)
+
+
+def _is_lower_inside(theirs, ours):
+    """The same of two files of one room, by the first step in which their paths part."""
+    for depth in range(1, max(len(theirs), len(ours))):
+        if len(ours) == depth:  # a package gathers what is in it
+            return True
+        if len(theirs) == depth:
+            return False
+        order = INSIDE.get(".".join(ours[:depth]), [])
+        one, other = (order.index(p[depth]) if p[depth] in order else len(order) for p in (theirs, ours))
+        if theirs[depth] != ours[depth]:  # files that no order names may use each other, but not in a circle
+            return one < other or one == other == len(order)
+    return True
 
 
 @pytest.fixture(params=FILES, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -66,22 +128,70 @@ def path(request):
     return request.param
 
 
-def test_every_room_has_its_place():
-    assert {room(path) for path in FILES} - {"__init__", "testing"} <= set(ROOMS), "give the new room a place in ROOMS"
+def test_every_file_has_its_floor():
+    rooms = {name.split(".")[0] for name in NAMES} - {"__init__", "__main__", "testing"}
+    assert rooms == {room for rooms in FLOORS for room in rooms}, "give the new room a floor in FLOORS"
 
 
-def test_rooms_import_only_rooms_above(path):
-    own, used = room(path), rooms_used(ast.parse(path.read_text()))
-    if own == "__init__":  # re-exports, lazily
+def test_files_import_only_what_stands_lower(path):
+    own = module(path)
+    if own in ("__init__", "__main__"):  # the first re-exports, lazily
         return
-    allowed = set(ROOMS) - {"cli", "__main__"} if own == "testing" else set(ROOMS[: ROOMS.index(own) + 1])
-    assert used <= allowed | {own}, f"{own} may not import {sorted(used - allowed)}"
+    wrong = sorted(used for used in own_modules(ast.parse(path.read_text())) - {own} if not is_lower(used, own))
+    assert not wrong, f"{own} may not import {wrong}"
+
+
+def test_no_file_needs_itself():
+    """Imports form no circle; those inside functions count too."""
+    needs = {module(path): own_modules(ast.parse(path.read_text())) for path in FILES}
+    packages = {name for name in NAMES if any(other.startswith(f"{name}.") for other in NAMES)}
+    needs = {name: used - packages - {name} for name, used in needs.items() if name not in packages}
+    while free := {name for name, used in needs.items() if not used & needs.keys()}:
+        needs = {name: used for name, used in needs.items() if name not in free}
+    assert not needs, f"these files need each other: {sorted(needs)}"
 
 
 def test_heavy_libraries_are_imported_where_needed(path):
+    own = module(path)
     top = {name.split(".")[0] for name in imported(run_on_import(ast.parse(path.read_text()).body))}
-    forbidden = LAZY | ({"torch", "numpy", "scipy", "accelerate", "PIL"} if room(path) in LIGHT else set())
+    light = own in LIGHT or own.startswith("cli.")
+    forbidden = LAZY | ({"torch", "numpy", "scipy", "accelerate", "PIL"} if light else set())
     assert not top & forbidden, f"import {sorted(top & forbidden)} inside the function that needs it"
+
+
+def test_the_core_needs_torch_numpy_and_tqdm_alone():
+    """With the import of everything else blocked; PyWavelets is asked for by wavelet bases only."""
+    code = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in blocked:
+            raise ImportError(f"{name} is blocked")
+
+import numpy, torch, tqdm
+import importlib.metadata
+brought = {name.split(".")[0] for name in sys.modules}
+allowed = brought | {"sagd", "numpy", "torch", "tqdm"} | set(sys.stdlib_module_names)
+blocked = {name for name in importlib.metadata.packages_distributions()} - allowed
+sys.meta_path.insert(0, Blocked())
+import importlib
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+from sagd.noise import PowerLaw, SpectralCovariance
+from sagd.process import ForwardProcess, VPSchedule
+from sagd.model import GaussianDenoiser
+from sagd.sampling import Heun
+noise = SpectralCovariance(PowerLaw(-0.5), (1, 8, 8))
+process = ForwardProcess(VPSchedule(), noise)
+x = Heun().sample(GaussianDenoiser(process, torch.zeros(1, 8, 8), torch.ones(8, 5)), 2, steps=3)
+assert x.shape == (2, 1, 8, 8)
+print(*sorted(blocked & {"yaml", "safetensors", "PIL", "accelerate", "tyro"}))
+"""
+    names = [f"sagd.{name}" for name in sorted(NAMES) if name.split(".")[0] in CORE]
+    run = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == ["PIL", "accelerate", "safetensors", "tyro", "yaml"]  # the check has blocked something
 
 
 def test_product_does_not_know_where_test_data_lies(path):
@@ -90,8 +200,22 @@ def test_product_does_not_know_where_test_data_lies(path):
 
 def test_the_rules_see_what_they_should():
     """The checks above on small programs, so that they cannot pass by looking nowhere."""
-    program = "def f():\n    from sagd import design\n    import sagd.grid as g\nfrom sagd.errors import InputError"
-    assert rooms_used(ast.parse(program)) == {"design", "grid", "errors"}
+    program = """
+def f():
+    from sagd import design
+    import sagd.sampling.grids as g
+from sagd.errors import InputError
+"""
+    assert own_modules(ast.parse(program)) == {"design", "sampling.grids", "errors"}
+    assert is_lower("noise.bands", "process.base")
+    assert not is_lower("process.base", "noise.bands")
+    assert is_lower("noise.basis.base", "noise.spectra.base")
+    assert not is_lower("noise.covariance.spectral", "noise.basis.base")
+    assert not is_lower("noise.basis.wavelet", "noise.basis.fourier")
+    assert is_lower("metrics.frechet", "data.files")
+    assert not is_lower("report.render", "study.compare")
+    assert is_lower("omission.restore", "testing.samplers")
+    assert not is_lower("build.objects", "testing.samplers")
     program = """
 import a.b
 if TYPE_CHECKING:
@@ -109,5 +233,5 @@ class K:
 with x:
     from h import i
 """
-    top = {name.split(".")[0] for name in imported(run_on_import(ast.parse(program).body))}
-    assert top == {"a", "c", "d", "e", "f", "h"}
+    found = {name.split(".")[0] for name in imported(run_on_import(ast.parse(program).body))}
+    assert found == {*"abcdefh"} - {"b"}

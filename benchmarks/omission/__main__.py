@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import records
 from benchmarks.omission import cifar, detection, mnist, page
-from sagd.experiment.machine import describe_machine
+from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("sagd", "torch", "diffusers", "numpy", "scikit-image")

@@ -25,13 +25,17 @@ import torch
 from torch import Tensor
 
 from benchmarks import records
-from sagd.band import mask
-from sagd.config import DataConfig, RunConfig, from_dict
-from sagd.data import Corruption, corrupt, load
-from sagd.omission import restore
-from sagd.spectrum import Spectrum
-from sagd.statistics import DataStatistics, measure
-from sagd.training import load_model, train
+from sagd.build.schema import RunConfig
+from sagd.build.text import from_dict
+from sagd.data.config import DataConfig
+from sagd.data.corruption import Corruption, corrupt
+from sagd.data.dataset import load
+from sagd.noise.bands import mask
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.statistics import DataStatistics, measure
+from sagd.omission.restore import restore
+from sagd.store.model import load_model
+from sagd.study.train import train
 
 CORRUPTIONS = {
     "rain": "rain(level=0.25)",

@@ -20,14 +20,15 @@ from scipy.stats import beta
 from torch import Tensor
 from tqdm import tqdm
 
-from sagd.band import mask
-from sagd.basis import FourierBasis
-from sagd.config import DataConfig
-from sagd.covariance import SpectralCovariance
-from sagd.data import Corruption, corrupt, load
-from sagd.detection import detect
-from sagd.spectrum import AxisPowerLaw, PowerLaw
-from sagd.statistics import measure
+from sagd.data.config import DataConfig
+from sagd.data.corruption import Corruption, corrupt
+from sagd.data.dataset import load
+from sagd.noise.bands import mask
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.power_law import AxisPowerLaw, PowerLaw
+from sagd.noise.statistics import measure
+from sagd.omission.detect import detect
 
 SOURCES = ("mnist", "cifar10", "cifar10 class", "digits", "fields", "records", "enlarged")
 EXCESS = (3.0, 25.0)

@@ -28,16 +28,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks import records
-from sagd.band import mask
-from sagd.basis import FourierBasis
-from sagd.config import DataConfig, NetworkConfig, OmissionConfig, RunConfig, from_dict, to_dict
-from sagd.data import ImageData, load
+from sagd.build.draw import draw
+from sagd.build.schema import OmissionConfig, RunConfig
+from sagd.build.text import from_dict, to_dict
+from sagd.data.config import DataConfig
+from sagd.data.dataset import ImageData, load
 from sagd.metrics import ClassifierFeatures, frechet_distance
-from sagd.omission import restore
-from sagd.randomness import generator_for
-from sagd.sampler import draw
-from sagd.spectrum import BandPass
-from sagd.training import load_model, train
+from sagd.networks.config import NetworkConfig
+from sagd.noise.bands import mask
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.bands import BandPass
+from sagd.omission.restore import restore
+from sagd.random import generator_for
+from sagd.store.model import load_model
+from sagd.study.train import train
 
 ARMS = ("clean", "corrupted", "project", "fill", "refilled", "deconvolve")
 RESTORING = ("project", "fill", "deconvolve")

@@ -16,7 +16,7 @@ from benchmarks.quality.run import Features
 from benchmarks.quality.runner import Setting, run
 from benchmarks.quality.scales import SCALES
 from benchmarks.quality.studies import STUDIES
-from sagd.experiment.machine import describe_machine
+from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("sagd", "torch", "diffusers", "numpy")

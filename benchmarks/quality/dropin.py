@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sagd.build import build_process
-from sagd.config import RunConfig
-from sagd.covariance import Covariance
-from sagd.data import ImageData
-from sagd.nn import build_network
-from sagd.randomness import generator_for
-from sagd.training.streams import Batches, Stream
-from sagd.training.trainer import learning_rate, process_statistics
+from sagd.build.objects import build_process
+from sagd.build.schema import RunConfig
+from sagd.data.dataset import ImageData
+from sagd.networks.build import build_network
+from sagd.noise.covariance.base import Covariance
+from sagd.random import generator_for
+from sagd.study.streams import Batches, Stream
+from sagd.study.train import learning_rate, process_statistics
 
 _TIMES = 1000
 _BATCH = 250

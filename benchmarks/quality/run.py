@@ -20,14 +20,19 @@ from torch import Tensor
 from benchmarks.quality import dropin
 from benchmarks.quality.scales import Budget, reference_data, training_data
 from benchmarks.quality.studies import STUDIES, Arm
-from sagd.band import Ring, mask
-from sagd.basis import FourierBasis
-from sagd.config import EvaluationConfig, NetworkConfig, RunConfig, TrainingConfig, to_dict
-from sagd.data import ImageData, image_grid, load, to_uint8, to_unit_range
-from sagd.experiment.evaluation import draw_samples
+from sagd.build.schema import EvaluationConfig, RunConfig, TrainingConfig
+from sagd.build.text import to_dict
+from sagd.data.dataset import ImageData, load
+from sagd.data.images import image_grid, to_uint8, to_unit_range
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, TorchScriptFeatures, evaluate
-from sagd.randomness import generator_for
-from sagd.training import Model, load_model, train
+from sagd.networks.config import NetworkConfig
+from sagd.noise.bands import mask
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.damage import Ring
+from sagd.random import generator_for
+from sagd.store.model import Model, load_model
+from sagd.study.evaluation import draw_samples
+from sagd.study.train import train
 
 SHOWN = 10
 """Samples of each arm that the results keep."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sagd.config import DataConfig
+from sagd.data.config import DataConfig
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sagd.basis import FourierBasis
-from sagd.catalogue import catalogue
-from sagd.config import DenoiserConfig, ProcessConfig, SamplingConfig
-from sagd.spectrum import PowerLaw
+from sagd.build.catalogue import catalogue
+from sagd.build.schema import DenoiserConfig, ProcessConfig, SamplingConfig
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.power_law import PowerLaw
 
 WHITE = "white"
 EPSILON = 1e-10

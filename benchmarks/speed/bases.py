@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.speed.result import Result, Table, interval, milliseconds
 from benchmarks.speed.timing import Demand, Summary, alternate, ratio, settle_memory
 from sagd import SpectralCovariance, Spectrum
-from sagd.basis import Basis, build_basis
+from sagd.noise.basis.base import Basis, build_basis
 
 SPECTRUM = "power_law(alpha=-0.5)"
 CHANNELS, SIDES = 3, (32, 64, 128, 256)

@@ -25,13 +25,14 @@ import torch
 from benchmarks.speed.result import Result, Table, interval, milliseconds
 from benchmarks.speed.timing import Demand, Summary, Times, alternate, ratio, settle_memory
 from benchmarks.speed.training import LEARNING_RATE, plain_step, sagd_step
-from sagd.build import build_process
-from sagd.config import NetworkConfig, ProcessConfig, RunConfig, TrainingConfig
-from sagd.data import ImageData
-from sagd.denoiser import NetworkDenoiser
-from sagd.nn import build_network
-from sagd.sampler import Sampler
-from sagd.training.processes import accelerate
+from sagd.build.objects import build_process
+from sagd.build.schema import ProcessConfig, RunConfig, TrainingConfig
+from sagd.data.dataset import ImageData
+from sagd.model.denoiser import NetworkDenoiser
+from sagd.networks.build import build_network
+from sagd.networks.config import NetworkConfig
+from sagd.sampling.base import Sampler
+from sagd.study.train import runtime
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -125,7 +126,7 @@ def study(quick: bool = False) -> Result:
 
 def training(case: Case) -> Times:
     """Times of one optimiser step of each."""
-    with accelerate(case.config().training) as accelerator:
+    with runtime(case.config().training) as accelerator:
         actions = {name: step(case, name, accelerator) for name in NAMES}
         return alternate(actions, case.rounds, warmup=3, title=f"training, {case.name}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.timing import Demand, Summary
-from sagd.experiment.machine import describe_machine
+from sagd.study.machine import describe_machine
 
 PACKAGES = ("sagd", "torch", "diffusers", "accelerate", "numpy")
 

@@ -18,14 +18,15 @@ from torch import Tensor
 
 from benchmarks.speed.result import Result, Table, interval, milliseconds
 from benchmarks.speed.timing import Demand, Summary, alternate, ratio, settle_memory, slowest
-from sagd.build import build_process
-from sagd.catalogue import choose
-from sagd.config import NetworkConfig, ProcessConfig
-from sagd.denoiser import Denoiser, NetworkDenoiser
-from sagd.grid import KarrasGrid
-from sagd.nn import build_network
-from sagd.process import Process
-from sagd.sampler import Run, Sampler
+from sagd.build.catalogue import choose
+from sagd.build.objects import build_process
+from sagd.build.schema import ProcessConfig
+from sagd.model.denoiser import Denoiser, NetworkDenoiser
+from sagd.networks.build import build_network
+from sagd.networks.config import NetworkConfig
+from sagd.process.base import Process
+from sagd.sampling.base import Run, Sampler
+from sagd.sampling.grids import KarrasGrid
 
 SHAPE = (1, 28, 28)
 NETWORK = NetworkConfig(widths=(16, 32))

@@ -12,12 +12,12 @@ from torch import Tensor
 from benchmarks.speed.result import Result, Table, interval, milliseconds
 from benchmarks.speed.timing import Demand, Summary, alternate, ratio, settle_memory, slowest
 from sagd import SpectralCovariance, Spectrum
-from sagd.build import build_process, process_basis
-from sagd.catalogue import Entry, catalogue
-from sagd.config import ProcessConfig
-from sagd.covariance import Covariance
-from sagd.evolution import Common, Evolution
-from sagd.statistics import channel_covariance, measure
+from sagd.build.catalogue import Entry, catalogue
+from sagd.build.objects import build_process, process_basis
+from sagd.build.schema import ProcessConfig
+from sagd.noise.covariance.base import Covariance
+from sagd.noise.statistics import channel_covariance, measure
+from sagd.process.evolution import Common, Evolution
 
 REFERENCE = "low_tilt"
 """The catalogue's power law."""
@@ -25,7 +25,7 @@ BATCH, CHANNELS, SIDES, CLASSES = 64, 3, (32, 64), tuple("0123456789")
 LIMIT = 1.05
 
 NOTE = """\
-Kinds by their names in `sagd.catalogue`, and some that it lacks. The first rows are spectra with weights in the Fourier
+Kinds by their names in the catalogue, and some that it lacks. The first rows are spectra with weights in the Fourier
 basis, common to all channels or one set for each: the demand is on the slowest of them, found in every other round and
 measured in the rest. The rows in brackets are for information: what has no transform, a second operation or several
 operators, or computes in float64.

@@ -18,12 +18,12 @@ from torch.nn import functional as F
 
 from benchmarks.speed.result import Result, Table, interval, milliseconds
 from benchmarks.speed.timing import Demand, Summary, Times, alternate, ratio
-from sagd.config import NetworkConfig, ProcessConfig, RunConfig, TrainingConfig
-from sagd.data import ImageData
+from sagd.build.schema import ProcessConfig, RunConfig, TrainingConfig
+from sagd.data.dataset import ImageData
 from sagd.interrupt import Interrupts
-from sagd.nn import build_network
-from sagd.training.processes import accelerate
-from sagd.training.trainer import Trainer
+from sagd.networks.build import build_network
+from sagd.networks.config import NetworkConfig
+from sagd.study.train import Trainer, runtime
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -99,7 +99,7 @@ def study(quick: bool = False) -> Result:
 def measure(case: Case) -> Times:
     """Times of one step of every loop."""
     data, white, shaped = case.images(), case.config("flat"), case.config(SPECTRUM)
-    with accelerate(white.training) as accelerator:
+    with runtime(white.training) as accelerator:
         actions = {
             "white": sagd_step(white, data, accelerator),
             "shaped": sagd_step(shaped, data, accelerator),

@@ -11,144 +11,274 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from sagd.basis import Basis as Basis
-    from sagd.basis import ChannelBasis as ChannelBasis
-    from sagd.basis import CosineBasis as CosineBasis
-    from sagd.basis import FourierBasis as FourierBasis
-    from sagd.basis import WaveletBasis as WaveletBasis
-    from sagd.basis import build_basis as build_basis
-    from sagd.build import build_process as build_process
-    from sagd.build import process_basis as process_basis
-    from sagd.build import process_from_dict as process_from_dict
-    from sagd.config import ProcessConfig as ProcessConfig
-    from sagd.covariance import ClassCovariance as ClassCovariance
-    from sagd.covariance import Covariance as Covariance
-    from sagd.covariance import DenseCovariance as DenseCovariance
-    from sagd.covariance import IsotropicCovariance as IsotropicCovariance
-    from sagd.covariance import ModulatedCovariance as ModulatedCovariance
-    from sagd.covariance import SpectralCovariance as SpectralCovariance
-    from sagd.covariance import build_covariance as build_covariance
-    from sagd.denoiser import Denoiser as Denoiser
-    from sagd.denoiser import EmpiricalDenoiser as EmpiricalDenoiser
-    from sagd.denoiser import GaussianDenoiser as GaussianDenoiser
-    from sagd.denoiser import GaussianMixtureDenoiser as GaussianMixtureDenoiser
-    from sagd.denoiser import NetworkDenoiser as NetworkDenoiser
-    from sagd.design import check_ends as check_ends
-    from sagd.design import inspect as inspect
-    from sagd.diagonal import Diagonal as Diagonal
+    from sagd.api import Model as Model
+    from sagd.api import load as load
+    from sagd.api import train as train
+    from sagd.build.objects import build_process as build_process
+    from sagd.build.objects import process_basis as process_basis
+    from sagd.build.schema import ProcessConfig as ProcessConfig
+    from sagd.design.ends import check_ends as check_ends
+    from sagd.design.levels import inspect as inspect
     from sagd.errors import CheckpointError as CheckpointError
     from sagd.errors import InputError as InputError
     from sagd.errors import ProcessMismatchError as ProcessMismatchError
     from sagd.errors import SingularCovarianceError as SingularCovarianceError
-    from sagd.evolution import Blurring as Blurring
-    from sagd.evolution import Common as Common
-    from sagd.evolution import Evolution as Evolution
-    from sagd.evolution import Interpolated as Interpolated
-    from sagd.evolution import Sequential as Sequential
-    from sagd.grid import KarrasGrid as KarrasGrid
-    from sagd.grid import LogSNRGrid as LogSNRGrid
-    from sagd.grid import MatchedGrid as MatchedGrid
-    from sagd.grid import TimeGrid as TimeGrid
-    from sagd.grid import UniformGrid as UniformGrid
-    from sagd.grid import matched_range as matched_range
-    from sagd.likelihood import Likelihood as Likelihood
-    from sagd.likelihood import dequantise as dequantise
-    from sagd.likelihood import log_likelihood as log_likelihood
-    from sagd.loss import DenoisingLoss as DenoisingLoss
-    from sagd.process import ForwardProcess as ForwardProcess
-    from sagd.process import Gaussian as Gaussian
-    from sagd.process import Process as Process
-    from sagd.region import Ball as Ball
-    from sagd.region import Box as Box
-    from sagd.region import Region as Region
+    from sagd.model.denoiser import Denoiser as Denoiser
+    from sagd.model.denoiser import NetworkDenoiser as NetworkDenoiser
+    from sagd.model.exact import EmpiricalDenoiser as EmpiricalDenoiser
+    from sagd.model.exact import GaussianDenoiser as GaussianDenoiser
+    from sagd.model.exact import GaussianMixtureDenoiser as GaussianMixtureDenoiser
+    from sagd.noise.basis.base import Basis as Basis
+    from sagd.noise.basis.base import build_basis as build_basis
+    from sagd.noise.basis.channels import ChannelBasis as ChannelBasis
+    from sagd.noise.basis.cosine import CosineBasis as CosineBasis
+    from sagd.noise.basis.fourier import FourierBasis as FourierBasis
+    from sagd.noise.basis.wavelet import WaveletBasis as WaveletBasis
+    from sagd.noise.covariance.base import Covariance as Covariance
+    from sagd.noise.covariance.build import build_covariance as build_covariance
+    from sagd.noise.covariance.by_class import ClassCovariance as ClassCovariance
+    from sagd.noise.covariance.dense import DenseCovariance as DenseCovariance
+    from sagd.noise.covariance.isotropic import IsotropicCovariance as IsotropicCovariance
+    from sagd.noise.covariance.modulated import ModulatedCovariance as ModulatedCovariance
+    from sagd.noise.covariance.spectral import SpectralCovariance as SpectralCovariance
+    from sagd.noise.operator import Diagonal as Diagonal
+    from sagd.noise.regions import Ball as Ball
+    from sagd.noise.regions import Box as Box
+    from sagd.noise.regions import Region as Region
+    from sagd.noise.spectra.bands import BandPass as BandPass
+    from sagd.noise.spectra.bands import BandStop as BandStop
+    from sagd.noise.spectra.bands import TwoBand as TwoBand
+    from sagd.noise.spectra.base import Flat as Flat
+    from sagd.noise.spectra.base import Spectrum as Spectrum
+    from sagd.noise.spectra.by_channel import PerChannel as PerChannel
+    from sagd.noise.spectra.by_class import ClassConditional as ClassConditional
+    from sagd.noise.spectra.notch import Notch as Notch
+    from sagd.noise.spectra.oriented import Oriented as Oriented
+    from sagd.noise.spectra.power_law import AxisPowerLaw as AxisPowerLaw
+    from sagd.noise.spectra.power_law import ExponentialDecay as ExponentialDecay
+    from sagd.noise.spectra.power_law import PowerLaw as PowerLaw
+    from sagd.noise.spectra.tables import RadialTable as RadialTable
+    from sagd.noise.spectra.tables import Tabulated as Tabulated
+    from sagd.noise.spectra.whitening import Whitening as Whitening
+    from sagd.noise.statistics import DataStatistics as DataStatistics
+    from sagd.noise.statistics import channel_covariance as channel_covariance
+    from sagd.noise.statistics import measure as measure
+    from sagd.noise.statistics import radial_profile as radial_profile
+    from sagd.process.base import Gaussian as Gaussian
+    from sagd.process.base import Process as Process
+    from sagd.process.description import process_from_dict as process_from_dict
+    from sagd.process.evolution import Blurring as Blurring
+    from sagd.process.evolution import Common as Common
+    from sagd.process.evolution import Evolution as Evolution
+    from sagd.process.evolution import Interpolated as Interpolated
+    from sagd.process.evolution import Sequential as Sequential
+    from sagd.process.scalar import ForwardProcess as ForwardProcess
+    from sagd.process.schedule import CosineSchedule as CosineSchedule
+    from sagd.process.schedule import RectifiedSchedule as RectifiedSchedule
+    from sagd.process.schedule import Schedule as Schedule
+    from sagd.process.schedule import VESchedule as VESchedule
+    from sagd.process.schedule import VPSchedule as VPSchedule
+    from sagd.process.spectral import SpectralProcess as SpectralProcess
     from sagd.report.spectra import plot_spectrum as plot_spectrum
-    from sagd.sampler import DDIM as DDIM
-    from sagd.sampler import DDPM as DDPM
-    from sagd.sampler import DPMSolver as DPMSolver
-    from sagd.sampler import Euler as Euler
-    from sagd.sampler import Heun as Heun
-    from sagd.sampler import Sampler as Sampler
-    from sagd.schedule import CosineSchedule as CosineSchedule
-    from sagd.schedule import RectifiedSchedule as RectifiedSchedule
-    from sagd.schedule import Schedule as Schedule
-    from sagd.schedule import VESchedule as VESchedule
-    from sagd.schedule import VPSchedule as VPSchedule
-    from sagd.spectral_process import SpectralProcess as SpectralProcess
-    from sagd.spectrum import AxisPowerLaw as AxisPowerLaw
-    from sagd.spectrum import BandPass as BandPass
-    from sagd.spectrum import BandStop as BandStop
-    from sagd.spectrum import ClassConditional as ClassConditional
-    from sagd.spectrum import ExponentialDecay as ExponentialDecay
-    from sagd.spectrum import Flat as Flat
-    from sagd.spectrum import Notch as Notch
-    from sagd.spectrum import Oriented as Oriented
-    from sagd.spectrum import PerChannel as PerChannel
-    from sagd.spectrum import PowerLaw as PowerLaw
-    from sagd.spectrum import RadialTable as RadialTable
-    from sagd.spectrum import Spectrum as Spectrum
-    from sagd.spectrum import Tabulated as Tabulated
-    from sagd.spectrum import TwoBand as TwoBand
-    from sagd.spectrum import Whitening as Whitening
-    from sagd.statistics import DataStatistics as DataStatistics
-    from sagd.statistics import channel_covariance as channel_covariance
-    from sagd.statistics import measure as measure
-    from sagd.statistics import radial_profile as radial_profile
-    from sagd.training import Model as Model
-    from sagd.training import load as load
-    from sagd.training import train as train
+    from sagd.sampling.base import Sampler as Sampler
+    from sagd.sampling.ddim import DDIM as DDIM
+    from sagd.sampling.ddpm import DDPM as DDPM
+    from sagd.sampling.dpm_solver import DPMSolver as DPMSolver
+    from sagd.sampling.euler import Euler as Euler
+    from sagd.sampling.grids import KarrasGrid as KarrasGrid
+    from sagd.sampling.grids import LogSNRGrid as LogSNRGrid
+    from sagd.sampling.grids import MatchedGrid as MatchedGrid
+    from sagd.sampling.grids import TimeGrid as TimeGrid
+    from sagd.sampling.grids import UniformGrid as UniformGrid
+    from sagd.sampling.grids import matched_range as matched_range
+    from sagd.sampling.heun import Heun as Heun
+    from sagd.sampling.likelihood import Likelihood as Likelihood
+    from sagd.sampling.likelihood import dequantise as dequantise
+    from sagd.sampling.likelihood import log_likelihood as log_likelihood
+    from sagd.training.objective import DenoisingLoss as DenoisingLoss
 
 _EXPORTS = {
-    "sagd.basis": ["Basis", "ChannelBasis", "CosineBasis", "FourierBasis", "WaveletBasis", "build_basis"],
-    "sagd.build": ["build_process", "process_basis", "process_from_dict"],
-    "sagd.config": ["ProcessConfig"],
-    "sagd.covariance": [
-        "ClassCovariance",
-        "Covariance",
-        "DenseCovariance",
-        "IsotropicCovariance",
-        "ModulatedCovariance",
-        "SpectralCovariance",
-        "build_covariance",
+    "sagd.api": [
+        "Model",
+        "load",
+        "train",
     ],
-    "sagd.denoiser": [
+    "sagd.build.objects": [
+        "build_process",
+        "process_basis",
+    ],
+    "sagd.build.schema": [
+        "ProcessConfig",
+    ],
+    "sagd.design.ends": [
+        "check_ends",
+    ],
+    "sagd.design.levels": [
+        "inspect",
+    ],
+    "sagd.errors": [
+        "CheckpointError",
+        "InputError",
+        "ProcessMismatchError",
+        "SingularCovarianceError",
+    ],
+    "sagd.model.denoiser": [
         "Denoiser",
+        "NetworkDenoiser",
+    ],
+    "sagd.model.exact": [
         "EmpiricalDenoiser",
         "GaussianDenoiser",
         "GaussianMixtureDenoiser",
-        "NetworkDenoiser",
     ],
-    "sagd.design": ["check_ends", "inspect"],
-    "sagd.diagonal": ["Diagonal"],
-    "sagd.errors": ["CheckpointError", "InputError", "ProcessMismatchError", "SingularCovarianceError"],
-    "sagd.evolution": ["Blurring", "Common", "Evolution", "Interpolated", "Sequential"],
-    "sagd.grid": ["KarrasGrid", "LogSNRGrid", "MatchedGrid", "TimeGrid", "UniformGrid", "matched_range"],
-    "sagd.likelihood": ["Likelihood", "dequantise", "log_likelihood"],
-    "sagd.loss": ["DenoisingLoss"],
-    "sagd.process": ["ForwardProcess", "Gaussian", "Process"],
-    "sagd.region": ["Ball", "Box", "Region"],
-    "sagd.report.spectra": ["plot_spectrum"],
-    "sagd.sampler": ["DDIM", "DDPM", "DPMSolver", "Euler", "Heun", "Sampler"],
-    "sagd.schedule": ["CosineSchedule", "RectifiedSchedule", "Schedule", "VESchedule", "VPSchedule"],
-    "sagd.spectral_process": ["SpectralProcess"],
-    "sagd.spectrum": [
-        "AxisPowerLaw",
+    "sagd.noise.basis.base": [
+        "Basis",
+        "build_basis",
+    ],
+    "sagd.noise.basis.channels": [
+        "ChannelBasis",
+    ],
+    "sagd.noise.basis.cosine": [
+        "CosineBasis",
+    ],
+    "sagd.noise.basis.fourier": [
+        "FourierBasis",
+    ],
+    "sagd.noise.basis.wavelet": [
+        "WaveletBasis",
+    ],
+    "sagd.noise.covariance.base": [
+        "Covariance",
+    ],
+    "sagd.noise.covariance.build": [
+        "build_covariance",
+    ],
+    "sagd.noise.covariance.by_class": [
+        "ClassCovariance",
+    ],
+    "sagd.noise.covariance.dense": [
+        "DenseCovariance",
+    ],
+    "sagd.noise.covariance.isotropic": [
+        "IsotropicCovariance",
+    ],
+    "sagd.noise.covariance.modulated": [
+        "ModulatedCovariance",
+    ],
+    "sagd.noise.covariance.spectral": [
+        "SpectralCovariance",
+    ],
+    "sagd.noise.operator": [
+        "Diagonal",
+    ],
+    "sagd.noise.regions": [
+        "Ball",
+        "Box",
+        "Region",
+    ],
+    "sagd.noise.spectra.bands": [
         "BandPass",
         "BandStop",
-        "ClassConditional",
-        "ExponentialDecay",
-        "Flat",
-        "Notch",
-        "Oriented",
-        "PerChannel",
-        "PowerLaw",
-        "RadialTable",
-        "Spectrum",
-        "Tabulated",
         "TwoBand",
+    ],
+    "sagd.noise.spectra.base": [
+        "Flat",
+        "Spectrum",
+    ],
+    "sagd.noise.spectra.by_channel": [
+        "PerChannel",
+    ],
+    "sagd.noise.spectra.by_class": [
+        "ClassConditional",
+    ],
+    "sagd.noise.spectra.notch": [
+        "Notch",
+    ],
+    "sagd.noise.spectra.oriented": [
+        "Oriented",
+    ],
+    "sagd.noise.spectra.power_law": [
+        "AxisPowerLaw",
+        "ExponentialDecay",
+        "PowerLaw",
+    ],
+    "sagd.noise.spectra.tables": [
+        "RadialTable",
+        "Tabulated",
+    ],
+    "sagd.noise.spectra.whitening": [
         "Whitening",
     ],
-    "sagd.statistics": ["DataStatistics", "channel_covariance", "measure", "radial_profile"],
-    "sagd.training": ["Model", "load", "train"],
+    "sagd.noise.statistics": [
+        "DataStatistics",
+        "channel_covariance",
+        "measure",
+        "radial_profile",
+    ],
+    "sagd.process.base": [
+        "Gaussian",
+        "Process",
+    ],
+    "sagd.process.description": [
+        "process_from_dict",
+    ],
+    "sagd.process.evolution": [
+        "Blurring",
+        "Common",
+        "Evolution",
+        "Interpolated",
+        "Sequential",
+    ],
+    "sagd.process.scalar": [
+        "ForwardProcess",
+    ],
+    "sagd.process.schedule": [
+        "CosineSchedule",
+        "RectifiedSchedule",
+        "Schedule",
+        "VESchedule",
+        "VPSchedule",
+    ],
+    "sagd.process.spectral": [
+        "SpectralProcess",
+    ],
+    "sagd.report.spectra": [
+        "plot_spectrum",
+    ],
+    "sagd.sampling.base": [
+        "Sampler",
+    ],
+    "sagd.sampling.ddim": [
+        "DDIM",
+    ],
+    "sagd.sampling.ddpm": [
+        "DDPM",
+    ],
+    "sagd.sampling.dpm_solver": [
+        "DPMSolver",
+    ],
+    "sagd.sampling.euler": [
+        "Euler",
+    ],
+    "sagd.sampling.grids": [
+        "KarrasGrid",
+        "LogSNRGrid",
+        "MatchedGrid",
+        "TimeGrid",
+        "UniformGrid",
+        "matched_range",
+    ],
+    "sagd.sampling.heun": [
+        "Heun",
+    ],
+    "sagd.sampling.likelihood": [
+        "Likelihood",
+        "dequantise",
+        "log_likelihood",
+    ],
+    "sagd.training.objective": [
+        "DenoisingLoss",
+    ],
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 

@@ -8,11 +8,11 @@ from sagd.terminal import legible, tell
 
 
 def main() -> int:
-    """Entry point of the process: as `sagd.cli.main`, but signals are answered from the first line on."""
+    """Entry point of the process: as `sagd.cli.program.main`, but signals are answered from the first line on."""
     try:
         with Watch():
             with Watch():
-                from sagd.cli import main as run
+                from sagd.cli.program import main as run
             return run()
     except Interrupted as stop:
         with legible():

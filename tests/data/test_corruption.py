@@ -6,12 +6,12 @@ import time
 import pytest
 import torch
 
-from sagd.band import mask
-from sagd.basis import FourierBasis
-from sagd.config import DataConfig
-from sagd.data import Corruption, corrupt, load
-from sagd.data.corruption import generators
+from sagd.data.config import DataConfig
+from sagd.data.corruption import Corruption, corrupt, generators
+from sagd.data.dataset import load
 from sagd.errors import InputError
+from sagd.noise.bands import mask
+from sagd.noise.basis.fourier import FourierBasis
 
 TEXTS = [
     "band_noise(low=0.2, high=0.4, level=0.5)",
@@ -155,7 +155,7 @@ def test_a_batch_is_damaged_quickly():
 
 
 def test_generators_do_not_meet_those_of_training():
-    from sagd.training.streams import Stream
+    from sagd.study.streams import Stream
 
     assert not {2**32 - 17, 2**32 - 18} & {int(stream) for stream in Stream}
     one, other = generators(0, [1], None)[0], generators(0, [1], 0)[0]

@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sagd.config import DataConfig
-from sagd.data import ImageData, dataset, load, sources
-from sagd.data.dataset import LazyPixels
+from sagd.data import dataset, sources
+from sagd.data.config import DataConfig
+from sagd.data.dataset import ImageData, LazyPixels, load
 from sagd.errors import InputError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sagd.cli import main
-from sagd.data import read_images, read_partners, save_named
+from sagd.cli.program import main
+from sagd.data.files import read_images, read_partners, save_named
 from sagd.errors import InputError
 
 

@@ -7,8 +7,16 @@ import pytest
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from sagd.data import image_grid, save_images, to_uint8, to_unit_range
-from sagd.data.images import Header, open_image, read_header, to_pixels
+from sagd.data.images import (
+    Header,
+    image_grid,
+    open_image,
+    read_header,
+    save_images,
+    to_pixels,
+    to_uint8,
+    to_unit_range,
+)
 from sagd.errors import InputError
 
 

@@ -18,8 +18,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sagd.config import DataConfig
-from sagd.data import load, sources
+from sagd.data import sources
+from sagd.data.config import DataConfig
+from sagd.data.dataset import load
 from sagd.data.images import to_pixels
 from sagd.data.sources import open_source
 from sagd.errors import InputError

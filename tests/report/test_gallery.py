@@ -12,11 +12,12 @@ import yaml
 from matplotlib.text import Text
 from PIL import Image
 
-from sagd.catalogue import Entry, catalogue
-from sagd.config import CompareConfig, ProcessConfig, from_dict
-from sagd.data import ImageData
-from sagd.experiment.gallery import exhibits
+from sagd.build.catalogue import Entry, catalogue
+from sagd.build.schema import CompareConfig, ProcessConfig
+from sagd.build.text import from_dict
+from sagd.data.dataset import ImageData
 from sagd.report.gallery import DPI, PARTS, arm, figure_png, gallery_figure, render_gallery
+from sagd.study.gallery import exhibits
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAMES = ["white", "omission", "white_to_blue", "by_class", "by_colour"]

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from sagd.basis import CosineBasis, FourierBasis
-from sagd.experiment.resampling import measured
+from sagd.noise.basis.cosine import CosineBasis
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
 from sagd.report.resampling import MOST_DRAWS, render_resampling
-from sagd.spectrum import Spectrum
+from sagd.study.resampling import measured
 
 
 def page(tmp_path, draws, channels=1, count=2, basis=None):

@@ -6,12 +6,14 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from sagd.basis import ChannelBasis, CosineBasis, FourierBasis
-from sagd.experiment.restoration import measured
-from sagd.omission import Restoration
+from sagd.noise.basis.channels import ChannelBasis
+from sagd.noise.basis.cosine import CosineBasis
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
+from sagd.omission.restore import Restoration
 from sagd.report import figures
 from sagd.report.restoration import MODES, MOST_IMAGES, render_restoration
-from sagd.spectrum import Spectrum
+from sagd.study.restoration import measured
 
 
 def result(count=3, channels=1, clean=True, samples=False, mode="fill", band="ring(low=0.2, high=0.4)", basis=None):

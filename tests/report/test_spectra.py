@@ -5,25 +5,19 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from sagd.basis import CosineBasis
 from sagd.errors import InputError
+from sagd.noise.basis.cosine import CosineBasis
+from sagd.noise.spectra.bands import BandPass
+from sagd.noise.spectra.base import Flat, Spectrum
+from sagd.noise.spectra.by_channel import PerChannel
+from sagd.noise.spectra.by_class import ClassConditional
+from sagd.noise.spectra.notch import Notch
+from sagd.noise.spectra.oriented import Oriented
+from sagd.noise.spectra.power_law import AxisPowerLaw, ExponentialDecay, PowerLaw
+from sagd.noise.spectra.tables import RadialTable, Tabulated
+from sagd.noise.spectra.whitening import Whitening
+from sagd.noise.statistics import measure
 from sagd.report.spectra import plot_spectrum
-from sagd.spectrum import (
-    AxisPowerLaw,
-    BandPass,
-    ClassConditional,
-    ExponentialDecay,
-    Flat,
-    Notch,
-    Oriented,
-    PerChannel,
-    PowerLaw,
-    RadialTable,
-    Spectrum,
-    Tabulated,
-    Whitening,
-)
-from sagd.statistics import measure
 
 
 def calibrated(power):

@@ -20,12 +20,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sagd.band import Ring, Spots, Strip, Wedge, mask
-from sagd.basis import FourierBasis, corner_radius
-from sagd.description import Description
 from sagd.errors import InputError
-from sagd.randomness import generator_for, randn
-from sagd.spectrum import Spectrum, require_finite
+from sagd.noise.bands import mask
+from sagd.noise.basis.base import corner_radius
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.spectra.checks import require_finite
+from sagd.noise.spectra.damage import Ring, Spots, Strip, Wedge
+from sagd.random import generator_for, randn
+from sagd.spec import Description
 
 Shape = tuple[int, ...]
 

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.config import DataConfig
 from sagd.data import sources
+from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels, to_unit_range
 from sagd.data.sources import Records, open_source
 from sagd.errors import InputError, one_line
-from sagd.randomness import generator_for, subset
+from sagd.random import generator_for, subset
 
 if TYPE_CHECKING:
     from PIL import Image

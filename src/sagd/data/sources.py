@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.config import DataConfig
+from sagd.data.config import DataConfig
 from sagd.data.images import EXTENSIONS, open_image
 from sagd.errors import InputError, one_line
 

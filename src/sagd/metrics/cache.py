@@ -14,7 +14,7 @@ import safetensors.torch
 from torch import nn
 
 from sagd.errors import InputError
-from sagd.nn import UNREADABLE, check_layout, check_numbers
+from sagd.networks.weights import UNREADABLE, check_layout, check_numbers
 
 
 def default_cache() -> Path:

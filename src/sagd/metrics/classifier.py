@@ -22,7 +22,7 @@ from sagd.errors import InputError
 from sagd.metrics.cache import ClassifierCache, default_cache
 from sagd.metrics.checks import check_finite
 from sagd.metrics.features import extract
-from sagd.randomness import subset
+from sagd.random import subset
 
 _LEAST_SIDE = 8
 _STANDARDISED = 10_000  # images that fix the scale of the features

@@ -20,7 +20,7 @@ from sagd.metrics.frechet import frechet_distance, frechet_interval
 from sagd.metrics.kernel import Estimate, kernel_distance
 from sagd.metrics.precision_recall import precision_recall
 from sagd.metrics.spectral import SpectralError, spectral_error
-from sagd.randomness import subset
+from sagd.random import subset
 
 _LEAST = 4  # images per set that the kernel distance and three nearest neighbours need
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from sagd.metrics.checks import image_pair
-from sagd.statistics import measure, radial_profile
+from sagd.noise.statistics import measure, radial_profile
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sagd.basis import corner_radius
 from sagd.errors import InputError
+from sagd.noise.basis.base import corner_radius
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,12 +12,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from sagd.catalogue import Entry
-from sagd.config import ProcessConfig, to_dict
-from sagd.experiment.gallery import BANDS, Exhibit
+from sagd.build.catalogue import Entry
+from sagd.build.schema import ProcessConfig
+from sagd.build.text import to_dict
 from sagd.report.figures import Array, centred, label_axes, tidy_axes
 from sagd.report.pictures import Picture, noise_colours, png, reach
 from sagd.report.template import fill
+from sagd.study.gallery import BANDS, Exhibit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -278,7 +279,7 @@ def _frame(axes: Axes) -> Axes:
 
 def _show(axes: Axes, image: Tensor) -> None:
     """An image `(C, H, W)` in [-1, 1] or of bytes."""
-    from sagd.data import to_uint8
+    from sagd.data.images import to_uint8
 
     pixels = image if str(image.dtype) == "torch.uint8" else to_uint8(image.clamp(-1, 1))
     axes.imshow(pixels.numpy().transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255, interpolation="nearest")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.data import image_grid
+from sagd.data.images import image_grid
 from sagd.errors import InputError
 from sagd.report.figures import to_svg
 

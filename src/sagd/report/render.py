@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from sagd.config import ProcessConfig
+from sagd.build.schema import ProcessConfig
 from sagd.errors import InputError
 from sagd.report import figures, tables, wording
 from sagd.report.figures import Style

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from sagd.experiment.resampling import ResamplingResult
 from sagd.report import figures
 from sagd.report.pictures import Picture, pixels, plot, reach
 from sagd.report.restoration import as_pixels, band_map, heat, spread
 from sagd.report.template import fill
 from sagd.report.wording import counted
+from sagd.study.resampling import ResamplingResult
 
 MOST_DRAWS = 5
 """Draws of an image on the page."""

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.basis import Basis, ChannelBasis, FourierBasis
-from sagd.experiment.restoration import RestorationResult
+from sagd.noise.basis.base import Basis
+from sagd.noise.basis.channels import ChannelBasis
+from sagd.noise.basis.fourier import FourierBasis
 from sagd.report import figures
 from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach
 from sagd.report.template import fill
 from sagd.report.wording import counted
+from sagd.study.restoration import RestorationResult
 
 MOST_IMAGES = 8
 """Rows of images on the page."""

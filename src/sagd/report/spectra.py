@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from sagd.basis import Basis, FourierBasis
-from sagd.covariance import SpectralCovariance
+from sagd.noise.basis.base import Basis
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.statistics import DataStatistics, radial_profile
 from sagd.report import figures
-from sagd.spectrum import Spectrum
-from sagd.statistics import DataStatistics, radial_profile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ def plot_spectrum(
 ) -> Axes:
     """Draw the noise power `w^2` of a spectrum.
 
-    >>> from sagd.spectrum import PowerLaw
+    >>> from sagd.noise.spectra.power_law import PowerLaw
     >>> axes = plot_spectrum(PowerLaw(-0.5), spatial=(32, 32))
     >>> axes.get_title()
     'power_law(alpha=-0.5)'

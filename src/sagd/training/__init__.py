@@ -1,8 +1,19 @@
-"""Training runs: the loop, its checkpoints, and the model directory it ends in."""
+"""What a training step computes: the loss of a batch, its times and weights."""
 
-from sagd.interrupt import Interrupted
-from sagd.training.model import Model, load_model, save_model, versions
-from sagd.training.model import load_model as load
-from sagd.training.trainer import Trainer, train
+from sagd.training.levels import training_levels
+from sagd.training.objective import DenoisingLoss
+from sagd.training.times import LogitNormalTime, LogNormalTime, MatchedTime, TimeLaw, UniformTime
+from sagd.training.weighting import FlatWeighting, MinSNRWeighting, Weighting
 
-__all__ = ["Interrupted", "Model", "Trainer", "load", "load_model", "save_model", "train", "versions"]
+__all__ = [
+    "DenoisingLoss",
+    "FlatWeighting",
+    "LogNormalTime",
+    "LogitNormalTime",
+    "MatchedTime",
+    "MinSNRWeighting",
+    "TimeLaw",
+    "UniformTime",
+    "Weighting",
+    "training_levels",
+]

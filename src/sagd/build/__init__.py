@@ -1,0 +1,1 @@
+"""From configurations to objects, once. `schema` and `text` import nothing heavy."""

@@ -1,0 +1,46 @@
+"""Samples as a configuration says."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from sagd.build.schema import SamplingConfig
+from sagd.model.denoiser import Denoiser
+from sagd.noise.statistics import DataStatistics
+from sagd.random import sample_generators
+from sagd.sampling.base import Sampler
+
+
+def draw(
+    denoiser: Denoiser,
+    count: int,
+    config: SamplingConfig,
+    *,
+    seed: int = 0,
+    labels: Tensor | None = None,
+    statistics: DataStatistics | None = None,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> Tensor:
+    """Draw samples as a configuration says, on the CPU, `(count, C, *spatial)`.
+
+    Sample `i` depends on `(seed, i)` alone, and not on the batch size, the number of samples or the device, but for
+    rounding: matrix products of other sizes may be summed in another order. Its white draws are the same bits for every
+    process. Other arguments as in `Sampler.sample`.
+    """
+    return (
+        Sampler.parse(config.sampler)
+        .sample(
+            denoiser,
+            count,
+            steps=config.steps,
+            grid=config.grid,
+            generator=sample_generators(seed, count),
+            labels=labels,
+            clip=config.clip,
+            statistics=statistics,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        .cpu()
+    )

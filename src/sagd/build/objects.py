@@ -1,0 +1,150 @@
+"""Processes, losses and whatever else a configuration describes, as objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from sagd.build.schema import DenoiserConfig, OmissionConfig, ProcessConfig
+from sagd.errors import InputError
+from sagd.noise.bands import leave_out, mask
+from sagd.noise.basis.base import Basis, build_basis
+from sagd.noise.basis.channels import ChannelBasis
+from sagd.noise.covariance.build import build_covariance
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.regions import Region
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.spectra.by_class import ClassConditional
+from sagd.noise.statistics import DataStatistics
+from sagd.process.base import Process
+from sagd.process.evolution import Common, Deconvolved, Evolution
+from sagd.process.scalar import ForwardProcess
+from sagd.process.schedule import Schedule
+from sagd.process.spectral import SpectralProcess
+from sagd.training.objective import DenoisingLoss
+from sagd.training.times import TimeLaw
+from sagd.training.weighting import Weighting
+
+
+def build_process(
+    config: ProcessConfig,
+    shape: Sequence[int],
+    statistics: DataStatistics | None = None,
+    classes: Sequence[str] | None = None,
+) -> Process:
+    """The process that a configuration describes, for fields `(C, *spatial)`.
+
+    Args:
+        config: Description.
+        shape: `(C, *spatial)`.
+        statistics: Mean and spectrum of the data in the process's basis (`process_basis`), for spectra that are made
+            from it.
+        classes: Class names in label order, for spectra by class.
+
+    Raises:
+        InputError: If a description cannot be read, its weights are refused, or it needs data that was not given.
+    """
+    basis = _basis(config, shape, statistics)
+    spectrum, evolution = Spectrum.parse(config.spectrum), Evolution.parse(config.evolution)
+    if statistics is not None and tuple(statistics.mean.shape) == tuple(shape):
+        spectrum, evolution = spectrum.resolve(statistics), evolution.resolve(statistics)
+    region = None if config.region is None else Region.parse(config.region)
+    schedule = Schedule.parse(config.schedule)
+    spectrum, evolution, hidden = _omit(config.omission, spectrum, evolution, basis, region)
+    if isinstance(evolution, Common):
+        covariance = build_covariance(spectrum, shape, config.calibration, basis, region, classes)
+        return ForwardProcess(schedule, covariance, hidden)
+    if region is not None or isinstance(spectrum, ClassConditional):
+        raise InputError(
+            f"process.evolution {str(evolution)!r} needs noise with one spectrum everywhere: leave out regions and"
+            " spectra by class, or use evolution 'common'"
+        )
+    return SpectralProcess(schedule, SpectralCovariance(spectrum, shape, basis, config.calibration), evolution, hidden)
+
+
+def build_loss(config: DenoiserConfig, process: Process, statistics: DataStatistics) -> DenoisingLoss:
+    """The loss that a configuration describes, for a process and data.
+
+    Args:
+        config: Description.
+        process: Forward process.
+        statistics: Mean and spectrum of the data, which matched times need.
+
+    Raises:
+        InputError: If a description cannot be read.
+    """
+    time = TimeLaw.parse(config.time).resolve(process, statistics)
+    return DenoisingLoss(time, Weighting.parse(config.weighting), config.label_dropout)
+
+
+def process_basis(config: ProcessConfig, shape: Sequence[int], channel_covariance: Tensor | None = None) -> Basis:
+    """The basis in which the noise of a configuration is diagonal, and statistics must be measured.
+
+    Args:
+        config: Description.
+        shape: `(C, *spatial)`.
+        channel_covariance: `(C, C)` of the data, for decorrelated channels.
+
+    Raises:
+        InputError: If the basis does not fit the shape, or needs data that was not given.
+    """
+    basis = build_basis(config.basis, tuple(shape[1:]))
+    if config.channels == "as_given":
+        return basis
+    if shape[0] < 2:
+        raise InputError("process.channels 'decorrelated' needs at least two channels; leave it out for grey images")
+    if channel_covariance is None:
+        raise InputError(
+            "process.channels 'decorrelated' is made from the data's channels; give statistics of the data"
+        )
+    return ChannelBasis.decorrelating(channel_covariance, basis)
+
+
+def _omit(
+    omission: OmissionConfig, spectrum: Spectrum, evolution: Evolution, basis: Basis, region: Region | None
+) -> tuple[Spectrum, Evolution, Spectrum | None]:
+    """Spectrum, evolution and hidden band of a process that leaves a band out."""
+    mode = omission.mode
+    if mode == "none":
+        return spectrum, evolution, None
+    if region is not None:
+        raise InputError(f"process.omission {mode!r} needs noise that is alike everywhere; leave process.region out")
+    if mode == "deconvolve":
+        return spectrum, _deconvolved(omission, evolution), None
+    if omission.corruption is not None:
+        raise InputError(f"process.omission.corruption is for mode 'deconvolve', got mode {mode!r}; leave it out")
+    if omission.band == "auto":
+        raise InputError(
+            "process.omission.band 'auto' is detected when training; give a band, e.g. 'ring(low=0.1, high=0.2)'"
+        )
+    band = Spectrum.parse(omission.band)
+    mask(band, basis)
+    left = leave_out(spectrum, band, hard=mode == "fill")
+    return left, evolution, band if mode == "fill" else None
+
+
+def _deconvolved(omission: OmissionConfig, evolution: Evolution) -> Deconvolved:
+    if omission.corruption is None or omission.corruption == "excess":
+        raise InputError(
+            "process.omission 'deconvolve' needs the damage's standard deviation by frequency: set"
+            " process.omission.corruption to a spectrum, e.g. 'band_pass(low=0.1, high=0.2, inside=3)', or to 'excess'"
+            " when training, which measures it; mode 'fill' needs the band only"
+        )
+    if not isinstance(evolution, Common):
+        raise InputError(f"process.omission 'deconvolve' needs evolution 'common', got {str(evolution)!r}")
+    return Deconvolved(Spectrum.parse(omission.corruption), omission.floor)
+
+
+def _basis(config: ProcessConfig, shape: Sequence[int], statistics: DataStatistics | None) -> Basis:
+    if statistics is None:
+        return process_basis(config, shape)
+    basis = statistics.basis
+    spatial = basis.inner if isinstance(basis, ChannelBasis) else basis
+    wanted = build_basis(config.basis, tuple(shape[1:]))
+    if spatial != wanted or isinstance(basis, ChannelBasis) != (config.channels == "decorrelated"):
+        raise InputError(
+            f"statistics were measured in {basis}, the process is in {config.basis!r} with channels"
+            f" {config.channels!r}; measure them with basis=process_basis(config, shape)"
+        )
+    return basis

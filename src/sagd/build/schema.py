@@ -1,0 +1,192 @@
+"""Configuration: plain dataclasses, read strictly from YAML or the command line.
+
+Imports nothing heavy, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sagd.data.config import DataConfig
+from sagd.networks.config import NetworkConfig
+
+
+@dataclass(frozen=True)
+class OmissionConfig:
+    """Training on data that is damaged in a band of frequencies: what is left out, so that the clean data is learnt."""
+
+    mode: Literal["none", "project", "fill", "deconvolve"] = "none"
+    """'project': no noise in the band, which samples leave at its mean; 'fill': the network never sees the band and
+    learns its mean given the rest, which needs damage of mean zero; 'deconvolve': uses what the band still shows, which
+    needs Gaussian damage of known spectrum."""
+    band: str = "auto"
+    """The damaged band: 'auto' (detected, as 'sagd inspect' does), 'ring(low=0.1, high=0.2)' in fractions of the corner
+    radius, 'strip(axis=0, low=0.03)' (scan lines), 'wedge(angle=80, width=30, low=0.3)' (rain), 'spots(at=[[0.25,
+    0.1]])' (moire); sums are unions, soft=0.05 softens edges, and any spectrum in [0, 1] is a band."""
+    corruption: str | None = None
+    """'deconvolve' only: standard deviation of the damage by frequency (white noise of unit variance: 1), a spectrum as
+    in 'band_pass(low=0.1, high=0.2, inside=3)', or 'excess': what is measured over the smooth fit of the detection."""
+    floor: float = 1.0
+    """'deconvolve' only: noise that always covers the damage, in units of it. Small values use more of what the band
+    shows, large ones ask less of the network; infinity would be 'fill'."""
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """The forward process x_t = alpha_t x_0 + sigma_t eps_w, eps_w ~ N(0, Sigma_w), or one with a schedule per
+    frequency."""
+
+    schedule: str = "vp"
+    """vp, cosine, ve or rectified, with parameters as in 'vp(beta_end=0.02)'."""
+    spectrum: str = "flat"
+    """Noise weights w(f): flat, 'power_law(alpha=-0.1)', band_pass, band_stop, two_band, exponential_decay, notch,
+    oriented, axis_power_law, radial_table, tabulated, 'whitening(exponent=0.5)' (from the data's own spectrum),
+    "per_channel(spectra=['flat', ...])", "by_class(spectra={'cat': 'flat'}, default='flat')" (with
+    network.conditional), and products and sums:
+    'power_law(alpha=-0.1) * notch(at=[[0.25, 0]])'."""
+    calibration: Literal["variance", "snr", "none"] = "variance"
+    """'variance': scale w so that the mean of w^2 is 1; 'snr': so that the mean of log w^2 is 0, which keeps the mean
+    log-SNR of white noise; 'none': use w as it is."""
+    basis: str = "fourier"
+    """Where the noise is diagonal: fourier, cosine (no wrap-around at borders) or "wavelet(name='db2', levels=2)"."""
+    channels: Literal["as_given", "decorrelated"] = "as_given"
+    """'decorrelated': noise channels are the principal colours of the data, so per_channel speaks of those."""
+    region: str | None = None
+    """Amplitude of the noise by place: 'box(low=[0, 0], high=[0.5, 1], inside=1, outside=0.3)', ball, table."""
+    evolution: str = "common"
+    """How frequencies evolve in time: common (one schedule for all), 'blurring(blur_max=20)' (published with basis
+    cosine and schedule 'cosine(log_snr_min=-10)'), "interpolated(far='flat')" (from the spectrum next to the data to
+    another at t = 1), or "sequential(first='high')" (band after band). All but common go without regions and by_class.
+    'sagd gallery' shows them."""
+    omission: OmissionConfig = field(default_factory=OmissionConfig)
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """What the network predicts and how the loss is taken."""
+
+    prediction: Literal["eps", "x0", "v", "velocity", "edm", "wiener"] = "eps"
+    """Quantity the network predicts; edm and wiener correct the best linear guess, wiener by frequency."""
+    time: str = "uniform"
+    """Training times: uniform, 'log_normal(mean=-1.2, std=1.2)' in log(sigma/alpha), logit_normal, or matched (the
+    log-normal law over the noise levels at which the bands of the data drown; 'sagd inspect' prints it)."""
+    weighting: str = "flat"
+    """Loss weight in prediction space: flat or 'min_snr(gamma=5)'."""
+    label_dropout: float = 0.1
+    """Conditional models: share of labels hidden in training, for classifier-free guidance."""
+    bands: str = "none"
+    """Train a model for 'sagd resample', which draws a band of an image anew given the rest: 'random' for one that
+    takes any band (and draws whole images too), or the one band, e.g. 'ring(low=0.3, high=1)' for super-resolution."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Budget and optimiser."""
+
+    steps: int = 2000
+    """Optimiser steps."""
+    batch_size: int = 64
+    """Images per step, over all processes."""
+    lr: float = 1e-3
+    """Peak learning rate of AdamW."""
+    warmup_steps: int = 100
+    """Steps of linear warm-up."""
+    weight_decay: float = 0.0
+    """AdamW weight decay."""
+    clip_norm: float = 1.0
+    """Largest gradient norm."""
+    ema_decay: float = 0.999
+    """Decay of the averaged weights (warmed up)."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision of the network; the noise stays float32."""
+    device: Literal["auto", "cpu"] = "auto"
+    """'auto' takes the accelerator that is there."""
+    layout: Literal["auto", "contiguous", "channels_last"] = "auto"
+    """Memory layout of the network; 'auto': channels_last on a GPU, whose convolutions want it, else contiguous."""
+    compile: bool = False
+    """Compile the network with torch.compile: minutes at first, then faster steps on most GPUs. Its gradients are held
+    against those of the plain network before the first step."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+    keep_checkpoints: int = 2
+    """Checkpoints kept on disk."""
+    sample_every: int = 1000
+    """Steps between sample grids (0: none)."""
+    log_every: int = 50
+    """Steps between lines of metrics.jsonl."""
+    seed: int = 0
+    """Seed of initial weights, data order and noise."""
+    init: str | None = None
+    """Run or model directory whose weights training starts from, of the same network and prediction; e.g. a model of
+    mode fill, to go on with the images that it restored."""
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How images are drawn from a model."""
+
+    sampler: str = "heun"
+    """ddpm, 'ddim(eta=0)', euler, heun or dpm_solver."""
+    steps: int = 18
+    """Time steps (Heun evaluates the network twice in all but the last)."""
+    grid: str = "matched"
+    """Time grid: uniform, 'karras(rho=7)', log_snr, or matched (Karras with the range the data needs)."""
+    clip: float | None = None
+    """Clamp the predicted clean image to [-clip, clip]."""
+    guidance: float = 1.0
+    """Classifier-free guidance scale of conditional models (1: none)."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What samples are measured with."""
+
+    samples: int = 1000
+    """Images to draw."""
+    features: str = "classifier"
+    """'classifier' (trained once on the data's labels) or the path of a TorchScript file."""
+    features_sha256: str | None = None
+    """Checksum of the TorchScript file; required with one."""
+    features_range: tuple[float, ...] = (-1.0, 1.0)
+    """Values that the TorchScript file takes black and white as; 0 255 passes uint8, as Inception files want."""
+    features_channels: int = 3
+    """Channels that the TorchScript file takes; grey images are repeated."""
+    bands: int = 10
+    """Radial bands of the spectral error."""
+    batch_size: int = 250
+    """Images per sampling batch."""
+    likelihood: int = 0
+    """Reference images whose bits per dimension are estimated, by models with noise at every frequency (0: none)."""
+    likelihood_steps: int = 32
+    """Runge-Kutta steps of that estimate, four network evaluations each."""
+    seed: int = 0
+    """Seed of the samples and of the real-against-real split."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Several processes trained alike: same data, network, budget and seeds."""
+
+    arms: dict[str, ProcessConfig] = field(default_factory=dict)
+    """Name -> forward process; the first is the reference of all differences."""
+    seeds: tuple[int, ...] = (0,)
+    """One run per arm and seed; the same seed means the same initial weights, data order and white draws."""
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -1,0 +1,63 @@
+"""`sagd corrupt`"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import tyro
+
+from sagd.data.config import DataConfig
+from sagd.errors import InputError
+from sagd.terminal import say
+
+
+@dataclass(frozen=True)
+class Corrupt:
+    """Damage images in a band of frequencies and write them as PNG files, to try omission on.
+
+    Example: sagd corrupt digits "scan_lines(level=0.3)" --out trial
+    """
+
+    source: tyro.conf.Positional[str]
+    """'digits' (built in), a folder of images, a .parquet file, or a hub data set name."""
+    corruption: tyro.conf.Positional[str]
+    """band_noise, rain, moire, scan_lines, fixed_pattern, hum or shading, with parameters as in 'rain(level=0.3)'."""
+    out: Path
+    """Directory for damaged/ and clean/, with a folder per class where there are classes; must be empty or missing."""
+    contrast: float = 0.5
+    """Contrast of the images, in (0, 1], which leaves room for damage: what is clipped to black or white spreads."""
+    seed: int = 0
+    """Seed of the damage: the same image always gets the same."""
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+_CLIPPED = 0.01
+"""Share of clipped values that is worth a warning."""
+
+
+def run_corrupt(command: Corrupt) -> None:
+    """Do what the options ask for; errors of input are for the caller to print."""
+    from sagd.data.corruption import Corruption
+    from sagd.data.dataset import load
+    from sagd.data.files import save_damaged
+
+    if not 0 < command.contrast <= 1:
+        raise InputError(f"--contrast must lie in (0, 1], got {command.contrast}; 0.5 leaves room for damage")
+    config = replace(command.data, source=command.source, corruption="none")
+    corruption = Corruption.parse(command.corruption)
+    clean = load(config)
+    band = corruption.band(clean.shape[1:], command.seed)
+    clipped = save_damaged(clean, corruption, command.out, command.contrast, command.seed)
+    say(f"wrote {len(clean)} images in {command.out / 'damaged'} and {command.out / 'clean'}")
+    say(f"the damage is in the band '{band}'")
+    modes = corruption.assumptions.modes
+    needs = f"{', '.join(modes)} need{'s' * (len(modes) == 1)}" if modes else "no mode needs in full"
+    say(f"{corruption.kind} meets what {needs}: see 'sagd train --help', process.omission.mode")
+    if clipped > _CLIPPED:
+        warnings.warn(
+            f"{100 * clipped:.1f} % of the values were clipped to black or white, which spreads the damage beyond its"
+            " band; lower its level or --contrast",
+            stacklevel=2,
+        )

@@ -1,0 +1,61 @@
+"""`sagd evaluate`"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from sagd.build.schema import EvaluationConfig
+from sagd.cli.options import Drawing, override
+from sagd.data.config import DataConfig
+from sagd.errors import InputError
+from sagd.terminal import say
+
+# An empty source stands for the training data of the model that is evaluated.
+_AS_TRAINED = DataConfig(source="")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a model, or a folder of images, against a data set; a real-against-real floor beside every figure.
+
+    Example: sagd evaluate runs/low --data.split test --out runs/low-evaluation
+    """
+
+    target: tyro.conf.Positional[Path]
+    """Run directory, model directory, or folder of images (which needs --data.source)."""
+    out: Path | None = None
+    """Directory for evaluation.json; default: only print."""
+    data: DataConfig = _AS_TRAINED
+    """Reference images; for a model, what is left out is as for its training data."""
+    sampling: Drawing = field(default_factory=Drawing)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+def run_evaluate(command: Evaluate) -> None:
+    """Do what the options ask for; errors of input are for the caller to print."""
+    from sagd.api import load
+    from sagd.report.text import evaluation_text
+    from sagd.store.files import to_json, write_file
+    from sagd.study.evaluation import evaluate_folder, evaluate_model, figures, is_model
+
+    target = command.target
+    if is_model(target):
+        model = load(target)
+        data = override(model.config.data, command.data, _AS_TRAINED)
+        sampling = override(model.config.sampling, command.sampling, Drawing())
+        result = evaluate_model(model, command.evaluation, data, sampling)
+    elif not command.data.source:
+        raise InputError(f"{str(target)!r} is a folder of images: name the reference with --data.source")
+    elif command.sampling != Drawing():
+        raise InputError(f"{str(target)!r} is a folder of images, from which nothing is drawn: leave out --sampling")
+    else:
+        result = evaluate_folder(target, command.evaluation, command.data)
+    lines = [evaluation_text(result, figures(result), figures(result, "floor"))]
+    if command.out is not None:
+        record = command.out / "evaluation.json"
+        write_file(record, to_json(result))
+        lines.append(f"wrote {record}")
+    say("\n".join(lines))

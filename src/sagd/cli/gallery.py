@@ -1,0 +1,57 @@
+"""`sagd gallery`"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from sagd.cli.options import chosen_data
+from sagd.data.config import DataConfig
+from sagd.terminal import say
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Draw every process of the library on one of your images: noise, its spectrum, SNR over time, and noisy images.
+
+    Example: sagd gallery photos/ --data.size 64 --out runs/gallery
+    """
+
+    out: Path
+    """Directory for gallery.html and images/; must be empty or missing."""
+    source: tyro.conf.Positional[str | None] = None
+    """'digits' (built in), a folder of images, a .parquet file, or a hub data set name; default: --data.source."""
+    image: int = 0
+    """Number of the image that is drawn, from 0, of those that --data.limit leaves, in the order of the data."""
+    seed: int = 0
+    """Seed of the noise."""
+    names: tuple[str, ...] = ()
+    """Processes to draw, e.g. white low_tilt; default: all that fit the images."""
+    data: DataConfig = field(default_factory=lambda: DataConfig(limit=2_000))
+
+
+def run_gallery(command: Gallery) -> None:
+    """Do what the options ask for; errors of input are for the caller to print."""
+    import torch
+
+    from sagd.build.catalogue import unfit
+    from sagd.data.dataset import load
+    from sagd.report.gallery import render_gallery
+    from sagd.store.files import writing
+    from sagd.study.gallery import exhibits
+
+    config = chosen_data(command.source, command.data)
+    data = load(config)
+    shown = exhibits(data, command.image, command.seed, command.names, progress=True)
+    size = " x ".join(map(str, data.shape))
+    place = int(data.places_of(torch.tensor([command.image])))
+    where = "" if place == command.image else f" (number {place:,} of the source)"
+    subtitle = f"{data.name}: image {command.image} of {len(data):,}{where}, {size}; noise of seed {command.seed}"
+    with writing(command.out):
+        page = render_gallery(shown, command.out, f"Forward processes on {data.name}", subtitle)
+    left_out = {} if command.names else unfit(data.shape, data.classes)
+    for name, lacking in left_out.items():
+        say(f"left out: {name}, which needs {lacking}")
+    say(f"wrote {page} and its figures in {command.out / 'images'}")

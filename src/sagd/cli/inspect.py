@@ -1,0 +1,181 @@
+"""`sagd inspect`"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from sagd.build.schema import ProcessConfig
+from sagd.build.text import to_dict
+from sagd.cli.options import chosen_data
+from sagd.data.config import DataConfig
+from sagd.errors import InputError
+from sagd.terminal import say
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sagd.data.dataset import ImageData
+    from sagd.design.levels import Inspection
+    from sagd.noise.statistics import DataStatistics
+    from sagd.omission.detect import Detection
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Measure the power spectrum of a data set: its slope, the noise range it asks for, and whether a band is damaged.
+
+    Example: sagd inspect photos/ --data.size 64 --out runs/inspect
+    """
+
+    source: tyro.conf.Positional[str | None] = None
+    """'digits' (built in), a folder of images, a .parquet file, or a hub data set name; default: --data.source."""
+    out: Path | None = None
+    """Directory for inspection.json, spectrum.png, band.png and, if a damaged band is found, band.yaml for training;
+    default: only print."""
+    reference: str | None = None
+    """Clean images of the same kind (a folder, file or data set): far fainter damage is found against them."""
+    bands: int = 10
+    """Radial bands, equal parts of [0, 1] in fractions of the corner frequency."""
+    data: DataConfig = field(default_factory=lambda: DataConfig(limit=10_000))
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+
+
+_SHOWN = 8
+"""Images in the picture of `inspect`."""
+
+
+def run_inspect(command: Inspect) -> None:
+    """Do what the options ask for; errors of input are for the caller to print."""
+    from sagd import design
+    from sagd.build.objects import build_process
+    from sagd.data.dataset import load
+    from sagd.study.train import process_statistics, resolve_omission
+
+    config = chosen_data(command.source, command.data)
+    data = load(config)
+    x = data.tensor()
+    statistics = process_statistics(data, command.process)
+    process = build_process(resolve_omission(command.process, data), data.shape, statistics, data.classes)
+    inspection = design.inspect(statistics, process, command.bands)
+    ends = design.check_ends(statistics, process, command.bands)
+    found, detection = _detection(command, x)
+    lines = [_inspection_text(data.name, tuple(x.shape), inspection), *ends.lines(), *detection]
+    if command.out is not None:
+        lines += _write_inspection(command.out, config, data, statistics, inspection, found)
+    elif found is not None and found.band is not None:
+        lines.append("with --out, 'sagd inspect' writes a configuration that trains around it")
+    say("\n".join(lines))
+
+
+def _write_inspection(
+    out: Path,
+    config: DataConfig,
+    data: ImageData,
+    statistics: DataStatistics,
+    inspection: Inspection,
+    found: Detection | None,
+) -> list[str]:
+    """Write what was measured; returns lines that say so."""
+    from sagd.noise.statistics import measure
+    from sagd.report.figures import inspect_figure
+    from sagd.store.files import to_json, write_file, writing
+
+    x, record, picture = data.tensor(), out / "inspection.json", out / "spectrum.png"
+    told = {} if found is None else {"detection": found.to_dict()}
+    write_file(record, to_json(inspection.to_dict() | told))
+    profile, fit = inspection.profile, inspection.fit
+    figure = inspect_figure(
+        profile.centres.numpy(),
+        profile.values.numpy(),
+        slope=fit.slope,
+        intercept=fit.intercept,
+        images=data.some(_SHOWN).tensor().numpy(),
+        spectrum2d=measure(x).spectrum.numpy(),
+        channels=None if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
+    )
+    with writing(picture):
+        figure.savefig(picture, dpi=150)
+        if found is not None:
+            _draw_band(found, out / "band.png")
+    advice = [] if found is None or found.band is None else [_write_band(out / "band.yaml", config, found)]
+    return [*advice, f"wrote {picture} and {record}"]
+
+
+def _detection(command: Inspect, x: Tensor) -> tuple[Detection | None, list[str]]:
+    """What detection finds in the images, and lines that tell; None where they are too few or too small."""
+    from sagd.data.dataset import load
+    from sagd.omission.detect import detect
+
+    reference = None
+    if command.reference is not None:
+        reference = load(replace(command.data, source=command.reference, corruption="none")).tensor()
+    try:
+        found = detect(x, reference)
+    except InputError as error:
+        if reference is not None:
+            raise
+        return None, [f"no look for a damaged band: {error}"]
+    return found, ["", *found.lines()]
+
+
+def _write_band(path: Path, config: DataConfig, found: Detection) -> str:
+    """Write the configuration that trains around a band; returns a line that says how."""
+    import yaml
+
+    from sagd.store.files import write_file
+
+    usual = to_dict(DataConfig(limit=Inspect().data.limit))
+    data = {key: value for key, value in to_dict(config).items() if key == "source" or value != usual[key]}
+    omission = {"data": data, "process": {"omission": {"mode": "fill", "band": str(found.band)}}}
+    write_file(path, yaml.safe_dump(omission, sort_keys=False, width=1000).encode())
+    return f"train around it: sagd train {shlex.quote(str(path))} --out runs/fill"
+
+
+def _draw_band(found: Detection, path: Path) -> None:
+    from sagd.noise.bands import mask
+    from sagd.report.figures import band_figure
+
+    radius, basis = found.basis.relative_radius(), found.basis
+    inside = radius > 0
+    b = 0 * radius if found.band is None else mask(found.band, basis)
+    image = basis.rank == 2
+    figure = band_figure(
+        (radius if image else radius[inside]).flatten().numpy(),
+        (found.power if image else found.power[inside]).flatten().numpy(),
+        (found.smooth if image else found.smooth[inside]).flatten().numpy(),
+        (b if image else b[inside]).flatten().numpy(),
+        found.excess.numpy() if image else None,
+        basis.spatial[-1],
+    )
+    figure.savefig(path, dpi=150)
+
+
+def _inspection_text(name: str, shape: tuple[int, ...], inspection: Inspection) -> str:
+    profile, fit = inspection.profile, inspection.fit
+    channels = shape[1]
+    lines = [
+        f"{name}: {shape[0]} images, {channels} x {' x '.join(map(str, shape[2:]))}, values in [-1, 1]",
+        "",
+        "power by radial band (white noise of unit variance: 1)",
+        f"{'band of rho':>14}" + "".join(f"{f'channel {c}':>12}" for c in range(channels)) + f"{'freedoms':>10}",
+    ]
+    bands = zip(profile.edges.tolist(), profile.edges.tolist()[1:], profile.degrees_of_freedom.tolist(), strict=False)
+    for k, (start, end, freedoms) in enumerate(bands):
+        cells = (f"{profile.values[c, k]:12.4g}" if freedoms else f"{'-':>12}" for c in range(channels))
+        lines.append(f"{start:7.2f}-{end:<6.2f}{''.join(cells)}{int(freedoms):10d}")
+    low, high = inspection.sigma_range
+    lines += [
+        "",
+        f"slope of log power against log frequency: {fit.slope:.2f} (R^2 {fit.r_squared:.2f})",
+        f"  noise of the same shape: power_law(alpha={fit.slope / 2:.2f}); mild tilts to try: -0.1 .. 0.1",
+        f"noise range the data needs: sigma/alpha from {low:.3g} to {high:.3g}"
+        f"  (time grid 'karras(sigma_min={low:.3g}, sigma_max={high:.3g})', or 'matched')",
+        f"training times where bands drown: log_normal(mean={inspection.log_sigma_mean:.2f},"
+        f" std={inspection.log_sigma_std:.2f}), or 'matched'",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,86 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import tyro
+
+from sagd.data.config import DataConfig
+from sagd.errors import InputError
+from sagd.spec import suggest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sagd.store.model import Model
+
+
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How to draw images; what is left out is as the run was configured."""
+
+    sampler: str | None = None
+    """ddpm, 'ddim(eta=0)', euler, heun or dpm_solver; default: as the run was configured."""
+    steps: int | None = None
+    """Time steps; default: as the run was configured."""
+    grid: str | None = None
+    """uniform, karras, log_snr or matched; default: as the run was configured."""
+    clip: float | None = None
+    """Clamp the predicted clean image to [-clip, clip]; default: as the run was configured."""
+    guidance: float | None = None
+    """Classifier-free guidance scale of conditional models; default: as the run was configured."""
+
+
+def chosen_data(source: str | None, config: DataConfig) -> DataConfig:
+    """The data that a command names, by its argument or by `--data.source`.
+
+    Raises:
+        InputError: If both name one, and not the same.
+    """
+    if source is None or source == config.source:
+        return config
+    if config.source != DataConfig().source:
+        raise InputError(f"two data sets, {source!r} and --data.source {config.source!r}; name one")
+    return replace(config, source=source)
+
+
+def labels_of(names: tuple[str, ...], count: int, model: Model, option: str = "--labels") -> Tensor | None:
+    """Numbers of the classes that an option names, repeated in turn for `count` images; None if it names none.
+
+    Raises:
+        InputError: If the model knows no such class, or none at all, or cannot do without.
+    """
+    import torch
+
+    from sagd.noise.covariance.by_class import ClassCovariance
+
+    if not names:
+        if isinstance(model.process.covariance, ClassCovariance):
+            raise InputError(f"the noise depends on the class; give {option}, from: {', '.join(model.classes or ())}")
+        return None
+    if model.classes is None:
+        raise InputError(f"{option} {' '.join(names)}: the model is unconditional; leave {option} out")
+    for name in names:
+        if name not in model.classes:
+            raise InputError(f"{option}: the model has no class {name!r}{suggest(name, list(model.classes))}")
+    numbers = [model.classes.index(name) for name in names]
+    return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
+
+
+def label_of(name: str | None, model: Model) -> int | None:
+    """The number of one class."""
+    labels = labels_of(() if name is None else (name,), 1, model, "--label")
+    return None if labels is None else int(labels[0])
+
+
+def override(config: Config, given: Any, neutral: Any) -> Config:
+    """`config` with the values of `given` that are not those of `neutral`."""
+    values = {f.name: getattr(given, f.name) for f in fields(given)}
+    changes = {name: value for name, value in values.items() if value != getattr(neutral, name)}
+    return replace(config, **changes)  # type: ignore[type-var]

@@ -1,0 +1,81 @@
+"""`sagd resample`"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from sagd.cli.options import Drawing, label_of, override
+from sagd.errors import InputError
+from sagd.terminal import say
+
+
+@dataclass(frozen=True)
+class Resample:
+    """Draw a band of images anew, given all else, which stays: decide what is altered and what is not.
+
+    Example: sagd resample runs/bands photo.png --band 0.4 1 --count 5 --out variants
+    """
+
+    model: tyro.conf.Positional[Path]
+    """Run directory or model directory, trained with --denoiser.bands."""
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """Image files and folders; of the size that the model was trained on."""
+    out: Path
+    """Directory for images/ (PNG), resampled.safetensors (unrounded) and report.html; must be empty or missing."""
+    band: tuple[float, float] | None = None
+    """LOW HIGH: what changes, in fractions of the corner frequency; '0.4 1' is fine detail, '0 0.1' the layout.
+    Default, of models of one band: that band."""
+    mask: str | None = None
+    """The band in words instead, e.g. 'strip(axis=0, low=0.1)' or 'ring(low=0.2, high=0.4, soft=0.05)'."""
+    count: int = 4
+    """Draws per image."""
+    seed: int = 0
+    """Draw k of image i depends on the seed, i and k only."""
+    label: str | None = None
+    """Conditional models: class of the images."""
+    batch_size: int = 64
+    """Draws per network call."""
+    drawing: Annotated[Drawing, tyro.conf.arg(name="")] = field(default_factory=Drawing)
+
+
+def run_resample(command: Resample) -> None:
+    """Do what the options ask for; errors of input are for the caller to print."""
+    from sagd.api import load
+    from sagd.data.files import save_named
+    from sagd.report.resampling import render_resampling
+    from sagd.store.files import to_json, to_safetensors, write_file, writing
+    from sagd.study.evaluation import guided
+    from sagd.study.resampling import resample_files
+
+    if command.count < 1 or command.batch_size < 1:
+        raise InputError(f"--count and --batch-size must be at least 1, got {command.count} and {command.batch_size}")
+    if command.band is not None and command.mask is not None:
+        raise InputError("--band and --mask are two ways to name what changes; give one")
+    band = command.mask if command.band is None else "ring(low={!r}, high={!r})".format(*command.band)
+    model = load(command.model)
+    sampling = override(model.config.sampling, command.drawing, Drawing())
+    label = label_of(command.label, model)
+    model = replace(model, denoiser=guided(model, sampling.guidance))
+    result = resample_files(
+        model,
+        command.images,
+        band,
+        sampling,
+        command.count,
+        command.seed,
+        label,
+        command.batch_size,
+        progress=True,
+    )
+    for k, draw in enumerate(result.samples):
+        names = [f"{Path(name).with_suffix('')}-{k:02d}.png" for name in result.names]
+        save_named(draw, names, command.out / "images")
+    write_file(command.out / "resampled.safetensors", to_safetensors({"resampled": result.samples}))
+    write_file(command.out / "resampling.json", to_json(result.to_dict()))
+    with writing(command.out):
+        page = render_resampling(result, command.out)
+    say(f"wrote {len(result.names)} x {command.count} images in {command.out / 'images'} and {page}")

@@ -1,0 +1,76 @@
+"""`sagd restore`"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from sagd.cli.options import label_of
+from sagd.errors import InputError
+from sagd.terminal import say
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Restore damaged images with a model that was trained to leave their band out; all other frequencies stay.
+
+    Example: sagd restore runs/fill striped/ --out restored
+    """
+
+    model: tyro.conf.Positional[Path]
+    """Run directory or model directory, trained with --process.omission.mode fill, project or deconvolve."""
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """Image files and folders; of the size that the model was trained on."""
+    out: Path
+    """Directory for images/ (PNG), restored.safetensors (unrounded) and report.html; must be empty or missing."""
+    samples: int = 0
+    """Posterior samples per image, with their standard deviation; only models of mode deconvolve know a posterior."""
+    clean: Path | None = None
+    """Folder with the clean images under the same names, if you have them: the report then shows errors."""
+    label: str | None = None
+    """Conditional models: class of the images."""
+    seed: int = 0
+    """Seed of samples, and of the noise that deconvolve works under."""
+    batch_size: int = 64
+    """Images per network call."""
+
+
+def run_restore(command: Restore) -> None:
+    """Do what the options ask for; errors of input are for the caller to print."""
+    from sagd.api import load
+    from sagd.data.files import save_named
+    from sagd.report.restoration import render_restoration
+    from sagd.report.wording import counted
+    from sagd.store.files import to_json, to_safetensors, write_file, writing
+    from sagd.study.restoration import restore_files
+
+    if command.batch_size < 1:
+        raise InputError(f"--batch-size must be at least 1, got {command.batch_size}")
+    model = load(command.model)
+    label = label_of(command.label, model)
+    result = restore_files(
+        model,
+        command.images,
+        samples=command.samples,
+        seed=command.seed,
+        clean=command.clean,
+        label=label,
+        batch_size=command.batch_size,
+        progress=True,
+    )
+    restoration = result.restoration
+    save_named(restoration.images, result.names, command.out / "images")
+    tensors = {"restored": restoration.images}
+    if restoration.std is not None and restoration.samples is not None:
+        tensors |= {"std": restoration.std, "samples": restoration.samples}
+        for k, sample in enumerate(restoration.samples):
+            save_named(sample, result.names, command.out / "samples" / f"{k:02d}")
+    write_file(command.out / "restored.safetensors", to_safetensors(tensors))
+    write_file(command.out / "restoration.json", to_json(result.to_dict()))
+    with writing(command.out):
+        page = render_restoration(result, command.out)
+    for name, value in result.psnr.items():
+        say(f"PSNR of {name} images: {value:.2f} dB")
+    say(f"wrote {counted(len(result.names), 'image')} in {command.out / 'images'} and {page}")

@@ -1,0 +1,82 @@
+"""`sagd sample`"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from sagd.cli.options import Drawing, labels_of, override
+from sagd.errors import InputError
+from sagd.terminal import say
+
+if TYPE_CHECKING:
+    from sagd.store.model import Model
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw images from a trained model: a grid and one PNG file each.
+
+    Example: sagd sample runs/low --count 100 --seed 3 --out samples
+    """
+
+    model: tyro.conf.Positional[Path]
+    """Run directory or model directory."""
+    out: Path
+    """Directory for grid.png and images/; must be empty or missing."""
+    count: int = 64
+    """Number of images."""
+    seed: int = 0
+    """Image i depends, but for rounding, on the seed and i only, not on count or batch size."""
+    labels: tuple[str, ...] = ()
+    """Conditional models: class names, repeated in turn; default: no label, which noise by class cannot do without."""
+    batch_size: int = 64
+    """Images per network call."""
+    spectrum: str | None = None
+    """The noise spectrum you believe the model has: refused if it was trained with another."""
+    drawing: Annotated[Drawing, tyro.conf.arg(name="")] = field(default_factory=Drawing)
+
+
+def run_sample(command: Sample) -> None:
+    """Do what the options ask for; errors of input are for the caller to print."""
+    from sagd.api import load
+    from sagd.build.draw import draw
+    from sagd.data.images import image_grid, save_images
+    from sagd.store.files import writing
+    from sagd.study.evaluation import guided
+
+    if command.count < 1 or command.batch_size < 1:
+        raise InputError(f"--count and --batch-size must be at least 1, got {command.count} and {command.batch_size}")
+    model = load(command.model)
+    if command.spectrum is not None:
+        _require_spectrum(command.spectrum, command.model, model)
+    sampling = override(model.config.sampling, command.drawing, Drawing())
+    labels = labels_of(command.labels, command.count, model)
+    denoiser = guided(model, sampling.guidance)
+    images = draw(
+        denoiser,
+        command.count,
+        sampling,
+        seed=command.seed,
+        labels=labels,
+        statistics=model.statistics,
+        batch_size=command.batch_size,
+        progress=True,
+    )
+    save_images(images, command.out / "images")
+    grid = command.out / "grid.png"
+    with writing(grid):
+        image_grid(images[:256]).save(grid)
+    say(f"wrote {grid} and {command.count} images in {command.out / 'images'}")
+
+
+def _require_spectrum(spectrum: str, path: Path, model: Model) -> None:
+    """Refuse another noise spectrum than the model was trained with."""
+    from sagd.api import load
+    from sagd.build.objects import build_process
+
+    config = replace(model.config.process, spectrum=spectrum)
+    load(path, process=build_process(config, model.process.shape, model.statistics, model.classes))

@@ -1,0 +1,48 @@
+"""`sagd train`"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from sagd.build.schema import RunConfig
+from sagd.cli.options import Flag
+from sagd.terminal import say
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one model, from a YAML configuration, options, or both (options win).
+
+    Example: sagd train --data.source digits --process.spectrum "power_law(alpha=-0.1)" --out runs/low
+    """
+
+    out: Path
+    """Directory of the run; must be empty or missing unless --resume."""
+    config: tyro.conf.Positional[Path | None] = None
+    """YAML file with any of the sections data, process, network, denoiser, training, sampling."""
+    resume: Flag = False
+    """Continue from the newest checkpoint in --out."""
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+
+def run_train(command: Train) -> None:
+    """Do what the options ask for; errors of input are for the caller to print."""
+    from sagd.api import load
+    from sagd.study.train import train
+
+    path = train(command.run, command.out, resume=command.resume)
+    out = command.out
+    if command.run.denoiser.bands not in ("none", "random"):
+        say(f"model: {path}\nuse it with: sagd resample {out} IMAGES --out {out}-resampled")
+        return
+    labels = ""
+    if "by_class" in command.run.process.spectrum:
+        labels = " --labels " + " ".join(map(shlex.quote, load(path).classes or ()))
+    say(f"model: {path}\nsample it with: sagd sample {out}{labels} --out {out}-samples")
+    if command.run.process.omission.mode in ("project", "fill", "deconvolve"):
+        say(f"restore images with: sagd restore {out} IMAGES --out {out}-restored")

@@ -1,0 +1,1 @@
+"""What other libraries give: devices, precisions and processes."""

@@ -1,0 +1,1 @@
+"""Denoising networks, thin on well-kept libraries, and checks of their weights."""

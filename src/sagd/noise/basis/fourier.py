@@ -1,0 +1,67 @@
+"""The unitary discrete Fourier transform of real fields, its half spectrum and its multiplicities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sagd.errors import InputError
+from sagd.noise.basis.base import Basis
+
+
+@dataclass(frozen=True)
+class FourierBasis(Basis, kind="fourier"):
+    """The unitary discrete Fourier transform, stored as the half spectrum of a real field.
+
+    >>> basis = FourierBasis((4, 5))
+    >>> basis.coefficients
+    (4, 3)
+    >>> x = torch.randn(2, 4, 5, dtype=torch.float64)
+    >>> bool(torch.allclose(basis.inverse(basis.forward(x)), x))
+    True
+    """
+
+    @property
+    def coefficients(self) -> tuple[int, ...]:
+        """Half of the last axis is stored: `(*spatial[:-1], spatial[-1] // 2 + 1)`."""
+        return (*self.spatial[:-1], self.spatial[-1] // 2 + 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Orthonormal real FFT over the spatial axes; complex `(*, *coefficients)`."""
+        self._require_trailing(x, self.spatial)
+        return torch.fft.rfftn(x, dim=self._axes, norm="ortho")
+
+    def inverse(self, c: Tensor) -> Tensor:
+        """Orthonormal inverse real FFT; real `(*, *spatial)`."""
+        self._require_trailing(c, self.coefficients)
+        return torch.fft.irfftn(c, s=self.spatial, dim=self._axes, norm="ortho")
+
+    def frequencies(self) -> Tensor:
+        """`fftfreq` on every axis but the last, `rfftfreq` on the last: `(n, *coefficients)`, float64."""
+        axes = [torch.fft.fftfreq(side, dtype=torch.float64) for side in self.spatial[:-1]]
+        axes.append(torch.fft.rfftfreq(self.spatial[-1], dtype=torch.float64))
+        return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+    def multiplicity(self) -> Tensor:
+        """1 on self-conjugate columns of the last axis (DC, and Nyquist if even), 2 elsewhere."""
+        last = torch.full((self.coefficients[-1],), 2.0, dtype=torch.float64)
+        last[self._self_conjugate_columns()] = 1.0
+        return last.expand(self.coefficients).clone()
+
+    def check_symmetry(self, weights: Tensor) -> None:
+        """Weights of a real operator satisfy `w(k) = w(-k)`; only the self-conjugate columns can violate it."""
+        columns = weights[..., self._self_conjugate_columns()]
+        axes = tuple(range(weights.ndim - self.rank, weights.ndim - 1))
+        mirrored = torch.roll(torch.flip(columns, axes), shifts=(1,) * len(axes), dims=axes) if axes else columns
+        excess = (columns - mirrored).abs().max().item()
+        if excess > 1e-12 * weights.abs().max().item():
+            raise InputError(
+                f"weights differ between f and -f by up to {excess:.3g}, which no real field allows;"
+                " make them even, e.g. a function of |f|"
+            )
+
+    def _self_conjugate_columns(self) -> list[int]:
+        side = self.spatial[-1]
+        return [0, side // 2] if side % 2 == 0 and side > 1 else [0]

@@ -1,0 +1,193 @@
+"""Weights in [0, 1] with the shapes of common damage, and soft edges: what `sagd.noise.bands` takes for a band.
+
+`ring` (by radius), `wedge` (by direction: rain), `strip` (along an axis: scan lines, hum) and `spots` (moire,
+harmonics). A soft edge falls from 1 to 0 as a squared cosine over a distance `soft` beyond the edge.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sagd.errors import InputError
+from sagd.noise.basis.base import EDGE, corner_radius
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.spectra.checks import require_finite
+from sagd.noise.spectra.geometry import band_mask
+
+
+@dataclass(frozen=True)
+class Ring(Spectrum, kind="ring"):
+    """The radii `[low, high)` (with 1 if `high = 1`), in fractions of the corner radius.
+
+    Args:
+        low: Inner edge, in [0, 1).
+        high: Outer edge, in (low, 1].
+        soft: Width of the soft edges, outside of `[low, high)`.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    soft: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require_range("ring", self.low, self.high, 1.0, "fractions of the corner radius")
+        _require_soft("ring", self.soft)
+
+    def weights(self, frequencies: Tensor) -> Tensor:
+        """1 in the ring, 0 away from it."""
+        rho = torch.linalg.vector_norm(frequencies, dim=0) / corner_radius(len(frequencies))
+        inside = band_mask(frequencies, self.low, self.high)
+        return inside if self.soft == 0 else _edge(torch.maximum(self.low - rho, rho - self.high), self.soft)
+
+
+@dataclass(frozen=True)
+class Wedge(Spectrum, kind="wedge"):
+    """Waves whose direction lies within `width / 2` degrees of `angle`, with radii `[low, high)`; images only.
+
+    Args:
+        angle: Direction of the wave vector in degrees, from the column axis (vertical stripes: 0) towards rows.
+        width: Full width in degrees, in (0, 180].
+        low: Least radius, in fractions of the corner radius.
+        high: Largest radius.
+        soft: Width of the soft edges, in fractions of the corner radius.
+    """
+
+    angle: float = 0.0
+    width: float = 20.0
+    low: float = 0.0
+    high: float = 1.0
+    soft: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_finite("wedge angle", self.angle)
+        require_finite("wedge width", self.width)
+        if not 0 < self.width <= 180:
+            raise InputError(f"wedge width must lie in (0, 180] degrees, got {self.width}")
+        _require_range("wedge", self.low, self.high, 1.0, "fractions of the corner radius")
+        _require_soft("wedge", self.soft)
+
+    def weights(self, frequencies: Tensor) -> Tensor:
+        """1 in the wedge, 0 away from it; DC belongs to no direction."""
+        if len(frequencies) != 2:
+            raise InputError(f"a wedge is for images (2 spatial axes), the data has {len(frequencies)}")
+        scale = corner_radius(2)
+        rho = torch.linalg.vector_norm(frequencies, dim=0) / scale
+        # A Nyquist frequency stands for both its signs: the nearer counts, so that the mask stays even.
+        signed = [torch.where(f.abs() == 0.5, -f, f) for f in frequencies]
+        pairs = [(r, c) for r in (frequencies[0], signed[0]) for c in (frequencies[1], signed[1])]
+        turn = torch.stack([self._turn(r, c) for r, c in pairs]).amin(0)
+        across = rho * torch.sin(torch.deg2rad((turn - self.width / 2).clamp(-90, 90)))
+        distance = torch.stack([across, self.low - rho, rho - self.high]).amax(0)
+        hard = band_mask(frequencies, self.low, self.high) * (turn <= self.width / 2 + 1e-9)
+        return torch.where(rho > 0, hard if self.soft == 0 else _edge(distance, self.soft), 0.0)
+
+    def _turn(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Degrees between a direction and `angle`, both without sign."""
+        return (torch.rad2deg(torch.atan2(rows, columns)) - self.angle + 90).remainder(180).sub(90).abs()
+
+
+@dataclass(frozen=True)
+class Strip(Spectrum, kind="strip"):
+    """Waves along one axis: `low <= |f_axis| <= high` and all other `|f_i| <= width / 2`, in cycles per sample.
+
+    With the default `width=0` these are patterns that are constant along all other axes: `strip(axis=0)` is what
+    rows of different brightness (scan lines) are made of, `strip(axis=1)` columns.
+
+    Args:
+        axis: Spatial axis, from 0; images have rows 0 and columns 1.
+        low: Least frequency along it; above 0 keeps the mean brightness.
+        high: Largest, at most 0.5.
+        width: Full width across.
+        soft: Width of the soft edges, in cycles per sample.
+    """
+
+    axis: int = 0
+    low: float = 0.0
+    high: float = 0.5
+    width: float = 0.0
+    soft: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.axis, int) or isinstance(self.axis, bool) or self.axis < 0:
+            raise InputError(f"strip axis must be a number of a spatial axis, from 0, got {self.axis!r}")
+        _require_range("strip", self.low, self.high, 0.5, "cycles per sample")
+        require_finite("strip width", self.width)
+        if self.width < 0:
+            raise InputError(f"strip width must not be negative, got {self.width}")
+        _require_soft("strip", self.soft)
+
+    def weights(self, frequencies: Tensor) -> Tensor:
+        """1 on the strip, 0 away from it."""
+        if self.axis >= len(frequencies):
+            raise InputError(f"strip axis {self.axis} is none of the {len(frequencies)} spatial axes of the data")
+        along = frequencies[self.axis].abs()
+        across = [f.abs() - self.width / 2 for axis, f in enumerate(frequencies) if axis != self.axis]
+        distance = torch.stack([self.low - along, along - self.high, *across]).amax(0)
+        return _edge(distance, self.soft)
+
+
+@dataclass(frozen=True)
+class Spots(Spectrum, kind="spots"):
+    """Disks around given frequencies and their mirrors, in cycles per sample; on the torus, as `notch`.
+
+    Args:
+        at: Frequencies, each one number per spatial axis.
+        radius: Radius of the disks.
+        soft: Width of the soft edges.
+    """
+
+    at: tuple[tuple[float, ...], ...] = ()
+    radius: float = 0.02
+    soft: float = 0.0
+
+    def __post_init__(self) -> None:
+        listed = self.at if isinstance(self.at, (list, tuple)) else (self.at,)
+        at = tuple(tuple(f) if isinstance(f, (list, tuple)) else (f,) for f in listed)
+        if not at:
+            raise InputError("spots need at least one frequency, e.g. at=[[0.25, 0.0]]")
+        for number in (n for f in at for n in f):
+            require_finite("spots frequency", number)
+            if abs(number) > 0.5:
+                raise InputError(f"spots frequencies are cycles per sample, at most 0.5, got {number}")
+        object.__setattr__(self, "at", tuple(tuple(map(float, f)) for f in at))
+        require_finite("spots radius", self.radius)
+        if self.radius < 0:
+            raise InputError(f"spots radius must not be negative, got {self.radius}")
+        _require_soft("spots", self.soft)
+
+    def weights(self, frequencies: Tensor) -> Tensor:
+        """1 in the disks, 0 away from them."""
+        nearest = torch.full_like(frequencies[0], math.inf)
+        for f in self.at:
+            if len(f) != len(frequencies):
+                raise InputError(f"spot {f} has {len(f)} numbers, the data has {len(frequencies)} spatial axes")
+            centre = torch.tensor(f).to(frequencies).reshape(-1, *(1,) * (frequencies.ndim - 1))
+            for sign in (1, -1):
+                difference = frequencies - sign * centre
+                away = torch.linalg.vector_norm(difference - difference.round(), dim=0)
+                nearest = torch.minimum(nearest, away)
+        return _edge(nearest - self.radius, self.soft)
+
+
+def _edge(distance: Tensor, soft: float) -> Tensor:
+    """1 up to distance 0, then a squared cosine that reaches 0 at `soft`."""
+    if soft == 0:
+        return (distance <= EDGE).to(distance.dtype)
+    return torch.cos(math.pi / 2 * (distance / soft).clamp(0, 1)) ** 2 * (distance < soft - EDGE)
+
+
+def _require_range(kind: str, low: float, high: float, most: float, unit: str) -> None:
+    require_finite(f"{kind} low edge", low)
+    require_finite(f"{kind} high edge", high)
+    if not 0 <= low < high <= most:
+        raise InputError(f"{kind} needs 0 <= low < high <= {most:g} ({unit}), got low={low}, high={high}")
+
+
+def _require_soft(kind: str, soft: float) -> None:
+    require_finite(f"{kind} soft", soft)
+    if not 0 <= soft <= 0.5:
+        raise InputError(f"{kind} soft must lie in [0, 0.5], got {soft}; 0 is a hard edge")

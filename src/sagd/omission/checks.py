@@ -1,0 +1,44 @@
+"""Checks of images that a model is to change."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from sagd.errors import InputError
+from sagd.noise.statistics import DataStatistics
+from sagd.process.base import Process
+
+_FAR = 10.0
+"""Standard deviations from the mean of the data beyond which values are taken to be of another scale."""
+
+
+def check_labels(labels: Tensor | None, x: Tensor) -> None:
+    """Refuse labels that are not one per image.
+
+    Raises:
+        InputError: If there are more or fewer.
+    """
+    if labels is not None and labels.shape != (len(x),):
+        raise InputError(f"labels must be one per image, ({len(x)},), got shape {tuple(labels.shape)}")
+
+
+def check_images(y: Tensor, process: Process, statistics: DataStatistics, does: str) -> None:
+    """Refuse images that a model `does` ("restores") nothing with.
+
+    Raises:
+        InputError: On another shape or type, non-finite values, or values far from those of the training data.
+    """
+    if y.ndim != len(process.shape) + 1 or tuple(y.shape[1:]) != process.shape or not len(y):
+        raise InputError(f"the model {does} images {process.shape}, got shape {tuple(y.shape)}")
+    if not y.is_floating_point():
+        raise InputError(f"images must be floating point in the range of the training data, got {y.dtype}")
+    spread = _FAR * math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
+    centre = float(statistics.mean.mean())
+    low, high = float(y.min()), float(y.max())
+    if not centre - spread <= low <= high <= centre + spread:
+        raise InputError(
+            f"images reach from {low:.3g} to {high:.3g}, the model's data lies within"
+            f" {centre - spread:.3g} to {centre + spread:.3g}; scale 8-bit images to [-1, 1]"
+        )

@@ -1,0 +1,85 @@
+"""The process of one schedule for all frequencies: `x_t = alpha_t x_0 + sigma_t eps_w`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagd.noise.basis.base import Basis
+from sagd.noise.covariance.base import Covariance
+from sagd.noise.operator import Diagonal
+from sagd.noise.spectra.base import Spectrum
+from sagd.process.base import Process, Time, as_time, wide
+from sagd.process.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class ForwardProcess(Process):
+    """A scalar schedule with one fixed noise covariance: the paper's process.
+
+    With `Sigma_w` of full rank it is isotropic diffusion of `Sigma_w^(-1/2) x_0`, for a network that still sees data
+    space and with a loss weighted accordingly.
+    """
+
+    schedule: Schedule
+    covariance: Covariance
+    hidden: Spectrum | None = None
+
+    def __post_init__(self) -> None:
+        self.check_hidden()
+
+    @property
+    def reference(self) -> Covariance:  # type: ignore[override]
+        """`Sigma_w`."""
+        return self.covariance
+
+    def alpha(self, t: Time, x: Tensor) -> Tensor:
+        """`alpha_t`, shaped to multiply the batch `x`."""
+        return self.schedule.alpha(as_time(t, x)).to(wide(x))
+
+    def sigma(self, t: Time, x: Tensor) -> Tensor:
+        """`sigma_t`, shaped to multiply the batch `x`."""
+        return self.schedule.sigma(as_time(t, x)).to(wide(x))
+
+    def derivatives(self, t: Time, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`alpha'_t`, `sigma'_t`."""
+        time = as_time(t, x)
+        return self.schedule.d_alpha(time).to(wide(x)), self.schedule.d_sigma(time).to(wide(x))
+
+    def diagonal(self, t: Time, x: Tensor, basis: Basis) -> tuple[Diagonal, Diagonal]:
+        """`alpha_t` and `sigma_t w(f)`."""
+        weights = self.covariance.power_spectrum(basis).sqrt().to(x.device, wide(x))
+        return self.shown(Diagonal(self.alpha(t, x) + 0 * weights, basis)), Diagonal(self.sigma(t, x) * weights, basis)
+
+    def noise_level(self, t: Tensor) -> Tensor:
+        """`sigma_t / alpha_t`."""
+        return self.schedule.noise_level(t)
+
+    def time_at(self, noise_level: Tensor) -> Tensor:
+        """The schedule's."""
+        return self.schedule.time_at(noise_level.double())
+
+    def drowned_at(self, power: Tensor, basis: Basis) -> Tensor:
+        """`sqrt(power) / w(f)`, at most the level at `t = 1`; `w` where noise by class or place is weakest."""
+        noise, _ = self.covariance.power_range(basis)
+        level = torch.where(noise > 0, power / torch.where(noise > 0, noise, 1.0), 0.0).sqrt()
+        return level.clamp(max=float(self.noise_level(torch.ones((), dtype=torch.float64))))
+
+    def noise_to_signal(self, t: float, basis: Basis) -> tuple[Tensor, Tensor]:
+        """`(sigma_t / alpha_t)^2` times the range of the covariance's power."""
+        level = float(self.noise_level(torch.tensor(t, dtype=torch.float64)))
+        least, most = (torch.where(p > 0, level**2 * p, 0.0) for p in self.covariance.power_range(basis))
+        return least, most
+
+    def to_dict(self) -> dict[str, Any]:
+        """Schedule and covariance."""
+        described = {"schedule": self.schedule.to_dict(), "covariance": self.covariance.to_dict()}
+        return described | self._describe_hidden()
+
+    def given(self, labels: Tensor | None) -> ForwardProcess:
+        """With the covariance of these classes."""
+        covariance = self.covariance.given(labels)
+        return self if covariance is self.covariance else ForwardProcess(self.schedule, covariance, self.hidden)

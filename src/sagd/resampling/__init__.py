@@ -1,0 +1,1 @@
+"""A band of given images drawn anew, given all else."""

@@ -1,0 +1,118 @@
+"""Drawing a band of images anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sagd.errors import InputError
+from sagd.model.denoiser import NetworkDenoiser
+from sagd.noise.bands import mask
+from sagd.noise.operator import Diagonal
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.statistics import DataStatistics
+from sagd.omission.checks import check_images, check_labels
+from sagd.random import sample_generators
+from sagd.resampling.bands import BandDenoiser, hard_mask
+from sagd.sampling.base import Sampler
+from sagd.sampling.grids import TimeGrid
+
+
+@torch.no_grad()
+def resample(
+    denoiser: NetworkDenoiser,
+    x: Tensor,
+    band: Spectrum | str,
+    *,
+    sampler: Sampler | str = "heun",
+    steps: int = 18,
+    grid: TimeGrid | str = "matched",
+    clip: float | None = None,
+    count: int = 1,
+    seed: int = 0,
+    labels: Tensor | None = None,
+    statistics: DataStatistics | None = None,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> Tensor:
+    """Draw the band of images anew, given all else: `x + b (x_hat - x)`, `x_hat` a draw of the model.
+
+    Args:
+        denoiser: Denoiser of a resampling model.
+        x: Images `(B, C, *spatial)`, float, in the range of the training data.
+        band: The band; soft edges blend. A model of one band takes that only.
+        sampler: Sampler, or its text.
+        steps: Steps of the time grid.
+        grid: Time grid, or its text.
+        clip: Clamp every estimate of the clean image to `[-clip, clip]`.
+        count: Draws per image.
+        seed: Draw `k` of image `i` depends on `(seed, i, k)` alone.
+        labels: Classes `(B,)` of conditional models.
+        statistics: Statistics of the training data.
+        batch_size: Draws per network call.
+        progress: Show a progress bar.
+
+    Returns:
+        `(count, B, C, *spatial)`.
+
+    Raises:
+        InputError: If the model resamples nothing, or not this band, or the images do not fit.
+    """
+    if not isinstance(denoiser, BandDenoiser):
+        raise InputError("the model resamples no bands; train one with --denoiser.bands random")
+    if statistics is not None:
+        check_images(x, denoiser.process, statistics, "resamples")
+    check_labels(labels, x)
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    b = _checked(denoiser, x, band, count)
+    edges = Diagonal(b, denoiser.basis)
+    chosen, hard = Sampler.parse(sampler), (b > 0).float()
+    images = torch.arange(len(x)).repeat(count)
+    parts = []
+    with tqdm(total=len(images), desc="resampling", unit="image", disable=None if progress else True) as bar:
+        for some in torch.arange(len(images)).split(batch_size):
+            index = images[some]
+            given = x[index].to(denoiser.device, denoiser.dtype or x.dtype)
+            drawn = chosen.sample(
+                denoiser.given_images(given, hard.expand(len(some), *hard.shape)),
+                len(some),
+                steps=steps,
+                grid=grid,
+                generator=_generators(seed, index, some // len(x)),
+                labels=None if labels is None else labels[index],
+                clip=clip,
+                statistics=statistics,
+                dtype=given.dtype,
+            )
+            change = edges.on(given.double()) * (drawn - given).double()
+            parts.append(x[index] + change.to(x.device, x.dtype))
+            bar.update(len(some))
+    return torch.cat(parts).reshape(count, *x.shape)
+
+
+def _generators(seed: int, images: Tensor, draws: Tensor) -> Sequence[torch.Generator]:
+    """One per draw, keyed by seed, image and number of the draw."""
+    numbers = zip(images.tolist(), draws.tolist(), strict=True)
+    return [sample_generators(seed, 1, (draw << 40) + image)[0] for image, draw in numbers]
+
+
+def _checked(denoiser: BandDenoiser, x: Tensor, band: Spectrum | str, count: int) -> Tensor:
+    """The band's values, if all is well."""
+    shape = denoiser.process.shape
+    if count < 1:
+        raise InputError(f"count must be at least 1, got {count}")
+    if x.ndim != len(shape) + 1 or tuple(x.shape[1:]) != shape or not len(x):
+        raise InputError(f"the model resamples images {shape}, got shape {tuple(x.shape)}")
+    if not x.is_floating_point() or not torch.isfinite(x).all():
+        raise InputError("images must be finite and floating point, in the range of the training data")
+    hard = hard_mask(band, denoiser.basis)
+    own = denoiser.bands
+    if own != "random" and not torch.equal(hard, hard_mask(own, denoiser.basis)):
+        raise InputError(
+            f"the model changes the band {own!r}, not {str(band)!r}; train one with --denoiser.bands random for any"
+        )
+    return mask(band, denoiser.basis)

@@ -1,0 +1,170 @@
+"""Small frozen descriptions that read the same in Python, in a YAML file and on the command line.
+
+A family (spectra, bases, schedules, samplers) is a base class; each member is a frozen dataclass with a `kind`.
+One member has three equal forms: the object `PowerLaw(alpha=-0.1)`, the mapping `{"kind": "power_law", "alpha": -0.1}`
+and the text `power_law(alpha=-0.1)`. Reading text or mappings never executes anything.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, TypeVar
+
+from sagd.errors import InputError
+
+Result = TypeVar("Result")
+
+
+class Description:
+    """Base of families; `class Family(Description, family="spectrum")`, `class Member(Family, kind="flat")`.
+
+    The `example` of a family is the kind that messages show; the first one unless it is named.
+    """
+
+    family: ClassVar[str] = "description"
+    kind: ClassVar[str] = ""
+    example: ClassVar[str | None] = None
+    _members: ClassVar[dict[str, type[Any]]] = {}
+
+    def __init_subclass__(
+        cls, family: str | None = None, kind: str | None = None, example: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        if family is not None:
+            cls.family, cls._members = family, {}
+        if example is not None:
+            cls.example = example
+        if kind is not None:
+            cls.kind = kind
+            cls._members[kind] = cls
+
+    @classmethod
+    def kinds(cls) -> list[str]:
+        """Names of all members of the family, in order of definition."""
+        return list(cls._members)
+
+    @classmethod
+    def from_dict(cls, mapping: dict[str, Any]) -> Self:
+        """Build a member from `{"kind": ..., **fields}`.
+
+        Raises:
+            InputError: On an unknown kind or field, a missing field, or values the member refuses.
+        """
+        fields = dict(mapping)
+        kind = fields.pop("kind", None)
+        member = cls._members.get(kind) if isinstance(kind, str) else None
+        if member is None:
+            raise InputError(f"unknown {cls.family} {kind!r}{suggest(str(kind), cls.kinds())}")
+        known = [f.name for f in dataclasses.fields(member)]
+        for name in fields:
+            if name not in known:
+                raise InputError(f"{cls.family} {kind!r} has no parameter {name!r}{suggest(str(name), known)}")
+        try:
+            return member(**fields)
+        except (TypeError, OverflowError) as error:
+            raise InputError(f"{cls.family} {kind!r}: {str(error).split('() ')[-1]}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping form, with every field spelt out; equal members have equal JSON."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return {"kind": self.kind} | {f.name: _plain(getattr(self, f.name), str(f.type)) for f in fields}
+
+    @classmethod
+    def parse(cls, text: str | dict[str, Any] | Self) -> Self:
+        """Read the text form `kind` or `kind(name=value, ...)`; mappings and members pass through.
+
+        Raises:
+            InputError: If the text is not of that form or names something unknown.
+        """
+        if isinstance(text, cls):
+            return text
+        if isinstance(text, dict):
+            return cls.from_dict(text)
+        return cls._interpret(text, cls._from_node)
+
+    @classmethod
+    def read(cls, text: str | dict[str, Any] | Self) -> dict[str, Any]:
+        """The mapping form of a text, without building the member: fields may be missing, names unknown.
+
+        Raises:
+            InputError: If the text is not of the form `kind` or `kind(name=value, ...)`.
+        """
+        if isinstance(text, cls):
+            return text.to_dict()
+        if isinstance(text, dict):
+            return dict(text)
+        return cls._interpret(text, cls._mapping)
+
+    @classmethod
+    def _interpret(cls, text: object, use: Callable[[ast.expr], Result]) -> Result:
+        """Hand the parsed expression to `use`; what is no expression, or is refused there, is an input error."""
+        try:
+            # Kinds may be written with hyphens, as command-line options are; quoted text stays as it is.
+            hyphens = r"'[^']*'|\"[^\"]*\"|(?<=[a-z])-(?=[a-z])"
+            joined = re.sub(hyphens, lambda found: "_" if found[0] == "-" else found[0], str(text).strip())
+            return use(ast.parse(joined, mode="eval").body)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"cannot read {cls.family} {text!r}: write {(cls.example or cls.kinds()[0])!r} or 'kind(name=value)'"
+            ) from None
+
+    @classmethod
+    def _from_node(cls, node: ast.expr) -> Self:
+        """Build a member from a parsed expression; families with operators extend this."""
+        return cls.from_dict(cls._fields(node))
+
+    @classmethod
+    def _mapping(cls, node: ast.expr) -> dict[str, Any]:
+        """The mapping form of a parsed expression; an operator is known to `_from_node` alone."""
+        return cls._from_node(node).to_dict() if isinstance(node, ast.BinOp) else cls._fields(node)
+
+    @staticmethod
+    def _fields(node: ast.expr) -> dict[str, Any]:
+        """Kind and fields of `kind` or `kind(name=value, ...)`."""
+        if isinstance(node, ast.Name):
+            return {"kind": node.id}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+            names = [str(k.arg) for k in node.keywords]
+            if "kind" in names or len(set(names)) < len(names):
+                raise ValueError(f"repeated parameter in {names}")
+            values = [_literal(k.value) for k in node.keywords]
+            return {"kind": node.func.id, **dict(zip(names, values, strict=True))}
+        raise ValueError(ast.dump(node))
+
+    def __str__(self) -> str:
+        changed = [
+            f"{f.name}={_nested(getattr(self, f.name))!r}"
+            for f in dataclasses.fields(self)  # type: ignore[arg-type]
+            if getattr(self, f.name) != f.default
+        ]
+        return f"{self.kind}({', '.join(changed)})" if changed else self.kind
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """The end of an error about an unknown name: the closest known one, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
+
+
+def _literal(node: ast.expr) -> Any:
+    """A literal value; `inf` is one too, since Python writes infinity so."""
+    return math.inf if isinstance(node, ast.Name) and node.id == "inf" else ast.literal_eval(node)
+
+
+def _nested(value: Any) -> Any:
+    """A description within another is written as its mapping."""
+    return value.to_dict() if isinstance(value, Description) else value
+
+
+def _plain(value: Any, annotation: str) -> Any:
+    """JSON-ready; 1, 1.0 and -0.0, 0.0 are the same number in a field that holds a float."""
+    if "float" in annotation and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value) + 0.0
+    return [_plain(v, "") for v in value] if isinstance(value, tuple) else _nested(value)

@@ -1,0 +1,138 @@
+"""Checkpoints of a training run: `checkpoints/step-00000500/`, safetensors and JSON, never pickle.
+
+A checkpoint is groups of named tensors, one safetensors file each, and a JSON state. It is written whole or not at all
+(see `sagd.store.files`), and older ones are removed only once it is on disk.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from sagd.errors import CheckpointError
+from sagd.store.files import (
+    PARTIAL,
+    REPLACED,
+    read_json,
+    read_manifest,
+    read_tensors,
+    remove_directory,
+    to_json,
+    to_safetensors,
+    verify_directory,
+    write_directory,
+)
+
+STATE = "state.json"
+_TENSORS = ".safetensors"
+_NAME = re.compile(r"step-(\d{8,})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that a run needs to go on.
+
+    Attributes:
+        step: Optimiser steps done.
+        tensors: Group -> name -> tensor, e.g. "weights", "ema", "optimizer".
+        state: JSON values.
+    """
+
+    step: int
+    tensors: Mapping[str, Mapping[str, Tensor]]
+    state: Mapping[str, Any]
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Where a run keeps its checkpoint of a step."""
+    return run / "checkpoints" / _name(step)
+
+
+def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write a checkpoint of the run directory `run`, then remove all but the newest `keep`.
+
+    Raises:
+        CheckpointError: If the disk refuses; checkpoints written before are left as they were.
+    """
+    path = checkpoint_path(run, checkpoint.step)
+    for leftover in (*path.parent.glob(f"*{PARTIAL}"), *path.parent.glob(f"*{REPLACED}")):
+        _remove(leftover)
+    write_directory(path, _files(checkpoint))
+    # Checkpoints of later steps are damaged ones that a resumed run went back behind: they do not count.
+    done = [p for p in list_checkpoints(run) if _step(p) <= checkpoint.step]
+    for old in done[:-keep]:
+        _remove(old)
+    return path
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint directory after checking every file.
+
+    Raises:
+        CheckpointError: Naming the file that is missing or damaged, or holds something else.
+    """
+    verify_directory(path, [STATE])
+    state = read_json(path / STATE)
+    step = state.pop("step", None) if isinstance(state, dict) else None
+    if type(step) is not int or path.name != _name(step):
+        raise CheckpointError(f"{str(path / STATE)!r} is not the state of {path.name}; use another checkpoint")
+    tensors = {}
+    for name in read_manifest(path):
+        if name.endswith(_TENSORS):
+            tensors[name.removesuffix(_TENSORS)], _ = read_tensors(path / name)
+        elif name != STATE:
+            raise CheckpointError(f"{str(path / name)!r} is no file of a checkpoint; use another checkpoint")
+    return Checkpoint(step, tensors, state)
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Checkpoint directories of a run, oldest first, damaged ones included."""
+    return sorted((p for p in (run / "checkpoints").glob("step-*") if _NAME.fullmatch(p.name)), key=_step)
+
+
+def latest_checkpoint(run: Path) -> Path | None:
+    """The newest undamaged checkpoint of a run, or None if it has none at all; damaged ones are named in a warning.
+
+    Raises:
+        CheckpointError: If all checkpoints are damaged.
+    """
+    found = list_checkpoints(run)
+    for path in reversed(found):
+        try:
+            verify_directory(path, [STATE])
+        except CheckpointError as error:
+            warnings.warn(f"checkpoint {path.name} is passed over: {error}", stacklevel=2)
+        else:
+            return path
+    if found:
+        where = str(run / "checkpoints")
+        raise CheckpointError(f"all {len(found)} checkpoints in {where!r} are damaged; train again in another --out")
+    return None
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def _files(checkpoint: Checkpoint) -> Iterator[tuple[str, bytes]]:
+    # One file in memory at a time.
+    for group, tensors in checkpoint.tensors.items():
+        yield f"{group}{_TENSORS}", to_safetensors(tensors)
+    yield STATE, to_json({"step": checkpoint.step, **checkpoint.state})
+
+
+def _remove(path: Path) -> None:
+    try:
+        remove_directory(path)
+    except OSError as error:
+        raise CheckpointError(f"cannot remove {str(path)!r}: {error.strerror}; check its permissions") from error

@@ -1,0 +1,1 @@
+"""Runs: training, matched comparisons, evaluations, galleries, images restored and resampled."""

@@ -1,0 +1,327 @@
+"""Train, sample and evaluate several forward processes alike, and gather what a report needs.
+
+    OUT/config.yaml                resolved configuration
+    OUT/ARM/seed-S/                a training run, its model, and evaluation.json once it has been evaluated
+    OUT/results.json               figures of every run, means over seeds, paired differences to the first arm
+    OUT/arrays.safetensors         images and curves that the report draws
+
+Finished runs are kept, so an interrupted comparison goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagd.build.schema import CompareConfig, ProcessConfig, RunConfig
+from sagd.build.text import dump_yaml, load_yaml, to_dict
+from sagd.data.dataset import ImageData, load
+from sagd.data.images import to_uint8, to_unit_range
+from sagd.errors import InputError
+from sagd.metrics import FeatureExtractor
+from sagd.model.denoiser import NetworkDenoiser
+from sagd.noise.statistics import DataStatistics, measure, radial_profile
+from sagd.process.base import Process
+from sagd.random import generator_for
+from sagd.sampling.grids import matched_range
+from sagd.store.files import PARTIAL, read_json, read_tensors, reading, to_json, to_safetensors, write_file, writing
+from sagd.store.folder import LOCK, claim
+from sagd.store.model import load_model, versions
+from sagd.store.run import ADVICE, CONFIG
+from sagd.study.evaluation import (
+    check_evaluation,
+    check_likelihood,
+    draw_samples,
+    evaluate_samples,
+    feature_extractor,
+    figures,
+    measure_likelihood,
+)
+from sagd.study.illustration import forward_images, shown_power
+from sagd.study.machine import describe_machine
+from sagd.study.summary import summarise
+from sagd.study.train import Trainer, check_training, runtime, train
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 64
+"""Samples of each arm kept for the report."""
+FIELDS = 4
+"""Noise fields of each arm that the report shows."""
+LEVELS = 6
+"""Noise levels at which the report shows the forward process."""
+
+
+def compare(
+    config: CompareConfig,
+    out: Path,
+    resume: bool = False,
+    progress: bool = True,
+    then: Callable[[Path], object] | None = None,
+) -> dict[str, Any]:
+    """Run a comparison and write its results.
+
+    Args:
+        config: Arms, seeds, and what they share.
+        out: Directory; must be empty or missing unless `resume`.
+        resume: Keep finished runs and continue unfinished ones.
+        progress: Show progress bars.
+        then: Called with `out` when all is written and no other command may write there yet, e.g. to draw the report.
+
+    Returns:
+        The content of `results.json`.
+
+    Raises:
+        InputError: Before any training, if an arm or a setting cannot work, or `out` holds another comparison.
+    """
+    _check(config)
+    data = load(config.data)
+    check_evaluation(config.evaluation, len(data))
+    with claim(out, empty=not resume, advice=ADVICE):
+        _refuse_other(config, out)
+        processes = _check_arms(config, out, data)
+        # Whatever the arms are trained on, they are measured against clean images.
+        clean = data.clean
+        extractor = feature_extractor(config.evaluation, clean, progress)
+        # Only now, so that what was refused can be corrected and started again in the same place.
+        _write_config(config, out)
+        runs: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in config.arms}
+        for seed in config.seeds:
+            for name in config.arms:
+                runs[name][seed] = _run(config, name, seed, out, data, extractor, progress)
+        statistics = measure(clean.tensor())
+        write_file(out / "arrays.safetensors", to_safetensors(_arrays(config, out, clean, processes, statistics)))
+        results = _results(config, data, runs, extractor)
+        write_file(out / "results.json", to_json(results))
+        if then is not None:
+            then(out)
+    return results
+
+
+def _check(config: CompareConfig) -> None:
+    if not config.arms:
+        raise InputError("arms is empty; name at least one forward process, e.g. 'arms: {white: {}}'")
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
+        raise InputError(f"seeds must be whole numbers from 0, all different, got {list(config.seeds)}; e.g. [0, 1]")
+    for name in config.arms:
+        if not re.fullmatch(r"\w[\w-]*", name):
+            raise InputError(f"arm name {name!r} names a directory: use letters, digits, '-' and '_'")
+    if config.denoiser.bands not in ("none", "random"):
+        raise InputError(
+            f"denoiser.bands {config.denoiser.bands!r} makes models that draw no whole images to compare; use 'random'"
+        )
+
+
+def _refuse_other(config: CompareConfig, out: Path) -> None:
+    """Refuse to go on in the directory of something else; arms and seeds may be added, as what is finished stays valid.
+
+    Raises:
+        InputError: Naming what differs.
+    """
+    path = out / CONFIG
+    if not path.exists():
+        if any(entry.name not in (LOCK, f"{CONFIG}{PARTIAL}") for entry in out.iterdir()):
+            raise InputError(f"{str(out)!r} holds no comparison to resume; choose another --out")
+        return
+    try:
+        before = load_yaml(CompareConfig, path)
+    except InputError as error:
+        raise InputError(f"{str(out)!r} holds no comparison to resume ({error}); choose another --out") from None
+    for section in ("data", "network", "denoiser", "training", "sampling", "evaluation"):
+        _refuse_change(section, to_dict(getattr(before, section)), to_dict(getattr(config, section)), out)
+    for name in before.arms.keys() & config.arms.keys():
+        _refuse_change(f"arms.{name}", to_dict(before.arms[name]), to_dict(config.arms[name]), out)
+
+
+def _refuse_change(section: str, before: dict[str, Any], after: dict[str, Any], out: Path) -> None:
+    for key, value in after.items():
+        if before[key] != value:
+            raise InputError(
+                f"{section}.{key} is {value!r}, but the comparison in {str(out)!r} was started with {before[key]!r};"
+                " give that to resume, or choose another --out"
+            )
+
+
+def _check_arms(config: CompareConfig, out: Path, data: ImageData) -> dict[str, tuple[Process, float]]:
+    """The process of every arm and the noise level that drowns the data, after setting up its training.
+
+    So what cannot work fails before any is trained.
+    """
+    processes = {}
+    for name, arm in config.arms.items():
+        run = _run_config(config, arm, config.seeds[0])
+        try:
+            check_training(run.training)
+            with runtime(run.training) as accelerator:
+                trainer = Trainer(run, out, accelerator, data)
+                check_likelihood(config.evaluation, trainer.process, len(data))
+        except InputError as error:
+            raise InputError(f"arm {name!r}: {error}") from None
+        processes[name] = trainer.process, matched_range(trainer.process, trainer.statistics)[1]
+    return processes
+
+
+def _write_config(config: CompareConfig, out: Path) -> None:
+    partial = out / f"{CONFIG}{PARTIAL}"
+    with writing(out / CONFIG):
+        dump_yaml(config, partial)
+        partial.replace(out / CONFIG)
+
+
+def _run(
+    config: CompareConfig,
+    name: str,
+    seed: int,
+    out: Path,
+    data: ImageData,
+    extractor: FeatureExtractor,
+    progress: bool,
+) -> dict[str, Any]:
+    """One arm and seed, trained and evaluated; read from disk if it was already."""
+    folder = out / name / f"seed-{seed}"
+    finished, images = folder / "evaluation.json", folder / "samples.safetensors"
+    if finished.exists() and images.exists():
+        return _read_result(finished)
+    logger.info("%s, seed %d: %s", name, seed, _stated(config.arms[name]))
+    train(_run_config(config, config.arms[name], seed), folder, resume=folder.exists(), data=data)
+    model = load_model(folder)
+    clean = data.clean
+    samples = draw_samples(model, clean, config.sampling, config.evaluation, seed, progress)
+    evaluation = evaluate_samples(samples, clean, extractor, config.evaluation)
+    if config.evaluation.likelihood:
+        evaluation |= {"likelihood": measure_likelihood(model, clean, config.evaluation, progress)}
+    spectrum = measure(samples)
+    profile = radial_profile(spectrum.spectrum, spectrum.basis, config.evaluation.bands).values
+    write_file(images, to_safetensors({"samples": to_uint8(samples[:SHOWN]), "profile": profile}))
+    result = {"seed": seed, "training": _training_record(folder, model.denoiser), "evaluation": evaluation}
+    write_file(finished, to_json(result))
+    return result
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    """What `_run` wrote.
+
+    Raises:
+        CheckpointError: If it is something else.
+    """
+    result = read_json(path)
+    with reading(path, "holds no result; remove it to measure that arm again"):
+        evaluation, training = result["evaluation"], result["training"]
+        values = [figures(evaluation, which) for which in ("figure", "floor")]
+        numbers = [evaluation["n"], result["seed"], training["seconds"], *values[0].values(), *values[1].values()]
+        numbers += [error for which in ("figure", "floor") for error in evaluation[which]["spectral"]["error"]]
+        if not all(number is None or type(number) in (int, float) for number in numbers):
+            raise InputError("a figure is no number")
+    return result
+
+
+def _stated(process: ProcessConfig) -> str:
+    """The spectrum of a process, and whatever else is not as usual."""
+    usual, own = dataclasses.asdict(ProcessConfig()), dataclasses.asdict(process)
+    others = [f"{key} {value}" for key, value in own.items() if key != "spectrum" and value != usual[key]]
+    return ", ".join([process.spectrum, *others])
+
+
+def _run_config(config: CompareConfig, process: ProcessConfig, seed: int) -> RunConfig:
+    training = dataclasses.replace(config.training, seed=seed)
+    return RunConfig(config.data, process, config.network, config.denoiser, training, config.sampling)
+
+
+def _training_record(folder: Path, denoiser: NetworkDenoiser) -> dict[str, Any]:
+    lines = _log(folder)
+    network = denoiser.network
+    return {
+        "seconds": sum(line["seconds"] for line in lines),
+        "images_per_second": sum(line["images_per_second"] for line in lines) / len(lines),
+        "final_loss": lines[-1]["loss"],
+        "parameters": sum(p.numel() for p in network.parameters()) if isinstance(network, torch.nn.Module) else None,
+    }
+
+
+def _log(folder: Path) -> list[dict[str, float]]:
+    """Lines of the metrics of a finished run."""
+    path = folder / "metrics.jsonl"
+    with reading(path, "holds no metrics; remove the run to train it again"):
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        kept = [{key: float(line[key]) for key in ("step", "loss", "seconds", "images_per_second")} for line in lines]
+        if not kept:
+            raise InputError("it is empty")
+    return kept
+
+
+def _results(
+    config: CompareConfig,
+    data: ImageData,
+    runs: dict[str, dict[int, dict[str, Any]]],
+    extractor: FeatureExtractor,
+) -> dict[str, Any]:
+    reference = next(iter(config.arms))
+    values = {arm: {seed: figures(run["evaluation"]) for seed, run in by_seed.items()} for arm, by_seed in runs.items()}
+    summary = summarise(values, reference)
+    first = next(iter(runs[reference].values()))["evaluation"]
+    return {
+        "title": f"{', '.join(config.arms)} on {data.name}",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "config": to_dict(config),
+        "versions": versions(),
+        "machine": describe_machine(),
+        "data": {"name": data.name, "shape": list(data.shape), "count": len(data), "classes": data.classes},
+        "metrics": {"features": extractor.name, "n": first["n"]},
+        "reference_arm": reference,
+        "floors": figures(first, "floor"),
+        "arms": {
+            arm: {
+                "process": to_dict(config.arms[arm]),
+                "runs": list(by_seed.values()),
+                **summary[arm],
+            }
+            for arm, by_seed in runs.items()
+        },
+    }
+
+
+def _arrays(
+    config: CompareConfig,
+    out: Path,
+    data: ImageData,
+    processes: dict[str, tuple[Process, float]],
+    statistics: DataStatistics,
+) -> dict[str, Tensor]:
+    """What the report draws, float32; see `sagd.report`."""
+    bands = config.evaluation.bands
+    profile = radial_profile(statistics.spectrum, statistics.basis, bands)
+    some = data.some(SHOWN)
+    shown = some.tensor()
+    # One range of noise levels for all arms, so that the pictures compare.
+    highest = max(level for _, level in processes.values())
+    arrays = {
+        "data/images": shown,
+        "data/profile": profile.values,
+        "profile/edges": profile.edges,
+        "forward/levels": torch.logspace(-1.5, torch.tensor(highest).log10().item(), LEVELS),
+    }
+    labels = None if some.labels is None else some.labels[:FIELDS]
+    for name, (process, _) in processes.items():
+        folder = out / name / f"seed-{config.seeds[0]}"
+        log = _log(folder)
+        power = shown_power(process.reference)
+        samples, _ = read_tensors(folder / "samples.safetensors")
+        arrays |= {
+            f"{name}/noise": process.reference.given(labels).sample(min(FIELDS, len(data)), generator_for(0)),
+            f"{name}/noise_profile": radial_profile(power, statistics.basis, bands).values,
+            f"{name}/forward": forward_images(process, shown[:1], arrays["forward/levels"], labels),
+            f"{name}/samples": to_unit_range(samples["samples"]),
+            f"{name}/sample_profile": samples["profile"],
+            f"{name}/loss_steps": torch.tensor([line["step"] for line in log]),
+            f"{name}/loss": torch.tensor([line["loss"] for line in log]),
+        }
+    return {key: value.float().contiguous() for key, value in arrays.items()}

@@ -1,0 +1,299 @@
+"""Evaluation of a trained model, or of a folder of images, against a data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagd.build.draw import draw
+from sagd.build.schema import EvaluationConfig, SamplingConfig
+from sagd.data.config import DataConfig
+from sagd.data.dataset import ImageData, load
+from sagd.data.images import to_uint8, to_unit_range
+from sagd.errors import InputError
+from sagd.metrics import ClassifierFeatures, FeatureExtractor, TorchScriptFeatures, evaluate
+from sagd.model.denoiser import NetworkDenoiser
+from sagd.noise.covariance.isotropic import IsotropicCovariance
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.process.base import Process
+from sagd.random import generator_for, subset
+from sagd.sampling.likelihood import dequantise, log_likelihood
+from sagd.store.files import MANIFEST
+from sagd.store.model import Model
+
+_FOLDER = 1
+"""Second key of the choice among the images of a folder."""
+_LEAST = 4
+"""Images a side that `sagd.metrics.evaluate` needs."""
+
+
+def check_evaluation(config: EvaluationConfig, images: int) -> None:
+    """Refuse, before anything is trained or drawn, what could not be evaluated against so many reference images.
+
+    Raises:
+        InputError: Naming the setting and its value.
+    """
+    for name, least in (
+        ("samples", _LEAST),
+        ("bands", 1),
+        ("batch_size", 1),
+        ("features_channels", 1),
+        ("likelihood_steps", 1),
+        ("likelihood", 0),
+        ("seed", 0),
+    ):
+        if getattr(config, name) < least:
+            raise InputError(f"evaluation.{name} must be at least {least}, got {getattr(config, name)}")
+    if len(config.features_range) != 2:
+        raise InputError(
+            f"evaluation.features_range must be two numbers, got {list(config.features_range)}; e.g. 0 255"
+        )
+    if images < 2 * _LEAST:
+        raise InputError(f"need at least {2 * _LEAST} reference images, got {images}")
+
+
+def feature_extractor(config: EvaluationConfig, data: ImageData, progress: bool = True) -> FeatureExtractor:
+    """The feature extractor that a configuration names; the classifier is trained on `data` unless it is cached.
+
+    Raises:
+        InputError: If the classifier is asked for and `data` has no labels, or a TorchScript file cannot be used.
+    """
+    if config.features != "classifier":
+        if config.features_sha256 is None:
+            raise InputError(f"evaluation.features {config.features!r} needs evaluation.features_sha256 of that file")
+        low, high = config.features_range
+        return TorchScriptFeatures(config.features, config.features_sha256, (low, high), config.features_channels)
+    if data.labels is None or data.classes is None:
+        raise InputError(
+            f"{data.name!r} has no labels for the feature classifier; name a TorchScript file in evaluation.features"
+        )
+    return ClassifierFeatures.train_or_load(data.tensor(), data.labels, len(data.classes), progress=progress)
+
+
+def guided(model: Model, scale: float) -> NetworkDenoiser:
+    """The denoiser of `model` with that classifier-free guidance scale.
+
+    Raises:
+        InputError: If the scale is not 1 and the model is unconditional.
+    """
+    return model.denoiser.guided(scale)
+
+
+def draw_labels(model: Model, data: ImageData, count: int, seed: int) -> Tensor | None:
+    """Labels for `count` samples of a conditional model, drawn like those of the data; None for others.
+
+    Without labels in the data, all classes of the model in turn.
+
+    Raises:
+        InputError: If the data has a class that the model does not know.
+    """
+    if model.classes is None:
+        return None
+    if data.labels is None or data.classes is None:
+        return torch.arange(count) % len(model.classes)
+    return _own_labels(model, data, torch.randint(len(data), (count,), generator=generator_for(seed)))
+
+
+def _own_labels(model: Model, data: ImageData, index: Tensor) -> Tensor | None:
+    """Labels of some images of the data, numbered as the model's; None for unconditional models.
+
+    Raises:
+        InputError: If the data has no labels, or a class that the model does not know.
+    """
+    if model.classes is None:
+        return None
+    if data.labels is None or data.classes is None:
+        raise InputError(f"{data.name!r} has no labels, which the conditional model needs")
+    for name in data.classes:
+        if name not in model.classes:
+            raise InputError(
+                f"{data.name!r} has class {name!r}, which the conditional model was not trained on;"
+                f" use data with the classes {', '.join(model.classes)}"
+            )
+    numbers = torch.tensor([model.classes.index(name) for name in data.classes])
+    return numbers[data.labels[index]]
+
+
+def draw_samples(
+    model: Model,
+    data: ImageData,
+    sampling: SamplingConfig,
+    config: EvaluationConfig,
+    seed: int,
+    progress: bool = True,
+) -> Tensor:
+    """The `config.samples` images that an evaluation measures, `(N, C, H, W)`.
+
+    They are rounded to the 256 levels that files and the data have, so that a model and a folder of its samples measure
+    the same, and values beyond [-1, 1], which no image shows, do not count.
+    """
+    x = draw(
+        guided(model, sampling.guidance),
+        config.samples,
+        sampling,
+        seed=seed,
+        labels=draw_labels(model, data, config.samples, seed),
+        statistics=model.statistics,
+        batch_size=config.batch_size,
+        progress=progress,
+    )
+    return to_unit_range(to_uint8(x))
+
+
+def evaluate_samples(
+    samples: Tensor, data: ImageData, extractor: FeatureExtractor, config: EvaluationConfig
+) -> dict[str, Any]:
+    """All figures of `samples`, each beside its real-against-real floor, as plain values.
+
+    Raises:
+        InputError: If shapes differ or there are too few images.
+    """
+    # Twice as many real images as samples are ever used: two disjoint sets of that size.
+    reference = data.some(2 * len(samples), config.seed).tensor()
+    return evaluate(samples, reference, extractor, config.bands, config.seed).to_dict()
+
+
+def is_model(target: Path) -> bool:
+    """Whether `target` is a run or model directory, not a folder of images.
+
+    Raises:
+        InputError: If there is nothing.
+    """
+    if not target.exists():
+        raise InputError(
+            f"{str(target)!r} does not exist; give a run directory, a model directory or a folder of images"
+        )
+    return any((target / name).exists() for name in (MANIFEST, "model", "checkpoints", "config.yaml"))
+
+
+def evaluate_model(
+    model: Model,
+    config: EvaluationConfig,
+    data: DataConfig | None = None,
+    sampling: SamplingConfig | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Draw from a model and evaluate.
+
+    Args:
+        model: What to evaluate.
+        config: Features, counts, seed.
+        data: Reference images; by default those it was trained on.
+        sampling: How to draw; by default as its run was configured.
+        progress: Show progress bars.
+
+    Raises:
+        InputError: If the reference cannot be read, is of another shape, or a setting cannot be used.
+    """
+    reference = _reference(data or model.config.data, config)
+    _require_shape(model.process.shape, reference, "the model's samples")
+    check_likelihood(config, model.process, len(reference))
+    extractor = feature_extractor(config, reference, progress)
+    samples = draw_samples(model, reference, sampling or model.config.sampling, config, config.seed, progress)
+    result = evaluate_samples(samples, reference, extractor, config)
+    return (
+        result | {"likelihood": measure_likelihood(model, reference, config, progress)} if config.likelihood else result
+    )
+
+
+def check_likelihood(config: EvaluationConfig, process: Process, images: int) -> None:
+    """Refuse, before anything is drawn, a likelihood that cannot be estimated.
+
+    Raises:
+        InputError: If some frequency or place carries no noise, or there are fewer images.
+    """
+    if not config.likelihood:
+        return
+    if config.likelihood > images:
+        raise InputError(
+            f"evaluation.likelihood is {config.likelihood} but the reference has {images} images; use at most that"
+        )
+    if process.covariance.is_singular:
+        raise InputError(
+            f"evaluation.likelihood is {config.likelihood}, but {process.label} leaves some frequency or place without"
+            " noise, so that the model has no density; set it to 0"
+        )
+
+
+def measure_likelihood(
+    model: Model, data: ImageData, config: EvaluationConfig, progress: bool = True
+) -> dict[str, float | int | None]:
+    """Bits per dimension of `config.likelihood` images, drawn at random and dequantised once.
+
+    Returns:
+        Mean over images, its standard error (from images and probes together; None for one image), their number and
+        the steps.
+    """
+    n = config.likelihood
+    generator = generator_for(config.seed)
+    index = subset(len(data), n, generator)
+    x = dequantise(data.batch(index)[0], generator)
+    labels = _own_labels(model, data, index)
+    diagonal = isinstance(model.process.reference, (IsotropicCovariance, SpectralCovariance))
+    bits = [
+        log_likelihood(
+            model.denoiser,
+            x[part],
+            steps=config.likelihood_steps,
+            probes=1,
+            generator=generator,
+            labels=None if labels is None else labels[part],
+            statistics=model.statistics if diagonal else None,
+            progress=progress,
+        ).bits_per_dim()
+        for part in torch.arange(n).split(config.batch_size)
+    ]
+    values = torch.cat(bits)
+    error = float(values.std() / math.sqrt(n)) if n > 1 else None
+    return {"bits_per_dim": float(values.mean()), "standard_error": error, "n": n, "steps": config.likelihood_steps}
+
+
+def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, progress: bool = True) -> dict[str, Any]:
+    """Evaluate a folder, at most `config.samples` of its images; arguments and errors as in `evaluate_model`."""
+    if config.likelihood:
+        raise InputError(
+            f"{str(folder)!r} is a folder of images, which have no likelihood; set evaluation.likelihood to 0"
+        )
+    reference = _reference(data, config)
+    # An absolute path, lest a folder have the name of a built-in data set.
+    images = load(DataConfig(str(folder.absolute()), channels=reference.shape[0], label_column="none"))
+    _require_shape(images.shape, reference, f"images in {str(folder)!r}")
+    extractor = feature_extractor(config, reference, progress)
+    # Not the stream that draws the reference: of two like sets it would draw the same images.
+    samples = images.at_most(config.samples, config.seed, _FOLDER).tensor()
+    return evaluate_samples(samples, reference, extractor, config)
+
+
+def figures(evaluation: Mapping[str, Any], which: str = "figure") -> dict[str, float | None]:
+    """The scalars of an evaluation (`which="figure"`) or of its floor (`"floor"`), by name; None for one not finite."""
+    values = evaluation[which]
+    return {
+        "frechet": values["frechet"],
+        "kernel": values["kernel"]["value"],
+        "precision": values["precision"],
+        "recall": values["recall"],
+        "spectral_rms_db": values["spectral"]["rms_db"],
+        "spectral_mean_error": values["spectral"]["mean_error"],
+    }
+
+
+def _reference(config: DataConfig, evaluation: EvaluationConfig) -> ImageData:
+    try:
+        data = load(config).clean
+    except InputError as error:
+        raise InputError(f"reference images: {error}; --data.source names others") from None
+    check_evaluation(evaluation, len(data))
+    return data
+
+
+def _require_shape(shape: tuple[int, ...], reference: ImageData, what: str) -> None:
+    if tuple(shape) != reference.shape:
+        raise InputError(
+            f"{what} are {'x'.join(map(str, shape))}, those of {reference.name!r}"
+            f" {'x'.join(map(str, reference.shape))}; set --data.channels and --data.size"
+        )

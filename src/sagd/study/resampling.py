@@ -1,0 +1,140 @@
+"""Image files with a band drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagd.build.schema import SamplingConfig
+from sagd.data.files import read_images
+from sagd.errors import InputError
+from sagd.noise.bands import mask
+from sagd.noise.basis.base import Basis
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.statistics import radial_profile
+from sagd.resampling.bands import BandDenoiser
+from sagd.resampling.run import resample
+from sagd.store.model import Model
+from sagd.study.restoration import BANDS, band_powers, change_outside, listed, share_of
+
+
+@dataclass(frozen=True)
+class ResamplingResult:
+    """Everything that a report on resampled images shows.
+
+    Attributes:
+        names: Names of the images.
+        given: `(B, C, H, W)`.
+        kept: What was not changed: the images without the band.
+        samples: `(N, B, C, H, W)`.
+        band: The band that was drawn anew.
+        b: Its values in `basis`, `(*coefficients)`.
+        basis: That of the model's noise.
+        edges: Radial band edges as fractions of the corner radius, `(K + 1,)`.
+        share: Mean of `b` by radial band `(K,)`; NaN where empty.
+        replaced: Share of all frequencies that lie in the band.
+        spectra: "given", "resampled" -> mean power by radial band `(K,)`; NaN where empty.
+        change_outside: Largest change of a coefficient outside the band, over the root mean square of all coefficients.
+    """
+
+    names: tuple[str, ...]
+    given: Tensor
+    kept: Tensor
+    samples: Tensor
+    band: Spectrum
+    b: Tensor
+    basis: Basis
+    edges: Tensor
+    share: Tensor
+    replaced: float
+    spectra: dict[str, Tensor]
+    change_outside: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready summary; empty bands are None."""
+        return {
+            "images": list(self.names),
+            "draws": len(self.samples),
+            "band": str(self.band),
+            "band_edges": self.edges.tolist(),
+            "spectra": {name: listed(values) for name, values in self.spectra.items()},
+            "change_outside": self.change_outside,
+        }
+
+
+def resample_files(
+    model: Model,
+    paths: Sequence[Path],
+    band: Spectrum | str | None,
+    sampling: SamplingConfig,
+    count: int = 4,
+    seed: int = 0,
+    label: int | None = None,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> ResamplingResult:
+    """Draw a band of image files anew.
+
+    Args:
+        model: A model trained with `denoiser.bands`.
+        paths: Image files and folders.
+        band: The band; None for the one that the model was trained for.
+        sampling: Sampler, steps, grid.
+        count: Draws per image.
+        seed: Seed of the draws.
+        label: Class of the images, of conditional models.
+        batch_size: Draws per network call.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: If the model resamples nothing or not this band, or an image does not fit.
+    """
+    denoiser = model.denoiser
+    if not isinstance(denoiser, BandDenoiser):
+        raise InputError("the model resamples no bands; train one with --denoiser.bands random")
+    if band is None and denoiser.bands == "random":
+        raise InputError("the model takes any band: name one, e.g. --band 0.3 1 for all fine detail")
+    chosen = Spectrum.parse(denoiser.bands if band is None else band)
+    images = read_images(paths, model.process.shape)
+    labels = None if label is None else torch.full((len(images.names),), label)
+    samples = resample(
+        denoiser,
+        images.images,
+        chosen,
+        sampler=sampling.sampler,
+        steps=sampling.steps,
+        grid=sampling.grid,
+        clip=sampling.clip,
+        count=count,
+        seed=seed,
+        labels=labels,
+        statistics=model.statistics,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    return measured(images.names, images.images, samples, chosen, denoiser.basis)
+
+
+def measured(names: Sequence[str], given: Tensor, samples: Tensor, band: Spectrum, basis: Basis) -> ResamplingResult:
+    """The result with its spectra, of images `(B, C, H, W)` and draws `(N, B, C, H, W)`; the band is one of `basis`."""
+    b = mask(band, basis)
+    before, after = band_powers(given), band_powers(samples.flatten(0, 1))
+    return ResamplingResult(
+        names=tuple(names),
+        given=given,
+        kept=given - basis.inverse(b * basis.forward(given.double())).to(given.dtype),
+        samples=samples,
+        band=band,
+        b=b,
+        basis=basis,
+        edges=before.edges,
+        share=radial_profile(b, basis, BANDS).values,
+        replaced=share_of(b, basis),
+        spectra={"given": before.values, "resampled": after.values},
+        change_outside=max(change_outside(given, draw, b, basis) for draw in samples),
+    )

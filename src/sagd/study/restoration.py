@@ -1,0 +1,198 @@
+"""Restored image files: images before and after, their spectra, and errors where clean ones are known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagd.data.files import read_images, read_partners
+from sagd.errors import InputError
+from sagd.noise.bands import mask
+from sagd.noise.basis.base import Basis
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.statistics import RadialProfile, radial_profile
+from sagd.omission.restore import Restoration, restore
+from sagd.store.model import Model
+
+BANDS = 20
+"""Radial bands of spectra and errors."""
+
+
+@dataclass(frozen=True)
+class RestorationResult:
+    """Everything that a report on restored images shows.
+
+    Attributes:
+        names: Names of the images.
+        damaged: `(N, C, H, W)`.
+        restoration: Restored images, and with samples their spread.
+        clean: The clean images, if they are known.
+        mode: "project", "fill" or "deconvolve".
+        band: The band that was replaced.
+        b: Its values in `basis`, `(*coefficients)`; the largest of all channels.
+        basis: That of the model's noise.
+        edges: Radial band edges as fractions of the corner radius, `(K + 1,)`.
+        share: Mean of `b` by radial band `(K,)`; NaN where empty.
+        replaced: Share of all frequencies that lie in the band.
+        spectra: "damaged", "restored" and, if known, "clean" -> mean power by radial band `(K,)`; NaN where empty.
+        errors: "damaged", "restored" -> mean squared error by radial band `(K,)`, where clean images are known.
+        psnr: "damaged", "restored" -> peak signal-to-noise ratio of the values, in dB, likewise.
+        change_outside: Largest change of a coefficient outside the band, over the root mean square of all coefficients.
+    """
+
+    names: tuple[str, ...]
+    damaged: Tensor
+    restoration: Restoration
+    clean: Tensor | None
+    mode: str
+    band: Spectrum
+    b: Tensor
+    basis: Basis
+    edges: Tensor
+    share: Tensor
+    replaced: float
+    spectra: dict[str, Tensor]
+    errors: dict[str, Tensor]
+    psnr: dict[str, float]
+    change_outside: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready summary; empty bands are None."""
+        return {
+            "images": list(self.names),
+            "mode": self.mode,
+            "band": str(self.band),
+            "band_edges": self.edges.tolist(),
+            "spectra": {name: listed(values) for name, values in self.spectra.items()},
+            "errors": {name: listed(values) for name, values in self.errors.items()},
+            "psnr": self.psnr,
+            "change_outside": self.change_outside,
+        }
+
+
+def restore_files(
+    model: Model,
+    paths: Sequence[Path],
+    samples: int = 0,
+    seed: int = 0,
+    clean: Path | None = None,
+    label: int | None = None,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> RestorationResult:
+    """Restore image files and folders with a model, and measure what has changed.
+
+    Args:
+        model: A model of mode project, fill or deconvolve.
+        paths: Image files and folders.
+        samples: Posterior samples per image.
+        seed: Seed of what is random.
+        clean: Folder with clean images of the same names, if there are.
+        label: Class of the images, of conditional models.
+        batch_size: Images per network call.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: If the model leaves no band out, an image does not fit, or a clean image is missing.
+    """
+    omission = model.config.process.omission
+    if omission.mode not in ("project", "fill", "deconvolve"):
+        raise InputError(
+            f"the model was trained with omission {omission.mode!r}, which restores no band; train one with"
+            " --process.omission.mode fill on the damaged images"
+        )
+    damaged = read_images(paths, model.process.shape)
+    known = None if clean is None else read_partners(damaged.names, clean, model.process.shape)
+    band = Spectrum.parse(omission.band)
+    labels = None if label is None else torch.full((len(damaged.names),), label)
+    result = restore(
+        model.denoiser,
+        damaged.images,
+        band,
+        model.statistics,
+        samples=samples,
+        seed=seed,
+        labels=labels,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    return measured(damaged.names, damaged.images, result, known, omission.mode, band, model.statistics.basis)
+
+
+def measured(
+    names: Sequence[str],
+    damaged: Tensor,
+    restoration: Restoration,
+    clean: Tensor | None,
+    mode: str,
+    band: Spectrum,
+    basis: Basis,
+) -> RestorationResult:
+    """The result with its spectra and, where clean images `(N, C, H, W)` are known, its errors.
+
+    The band is one of `basis`; spectra and errors are those of the Fourier basis, which all images have in common.
+    """
+    restored = restoration.images
+    stages = {"damaged": damaged, "restored": restored} | ({} if clean is None else {"clean": clean})
+    spectra = {name: band_powers(x) for name, x in stages.items()}
+    errors, psnr = {}, {}
+    if clean is not None:
+        for name in ("damaged", "restored"):
+            difference = stages[name] - clean
+            errors[name] = band_powers(difference).values
+            psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()), 1e-12))
+    values = mask(band, basis)
+    b = values.reshape(-1, *basis.coefficients).amax(0)
+    return RestorationResult(
+        names=tuple(names),
+        damaged=damaged,
+        restoration=restoration,
+        clean=clean,
+        mode=mode,
+        band=band,
+        b=b,
+        basis=basis,
+        edges=spectra["damaged"].edges,
+        replaced=share_of(b, basis),
+        share=radial_profile(b, basis, BANDS).values,
+        spectra={name: profile.values for name, profile in spectra.items()},
+        errors=errors,
+        psnr=psnr,
+        change_outside=change_outside(damaged, restored, values, basis),
+    )
+
+
+def change_outside(damaged: Tensor, restored: Tensor, b: Tensor, basis: Basis) -> float:
+    """Largest change of a coefficient where `b` is 0, over the root mean square of all coefficients."""
+    largest, power = 0.0, 0.0
+    for x, y in zip(damaged.split(256), restored.split(256), strict=True):
+        largest = max(largest, float((basis.forward((y - x).double()).abs() * (b == 0)).max()))
+        power += float(x.double().square().sum())
+    # The basis is unitary: values and coefficients have the same mean square.
+    return largest / max(math.sqrt(power / damaged.numel()), 1e-12)
+
+
+def band_powers(x: Tensor) -> RadialProfile:
+    """Mean power of images by radial band, all channels together; not about a mean, so that single images have one."""
+    basis = FourierBasis(tuple(x.shape[2:]))
+    power = torch.zeros(basis.coefficients, dtype=torch.float64)
+    for batch in x.split(256):
+        power += basis.forward(batch.double()).abs().square().sum((0, 1))
+    return radial_profile(power / (len(x) * x.shape[1]), basis, BANDS)
+
+
+def share_of(b: Tensor, basis: Basis) -> float:
+    """Share of all frequencies where `b` is above 0."""
+    return float(((b > 0) * basis.multiplicity()).sum() / basis.multiplicity().sum())
+
+
+def listed(values: Tensor) -> list[float | None]:
+    """Numbers for JSON; NaN is None."""
+    return [None if math.isnan(v) else v for v in values.tolist()]

@@ -1,0 +1,102 @@
+import pytest
+import torch
+
+from sagd.errors import InputError
+from sagd.networks.build import build_network
+from sagd.networks.config import NetworkConfig
+
+UNET = NetworkConfig(widths=(8, 16))
+DIT = NetworkConfig(name="dit", depth=2, width=16, patch=2)
+
+
+def labelled(config):
+    return NetworkConfig(**{**vars(config), "conditional": True})
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("config", [UNET, NetworkConfig(widths=(8, 16), attention=True, blocks=2), DIT])
+def test_output_has_the_input_shape_and_every_weight_is_trained(config, channels):
+    network = build_network(config, channels, (8, 8))
+    x = torch.randn(3, channels, 8, 8, generator=torch.Generator().manual_seed(0))
+    out = network(x, torch.tensor([0.5, 500.0, 999.0]))[0]
+    assert out.shape == x.shape
+    out.square().sum().backward()
+    # DistributedDataParallel waits for the gradient of every parameter.
+    assert all(p.grad is not None for p in network.parameters())
+
+
+@pytest.mark.parametrize("config", [labelled(UNET), labelled(DIT)])
+def test_labels_and_no_label_differ_and_are_not_dropped_by_the_network(config):
+    network = build_network(config, 1, (8, 8), num_classes=3).train()
+    x = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)).expand(4, -1, -1, -1)
+    t, labels = torch.full((4,), 300.0), torch.arange(4)
+    state = torch.get_rng_state()
+    first, second = (network(x, t, class_labels=labels)[0] for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first, second)
+    assert torch.pdist(first.flatten(1)).min() > 1e-4
+
+
+@pytest.mark.parametrize("config", [UNET, DIT])
+def test_non_square_images(config):
+    if config is DIT:
+        with pytest.raises(InputError, match="needs square images, got 8x16"):
+            build_network(config, 1, (8, 16))
+    else:
+        assert build_network(config, 1, (8, 16))(torch.zeros(1, 1, 8, 16), torch.ones(1))[0].shape == (1, 1, 8, 16)
+
+
+@pytest.mark.parametrize("config", [UNET, DIT])
+def test_weights_depend_on_the_seed_alone(config):
+    state = torch.get_rng_state()
+    first = build_network(config, 1, (8, 8), seed=1).state_dict()
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)
+    again = build_network(config, 1, (8, 8), seed=1).state_dict()
+    other = build_network(config, 1, (8, 8), seed=2).state_dict()
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not all(torch.equal(first[k], other[k]) for k in first)
+
+
+@pytest.mark.parametrize(
+    ("config", "spatial", "message"),
+    [
+        (
+            NetworkConfig(widths=(8, 8, 8)),
+            (10, 10),
+            "divisible by 4, got 10x10; use data.size 8 or 12, or at most 2 lev",
+        ),
+        (NetworkConfig(widths=(8,) * 6), (28, 28), "divisible by 32, got 28x28; use data.size 32, or at most 3 levels"),
+        (NetworkConfig(widths=(8, 8)), (7, 7), "divisible by 2, got 7x7; use data.size 6 or 8, or at most 1 level$"),
+        (NetworkConfig(widths=()), (8, 8), r"network.widths must be positive, one per level, got \[\]"),
+        (NetworkConfig(blocks=0), (8, 8), "network.blocks must be at least 1, got 0"),
+        (NetworkConfig(dropout=1.0), (8, 8), r"network.dropout must lie in \[0, 1\), got 1.0"),
+        (NetworkConfig(), (8,), r"is for images, got spatial shape \(8,\)"),
+        (
+            NetworkConfig(name="dit", patch=3),
+            (8, 8),
+            "network.patch must divide the side 8, got 3; use one of 1, 2, 4, 8",
+        ),
+        (NetworkConfig(name="dit", width=100), (8, 8), "network.width must be a multiple of 8 .*, got 100; e.g. 96"),
+        (NetworkConfig(name="dit", depth=0), (8, 8), "network.depth must be at least 1, got 0"),
+    ],
+)
+def test_misfits_are_refused_with_what_would_fit(config, spatial, message):
+    with pytest.raises(InputError, match=message):
+        build_network(config, 1, spatial)
+
+
+def test_labels_and_conditioning_must_agree():
+    with pytest.raises(InputError, match="conditional is True but the data has no labels"):
+        build_network(labelled(UNET), 1, (8, 8))
+    with pytest.raises(InputError, match="conditional is False but the data has labels"):
+        build_network(UNET, 1, (8, 8), num_classes=3)
+
+
+@pytest.mark.parametrize("widths", [(5,), (6, 9), (12, 20), (32, 64, 64), (1, 3)])
+def test_odd_widths_find_group_norms_that_divide_them(widths):
+    size = 2 ** len(widths)
+    out = build_network(NetworkConfig(widths=widths, attention=True), 1, (size, size))(
+        torch.zeros(2, 1, size, size), torch.ones(2)
+    )[0]
+    assert torch.isfinite(out).all()

@@ -1,0 +1,154 @@
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from scipy import fft
+
+from sagd.errors import InputError
+from sagd.noise.basis.channels import ChannelBasis
+from sagd.noise.basis.cosine import CosineBasis
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.basis.wavelet import WaveletBasis
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.power_law import PowerLaw
+from sagd.noise.statistics import channel_covariance, measure, radial_profile
+
+
+@pytest.mark.parametrize("shape", [(7,), (4, 6), (5, 4), (3, 4, 2)])
+def test_measure_against_numpys_full_fft(shape):
+    x = np.random.default_rng(0).normal(2.0, 3.0, (50, 2, *shape))
+    axes = tuple(range(2, 2 + len(shape)))
+    full = np.abs(np.fft.fftn(x - x.mean(0), axes=axes, norm="ortho")) ** 2
+    statistics = measure(torch.from_numpy(x), batch_size=7)
+    np.testing.assert_allclose(statistics.mean.numpy(), x.mean(0), atol=1e-12)
+    half = full.sum(0)[..., : shape[-1] // 2 + 1] / 49
+    np.testing.assert_allclose(statistics.spectrum.numpy(), half, rtol=1e-10)
+    # Parseval: the mean of the spectrum over all d frequencies is the mean variance of a value.
+    assert statistics.variance == pytest.approx(x.var(0, ddof=1).mean(), rel=1e-12)
+    assert (statistics.count, statistics.basis) == (50, FourierBasis(shape))
+
+
+def test_measured_spectrum_of_noise_is_its_power_spectrum():
+    """4000 draws, fixed seed. A coefficient's variance estimate has relative deviation sqrt(2 / (m N)), `m` degrees of
+    freedom (1 if self-conjugate, else 2); level 1e-6 over 24 coefficients is 5.6 deviations."""
+    covariance = SpectralCovariance(PowerLaw(-0.7), (1, 6, 6))
+    statistics = measure(covariance.sample(4000, torch.Generator().manual_seed(0), torch.float64))
+    full = torch.ones(6, 4, dtype=torch.float64) * 2
+    full[0, 0] = full[3, 0] = full[0, 3] = full[3, 3] = 1
+    deviation = statistics.spectrum[0] / covariance.eigenvalues - 1
+    assert (deviation.abs() < 5.6 * torch.sqrt(2 / (full * 4000))).all()
+
+
+def test_integers_and_half_precision_are_measured_in_float64():
+    x = torch.randint(0, 256, (20, 3, 4, 4), generator=torch.Generator().manual_seed(0))
+    expected = measure(x.double())
+    for dtype in (torch.uint8, torch.float32, torch.float16):
+        assert torch.equal(measure(x.to(dtype)).spectrum, expected.spectrum)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(1, 1, 4), r"at least two samples .* got shape \(1, 1, 4\)"),
+        (torch.zeros(4, 4), r"got shape \(4, 4\)"),
+        (torch.full((3, 1, 4), math.nan), "non-finite values"),
+        (torch.tensor([math.inf, -math.inf, 0.0, 1.0]).reshape(4, 1, 1), "non-finite values"),
+    ],
+)
+def test_bad_data_is_refused(x, message):
+    with pytest.raises(InputError, match=message):
+        measure(x)
+
+
+def test_a_basis_of_another_shape_is_refused():
+    with pytest.raises(InputError, match=r"does not end in \(8,\)"):
+        measure(torch.zeros(3, 1, 4), FourierBasis((8,)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "bands"), [((70,), 5), ((100,), 50), ((9,), 4), ((8, 8), 4), ((12, 7), 6), ((4, 5, 6), 5)]
+)
+def test_radial_profile_against_the_full_grid_and_exact_edges(shape, bands):
+    """Means over all d frequencies of `rho` in `[k/K, (k+1)/K)`, the last band closed, by rational arithmetic."""
+    basis = FourierBasis(shape)
+    radius2 = np.empty(shape, dtype=object)
+    for place in np.ndindex(*shape):
+        signed = [Fraction(k if 2 * k <= n else k - n, n) for k, n in zip(place, shape, strict=True)]
+        radius2[place] = 4 * sum(f**2 for f in signed) / len(shape)
+    band = np.vectorize(lambda r2: max(k for k in range(bands) if Fraction(k, bands) ** 2 <= r2))(radius2)
+
+    x = np.random.default_rng(1).normal(size=(2, *shape))
+    power = np.abs(np.fft.fftn(x, axes=tuple(range(1, 1 + len(shape))), norm="ortho")) ** 2
+    profile = radial_profile(torch.from_numpy(power[..., : shape[-1] // 2 + 1].copy()), basis, bands)
+    for k in range(bands):
+        inside = band == k
+        assert float(profile.degrees_of_freedom[k]) == inside.sum()
+        if inside.any():
+            np.testing.assert_allclose(profile.values[:, k].numpy(), power[:, inside].mean(1), rtol=1e-12)
+        else:
+            assert profile.values[:, k].isnan().all()
+    assert float(profile.degrees_of_freedom.sum()) == math.prod(shape)
+    np.testing.assert_allclose(profile.edges.numpy(), np.arange(bands + 1) / bands)
+    np.testing.assert_allclose(profile.centres.numpy(), (np.arange(bands) + 0.5) / bands)
+
+
+def test_profiles_need_a_band():
+    with pytest.raises(InputError, match="bands must be at least 1, got 0"):
+        radial_profile(torch.ones(3), FourierBasis((4,)), 0)
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["as given", "colours"])
+def test_measure_in_the_cosine_basis_against_scipy(mixed):
+    """Variances of the coefficients of scipy's transform, of channels as they are or mixed first."""
+    x = np.random.default_rng(0).normal(1.0, 2.0, (40, 2, 4, 5))
+    x[:, 1] += 0.7 * x[:, 0]
+    mix = np.array([[0.6, 0.8], [-0.8, 0.6]])
+    inner = CosineBasis((4, 5))
+    basis = ChannelBasis((4, 5), inner, mix.tolist()) if mixed else inner
+    y = np.einsum("kc,ncij->nkij", mix, x) if mixed else x
+    statistics = measure(torch.from_numpy(x), basis, batch_size=7)
+    expected = fft.dctn(y, axes=(2, 3), norm="ortho").var(0, ddof=1)
+    np.testing.assert_allclose(statistics.spectrum.numpy(), expected, rtol=1e-10)
+    np.testing.assert_allclose(statistics.mean.numpy(), x.mean(0), atol=1e-12)
+    assert statistics.variance == pytest.approx(x.var(0, ddof=1).mean(), rel=1e-12)
+
+
+def test_variance_does_not_depend_on_the_basis():
+    x = torch.randn(20, 2, 4, 8, generator=torch.Generator().manual_seed(0))
+    bases = [FourierBasis((4, 8)), CosineBasis((4, 8)), WaveletBasis((4, 8), "haar", 1)]
+    variances = [measure(x, basis).variance for basis in bases]
+    assert variances == pytest.approx([variances[0]] * 3, rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(7,), (4, 6), (3, 4, 2)])
+def test_channel_covariance_against_numpy(shape):
+    """About the mean image, over samples and places; `N - 1` samples are free."""
+    x = np.random.default_rng(0).normal(2.0, 3.0, (30, 3, *shape))
+    x[:, 2] -= 0.5 * x[:, 0]
+    x += np.random.default_rng(1).normal(0, 5, (1, 3, *shape))
+    values = (x - x.mean(0)).swapaxes(0, 1).reshape(3, -1)
+    expected = values @ values.T / (29 * np.prod(shape))
+    got = channel_covariance(torch.from_numpy(x), batch_size=7)
+    assert got.dtype == torch.float64
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-10)
+    # Its trace is the variance that `measure` finds.
+    assert float(got.trace()) == pytest.approx(3 * measure(torch.from_numpy(x)).variance, rel=1e-12)
+
+
+def test_decorrelated_channels_are_uncorrelated():
+    x = torch.randn(50, 3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = x + 0.8 * x.mean(1, keepdim=True) + 0.3 * x.roll(1, 1)
+    basis = ChannelBasis.decorrelating(channel_covariance(x), FourierBasis((4, 4)))
+    mixed = torch.einsum("kc,ncij->nkij", torch.tensor(basis.matrix, dtype=torch.float64), x)
+    values = channel_covariance(mixed)
+    torch.testing.assert_close(values, torch.diag(values.diagonal()), rtol=0, atol=1e-12)
+    assert (values.diagonal().diff() < 0).all()
+
+
+def test_channels_of_bad_data_are_refused():
+    with pytest.raises(InputError, match=r"at least two samples .* got shape \(1, 3, 4\)"):
+        channel_covariance(torch.zeros(1, 3, 4))
+    with pytest.raises(InputError, match="non-finite values"):
+        channel_covariance(torch.full((3, 2, 4), math.nan))

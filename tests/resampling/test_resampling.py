@@ -1,0 +1,352 @@
+"""Resampling of bands against dense linear algebra on Gaussian data `x ~ N(mu, K)`, `K` stationary in no basis.
+
+The "networks" are the exact posterior means, by matrices: given the noisy band and the clean rest.
+"""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from sagd.build.objects import build_process
+from sagd.build.schema import OmissionConfig, ProcessConfig
+from sagd.errors import InputError
+from sagd.noise.bands import mask
+from sagd.noise.basis.channels import ChannelBasis
+from sagd.noise.basis.cosine import CosineBasis
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.damage import Ring, Strip
+from sagd.noise.statistics import DataStatistics
+from sagd.resampling.bands import PROFILE, BandDenoiser, input_channels, random_bands
+from sagd.resampling.run import resample
+from sagd.training.objective import DenoisingLoss
+
+SHAPE, BAND, SIZE = (1, 6, 6), "ring(low=0.3, high=0.6)", 36
+BASIS = FourierBasis(SHAPE[1:])
+
+
+def operator(values):
+    """The dense matrix of `U* diag(values) U`."""
+    eye = torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)
+    return BASIS.inverse(values * BASIS.forward(eye)).reshape(SIZE, SIZE)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Mean and covariance of the data."""
+    g = generator(1)
+    root = torch.randn(SIZE, 14, generator=g, dtype=torch.float64) / 4
+    return torch.randn(SIZE, generator=g, dtype=torch.float64) / 3, root @ root.T + 1e-2 * torch.eye(SIZE).double()
+
+
+def draws(data, count, seed):
+    mean, covariance = data
+    x = torch.randn(count, SIZE, generator=generator(seed), dtype=torch.float64) @ torch.linalg.cholesky(covariance).T
+    return (mean + x).reshape(count, *SHAPE)
+
+
+def conditional(data, band):
+    """Gain, offset and covariance of the band given the rest: `E[P x | (1-P) x] = gain (1-P) x + offset`."""
+    mean, k = data
+    p = operator((mask(band, BASIS) > 0).double())
+    rest = torch.eye(SIZE).double() - p
+    gain = p @ k @ rest @ torch.linalg.pinv(rest @ k @ rest, rtol=1e-9, hermitian=True)
+    return gain, p @ mean - gain @ rest @ mean, p @ k @ p - gain @ k @ p
+
+
+class Oracle(torch.nn.Module):
+    """`E[x_0 | P x_t, (1-P) x_0]` for a prediction `x0`, from what a network is shown."""
+
+    def __init__(self, data, band, process):
+        super().__init__()
+        self.gain, self.offset, self.spread = conditional(data, band)
+        self.process, self.seen = process, []
+
+    def forward(self, x, timestep):
+        self.seen.append((x, timestep))
+        t = self.process.time
+        alpha = float(self.process.schedule.alpha(torch.tensor(t)))
+        sigma = float(self.process.schedule.sigma(torch.tensor(t)))
+        noisy, rest = x[:, :1].double().flatten(1), x[:, 1:2].double().flatten(1)
+        noisy = noisy * math.sqrt(alpha**2 + sigma**2)
+        prior = rest @ self.gain.T + self.offset
+        inner = alpha**2 * self.spread + sigma**2 * torch.eye(SIZE).double()
+        update = alpha * self.spread @ torch.linalg.inv(inner)
+        return (prior + (noisy - alpha * prior) @ update.T).reshape(-1, *SHAPE)
+
+
+class Timed(BandDenoiser):
+    """Tells the oracle the time, which networks get as a time step."""
+
+    def output(self, x_t, t, labels=None):
+        object.__setattr__(self.process, "time", float(torch.as_tensor(t).flatten()[0]))
+        return super().output(x_t, t, labels)
+
+
+def process(**config):
+    return build_process(ProcessConfig(**config), SHAPE)
+
+
+def exact(data, band=BAND, bands=None, **config):
+    own = process(**config)
+    return Timed(Oracle(data, band, own), own, "x0", bands=bands or band, basis=BASIS)
+
+
+@pytest.mark.parametrize("sampler", ["heun", "dpm_solver"])
+def test_resampled_bands_follow_the_exact_conditional_law(data, sampler):
+    """Mean and covariance of 4000 draws of one image's band given the rest; errors at most 5 standard errors."""
+    x = draws(data, 1, 3)
+    config = {"sampler": sampler, "steps": 24, "grid": "karras(sigma_min=0.002)"}
+    count = 4000
+    y = resample(exact(data, schedule="cosine"), x, BAND, **config, count=count)[:, 0].flatten(1)
+    gain, offset, spread = conditional(data, BAND)
+    rest = (torch.eye(SIZE).double() - operator(mask(BAND, BASIS))) @ x[0].flatten()
+    expected = rest + gain @ rest + offset
+    scale = spread.diagonal().max().sqrt()
+    assert ((y.mean(0) - expected).abs() / scale).max() < 5 / math.sqrt(count) + 0.01
+    covariance = torch.cov(y.T)
+    assert (covariance - spread).abs().max() / scale**2 < 5 * math.sqrt(2 / count) + 0.02
+
+
+def test_the_rest_stays_to_rounding(data):
+    x = draws(data, 3, 4)
+    y = resample(exact(data), x, BAND, steps=4, grid="karras", count=2)
+    assert y.shape == (2, 3, *SHAPE)
+    outside = mask(BAND, BASIS) == 0
+    change = BASIS.forward(y - x).abs()
+    assert float((change * outside).max()) < 1e-12
+    assert float((change * ~outside).amax((-1, -2)).min()) > 1e-2
+    assert not torch.equal(y[0], y[1])
+
+
+def test_soft_edges_blend(data):
+    soft = "ring(low=0.3, high=0.6, soft=0.2)"
+    x, config = draws(data, 1, 4), {"steps": 3, "grid": "karras"}
+    y = resample(exact(data, band=soft), x, soft, **config)[0]
+    hard = resample(exact(data, band=soft), x, f"tabulated(values={(mask(soft, BASIS) > 0).int().tolist()})", **config)[
+        0
+    ]
+    assert torch.allclose(BASIS.forward(y - x), mask(soft, BASIS) * BASIS.forward(hard - x), atol=1e-12)
+
+
+def test_draws_do_not_depend_on_the_batch(data):
+    x, config = draws(data, 3, 5).float(), {"sampler": "ddpm", "steps": 3, "grid": "karras"}
+    whole = resample(exact(data), x, BAND, **config, count=2, seed=7, batch_size=6)
+    parts = resample(exact(data), x, BAND, **config, count=2, seed=7, batch_size=4)
+    assert torch.allclose(whole, parts, atol=1e-6)
+    alone = resample(exact(data), x[:1], BAND, **config, count=2, seed=7)
+    assert torch.allclose(alone, whole[:, :1], atol=1e-6)
+
+
+def test_what_a_network_is_shown(data):
+    """The noisy band, the clean rest, and the share of each radius that the band takes."""
+    denoiser = exact(data)
+    x_0, x_t = draws(data, 2, 6).float(), torch.randn(2, *SHAPE, generator=generator())
+    b = torch.stack([mask(BAND, BASIS), mask("ring(low=0.6)", BASIS)])
+    bound = denoiser.given_images(x_0, b)
+    bound.estimate(x_t, 0.4)
+    seen = denoiser.network.seen[0][0]
+    assert seen.shape == (2, input_channels("random", 1), 6, 6) == (2, 2 + PROFILE, 6, 6)
+    for i in range(2):
+        p = operator(b[i])
+        assert torch.allclose(seen[i, 0].flatten().double(), p @ x_t[i].flatten().double(), atol=1e-5)
+        rest = x_0[i].flatten().double() - p @ x_0[i].flatten().double()
+        assert torch.allclose(seen[i, 1].flatten().double(), rest, atol=1e-5)
+        rho = BASIS.relative_radius()
+        for k, channel in enumerate(seen[i, 2:]):
+            ring = (rho + 1e-9) * PROFILE // 1 == k if k < PROFILE - 1 else rho + 1e-9 >= k / PROFILE
+            m = BASIS.multiplicity() * ring
+            share = float((m * b[i]).sum() / m.sum()) if m.sum() else 0.0
+            assert torch.allclose(channel, torch.tensor(share), atol=1e-5)
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm", "wiener"])
+def test_the_loss_is_of_the_band_alone(data, prediction):
+    """For a network that outputs zero it is the mean square of the target in the band; elsewhere it does not look."""
+    own, x = process(schedule="cosine(log_snr_min=-10)"), draws(data, 400, 8)
+    statistics = DataStatistics(data[0].reshape(SHAPE), torch.full((1, *BASIS.coefficients), 0.3).double(), 100, BASIS)
+    outside = operator(1 - mask(BAND, BASIS))
+
+    class Junk(torch.nn.Module):
+        def forward(self, x, timestep):
+            return (torch.randn(len(x), SIZE, generator=generator(2)).double() @ outside.T).reshape(-1, *SHAPE).to(x)
+
+    def loss(network, bands):
+        denoiser = BandDenoiser(network, own, prediction, bands=bands, basis=BASIS, statistics=statistics)
+        return float(DenoisingLoss()(denoiser, x, generator=generator(9)))
+
+    zero = loss(lambda x, t: torch.zeros_like(x[:, :1]), BAND)
+    assert loss(Junk(), BAND) == pytest.approx(zero, rel=1e-5)
+    # By hand, with the same draws: times, then noise.
+    plain = BandDenoiser(lambda x, t: x, own, prediction, bands=BAND, basis=BASIS, statistics=statistics)
+    g = generator(9)
+    plain.for_training(x, g)
+    eps = own.noise(x, g)
+    t = DenoisingLoss().time.sample(len(x), own, g)
+    target = (plain.target(x, eps, t).flatten(1) @ operator(mask(BAND, BASIS)).T).square().sum(1)
+    rank = float((mask(BAND, BASIS) * BASIS.multiplicity()).sum())
+    assert zero == pytest.approx(float(target.mean() / rank), rel=1e-4)
+
+
+def test_learning_finds_the_conditional_mean(data):
+    """A linear network, trained by the loss on a fixed band, ends at the exact gain to a tenth."""
+    own, x = process(schedule="rectified"), draws(data, 4096, 11).float()
+    linear = torch.nn.Linear(2 * SIZE, SIZE)
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = linear
+
+        def forward(self, x, timestep):
+            return self.linear(x[:, :2].flatten(1)).reshape(-1, *SHAPE)
+
+    denoiser = BandDenoiser(Network(), own, "x0", bands=BAND, basis=BASIS)
+
+    class Late:
+        """All times 1: only noise is seen of the band."""
+
+        def sample(self, count, process, generator=None):
+            return torch.ones(count, dtype=torch.float64)
+
+    loss = DenoisingLoss(time=Late())
+    adam = torch.optim.Adam(linear.parameters(), lr=3e-3)
+    for step in range(600):
+        adam.zero_grad()
+        loss(denoiser, x, generator=generator(step)).backward()
+        adam.step()
+    gain, offset, _ = conditional(data, BAND)
+    rest = torch.eye(SIZE).double() - operator(mask(BAND, BASIS))
+    test = draws(data, 500, 12).flatten(1) @ rest.T
+    with torch.no_grad():
+        shown = torch.cat([torch.zeros(500, SIZE), test.float()], dim=1)
+        found = linear(shown).double() @ operator(mask(BAND, BASIS)).T
+    exact_mean = test @ gain.T + offset
+    assert float((found - exact_mean).square().mean() / (exact_mean - exact_mean.mean(0)).square().mean()) < 0.1
+
+
+@pytest.mark.parametrize(
+    "basis", [FourierBasis((16,)), FourierBasis((12, 14)), FourierBasis((6, 6, 6)), CosineBasis((8, 8))], ids=str
+)
+def test_random_bands(basis):
+    b = random_bands(300, basis, generator())
+    assert b.shape == (300, *basis.coefficients)
+    assert set(b.unique().tolist()) == {0.0, 1.0}
+    share = b.flatten(1).mean(1)
+    assert share.min() > 0
+    assert 0.02 < float((share == 1).float().mean()) < 0.25
+    rho = basis.relative_radius().flatten()
+    low, high = b.flatten(1)[:, rho.argmin()], b.flatten(1)[:, rho.argmax()]
+    for both in ((0, 0), (0, 1), (1, 0), (1, 1)):  # rings and wedges, high-pass, low-pass, everything
+        assert ((low == both[0]) & (high == both[1])).any()
+    # Fields stay real: a mask is as symmetric as a power spectrum.
+    for mask_ in b[:50]:
+        basis.check_symmetry(mask_)
+    assert torch.equal(b, random_bands(300, basis, generator()))
+
+
+def test_random_bands_have_directions_in_mixed_channels_too():
+    inner = FourierBasis((12, 14))
+    mixed = ChannelBasis((12, 14), inner, ((0.6, 0.8), (-0.8, 0.6)))
+    assert torch.equal(random_bands(300, mixed, generator()), random_bands(300, inner, generator()))
+
+
+def test_one_model_for_all_bands(data):
+    """A `random` model takes any band, and draws whole images where none is given."""
+    denoiser = exact(data, bands="random")
+    x = draws(data, 1, 4)
+    for band in (BAND, Strip(axis=0, low=0.1), Ring(0.6, 1.0)):
+        assert resample(denoiser, x, band, steps=2, grid="karras").shape == (1, 1, *SHAPE)
+    denoiser.estimate(torch.randn(2, *SHAPE), 0.5)
+    seen = denoiser.network.seen[-1][0]
+    assert (seen[:, 1] == 0).all()
+    assert (seen[:, 2:].amax((0, 2, 3)) <= 1).all()
+    assert seen[:, 2:].max() == 1
+
+
+def test_copies_are_independent(data):
+    denoiser = exact(data)
+    bound = denoiser.given_images(draws(data, 1, 0), mask(BAND, BASIS)[None])
+    with pytest.raises(InputError, match="sagd resample"):
+        denoiser.estimate(torch.randn(1, *SHAPE), 0.5)
+    bound.estimate(torch.randn(1, *SHAPE), 0.5)
+    assert copy.copy(bound).network is denoiser.network
+
+
+@pytest.mark.parametrize(
+    ("bands", "config", "message"),
+    [
+        ("ring()", {}, "every frequency"),
+        ("rings", {}, "unknown spectrum 'rings'"),
+        ("random", {"spectrum": "band_pass(low=0.1, high=0.5)"}, "noise at every frequency"),
+        ("random", {"omission": OmissionConfig("fill", BAND)}, "noise at every frequency"),
+        ("per_channel(spectra=['ring(high=0.5)', 'ring(low=0.5)'])", {}, "alike in all channels"),
+    ],
+)
+def test_models_that_cannot_be(data, bands, config, message):
+    with pytest.raises(InputError, match=message):
+        exact(data, bands=bands, **config)
+
+
+@pytest.mark.parametrize("shape", [(2, 15), (3, 7, 6), (1, 6, 5, 4)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_any_shape(shape, dtype):
+    """Data of one to three dimensions and several channels; a network that knows nothing changes the band alone."""
+    basis = FourierBasis(shape[1:])
+    own = build_process(ProcessConfig(schedule="cosine"), shape)
+    denoiser = BandDenoiser(lambda x, t: 0 * x[:, : shape[0]], own, "edm", bands="random", basis=basis)
+    x = torch.randn(3, *shape, generator=generator(), dtype=dtype)
+    loss = DenoisingLoss()(denoiser, x, generator=generator(1))
+    assert loss.ndim == 0
+    assert 0 < float(loss) < 10
+    y = resample(denoiser, x, "ring(low=0.5)", steps=2, grid="karras", count=2)
+    assert y.dtype == dtype
+    change = basis.forward((y - x).double()).abs()
+    inside = mask("ring(low=0.5)", basis) > 0
+    assert float((change * ~inside).max()) < (1e-5 if dtype == torch.float32 else 1e-12)
+    assert float((change * inside).max()) > 0.1
+
+
+def test_images_of_another_scale(data):
+    statistics = DataStatistics(data[0].reshape(SHAPE), torch.full((1, *BASIS.coefficients), 0.3).double(), 100, BASIS)
+    with pytest.raises(InputError, match=r"images reach from .* scale 8-bit images to \[-1, 1\]"):
+        resample(exact(data), 100 * draws(data, 2, 0), BAND, steps=2, statistics=statistics)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"band": "ring(low=0.2, high=0.6)"}, "changes the band .*; train one with --denoiser.bands random"),
+        ({"band": "ring()"}, "every frequency"),
+        ({"count": 0}, "count must be at least 1, got 0"),
+        ({"x": torch.zeros(1, 1, 5, 6)}, "got shape"),
+        ({"x": torch.full((1, *SHAPE), float("nan"))}, "finite"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"labels": torch.tensor([0, 1])}, r"one per image, \(1,\), got shape \(2,\)"),
+    ],
+)
+def test_what_cannot_be_resampled(data, change, message):
+    arguments = {"x": draws(data, 1, 0), "band": BAND} | change
+    with pytest.raises(InputError, match=message):
+        resample(exact(data), steps=2, grid="karras", **arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
+def test_images_of_any_precision(data, dtype):
+    """A float32 network; what is outside of the band stays to the precision of the images."""
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(input_channels("random", 1), 1, 3, padding=1)
+    network.forward = lambda x, t, forward=network.forward: forward(x)
+    denoiser = BandDenoiser(network, process(), "edm", bands="random", basis=BASIS)
+    x = draws(data, 2, 0).to(dtype)
+    y = resample(denoiser, x, BAND, steps=2, grid="karras")
+    assert y.dtype == dtype
+    change = BASIS.forward((y - x).double()).abs()
+    b = mask(BAND, BASIS)
+    assert float((change * (1 - b)).max()) < (1e-12 if dtype == torch.float64 else 1e-2)
+    assert float((change * b).max()) > 0.1

@@ -1,0 +1,108 @@
+import contextlib
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from sagd.errors import InputError
+from sagd.store.folder import claim
+
+
+def compete(out, counts):
+    """Claim and release many times; the file `held` shows another holder."""
+    held, taken = Path(out) / "held", 0
+    for _ in range(300):
+        with contextlib.suppress(InputError), claim(Path(out), empty=False):
+            held.touch(exist_ok=False)
+            held.unlink()
+            taken += 1
+    counts.put(taken)
+
+
+def test_one_process_at_a_time_holds_a_folder(tmp_path):
+    """Although the lock file is removed by each."""
+    spawn = multiprocessing.get_context("spawn")
+    counts = spawn.Queue()
+    processes = [spawn.Process(target=compete, args=(str(tmp_path), counts)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert sum(counts.get(timeout=5) for _ in processes) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_free_again_whatever_happened(tmp_path):
+    out = tmp_path / "a" / "b"
+    with pytest.raises(KeyError), claim(out):
+        raise KeyError
+    with claim(out):
+        assert (out / ".lock").read_text() == f"{os.getpid()}\n"
+    assert list(out.iterdir()) == []
+
+
+def test_a_refusal_inside_leaves_what_was_there(tmp_path):
+    with pytest.raises(InputError, match="inside"), claim(tmp_path / "new"):
+        raise InputError("inside")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(InputError, match="inside"), claim(tmp_path):
+        raise InputError("inside")
+    assert tmp_path.exists()
+    with contextlib.suppress(InputError), claim(tmp_path / "kept"):
+        (tmp_path / "kept" / "result").touch()
+        raise InputError("inside")
+    assert (tmp_path / "kept" / "result").exists()
+
+
+def test_a_lock_left_by_a_killed_process_does_not_count(tmp_path):
+    (tmp_path / ".lock").write_text("1\n")
+    with claim(tmp_path):
+        pass
+    (tmp_path / "result").touch()
+    with pytest.raises(InputError, match=r"is not empty; wash it$"), claim(tmp_path, advice="wash it"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+@pytest.mark.parametrize(
+    "stop", [InputError("no"), KeyboardInterrupt(), RuntimeError()], ids=lambda error: type(error).__name__
+)
+def test_what_is_stopped_before_it_wrote_leaves_nothing_behind(tmp_path, stop):
+    """Neither the folder nor those above it that were made for it; whatever was written stays."""
+    with pytest.raises(type(stop)), claim(tmp_path / "a" / "b" / "out"):
+        raise stop
+    assert list(tmp_path.iterdir()) == []
+    out = tmp_path / "a" / "b" / "out"
+
+    def work():
+        with claim(out):
+            (out / "result").touch()
+            raise stop
+
+    with pytest.raises(type(stop)):
+        work()
+    assert [entry.name for entry in out.iterdir()] == ["result"]
+
+
+def test_files_that_only_bear_the_name_of_a_lock_are_left_alone(tmp_path):
+    """A link to something precious, or a file of somebody else."""
+    (tmp_path / "precious").write_text("12")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / ".lock").symlink_to(tmp_path / "precious")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".lock").write_text("keep me")
+    for name, message in (("linked", "cannot write in"), ("other", "is no lock of sagd; move it away")):
+        with pytest.raises(InputError, match=message), claim(tmp_path / name, empty=False):
+            pytest.fail("claimed")
+    assert (tmp_path / "precious").read_text() == "12"
+    assert (tmp_path / "linked" / ".lock").is_symlink()
+    assert (tmp_path / "other" / ".lock").read_text() == "keep me"
+
+
+def test_the_lock_of_a_command_that_was_killed_is_taken_over(tmp_path):
+    (tmp_path / ".lock").write_text("4711\n")
+    with claim(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,92 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sagd.build.objects import build_loss
+from sagd.build.text import dump_yaml
+from sagd.random import generator_for
+from sagd.store.checkpoint import list_checkpoints, load_checkpoint
+from sagd.store.files import read_manifest
+from sagd.study.streams import Batches, Stream
+from sagd.study.train import Trainer, learning_rate, runtime
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("torchrun")
+
+
+@pytest.fixture
+def run(folder, config, change, data):
+    """The runs of `two_processes.py`, once for all tests."""
+    config = change(change(config, "training", steps=8), "network", dropout=0.0)
+    if not (folder / "data").exists():
+        dump_yaml(config, folder / "config.yaml")
+        torch.save((data.pixels, data.labels), folder / "data")
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        script = Path(__file__).with_name("two_processes.py")
+        done = subprocess.run([*command, script, folder], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    return config, [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_there_really_are_two_processes(run):
+    _, reports = run
+    assert [report["world"] for report in reports] == [2, 2]
+    first, second = (set(report["seen"][0]) for report in reports)
+    assert len(first | second) == 6
+
+
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(folder, run):
+    def result(out):
+        sums = read_manifest(list_checkpoints(out)[-1])
+        lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        numbers = [(line["step"], line["loss"], line["lr"], line["grad_norm"]) for line in lines]
+        tensors = [sums[f"{name}.safetensors"] for name in ("weights", "ema", "optimizer")]
+        return tensors, numbers, read_manifest(out / "model")["model.safetensors"]
+
+    assert result(folder / "parts") == result(folder / "late") == result(folder / "whole")
+
+
+def test_a_signal_to_one_process_stops_both(folder, run):
+    _, reports = run
+    assert [report["interrupted"] for report in reports] == ["stopped by SIGTERM; continue with --resume"] * 2
+    assert list_checkpoints(folder / "parts")[0].name == "step-00000005"
+    assert [report["late"] for report in reports] == ["stopped by SIGTERM; continue with --resume"] * 2
+
+
+def test_a_nan_in_one_process_stops_both(run):
+    _, reports = run
+    message = "loss became nan at step 3; lower training.lr or raise training.warmup_steps"
+    assert [report["diverged"] for report in reports] == [message] * 2
+
+
+def test_a_refusal_by_the_first_process_reaches_both(run):
+    _, reports = run
+    assert all("is not empty; continue that run with --resume" in report["refused"] for report in reports)
+
+
+def test_gradients_are_averaged_over_the_draws_of_both(folder, run, data):
+    config, _ = run
+    budget = config.training
+    with runtime(budget) as accelerator:
+        trainer = Trainer(config, folder, accelerator, data)
+        shares = [Batches(data, budget.batch_size, 0, config.data.flip, rank, 2) for rank in (0, 1)]
+        optimizer = torch.optim.AdamW(trainer.parameters, lr=budget.lr, weight_decay=budget.weight_decay)
+        for step in range(1, budget.steps + 1):
+            for rank, share in enumerate(shares):
+                x, labels = share(step)
+                loss = build_loss(config.denoiser, trainer.process, trainer.statistics)
+                (loss(trainer.denoiser, x, labels, generator_for(0, Stream.NOISE, step, rank)) / 2).backward()
+            torch.nn.utils.clip_grad_norm_(trainer.parameters, budget.clip_norm)
+            optimizer.param_groups[0]["lr"] = learning_rate(budget, step)
+            optimizer.step()
+            optimizer.zero_grad()
+    weights = load_checkpoint(folder / "whole" / "checkpoints" / "step-00000008").tensors["weights"]
+    for name, value in trainer.network.state_dict().items():
+        # Rounding; another draw or a sum in place of a mean would show at the size of a step, 1e-3.
+        torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-6)

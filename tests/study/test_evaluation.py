@@ -1,0 +1,256 @@
+"""Evaluations of models and folders: their settings, labels and references."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from sagd.build.schema import EvaluationConfig, RunConfig, SamplingConfig
+from sagd.data.config import DataConfig
+from sagd.data.dataset import ImageData, load
+from sagd.data.images import save_images
+from sagd.errors import InputError
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.bands import BandStop
+from sagd.process.scalar import ForwardProcess
+from sagd.process.schedule import VPSchedule
+from sagd.random import sample_generators
+from sagd.sampling.euler import Euler
+from sagd.store.model import load_model
+from sagd.study.evaluation import (
+    check_evaluation,
+    check_likelihood,
+    draw_labels,
+    draw_samples,
+    evaluate_folder,
+    evaluate_model,
+    feature_extractor,
+    figures,
+    guided,
+    is_model,
+)
+from sagd.study.train import train
+
+
+@pytest.fixture(scope="session")
+def config(comparison):
+    return comparison
+
+
+@pytest.fixture(scope="module")
+def model(finished):
+    return load_model(finished.out / "low" / "seed-3")
+
+
+@pytest.fixture(scope="module")
+def conditional(finished, tmp_path_factory):
+    """A model of the ten digits, trained a few steps on their labels."""
+    shared = finished.config
+    network = dataclasses.replace(shared.network, conditional=True)
+    run = RunConfig(shared.data, network=network, training=shared.training, sampling=shared.sampling)
+    return load_model(train(run, tmp_path_factory.mktemp("conditional") / "run"))
+
+
+def relabelled(data, labels, classes):
+    return ImageData(data.name, data.pixels, labels, classes)
+
+
+def test_a_model_and_the_folder_of_its_samples_measure_the_same(model, finished, tmp_path):
+    evaluation = dataclasses.replace(finished.config.evaluation, seed=4)
+    x = Euler().sample(
+        model.denoiser,
+        70,
+        steps=2,
+        grid="matched",
+        generator=sample_generators(4, 70),
+        statistics=model.statistics,
+    )
+    save_images(x, tmp_path)
+    assert evaluate_folder(tmp_path, evaluation, finished.config.data) == evaluate_model(model, evaluation)
+
+
+def test_reference_and_floor_are_those_of_the_seed(model, finished):
+    evaluation = finished.config.evaluation
+    once, again = (evaluate_model(model, evaluation) for _ in range(2))
+    other = evaluate_model(model, dataclasses.replace(evaluation, seed=1))
+    assert json.dumps(once) == json.dumps(again)
+    assert figures(other, "floor") != figures(once, "floor")
+
+
+def test_every_figure_has_its_floor(finished):
+    evaluation = json.loads((finished.out / "white" / "seed-3" / "evaluation.json").read_text())["evaluation"]
+    figure, floor = figures(evaluation), figures(evaluation, "floor")
+    assert list(figure) == list(floor)
+    assert figure["frechet"] == evaluation["figure"]["frechet"]
+    assert floor["kernel"] == evaluation["floor"]["kernel"]["value"]
+    # A few steps of training leave noise: far above what real images score.
+    assert figure["frechet"] > 3 * floor["frechet"] > 0
+
+
+def test_guidance_reaches_evaluations(conditional, finished):
+    data, evaluation = load(finished.config.data), dataclasses.replace(finished.config.evaluation, samples=6)
+    plain, strong = (
+        draw_samples(conditional, data, SamplingConfig(steps=2, guidance=scale), evaluation, seed=0)
+        for scale in (1.0, 4.0)
+    )
+    assert not torch.allclose(plain, strong)
+    # The guided estimate is the unlabelled one plus `scale` times the way to the labelled one.
+    x, labels = torch.ones(6, 1, 8, 8), draw_labels(conditional, data, 6, 0)
+    base, labelled = (conditional.denoiser.estimate(x, 0.5, given) for given in (None, labels))
+    torch.testing.assert_close(guided(conditional, 4.0).estimate(x, 0.5, labels) - base, 4 * (labelled - base))
+
+
+def test_guidance_of_an_unconditional_model_is_refused(model):
+    with pytest.raises(InputError, match=r"guidance 2\.0 needs a conditional model"):
+        guided(model, 2.0)
+
+
+def test_unconditional_models_get_no_labels(model, finished):
+    assert draw_labels(model, load(finished.config.data), 5, 0) is None
+
+
+def test_labels_are_drawn_as_the_data_has_them(conditional, finished):
+    data = load(finished.config.data)
+    nines = relabelled(data, torch.where(data.labels == 9, 9, 3), data.classes)
+    share = float((nines.labels == 9).double().mean())
+    drawn = draw_labels(conditional, nines, 4000, seed=0)
+    # Binomial with 4000 draws, four standard deviations (level 6e-5).
+    assert abs(float((drawn == 9).double().mean()) - share) < 4 * (share * (1 - share) / 4000) ** 0.5
+    assert set(drawn.tolist()) == {3, 9}
+    assert torch.equal(drawn, draw_labels(conditional, nines, 4000, seed=0))
+
+
+def test_labels_go_by_name(conditional, finished):
+    data = load(finished.config.data)
+    swapped = relabelled(data, torch.arange(len(data)) % 2, ("7", "2"))
+    assert set(draw_labels(conditional, swapped, 100, 0).tolist()) == {7, 2}
+
+
+def test_without_labels_all_classes_are_drawn_in_turn(conditional, finished):
+    plain = relabelled(load(finished.config.data), None, None)
+    assert draw_labels(conditional, plain, 12, 0).tolist() == [*range(10), 0, 1]
+
+
+def test_classes_the_model_does_not_know_are_refused(conditional, finished):
+    data = load(finished.config.data)
+    other = relabelled(data, torch.arange(len(data)) % 2, ("1", "ten"))
+    with pytest.raises(
+        InputError, match="has class 'ten', which the conditional model was not trained on; use data with"
+    ):
+        draw_labels(conditional, other, 5, 0)
+
+
+def test_classifier_features_need_labels(finished):
+    plain = relabelled(load(finished.config.data), None, None)
+    with pytest.raises(InputError, match=r"'digits' has no labels for the feature classifier; name a TorchScript file"):
+        feature_extractor(EvaluationConfig(), plain)
+
+
+def test_feature_files_need_their_checksum(finished):
+    with pytest.raises(InputError, match=r"'inception\.pt' needs evaluation\.features_sha256"):
+        feature_extractor(EvaluationConfig(features="inception.pt"), load(finished.config.data))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"samples": 3}, "samples must be at least 4, got 3"),
+        ({"bands": 0}, "bands must be at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size must be at least 1, got -1"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"features_channels": 0}, "features_channels must be at least 1, got 0"),
+        ({"features_range": (0.0, 1.0, 2.0)}, r"features_range must be two numbers, got \[0.0, 1.0, 2.0\]"),
+    ],
+)
+def test_settings_that_cannot_be_evaluated_are_refused(values, message):
+    with pytest.raises(InputError, match=rf"evaluation\.{message}"):
+        check_evaluation(EvaluationConfig(**values), 100)
+
+
+def test_too_few_reference_images_are_refused():
+    with pytest.raises(InputError, match="need at least 8 reference images, got 7"):
+        check_evaluation(EvaluationConfig(), 7)
+
+
+def test_a_reference_that_is_gone_is_named(model, finished):
+    gone = dataclasses.replace(model, config=dataclasses.replace(model.config, data=DataConfig("./gone")))
+    with pytest.raises(InputError, match=r"reference images: no data set '\./gone'.*; --data\.source names others"):
+        evaluate_model(gone, finished.config.evaluation)
+
+
+def test_a_reference_of_another_shape_is_refused(model, finished):
+    larger = dataclasses.replace(finished.config.data, size=16)
+    with pytest.raises(InputError, match="the model's samples are 1x8x8, those of 'digits' 1x16x16; set --data"):
+        evaluate_model(model, finished.config.evaluation, larger)
+
+
+def test_a_folder_of_another_shape_is_refused(finished, tmp_path):
+    save_images(torch.zeros(5, 1, 9, 8), tmp_path / "odd")
+    with pytest.raises(InputError, match=r"images in '.*odd' are 1x9x8, those of 'digits' 1x8x8; set --data"):
+        evaluate_folder(tmp_path / "odd", finished.config.evaluation, finished.config.data)
+
+
+def test_a_folder_called_like_a_data_set_is_the_folder(finished, tmp_path, monkeypatch):
+    save_images(torch.zeros(5, 1, 9, 8), tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="images in 'digits' are 1x9x8"):
+        evaluate_folder(Path("digits"), finished.config.evaluation, finished.config.data)
+
+
+def test_models_and_folders_are_told_apart(finished, tmp_path):
+    run = finished.out / "white" / "seed-3"
+    assert is_model(run)
+    assert is_model(run / "model")
+    assert not is_model(tmp_path)
+    with pytest.raises(InputError, match=r"'.*nothing' does not exist; give a run directory"):
+        is_model(tmp_path / "nothing")
+
+
+def test_likelihood_of_a_model(model, conditional, finished):
+    """Beside the figures, repeatable, of conditional models too; one image has no standard error."""
+    for trained in (model, conditional):
+        evaluation = dataclasses.replace(finished.config.evaluation, likelihood=3, likelihood_steps=1)
+        once, again = (evaluate_model(trained, evaluation)["likelihood"] for _ in range(2))
+        assert once == again
+        assert (once["n"], once["steps"]) == (3, 1)
+        assert math.isfinite(once["bits_per_dim"])
+        assert once["standard_error"] > 0
+    one = evaluate_model(model, dataclasses.replace(evaluation, likelihood=1))["likelihood"]
+    assert one["standard_error"] is None
+    assert "likelihood" not in evaluate_model(model, finished.config.evaluation)
+
+
+def test_likelihoods_that_cannot_be_are_refused_before_anything_is_drawn(model, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("sagd.study.evaluation.draw_samples", lambda *_: pytest.fail("samples were drawn"))
+    evaluation = finished.config.evaluation
+    with pytest.raises(InputError, match="likelihood is 161 but the reference has 160 images"):
+        evaluate_model(model, dataclasses.replace(evaluation, likelihood=161))
+    band = ForwardProcess(VPSchedule(), SpectralCovariance(BandStop(0.5, 0.7), model.process.shape))
+    with pytest.raises(InputError, match=r"band_stop\(low=0.5, high=0.7\) noise .* no density; set it to 0"):
+        check_likelihood(dataclasses.replace(evaluation, likelihood=2), band, 100)
+    with pytest.raises(InputError, match="folder of images, which have no likelihood"):
+        evaluate_folder(tmp_path, dataclasses.replace(evaluation, likelihood=2), finished.config.data)
+
+
+def test_a_folder_and_a_reference_of_the_same_images_are_drawn_independently(monkeypatch, tmp_path):
+    """As many images of both as chance gives: 32 of the 80 samples lie among the 160 of 400, within five deviations."""
+    pixels = torch.arange(400).reshape(-1, 1, 1, 1).expand(-1, 3, 8, 8).clone()
+    pixels = torch.stack([pixels[:, 0] // 20 * 10, pixels[:, 0] % 20 * 10, 0 * pixels[:, 0]], 1).to(torch.uint8)
+    save_images(pixels, tmp_path / "images")
+    seen = {}
+    monkeypatch.setattr("sagd.study.evaluation.feature_extractor", lambda *_: None)
+
+    def spied(samples, reference, *_):
+        seen["samples"], seen["reference"] = ({x.numpy().tobytes() for x in part} for part in (samples, reference))
+        raise InputError("seen")
+
+    monkeypatch.setattr("sagd.study.evaluation.evaluate", spied)
+    with pytest.raises(InputError, match="seen"):
+        evaluate_folder(tmp_path / "images", EvaluationConfig(samples=80), DataConfig(str(tmp_path / "images")))
+    assert (len(seen["samples"]), len(seen["reference"])) == (80, 160)
+    # Hypergeometric: 160 of 400 are in the reference.
+    mean, variance = 80 * 0.4, 80 * 0.4 * 0.6 * 320 / 399
+    assert abs(len(seen["samples"] & seen["reference"]) - mean) < 5 * variance**0.5

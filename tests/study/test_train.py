@@ -1,0 +1,717 @@
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+
+from sagd.build.objects import build_process
+from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig
+from sagd.build.text import load_yaml
+from sagd.data.corruption import Corruption, corrupt
+from sagd.data.dataset import ImageData
+from sagd.errors import CheckpointError, DivergenceError, InputError
+from sagd.interrupt import Interrupted, Interrupts
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.covariance import base
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.base import Spectrum
+from sagd.omission.calibrate import calibrate
+from sagd.store.checkpoint import list_checkpoints, load_checkpoint
+from sagd.store.files import read_manifest
+from sagd.store.folder import claim
+from sagd.store.model import load_model
+from sagd.study.streams import Batches
+from sagd.study.train import Trainer, resolve_omission, runtime, train
+from sagd.training.objective import DenoisingLoss
+
+TIMINGS = ("seconds", "images_per_second")
+
+
+def metrics(out):
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in TIMINGS} for line in lines]
+
+
+def result(out):
+    """Everything that a run computed: checksums of weights, averages and optimiser state, and its metrics."""
+    last = list_checkpoints(out)[-1]
+    sums = read_manifest(last)
+    tensors = {name: sums[f"{name}.safetensors"] for name in ("weights", "ema", "optimizer")}
+    return last.name, tensors, read_manifest(out / "model")["model.safetensors"], metrics(out)
+
+
+def at_step(monkeypatch, step, action):
+    """Do something when the batch of a step is asked for."""
+    batch = Batches.__call__
+
+    def acting(self, number):
+        if number == step:
+            action()
+        return batch(self, number)
+
+    monkeypatch.setattr(Batches, "__call__", acting)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+def kill():
+    raise Killed
+
+
+@pytest.fixture
+def make_trainer():
+    """Trainers without a run directory."""
+    with runtime(RunConfig().training) as accelerator:
+        yield lambda config, data: Trainer(config, None, accelerator, data)
+
+
+@pytest.fixture
+def whole(tmp_path, config, data):
+    """The uninterrupted run."""
+    train(config, tmp_path / "whole", data=data)
+    return result(tmp_path / "whole")
+
+
+def test_interrupted_at_an_odd_step_and_resumed_equals_uninterrupted(tmp_path, config, data, whole, monkeypatch):
+    out = tmp_path / "parts"
+    with monkeypatch.context() as patch:
+        at_step(patch, 7, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Interrupted, match="stopped by SIGTERM; continue with --resume") as stopped:
+            train(config, out, data=data)
+    assert stopped.value.signal == signal.SIGTERM
+    assert [p.name for p in list_checkpoints(out)] == ["step-00000007"]
+    assert not (out / "model").exists()
+    train(config, out, resume=True, data=data)
+    assert result(out) == whole
+
+
+def test_killed_and_resumed_from_an_older_checkpoint_equals_uninterrupted(
+    tmp_path, config, change, data, whole, monkeypatch
+):
+    out = tmp_path / "parts"
+    config = change(config, "training", checkpoint_every=3)
+    with monkeypatch.context() as patch:
+        at_step(patch, 9, kill)
+        with pytest.raises(Killed):
+            train(config, out, data=data)
+    # The line of step 8 and half a line more lie beyond the checkpoint of step 6.
+    assert [line["step"] for line in metrics(out)] == [4, 8]
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 12, "lo')
+    train(config, out, resume=True, data=data)
+    assert result(out) == whole
+
+
+def test_more_steps_continue_the_run(tmp_path, config, change, data, whole):
+    out = tmp_path / "parts"
+    train(change(config, "training", steps=8), out, data=data)
+    assert load_model(out).config.training.steps == 8
+    train(config, out, resume=True, data=data)
+    assert result(out) == whole
+    assert load_model(out).config.training.steps == 11
+    train(config, out, resume=True, data=data)
+    assert result(out) == whole
+
+
+def test_a_full_disk_stops_the_run_which_can_be_resumed(tmp_path, config, change, data, whole, monkeypatch):
+    out = tmp_path / "parts"
+    config = change(config, "training", checkpoint_every=3)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        at_step(patch, 6, lambda: patch.setattr(os, "fsync", full))
+        with pytest.raises(
+            CheckpointError, match=r"step-00000006': No space left on device; what was saved before is i"
+        ):
+            train(config, out, data=data)
+    assert [p.name for p in (out / "checkpoints").iterdir()] == ["step-00000003"]
+    train(config, out, resume=True, data=data)
+    assert result(out) == whole
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path, config, change, data, whole, monkeypatch):
+    out = tmp_path / "parts"
+    config = change(config, "training", checkpoint_every=3)
+    with monkeypatch.context() as patch:
+        at_step(patch, 8, kill)
+        with pytest.raises(Killed):
+            train(config, out, data=data)
+    (out / "checkpoints" / "step-00000006" / "ema.safetensors").unlink()
+    with pytest.warns(UserWarning, match="step-00000006 is passed over"):
+        train(config, out, resume=True, data=data)
+    assert result(out) == whole
+
+
+@pytest.mark.bits
+def test_sampling_while_training_changes_nothing(tmp_path, config, change, data):
+    out = tmp_path / "sampling"
+    config = change(config, "sampling", steps=2, guidance=1.5)
+    train(config, tmp_path / "not", data=data)
+    train(change(config, "training", sample_every=5), out, data=data)
+    assert [p.name for p in sorted((out / "samples").iterdir())] == ["step-000005.png", "step-000010.png"]
+    assert result(out) == result(tmp_path / "not")
+
+
+def test_the_global_generator_is_left_alone_and_does_not_matter(tmp_path, config, data, whole):
+    torch.manual_seed(12345)
+    state = torch.get_rng_state()
+    train(config, tmp_path / "again", data=data)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert result(tmp_path / "again") == whole
+
+
+def test_seeds_differ(tmp_path, config, change, data, whole):
+    train(change(config, "training", seed=1), tmp_path / "other", data=data)
+    assert result(tmp_path / "other")[1]["weights"] != whole[1]["weights"]
+
+
+def test_the_white_draws_are_the_same_for_every_spectrum(config, change, data, make_trainer, monkeypatch):
+    draws = []
+
+    def recording(*args):
+        draws[-1].append(randn(*args))
+        return draws[-1][-1]
+
+    randn = base.randn
+    monkeypatch.setattr(base, "randn", recording)
+    for spectrum in ("flat", "power_law(alpha=-0.3)", "band_pass(low=0.2, high=0.7)"):
+        draws.append([])
+        trainer = make_trainer(change(config, "process", spectrum=spectrum), data)
+        for _ in range(3):
+            trainer.advance(Interrupts())
+    assert [len(d) for d in draws] == [3, 3, 3]
+    for white, *others in zip(*draws, strict=True):
+        assert all(torch.equal(white, other) for other in others)
+
+
+def test_it_learns(tmp_path, config, change, data):
+    config = change(change(config, "network", dropout=0.0), "training", steps=150, batch_size=20, lr=3e-3, log_every=15)
+    train(config, tmp_path / "run", data=data)
+    losses = [line["loss"] for line in metrics(tmp_path / "run")]
+    # An untrained network predicts little of unit noise: its loss is about 1.
+    assert losses[0] > 0.7
+    assert losses[-1] < 0.5
+
+
+def test_the_layout_changes_nothing_but_rounding_and_resumes_bit_by_bit(tmp_path, config, change, data):
+    """Weights of convolutions in another order; files hold none, and another one may go on."""
+    config = change(config, "network", dropout=0.0)  # dropout depends on the order of the values
+    other = change(config, "training", layout="channels_last")
+    for name, run in (("plain", config), ("other", other)):
+        train(run, tmp_path / name, data=data)
+    plain, last = (metrics(tmp_path / name)[0] for name in ("plain", "other"))
+    assert last["loss"] == pytest.approx(plain["loss"], rel=1e-4)
+    assert last["grad_norm"] == pytest.approx(plain["grad_norm"], rel=1e-2)
+    train(change(other, "training", steps=5), tmp_path / "resumed", data=data)
+    train(other, tmp_path / "resumed", resume=True, data=data)
+    assert result(tmp_path / "resumed")[1:3] == result(tmp_path / "other")[1:3]
+    train(change(config, "training", steps=12), tmp_path / "resumed", resume=True, data=data)
+
+
+def test_layouts(config, change, data, make_trainer):
+    for layout, last in (("auto", False), ("contiguous", False), ("channels_last", True)):
+        trainer = make_trainer(change(config, "training", layout=layout), data)
+        for network in (trainer.network, trainer.averaged):
+            kernel = next(p for p in network.parameters() if p.ndim == 4 and p.shape[1] > 1)
+            assert kernel.is_contiguous(memory_format=torch.channels_last) == last
+
+
+def test_a_compiled_network_is_called_and_its_weights_are_plain(tmp_path, config, change, data, monkeypatch):
+    called = []
+
+    def compile_(network):
+        called.append(network)
+
+        class Compiled(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.inner = network
+
+            def forward(self, *args, **named):
+                called.append(len(args[0]))
+                return self.inner(*args, **named)
+
+        return Compiled()
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    train(change(config, "training", compile=True, steps=3), tmp_path / "compiled", data=data)
+    assert called[1:] == [6, 6, 6, 6]  # held against the plain one, then three steps
+    train(change(config, "training", steps=3), tmp_path / "plain", data=data)
+    assert result(tmp_path / "compiled") == result(tmp_path / "plain")
+
+
+def test_starting_from_the_weights_of_another_model(tmp_path, config, change, data, whole):
+    """Without a step that moves them, the weights are those of the other model, whose noise may be another."""
+    init = str(tmp_path / "whole")
+    other = change(
+        change(config, "process", spectrum="power_law(alpha=-0.1)"), "training", init=init, lr=1e-12, steps=1
+    )
+    train(other, tmp_path / "next", data=data)
+    first, second = (load_model(tmp_path / name).denoiser.network.state_dict() for name in ("whole", "next"))
+    assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+    for section, values, message in (
+        ("network", {"widths": (8, 8)}, r"has network.widths \[4, 8\], this run has \[8, 8\]"),
+        ("denoiser", {"prediction": "v"}, "has denoiser.prediction eps, this run has v"),
+        ("training", {"init": str(tmp_path / "nothing")}, "is not a directory"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(change(change(config, "training", init=init), section, **values), tmp_path / section, data=data)
+
+
+@pytest.fixture(scope="module")
+def striped():
+    """60 smooth 16 x 16 images under scan lines."""
+    smooth = SpectralCovariance("power_law(alpha=-1.2)", (1, 16, 16)).sample(60, torch.Generator().manual_seed(0))
+    return ImageData("striped", corrupt(smooth / 6, Corruption.parse("scan_lines(level=0.3)"), 0))
+
+
+def test_a_resumed_run_does_not_need_the_weights_it_started_from(tmp_path, config, change, data, whole):
+    run = change(config, "training", init=str(tmp_path / "whole"), steps=1)
+    train(run, tmp_path / "next", data=data)
+    shutil.move(tmp_path / "whole", tmp_path / "gone")
+    train(change(run, "training", steps=2), tmp_path / "next", resume=True, data=data)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "cure"),
+    [
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4", "unset it, and set training.batch_size instead"),
+        ("ACCELERATE_MIXED_PRECISION", "bf16", "unset it, and set training.precision instead"),
+        ("ACCELERATE_DYNAMO_BACKEND", "EAGER", "unset it, and set training.compile instead"),
+        ("ACCELERATE_GRADIENT_CLIPPING", "0.1", "unset it, and set training.clip_norm instead"),
+        ("ACCELERATE_USE_FSDP", "true", "unset it"),
+        ("ACCELERATE_OF_A_LATER_VERSION", "on", "unset it"),
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "0", "unset it, and set training.batch_size instead"),
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "no", "unset it, and set training.batch_size instead"),
+        ("ACCELERATE_DYNAMO_BACKEND", "", "unset it, and set training.compile instead"),
+        ("ACCELERATE_USE_CPU", "none", "unset it, and set training.device instead"),
+        ("ACCELERATE_LOG_LEVEL", "silly", "unset it"),
+        ("ACCELERATE_DEBUG_MODE", "2", "unset it"),
+    ],
+)
+def test_the_environment_does_not_change_the_training(tmp_path, config, data, monkeypatch, variable, value, cure):
+    """accelerate takes gradient accumulation and more from there, over its arguments."""
+    monkeypatch.setenv(variable, value)
+    message = f"the environment sets {variable}='{value}', which changes the training behind its configuration; {cure}"
+    with pytest.raises(InputError) as refused:
+        train(config, tmp_path / "run", data=data)
+    assert str(refused.value) == message
+
+
+@pytest.mark.bits
+def test_what_accelerate_launch_sets_by_itself_passes(tmp_path, config, change, data, whole, monkeypatch):
+    for name, value in (
+        *(("MIXED_PRECISION", "no"), ("GRADIENT_ACCUMULATION_STEPS", "1"), ("USE_CPU", "True"), ("LOG_LEVEL", "INFO")),
+        *(("DYNAMO_BACKEND", "no"), ("DYNAMO_MODE", "default"), ("DYNAMO_USE_FULLGRAPH", "False")),
+    ):
+        monkeypatch.setenv(f"ACCELERATE_{name}", value)
+    train(config, tmp_path / "run", data=data)
+    assert result(tmp_path / "run")[1:3] == whole[1:3]
+
+
+def test_samples_of_resampling_models_are_of_the_classes_of_the_given_images(
+    tmp_path, config, change, data, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(
+        "sagd.study.train.draw",
+        lambda denoiser, count, *_, labels=None, **__: seen.append(labels) or torch.zeros(count, *data.shape),
+    )
+    run = change(change(config, "denoiser", bands="random"), "training", steps=1, sample_every=1)
+    train(run, tmp_path, data=data)
+    assert torch.equal(seen[0], data.some(64).labels[torch.arange(64) % 40])
+
+
+def test_a_detected_band_is_kept_with_the_run(tmp_path, config, change, striped):
+    config = change(config, "network", conditional=False)
+    auto = dataclasses.replace(config, process=ProcessConfig(omission=OmissionConfig("fill", "auto")))
+    train(change(auto, "training", steps=2), tmp_path, data=striped)
+    model = load_model(tmp_path)
+    assert model.config.process.omission == OmissionConfig("fill", "strip(low=0.0312)")
+    assert load_yaml(RunConfig, tmp_path / "config.yaml").process.omission == model.config.process.omission
+    train(change(auto, "training", steps=3), tmp_path, resume=True, data=striped)
+    assert load_model(tmp_path).config.process.omission == model.config.process.omission
+
+
+def test_what_was_detected_is_not_detected_again(tmp_path, config, change, striped, monkeypatch):
+    """Another number of threads adds up in another order, and gives a spectrum that differs in the last digit."""
+    config = change(config, "network", conditional=False)
+    omission = OmissionConfig("deconvolve", "auto", "excess")
+    run = dataclasses.replace(config, process=ProcessConfig(omission=omission))
+    train(change(run, "training", steps=2), tmp_path, data=striped)
+    monkeypatch.setattr("sagd.study.train.detect", lambda x: pytest.fail("detected again"))
+    train(change(run, "training", steps=3), tmp_path, resume=True, data=striped)
+    found = load_model(tmp_path).config.process.omission
+    given = dataclasses.replace(run, process=ProcessConfig(omission=found))
+    train(change(given, "training", steps=4), tmp_path, resume=True, data=striped)
+    other = dataclasses.replace(found, band="strip(low=0.1)")
+    given = dataclasses.replace(run, process=ProcessConfig(omission=other))
+    with pytest.raises(InputError, match=r"process.omission.band is 'strip\(low=0.1\)', but .* started with"):
+        train(change(given, "training", steps=5), tmp_path, resume=True, data=striped)
+
+
+@pytest.mark.parametrize("mode", ["project", "fill", "deconvolve"])
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_flips_that_would_turn_the_damage_out_of_its_band_are_refused(tmp_path, config, change, data, mode, symmetric):
+    """Trained all the same, such a model drew 12 dB of the damage back."""
+    at = [[0.25, 0.125], [0.25, -0.125]][: 1 + symmetric]
+    band = f"spots(at={at}, radius=0.05)"
+    run = dataclasses.replace(
+        config,
+        process=ProcessConfig(omission=OmissionConfig(mode, band, band if mode == "deconvolve" else None)),
+        training=dataclasses.replace(config.training, steps=1),
+    )
+    if symmetric:
+        train(run, tmp_path / "run", data=data)
+        return
+    with pytest.raises(InputError, match=r"data.flip turns the damage out of process.omission.band 'spots.*leave"):
+        train(run, tmp_path / "run", data=data)
+    train(change(run, "data", flip=False), tmp_path / "run", data=data)
+
+
+def test_flips_must_keep_the_spectrum_of_the_damage(tmp_path, config, data):
+    """Also where the band that is shown to be restored is its own mirror image."""
+    omission = OmissionConfig("deconvolve", "ring(low=0.2, high=0.5)", "oriented(angle=30)")
+    run = dataclasses.replace(config, process=ProcessConfig(omission=omission))
+    with pytest.raises(InputError, match=r"data.flip turns the damage out of process.omission.corruption"):
+        train(run, tmp_path / "run", data=data)
+
+
+def test_a_hidden_band_is_calibrated_and_others_are_not(tmp_path, config, change, striped):
+    config = change(change(config, "network", conditional=False), "training", steps=2)
+    for mode in ("fill", "project"):
+        omission = OmissionConfig(mode, "strip(low=0.0312)")
+        train(dataclasses.replace(config, process=ProcessConfig(omission=omission)), tmp_path / mode, data=striped)
+    model = load_model(tmp_path / "fill")
+    g = model.denoiser.calibration
+    plain = model.denoiser.guided(1.0)
+    plain.calibration = None
+    expected = calibrate(plain, [(striped.tensor(), None)], model.statistics)
+    assert torch.allclose(g, expected, atol=1e-4)
+    assert load_model(tmp_path / "project").denoiser.calibration is None
+
+
+def test_the_excess_is_the_spectrum_of_the_damage(striped):
+    omission = OmissionConfig("deconvolve", "strip(low=0.0312)", "excess")
+    found = Spectrum.parse(resolve_omission(ProcessConfig(omission=omission), striped).omission.corruption)
+    basis = FourierBasis((16, 16))
+    measured = found.weights(basis.frequencies()) ** 2
+    true = Corruption.parse("scan_lines(level=0.3)").spectrum((1, 16, 16), 0)[0]
+    inside = true > 0
+    assert (measured[~inside] == 0).all()
+    # A radius is that of a single frequency here, whose power 60 images tell to sqrt(2 / 60) = 18 %: four of it.
+    assert torch.allclose(measured[inside].float(), true[inside].float(), rtol=0.73)
+
+
+def test_no_band_is_no_run(tmp_path, config, change):
+    clean = SpectralCovariance("power_law(alpha=-1.2)", (1, 16, 16)).sample(60, torch.Generator().manual_seed(0)) / 6
+    config = change(config, "network", conditional=False)
+    config = dataclasses.replace(config, process=ProcessConfig(omission=OmissionConfig("fill", "auto")))
+    with pytest.raises(InputError, match=r"'auto': no damaged band found .* name the band"):
+        train(config, tmp_path / "run", data=ImageData("clean", clean))
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_what_a_run_writes(tmp_path, config, data):
+    out = tmp_path / "run"
+    assert train(config, out, data=data) == out / "model"
+    assert load_yaml(RunConfig, out / "config.yaml") == config
+    assert json.loads((out / "versions.json").read_text()).keys() >= {"sagd", "torch", "diffusers", "accelerate"}
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [4, 8, 11]
+    assert [line["lr"] for line in lines] == pytest.approx([0.8e-3, 1e-3, 1e-3])
+    assert all(
+        line["images_per_second"] * line["seconds"] == pytest.approx(n * 6)
+        for line, n in zip(lines, (4, 4, 3), strict=True)
+    )
+    checkpoint = load_checkpoint(out / "checkpoints" / "step-00000011")
+    model = load_model(out)
+    averaged = model.denoiser.network.state_dict()
+    assert all(torch.equal(averaged[name], value) for name, value in checkpoint.tensors["ema"].items())
+    assert model.process == build_process(config.process, (1, 8, 8))
+    assert model.classes == data.classes
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.6])
+def test_the_average_of_weights(config, change, data, make_trainer, decay):
+    trainer = make_trainer(change(config, "training", ema_decay=decay), data)
+    trajectory = []
+    for _ in range(8):
+        trainer.advance(Interrupts())
+        trajectory.append(torch.cat([p.detach().flatten().clone() for p in trainer.parameters]))
+    # The warm-up (inverse power 3/4) passes 0.6 before the fourth update; the first copies.
+    decays = [0.0, *(min(decay, 1 - (1 + k) ** -0.75) for k in range(1, 8))]
+    expected = torch.zeros_like(trajectory[0])
+    for weights, d in zip(trajectory, decays, strict=True):
+        expected = d * expected + (1 - d) * weights
+    averaged = torch.cat([p.flatten() for p in trainer.averaged.parameters()])
+    torch.testing.assert_close(averaged, expected, rtol=1e-5, atol=1e-6)
+
+
+def state_of(trainer):
+    snapshot = trainer.snapshot()
+    return {(g, n): t.clone() for g, tensors in snapshot.tensors.items() for n, t in tensors.items()}
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_divergence_is_noticed_before_weights_and_averages_are_touched(config, data, make_trainer, monkeypatch, what):
+    trainer = make_trainer(config, data)
+    for _ in range(3):
+        trainer.advance(Interrupts())
+    before = state_of(trainer)
+    if what == "loss":
+        monkeypatch.setattr(
+            DenoisingLoss,
+            "__call__",
+            lambda self, denoiser, x, *_: denoiser.output(x * torch.nan, 0.5, torch.zeros(len(x), dtype=int)).mean(),
+        )
+        message = "loss became nan at step 4; lower training.lr or raise training.warmup_steps"
+    else:
+        trainer.parameters[0].register_hook(lambda gradient: gradient * torch.inf)
+        message = "gradient norm became (nan|inf) at step 4; lower training.lr"
+    with pytest.raises(DivergenceError, match=message) as diverged:
+        trainer.advance(Interrupts())
+    assert diverged.value.step == 4
+    after = state_of(trainer)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_divergence_keeps_the_last_good_checkpoint(tmp_path, config, change, data, whole, monkeypatch):
+    out = tmp_path / "run"
+    config = change(config, "training", checkpoint_every=2)
+    with monkeypatch.context() as patch:
+        at_step(
+            patch,
+            6,
+            lambda: patch.setattr(
+                ImageData, "batch", lambda *_, **__: (torch.full((6, 1, 8, 8), torch.nan), torch.zeros(6, dtype=int))
+            ),
+        )
+        with pytest.raises(DivergenceError, match="loss became nan at step 6"):
+            train(config, out, data=data)
+    assert [p.name for p in list_checkpoints(out)] == ["step-00000002", "step-00000004"]
+    train(change(config, "training", lr=1e-3), out, resume=True, data=data)
+    assert result(out) == whole
+
+
+def test_bf16_trains_and_fp16_is_refused_on_the_cpu(tmp_path, config, change, data):
+    train(change(config, "training", precision="bf16", steps=2), tmp_path / "bf16", data=data)
+    assert metrics(tmp_path / "bf16")[0]["loss"] < 2
+    with pytest.raises(InputError, match=r"training.precision 'fp16' needs a GPU; use 'bf16' or 'no' on the CPU"):
+        train(change(config, "training", precision="fp16"), tmp_path / "fp16", data=data)
+    # The refusal leaves no trace in accelerate's global state.
+    train(change(config, "training", precision="no", steps=1), tmp_path / "no", data=data)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("training", {"steps": 0}, "training.steps must be at least 1, got 0"),
+        ("training", {"keep_checkpoints": 0}, "training.keep_checkpoints must be at least 1, got 0"),
+        ("training", {"lr": float("nan")}, "training.lr must be positive, got nan"),
+        ("training", {"ema_decay": 1.0}, r"training.ema_decay must be in \[0, 1\), got 1.0"),
+        ("training", {"seed": -1}, "training.seed must be at least 0, got -1"),
+        ("training", {"batch_size": 41}, "training.batch_size is 41 but the data has 40 images; use at most that"),
+        ("network", {"widths": (4, 4, 4, 4, 4)}, "divisible by 16, got 8x8; use data.size 16, or at most 4 levels"),
+        ("process", {"spectrum": "pink"}, "unknown spectrum 'pink'"),
+        ("process", {"schedule": "linear"}, "unknown schedule 'linear'"),
+        ("denoiser", {"time": "sometimes"}, "unknown training time 'sometimes'"),
+        ("sampling", {"clip": -1.0}, "clip must be positive, got -1.0"),
+        ("denoiser", {"label_dropout": 1.5}, "label_dropout must lie in"),
+        ("sampling", {"sampler": "hein"}, "unknown sampler 'hein'; did you mean 'heun'"),
+        ("sampling", {"grid": "none"}, "unknown time grid 'none'"),
+        ("sampling", {"steps": 0}, "steps must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(
+    tmp_path, config, change, data, section, values, message
+):
+    out = tmp_path / "run"
+    with pytest.raises(InputError, match=message):
+        train(change(config, section, **values), out, data=data)
+    assert not out.exists()
+
+
+def test_conditioning_without_labels(tmp_path, config, data):
+    with pytest.raises(InputError, match=r"network.conditional needs labels, and the data has none"):
+        train(config, tmp_path, data=dataclasses.replace(data, labels=None))
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("training", {"seed": 1}, "training.seed is 1, but the run in '.*' was started with 0"),
+        ("training", {"batch_size": 8}, "training.batch_size is 8, but the run in '.*' was started with 6"),
+        ("training", {"precision": "bf16"}, "training.precision is 'bf16', but the run in '.*' was started with 'no'"),
+        ("training", {"steps": 1}, "training.steps is 1, but the run in '.*' has done 2; give more"),
+        (
+            "process",
+            {"spectrum": "power_law(alpha=1)"},
+            "process.spectrum is 'power_law.*', but .* was started with 'flat'",
+        ),
+        ("network", {"widths": (8, 8)}, r"network.widths is \[8, 8\], but the run in '.*' was started with \[4, 8\]"),
+        ("denoiser", {"prediction": "v"}, "denoiser.prediction is 'v', but the run in '.*' was started with 'eps'"),
+        ("data", {"flip": False}, "data.flip is False, but the run in '.*' was started with True"),
+    ],
+)
+def test_a_resumed_run_must_be_the_same_run(tmp_path, config, change, data, section, values, message):
+    train(change(config, "training", steps=2), tmp_path, data=data)
+    with pytest.raises(InputError, match=message):
+        train(change(config, section, **values), tmp_path, resume=True, data=data)
+
+
+def test_noise_from_the_data_must_be_that_of_then(tmp_path, config, change, data):
+    """Other images of the same number, shape and classes give other noise, with which a run must not go on."""
+    config = change(change(config, "process", spectrum="whitening"), "training", steps=2)
+    train(config, tmp_path, data=data)
+    other = ImageData(data.name, data.pixels.flip(2, 3), data.labels, data.classes)
+    inverted = ImageData(data.name, data.pixels // 2, data.labels, data.classes)
+    longer = change(config, "training", steps=3)
+    with pytest.raises(InputError, match=r"gives another noise .* give the data of then to resume"):
+        train(longer, tmp_path, resume=True, data=inverted)
+    train(longer, tmp_path, resume=True, data=other)  # turned by 180 degrees: the same spectrum
+
+
+def test_a_resumed_run_must_have_the_same_data(tmp_path, config, change, data):
+    train(change(config, "training", steps=2), tmp_path, data=data)
+    with pytest.raises(
+        InputError, match=r"data is \{'images': 20, .*, but the run in '.*' was started with \{'images': 40"
+    ):
+        train(config, tmp_path, resume=True, data=data.subset(torch.arange(20)))
+
+
+def test_directories_with_something_in_them(tmp_path, config, data):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty; continue that run with --resume, or choose another --out"):
+        train(config, tmp_path, data=data)
+    with pytest.raises(CheckpointError, match=r"nothing to resume in .*; start a run there without --resume"):
+        train(config, tmp_path, resume=True, data=data)
+    with pytest.raises(CheckpointError, match=r"nothing to resume in .*nowhere"):
+        train(config, tmp_path / "nowhere", resume=True, data=data)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over_with_a_warning(
+    tmp_path, config, data, whole, monkeypatch
+):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        at_step(patch, 9, kill)
+        with pytest.raises(Killed):
+            train(config, out, data=data)
+    with pytest.warns(UserWarning, match=r"no checkpoint in .* yet; starting at step 0"):
+        train(config, out, resume=True, data=data)
+    assert result(out) == whole
+
+
+def test_a_second_run_in_the_directory_is_refused_and_a_stale_lock_is_not(tmp_path, config, change, data):
+    config = change(config, "training", steps=1)
+    with (
+        claim(tmp_path),
+        pytest.raises(InputError, match=rf"another run \(process {os.getpid()}\) is writ"),
+    ):
+        train(config, tmp_path, data=data)
+    (tmp_path / ".lock").write_text("1\n")
+    train(config, tmp_path, data=data)
+
+
+def test_directories_that_cannot_be_written(tmp_path, config, data, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write in '.*file': File exists; choose another --out"):
+        train(config, tmp_path / "file", data=data)
+
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", read_only)
+    with pytest.raises(InputError, match=r"cannot write in '.*run': Read-only file system; choose another --out"):
+        train(config, tmp_path / "run", data=data)
+
+
+def test_processes_that_do_not_see_each_other_are_refused(tmp_path, config, data, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("sagd.integrations.accelerate._start", lambda *_: type("One", (), {"num_processes": 1}))
+    with pytest.raises(InputError, match="WORLD_SIZE is 2 but 1 process joined; use torchrun --nproc-per-node"):
+        train(config, tmp_path, data=data)
+
+
+def test_the_first_signal_is_noted_the_second_kills_and_handlers_come_back():
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    with contextlib.suppress(Interrupted), Interrupts() as interrupts:
+        assert interrupts.received == 0
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupts.received == signal.SIGINT
+        assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == [signal.SIG_DFL] * 2
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_other_threads_leave_signals_alone(tmp_path, config, change, data):
+    before, failures = signal.getsignal(signal.SIGTERM), []
+
+    def run():
+        try:
+            with Interrupts():
+                assert signal.getsignal(signal.SIGTERM) is before
+            train(change(config, "training", steps=1), tmp_path, data=data)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert not failures
+    assert (tmp_path / "model").is_dir()
+
+
+SCRIPT = """
+import sys, torch
+from sagd.build.schema import RunConfig
+from sagd.build.text import load_yaml
+from sagd.data.dataset import ImageData
+from sagd.interrupt import Interrupted
+from sagd.study.train import train
+pixels, labels = torch.load(sys.argv[1])
+try:
+    train(load_yaml(RunConfig, sys.argv[2]), sys.argv[3], data=ImageData("smooth", pixels, labels, ("a", "b", "c")))
+except Interrupted as stopped:
+    sys.exit(128 + stopped.signal)
+"""
+
+
+def test_sigterm_of_a_real_process_leaves_a_resumable_run(tmp_path, config, change, data):
+    from sagd.build.text import dump_yaml
+
+    out = tmp_path / "run"
+    endless = change(config, "training", steps=10**6, log_every=1)
+    dump_yaml(endless, tmp_path / "config.yaml")
+    torch.save((data.pixels, data.labels), tmp_path / "data")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "data"), str(tmp_path / "config.yaml"), str(out)]
+    with subprocess.Popen(command) as process:
+        deadline = time.monotonic() + 120
+        while not (out / "metrics.jsonl").exists() or not (out / "metrics.jsonl").read_text():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with pytest.raises(InputError, match=rf"another run \(process {process.pid}\) is writing"):
+            train(endless, out, resume=True, data=data)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+    step = load_checkpoint(list_checkpoints(out)[-1]).step
+    finish = change(endless, "training", steps=step + 2)
+    train(finish, out, resume=True, data=data)
+    train(finish, tmp_path / "whole", data=data)
+    assert result(out) == result(tmp_path / "whole")

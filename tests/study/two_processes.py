@@ -1,0 +1,99 @@
+"""What `test_distributed.py` runs under torchrun: `two_processes.py DIRECTORY` with `config.yaml` and `data` in it."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed
+
+from sagd.build.schema import RunConfig
+from sagd.build.text import load_yaml
+from sagd.data.dataset import ImageData
+from sagd.errors import DivergenceError, InputError
+from sagd.interrupt import Interrupted
+from sagd.study.streams import Batches
+from sagd.study.train import train
+
+
+class Rigged(ImageData):
+    """Data that does something when it is asked for the `at`-th batch."""
+
+    at, asked, then = 0, 0, None
+
+    def batch(self, indices, flips=None, draw=0):
+        x, labels = super().batch(indices, flips, draw)
+        object.__setattr__(self, "asked", self.asked + 1)
+        return self.then(x, labels) if self.asked == self.at else (x, labels)
+
+
+def rigged(data, at, then):
+    copy = Rigged(data.name, data.pixels, data.labels, data.classes)
+    # The first batch is the one that statistics are measured on.
+    for name, value in (("at", at + 1), ("then", then)):
+        object.__setattr__(copy, name, value)
+    return copy
+
+
+def terminate(x, labels):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return x, labels
+
+
+def terminating(rename):
+    sent = []
+
+    def acting(path, target):
+        if Path(target).name == "model" and not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+        return rename(path, target)
+
+    return acting
+
+
+def caught(kind, action):
+    try:
+        action()
+    except kind as error:
+        return str(error)
+    return None
+
+
+def main(folder):
+    config = load_yaml(RunConfig, folder / "config.yaml")
+    pixels, labels = torch.load(folder / "data")
+    data = ImageData("smooth", pixels, labels, ("a", "b", "c"))
+    rank = int(os.environ["RANK"])
+
+    train(config, folder / "whole", data=data)
+    world = torch.distributed.get_world_size()
+    # Only the second process gets the signal, and only its loss becomes NaN: both must stop.
+    interrupted = caught(
+        Interrupted, lambda: train(config, folder / "parts", data=rigged(data, 5, terminate) if rank else data)
+    )
+    train(config, folder / "parts", resume=True, data=data)
+    # Both must stop as well if the first one gets it while it writes the model and the second one waits.
+    if rank == 0:
+        Path.rename = terminating(Path.rename)
+    late = caught(Interrupted, lambda: train(config, folder / "late", data=data))
+    train(config, folder / "late", resume=True, data=data)
+    poison = rigged(data, 3, lambda x, labels: (x * torch.nan, labels))
+    diverged = caught(DivergenceError, lambda: train(config, folder / "nan", data=poison if rank else data))
+    refused = caught(InputError, lambda: train(config, folder / "whole", data=data))
+    seen = [Batches(data, config.training.batch_size, 0, rank=rank, world=world).indices(1).tolist()]
+    report = {
+        "world": world,
+        "interrupted": interrupted,
+        "late": late,
+        "diverged": diverged,
+        "refused": refused,
+        "seen": seen,
+    }
+    (folder / f"rank-{rank}.json").write_text(json.dumps(report))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

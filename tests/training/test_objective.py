@@ -1,0 +1,505 @@
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import get_args
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from sagd.build.objects import build_loss
+from sagd.build.schema import DenoiserConfig
+from sagd.errors import InputError
+from sagd.model.denoiser import NetworkDenoiser, NetworkPrediction
+from sagd.noise.basis.base import Basis
+from sagd.noise.basis.cosine import CosineBasis
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.covariance.by_class import ClassCovariance
+from sagd.noise.covariance.isotropic import IsotropicCovariance
+from sagd.noise.covariance.modulated import ModulatedCovariance
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.regions import Box
+from sagd.noise.spectra.bands import BandPass
+from sagd.noise.spectra.base import Flat, Spectrum
+from sagd.noise.spectra.power_law import PowerLaw
+from sagd.noise.statistics import DataStatistics
+from sagd.process.base import Process
+from sagd.process.evolution import Blurring, Evolution, Interpolated, Sequential
+from sagd.process.scalar import ForwardProcess
+from sagd.process.schedule import CosineSchedule, Schedule, VESchedule, VPSchedule
+from sagd.process.spectral import SpectralProcess
+from sagd.testing.oracles import signed_frequencies
+from sagd.training.objective import DenoisingLoss
+from sagd.training.times import LogitNormalTime, LogNormalTime, MatchedTime, TimeLaw, UniformTime
+from sagd.training.weighting import MinSNRWeighting, Weighting
+
+SHAPE = (2, 4, 5)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def process(spectrum: Spectrum, schedule: Schedule | None = None) -> ForwardProcess:
+    return ForwardProcess(schedule or CosineSchedule(), SpectralCovariance(spectrum, SHAPE))
+
+
+@dataclass(frozen=True)
+class Fixed(TimeLaw):
+    t: float = 0.5
+
+    def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
+        return torch.full((count,), self.t, dtype=torch.float64)
+
+
+def time_of(timestep: Tensor, schedule: Schedule) -> Tensor:
+    """The time of a time step, `(B, 1, 1, 1)`."""
+    start, end = schedule.timestep(torch.tensor([0.0, 1.0], dtype=torch.float64))
+    return ((timestep.double() - start) / (end - start)).reshape(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm"])
+@pytest.mark.parametrize("offset", [0.0, 0.25])
+def test_loss_of_an_oracle(prediction: NetworkPrediction, offset: float) -> None:
+    """A network that knows the images and predicts without error has loss 0; with a constant error, its square."""
+    p, std, x_0 = process(PowerLaw(0.5)), 0.7, torch.randn(8, *SHAPE, generator=seeded(0), dtype=torch.float64)
+
+    def oracle(x: Tensor, timestep: Tensor) -> Tensor:
+        time = time_of(timestep, p.schedule)
+        alpha, sigma = p.schedule.alpha(time), p.schedule.sigma(time)
+        x_t = x * ((alpha * (std if prediction == "edm" else 1)) ** 2 + sigma**2).sqrt()
+        return denoiser.target(x_0, (x_t - alpha * x_0) / sigma, time.flatten()) + offset
+
+    denoiser = NetworkDenoiser(oracle, p, prediction, data_std=std)
+    loss = DenoisingLoss(UniformTime())(denoiser, x_0, generator=seeded(1))
+    # Time steps reach the network in float32.
+    assert loss.item() == pytest.approx(offset**2, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("spectrum", [PowerLaw(0.5), BandPass(0.3, 0.8)], ids=str)
+@pytest.mark.parametrize("t", [0.2, 0.6])
+def test_least_loss_on_gaussian_data(spectrum: Spectrum, t: float) -> None:
+    """The Wiener filter leaves `sum_f sigma^2 w^2 S / (alpha^2 S + sigma^2 w^2) / d` of white data of variance S.
+
+    20,000 images with a fixed seed; the mean squared error of an image is a sum of independent chi-squared terms, and
+    the z-score of the loss must stay below 4 (level 6e-5).
+    """
+    p, S, count = process(spectrum), 0.5, 20_000
+    weights = spectrum.weights(signed_frequencies(SHAPE[1:])).square()
+    noise = weights / weights.mean()
+    alpha, sigma = (float(f(torch.tensor(t, dtype=torch.float64))) for f in (p.schedule.alpha, p.schedule.sigma))
+    errors = sigma**2 * noise * S / (alpha**2 * S + sigma**2 * noise)
+    gain = alpha * S / (alpha**2 * S + sigma**2 * noise)
+
+    def wiener(x: Tensor, timestep: Tensor) -> Tensor:
+        return torch.fft.ifft2(gain * torch.fft.fft2(x)).real
+
+    x_0 = math.sqrt(S) * torch.randn(count, *SHAPE, generator=seeded(0), dtype=torch.float64)
+    loss = DenoisingLoss(Fixed(t))(NetworkDenoiser(wiener, p, "x0"), x_0, generator=seeded(1))
+    # Mean over C d frequencies of errors lambda chi^2_1: variance 2 sum lambda^2 / (C d)^2 per image.
+    deviation = math.sqrt(2 * float(errors.square().mean()) / (math.prod(SHAPE) * count))
+    assert abs(loss.item() - float(errors.mean())) < 4 * deviation
+
+
+def loss_of(
+    network: Callable[..., Tensor], prediction: NetworkPrediction, p: ForwardProcess, weighting: Weighting | None = None
+) -> float:
+    x_0 = torch.randn(64, *SHAPE, generator=seeded(0), dtype=torch.float64)
+    loss = DenoisingLoss(LogNormalTime(-0.5, 1.0), weighting or Weighting.parse("flat"))
+    return loss(NetworkDenoiser(network, p, prediction), x_0, generator=seeded(1)).item()
+
+
+def equivalent(p: ForwardProcess, prediction: str) -> Callable[..., Tensor]:
+    """The network for `prediction` that belongs to the image estimate `x_t / 2`, by the definitions."""
+
+    def network(x: Tensor, timestep: Tensor) -> Tensor:
+        time = time_of(timestep, p.schedule)
+        alpha, sigma = p.schedule.alpha(time), p.schedule.sigma(time)
+        x_t = x * (alpha**2 + sigma**2).sqrt()
+        x_0 = x_t / 2
+        eps = (x_t - alpha * x_0) / sigma
+        if prediction == "velocity":
+            return p.schedule.d_alpha(time) * x_0 + p.schedule.d_sigma(time) * eps
+        return {"x0": x_0, "eps": eps, "v": alpha * eps - sigma * x_0}[prediction]
+
+    return network
+
+
+@pytest.mark.parametrize("schedule", [VPSchedule(), CosineSchedule(), VESchedule(0.05, 5.0)], ids=str)
+def test_min_snr_is_one_loss_for_all_predictions(schedule: Schedule) -> None:
+    """The same estimate costs the same however it is expressed; unbounded, it is the plain loss on the noise."""
+    p = process(PowerLaw(0.5), schedule)
+    kinds: tuple[NetworkPrediction, ...] = ("x0", "eps", "v", "velocity")
+    bounded = [loss_of(equivalent(p, kind), kind, p, MinSNRWeighting(2.0)) for kind in kinds]
+    assert bounded == pytest.approx([bounded[0]] * 4, rel=1e-4)
+    unbounded = loss_of(equivalent(p, "x0"), "x0", p, MinSNRWeighting(1e30))
+    assert unbounded == pytest.approx(loss_of(equivalent(p, "eps"), "eps", p), rel=1e-4)
+
+
+def test_min_snr_weights_of_the_paper() -> None:
+    """`min(snr, 5)` over 1, snr and snr + 1 for x0, eps and v (Hang et al., 2023, section 3.4), at alpha^2 = 9/10."""
+    p = process(Flat(), VPSchedule())
+    t = p.schedule.time_at(torch.tensor([1 / 3], dtype=torch.float64))
+    expectations: tuple[tuple[NetworkPrediction, float], ...] = (("x0", 5), ("eps", 5 / 9), ("v", 5 / 10))
+    for prediction, expected in expectations:
+        denoiser = NetworkDenoiser(lambda x, t: x, p, prediction)
+        assert MinSNRWeighting(5.0).weight(t, denoiser).item() == pytest.approx(expected, rel=1e-6)
+    # c_out^2 = sigma^2 S / (alpha^2 S + sigma^2) with S = 1/4 (Karras et al., 2022, table 1)
+    edm = NetworkDenoiser(lambda x, t: x, p, "edm", data_std=0.5)
+    assert MinSNRWeighting(5.0).weight(t, edm).item() == pytest.approx(5 * 0.1 / 4 / (0.9 / 4 + 0.1), rel=1e-6)
+
+
+def test_flat_edm_loss_is_that_of_karras() -> None:
+    """`lambda(sigma) ||D - x_0||^2`, `lambda = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2` (table 1)."""
+    p, sigma, std = process(PowerLaw(0.5), VESchedule()), 0.8, 0.6
+    t = float(p.schedule.time_at(torch.tensor(sigma, dtype=torch.float64)))
+    x_0 = torch.randn(16, *SHAPE, generator=seeded(0), dtype=torch.float64)
+    denoiser = NetworkDenoiser(lambda x, timestep: torch.tanh(x), p, "edm", data_std=std)
+    loss = DenoisingLoss(Fixed(t))(denoiser, x_0, generator=seeded(1))
+    x_t = x_0 + sigma * p.noise(x_0, seeded(1))
+    weight = (sigma**2 + std**2) / (sigma * std) ** 2
+    assert loss.item() == pytest.approx(weight * (denoiser(x_t, t) - x_0).square().mean().item(), rel=1e-9)
+
+
+def test_uniform_times_are_stratified() -> None:
+    """Exactly one time in each of `count` equal cells of (0, 1], in random order."""
+    for seed in range(20):
+        t = UniformTime().sample(64, process(Flat(), VPSchedule()), seeded(seed))
+        assert (t > 0).all()
+        assert (t <= 1).all()
+        cells = torch.ceil(64 * t)
+        assert sorted(cells.tolist()) == list(range(1, 65))
+        assert cells.tolist() != sorted(cells.tolist())
+
+
+@pytest.mark.parametrize(
+    ("law", "transform", "mean", "std"),
+    [
+        (UniformTime(), lambda t: torch.special.ndtri(t), 0.0, 1.0),
+        (LogNormalTime(), lambda t: VESchedule(1e-6, 1e6).noise_level(t).log(), -1.2, 1.2),
+        (LogNormalTime(0.3, 0.5), lambda t: VESchedule(1e-6, 1e6).noise_level(t).log(), 0.3, 0.5),
+        (LogitNormalTime(0.5, 0.7), torch.logit, 0.5, 0.7),
+    ],
+    ids=["uniform", "log_normal", "log_normal_shifted", "logit_normal"],
+)
+def test_laws_of_training_times(law: TimeLaw, transform: Callable[[Tensor], Tensor], mean: float, std: float) -> None:
+    """Kolmogorov-Smirnov test against the stated normal law: 10,000 times, seed fixed, level 1e-3."""
+    t = law.sample(10_000, process(Flat(), VESchedule(1e-6, 1e6)), seeded(0))
+    assert t.dtype == torch.float64
+    assert stats.kstest(transform(t).numpy(), stats.norm(mean, std).cdf).pvalue > 1e-3
+
+
+def test_log_normal_times_stay_in_the_schedule() -> None:
+    t = LogNormalTime(0.0, 20.0).sample(1000, process(Flat(), VPSchedule()), seeded(0))
+    assert (t >= 0).all()
+    assert (t <= 1).all()
+    assert torch.isfinite(t).all()
+
+
+def test_equal_seeds_give_equal_white_draws_under_every_spectrum() -> None:
+    """States of black images, whitened: the same times and the same `xi` whatever the colour."""
+    draws = []
+    for spectrum in (PowerLaw(-0.5), PowerLaw(0.5), Flat()):
+        seen: list[Tensor] = []
+        p = process(spectrum)
+
+        def network(x: Tensor, timestep: Tensor, seen: list[Tensor] = seen) -> Tensor:
+            seen.append(x)
+            return x
+
+        x_0 = torch.zeros(16, *SHAPE, dtype=torch.float64)
+        DenoisingLoss()(NetworkDenoiser(network, p), x_0, generator=seeded(3))
+        draws.append(p.covariance.whiten(seen[0]))
+    torch.testing.assert_close(draws[1], draws[0])
+    torch.testing.assert_close(draws[2], draws[0])
+    isotropic = ForwardProcess(CosineSchedule(), IsotropicCovariance(SHAPE))
+    torch.testing.assert_close(isotropic.noise(x_0, seeded(3)), process(Flat()).noise(x_0, seeded(3)))
+
+
+def test_label_dropout() -> None:
+    """A share of 0.3 of 10,000 labels, seed fixed: within 4 binomial standard deviations (level 6e-5)."""
+    seen: list[Tensor] = []
+
+    def network(x: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
+        seen.append(class_labels)
+        return x
+
+    denoiser = NetworkDenoiser(network, process(Flat()), null_label=10)
+    x_0, labels = torch.zeros(10_000, *SHAPE), torch.arange(10_000) % 10
+    for dropout in (0.3, 0.0):
+        DenoisingLoss(label_dropout=dropout)(denoiser, x_0, labels, seeded(0))
+    hidden = seen[0] == 10
+    assert abs(hidden.double().mean().item() - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 10_000)
+    assert (seen[0][~hidden] == labels[~hidden]).all()
+    assert (seen[1] == labels).all()
+
+
+def test_labels_of_an_unconditional_model_are_refused() -> None:
+    denoiser = NetworkDenoiser(lambda x, t: x, process(Flat()))
+    with pytest.raises(InputError, match="labels were given to an unconditional model"):
+        DenoisingLoss(label_dropout=0.1)(denoiser, torch.zeros(2, *SHAPE), torch.tensor([0, 1]))
+
+
+def test_gradients_reach_the_network_and_seeds_decide_the_loss() -> None:
+    network = torch.nn.Conv2d(2, 2, 3, padding=1)
+    denoiser = NetworkDenoiser(lambda x, timestep: network(x), process(PowerLaw(0.5)))
+    x_0 = torch.randn(4, *SHAPE, generator=seeded(0))
+    loss = DenoisingLoss()
+    losses = [loss(denoiser, x_0, generator=seeded(seed)) for seed in (5, 5, 6)]
+    assert losses[0] == losses[1] != losses[2]
+    losses[0].backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def white_statistics(power: float = 0.25) -> DataStatistics:
+    basis = FourierBasis(SHAPE[1:])
+    spectrum = torch.full((SHAPE[0], *basis.coefficients), power, dtype=torch.float64)
+    return DataStatistics(torch.zeros(SHAPE, dtype=torch.float64), spectrum, 10, basis)
+
+
+def test_from_config() -> None:
+    config = DenoiserConfig("v", "log_normal(mean=-1)", "min_snr(gamma=3)", 0.2)
+    loss = build_loss(config, process(Flat()), white_statistics())
+    assert loss == DenoisingLoss(LogNormalTime(-1), MinSNRWeighting(3), 0.2)
+
+
+@pytest.mark.parametrize("alpha", [0.0, -0.5])
+def test_matched_times_are_those_at_which_the_data_drowns(alpha: float) -> None:
+    """`log(sqrt(S)/w)` in mean; in variance its spread and that of a transition."""
+    p, statistics = process(PowerLaw(alpha)), white_statistics()
+    loss = build_loss(DenoiserConfig(time="matched"), p, statistics)
+    basis = statistics.basis
+    w2 = p.covariance.power_spectrum(basis).expand(SHAPE[0], *basis.coefficients)
+    level, m = 0.5 * torch.log(0.25 / w2), basis.multiplicity().expand_as(w2)
+    mean = float((m * level).sum() / m.sum())
+    std = math.sqrt(float((m * (level - mean) ** 2).sum() / m.sum()) + 1.2**2)
+    assert isinstance(loss.time, LogNormalTime)
+    assert (loss.time.mean, loss.time.std) == pytest.approx((mean, std), rel=1e-9)
+    t = loss.time.sample(4000, p, seeded(0))
+    assert float(p.noise_level(t).log().mean()) == pytest.approx(mean, abs=4 * std / math.sqrt(4000))
+
+
+def test_matched_times_need_the_data() -> None:
+    with pytest.raises(InputError, match=r"'matched' needs the data's statistics; call resolve"):
+        MatchedTime().sample(3, process(Flat()))
+
+
+@pytest.mark.parametrize(
+    ("family", "text", "message"),
+    [
+        (TimeLaw, "log_normal(std=0)", "std must be positive, got 0"),
+        (TimeLaw, "logit_normal(std=-1)", "std must be positive, got -1"),
+        (TimeLaw, "unifrom", "did you mean 'uniform'"),
+        (Weighting, "min_snr(gamma=0)", "gamma must be positive, got 0"),
+        (Weighting, "snr", "unknown loss weighting 'snr'"),
+    ],
+)
+def test_refusals(family: type[TimeLaw] | type[Weighting], text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        family.parse(text)
+
+
+def test_more_refusals() -> None:
+    with pytest.raises(InputError, match=r"label_dropout must lie in \[0, 1\), got 1"):
+        DenoisingLoss(label_dropout=1)
+
+
+# Processes with a schedule for each frequency.
+
+
+def spectral(
+    evolution: Evolution, spectrum: Spectrum | None = None, basis: Basis | None = None, schedule: Schedule | None = None
+) -> SpectralProcess:
+    covariance = SpectralCovariance(spectrum or Flat(), SHAPE, basis)
+    return SpectralProcess(schedule or CosineSchedule(), covariance, evolution)
+
+
+SPECTRAL = {
+    "blurring": spectral(Blurring(3.0), basis=CosineBasis(SHAPE[1:])),
+    "white to blue": spectral(Interpolated(), PowerLaw(0.5)),
+    "sequential": spectral(Sequential(), PowerLaw(-0.3), schedule=VPSchedule()),
+    "sequential band": spectral(Sequential("low"), BandPass(0.3, 0.8)),
+}
+
+
+def data_of(p: SpectralProcess) -> DataStatistics:
+    power = torch.stack([0.2 + torch.exp(-4 * p.basis.radius()), 0.5 + p.basis.radius()])
+    return DataStatistics(torch.randn(SHAPE, generator=seeded(9), dtype=torch.float64), power, 99, p.basis)
+
+
+@pytest.mark.parametrize("prediction", get_args(NetworkPrediction))
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_loss_of_an_oracle_of_any_process(name: str, prediction: NetworkPrediction) -> None:
+    """A network that knows the draws: noise first, then times, from one generator."""
+    p, x_0 = SPECTRAL[name], torch.randn(8, *SHAPE, generator=seeded(0), dtype=torch.float64)
+    source = seeded(1)
+    eps = p.noise(x_0, source)
+    t = UniformTime().sample(8, p, source)
+    for offset in (0.0, 0.25):
+        denoiser = NetworkDenoiser(
+            lambda x, timestep: denoiser.target(x_0, eps, t) + offset,  # noqa: B023
+            p,
+            prediction,
+            data_std=0.7,
+            statistics=data_of(p),
+        )
+        loss = DenoisingLoss()(denoiser, x_0, generator=seeded(1))
+        assert loss.item() == pytest.approx(offset**2, rel=1e-12, abs=1e-24)
+
+
+@pytest.mark.parametrize("name", ["white to blue", "sequential", "sequential band"])
+def test_least_loss_of_processes_by_frequency(name: str) -> None:
+    """The Wiener filter leaves `sum_f s^2 S / (a^2 S + s^2) / d` of white data of variance S, at t = 0.5.
+
+    4,000 images with a fixed seed; the z-score of the loss must stay below 4 (level 6e-5).
+    """
+    p, S, count = SPECTRAL[name], 0.5, 4000
+    half = p.diagonal(0.5, torch.zeros(1, *SHAPE, dtype=torch.float64), FourierBasis(SHAPE[1:]))
+    # Coefficients of the full grid, by indices and not by the library's frequencies.
+    rows, columns = torch.meshgrid(torch.arange(4), torch.arange(5), indexing="ij")
+    mirrored = columns > 2
+    a, s = (
+        c.values[0, 0][torch.where(mirrored, -rows % 4, rows), torch.where(mirrored, 5 - columns, columns)]
+        for c in half
+    )
+    errors, gain = s**2 * S / (a**2 * S + s**2), a * S / (a**2 * S + s**2)
+
+    def wiener(x: Tensor, timestep: Tensor) -> Tensor:
+        rms = p.rms(0.5, x)
+        return torch.fft.ifft2(gain * torch.fft.fft2(x * rms)).real
+
+    x_0 = math.sqrt(S) * torch.randn(count, *SHAPE, generator=seeded(0), dtype=torch.float64)
+    loss = DenoisingLoss(Fixed(0.5))(NetworkDenoiser(wiener, p, "x0"), x_0, generator=seeded(1))
+    deviation = math.sqrt(2 * float(errors.square().mean()) / (math.prod(SHAPE) * count))
+    assert abs(loss.item() - float(errors.mean())) < 4 * deviation
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_log_normal_times_follow_the_clock_of_the_process(name: str) -> None:
+    """Kolmogorov-Smirnov test of `log noise_level`: 2,000 times, seed fixed, level 1e-3; the process's range holds 8
+    standard deviations."""
+    p = SPECTRAL[name]
+    t = LogNormalTime(-0.5, 0.7).sample(2000, p, seeded(0))
+    assert (t.dtype, bool(((t > 0) & (t < 1)).all())) == (torch.float64, True)
+    assert stats.kstest(p.noise_level(t).log().numpy(), stats.norm(-0.5, 0.7).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_min_snr_prices_a_white_error_by_its_image(name: str) -> None:
+    """What the weight means where the gain differs between frequencies, so that no weight makes all predictions one
+    loss: an error of the output that is equal at all frequencies, such as a single wrong pixel, costs `min(snr, gamma)`
+    times the mean squared error of the image it makes; `snr` is that of the process's clock."""
+    p, gamma, t = SPECTRAL[name], 2.0, torch.tensor([0.1, 0.4, 0.8], dtype=torch.float64)
+    x_0 = torch.randn(3, *SHAPE, generator=seeded(0), dtype=torch.float64)
+    eps = p.noise(x_0, seeded(1))
+    x_t = p.perturb(x_0, t, eps)
+    # In each channel, one unit at every frequency: in the Fourier basis a pixel, else what the basis makes of it.
+    error = 0.3 * p.basis.inverse(torch.ones(3, 2, *p.basis.coefficients, dtype=torch.float64))
+    snr = (p.noise_level(t) ** -2).clamp(max=gamma)
+    for kind in get_args(NetworkPrediction):
+        denoiser = NetworkDenoiser(lambda x, s: x, p, kind, data_std=0.6, statistics=data_of(p))
+        target = denoiser.target(x_0, eps, t)
+        image = denoiser.to_x0(target + error, x_t, t) - denoiser.to_x0(target, x_t, t)
+        weight = MinSNRWeighting(gamma).weight(t, denoiser)
+        assert weight is not None
+        got = weight * error.square().flatten(1).mean(1)
+        torch.testing.assert_close(got, snr * image.square().flatten(1).mean(1), rtol=1e-9, atol=0)
+
+
+def test_min_snr_is_one_loss_where_gains_do_not_depend_on_the_frequency() -> None:
+    """White noise and one schedule, whichever of the two classes says so; the same estimate costs the same."""
+    p = spectral(Sequential(width=1.0, leak=0.5), schedule=VPSchedule())
+    x_0, t = torch.randn(16, *SHAPE, generator=seeded(0), dtype=torch.float64), 0.4
+    x_t = p.perturb(x_0, t, generator=seeded(1))
+    estimate = x_t / 2
+    losses = []
+    for kind in ("x0", "eps", "v", "velocity"):
+        value = p.from_x0(kind, estimate, x_t, t)  # type: ignore[arg-type]
+        denoiser = NetworkDenoiser(lambda x, s, value=value: value, p, kind)  # type: ignore[arg-type]
+        losses.append(DenoisingLoss(Fixed(t), MinSNRWeighting(2.0))(denoiser, x_0, generator=seeded(1)).item())
+    assert losses == pytest.approx([losses[0]] * 4, rel=1e-9)
+    # Coloured, they are not one: the images' error is weighed by frequency.
+    p = spectral(Sequential(), PowerLaw(-0.5))
+    x_t = p.perturb(x_0, t, generator=seeded(1))
+    one, other = (
+        DenoisingLoss(Fixed(t), MinSNRWeighting(2.0))(
+            NetworkDenoiser(lambda x, s, kind=kind: p.from_x0(kind, x_t / 2, x_t, t), p, kind),  # type: ignore[arg-type]
+            x_0,
+            generator=seeded(1),
+        ).item()
+        for kind in ("x0", "eps")
+    )
+    assert one != pytest.approx(other, rel=0.01)
+
+
+def test_equal_seeds_give_equal_white_draws_under_every_process() -> None:
+    """The same `xi` and the same uniform times, whether frequencies evolve alike or not."""
+    x_0 = torch.zeros(16, *SHAPE, dtype=torch.float64)
+    white = process(Flat()).noise(x_0, seeded(3))
+    for p in (SPECTRAL["blurring"], SPECTRAL["white to blue"], SPECTRAL["sequential"]):
+        torch.testing.assert_close(p.noise(x_0, seeded(3)), white)
+
+
+# Noise that depends on the class, and noise in a region.
+
+
+def test_labels_choose_the_noise_before_they_are_dropped() -> None:
+    """Black images whose states, whitened by their own class's noise, are the white draws, while the network is told
+    "no label" for nearly all of them."""
+    red, blue = SpectralCovariance(PowerLaw(-0.5), SHAPE), SpectralCovariance(PowerLaw(0.5), SHAPE)
+    p = ForwardProcess(CosineSchedule(), ClassCovariance([red, blue]))
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def network(x: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
+        seen.append((x, class_labels))
+        return 0 * x
+
+    labels = torch.arange(64) % 2
+    x_0 = torch.zeros(64, *SHAPE, dtype=torch.float64)
+    denoiser = NetworkDenoiser(network, p, null_label=2)
+    loss = DenoisingLoss(Fixed(0.4), label_dropout=0.99)(denoiser, x_0, labels, seeded(3))
+    (x_t, told), white = seen[0], IsotropicCovariance(SHAPE).sample(64, seeded(3), torch.float64)
+    assert (told == 2).double().mean() > 0.8
+    sigma = p.schedule.sigma(torch.tensor(0.4, dtype=torch.float64))
+    for label, covariance in enumerate((red, blue)):
+        mine = labels == label
+        torch.testing.assert_close(covariance.whiten(x_t[mine] / sigma), white[mine])
+    # The target is the coloured noise.
+    eps = torch.where((labels == 0).reshape(-1, 1, 1, 1), red.sqrt(white), blue.sqrt(white))
+    assert loss.item() == pytest.approx(eps.square().mean().item(), rel=1e-9)
+    with pytest.raises(InputError, match="depends on the class: give labels"):
+        DenoisingLoss()(denoiser, x_0)
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm"])
+@pytest.mark.parametrize("inner", [IsotropicCovariance(SHAPE), SpectralCovariance(PowerLaw(0.5), SHAPE)], ids=str)
+def test_training_in_a_region_leaves_the_rest(
+    inner: IsotropicCovariance | SpectralCovariance, prediction: NetworkPrediction
+) -> None:
+    """Noise in the right half alone: the network sees the left half of the image as it is, but for the scale of the
+    schedule, and its estimate there does not matter to the denoiser; the loss and its gradients are finite."""
+    covariance = ModulatedCovariance(Box([0.0, 0.4], [1.0, 1.0]), inner)
+    p = ForwardProcess(VPSchedule(), covariance)
+    left = covariance.amplitude == 0
+    assert left.any()
+    seen: list[Tensor] = []
+    layer = torch.nn.Conv2d(2, 2, 3, padding=1, dtype=torch.float64)
+
+    def network(x: Tensor, timestep: Tensor) -> Tensor:
+        seen.append(x.detach())
+        return layer(x)
+
+    x_0 = torch.randn(4, *SHAPE, generator=seeded(0), dtype=torch.float64)
+    denoiser = NetworkDenoiser(network, p, prediction)
+    loss = DenoisingLoss(Fixed(0.3))(denoiser, x_0, generator=seeded(1))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(w.grad).all() for w in layer.parameters() if w.grad is not None)
+    alpha, sigma = (float(f(torch.tensor(0.3, dtype=torch.float64))) for f in (p.schedule.alpha, p.schedule.sigma))
+    scale = math.hypot(0.5 * alpha, sigma) if prediction == "edm" else math.hypot(alpha, sigma)
+    torch.testing.assert_close(seen[0][..., left], alpha / scale * x_0[..., left])
+    x_t = p.perturb(x_0, 0.3, generator=seeded(2))
+    with torch.no_grad():
+        torch.testing.assert_close(denoiser(x_t, 0.3)[..., left], x_0[..., left])
+        torch.testing.assert_close(denoiser(x_t, 0.3)[..., ~left], denoiser.estimate(x_t, 0.3)[..., ~left])
