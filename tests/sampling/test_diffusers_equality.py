@@ -6,14 +6,14 @@ so agreement is to 1e-5.
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import diffusers
 import pytest
 import torch
 from torch import Tensor
 
-from sagd.model.denoiser import Denoiser, NetworkDenoiser, NetworkPrediction
+from sagd.model.denoiser import Denoiser, NetworkDenoiser
 from sagd.noise.covariance.isotropic import IsotropicCovariance
 from sagd.process.base import Time
 from sagd.process.scalar import ForwardProcess
@@ -73,7 +73,7 @@ def model(prediction: str) -> Model:
 
 
 def network_denoiser(prediction: str) -> NetworkDenoiser:
-    return NetworkDenoiser(model(prediction), PROCESS, cast(NetworkPrediction, prediction))
+    return NetworkDenoiser(model(prediction), PROCESS, prediction)
 
 
 def trajectory(sampler: Sampler, denoiser: Denoiser, x: Tensor, times: list[float], seed: int = 3) -> Iterator[Tensor]:

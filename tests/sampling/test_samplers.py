@@ -3,7 +3,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +15,9 @@ from tqdm import tqdm
 from sagd.build.draw import draw
 from sagd.build.schema import SamplingConfig
 from sagd.errors import InputError, ProcessMismatchError
-from sagd.model.denoiser import NetworkDenoiser, NetworkPrediction
+from sagd.model.denoiser import NetworkDenoiser
 from sagd.model.exact import EmpiricalDenoiser, GaussianDenoiser, GaussianMixtureDenoiser
+from sagd.model.parameterisation import Parameterisation
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
@@ -306,7 +307,7 @@ def test_equal_methods(one: Sampler, other: Sampler, schedule: Schedule) -> None
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_every_combination_gives_finite_samples(sampler: Sampler, schedule: Schedule) -> None:
-    predictions = [p for p in get_args(NetworkPrediction) if p != "eps" or schedule != RectifiedSchedule()]
+    predictions = [p for p in Parameterisation.kinds() if p != "eps" or schedule != RectifiedSchedule()]
     covariances = [IsotropicCovariance((1, 4, 4)), SpectralCovariance(BandPass(0.2, 0.7), (1, 4, 4))]
     data = measure(0.5 + 0.3 * normal(0, 20, 1, 4, 4))
     for covariance, prediction, grid in itertools.product(covariances, predictions, ("uniform", "karras")):
@@ -789,7 +790,7 @@ def test_samples_of_a_mixture_by_frequency(name: str) -> None:
 def test_every_prediction_gives_finite_samples_by_frequency(sampler: Sampler, name: str) -> None:
     process = BY_FREQUENCY[name]
     data = measure(0.5 + 0.3 * normal(0, 20, *process.shape), process.basis)
-    for prediction, grid in itertools.product(get_args(NetworkPrediction), ("uniform", "matched")):
+    for prediction, grid in itertools.product(Parameterisation.kinds(), ("uniform", "matched")):
         # Nothing but noise at the end says nothing of the image, nor does the velocity of what stands still.
         if (prediction, name) in (("eps", "sequential, rectified"), ("velocity", "halting")):
             continue

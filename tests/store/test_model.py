@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import stat
@@ -6,11 +7,11 @@ import pytest
 import torch
 
 from sagd.build.objects import build_process
-from sagd.build.schema import ProcessConfig, RunConfig
+from sagd.build.schema import DenoiserConfig, ProcessConfig, RunConfig
 from sagd.errors import CheckpointError, ProcessMismatchError
 from sagd.networks.build import build_network
 from sagd.noise.statistics import measure
-from sagd.store.model import load_model, save_model
+from sagd.store.model import build_denoiser, load_model, save_model
 
 SHAPE = (1, 8, 8)
 
@@ -49,7 +50,9 @@ def test_round_trip_from_the_model_or_the_run_directory(saved, data, config, lev
     assert torch.equal(model.statistics.mean, measure(x).mean)
     assert torch.equal(model.statistics.spectrum, measure(x).spectrum)
     # The spread about the mean image is estimated with N - 1 = 39 in place of 40: at most a factor sqrt(40/39).
-    assert 1 <= model.denoiser.data_std / float(x.double().std(correction=0)) <= (40 / 39) ** 0.5
+    edm = dataclasses.replace(config, denoiser=DenoiserConfig("edm"))
+    denoiser = build_denoiser(edm, network, model.process, model.statistics, 3)
+    assert 1 <= denoiser.parameterisation.data_std / float(x.double().std(correction=0)) <= (40 / 39) ** 0.5
     assert not model.denoiser.network.training
     t, labels = torch.full((4,), 0.3), torch.tensor([0, 1, 2, 3])
     with torch.no_grad():

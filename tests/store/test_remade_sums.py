@@ -308,7 +308,7 @@ def test_where_the_model_came_from_may_be_edited(model, finished, where, value):
     remake(model)
     edited, before = sagd.load(model), sagd.load(finished)
     assert (edited.process, edited.classes) == (before.process, before.classes)
-    assert edited.denoiser.prediction == before.denoiser.prediction
+    assert edited.denoiser.parameterisation == before.denoiser.parameterisation
 
 
 def test_statistics_of_other_data_are_refused(model, settings, data, tmp_path):

@@ -1,7 +1,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
 
 import pytest
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor
 from sagd.build.objects import build_loss
 from sagd.build.schema import DenoiserConfig
 from sagd.errors import InputError
-from sagd.model.denoiser import NetworkDenoiser, NetworkPrediction
+from sagd.model.denoiser import NetworkDenoiser
+from sagd.model.parameterisation import Parameterisation
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
@@ -61,7 +61,7 @@ def time_of(timestep: Tensor, schedule: Schedule) -> Tensor:
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm"])
 @pytest.mark.parametrize("offset", [0.0, 0.25])
-def test_loss_of_an_oracle(prediction: NetworkPrediction, offset: float) -> None:
+def test_loss_of_an_oracle(prediction: str, offset: float) -> None:
     """A network that knows the images and predicts without error has loss 0; with a constant error, its square."""
     p, std, x_0 = process(PowerLaw(0.5)), 0.7, torch.randn(8, *SHAPE, generator=seeded(0), dtype=torch.float64)
 
@@ -103,7 +103,7 @@ def test_least_loss_on_gaussian_data(spectrum: Spectrum, t: float) -> None:
 
 
 def loss_of(
-    network: Callable[..., Tensor], prediction: NetworkPrediction, p: ForwardProcess, weighting: Weighting | None = None
+    network: Callable[..., Tensor], prediction: str, p: ForwardProcess, weighting: Weighting | None = None
 ) -> float:
     x_0 = torch.randn(64, *SHAPE, generator=seeded(0), dtype=torch.float64)
     loss = DenoisingLoss(LogNormalTime(-0.5, 1.0), weighting or Weighting.parse("flat"))
@@ -130,7 +130,7 @@ def equivalent(p: ForwardProcess, prediction: str) -> Callable[..., Tensor]:
 def test_min_snr_is_one_loss_for_all_predictions(schedule: Schedule) -> None:
     """The same estimate costs the same however it is expressed; unbounded, it is the plain loss on the noise."""
     p = process(PowerLaw(0.5), schedule)
-    kinds: tuple[NetworkPrediction, ...] = ("x0", "eps", "v", "velocity")
+    kinds: tuple[str, ...] = ("x0", "eps", "v", "velocity")
     bounded = [loss_of(equivalent(p, kind), kind, p, MinSNRWeighting(2.0)) for kind in kinds]
     assert bounded == pytest.approx([bounded[0]] * 4, rel=1e-4)
     unbounded = loss_of(equivalent(p, "x0"), "x0", p, MinSNRWeighting(1e30))
@@ -141,7 +141,7 @@ def test_min_snr_weights_of_the_paper() -> None:
     """`min(snr, 5)` over 1, snr and snr + 1 for x0, eps and v (Hang et al., 2023, section 3.4), at alpha^2 = 9/10."""
     p = process(Flat(), VPSchedule())
     t = p.schedule.time_at(torch.tensor([1 / 3], dtype=torch.float64))
-    expectations: tuple[tuple[NetworkPrediction, float], ...] = (("x0", 5), ("eps", 5 / 9), ("v", 5 / 10))
+    expectations: tuple[tuple[str, float], ...] = (("x0", 5), ("eps", 5 / 9), ("v", 5 / 10))
     for prediction, expected in expectations:
         denoiser = NetworkDenoiser(lambda x, t: x, p, prediction)
         assert MinSNRWeighting(5.0).weight(t, denoiser).item() == pytest.approx(expected, rel=1e-6)
@@ -328,9 +328,9 @@ def data_of(p: SpectralProcess) -> DataStatistics:
     return DataStatistics(torch.randn(SHAPE, generator=seeded(9), dtype=torch.float64), power, 99, p.basis)
 
 
-@pytest.mark.parametrize("prediction", get_args(NetworkPrediction))
+@pytest.mark.parametrize("prediction", Parameterisation.kinds())
 @pytest.mark.parametrize("name", SPECTRAL)
-def test_loss_of_an_oracle_of_any_process(name: str, prediction: NetworkPrediction) -> None:
+def test_loss_of_an_oracle_of_any_process(name: str, prediction: str) -> None:
     """A network that knows the draws: noise first, then times, from one generator."""
     p, x_0 = SPECTRAL[name], torch.randn(8, *SHAPE, generator=seeded(0), dtype=torch.float64)
     source = seeded(1)
@@ -397,7 +397,7 @@ def test_min_snr_prices_a_white_error_by_its_image(name: str) -> None:
     # In each channel, one unit at every frequency: in the Fourier basis a pixel, else what the basis makes of it.
     error = 0.3 * p.basis.inverse(torch.ones(3, 2, *p.basis.coefficients, dtype=torch.float64))
     snr = (p.noise_level(t) ** -2).clamp(max=gamma)
-    for kind in get_args(NetworkPrediction):
+    for kind in Parameterisation.kinds():
         denoiser = NetworkDenoiser(lambda x, s: x, p, kind, data_std=0.6, statistics=data_of(p))
         target = denoiser.target(x_0, eps, t)
         image = denoiser.to_x0(target + error, x_t, t) - denoiser.to_x0(target, x_t, t)
@@ -474,9 +474,7 @@ def test_labels_choose_the_noise_before_they_are_dropped() -> None:
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm"])
 @pytest.mark.parametrize("inner", [IsotropicCovariance(SHAPE), SpectralCovariance(PowerLaw(0.5), SHAPE)], ids=str)
-def test_training_in_a_region_leaves_the_rest(
-    inner: IsotropicCovariance | SpectralCovariance, prediction: NetworkPrediction
-) -> None:
+def test_training_in_a_region_leaves_the_rest(inner: IsotropicCovariance | SpectralCovariance, prediction: str) -> None:
     """Noise in the right half alone: the network sees the left half of the image as it is, but for the scale of the
     schedule, and its estimate there does not matter to the denoiser; the loss and its gradients are finite."""
     covariance = ModulatedCovariance(Box([0.0, 0.4], [1.0, 1.0]), inner)

@@ -66,7 +66,7 @@ class ProcessConfig:
 class DenoiserConfig:
     """What the network predicts and how the loss is taken."""
 
-    prediction: Literal["eps", "x0", "v", "velocity", "edm", "wiener"] = "eps"
+    prediction: str = "eps"
     """Quantity the network predicts; edm and wiener correct the best linear guess, wiener by frequency."""
     time: str = "uniform"
     """Training times: uniform, 'log_normal(mean=-1.2, std=1.2)' in log(sigma/alpha), logit_normal, or matched (the

@@ -2,5 +2,19 @@
 
 from sagd.model.denoiser import Denoiser, NetworkDenoiser
 from sagd.model.exact import EmpiricalDenoiser, GaussianDenoiser, GaussianMixtureDenoiser
+from sagd.model.parameterisation import X0, Edm, Eps, Parameterisation, V, Velocity, Wiener
 
-__all__ = ["Denoiser", "EmpiricalDenoiser", "GaussianDenoiser", "GaussianMixtureDenoiser", "NetworkDenoiser"]
+__all__ = [
+    "X0",
+    "Denoiser",
+    "Edm",
+    "EmpiricalDenoiser",
+    "Eps",
+    "GaussianDenoiser",
+    "GaussianMixtureDenoiser",
+    "NetworkDenoiser",
+    "Parameterisation",
+    "V",
+    "Velocity",
+    "Wiener",
+]
