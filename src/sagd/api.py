@@ -1,4 +1,4 @@
-"""What `sagd.*` offers over everything below: train a model, and load one."""
+"""The three names of `sagd` that need every floor below: `train`, `load` and `Model`."""
 
 from sagd.store.model import Model
 from sagd.store.model import load_model as load

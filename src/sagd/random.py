@@ -1,4 +1,7 @@
-"""White noise from injected generators: one for a batch, or one per sample, whose draws ignore the batch size."""
+"""Randomness from injected generators: white noise, random subsets, and generators keyed by integers.
+
+One generator serves a batch, or one each sample, whose draws then ignore the batch size.
+"""
 
 from __future__ import annotations
 

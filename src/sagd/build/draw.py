@@ -1,4 +1,4 @@
-"""Samples as a configuration says."""
+"""Samples drawn as a `SamplingConfig` says, each from its own `(seed, i)`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes, losses and whatever else a configuration describes, as objects."""
+"""The process, its basis, and the loss that a configuration describes."""
 
 from __future__ import annotations
 

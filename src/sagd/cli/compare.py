@@ -1,4 +1,4 @@
-"""`sagd compare`"""
+"""`sagd compare`: several processes trained alike, with a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sagd corrupt`"""
+"""`sagd corrupt`: images damaged in a band, to try omission on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sagd evaluate`"""
+"""`sagd evaluate`: figures of a model or a folder, beside those of real images."""
 
 from __future__ import annotations
 

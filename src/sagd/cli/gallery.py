@@ -1,4 +1,4 @@
-"""`sagd gallery`"""
+"""`sagd gallery`: every process of the library on one image."""
 
 from __future__ import annotations
 

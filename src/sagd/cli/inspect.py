@@ -1,4 +1,4 @@
-"""`sagd inspect`"""
+"""`sagd inspect`: the spectrum of a data set, and a damaged band if it has one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Errors of input are one line and exit code 2."""
+"""The program: finds the command, reads its options, runs it. Errors of input are one line and exit code 2."""
 
 from __future__ import annotations
 

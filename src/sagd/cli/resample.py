@@ -1,4 +1,4 @@
-"""`sagd resample`"""
+"""`sagd resample`: a band of given images drawn anew."""
 
 from __future__ import annotations
 

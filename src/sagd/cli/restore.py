@@ -1,4 +1,4 @@
-"""`sagd restore`"""
+"""`sagd restore`: a damaged band filled in with a model that left it out."""
 
 from __future__ import annotations
 

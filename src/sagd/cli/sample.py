@@ -1,4 +1,4 @@
-"""`sagd sample`"""
+"""`sagd sample`: images drawn from a trained model, as PNG files and a grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sagd train`"""
+"""`sagd train`: options, and a run of training."""
 
 from __future__ import annotations
 

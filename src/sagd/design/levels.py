@@ -1,4 +1,4 @@
-"""What a measured spectrum says about the noise: its slope, and the levels at which it drowns."""
+"""What a measured spectrum says: its power law, and the noise levels to train and sample at."""
 
 from __future__ import annotations
 

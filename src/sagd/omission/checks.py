@@ -1,4 +1,4 @@
-"""Checks of images that a model is to change."""
+"""Checks of images that a model is to change, for `sagd.omission` and `sagd.resampling`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forward processes: `x_t` given `x_0`, its schedules, and conversions between predictions. Needs torch alone."""
+"""Forward processes: `x_t` given `x_0`, schedules, and conversions between predictions."""
 
 from sagd.process.base import Gaussian, Process
 from sagd.process.description import process_from_dict

@@ -237,8 +237,3 @@ def moved(process: Process, x_t: Tensor, x_0: Tensor, t: float, s: float) -> Ten
 def decay_between(process: Process, x: Tensor, t: float, s: float) -> Coefficient:
     """`exp(-h)`, `h` the step in `log(alpha/sigma)` from `t` to `s`."""
     return process.alpha(t, x) * process.sigma(s, x) / (process.alpha(s, x) * process.sigma(t, x))
-
-
-def log_ratio(process: Process, t: float, x: Tensor) -> Coefficient:
-    """`log(alpha/sigma)`, half the log-SNR."""
-    return process.alpha(t, x).log() - process.sigma(t, x).log()

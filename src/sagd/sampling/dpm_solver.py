@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sagd.noise.operator import Diagonal
-from sagd.sampling.base import Run, Sampler, decay_between, log_ratio
+from sagd.noise.operator import Coefficient, Diagonal
+from sagd.process.base import Process
+from sagd.sampling.base import Run, Sampler, decay_between
 
 _LARGEST_CORRECTION = 1.0
 """Bound on the extrapolation of the multistep method at a single frequency: a step is then at most twice the last."""
@@ -34,10 +35,15 @@ class DPMSolver(Sampler, kind="dpm_solver"):
         estimate = x_0
         if run.previous is not None:
             u, x_0_before = run.previous
-            h_before = log_ratio(p, t, x_t) - log_ratio(p, u, x_t)
+            h_before = _log_ratio(p, t, x_t) - _log_ratio(p, u, x_t)
             correction = -decay.log() / (2 * h_before)
             if isinstance(correction, Diagonal):
                 correction = correction.map(lambda c: c.nan_to_num(0.0).clamp(0, _LARGEST_CORRECTION))
             estimate = x_0 + correction * (x_0 - x_0_before)
         run.previous = (t, x_0)
         return p.sigma(s, x_t) / p.sigma(t, x_t) * x_t + p.alpha(s, x_t) * (1 - decay) * estimate
+
+
+def _log_ratio(process: Process, t: float, x: Tensor) -> Coefficient:
+    """`log(alpha/sigma)`, half the log-SNR."""
+    return process.alpha(t, x).log() - process.sigma(t, x).log()

@@ -1,9 +1,9 @@
-"""The directory of a run: what is written besides checkpoints.
+"""The directory of a run, and what is written into it.
 
 config.yaml, versions.json    what was asked for, every default spelt out, and with which libraries
 metrics.jsonl                 one line per `training.log_every` steps
 samples/step-000500.png       grids of samples
-checkpoints/, model/          see `checkpoint` and `model`
+checkpoints/, model/          see `sagd.store.checkpoint` and `sagd.store.model`
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Laws of training times, and the noise levels at which data drowns."""
+"""Laws of training times."""
 
 from __future__ import annotations
 

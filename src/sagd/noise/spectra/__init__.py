@@ -1,4 +1,16 @@
-"""Spectral weights `w(f)`, a family a file. Importing any of them makes all known to texts."""
+"""Spectral weights `w(f) >= 0` of the forward noise, as small serialisable descriptions.
+
+A spectrum is evaluated on the frequencies of a basis, `(n, *coefficients)` in cycles per sample, and returns raw
+weights `(*coefficients)`, or `(C, *coefficients)` where channels differ. The noise `T_w xi = U* diag(w) U xi` then has
+power spectrum `w^2`. How the level is set (calibration) is the covariance's business, not the spectrum's: shape and
+level are separate knobs.
+
+Most spectra are functions of frequency alone. Three are more: tables hold one weight per coefficient of one basis; a
+data-bound spectrum (`needs_data`) is known once `resolve` has replaced it by a table made from measured statistics; a
+class-conditional one is a spectrum per class, which `for_classes` hands out.
+
+A kind is a file; importing any of them makes all known to texts and descriptions.
+"""
 
 # Kinds are shown to people in this order.
 # isort: off

@@ -1,18 +1,4 @@
-"""Spectral weights `w(f) >= 0` of the forward noise, as small serialisable descriptions.
-
-A spectrum is evaluated on the frequencies of a basis, `(n, *coefficients)` in cycles per sample, and returns raw
-weights `(*coefficients)`, or `(C, *coefficients)` where channels differ. The noise `T_w xi = U* diag(w) U xi` then has
-power spectrum `w^2`. How the level is set (calibration) is the covariance's business, not the spectrum's: shape and
-level are separate knobs.
-
-Most spectra are functions of frequency alone. Three are more: tables hold one weight per coefficient of one basis; a
-data-bound spectrum (`needs_data`) is known once `resolve` has replaced it by a table made from measured statistics; a
-class-conditional one is a spectrum per class, which `for_classes` hands out.
-
-Band edges `low`, `high` are fractions `rho = r / r_max` of the corner radius `r_max = sqrt(n)/2`, so [0, 1] covers
-every frequency. Bands are closed below and open above, except that a band ending at 1 includes the corner; bands that
-share an edge therefore share no frequency.
-"""
+"""Spectra: the base of all, their products and sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Where a frequency lies: rings of radii, directions, distances on the frequency torus."""
+"""Rings of radii.
+
+Band edges `low`, `high` are fractions `rho = r / r_max` of the corner radius `r_max = sqrt(n)/2`, so [0, 1] covers
+every frequency. Bands are closed below and open above, except that a band ending at 1 includes the corner; bands that
+share an edge therefore share no frequency.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +20,3 @@ def band_mask(frequencies: Tensor, low: float, high: float) -> Tensor:
     if high < 1:
         inside &= rho < high - EDGE
     return inside.to(frequencies.dtype)
-
-
-def torus_distance(difference: Tensor) -> Tensor:
-    """Length of frequency differences `(n, *coefficients)`, frequencies being periodic with period 1."""
-    return torch.linalg.vector_norm(difference - difference.round(), dim=0)
-
-
-def signs(frequency: Tensor) -> tuple[Tensor, Tensor]:
-    """A frequency, and what it stands for as well: at Nyquist, its negative."""
-    return frequency, torch.where(frequency.abs() == 0.5, -frequency, frequency)

@@ -11,7 +11,6 @@ from sagd.errors import InputError
 from sagd.noise.basis.base import EDGE, corner_radius
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.checks import in_range, require_finite
-from sagd.noise.spectra.geometry import torus_distance
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,14 @@ class Notch(Spectrum, kind="notch"):
                 )
             centre = scale * torch.tensor(f, dtype=frequencies.dtype).reshape(-1, *(1,) * (frequencies.ndim - 1))
             # The nearer of +f and -f, on the torus.
-            distance = torch.minimum(*(torus_distance(frequencies - s * centre.to(frequencies)) for s in (1, -1)))
+            distance = torch.minimum(*(_torus_distance(frequencies - s * centre.to(frequencies)) for s in (1, -1)))
             # But for rounding, a frequency this close is the notch itself and has exactly its depth.
             distance = torch.where(distance < EDGE, 0.0, distance)
             w = -torch.expm1(-((distance / (scale * self.bandwidth)) ** 2) / 2)
             keep = keep * in_range(w, f"notch bandwidth={self.bandwidth}", distance > 0)
         return self.depth + (1 - self.depth) * keep
+
+
+def _torus_distance(difference: Tensor) -> Tensor:
+    """Length of frequency differences `(n, *coefficients)`, frequencies being periodic with period 1."""
+    return torch.linalg.vector_norm(difference - difference.round(), dim=0)
