@@ -19,7 +19,6 @@ from sagd.terminal import say
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sagd.data.dataset import ImageData
     from sagd.design.levels import Inspection
     from sagd.noise.statistics import DataStatistics
     from sagd.omission.detect import Detection
@@ -66,7 +65,7 @@ def run_inspect(command: Inspect) -> None:
     found, detection = _detection(command, x)
     lines = [_inspection_text(data.name, tuple(x.shape), inspection), *ends.lines(), *detection]
     if command.out is not None:
-        lines += _write_inspection(command.out, config, data, statistics, inspection, found)
+        lines += _write_inspection(command.out, config, x, statistics, inspection, found)
     elif found is not None and found.band is not None:
         lines.append("with --out, 'sagd inspect' writes a configuration that trains around it")
     say("\n".join(lines))
@@ -75,17 +74,18 @@ def run_inspect(command: Inspect) -> None:
 def _write_inspection(
     out: Path,
     config: DataConfig,
-    data: ImageData,
+    x: Tensor,
     statistics: DataStatistics,
     inspection: Inspection,
     found: Detection | None,
 ) -> list[str]:
     """Write what was measured; returns lines that say so."""
     from sagd.noise.statistics import measure
+    from sagd.random import generator_for, subset
     from sagd.report.figures import inspect_figure
     from sagd.store.files import to_json, write_file, writing
 
-    x, record, picture = data.tensor(), out / "inspection.json", out / "spectrum.png"
+    record, picture = out / "inspection.json", out / "spectrum.png"
     told = {} if found is None else {"detection": found.to_dict()}
     write_file(record, to_json(inspection.to_dict() | told))
     profile, fit = inspection.profile, inspection.fit
@@ -94,7 +94,7 @@ def _write_inspection(
         profile.values.numpy(),
         slope=fit.slope,
         intercept=fit.intercept,
-        images=data.some(_SHOWN).tensor().numpy(),
+        images=x[subset(len(x), _SHOWN, generator_for(0))].numpy(),
         spectrum2d=measure(x).spectrum.numpy(),
         channels=None if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
     )
