@@ -31,7 +31,7 @@ INSIDE = {
     "noise.spectra": ["checks", "base", "geometry"],
     "noise.covariance": ["base", "isotropic", "spectral", "dense", "by_class", "modulated", "build"],
     "process": ["schedule", "evolution", "base", "scalar", "spectral", "description"],
-    "model": ["parameterisation", "denoiser", "exact"],
+    "model": ["condition", "parameterisation", "denoiser", "exact", "wrappers"],
     "sampling": ["grids", "base"],
     "training": ["levels", "times", "weighting", "objective"],
     "build": ["strict_yaml", "schema", "text", "catalogue", "objects", "draw"],

@@ -9,7 +9,7 @@ import io
 import json
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,7 @@ class Bench:
             return to_unit_range(to_uint8(dropin.draw(model, self.budget.samples, sampling.steps, seed)))
         assert isinstance(model, Model)
         if torch.accelerator.is_available():
-            model = replace(model, denoiser=_moved(model.denoiser))
+            model.network.to(torch.accelerator.current_accelerator())
         count = EvaluationConfig(samples=self.budget.samples, batch_size=250)
         return draw_samples(model, self.data, sampling, count, seed, progress=False)
 
@@ -232,8 +232,3 @@ def picture(x: Tensor) -> str:
 
 def _digest(arm: Arm, budget: Budget, seed: int) -> str:
     return hashlib.sha256(json.dumps([repr(arm), repr(budget), seed]).encode()).hexdigest()[:16]
-
-
-def _moved(denoiser: Any) -> Any:
-    denoiser.network.to(torch.accelerator.current_accelerator())
-    return denoiser

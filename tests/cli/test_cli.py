@@ -38,7 +38,6 @@ from sagd.sampling.ddpm import DDPM
 from sagd.sampling.dpm_solver import DPMSolver
 from sagd.sampling.euler import Euler
 from sagd.sampling.heun import Heun
-from sagd.study.evaluation import guided
 from sagd.study.train import Trainer
 
 # Networks this small gain nothing from threads, and lose much to them where tests run side by side.
@@ -811,14 +810,14 @@ def test_labels_and_guidance_reach_conditional_models(works, runs, tmp_path):
         return pictures(tmp_path / name / "images")
 
     def expected(labels, scale):
-        denoiser = guided(model, scale)
+        denoiser = model.guided(scale)
         x = Euler().sample(
             denoiser,
             4,
             steps=3,
             grid="matched",
             generator=sample_generators(0, 4),
-            labels=labels,
+            condition=labels,
             statistics=model.statistics,
         )
         return to_uint8(x)[:, 0].numpy()

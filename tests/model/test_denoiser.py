@@ -11,6 +11,7 @@ from sagd.errors import InputError, SingularCovarianceError
 from sagd.model.denoiser import NetworkDenoiser
 from sagd.model.exact import EmpiricalDenoiser, GaussianDenoiser, GaussianMixtureDenoiser
 from sagd.model.parameterisation import Parameterisation
+from sagd.model.wrappers import Guided
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
@@ -278,8 +279,8 @@ def test_network_sees_unit_variance_and_the_time_step(schedule: Schedule) -> Non
     torch.testing.assert_close(network.timesteps[1], schedule.timestep(TIMES[2:]).float().expand(3))
 
 
-def conditional(x: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
-    return (class_labels + 1.0).reshape(-1, 1, 1, 1) * x
+def conditional(x: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
+    return (labels + 1.0).reshape(-1, 1, 1, 1) * x
 
 
 def test_guidance_extrapolates_the_prediction() -> None:
@@ -287,10 +288,10 @@ def test_guidance_extrapolates_the_prediction() -> None:
     process, x, labels, t = coloured_process(VPSchedule()), normal(0, 3, *SHAPE), torch.tensor([0, 1, 3]), 0.4
     null = torch.tensor([3, 3, 3])
     for prediction in PREDICTIONS:
-        options: dict[str, Any] = {"null_label": 3, "statistics": statistics()}
+        options: dict[str, Any] = {"null": {"labels": 3}, "statistics": statistics()}
         plain = NetworkDenoiser(conditional, process, prediction, **options)
-        guided = NetworkDenoiser(conditional, process, prediction, guidance=2.5, **options)
-        mixed = lambda x, t, class_labels: -1.5 * conditional(x, t, null) + 2.5 * conditional(x, t, labels)  # noqa: E731
+        guided = Guided(plain, 2.5)
+        mixed = lambda x, t, labels: -1.5 * conditional(x, t, null) + 2.5 * conditional(x, t, labels)  # noqa: E731
         expected = NetworkDenoiser(mixed, process, prediction, **options)
         torch.testing.assert_close(guided(x, t, labels), expected(x, t, labels))
         torch.testing.assert_close(guided(x, t), plain(x, t, null))
@@ -298,10 +299,10 @@ def test_guidance_extrapolates_the_prediction() -> None:
 
 def test_labels_that_mean_nothing_are_refused() -> None:
     process, x = coloured_process(VPSchedule()), normal(0, 2, *SHAPE)
-    with pytest.raises(InputError, match="labels were given to an unconditional model; leave them out"):
+    with pytest.raises(InputError, match="an unconditional model was given the condition 'labels'; leave it out"):
         NetworkDenoiser(lambda x, t: x, process)(x, 0.5, torch.tensor([0, 1]))
     with pytest.raises(InputError, match=r"guidance 2\.0 needs a conditional model"):
-        NetworkDenoiser(lambda x, t: x, process, guidance=2.0)
+        Guided(NetworkDenoiser(lambda x, t: x, process), 2.0)
 
 
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: (x,), lambda x: [x, None], lambda x: x.to(torch.bfloat16)])
@@ -599,19 +600,19 @@ def by_class() -> ForwardProcess:
 def test_predictions_under_noise_by_class() -> None:
     """Each sample's estimate, score and consistency are those of its own class."""
     process, labels, x_t = by_class(), torch.tensor([2, 0, 1]), normal(0, 3, *SHAPE)
-    denoiser = NetworkDenoiser(conditional, process, "v", null_label=3)
+    denoiser = NetworkDenoiser(conditional, process, "v", null={"labels": 3})
     for kind in ("eps", "score", "velocity", "x0"):
         whole = denoiser.predict(kind, x_t, TIMES, labels)  # type: ignore[arg-type]
         for i, label in enumerate(labels.tolist()):
             one = slice(i, i + 1)
             member = ForwardProcess(VPSchedule(), process.covariance.covariances[label])  # type: ignore[attr-defined]
-            alone = NetworkDenoiser(conditional, member, "v", null_label=3)
+            alone = NetworkDenoiser(conditional, member, "v", null={"labels": 3})
             expected = alone.predict(kind, x_t[one], TIMES[one], labels[one])  # type: ignore[arg-type]
             torch.testing.assert_close(whole[one], expected)
 
 
 def test_noise_by_class_needs_labels() -> None:
-    denoiser = NetworkDenoiser(conditional, by_class(), "v", null_label=3)
+    denoiser = NetworkDenoiser(conditional, by_class(), "v", null={"labels": 3})
     with pytest.raises(InputError, match=r"noise depends on the class: give labels, integers in \[0, 3\)"):
         denoiser(normal(0, 3, *SHAPE), TIMES)
     with pytest.raises(InputError, match="label 3 is of no class"):

@@ -18,7 +18,7 @@ def labelled(config):
 def test_output_has_the_input_shape_and_every_weight_is_trained(config, channels):
     network = build_network(config, channels, (8, 8))
     x = torch.randn(3, channels, 8, 8, generator=torch.Generator().manual_seed(0))
-    out = network(x, torch.tensor([0.5, 500.0, 999.0]))[0]
+    out = network(x, torch.tensor([0.5, 500.0, 999.0]))
     assert out.shape == x.shape
     out.square().sum().backward()
     # DistributedDataParallel waits for the gradient of every parameter.
@@ -31,7 +31,7 @@ def test_labels_and_no_label_differ_and_are_not_dropped_by_the_network(config):
     x = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)).expand(4, -1, -1, -1)
     t, labels = torch.full((4,), 300.0), torch.arange(4)
     state = torch.get_rng_state()
-    first, second = (network(x, t, class_labels=labels)[0] for _ in range(2))
+    first, second = (network(x, t, labels=labels) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first, second)
     assert torch.pdist(first.flatten(1)).min() > 1e-4
@@ -43,7 +43,7 @@ def test_non_square_images(config):
         with pytest.raises(InputError, match="needs square images, got 8x16"):
             build_network(config, 1, (8, 16))
     else:
-        assert build_network(config, 1, (8, 16))(torch.zeros(1, 1, 8, 16), torch.ones(1))[0].shape == (1, 1, 8, 16)
+        assert build_network(config, 1, (8, 16))(torch.zeros(1, 1, 8, 16), torch.ones(1)).shape == (1, 1, 8, 16)
 
 
 @pytest.mark.parametrize("config", [UNET, DIT])
@@ -98,5 +98,5 @@ def test_odd_widths_find_group_norms_that_divide_them(widths):
     size = 2 ** len(widths)
     out = build_network(NetworkConfig(widths=widths, attention=True), 1, (size, size))(
         torch.zeros(2, 1, size, size), torch.ones(2)
-    )[0]
+    )
     assert torch.isfinite(out).all()

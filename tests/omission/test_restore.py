@@ -10,8 +10,9 @@ import torch
 from sagd.build.objects import build_process
 from sagd.build.schema import OmissionConfig, ProcessConfig
 from sagd.errors import InputError
-from sagd.model.denoiser import NetworkDenoiser
+from sagd.model.denoiser import Denoiser, NetworkDenoiser
 from sagd.model.exact import GaussianDenoiser
+from sagd.model.wrappers import Calibrated, Wrapper
 from sagd.noise.bands import mask
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
@@ -99,12 +100,12 @@ def exact(data, process, noise, seen):
     return network
 
 
-class Exact(NetworkDenoiser):
-    """A network denoiser whose network is told the time itself."""
+class Exact(Wrapper):
+    """A denoiser whose network is told the time itself, and not rounded to float32."""
 
-    def output(self, x_t, t, labels=None):
-        self.network.t = float(torch.as_tensor(t).flatten()[0])
-        return super().output(x_t, t, labels)
+    def estimate(self, x_t, t, condition=None):
+        self.denoiser.network.t = float(torch.as_tensor(t).flatten()[0])
+        return self.denoiser.estimate(x_t, t, condition)
 
 
 def process_of(mode, **omission):
@@ -119,7 +120,7 @@ def fill_denoiser(data):
     def noise(t):
         return float(process.schedule.sigma(torch.tensor(t).double())) ** 2 * operator(w**2)
 
-    return Exact(exact(data, process, noise, KEEP), process, "x0")
+    return Exact(NetworkDenoiser(exact(data, process, noise, KEEP), process, "x0"))
 
 
 EVEN = f"band_pass(low=0.3, high=0.6, inside={LEVEL})"
@@ -133,7 +134,7 @@ def deconvolving_denoiser(data, floor=0.5, corruption=EVEN):
         x = torch.zeros(1, *SHAPE, dtype=torch.float64)
         return operator(process.diagonal(t, x, BASIS)[1].values[0] ** 2)
 
-    return Exact(exact(corrupted, process, noise, torch.eye(SIZE).double()), process, "x0")
+    return Exact(NetworkDenoiser(exact(corrupted, process, noise, torch.eye(SIZE).double()), process, "x0"))
 
 
 # The processes
@@ -337,20 +338,23 @@ def test_project_restores_the_mean_of_the_data(data):
     torch.testing.assert_close(restored, y.flatten(1) @ KEEP + (HIDE @ data[0]), atol=1e-12, rtol=0)
 
 
-class Faulty(Exact):
-    """Adds an error of its own, independent of the data, to what it says of the hidden band."""
+class Faulty(Wrapper):
+    """Adds an error of its own, independent of the data, to what a denoiser says of the unseen band."""
 
-    def output(self, x_t, t, labels=None):
+    def __init__(self, denoiser, level, seed):
+        super().__init__(denoiser)
+        self.level, self.generator = level, generator(seed)
+
+    def estimate(self, x_t, t, condition=None):
         error = torch.randn(len(x_t), SIZE, generator=self.generator, dtype=torch.float64) @ HIDE
-        return super().output(x_t, t, labels) + self.level * error.reshape(x_t.shape)
+        return self.denoiser.estimate(x_t, t, condition) + self.level * error.reshape(x_t.shape)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.2])
 def test_calibration_is_the_share_that_is_known(data, level):
     """Against the closed form `Var m / (Var m + level^2)`; 4000 images, of damage as strong as the error and more."""
     _, covariance = data
-    denoiser = fill_denoiser(data)
-    denoiser.__class__, denoiser.level, denoiser.generator = Faulty, level, generator(4)
+    denoiser = Faulty(fill_denoiser(data), level, 4)
     y = draws(data, 4000, 21) + damage(4000, 22)
     g = calibrate(denoiser, ((part, None) for part in y.split(500)), statistics(data))
     predict = HIDE @ covariance @ KEEP @ torch.linalg.pinv(KEEP @ covariance @ KEEP, hermitian=True, rtol=1e-12)
@@ -370,12 +374,10 @@ def test_calibration_is_the_share_that_is_known(data, level):
 
 def test_a_calibrated_model_errs_less_and_keeps_the_rest(data):
     y, clean = draws(data, 2000, 23) + damage(2000, 24), draws(data, 2000, 23)
-    denoiser = fill_denoiser(data)
-    denoiser.__class__, denoiser.level, denoiser.generator = Faulty, 0.4, generator(5)
+    denoiser = Faulty(fill_denoiser(data), 0.4, 5)
     plain = restore(denoiser, y, BAND, statistics(data)).images
     g = calibrate(denoiser, [(y, None)], statistics(data))
-    denoiser.calibration, denoiser.statistics = g, statistics(data)
-    better = restore(denoiser, y, BAND, statistics(data)).images
+    better = restore(Calibrated(denoiser, g, statistics(data)), y, BAND, statistics(data)).images
     removed = (y.flatten(1) @ KEEP + HIDE @ data[0]).reshape(y.shape)
     errors = [float((x - clean).square().mean()) for x in (better, plain, removed)]
     assert errors[0] < 0.95 * min(errors[1:])
@@ -604,19 +606,21 @@ def test_images_of_any_precision(data, mode, dtype):
 def test_labels_reach_the_network(data):
     seen = []
 
-    def network(x, timestep, class_labels=None):
-        seen.append(class_labels)
+    def network(x, timestep, labels=None):
+        seen.append(labels)
         return x
 
     for denoiser in (
-        NetworkDenoiser(network, process_of("fill"), "x0", null_label=3),
-        NetworkDenoiser(network, process_of("deconvolve", corruption=EVEN), "x0", null_label=3),
+        NetworkDenoiser(network, process_of("fill"), "x0", null={"labels": 3}),
+        NetworkDenoiser(network, process_of("deconvolve", corruption=EVEN), "x0", null={"labels": 3}),
     ):
         seen.clear()
-        restore(denoiser, draws(data, 5, 0), BAND, statistics(data), labels=torch.tensor([0, 1, 2, 0, 1]), batch_size=3)
+        restore(
+            denoiser, draws(data, 5, 0), BAND, statistics(data), condition=torch.tensor([0, 1, 2, 0, 1]), batch_size=3
+        )
         assert [labels.tolist() for labels in seen] == [[0, 1, 2]] * (len(seen) // 2) + [[0, 1]] * (len(seen) // 2)
-        with pytest.raises(InputError, match=r"one per image, \(5,\), got shape \(2,\)"):
-            restore(denoiser, draws(data, 5, 0), BAND, statistics(data), labels=torch.tensor([0, 1]))
+        with pytest.raises(InputError, match=r"got 2 labels for 5 samples; give one per sample"):
+            restore(denoiser, draws(data, 5, 0), BAND, statistics(data), condition=torch.tensor([0, 1]))
 
 
 def test_channels_with_bands_of_their_own_are_calibrated_by_their_own():
@@ -628,14 +632,17 @@ def test_channels_with_bands_of_their_own_are_calibrated_by_their_own():
     y = torch.randn(2000, *shape, dtype=torch.float64, generator=generator(1))
     share = torch.tensor([1.0, 0.25], dtype=torch.float64).reshape(2, 1, 1)
 
-    class Knowing(NetworkDenoiser):
+    class Knowing(Denoiser):
         """Predicts the band itself, with an error of its own that makes `share` the best multiple."""
 
-        def final(self, x_t, t, labels=None, clip=None):
+        def __init__(self):
+            self.process = process
+
+        def estimate(self, x_t, t, condition=None):
             error = torch.randn(y.shape, dtype=torch.float64, generator=generator(2))
             return BASIS.inverse(b * BASIS.forward(y + (1 / share - 1).sqrt() * error))
 
-    denoiser = Knowing(lambda x, t: x, process, "x0")
+    denoiser = Knowing()
     statistics = DataStatistics(torch.zeros(shape).double(), torch.ones(2, *BASIS.coefficients).double(), 9, BASIS)
     g = calibrate(denoiser, [(y, None)], statistics)
     rho = BASIS.relative_radius()

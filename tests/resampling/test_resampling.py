@@ -3,7 +3,6 @@
 The "networks" are the exact posterior means, by matrices: given the noisy band and the clean rest.
 """
 
-import copy
 import math
 
 import pytest
@@ -12,13 +11,17 @@ import torch
 from sagd.build.objects import build_process
 from sagd.build.schema import OmissionConfig, ProcessConfig
 from sagd.errors import InputError
+from sagd.model.denoiser import NetworkDenoiser
+from sagd.model.wrappers import Guided, Wrapper
+from sagd.networks.adapter import Adapter
 from sagd.noise.bands import mask
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.damage import Ring, Strip
 from sagd.noise.statistics import DataStatistics
-from sagd.resampling.bands import PROFILE, BandDenoiser, input_channels, random_bands
+from sagd.resampling.bands import PROFILE, BandLaw, BandModel, image_channels, random_bands
+from sagd.resampling.objective import BandLoss
 from sagd.resampling.run import resample
 from sagd.training.objective import DenoisingLoss
 
@@ -65,14 +68,14 @@ class Oracle(torch.nn.Module):
     def __init__(self, data, band, process):
         super().__init__()
         self.gain, self.offset, self.spread = conditional(data, band)
-        self.process, self.seen = process, []
+        self.process, self.seen, self.time = process, [], None
 
-    def forward(self, x, timestep):
-        self.seen.append((x, timestep))
-        t = self.process.time
+    def forward(self, x, timestep, image):
+        self.seen.append((x, image))
+        t = self.time
         alpha = float(self.process.schedule.alpha(torch.tensor(t)))
         sigma = float(self.process.schedule.sigma(torch.tensor(t)))
-        noisy, rest = x[:, :1].double().flatten(1), x[:, 1:2].double().flatten(1)
+        noisy, rest = x.double().flatten(1), image[:, :1].double().flatten(1)
         noisy = noisy * math.sqrt(alpha**2 + sigma**2)
         prior = rest @ self.gain.T + self.offset
         inner = alpha**2 * self.spread + sigma**2 * torch.eye(SIZE).double()
@@ -80,12 +83,17 @@ class Oracle(torch.nn.Module):
         return (prior + (noisy - alpha * prior) @ update.T).reshape(-1, *SHAPE)
 
 
-class Timed(BandDenoiser):
+class Timed(Wrapper):
     """Tells the oracle the time, which networks get as a time step."""
 
-    def output(self, x_t, t, labels=None):
-        object.__setattr__(self.process, "time", float(torch.as_tensor(t).flatten()[0]))
-        return super().output(x_t, t, labels)
+    def estimate(self, x_t, t, condition=None):
+        self.denoiser.network.time = float(torch.as_tensor(t).flatten()[0])
+        return self.denoiser.estimate(x_t, t, condition)
+
+
+def shown(network, own, prediction, **options):
+    """The denoiser of a network that is shown an image."""
+    return NetworkDenoiser(network, own, prediction, names=("image",), **options)
 
 
 def process(**config):
@@ -94,7 +102,11 @@ def process(**config):
 
 def exact(data, band=BAND, bands=None, **config):
     own = process(**config)
-    return Timed(Oracle(data, band, own), own, "x0", bands=bands or band, basis=BASIS)
+    return BandModel(Timed(shown(Oracle(data, band, own), own, "x0")), BandLaw(bands or band, BASIS))
+
+
+def network_of(model):
+    return model.denoiser.denoiser.network
 
 
 @pytest.mark.parametrize("sampler", ["heun", "dpm_solver"])
@@ -145,13 +157,14 @@ def test_draws_do_not_depend_on_the_batch(data):
 
 def test_what_a_network_is_shown(data):
     """The noisy band, the clean rest, and the share of each radius that the band takes."""
-    denoiser = exact(data)
+    model = exact(data)
     x_0, x_t = draws(data, 2, 6).float(), torch.randn(2, *SHAPE, generator=generator())
     b = torch.stack([mask(BAND, BASIS), mask("ring(low=0.6)", BASIS)])
-    bound = denoiser.given_images(x_0, b)
-    bound.estimate(x_t, 0.4)
-    seen = denoiser.network.seen[0][0]
-    assert seen.shape == (2, input_channels("random", 1), 6, 6) == (2, 2 + PROFILE, 6, 6)
+    model.given_images(x_0, b).estimate(x_t, 0.4)
+    noisy, image = network_of(model).seen[0]
+    assert noisy.shape == x_t.shape
+    assert image.shape == (2, image_channels(1), 6, 6) == (2, 1 + PROFILE, 6, 6)
+    seen = torch.cat([noisy, image], dim=1)
     for i in range(2):
         p = operator(b[i])
         assert torch.allclose(seen[i, 0].flatten().double(), p @ x_t[i].flatten().double(), atol=1e-5)
@@ -173,19 +186,18 @@ def test_the_loss_is_of_the_band_alone(data, prediction):
     outside = operator(1 - mask(BAND, BASIS))
 
     class Junk(torch.nn.Module):
-        def forward(self, x, timestep):
+        def forward(self, x, timestep, image):
             return (torch.randn(len(x), SIZE, generator=generator(2)).double() @ outside.T).reshape(-1, *SHAPE).to(x)
 
-    def loss(network, bands):
-        denoiser = BandDenoiser(network, own, prediction, bands=bands, basis=BASIS, statistics=statistics)
-        return float(DenoisingLoss()(denoiser, x, generator=generator(9)))
+    def loss(network):
+        denoiser = shown(network, own, prediction, statistics=statistics)
+        return float(BandLoss(DenoisingLoss(), BandLaw(BAND, BASIS))(denoiser, x, generator=generator(9)))
 
-    zero = loss(lambda x, t: torch.zeros_like(x[:, :1]), BAND)
-    assert loss(Junk(), BAND) == pytest.approx(zero, rel=1e-5)
+    zero = loss(lambda x, t, image: torch.zeros_like(x))
+    assert loss(Junk()) == pytest.approx(zero, rel=1e-5)
     # By hand, with the same draws: times, then noise.
-    plain = BandDenoiser(lambda x, t: x, own, prediction, bands=BAND, basis=BASIS, statistics=statistics)
+    plain = shown(lambda x, t, image: x, own, prediction, statistics=statistics)
     g = generator(9)
-    plain.for_training(x, g)
     eps = own.noise(x, g)
     t = DenoisingLoss().time.sample(len(x), own, g)
     target = (plain.target(x, eps, t).flatten(1) @ operator(mask(BAND, BASIS)).T).square().sum(1)
@@ -203,10 +215,10 @@ def test_learning_finds_the_conditional_mean(data):
             super().__init__()
             self.linear = linear
 
-        def forward(self, x, timestep):
-            return self.linear(x[:, :2].flatten(1)).reshape(-1, *SHAPE)
+        def forward(self, x, timestep, image):
+            return self.linear(torch.cat([x, image[:, :1]], dim=1).flatten(1)).reshape(-1, *SHAPE)
 
-    denoiser = BandDenoiser(Network(), own, "x0", bands=BAND, basis=BASIS)
+    denoiser = shown(Network(), own, "x0")
 
     class Late:
         """All times 1: only noise is seen of the band."""
@@ -214,7 +226,7 @@ def test_learning_finds_the_conditional_mean(data):
         def sample(self, count, process, generator=None):
             return torch.ones(count, dtype=torch.float64)
 
-    loss = DenoisingLoss(time=Late())
+    loss = BandLoss(DenoisingLoss(time=Late()), BandLaw(BAND, BASIS))
     adam = torch.optim.Adam(linear.parameters(), lr=3e-3)
     for step in range(600):
         adam.zero_grad()
@@ -224,8 +236,8 @@ def test_learning_finds_the_conditional_mean(data):
     rest = torch.eye(SIZE).double() - operator(mask(BAND, BASIS))
     test = draws(data, 500, 12).flatten(1) @ rest.T
     with torch.no_grad():
-        shown = torch.cat([torch.zeros(500, SIZE), test.float()], dim=1)
-        found = linear(shown).double() @ operator(mask(BAND, BASIS)).T
+        given = torch.cat([torch.zeros(500, SIZE), test.float()], dim=1)
+        found = linear(given).double() @ operator(mask(BAND, BASIS)).T
     exact_mean = test @ gain.T + offset
     assert float((found - exact_mean).square().mean() / (exact_mean - exact_mean.mean(0)).square().mean()) < 0.1
 
@@ -263,19 +275,39 @@ def test_one_model_for_all_bands(data):
     for band in (BAND, Strip(axis=0, low=0.1), Ring(0.6, 1.0)):
         assert resample(denoiser, x, band, steps=2, grid="karras").shape == (1, 1, *SHAPE)
     denoiser.estimate(torch.randn(2, *SHAPE), 0.5)
-    seen = denoiser.network.seen[-1][0]
-    assert (seen[:, 1] == 0).all()
-    assert (seen[:, 2:].amax((0, 2, 3)) <= 1).all()
-    assert seen[:, 2:].max() == 1
+    image = network_of(denoiser).seen[-1][1]
+    assert (image[:, 0] == 0).all()
+    assert (image[:, 1:].amax((0, 2, 3)) <= 1).all()
+    assert image[:, 1:].max() == 1
 
 
-def test_copies_are_independent(data):
-    denoiser = exact(data)
-    bound = denoiser.given_images(draws(data, 1, 0), mask(BAND, BASIS)[None])
+def test_images_are_given_to_a_denoiser_of_their_own(data):
+    """The model itself stays without; and what is shown of them is no condition that a user gives."""
+    model = exact(data)
+    bound = model.given_images(draws(data, 1, 0), mask(BAND, BASIS)[None])
     with pytest.raises(InputError, match="sagd resample"):
-        denoiser.estimate(torch.randn(1, *SHAPE), 0.5)
+        model.estimate(torch.randn(1, *SHAPE), 0.5)
     bound.estimate(torch.randn(1, *SHAPE), 0.5)
-    assert copy.copy(bound).network is denoiser.network
+    assert model.names == bound.names == ()
+
+
+def test_other_denoisers_resample_nothing(data):
+    with pytest.raises(InputError, match="resamples no bands; train one with --denoiser"):
+        resample(exact(data).denoiser, draws(data, 1, 0), BAND)
+
+
+def test_guidance_reaches_the_band(data):
+    """`D + g (D_c - D)` in the band; the rest stays the given one."""
+    own, x_0, x_t = process(), draws(data, 2, 6), torch.randn(2, *SHAPE, generator=generator()).double()
+    network = lambda x, t, labels, image: (labels + 1.0).reshape(-1, 1, 1, 1) * x  # noqa: E731
+    plain = shown(network, own, "x0", null={"labels": 3})
+    b, labels = mask(BAND, BASIS).expand(2, -1, -1), torch.tensor([0, 1])
+    law = BandLaw("random", BASIS)
+    with_label, without = (BandModel(plain, law).given_images(x_0, b).estimate(x_t, 0.4, c) for c in (labels, None))
+    guided = BandModel(Guided(plain, 2.5), law).given_images(x_0, b).estimate(x_t, 0.4, labels)
+    torch.testing.assert_close(guided, without + 2.5 * (with_label - without))
+    outside = operator(1 - mask(BAND, BASIS))
+    torch.testing.assert_close(guided.flatten(1) @ outside, x_0.flatten(1) @ outside)
 
 
 @pytest.mark.parametrize(
@@ -299,12 +331,12 @@ def test_any_shape(shape, dtype):
     """Data of one to three dimensions and several channels; a network that knows nothing changes the band alone."""
     basis = FourierBasis(shape[1:])
     own = build_process(ProcessConfig(schedule="cosine"), shape)
-    denoiser = BandDenoiser(lambda x, t: 0 * x[:, : shape[0]], own, "edm", bands="random", basis=basis)
+    denoiser, law = shown(lambda x, t, image: 0 * x, own, "edm"), BandLaw("random", basis)
     x = torch.randn(3, *shape, generator=generator(), dtype=dtype)
-    loss = DenoisingLoss()(denoiser, x, generator=generator(1))
+    loss = BandLoss(DenoisingLoss(), law)(denoiser, x, generator=generator(1))
     assert loss.ndim == 0
     assert 0 < float(loss) < 10
-    y = resample(denoiser, x, "ring(low=0.5)", steps=2, grid="karras", count=2)
+    y = resample(BandModel(denoiser, law), x, "ring(low=0.5)", steps=2, grid="karras", count=2)
     assert y.dtype == dtype
     change = basis.forward((y - x).double()).abs()
     inside = mask("ring(low=0.5)", basis) > 0
@@ -327,7 +359,7 @@ def test_images_of_another_scale(data):
         ({"x": torch.zeros(1, 1, 5, 6)}, "got shape"),
         ({"x": torch.full((1, *SHAPE), float("nan"))}, "finite"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"labels": torch.tensor([0, 1])}, r"one per image, \(1,\), got shape \(2,\)"),
+        ({"condition": torch.tensor([0, 1])}, "got 2 labels for 1 samples"),
     ],
 )
 def test_what_cannot_be_resampled(data, change, message):
@@ -340,9 +372,8 @@ def test_what_cannot_be_resampled(data, change, message):
 def test_images_of_any_precision(data, dtype):
     """A float32 network; what is outside of the band stays to the precision of the images."""
     torch.manual_seed(0)
-    network = torch.nn.Conv2d(input_channels("random", 1), 1, 3, padding=1)
-    network.forward = lambda x, t, forward=network.forward: forward(x)
-    denoiser = BandDenoiser(network, process(), "edm", bands="random", basis=BASIS)
+    network = Adapter(torch.nn.Conv2d(1 + image_channels(1), 1, 3, padding=1), time=None)
+    denoiser = BandModel(shown(network, process(), "edm"), BandLaw("random", BASIS))
     x = draws(data, 2, 0).to(dtype)
     y = resample(denoiser, x, BAND, steps=2, grid="karras")
     assert y.dtype == dtype

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser, NetworkDenoiser
 from sagd.noise.covariance.isotropic import IsotropicCovariance
 from sagd.process.base import Time
@@ -204,7 +205,7 @@ class Constant(Denoiser):
         self.process = PROCESS
         self.x_0 = x_0
 
-    def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+    def estimate(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
         return self.x_0
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from sagd.errors import InputError, SingularCovarianceError
+from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import Denoiser, NetworkDenoiser
 from sagd.model.exact import GaussianMixtureDenoiser
 from sagd.noise.basis.channels import ChannelBasis
@@ -267,10 +268,11 @@ class ByClass(Denoiser):
     """Exact denoisers of the same data, one for each class of noise."""
 
     def __init__(self, members: list[Covariance], schedule: VPSchedule) -> None:
-        self.process = ForwardProcess(schedule, ClassCovariance(members))
+        self.process, self.names = ForwardProcess(schedule, ClassCovariance(members)), None
         self.parts = [exact(ForwardProcess(schedule, member)) for member in members]
 
-    def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+    def estimate(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
+        labels = Condition.of(condition).labels
         assert labels is not None
         return torch.cat([self.parts[k](x_t[i : i + 1], t) for i, k in enumerate(labels.tolist())])
 
@@ -287,7 +289,7 @@ def test_noise_by_class(known: bool) -> None:
     whole = ForwardProcess(VPSchedule(), members[0])
     x_0, statistics = samples(whole, 4), data_of(whole) if known else None
     options = {"steps": 4, "probes": None, "statistics": statistics}
-    got = log_likelihood(denoiser, x_0, labels=labels, **options)  # type: ignore[arg-type]
+    got = log_likelihood(denoiser, x_0, condition=labels, **options)  # type: ignore[arg-type]
     for i, k in enumerate(labels.tolist()):
         alone = log_likelihood(denoiser.parts[k], x_0[i : i + 1], **options)  # type: ignore[arg-type]
         torch.testing.assert_close(got.log_prob[i : i + 1], alone.log_prob, rtol=0, atol=1e-9)
@@ -300,18 +302,18 @@ def test_labels_reach_the_network() -> None:
     """A conditional model's density is that of the model of its class."""
     process = ForwardProcess(VPSchedule(), IsotropicCovariance(SHAPE))
 
-    def network(x: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
-        return class_labels.reshape(-1, 1, 1, 1).to(x) * torch.tanh(x) / 4
+    def network(x: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
+        return labels.reshape(-1, 1, 1, 1).to(x) * torch.tanh(x) / 4
 
-    conditional = NetworkDenoiser(network, process, "x0", null_label=3)
+    conditional = NetworkDenoiser(network, process, "x0", null={"labels": 3})
     x_0, labels = normal(0, 3, *SHAPE), torch.tensor([2, 0, 1])
-    whole = log_likelihood(conditional, x_0, steps=6, probes=None, labels=labels).log_prob
+    whole = log_likelihood(conditional, x_0, steps=6, probes=None, condition=labels).log_prob
     for i, label in enumerate(labels.tolist()):
         own = FunctionDenoiser(process, lambda x, t, k=label: k * torch.tanh(x / process.rms(t, x)) / 4)
         alone = log_likelihood(own, x_0[i : i + 1], steps=6, probes=None).log_prob
         torch.testing.assert_close(whole[i : i + 1], alone, rtol=0, atol=1e-9)
-    with pytest.raises(InputError, match="labels were given to an unconditional model"):
-        log_likelihood(NetworkDenoiser(lambda x, t: x, process, "x0"), x_0, labels=labels)
+    with pytest.raises(InputError, match="an unconditional model was given the condition 'labels'"):
+        log_likelihood(NetworkDenoiser(lambda x, t: x, process, "x0"), x_0, condition=labels)
 
 
 # Random probes.

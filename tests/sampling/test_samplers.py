@@ -386,14 +386,14 @@ def test_labels() -> None:
     """Labels reach the network in the order of the samples, batch by batch."""
     seen: list[Tensor] = []
 
-    def network(x: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
-        seen.append(class_labels)
-        return class_labels.reshape(-1, 1, 1, 1).to(x) + 0 * x
+    def network(x: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
+        seen.append(labels)
+        return labels.reshape(-1, 1, 1, 1).to(x) + 0 * x
 
     process = ForwardProcess(VPSchedule(), IsotropicCovariance(SHAPE))
-    denoiser = NetworkDenoiser(network, process, "x0", null_label=10)
+    denoiser = NetworkDenoiser(network, process, "x0", null={"labels": 10})
     labels = torch.arange(5)
-    x = Euler().sample(denoiser, 5, steps=2, labels=labels, batch_size=2, generator=seeded(0))
+    x = Euler().sample(denoiser, 5, steps=2, condition=labels, batch_size=2, generator=seeded(0))
     torch.testing.assert_close(x, labels.reshape(-1, 1, 1, 1).float().expand_as(x))
     assert torch.cat(seen).tolist() == [0, 1, 0, 1, 2, 3, 2, 3, 4, 4]
 
@@ -420,7 +420,7 @@ def test_bad_requests_are_refused() -> None:
     with pytest.raises(InputError, match="batch_size must be at least 1, got 0"):
         Euler().sample(denoiser, 2, batch_size=0)
     with pytest.raises(InputError, match="got 3 labels for 2 samples"):
-        Euler().sample(denoiser, 2, labels=torch.zeros(3))
+        Euler().sample(denoiser, 2, condition=torch.zeros(3, dtype=torch.long))
     with pytest.raises(InputError, match="got 1 start for 2 samples"):
         Euler().sample(denoiser, 2, start=torch.zeros(1, *SHAPE))
     with pytest.raises(InputError, match="got 3 generators for 2 samples"):
@@ -877,7 +877,7 @@ def test_full_support_noise_is_white_noise_in_other_coordinates(sampler: Sampler
         ForwardProcess(CosineSchedule(), IsotropicCovariance(PLAIN)),
         lambda z_t, t: covariance.whiten(image(covariance.sqrt(z_t), t)),
     )
-    x = sampler.sample(coloured, 4, steps=6, generator=seeded(0), labels=labels)
+    x = sampler.sample(coloured, 4, steps=6, generator=seeded(0), condition=labels)
     z = sampler.sample(white, 4, steps=6, generator=seeded(0))
     assert x.dtype == torch.float32
     torch.testing.assert_close(x, covariance.sqrt(z), rtol=0, atol=1e-5)
@@ -897,7 +897,7 @@ def test_noise_by_class_is_that_of_the_own_class(sampler: Sampler) -> None:
         5,
         steps=5,
         generator=sample_generators(0, 5),
-        labels=labels,
+        condition=labels,
         batch_size=2,
         dtype=torch.float64,
     )

@@ -53,13 +53,11 @@ def test_round_trip_from_the_model_or_the_run_directory(saved, data, config, lev
     edm = dataclasses.replace(config, denoiser=DenoiserConfig("edm"))
     denoiser = build_denoiser(edm, network, model.process, model.statistics, 3)
     assert 1 <= denoiser.parameterisation.data_std / float(x.double().std(correction=0)) <= (40 / 39) ** 0.5
-    assert not model.denoiser.network.training
+    assert not model.network.training
     t, labels = torch.full((4,), 0.3), torch.tensor([0, 1, 2, 3])
     with torch.no_grad():
-        expected = network.eval()(x[:4], model.process.schedule.timestep(t), class_labels=labels)[0]
-        assert torch.equal(
-            model.denoiser.network(x[:4], model.process.schedule.timestep(t), class_labels=labels)[0], expected
-        )
+        expected = network.eval()(x[:4], model.process.schedule.timestep(t), labels=labels)
+        assert torch.equal(model.network(x[:4], model.process.schedule.timestep(t), labels=labels), expected)
 
 
 def test_it_holds_configuration_versions_and_no_pickle(saved):

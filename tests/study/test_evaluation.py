@@ -29,7 +29,6 @@ from sagd.study.evaluation import (
     evaluate_model,
     feature_extractor,
     figures,
-    guided,
     is_model,
 )
 from sagd.study.train import train
@@ -100,12 +99,12 @@ def test_guidance_reaches_evaluations(conditional, finished):
     # The guided estimate is the unlabelled one plus `scale` times the way to the labelled one.
     x, labels = torch.ones(6, 1, 8, 8), draw_labels(conditional, data, 6, 0)
     base, labelled = (conditional.denoiser.estimate(x, 0.5, given) for given in (None, labels))
-    torch.testing.assert_close(guided(conditional, 4.0).estimate(x, 0.5, labels) - base, 4 * (labelled - base))
+    torch.testing.assert_close(conditional.guided(4.0).estimate(x, 0.5, labels) - base, 4 * (labelled - base))
 
 
 def test_guidance_of_an_unconditional_model_is_refused(model):
     with pytest.raises(InputError, match=r"guidance 2\.0 needs a conditional model"):
-        guided(model, 2.0)
+        model.guided(2.0)
 
 
 def test_unconditional_models_get_no_labels(model, finished):

@@ -260,7 +260,7 @@ def test_starting_from_the_weights_of_another_model(tmp_path, config, change, da
         change(config, "process", spectrum="power_law(alpha=-0.1)"), "training", init=init, lr=1e-12, steps=1
     )
     train(other, tmp_path / "next", data=data)
-    first, second = (load_model(tmp_path / name).denoiser.network.state_dict() for name in ("whole", "next"))
+    first, second = (load_model(tmp_path / name).network.state_dict() for name in ("whole", "next"))
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
     for section, values, message in (
         ("network", {"widths": (8, 8)}, r"has network.widths \[4, 8\], this run has \[8, 8\]"),
@@ -328,7 +328,7 @@ def test_samples_of_resampling_models_are_of_the_classes_of_the_given_images(
     seen = []
     monkeypatch.setattr(
         "sagd.study.train.draw",
-        lambda denoiser, count, *_, labels=None, **__: seen.append(labels) or torch.zeros(count, *data.shape),
+        lambda denoiser, count, *_, condition=None, **__: seen.append(condition) or torch.zeros(count, *data.shape),
     )
     run = change(change(config, "denoiser", bands="random"), "training", steps=1, sample_every=1)
     train(run, tmp_path, data=data)
@@ -396,12 +396,11 @@ def test_a_hidden_band_is_calibrated_and_others_are_not(tmp_path, config, change
         omission = OmissionConfig(mode, "strip(low=0.0312)")
         train(dataclasses.replace(config, process=ProcessConfig(omission=omission)), tmp_path / mode, data=striped)
     model = load_model(tmp_path / "fill")
-    g = model.denoiser.calibration
-    plain = model.denoiser.guided(1.0)
-    plain.calibration = None
+    g = model.calibration
+    plain = dataclasses.replace(model, calibration=None).guided(1.0)
     expected = calibrate(plain, [(striped.tensor(), None)], model.statistics)
     assert torch.allclose(g, expected, atol=1e-4)
-    assert load_model(tmp_path / "project").denoiser.calibration is None
+    assert load_model(tmp_path / "project").calibration is None
 
 
 def test_the_excess_is_the_spectrum_of_the_damage(striped):
@@ -439,7 +438,7 @@ def test_what_a_run_writes(tmp_path, config, data):
     )
     checkpoint = load_checkpoint(out / "checkpoints" / "step-00000011")
     model = load_model(out)
-    averaged = model.denoiser.network.state_dict()
+    averaged = model.network.state_dict()
     assert all(torch.equal(averaged[name], value) for name, value in checkpoint.tensors["ema"].items())
     assert model.process == build_process(config.process, (1, 8, 8))
     assert model.classes == data.classes
@@ -531,7 +530,7 @@ def test_bf16_trains_and_fp16_is_refused_on_the_cpu(tmp_path, config, change, da
         ("process", {"schedule": "linear"}, "unknown schedule 'linear'"),
         ("denoiser", {"time": "sometimes"}, "unknown training time 'sometimes'"),
         ("sampling", {"clip": -1.0}, "clip must be positive, got -1.0"),
-        ("denoiser", {"label_dropout": 1.5}, "label_dropout must lie in"),
+        ("denoiser", {"condition_dropout": 1.5}, "condition_dropout must lie in"),
         ("sampling", {"sampler": "hein"}, "unknown sampler 'hein'; did you mean 'heun'"),
         ("sampling", {"grid": "none"}, "unknown time grid 'none'"),
         ("sampling", {"steps": 0}, "steps must be at least 1, got 0"),

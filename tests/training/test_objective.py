@@ -217,18 +217,18 @@ def test_equal_seeds_give_equal_white_draws_under_every_spectrum() -> None:
     torch.testing.assert_close(isotropic.noise(x_0, seeded(3)), process(Flat()).noise(x_0, seeded(3)))
 
 
-def test_label_dropout() -> None:
+def test_condition_dropout() -> None:
     """A share of 0.3 of 10,000 labels, seed fixed: within 4 binomial standard deviations (level 6e-5)."""
     seen: list[Tensor] = []
 
-    def network(x: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
-        seen.append(class_labels)
+    def network(x: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
+        seen.append(labels)
         return x
 
-    denoiser = NetworkDenoiser(network, process(Flat()), null_label=10)
+    denoiser = NetworkDenoiser(network, process(Flat()), null={"labels": 10})
     x_0, labels = torch.zeros(10_000, *SHAPE), torch.arange(10_000) % 10
     for dropout in (0.3, 0.0):
-        DenoisingLoss(label_dropout=dropout)(denoiser, x_0, labels, seeded(0))
+        DenoisingLoss(condition_dropout=dropout)(denoiser, x_0, labels, seeded(0))
     hidden = seen[0] == 10
     assert abs(hidden.double().mean().item() - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 10_000)
     assert (seen[0][~hidden] == labels[~hidden]).all()
@@ -237,8 +237,8 @@ def test_label_dropout() -> None:
 
 def test_labels_of_an_unconditional_model_are_refused() -> None:
     denoiser = NetworkDenoiser(lambda x, t: x, process(Flat()))
-    with pytest.raises(InputError, match="labels were given to an unconditional model"):
-        DenoisingLoss(label_dropout=0.1)(denoiser, torch.zeros(2, *SHAPE), torch.tensor([0, 1]))
+    with pytest.raises(InputError, match="an unconditional model was given the condition 'labels'"):
+        DenoisingLoss(condition_dropout=0.1)(denoiser, torch.zeros(2, *SHAPE), torch.tensor([0, 1]))
 
 
 def test_gradients_reach_the_network_and_seeds_decide_the_loss() -> None:
@@ -301,8 +301,8 @@ def test_refusals(family: type[TimeLaw] | type[Weighting], text: str, message: s
 
 
 def test_more_refusals() -> None:
-    with pytest.raises(InputError, match=r"label_dropout must lie in \[0, 1\), got 1"):
-        DenoisingLoss(label_dropout=1)
+    with pytest.raises(InputError, match=r"condition_dropout must lie in \[0, 1\), got 1"):
+        DenoisingLoss(condition_dropout=1)
 
 
 # Processes with a schedule for each frequency.
@@ -451,14 +451,14 @@ def test_labels_choose_the_noise_before_they_are_dropped() -> None:
     p = ForwardProcess(CosineSchedule(), ClassCovariance([red, blue]))
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def network(x: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
-        seen.append((x, class_labels))
+    def network(x: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
+        seen.append((x, labels))
         return 0 * x
 
     labels = torch.arange(64) % 2
     x_0 = torch.zeros(64, *SHAPE, dtype=torch.float64)
-    denoiser = NetworkDenoiser(network, p, null_label=2)
-    loss = DenoisingLoss(Fixed(0.4), label_dropout=0.99)(denoiser, x_0, labels, seeded(3))
+    denoiser = NetworkDenoiser(network, p, null={"labels": 2})
+    loss = DenoisingLoss(Fixed(0.4), condition_dropout=0.99)(denoiser, x_0, labels, seeded(3))
     (x_t, told), white = seen[0], IsotropicCovariance(SHAPE).sample(64, seeded(3), torch.float64)
     assert (told == 2).double().mean() > 0.8
     sigma = p.schedule.sigma(torch.tensor(0.4, dtype=torch.float64))

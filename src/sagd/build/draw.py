@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from sagd.build.schema import SamplingConfig
+from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser
 from sagd.noise.statistics import DataStatistics
 from sagd.random import sample_generators
@@ -17,7 +18,7 @@ def draw(
     config: SamplingConfig,
     *,
     seed: int = 0,
-    labels: Tensor | None = None,
+    condition: Conditional = None,
     statistics: DataStatistics | None = None,
     batch_size: int | None = None,
     progress: bool = False,
@@ -36,7 +37,7 @@ def draw(
             steps=config.steps,
             grid=config.grid,
             generator=sample_generators(seed, count),
-            labels=labels,
+            condition=condition,
             clip=config.clip,
             statistics=statistics,
             batch_size=batch_size,

@@ -22,6 +22,8 @@ from sagd.process.evolution import Common, Deconvolved, Evolution
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import Schedule
 from sagd.process.spectral import SpectralProcess
+from sagd.resampling.bands import BandLaw
+from sagd.resampling.objective import BandLoss
 from sagd.training.objective import DenoisingLoss
 from sagd.training.times import TimeLaw
 from sagd.training.weighting import Weighting
@@ -63,19 +65,20 @@ def build_process(
     return SpectralProcess(schedule, SpectralCovariance(spectrum, shape, basis, config.calibration), evolution, hidden)
 
 
-def build_loss(config: DenoiserConfig, process: Process, statistics: DataStatistics) -> DenoisingLoss:
+def build_loss(config: DenoiserConfig, process: Process, statistics: DataStatistics) -> DenoisingLoss | BandLoss:
     """The loss that a configuration describes, for a process and data.
 
     Args:
         config: Description.
         process: Forward process.
-        statistics: Mean and spectrum of the data, which matched times need.
+        statistics: Mean and spectrum of the data, which matched times need, in the basis of the bands.
 
     Raises:
         InputError: If a description cannot be read.
     """
     time = TimeLaw.parse(config.time).resolve(process, statistics)
-    return DenoisingLoss(time, Weighting.parse(config.weighting), config.label_dropout)
+    loss = DenoisingLoss(time, Weighting.parse(config.weighting), config.condition_dropout)
+    return loss if config.bands == "none" else BandLoss(loss, BandLaw(config.bands, statistics.basis))
 
 
 def process_basis(config: ProcessConfig, shape: Sequence[int], channel_covariance: Tensor | None = None) -> Basis:

@@ -73,8 +73,8 @@ class DenoiserConfig:
     log-normal law over the noise levels at which the bands of the data drown; 'sagd inspect' prints it)."""
     weighting: str = "flat"
     """Loss weight in prediction space: flat or 'min_snr(gamma=5)'."""
-    label_dropout: float = 0.1
-    """Conditional models: share of labels hidden in training, for classifier-free guidance."""
+    condition_dropout: float = 0.1
+    """Conditional models: share of samples trained without their condition, for classifier-free guidance."""
     bands: str = "none"
     """Train a model for 'sagd resample', which draws a band of an image anew given the rest: 'random' for one that
     takes any band (and draws whole images too), or the one band, e.g. 'ring(low=0.3, high=1)' for super-resolution."""

@@ -48,7 +48,6 @@ def run_resample(command: Resample) -> None:
     from sagd.data.files import save_named
     from sagd.report.resampling import render_resampling
     from sagd.store.files import to_json, to_safetensors, write_file, writing
-    from sagd.study.evaluation import guided
     from sagd.study.resampling import resample_files
 
     if command.count < 1 or command.batch_size < 1:
@@ -59,7 +58,7 @@ def run_resample(command: Resample) -> None:
     model = load(command.model)
     sampling = override(model.config.sampling, command.drawing, Drawing())
     label = label_of(command.label, model)
-    model = replace(model, denoiser=guided(model, sampling.guidance))
+    model = replace(model, denoiser=model.guided(sampling.guidance))
     result = resample_files(
         model,
         command.images,

@@ -46,7 +46,6 @@ def run_sample(command: Sample) -> None:
     from sagd.build.draw import draw
     from sagd.data.images import image_grid, save_images
     from sagd.store.files import writing
-    from sagd.study.evaluation import guided
 
     if command.count < 1 or command.batch_size < 1:
         raise InputError(f"--count and --batch-size must be at least 1, got {command.count} and {command.batch_size}")
@@ -55,13 +54,13 @@ def run_sample(command: Sample) -> None:
         _require_spectrum(command.spectrum, command.model, model)
     sampling = override(model.config.sampling, command.drawing, Drawing())
     labels = labels_of(command.labels, command.count, model)
-    denoiser = guided(model, sampling.guidance)
+    denoiser = model.guided(sampling.guidance)
     images = draw(
         denoiser,
         command.count,
         sampling,
         seed=command.seed,
-        labels=labels,
+        condition=labels,
         statistics=model.statistics,
         batch_size=command.batch_size,
         progress=True,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sagd.errors import InputError
+from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
@@ -53,7 +54,7 @@ class GaussianMixtureDenoiser(Denoiser):
             raise InputError(f"weights must be {len(means)} positive numbers, got {weights.tolist()}")
         self._log_weights = torch.log(weights / weights.sum())
 
-    def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+    def estimate(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
         """Posterior mean, in float64 inside."""
         residual, gain, log_joint = self._components(x_t, t)
         responsibility = torch.softmax(log_joint, dim=1).reshape(*log_joint.shape, *(1,) * (x_t.ndim - 1))
@@ -116,7 +117,7 @@ class EmpiricalDenoiser(Denoiser):
         self._whitened = process.covariance.whiten(data.double()).flatten(1)
         self._norms = self._whitened.square().sum(1)
 
-    def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+    def estimate(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
         """Posterior mean `(B, C, *spatial)`."""
         x = self.process.covariance.whiten(x_t.double()).flatten(1)
         time = as_time(t, x)

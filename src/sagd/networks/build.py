@@ -1,8 +1,8 @@
 """Denoising networks by name, built from diffusers.
 
 A conditional network has one embedding more than the data has classes: label `num_classes` means "no label", which
-training shows in place of hidden labels and classifier-free guidance asks for ("Classifier-Free Diffusion Guidance", Ho
-& Salimans, 2022). All randomness of training is drawn by the trainer, so diffusers' own label dropout is switched off.
+training shows in place of labels it drops, and classifier-free guidance asks for ("Classifier-Free Diffusion Guidance",
+Ho & Salimans, 2022). All randomness of training is drawn by the trainer: diffusers' own label dropout is switched off.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sagd.errors import InputError
+from sagd.networks.adapter import Adapter
 from sagd.networks.config import NetworkConfig
 
 
@@ -23,18 +24,18 @@ def build_network(
     spatial: Sequence[int],
     num_classes: int | None = None,
     seed: int = 0,
-    inputs: int | None = None,
+    beside: int = 0,
 ) -> nn.Module:
-    """A network `F(x, timestep, class_labels=None)` for images `(B, channels, *spatial)`.
+    """A network `F(x, timestep, labels=None, image=None)` for images `(B, channels, *spatial)`, an `Adapter`.
 
     Args:
         config: Architecture.
-        channels: Channels of the output, and of the input unless `inputs` says otherwise.
+        channels: Channels of input and output.
         spatial: `(height, width)`.
         num_classes: Classes of a conditional network, whose labels are `0..num_classes` with `num_classes` for "no
             label"; None for an unconditional one.
         seed: Decides the initial weights; torch's global generator is left as it was.
-        inputs: Channels of the input.
+        beside: Channels of the condition `image`, which is shown beside the input; 0 for networks without one.
 
     Raises:
         InputError: If the architecture does not fit the images.
@@ -53,7 +54,7 @@ def build_network(
     build = {"unet": _unet, "dit": _dit}[config.name]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return build(config, (inputs or channels, channels), tuple(spatial), num_classes)
+        return Adapter(build(config, (channels + beside, channels), tuple(spatial), num_classes))
 
 
 def _unet(

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from sagd.model.denoiser import NetworkDenoiser
+from sagd.model.condition import Conditional
+from sagd.model.denoiser import Denoiser
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import EDGE
 from sagd.noise.statistics import DataStatistics
@@ -18,9 +19,7 @@ _RINGS = 20
 
 
 @torch.no_grad()
-def calibrate(
-    denoiser: NetworkDenoiser, batches: Iterable[tuple[Tensor, Tensor | None]], statistics: DataStatistics
-) -> Tensor:
+def calibrate(denoiser: Denoiser, batches: Iterable[tuple[Tensor, Conditional]], statistics: DataStatistics) -> Tensor:
     """How much of what a model of mode `fill` predicts of its band the damaged data bears out.
 
     The factor `g` that makes `g m` the best multiple of the prediction `m` for the damaged band, `E[y m] / E[m m]`
@@ -30,7 +29,7 @@ def calibrate(
 
     Args:
         denoiser: The denoiser, not calibrated.
-        batches: Damaged images `(B, C, *spatial)` and labels.
+        batches: Damaged images `(B, C, *spatial)` and their condition.
         statistics: Mean and basis of the training data.
 
     Returns:
@@ -39,9 +38,9 @@ def calibrate(
     process, basis = denoiser.process, statistics.basis
     t = least_time(process)
     cross, own = torch.zeros(2, process.shape[0], *basis.coefficients, dtype=torch.float64)
-    for y, labels in batches:
+    for y, condition in batches:
         mean = statistics.mean.to(y)
-        m = basis.forward((denoiser.final(process.alpha(t, y) * y, t, labels) - mean).double())
+        m = basis.forward((denoiser.final(process.alpha(t, y) * y, t, condition) - mean).double())
         cross += (m.conj() * basis.forward((y - mean).double())).real.sum(0).cpu()
         own += m.abs().square().sum(0).cpu()
     ring = ((basis.relative_radius() + EDGE) * _RINGS).long().clamp(max=_RINGS - 1)

@@ -14,16 +14,6 @@ _FAR = 10.0
 """Standard deviations from the mean of the data beyond which values are taken to be of another scale."""
 
 
-def check_labels(labels: Tensor | None, x: Tensor) -> None:
-    """Refuse labels that are not one per image.
-
-    Raises:
-        InputError: If there are more or fewer.
-    """
-    if labels is not None and labels.shape != (len(x),):
-        raise InputError(f"labels must be one per image, ({len(x)},), got shape {tuple(labels.shape)}")
-
-
 def check_images(y: Tensor, process: Process, statistics: DataStatistics, does: str) -> None:
     """Refuse images that a model `does` ("restores") nothing with.
 

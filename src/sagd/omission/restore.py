@@ -18,13 +18,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.errors import InputError
-from sagd.model.denoiser import NetworkDenoiser
+from sagd.model.condition import Condition, Conditional
+from sagd.model.denoiser import Denoiser
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics
-from sagd.omission.checks import check_images, check_labels
+from sagd.omission.checks import check_images
 from sagd.process.base import Process
 from sagd.process.spectral import SpectralProcess
 from sagd.random import sample_generators
@@ -53,14 +54,14 @@ class Restoration:
 
 
 def restore(
-    denoiser: NetworkDenoiser,
+    denoiser: Denoiser,
     y: Tensor,
     band: Spectrum | str,
     statistics: DataStatistics,
     *,
     samples: int = 0,
     seed: int = 0,
-    labels: Tensor | None = None,
+    condition: Conditional = None,
     batch_size: int = 64,
     progress: bool = False,
 ) -> Restoration:
@@ -74,7 +75,7 @@ def restore(
         samples: Posterior samples per image. Only `deconvolve` knows a posterior: that of its band is drawn as the
             Gaussian with the exact mean and covariance (second-order Tweedie).
         seed: Seed of what is random; image `i` depends on `(seed, i)` alone.
-        labels: Classes `(B,)` of conditional models.
+        condition: What conditional models are told of each image: class numbers `(B,)`, or a mapping.
         batch_size: Images per network call.
         progress: Show a progress bar.
 
@@ -84,7 +85,7 @@ def restore(
     """
     process = denoiser.process
     check_images(y, process, statistics, "restores")
-    check_labels(labels, y)
+    whole = denoiser.check(condition, len(y))
     if samples < 0 or batch_size < 1:
         raise InputError(f"samples must be at least 0 and batch_size at least 1, got {samples} and {batch_size}")
     deconvolved = _is_deconvolved(process)
@@ -103,7 +104,7 @@ def restore(
     with tqdm(total=len(y), desc="restoring", unit="image", disable=hidden, leave=False) as bar, torch.no_grad():
         for first in range(0, len(y), batch_size):
             x = y[first : first + batch_size].to(denoiser.device)
-            told = None if labels is None else labels[first : first + batch_size].to(denoiser.device)
+            told = whole[first : first + batch_size].to(denoiser.device)
             if deconvolved:
                 parts.append(_deconvolve(denoiser, x, b, t, told, samples, q, seed, first))
             else:
@@ -123,9 +124,9 @@ def least_time(process: Process) -> float:
     return float(process.time_at(torch.tensor(LEAST_LEVEL, dtype=torch.float64)))
 
 
-def _final(denoiser: NetworkDenoiser, x: Tensor, t: float, labels: Tensor | None) -> Tensor:
+def _final(denoiser: Denoiser, x: Tensor, t: float, condition: Condition) -> Tensor:
     """What the model makes of `x`, in the network's precision, like `x`."""
-    return denoiser.final(x.to(denoiser.dtype or x.dtype), t, labels).to(x.dtype)
+    return denoiser.final(x.to(denoiser.dtype or x.dtype), t, condition).to(x.dtype)
 
 
 def _check_band(process: Process, band: Spectrum, b: Diagonal, deconvolved: bool) -> None:
@@ -145,11 +146,11 @@ def _check_band(process: Process, band: Spectrum, b: Diagonal, deconvolved: bool
 
 
 def _deconvolve(
-    denoiser: NetworkDenoiser,
+    denoiser: Denoiser,
     y: Tensor,
     b: Diagonal,
     t: float,
-    labels: Tensor | None,
+    condition: Condition,
     samples: int,
     q: Tensor | None,
     seed: int,
@@ -159,7 +160,7 @@ def _deconvolve(
     process = denoiser.process
     generators = sample_generators(seed, len(y), first)
     noisy = [process.perturb(y, t, generator=generators) for _ in range(DRAWS)]
-    x_hat = sum((_final(denoiser, x_t, t, labels) for x_t in noisy), torch.zeros_like(y)) / DRAWS
+    x_hat = sum((_final(denoiser, x_t, t, condition) for x_t in noisy), torch.zeros_like(y)) / DRAWS
     restored = _blend(y, x_hat, b)
     if q is None:
         return restored, None, None
@@ -167,7 +168,7 @@ def _deconvolve(
     blended = (b.on(q) * q).to(q.dtype)
     std, drawn = torch.empty_like(y), y.new_empty(samples, *y.shape)
     for i, generator in enumerate(generators):
-        root = _posterior_root(denoiser, noisy[0][i : i + 1], q, t, None if labels is None else labels[i : i + 1])
+        root = _posterior_root(denoiser, noisy[0][i : i + 1], q, t, condition[i : i + 1])
         # Of soft edges, samples take the part that the mean takes.
         fields = (blended.flatten(1).T @ root).T.reshape(-1, *y.shape[1:])
         std[i] = fields.square().sum(0).sqrt()
@@ -176,9 +177,7 @@ def _deconvolve(
     return restored, std, drawn
 
 
-def _posterior_root(
-    denoiser: NetworkDenoiser, x_t: Tensor, q: Tensor, t: float, labels: Tensor | None = None
-) -> Tensor:
+def _posterior_root(denoiser: Denoiser, x_t: Tensor, q: Tensor, t: float, condition: Condition) -> Tensor:
     """A root `(m, m)` of the covariance of the band given `x_t`, in the coordinates `q`.
 
     Second-order Tweedie: `Cov[x | x_t] = S J^T / alpha`, `J = dE[x | x_t]/dx_t`, `S` the covariance of all noise in
@@ -190,8 +189,7 @@ def _posterior_root(
     for v in q.split(64):
         with torch.enable_grad():
             at = x_t.expand(len(v), *x_t.shape[1:]).clone().requires_grad_()
-            told = None if labels is None else labels.expand(len(v))
-            (slope,) = torch.autograd.grad(_final(denoiser, at, t, told), at, v)
+            (slope,) = torch.autograd.grad(_final(denoiser, at, t, condition.expand(len(v))), at, v)
         columns.append(q.flatten(1) @ (total * slope).to(q.dtype).flatten(1).T)
     covariance = torch.cat(columns, dim=1).double()
     # Symmetric and not negative for the exact posterior mean; a network only comes near it.

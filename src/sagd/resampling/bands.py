@@ -1,9 +1,9 @@
 """Resampling chosen bands of images: what lies in a band is drawn anew given all else, which stays as it is.
 
 Let `P` project on the frequencies of a band. A resampling model knows `p(P x | (1 - P) x)`: its network is shown the
-noisy band `P x_t`, the clean rest `(1 - P) x_0` and how much of each radius the band takes, and is trained in the band
-alone. With the high band this is super-resolution, with the low band layout from detail, with all frequencies an
-ordinary model.
+noisy band `P x_t` and, as its condition `image`, the clean rest `(1 - P) x_0` and how much of each radius the band
+takes; it is trained in the band alone. With the high band this is super-resolution, with the low band layout from
+detail, with all frequencies an ordinary model.
 
 Since the coefficients of a process commute with `P`, the band of `x_t` moves by itself under every sampler: the plain
 process serves, and what it does outside the band is never looked at.
@@ -11,14 +11,16 @@ process serves, and what it does outside the band is never looked at.
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from sagd.errors import InputError
-from sagd.model.denoiser import NetworkDenoiser
+from sagd.model.condition import Conditional
+from sagd.model.denoiser import Denoiser
+from sagd.model.wrappers import GivenBand, Wrapper, in_band
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import EDGE, Basis
 from sagd.noise.basis.channels import ChannelBasis
@@ -26,7 +28,7 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Wedge
-from sagd.process.base import Time
+from sagd.process.base import Process, Time
 
 PROFILE = 8
 """Radial bands in which a network is told what share of the frequencies is to change."""
@@ -36,9 +38,9 @@ _WIDTHS = (0.05, 0.5)
 """Widths of random rings, in fractions of the corner radius."""
 
 
-def input_channels(bands: str, channels: int) -> int:
-    """Channels that a network is shown, of images of `channels`."""
-    return channels if bands == "none" else 2 * channels + PROFILE
+def image_channels(channels: int) -> int:
+    """Channels of the `image` that the network of a resampling model is shown, of images of `channels`."""
+    return channels + PROFILE
 
 
 def random_bands(count: int, basis: Basis, generator: torch.Generator | None = None) -> Tensor:
@@ -69,86 +71,108 @@ def random_bands(count: int, basis: Basis, generator: torch.Generator | None = N
     return b
 
 
-class BandDenoiser(NetworkDenoiser):
-    """A denoiser that changes a band of given images. Unbound, one of `random` bands draws whole images.
+@dataclass(frozen=True)
+class BandLaw:
+    """The law of the bands that a model is trained to change.
 
     Args:
-        network: Called as `network(x, timestep)` with `x` of `input_channels`, see `NetworkDenoiser`.
-        process: Forward process, with noise at every frequency.
-        bands: "random", or the one band, hard or soft, that the model changes.
+        bands: "random", or the one band, hard or soft.
         basis: Basis of the bands.
-        arguments: Others of `NetworkDenoiser`.
 
     Raises:
-        InputError: If the band is no band, or the noise leaves frequencies out.
+        InputError: If the band is no band.
     """
 
-    def __init__(self, network: Any, process: Any, *arguments: Any, bands: str, basis: Basis, **named: Any) -> None:
-        super().__init__(network, process, *arguments, **named)
-        self.bands, self.basis = bands, basis
-        if process.covariance.is_singular or process.hidden is not None:
-            raise InputError(
-                f"denoiser.bands {bands!r} needs noise at every frequency, got {process.label}; the band is chosen by"
-                " denoiser.bands: leave it out of process.spectrum and process.omission"
-            )
-        self._band = None if bands == "random" else hard_mask(bands, basis)
-        rho = torch.clamp((basis.relative_radius() + EDGE) * PROFILE, max=PROFILE - 1).long().flatten()
-        weight = torch.zeros(PROFILE, rho.numel(), dtype=torch.float64)
-        weight[rho, torch.arange(len(rho))] = basis.multiplicity().flatten()
-        self._averages = (weight / weight.sum(1, keepdim=True).clamp(min=1)).float()
-        self._bound: tuple[Diagonal, Tensor, Tensor] | None = None
+    bands: str
+    basis: Basis
 
-    def given_images(self, x: Tensor, b: Tensor) -> BandDenoiser:
-        """This denoiser, to change bands of these images.
+    def __post_init__(self) -> None:
+        _ = self.only
+
+    @cached_property
+    def only(self) -> Tensor | None:
+        """The one band, `(*coefficients)`, 0 or 1, if there is but one."""
+        return None if self.bands == "random" else hard_mask(self.bands, self.basis)
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """A band per image, `(count, *coefficients)`, float32, 0 or 1."""
+        if self.only is None:
+            return random_bands(count, self.basis, generator)
+        return self.only.expand(count, *self.only.shape)
+
+    def split(self, x: Tensor, b: Tensor) -> tuple[Diagonal, Tensor, Tensor]:
+        """What a model is given of images whose bands are unknown.
 
         Args:
             x: `(B, C, *spatial)`.
             b: A band per image, 0 or 1, `(B, *coefficients)`.
+
+        Returns:
+            The projectors `P` on the bands, the rest `(1 - P) x`, and the `image` that shows the rest and, by channels
+            that are alike everywhere, what share of each radius is to change.
         """
-        bound = copy.copy(self)
         b = b.to(x.device, torch.float32)
         p = Diagonal(b[:, None], self.basis)
+        rest = x - in_band(p, x)
         shares = b.flatten(1) @ self._averages.to(b.device).T
         told = shares.reshape(*shares.shape, *(1,) * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
-        bound._bound = (p, x - (p.on(x) * x).to(x.dtype), told.to(x.dtype))
-        return bound
+        return p, rest, torch.cat([rest, told.to(x.dtype)], dim=1)
 
-    def for_training(self, x_0: Tensor, generator: torch.Generator | None = None) -> BandDenoiser:
-        """Bound to images, each with a band of the law."""
-        if self._band is None:
-            return self.given_images(x_0, random_bands(len(x_0), self.basis, generator))
-        return self.given_images(x_0, self._band.expand(len(x_0), *self._band.shape))
+    def check(self, process: Process) -> None:
+        """Refuse a process that leaves frequencies out.
 
-    def error(self, output: Tensor, target: Tensor) -> Tensor:
-        """`output - target` in the band, scaled so that its mean square is that per degree of freedom of the band."""
-        p, _, _ = self._context(output)
-        m = self.basis.multiplicity().to(p.values)
-        share = (p.values * m).flatten(1).sum(1) / m.sum()
-        scale = share.rsqrt().reshape(-1, *(1,) * (output.ndim - 1))
-        return scale * (p.on(output) * (output - target)).to(output.dtype)
-
-    def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
-        """The clean rest, and the network's estimate of the band."""
-        p, rest, _ = self._context(x_t)
-        return rest + (p.on(x_t) * super().estimate(x_t, t, labels)).to(x_t.dtype)
-
-    def _input(self, x_t: Tensor, t: Time) -> Tensor:
-        p, rest, told = self._context(x_t)
-        noisy = p.on(x_t) * super()._input(x_t, t)
-        return torch.cat([noisy.to(x_t.dtype), rest.to(x_t.dtype), told.to(x_t.dtype)], dim=1)
-
-    def _context(self, x: Tensor) -> tuple[Diagonal, Tensor, Tensor]:
-        """Band, rest and what the network is told."""
-        if self._bound is not None:
-            return self._bound
-        if self._band is not None:
+        Raises:
+            InputError: If it does.
+        """
+        if process.covariance.is_singular or process.hidden is not None:
             raise InputError(
-                f"the model changes the band {self.bands!r} of given images and draws none of its own; use"
+                f"denoiser.bands {self.bands!r} needs noise at every frequency, got {process.label}; the band is chosen"
+                " by denoiser.bands: leave it out of process.spectrum and process.omission"
+            )
+
+    @cached_property
+    def _averages(self) -> Tensor:
+        """Means over the frequencies of each radial band, `(PROFILE, coefficients)`."""
+        rho = torch.clamp((self.basis.relative_radius() + EDGE) * PROFILE, max=PROFILE - 1).long().flatten()
+        weight = torch.zeros(PROFILE, rho.numel(), dtype=torch.float64)
+        weight[rho, torch.arange(len(rho))] = self.basis.multiplicity().flatten()
+        return (weight / weight.sum(1, keepdim=True).clamp(min=1)).float()
+
+
+class BandModel(Wrapper):
+    """A model that changes a band of given images; one of `random` bands draws whole images as well.
+
+    Args:
+        denoiser: Denoiser that was trained by `BandLoss`, guided or not; its condition `image` has `image_channels`.
+        law: The bands that it was trained with.
+
+    Raises:
+        InputError: If the noise leaves frequencies out.
+    """
+
+    def __init__(self, denoiser: Denoiser, law: BandLaw) -> None:
+        super().__init__(denoiser)
+        law.check(self.process)
+        self.names = None if self.names is None else tuple(name for name in self.names if name != "image")
+        self.law = law
+
+    def given_images(self, x: Tensor, b: Tensor) -> GivenBand:
+        """The denoiser that changes bands `b` of images `x`, see `BandLaw.split`."""
+        return GivenBand(self.denoiser, *self.law.split(x, b))
+
+    def estimate(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
+        """The estimate of whole images.
+
+        Raises:
+            InputError: If the model knows one band only.
+        """
+        if self.law.only is not None:
+            raise InputError(
+                f"the model changes the band {self.law.bands!r} of given images and draws none of its own; use"
                 " sagd resample, or train with --denoiser.bands random"
             )
-        whole = self.given_images(torch.zeros_like(x), torch.ones(len(x), *self.basis.coefficients))._bound
-        assert whole is not None
-        return whole
+        everything = torch.ones(len(x_t), *self.law.basis.coefficients)
+        return self.given_images(torch.zeros_like(x_t), everything).estimate(x_t, t, condition)
 
 
 def hard_mask(band: Spectrum | str, basis: Basis) -> Tensor:

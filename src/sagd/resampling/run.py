@@ -9,21 +9,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.errors import InputError
-from sagd.model.denoiser import NetworkDenoiser
+from sagd.model.condition import Conditional
 from sagd.noise.bands import mask
 from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics
-from sagd.omission.checks import check_images, check_labels
+from sagd.omission.checks import check_images
 from sagd.random import sample_generators
-from sagd.resampling.bands import BandDenoiser, hard_mask
+from sagd.resampling.bands import BandModel, hard_mask
 from sagd.sampling.base import Sampler
 from sagd.sampling.grids import TimeGrid
 
 
 @torch.no_grad()
 def resample(
-    denoiser: NetworkDenoiser,
+    model: BandModel,
     x: Tensor,
     band: Spectrum | str,
     *,
@@ -33,7 +33,7 @@ def resample(
     clip: float | None = None,
     count: int = 1,
     seed: int = 0,
-    labels: Tensor | None = None,
+    condition: Conditional = None,
     statistics: DataStatistics | None = None,
     batch_size: int = 64,
     progress: bool = False,
@@ -41,7 +41,7 @@ def resample(
     """Draw the band of images anew, given all else: `x + b (x_hat - x)`, `x_hat` a draw of the model.
 
     Args:
-        denoiser: Denoiser of a resampling model.
+        model: A resampling model.
         x: Images `(B, C, *spatial)`, float, in the range of the training data.
         band: The band; soft edges blend. A model of one band takes that only.
         sampler: Sampler, or its text.
@@ -50,7 +50,7 @@ def resample(
         clip: Clamp every estimate of the clean image to `[-clip, clip]`.
         count: Draws per image.
         seed: Draw `k` of image `i` depends on `(seed, i, k)` alone.
-        labels: Classes `(B,)` of conditional models.
+        condition: What conditional models are told of each image: class numbers `(B,)`, or a mapping.
         statistics: Statistics of the training data.
         batch_size: Draws per network call.
         progress: Show a progress bar.
@@ -61,29 +61,29 @@ def resample(
     Raises:
         InputError: If the model resamples nothing, or not this band, or the images do not fit.
     """
-    if not isinstance(denoiser, BandDenoiser):
+    if not isinstance(model, BandModel):
         raise InputError("the model resamples no bands; train one with --denoiser.bands random")
     if statistics is not None:
-        check_images(x, denoiser.process, statistics, "resamples")
-    check_labels(labels, x)
+        check_images(x, model.process, statistics, "resamples")
+    told = model.check(condition, len(x))
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
-    b = _checked(denoiser, x, band, count)
-    edges = Diagonal(b, denoiser.basis)
+    b = _checked(model, x, band, count)
+    edges = Diagonal(b, model.law.basis)
     chosen, hard = Sampler.parse(sampler), (b > 0).float()
     images = torch.arange(len(x)).repeat(count)
     parts = []
     with tqdm(total=len(images), desc="resampling", unit="image", disable=None if progress else True) as bar:
         for some in torch.arange(len(images)).split(batch_size):
             index = images[some]
-            given = x[index].to(denoiser.device, denoiser.dtype or x.dtype)
+            given = x[index].to(model.device, model.dtype or x.dtype)
             drawn = chosen.sample(
-                denoiser.given_images(given, hard.expand(len(some), *hard.shape)),
+                model.given_images(given, hard.expand(len(some), *hard.shape)),
                 len(some),
                 steps=steps,
                 grid=grid,
                 generator=_generators(seed, index, some // len(x)),
-                labels=None if labels is None else labels[index],
+                condition=told[index],
                 clip=clip,
                 statistics=statistics,
                 dtype=given.dtype,
@@ -100,19 +100,19 @@ def _generators(seed: int, images: Tensor, draws: Tensor) -> Sequence[torch.Gene
     return [sample_generators(seed, 1, (draw << 40) + image)[0] for image, draw in numbers]
 
 
-def _checked(denoiser: BandDenoiser, x: Tensor, band: Spectrum | str, count: int) -> Tensor:
+def _checked(model: BandModel, x: Tensor, band: Spectrum | str, count: int) -> Tensor:
     """The band's values, if all is well."""
-    shape = denoiser.process.shape
+    shape = model.process.shape
     if count < 1:
         raise InputError(f"count must be at least 1, got {count}")
     if x.ndim != len(shape) + 1 or tuple(x.shape[1:]) != shape or not len(x):
         raise InputError(f"the model resamples images {shape}, got shape {tuple(x.shape)}")
     if not x.is_floating_point() or not torch.isfinite(x).all():
         raise InputError("images must be finite and floating point, in the range of the training data")
-    hard = hard_mask(band, denoiser.basis)
-    own = denoiser.bands
-    if own != "random" and not torch.equal(hard, hard_mask(own, denoiser.basis)):
+    hard = hard_mask(band, model.law.basis)
+    own = model.law.bands
+    if own != "random" and not torch.equal(hard, hard_mask(own, model.law.basis)):
         raise InputError(
             f"the model changes the band {own!r}, not {str(band)!r}; train one with --denoiser.bands random for any"
         )
-    return mask(band, denoiser.basis)
+    return mask(band, model.law.basis)

@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.errors import InputError, ProcessMismatchError
+from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import Denoiser
 from sagd.noise.operator import Coefficient
 from sagd.noise.statistics import DataStatistics
@@ -80,7 +81,7 @@ class Sampler(Description, family="sampler", example="heun"):
         steps: int = 18,
         grid: TimeGrid | str = "karras",
         generator: Generators = None,
-        labels: Tensor | None = None,
+        condition: Conditional = None,
         clip: float | None = None,
         statistics: DataStatistics | None = None,
         process: Process | None = None,
@@ -98,7 +99,8 @@ class Sampler(Description, family="sampler", example="heun"):
             steps: Steps of the time grid.
             grid: Time grid, or its text form.
             generator: One for the run, or one per sample: then results depend on `batch_size` by rounding only.
-            labels: Classes `(count,)` of conditional models.
+            condition: What conditional models are told of each sample: class numbers `(count,)`, or a mapping, see
+                `sagd.model.condition`.
             clip: Clamp every estimate of the clean image to `[-clip, clip]`.
             statistics: Data statistics: sampling then starts about their mean, which shows where `alpha` is not yet
                 0, and the matched grid needs them.
@@ -114,7 +116,7 @@ class Sampler(Description, family="sampler", example="heun"):
 
         Raises:
             ProcessMismatchError: If `process` is not the denoiser's.
-            InputError: On counts or labels that do not fit.
+            InputError: On counts or conditions that do not fit.
         """
         if process is not None and process.to_dict() != denoiser.process.to_dict():
             raise ProcessMismatchError(
@@ -125,7 +127,8 @@ class Sampler(Description, family="sampler", example="heun"):
             raise InputError(f"count must be at least 1, got {count}")
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
-        for name, given in (("labels", labels), ("start", start), ("generators", generator)):
+        told = denoiser.check(condition, count)
+        for name, given in (("start", start), ("generators", generator)):
             if given is not None and not isinstance(given, torch.Generator) and len(given) != count:
                 raise InputError(f"got {len(given)} {name} for {count} samples; give one per sample")
         check_clip(clip)
@@ -144,12 +147,12 @@ class Sampler(Description, family="sampler", example="heun"):
                 part = slice(first, min(first + batch_size, count))
                 own = generator[part] if isinstance(generator, Sequence) else generator
                 size = part.stop - part.start
-                classes = labels[part].to(device) if labels is not None else None
+                own_told = told[part].to(device)
                 if start is None:
-                    x = denoiser.process.given(classes).prior(size, times[0], own, dtype, device, mean)
+                    x = denoiser.process.given(own_told.labels).prior(size, times[0], own, dtype, device, mean)
                 else:
                     x = start[part].to(device)
-                batches.append(self._integrate(denoiser, x, times, own, classes, clip, bar))
+                batches.append(self._integrate(denoiser, x, times, own, own_told, clip, bar))
         return torch.cat(batches)
 
     def _integrate(
@@ -158,15 +161,15 @@ class Sampler(Description, family="sampler", example="heun"):
         x: Tensor,
         times: list[float],
         generator: Generators,
-        labels: Tensor | None,
+        condition: Condition,
         clip: float | None,
         bar: tqdm,
     ) -> Tensor:
-        process = denoiser.process.given(labels)
-        run = Run(process, lambda x_t, t: denoiser(x_t, t, labels, clip), generator, len(times) - 1)
+        process = denoiser.process.given(condition.labels)
+        run = Run(process, lambda x_t, t: denoiser(x_t, t, condition, clip), generator, len(times) - 1)
         for t, s in itertools.pairwise(times):
             if s == 0:
-                run.denoise = lambda x_t, t: denoiser.final(x_t, t, labels, clip)
+                run.denoise = lambda x_t, t: denoiser.final(x_t, t, condition, clip)
             x = self.step(run, x, t, s).to(x.dtype)
             bar.update()
         return x

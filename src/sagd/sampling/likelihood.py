@@ -25,6 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.errors import InputError, SingularCovarianceError
+from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import Denoiser
 from sagd.noise.operator import log_determinant
 from sagd.noise.statistics import DataStatistics
@@ -80,7 +81,7 @@ def log_likelihood(
     grid: TimeGrid | str = "log_snr(sigma_min=0.001)",
     probes: int | None = 2,
     generator: torch.Generator | None = None,
-    labels: Tensor | None = None,
+    condition: Conditional = None,
     statistics: DataStatistics | None = None,
     progress: bool = False,
 ) -> Likelihood:
@@ -94,7 +95,7 @@ def log_likelihood(
         probes: Random sign vectors for the divergence (Hutchinson's estimator, unbiased); None computes it exactly,
             one backward pass per dimension.
         generator: Source of the probes, drawn once per call, so that the integrand is smooth.
-        labels: Classes `(B,)` of conditional models.
+        condition: What conditional models are told of each sample, as for `Sampler.sample`.
         statistics: Mean and spectrum of the data in the basis of the noise, for the law at the last time.
         progress: Show a progress bar.
 
@@ -108,14 +109,15 @@ def log_likelihood(
         raise InputError(f"steps must be at least 1, got {steps}")
     if probes is not None and probes < 1:
         raise InputError(f"probes must be at least 1, or None for the exact divergence, got {probes}")
-    process = denoiser.process.given(labels)
+    told = denoiser.check(condition, len(x_0))
+    process = denoiser.process.given(told.labels)
     if process.covariance.is_singular:
         raise SingularCovarianceError(
             f"{process.label} leaves some frequency or place without noise, so that its model has no density;"
             " likelihoods need noise everywhere"
         )
     times = TimeGrid.parse(grid).times(steps + 1, process, statistics).tolist()[:-1][::-1]
-    field = _flow(denoiser, x_0, probes, generator, labels)
+    field = _flow(denoiser, x_0, probes, generator, told)
     # x = alpha x_0 at the first time: the density of x_0 is that of x times det alpha.
     first = process.alpha(times[0], x_0)
     x, total = (first * x_0).to(x_0.dtype), torch.zeros((), dtype=torch.float64)
@@ -133,7 +135,7 @@ def log_likelihood(
 
 
 def _flow(
-    denoiser: Denoiser, x_0: Tensor, probes: int | None, generator: torch.Generator | None, labels: Tensor | None
+    denoiser: Denoiser, x_0: Tensor, probes: int | None, generator: torch.Generator | None, condition: Condition
 ) -> Field:
     """Velocity and divergence of the probability flow."""
     signs = _probes(x_0, probes, generator)
@@ -141,7 +143,7 @@ def _flow(
     def field(x: Tensor, t: float) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            v = denoiser.predict("velocity", x, t, labels)
+            v = denoiser.predict("velocity", x, t, condition)
             # e^T (dv/dx) e for each probe e; over all unit vectors these sum up to the trace.
             terms = [
                 (torch.autograd.grad(v, x, e, retain_graph=i + 1 < len(signs))[0].double() * e).flatten(1).sum(1)

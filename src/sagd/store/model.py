@@ -32,14 +32,15 @@ from sagd.build.objects import build_process
 from sagd.build.schema import RunConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.errors import CheckpointError, InputError, ProcessMismatchError, one_line
-from sagd.model.denoiser import NetworkDenoiser
+from sagd.model.denoiser import Denoiser, NetworkDenoiser
+from sagd.model.wrappers import Calibrated, Guided
 from sagd.networks.build import build_network
 from sagd.networks.weights import UNREADABLE, check_layout, check_numbers
 from sagd.noise.basis.base import Basis
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.process.description import alike, process_from_dict
-from sagd.resampling.bands import BandDenoiser, input_channels
+from sagd.resampling.bands import BandLaw, BandModel, image_channels
 from sagd.store.files import (
     MANIFEST,
     REPLACED,
@@ -70,18 +71,44 @@ class Model:
     """A trained model.
 
     Attributes:
-        denoiser: `E[x_0 | x_t]` from the averaged weights, in evaluation mode.
+        denoiser: `E[x_0 | x_t]` from the averaged weights, in evaluation mode; a `BandModel` if it resamples bands.
+        network: The network alone.
         process: Forward process it was trained with.
         config: Configuration of its training run.
         statistics: Mean and power spectrum of the training data.
         classes: Class names of a conditional model, in label order; else None.
+        calibration: That of the unseen band, if there is one.
     """
 
-    denoiser: NetworkDenoiser
+    denoiser: Denoiser
+    network: nn.Module
     process: Process
     config: RunConfig
     statistics: DataStatistics
     classes: tuple[str, ...] | None
+    calibration: Tensor | None = None
+
+    def guided(self, scale: float) -> Denoiser:
+        """The denoiser with that classifier-free guidance scale.
+
+        Raises:
+            InputError: If the scale is not 1 and the model is unconditional.
+        """
+        classes = None if self.classes is None else len(self.classes)
+        return build_denoiser(
+            self.config, self.network, self.process, self.statistics, classes, scale, self.calibration
+        )
+
+
+def network_denoiser(
+    config: RunConfig, network: nn.Module, process: Process, statistics: DataStatistics, num_classes: int | None
+) -> NetworkDenoiser:
+    """The denoiser to train that a configuration makes of a network; `num_classes` as for `build_network`."""
+    # Standard deviation of all data values: spread about the mean image, and of the mean image itself.
+    data_std = math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
+    null = {} if num_classes is None else {"labels": num_classes}
+    names = () if config.denoiser.bands == "none" else ("image",)
+    return NetworkDenoiser(network, process, config.denoiser.prediction, data_std, null, names, statistics)
 
 
 def build_denoiser(
@@ -92,15 +119,13 @@ def build_denoiser(
     num_classes: int | None,
     guidance: float = 1.0,
     calibration: Tensor | None = None,
-) -> NetworkDenoiser:
-    """The denoiser that a configuration makes of a network; `num_classes` as for `build_network`."""
-    # Standard deviation of all data values: spread about the mean image, and of the mean image itself.
-    data_std = math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
-    prediction, bands = config.denoiser.prediction, config.denoiser.bands
-    given = (network, process, prediction, data_std, num_classes, guidance, statistics, calibration)
-    if bands == "none":
-        return NetworkDenoiser(*given)
-    return BandDenoiser(*given, bands=bands, basis=statistics.basis)
+) -> Denoiser:
+    """The denoiser to sample from that a configuration makes of a network; `num_classes` as for `build_network`."""
+    denoiser: Denoiser = Guided(network_denoiser(config, network, process, statistics, num_classes), guidance)
+    if calibration is not None:
+        denoiser = Calibrated(denoiser, calibration, statistics)
+    bands = config.denoiser.bands
+    return denoiser if bands == "none" else BandModel(denoiser, BandLaw(bands, statistics.basis))
 
 
 def save_model(
@@ -174,13 +199,13 @@ def load_model(
         raise _not_trained_with(folder, trained, process)
 
     num_classes = None if data.classes is None else len(data.classes)
-    inputs = input_channels(config.denoiser.bands, data.shape[0])
+    beside = 0 if config.denoiser.bands == "none" else image_channels(data.shape[0])
     with reading(folder / CONFIG, "does not describe a model"):
-        network = build_network(config.network, data.shape[0], data.shape[1:], num_classes, inputs=inputs)
-        denoiser = build_denoiser(config, network, trained, statistics, num_classes, calibration=calibration)
+        network = build_network(config.network, data.shape[0], data.shape[1:], num_classes, beside=beside)
+        denoiser = build_denoiser(config, network, trained, statistics, num_classes, guidance, calibration)
     _fill(network, tensors, folder / WEIGHTS, described.versions)
     network.to(device).eval().requires_grad_(False)
-    return Model(denoiser.guided(guidance), trained, config, statistics, data.classes)
+    return Model(denoiser, network, trained, config, statistics, data.classes, calibration)
 
 
 def fingerprint(described: dict[str, Any], statistics: str) -> dict[str, str]:

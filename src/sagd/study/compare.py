@@ -28,7 +28,6 @@ from sagd.data.dataset import ImageData, load
 from sagd.data.images import to_uint8, to_unit_range
 from sagd.errors import InputError
 from sagd.metrics import FeatureExtractor
-from sagd.model.denoiser import NetworkDenoiser
 from sagd.noise.statistics import DataStatistics, measure, radial_profile
 from sagd.process.base import Process
 from sagd.random import generator_for
@@ -202,7 +201,7 @@ def _run(
     spectrum = measure(samples)
     profile = radial_profile(spectrum.spectrum, spectrum.basis, config.evaluation.bands).values
     write_file(images, to_safetensors({"samples": to_uint8(samples[:SHOWN]), "profile": profile}))
-    result = {"seed": seed, "training": _training_record(folder, model.denoiser), "evaluation": evaluation}
+    result = {"seed": seed, "training": _training_record(folder, model.network), "evaluation": evaluation}
     write_file(finished, to_json(result))
     return result
 
@@ -236,14 +235,13 @@ def _run_config(config: CompareConfig, process: ProcessConfig, seed: int) -> Run
     return RunConfig(config.data, process, config.network, config.denoiser, training, config.sampling)
 
 
-def _training_record(folder: Path, denoiser: NetworkDenoiser) -> dict[str, Any]:
+def _training_record(folder: Path, network: torch.nn.Module) -> dict[str, Any]:
     lines = _log(folder)
-    network = denoiser.network
     return {
         "seconds": sum(line["seconds"] for line in lines),
         "images_per_second": sum(line["images_per_second"] for line in lines) / len(lines),
         "final_loss": lines[-1]["loss"],
-        "parameters": sum(p.numel() for p in network.parameters()) if isinstance(network, torch.nn.Module) else None,
+        "parameters": sum(p.numel() for p in network.parameters()),
     }
 
 

@@ -8,13 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from sagd.errors import InputError
+from sagd.model.denoiser import as_tensor
 from sagd.random import generator_for
 
 _TOLERANCE = 0.02
 """Norm of the error of all gradients over that of the gradients: rounding, of TensorFloat-32 too, is far below."""
 
 
-def compiled(network: nn.Module, batch: int, channels: int, spatial: tuple[int, ...], classes: int | None) -> nn.Module:
+def compiled(
+    network: nn.Module, batch: int, shape: tuple[int, ...], classes: int | None = None, beside: int = 0
+) -> nn.Module:
     """`torch.compile(network)`, once its gradients on a random batch are those of the network.
 
     With some versions of torch and some processors they are not, and training would go wrong without a sign.
@@ -22,27 +25,28 @@ def compiled(network: nn.Module, batch: int, channels: int, spatial: tuple[int, 
     Args:
         network: On its device, in its layout; its mode is kept.
         batch: Images per step.
-        channels: Of its input.
-        spatial: `(height, width)`.
+        shape: `(C, height, width)`.
         classes: Classes of a conditional network, whose labels are up to that number; None for an unconditional one.
+        beside: Channels of its condition `image`; 0 for a network without one.
 
     Raises:
         InputError: If the gradients differ by more than rounding.
     """
     device = next(network.parameters()).device
     g = generator_for(0)
-    x = torch.randn(batch, channels, *spatial, generator=g).to(device)
+    x = torch.randn(batch, *shape, generator=g).to(device)
     t = 1000 * torch.rand(batch, generator=g).to(device)
-    labels = {} if classes is None else {"class_labels": (torch.arange(batch) % (classes + 1)).to(device)}
-    weight = torch.randn(batch, 1, *spatial, generator=g).to(device)
+    condition = {} if classes is None else {"labels": (torch.arange(batch) % (classes + 1)).to(device)}
+    if beside:
+        condition["image"] = torch.randn(batch, beside, *shape[1:], generator=g).to(device)
+    weight = torch.randn(batch, 1, *shape[1:], generator=g).to(device)
     fast, training = cast(nn.Module, torch.compile(network)), network.training
     # A dropped value is not the same value twice.
     network.train(training and not any(isinstance(m, nn.Dropout) and m.p > 0 for m in network.modules()))
     parameters = [p for p in network.parameters() if p.requires_grad]
 
     def gradients(called: nn.Module) -> list[Tensor | None]:
-        out = called(x, t, **labels)
-        value = (weight * (out if isinstance(out, Tensor) else out[0])).mean()
+        value = (weight * as_tensor(called(x, t, **condition))).mean()
         return list(torch.autograd.grad(value, parameters, allow_unused=True))
 
     error = norm = 0.0

@@ -17,7 +17,6 @@ from sagd.data.dataset import ImageData, load
 from sagd.data.images import to_uint8, to_unit_range
 from sagd.errors import InputError
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, TorchScriptFeatures, evaluate
-from sagd.model.denoiser import NetworkDenoiser
 from sagd.noise.covariance.isotropic import IsotropicCovariance
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.process.base import Process
@@ -75,15 +74,6 @@ def feature_extractor(config: EvaluationConfig, data: ImageData, progress: bool 
     return ClassifierFeatures.train_or_load(data.tensor(), data.labels, len(data.classes), progress=progress)
 
 
-def guided(model: Model, scale: float) -> NetworkDenoiser:
-    """The denoiser of `model` with that classifier-free guidance scale.
-
-    Raises:
-        InputError: If the scale is not 1 and the model is unconditional.
-    """
-    return model.denoiser.guided(scale)
-
-
 def draw_labels(model: Model, data: ImageData, count: int, seed: int) -> Tensor | None:
     """Labels for `count` samples of a conditional model, drawn like those of the data; None for others.
 
@@ -133,11 +123,11 @@ def draw_samples(
     the same, and values beyond [-1, 1], which no image shows, do not count.
     """
     x = draw(
-        guided(model, sampling.guidance),
+        model.guided(sampling.guidance),
         config.samples,
         sampling,
         seed=seed,
-        labels=draw_labels(model, data, config.samples, seed),
+        condition=draw_labels(model, data, config.samples, seed),
         statistics=model.statistics,
         batch_size=config.batch_size,
         progress=progress,
@@ -242,7 +232,7 @@ def measure_likelihood(
             steps=config.likelihood_steps,
             probes=1,
             generator=generator,
-            labels=None if labels is None else labels[part],
+            condition=None if labels is None else labels[part],
             statistics=model.statistics if diagonal else None,
             progress=progress,
         ).bits_per_dim()

@@ -17,7 +17,7 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import radial_profile
-from sagd.resampling.bands import BandDenoiser
+from sagd.resampling.bands import BandModel
 from sagd.resampling.run import resample
 from sagd.store.model import Model
 from sagd.study.restoration import BANDS, band_powers, change_outside, listed, share_of
@@ -95,11 +95,11 @@ def resample_files(
         InputError: If the model resamples nothing or not this band, or an image does not fit.
     """
     denoiser = model.denoiser
-    if not isinstance(denoiser, BandDenoiser):
+    if not isinstance(denoiser, BandModel):
         raise InputError("the model resamples no bands; train one with --denoiser.bands random")
-    if band is None and denoiser.bands == "random":
+    if band is None and denoiser.law.bands == "random":
         raise InputError("the model takes any band: name one, e.g. --band 0.3 1 for all fine detail")
-    chosen = Spectrum.parse(denoiser.bands if band is None else band)
+    chosen = Spectrum.parse(denoiser.law.bands if band is None else band)
     images = read_images(paths, model.process.shape)
     labels = None if label is None else torch.full((len(images.names),), label)
     samples = resample(
@@ -112,12 +112,12 @@ def resample_files(
         clip=sampling.clip,
         count=count,
         seed=seed,
-        labels=labels,
+        condition=labels,
         statistics=model.statistics,
         batch_size=batch_size,
         progress=progress,
     )
-    return measured(images.names, images.images, samples, chosen, denoiser.basis)
+    return measured(images.names, images.images, samples, chosen, denoiser.law.basis)
 
 
 def measured(names: Sequence[str], given: Tensor, samples: Tensor, band: Spectrum, basis: Basis) -> ResamplingResult:

@@ -119,7 +119,7 @@ def restore_files(
         model.statistics,
         samples=samples,
         seed=seed,
-        labels=labels,
+        condition=labels,
         batch_size=batch_size,
         progress=progress,
     )

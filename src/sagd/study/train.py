@@ -44,7 +44,7 @@ from sagd.omission.calibrate import calibrate
 from sagd.omission.detect import detect, excess_spectrum
 from sagd.process.description import alike
 from sagd.random import generator_for
-from sagd.resampling.bands import BandDenoiser, input_channels
+from sagd.resampling.bands import BandModel, image_channels
 from sagd.sampling.base import Sampler, check_clip
 from sagd.sampling.grids import TimeGrid
 from sagd.store.checkpoint import (
@@ -57,7 +57,7 @@ from sagd.store.checkpoint import (
 )
 from sagd.store.files import reading, writing
 from sagd.store.folder import claim
-from sagd.store.model import build_denoiser, load_model, save_model
+from sagd.store.model import build_denoiser, load_model, network_denoiser, save_model
 from sagd.store.run import ADVICE, Metrics, describe, require_run
 from sagd.store.state import RunState, check_moments, check_scaler, read_state
 from sagd.study.compilation import compiled
@@ -161,8 +161,8 @@ class Trainer:
         self.process = build_process(config.process, data.shape, self.statistics, self.classes)
 
         seed = generator_for(budget.seed, Stream.WEIGHTS).initial_seed()
-        inputs = input_channels(config.denoiser.bands, data.shape[0])
-        self.network = build_network(config.network, data.shape[0], data.shape[1:], classes, seed, inputs)
+        beside = 0 if config.denoiser.bands == "none" else image_channels(data.shape[0])
+        self.network = build_network(config.network, data.shape[0], data.shape[1:], classes, seed, beside)
         if budget.init is not None and before is None:
             _start_from(self.network, budget.init, config, data.shape)
         self.network.to(accelerator.device).train()
@@ -177,11 +177,11 @@ class Trainer:
         called: torch.nn.Module = self.network
         if budget.compile:
             images = budget.batch_size // accelerator.num_processes
-            called = compiled(self.network, images, inputs, data.shape[1:], classes)
+            called = compiled(self.network, images, data.shape, classes, beside)
         wrapped, self.optimizer = accelerator.prepare(called, self._adam)
 
         self.loss = build_loss(config.denoiser, self.process, self.statistics)
-        self.denoiser = build_denoiser(config, wrapped, self.process, self.statistics, classes)
+        self.denoiser = network_denoiser(config, wrapped, self.process, self.statistics, classes)
         guidance = config.sampling.guidance
         self.sampling = build_denoiser(config, self.averaged, self.process, self.statistics, classes, guidance)
         self._check_descriptions()
@@ -411,12 +411,13 @@ class Trainer:
         labels = None if self.classes is None else torch.arange(SAMPLES) % len(self.classes)
         seed = self.config.training.seed
         denoiser = self.sampling
-        if isinstance(denoiser, BandDenoiser):
+        if isinstance(denoiser, BandModel):
             some = self.data.some(SAMPLES)
             given, own = some.batch(torch.arange(SAMPLES) % len(some))
             labels = labels if labels is None else own
-            denoiser = denoiser.for_training(given.to(denoiser.device), generator_for(seed, Stream.BANDS))
-        x = draw(denoiser, SAMPLES, self.config.sampling, seed=seed, labels=labels, statistics=self.statistics)
+            bands = denoiser.law.sample(SAMPLES, generator_for(seed, Stream.BANDS))
+            denoiser = denoiser.given_images(given.to(denoiser.device), bands)
+        x = draw(denoiser, SAMPLES, self.config.sampling, seed=seed, condition=labels, statistics=self.statistics)
         path = self.out / "samples" / f"step-{self.step:06d}.png"
         with writing(path):
             path.parent.mkdir(exist_ok=True)
@@ -433,13 +434,15 @@ class Trainer:
             return None
         some = self.data.at_most(_CALIBRATED)
         device = self.sampling.device
+        classes = None if self.classes is None else len(self.classes)
+        plain = network_denoiser(self.config, self.averaged, self.process, self.statistics, classes)
 
         def batches() -> Iterator[tuple[Tensor, Tensor | None]]:
             for numbers in tqdm(torch.arange(len(some)).split(SAMPLES), desc="calibrating", disable=None, leave=False):
                 x, labels = some.batch(numbers)
                 yield x.to(device), None if labels is None or self.classes is None else labels.to(device)
 
-        return calibrate(self.sampling.guided(1.0), batches(), self.statistics)
+        return calibrate(plain, batches(), self.statistics)
 
     def _copy_buffers(self) -> None:
         """diffusers' average covers parameters only."""
@@ -546,7 +549,7 @@ def _start_from(network: torch.nn.Module, path: str, config: RunConfig, shape: t
                 f"training.init {path!r} has {name} {other[name]}, this run has {value}; give both the same"
             )
     try:
-        network.load_state_dict(model.denoiser.network.state_dict())  # type: ignore[attr-defined]
+        network.load_state_dict(model.network.state_dict())
     except RuntimeError:
         raise InputError(f"training.init {path!r} has weights of other shapes; give both the same classes") from None
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser
 from sagd.model.exact import GaussianDenoiser
 from sagd.noise.basis.base import Basis
@@ -60,18 +61,20 @@ def _grid_indices(spatial: Sequence[int]) -> list[Tensor]:
 
 
 class FunctionDenoiser(Denoiser):
-    """A denoiser `f(x_t, t)` for tests, `t` being a number or one per sample.
+    """A denoiser `f(x_t, t)` for tests, `t` being a number or one per sample, whatever the condition.
 
     Args:
         process: Forward process.
         function: `f`.
     """
 
+    names = None
+
     def __init__(self, process: Process, function: Callable[[Tensor, Time], Tensor]) -> None:
         self.process = process
         self.function = function
 
-    def estimate(self, x_t: Tensor, t: Time, labels: Tensor | None = None) -> Tensor:
+    def estimate(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
         """`f(x_t, t)`."""
         return self.function(x_t, t)
 

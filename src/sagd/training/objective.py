@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from sagd.errors import InputError
+from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import NetworkDenoiser
+from sagd.model.wrappers import in_band
+from sagd.noise.operator import Diagonal
 from sagd.training.times import TimeLaw, UniformTime
 from sagd.training.weighting import FlatWeighting, Weighting
 
@@ -25,52 +28,78 @@ class DenoisingLoss:
     Args:
         time: Law of the training times.
         weighting: Weight in prediction space.
-        label_dropout: Share of labels replaced by the "no label" class in conditional models.
+        condition_dropout: Share of samples whose condition is replaced by the denoiser's `null`, for guidance.
     """
 
     time: TimeLaw = field(default_factory=UniformTime)
     weighting: Weighting = field(default_factory=FlatWeighting)
-    label_dropout: float = 0.0
+    condition_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_dropout < 1:
-            raise InputError(f"label_dropout must lie in [0, 1), got {self.label_dropout}")
+        if not 0 <= self.condition_dropout < 1:
+            raise InputError(f"condition_dropout must lie in [0, 1), got {self.condition_dropout}")
 
     def __call__(
         self,
         denoiser: NetworkDenoiser,
         x_0: Tensor,
-        labels: Tensor | None = None,
+        condition: Conditional = None,
         generator: torch.Generator | None = None,
+        band: Diagonal | None = None,
     ) -> Tensor:
         """Mean loss of a batch.
 
         Args:
             denoiser: Denoiser whose network is trained.
             x_0: Clean images `(B, C, *spatial)`, float32.
-            labels: Classes `(B,)` of conditional models.
-            generator: Source of times, noise and label dropout. Noise is drawn as white `xi` first, so the same seed
-                gives the same `xi` under every spectrum.
+            condition: What conditional models are told: class numbers `(B,)`, or a mapping, see `sagd.model.condition`.
+            generator: Source of times, noise and condition dropout. Noise is drawn as white `xi` first, so the same
+                seed gives the same `xi` under every spectrum.
+            band: Projector `P` of each sample, if the model is of a band alone: the network is then shown `P x_t`, and
+                errors outside the band do not count.
 
         Returns:
             Scalar.
 
         Raises:
-            InputError: If labels are given to an unconditional model.
+            InputError: If images or condition are not the model's.
         """
-        if labels is not None and denoiser.null_label is None:
-            raise InputError("labels were given to an unconditional model; leave them out")
-        denoiser = denoiser.for_training(x_0, generator)
-        process = denoiser.process.given(labels)
+        _check_images(x_0, denoiser)
+        told = denoiser.check(condition, len(x_0))
+        process = denoiser.process.given(told.labels)
         eps = process.noise(x_0, generator)
         t = self.time.sample(len(x_0), process, generator).to(x_0.device)
-        if labels is not None and self.label_dropout > 0:
-            device = generator.device if generator is not None else None
-            hidden = torch.rand(len(x_0), generator=generator, device=device) < self.label_dropout
-            labels = labels.masked_fill(hidden.to(labels.device), denoiser.null_label or 0)
-        output = denoiser.output(process.perturb(x_0, t, eps), t, labels)
-        error = denoiser.error(output, denoiser.target(x_0, eps, t)).square()
+        told = self._with_dropout(told, denoiser, generator)
+        x_t = process.perturb(x_0, t, eps)
+        output = denoiser.output(x_t if band is None else in_band(band, x_t), t, told)
+        error = output - denoiser.target(x_0, eps, t)
+        if band is not None:
+            error = _per_degree(band, error)
         weight = self.weighting.weight(t, denoiser)
         if weight is None:
-            return error.mean()
-        return (weight.to(error.dtype) * error.flatten(1).mean(1)).mean()
+            return error.square().mean()
+        return (weight.to(error.dtype) * error.square().flatten(1).mean(1)).mean()
+
+    def _with_dropout(self, told: Condition, denoiser: NetworkDenoiser, generator: torch.Generator | None) -> Condition:
+        """The condition, that of some samples replaced by nothing; the process keeps what it was given."""
+        if self.condition_dropout == 0 or not told.keys() & denoiser.null.keys():
+            return told
+        device = generator.device if generator is not None else None
+        where = torch.rand(len(told), generator=generator, device=device) < self.condition_dropout
+        return told.dropped(where, denoiser.null)
+
+
+def _per_degree(band: Diagonal, error: Tensor) -> Tensor:
+    """The error in the band, scaled so that its mean square is that per degree of freedom of the band."""
+    p = band.on(error)
+    m = p.basis.multiplicity().to(p.values)
+    share = (p.values * m).flatten(1).sum(1) / m.sum()
+    return share.rsqrt().reshape(-1, *(1,) * (error.ndim - 1)).to(error.dtype) * in_band(band, error)
+
+
+def _check_images(x_0: Tensor, denoiser: NetworkDenoiser) -> None:
+    shape = denoiser.process.shape
+    if x_0.ndim != len(shape) + 1 or tuple(x_0.shape[1:]) != shape:
+        raise InputError(f"the model is of images {shape}, got a batch of shape {tuple(x_0.shape)}")
+    if not x_0.is_floating_point():
+        raise InputError(f"images must be floating point, got {x_0.dtype}; scale 8-bit images to [-1, 1]")

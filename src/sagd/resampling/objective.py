@@ -1,0 +1,43 @@
+"""What trains a resampling model: the loss in a band of each image, given the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sagd.model.condition import Condition, Conditional
+from sagd.model.denoiser import NetworkDenoiser
+from sagd.resampling.bands import BandLaw
+from sagd.training.objective import DenoisingLoss
+from sagd.training.weighting import Weighting
+
+
+@dataclass(frozen=True)
+class BandLoss:
+    """The denoising loss of bands that are drawn for each image.
+
+    Args:
+        loss: Times, weighting and condition dropout.
+        law: Law of the bands.
+    """
+
+    loss: DenoisingLoss
+    law: BandLaw
+
+    @property
+    def weighting(self) -> Weighting:
+        """That of the loss."""
+        return self.loss.weighting
+
+    def __call__(
+        self,
+        denoiser: NetworkDenoiser,
+        x_0: Tensor,
+        condition: Conditional = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Mean loss of a batch; bands are drawn first. Arguments and errors as for `DenoisingLoss`."""
+        band, _, image = self.law.split(x_0, self.law.sample(len(x_0), generator))
+        return self.loss(denoiser, x_0, Condition.of(condition) | {"image": image}, generator, band)
