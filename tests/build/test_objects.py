@@ -235,7 +235,7 @@ def test_descriptions_of_earlier_versions_read_as_they_were() -> None:
         ({"evolution": {"kind": "blurring", "blur": 3}}, "no parameter 'blur'"),
         ({"schedule": {"kind": "vq"}}, "unknown schedule 'vq'"),
         ({"covariance": {"kind": "spectral"}}, "lacks 'spectrum'"),
-        ({"evolutoin": {"kind": "blurring"}}, "schedule, covariance and perhaps evolution and hidden, got .*evolutoin"),
+        ({"evolutoin": {"kind": "blurring"}}, "schedule, covariance and perhaps evolution and unseen, got .*evolutoin"),
     ],
 )
 def test_descriptions_that_cannot_be_read_are_refused(change: dict[str, object], message: str) -> None:

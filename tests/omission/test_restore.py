@@ -1,4 +1,4 @@
-"""Hidden bands, deconvolution and restoration against dense linear algebra on Gaussian data.
+"""Unseen bands, deconvolution and restoration against dense linear algebra on Gaussian data.
 
 The data is `x ~ N(mu, K)` with a dense `K` that is stationary in no basis, so that a band is predictable from the rest;
 the damage is Gaussian noise in a band. "Networks" are the exact posterior means, by matrices.
@@ -12,6 +12,7 @@ from sagd.build.schema import OmissionConfig, ProcessConfig
 from sagd.errors import InputError
 from sagd.model.denoiser import Denoiser, NetworkDenoiser
 from sagd.model.exact import GaussianDenoiser
+from sagd.model.parameterisation import quantity
 from sagd.model.wrappers import Calibrated, Wrapper
 from sagd.noise.bands import mask
 from sagd.noise.basis.cosine import CosineBasis
@@ -27,6 +28,7 @@ from sagd.omission.calibrate import calibrate
 from sagd.omission.restore import LEAST_LEVEL, band_vectors, restore
 from sagd.process.description import process_from_dict
 from sagd.process.evolution import Deconvolved
+from sagd.process.restricted import Restricted
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule
 from sagd.process.spectral import SpectralProcess
@@ -140,7 +142,7 @@ def deconvolving_denoiser(data, floor=0.5, corruption=EVEN):
 # The processes
 
 
-def test_a_hidden_band_shows_neither_signal_nor_noise(data):
+def test_an_unseen_band_shows_neither_signal_nor_noise(data):
     process = process_of("fill")
     x = draws(data, 5, 2)
     x_t = process.perturb(x, 0.4, generator=generator())
@@ -149,27 +151,27 @@ def test_a_hidden_band_shows_neither_signal_nor_noise(data):
     torch.testing.assert_close(process.perturb(changed, 0.4, generator=generator()), x_t)
     alpha, sigma = process.diagonal(0.4, x, BASIS)
     assert (alpha.values * B).abs().max() == 0 == (sigma.values * B).abs().max()
-    assert process.marginal(x, 0.4).mean.sub(process.visible(x) * process.alpha(0.4, x)).abs().max() < 1e-14
+    assert process.marginal(x, 0.4).mean.sub(process.unseen.left_out(x) * process.alpha(0.4, x)).abs().max() < 1e-14
 
 
 @pytest.mark.parametrize("kind", ["eps", "x0", "v", "velocity"])
 @pytest.mark.parametrize("evolution", ["common", "sequential(width=0.6)"])
-def test_predictions_know_the_image_in_the_hidden_band(data, kind, evolution):
-    """Every prediction made of an image and its noise gives that image back, hidden band included."""
+def test_predictions_know_the_image_in_the_unseen_band(data, kind, evolution):
+    """Every prediction made of an image and its noise gives that image back, unseen band included."""
     config = ProcessConfig(schedule="cosine", evolution=evolution, omission=OmissionConfig("fill", BAND))
     process = build_process(config, SHAPE)
     x = draws(data, 4, 4)
     eps = process.noise(x, generator())
     x_t = process.perturb(x, 0.5, eps)
-    value = process.from_pair(kind, x, eps, 0.5)
-    torch.testing.assert_close(process.to_x0(kind, value, x_t, 0.5), x, atol=1e-10, rtol=0)
-    torch.testing.assert_close(process.from_x0(kind, x, x_t, 0.5), value, atol=1e-9, rtol=0)
+    value = quantity(kind).target(process, x, eps, 0.5)
+    torch.testing.assert_close(quantity(kind).to_x0(process, value, x_t, 0.5), x, atol=1e-10, rtol=0)
+    torch.testing.assert_close(quantity(kind).from_x0(process, x, x_t, 0.5), value, atol=1e-9, rtol=0)
     torch.testing.assert_close(HIDE @ value.flatten(1).T, HIDE @ x.flatten(1).T, atol=1e-12, rtol=0)
     torch.testing.assert_close(process.consistent(x, x_t, 0.5), x)
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm", "wiener"])
-def test_a_network_sees_nothing_of_the_hidden_band(data, prediction):
+def test_a_network_sees_nothing_of_the_unseen_band(data, prediction):
     seen = []
 
     def network(x, timestep):
@@ -270,7 +272,7 @@ def test_classes_keep_their_own_noise():
     own = process.given(torch.tensor([0, 1, 1, 0]))
     x_t = own.perturb(x, 0.5, generator=generator())
     assert (B * BASIS.forward(x_t.double())).abs().max() < 1e-5
-    assert own.hidden == process.hidden
+    assert own.unseen == process.unseen
 
 
 @pytest.mark.parametrize("basis", ["cosine", "fourier"])
@@ -524,10 +526,10 @@ def test_omission_needs_noise_with_a_spectrum():
     config = ProcessConfig(region="box(low=[0, 0], high=[0.5, 1])", omission=OmissionConfig("fill", BAND))
     with pytest.raises(InputError, match=r"leave process\.region out"):
         build_process(config, SHAPE)
-    with pytest.raises(InputError, match="only from noise with a spectrum"):
-        ForwardProcess(CosineSchedule(), DenseCovariance(torch.eye(SIZE), SHAPE), Ring(0.3, 0.6))
-    with pytest.raises(InputError, match="reaches into the hidden band"):
-        ForwardProcess(CosineSchedule(), SpectralCovariance(Flat(), SHAPE), Ring(0.3, 0.6))
+    with pytest.raises(InputError, match="only under noise with a spectrum"):
+        Restricted(ForwardProcess(CosineSchedule(), DenseCovariance(torch.eye(SIZE), SHAPE)), Ring(0.3, 0.6))
+    with pytest.raises(InputError, match="reaches into the unseen band"):
+        Restricted(ForwardProcess(CosineSchedule(), SpectralCovariance(Flat(), SHAPE)), Ring(0.3, 0.6))
     with pytest.raises(InputError, match="evolution 'common'"):
         build_process(ProcessConfig(evolution="blurring", omission=OmissionConfig("deconvolve", BAND, "flat")), SHAPE)
 

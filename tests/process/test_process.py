@@ -8,6 +8,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 from sagd.errors import InputError, SingularCovarianceError
 from sagd.model.denoiser import Denoiser
 from sagd.model.exact import EmpiricalDenoiser, GaussianMixtureDenoiser
+from sagd.model.parameterisation import Parameterisation, quantity
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
@@ -21,7 +22,6 @@ from sagd.noise.regions import Ball, Box
 from sagd.noise.spectra.bands import BandPass
 from sagd.noise.spectra.by_channel import PerChannel
 from sagd.noise.spectra.power_law import PowerLaw
-from sagd.process.base import Prediction
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule, RectifiedSchedule, Schedule, VESchedule, VPSchedule
 from sagd.random import sample_generators
@@ -163,31 +163,30 @@ def test_definitions_of_predictions(schedule: Schedule) -> None:
     time = torch.tensor(0.4, dtype=torch.float64)
     a, s = schedule.alpha(time), schedule.sigma(time)
     torch.testing.assert_close(process.perturb(x_0, 0.4, eps), a * x_0 + s * eps)
-    torch.testing.assert_close(process.from_pair("v", x_0, eps, 0.4), a * eps - s * x_0)
-    assert process.from_pair("eps", x_0, eps, 0.4) is eps
+    torch.testing.assert_close(quantity("v").target(process, x_0, eps, 0.4), a * eps - s * x_0)
+    assert quantity("eps").target(process, x_0, eps, 0.4) is eps
 
 
 def test_predictions_that_say_nothing_are_refused() -> None:
     process, x = ForwardProcess(RectifiedSchedule(), dense((1, 4))), normal(0, 2, 1, 4)
-    silent: tuple[Prediction, ...] = ("eps", "score")
-    for kind in silent:
+    for kind in ("eps", "score"):
         with pytest.raises(InputError, match=f"a {kind} prediction at alpha_t = 0 .*predict x0, v or velocity"):
-            process.to_x0(kind, x, x, 1.0)
+            quantity(kind).to_x0(process, x, x, 1.0)
         with pytest.raises(InputError, match="alpha_t = 0"):
-            process.to_x0(kind, x, x, torch.tensor([0.5, 1.0]))
+            quantity(kind).to_x0(process, x, x, torch.tensor([0.5, 1.0]))
     eps = normal(1, 2, 1, 4)
-    telling: tuple[Prediction, ...] = ("x0", "v", "velocity")
-    for kind in telling:
-        value = process.from_pair(kind, x, eps, 1.0)
-        torch.testing.assert_close(process.to_x0(kind, value, process.perturb(x, 1.0, eps), 1.0), x)
+    for kind in ("x0", "v", "velocity"):
+        value = quantity(kind).target(process, x, eps, 1.0)
+        torch.testing.assert_close(quantity(kind).to_x0(process, value, process.perturb(x, 1.0, eps), 1.0), x)
 
 
 def test_unknown_predictions_are_refused() -> None:
-    process, x = ForwardProcess(VPSchedule(), dense((1, 4))), normal(0, 2, 1, 4)
-    with pytest.raises(InputError, match="unknown prediction 'epsilon'; known: eps, x0"):
-        process.to_x0("epsilon", x, x, 0.5)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="'score' is no training target"):
-        process.from_pair("score", x, x, 0.5)
+    with pytest.raises(InputError, match="unknown prediction 'epsilon'; did you mean 'eps'"):
+        quantity("epsilon")
+    with pytest.raises(InputError, match="'edm' is no quantity of image and noise alone; known: score, eps, x0, v"):
+        quantity("edm")
+    with pytest.raises(InputError, match="unknown prediction 'score'"):
+        Parameterisation.parse("score")
 
 
 def test_nothing_shows_at_the_end_of_a_rectified_singular_process() -> None:
@@ -304,7 +303,7 @@ def test_noise_by_class_is_that_of_each_class(schedule: Schedule) -> None:
     laws = [process.marginal(x_0, t), process.transition(x_0, s, t), process.posterior(x_t, x_0, t, s)]
     draws = [law.sample(g) for law, g in zip(laws, generators[1:4], strict=True)]
     start = process.prior(4, 0.7, generators[4], torch.float64)
-    density, score = laws[0].log_prob(x_t), process.from_x0("score", x_0, x_t, t)
+    density, score = laws[0].log_prob(x_t), quantity("score").from_x0(process, x_0, x_t, t)
     for i, label in enumerate(LABELS.tolist()):
         one, own = slice(i, i + 1), ForwardProcess(schedule, MEMBERS[label])
         again = [sample_generators(0, 1, i) for _ in range(5)]
@@ -318,7 +317,7 @@ def test_noise_by_class_is_that_of_each_class(schedule: Schedule) -> None:
             torch.testing.assert_close(law.sample(g), draw[one])
         torch.testing.assert_close(own.prior(1, 0.7, again[4], torch.float64), start[one])
         torch.testing.assert_close(alone[0].log_prob(x_t[one]), density[one])
-        torch.testing.assert_close(own.from_x0("score", x_0[one], x_t[one], t[one]), score[one])
+        torch.testing.assert_close(quantity("score").from_x0(own, x_0[one], x_t[one], t[one]), score[one])
 
 
 def test_noise_by_class_needs_classes() -> None:
@@ -348,11 +347,11 @@ def test_places_without_noise_show_through(inner: Covariance) -> None:
     expected = torch.cat([x_0[..., :2], wrong[..., 2:]], dim=-1)
     torch.testing.assert_close(process.consistent(wrong, x_t, 0.7), expected)
     if inner is not MEMBERS[0]:
-        score = process.from_x0("score", wrong, x_t, 0.7)
+        score = quantity("score").from_x0(process, wrong, x_t, 0.7)
         assert (score[..., :2] == 0).all()
         return
     with pytest.raises(SingularCovarianceError, match="needs white noise inside the region"):
-        process.from_x0("score", wrong, x_t, 0.7)
+        quantity("score").from_x0(process, wrong, x_t, 0.7)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)

@@ -7,7 +7,7 @@ import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 from sagd.errors import InputError, SingularCovarianceError
 from sagd.model.exact import GaussianMixtureDenoiser
+from sagd.model.parameterisation import quantity
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
@@ -30,7 +31,7 @@ from sagd.noise.spectra.base import Flat, Spectrum
 from sagd.noise.spectra.by_channel import PerChannel
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.noise.statistics import measure
-from sagd.process.base import Prediction, Process
+from sagd.process.base import Process
 from sagd.process.description import process_from_dict
 from sagd.process.evolution import Blurring, Common, Evolution, Frequencies, Interpolated, Sequential
 from sagd.process.scalar import ForwardProcess
@@ -202,20 +203,20 @@ class TestCommonIsTheForwardProcess:
         x_0 = normal(0, 3, *PAIR_SHAPE)
         x_t = one.perturb(x_0, TIMES, generator=seeded(3))
         for kind in ("x0", "score", "velocity"):
-            expected = one.from_x0(kind, x_0, x_t, TIMES)  # type: ignore[arg-type]
-            assert_equal(other.from_x0(kind, x_0, x_t, TIMES), expected)  # type: ignore[arg-type]
-            back = one.to_x0(kind, expected, x_t, TIMES)  # type: ignore[arg-type]
-            assert_equal(other.to_x0(kind, expected, x_t, TIMES), back)  # type: ignore[arg-type]
+            expected = quantity(kind).from_x0(one, x_0, x_t, TIMES)  # type: ignore[arg-type]
+            assert_equal(quantity(kind).from_x0(other, x_0, x_t, TIMES), expected)  # type: ignore[arg-type]
+            back = quantity(kind).to_x0(one, expected, x_t, TIMES)  # type: ignore[arg-type]
+            assert_equal(quantity(kind).to_x0(other, expected, x_t, TIMES), back)  # type: ignore[arg-type]
             if kind != "score":
-                assert_equal(other.gain(kind, x_t, TIMES) * x_0, one.gain(kind, x_t, TIMES) * x_0)  # type: ignore[arg-type]
-        eps = one.from_x0("eps", x_0, x_t, TIMES)
-        white = other.from_x0("eps", x_0, x_t, TIMES)
+                assert_equal(quantity(kind).gain(other, x_t, TIMES) * x_0, quantity(kind).gain(one, x_t, TIMES) * x_0)  # type: ignore[arg-type]
+        eps = quantity("eps").from_x0(one, x_0, x_t, TIMES)
+        white = quantity("eps").from_x0(other, x_0, x_t, TIMES)
         assert_equal(one.covariance.sqrt(white), eps)
         a, s = (f(TIMES).reshape(-1, 1, 1, 1) for f in (schedule.alpha, schedule.sigma))
-        v = other.from_x0("v", x_0, x_t, TIMES)
+        v = quantity("v").from_x0(other, x_0, x_t, TIMES)
         unseen = x_0 - other.covariance.project(x_0)
         assert_equal(v, a * white - s * (one.covariance.sqrt(x_0) + unseen))
-        assert_equal(other.consistent(other.to_x0("v", v, x_t, TIMES), x_t, TIMES), x_0, 1e-11)
+        assert_equal(other.consistent(quantity("v").to_x0(other, v, x_t, TIMES), x_t, TIMES), x_0, 1e-11)
 
     def test_coefficients_and_clock(self, schedule: Schedule, spectrum: Spectrum) -> None:
         one, other = pair(schedule, spectrum)
@@ -660,9 +661,9 @@ def test_large_processes_stay_small() -> None:
 def test_velocities_without_gradients(mode: Callable[[], Any]) -> None:
     """Derivatives are to be had where nothing else is differentiated, and at `t = 0` they are no error."""
     process, x_0 = PROCESSES["sequential, per channel"](), normal(0, 3, 2, 3, 4)
-    expected = process.from_pair("velocity", x_0, x_0, TIMES)
+    expected = quantity("velocity").target(process, x_0, x_0, TIMES)
     with mode():
-        assert torch.equal(process.from_pair("velocity", x_0, x_0, TIMES), expected)
+        assert torch.equal(quantity("velocity").target(process, x_0, x_0, TIMES), expected)
     assert process.derivatives(0.0, x_0)[0].values.isfinite().all()
 
 
@@ -671,9 +672,13 @@ def test_gradients_pass_through_processes() -> None:
     process = PROCESSES["white to blue"]()
     x_0, eps = normal(0, 2, *process.shape).requires_grad_(), normal(1, 2, *process.shape).requires_grad_()
     torch.autograd.gradcheck(lambda x, e: process.perturb(x, 0.4, e), (x_0, eps), fast_mode=True)
-    for kind in get_args(Prediction):
-        torch.autograd.gradcheck(lambda x, e, kind=kind: process.from_x0(kind, x, e, 0.4), (x_0, eps), fast_mode=True)
-        torch.autograd.gradcheck(lambda x, e, kind=kind: process.to_x0(kind, x, e, 0.4), (x_0, eps), fast_mode=True)
+    for kind in ("eps", "x0", "v", "velocity", "score"):
+        torch.autograd.gradcheck(
+            lambda x, e, kind=kind: quantity(kind).from_x0(process, x, e, 0.4), (x_0, eps), fast_mode=True
+        )
+        torch.autograd.gradcheck(
+            lambda x, e, kind=kind: quantity(kind).to_x0(process, x, e, 0.4), (x_0, eps), fast_mode=True
+        )
 
 
 def test_other_devices() -> None:
@@ -713,10 +718,10 @@ def test_what_is_kept_serves_gradients_and_stays_at_home() -> None:
     x = normal(0, 2, *process.shape)
     with torch.inference_mode():
         process.perturb(x, 0.4, x)
-        process.from_pair("velocity", x, x, 0.4)
+        quantity("velocity").target(process, x, x, 0.4)
     leaf = x.clone().requires_grad_()
     process.perturb(leaf, 0.4, x).square().sum().backward()
-    process.from_pair("velocity", leaf, x, 0.4).square().sum().backward()
+    quantity("velocity").target(process, leaf, x, 0.4).square().sum().backward()
     assert leaf.grad is not None
     size = len(pickle.dumps(PROCESSES["white to blue"]()))
     for t in torch.linspace(0.1, 0.9, 50).tolist():

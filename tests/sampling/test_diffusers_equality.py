@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser, NetworkDenoiser
+from sagd.model.parameterisation import quantity
 from sagd.noise.covariance.isotropic import IsotropicCovariance
 from sagd.process.base import Time
 from sagd.process.scalar import ForwardProcess
@@ -136,7 +137,7 @@ def test_add_noise_and_get_velocity() -> None:
     t = (k + 1).double() / 1000
     torch.testing.assert_close(PROCESS.perturb(x_0, t, eps), scheduler.add_noise(x_0, eps, k), rtol=0, atol=1e-5)
     velocity = scheduler.get_velocity(x_0, eps, k)
-    torch.testing.assert_close(PROCESS.from_pair("v", x_0, eps, t), velocity, rtol=0, atol=1e-5)
+    torch.testing.assert_close(quantity("v").target(PROCESS, x_0, eps, t), velocity, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [5, 10, 20])

@@ -257,7 +257,7 @@ DECIDES = {
     "config.process.omission.floor": 2.0,
     "config.process.spectrum": "flat",
     "process.schedule.beta_max": 3.0,
-    "process.hidden": {"kind": "flat"},
+    "process.unseen": {"kind": "flat"},
     "data.classes": ["c", "b", "a"],
     "data.range": [0, 1],
     "data.shape": [1, 16, 16],
@@ -308,7 +308,7 @@ def test_where_the_model_came_from_may_be_edited(model, finished, where, value):
     remake(model)
     edited, before = sagd.load(model), sagd.load(finished)
     assert (edited.process, edited.classes) == (before.process, before.classes)
-    assert edited.denoiser.parameterisation == before.denoiser.parameterisation
+    assert edited.denoiser.denoiser.parameterisation == before.denoiser.denoiser.parameterisation
 
 
 def test_statistics_of_other_data_are_refused(model, settings, data, tmp_path):
@@ -370,8 +370,8 @@ def test_a_calibration_that_is_none_is_not_saved_or_not_read(tmp_path, settings,
 def test_weights_that_are_no_numbers_are_not_read(tmp_path, settings, data, value):
     network = build_network(settings.network, 1, (8, 8), num_classes=3)
     process = build_process(settings.process, (1, 8, 8), measure(data.tensor()), data.classes)
-    torch.nn.init.constant_(network.conv_out.bias, value)
-    with pytest.raises(CheckpointError, match=r"model.safetensors'.*'conv_out.bias'"):
+    torch.nn.init.constant_(network.network.conv_out.bias, value)
+    with pytest.raises(CheckpointError, match=r"model.safetensors'.*'network.conv_out.bias'"):
         sagd.load(save_model(tmp_path / "model", network, settings, process, measure(data.tensor()), data.classes))
 
 

@@ -15,7 +15,7 @@ class Wrapped(torch.nn.Module):
         self.inner, self.change = inner, change
 
     def forward(self, *args, **named):
-        return (self.change(self.inner(*args, **named)[0]),)
+        return (self.change(self.inner(*args, **named)),)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_a_network_that_is_right_is_given_back_as_it_was(compiler, classes, drop
     compiler(lambda x: x * (1 + 1e-6))
     config = NetworkConfig(widths=(4, 8), conditional=classes is not None, dropout=dropout)
     network = build_network(config, 1, (8, 8), classes).train()
-    fast = compiled(network, 5, 1, (8, 8), classes)
+    fast = compiled(network, 5, (1, 8, 8), classes)
     assert isinstance(fast, Wrapped)
     assert network.training
     assert all(p.grad is None for p in network.parameters())
@@ -49,5 +49,5 @@ def test_a_network_that_is_wrong_is_refused(compiler, change):
     with pytest.raises(
         InputError, match=r"training.compile: torch .* gradients are off by .* on cpu; leave it out"
     ) as no:
-        compiled(network, 5, 1, (8, 8), None)
+        compiled(network, 5, (1, 8, 8))
     assert "\n" not in str(no.value)

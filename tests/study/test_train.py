@@ -390,7 +390,7 @@ def test_flips_must_keep_the_spectrum_of_the_damage(tmp_path, config, data):
         train(run, tmp_path / "run", data=data)
 
 
-def test_a_hidden_band_is_calibrated_and_others_are_not(tmp_path, config, change, striped):
+def test_an_unseen_band_is_calibrated_and_others_are_not(tmp_path, config, change, striped):
     config = change(change(config, "network", conditional=False), "training", steps=2)
     for mode in ("fill", "project"):
         omission = OmissionConfig(mode, "strip(low=0.0312)")

@@ -11,7 +11,7 @@ from sagd.build.objects import build_loss
 from sagd.build.schema import DenoiserConfig
 from sagd.errors import InputError
 from sagd.model.denoiser import NetworkDenoiser
-from sagd.model.parameterisation import Parameterisation
+from sagd.model.parameterisation import Parameterisation, quantity
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
@@ -415,7 +415,7 @@ def test_min_snr_is_one_loss_where_gains_do_not_depend_on_the_frequency() -> Non
     estimate = x_t / 2
     losses = []
     for kind in ("x0", "eps", "v", "velocity"):
-        value = p.from_x0(kind, estimate, x_t, t)  # type: ignore[arg-type]
+        value = quantity(kind).from_x0(p, estimate, x_t, t)  # type: ignore[arg-type]
         denoiser = NetworkDenoiser(lambda x, s, value=value: value, p, kind)  # type: ignore[arg-type]
         losses.append(DenoisingLoss(Fixed(t), MinSNRWeighting(2.0))(denoiser, x_0, generator=seeded(1)).item())
     assert losses == pytest.approx([losses[0]] * 4, rel=1e-9)
@@ -424,7 +424,7 @@ def test_min_snr_is_one_loss_where_gains_do_not_depend_on_the_frequency() -> Non
     x_t = p.perturb(x_0, t, generator=seeded(1))
     one, other = (
         DenoisingLoss(Fixed(t), MinSNRWeighting(2.0))(
-            NetworkDenoiser(lambda x, s, kind=kind: p.from_x0(kind, x_t / 2, x_t, t), p, kind),  # type: ignore[arg-type]
+            NetworkDenoiser(lambda x, s, kind=kind: quantity(kind).from_x0(p, x_t / 2, x_t, t), p, kind),  # type: ignore[arg-type]
             x_0,
             generator=seeded(1),
         ).item()

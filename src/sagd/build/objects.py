@@ -19,6 +19,7 @@ from sagd.noise.spectra.by_class import ClassConditional
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.process.evolution import Common, Deconvolved, Evolution
+from sagd.process.restricted import Restricted
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import Schedule
 from sagd.process.spectral import SpectralProcess
@@ -53,16 +54,21 @@ def build_process(
         spectrum, evolution = spectrum.resolve(statistics), evolution.resolve(statistics)
     region = None if config.region is None else Region.parse(config.region)
     schedule = Schedule.parse(config.schedule)
-    spectrum, evolution, hidden = _omit(config.omission, spectrum, evolution, basis, region)
+    spectrum, evolution, unseen = _omit(config.omission, spectrum, evolution, basis, region)
     if isinstance(evolution, Common):
         covariance = build_covariance(spectrum, shape, config.calibration, basis, region, classes)
-        return ForwardProcess(schedule, covariance, hidden)
+        return _restricted(ForwardProcess(schedule, covariance), unseen)
     if region is not None or isinstance(spectrum, ClassConditional):
         raise InputError(
             f"process.evolution {str(evolution)!r} needs noise with one spectrum everywhere: leave out regions and"
             " spectra by class, or use evolution 'common'"
         )
-    return SpectralProcess(schedule, SpectralCovariance(spectrum, shape, basis, config.calibration), evolution, hidden)
+    reference = SpectralCovariance(spectrum, shape, basis, config.calibration)
+    return _restricted(SpectralProcess(schedule, reference, evolution), unseen)
+
+
+def _restricted(process: Process, unseen: Spectrum | None) -> Process:
+    return process if unseen is None else Restricted(process, unseen)
 
 
 def build_loss(config: DenoiserConfig, process: Process, statistics: DataStatistics) -> DenoisingLoss | BandLoss:
@@ -107,7 +113,7 @@ def process_basis(config: ProcessConfig, shape: Sequence[int], channel_covarianc
 def _omit(
     omission: OmissionConfig, spectrum: Spectrum, evolution: Evolution, basis: Basis, region: Region | None
 ) -> tuple[Spectrum, Evolution, Spectrum | None]:
-    """Spectrum, evolution and hidden band of a process that leaves a band out."""
+    """Spectrum, evolution and unseen band of a process that leaves a band out."""
     mode = omission.mode
     if mode == "none":
         return spectrum, evolution, None

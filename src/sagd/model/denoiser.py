@@ -16,10 +16,11 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.model.condition import Condition, Conditional
-from sagd.model.parameterisation import Parameterisation, require_std
+from sagd.model.parameterisation.base import Parameterisation, Quantity, require_std
+from sagd.model.parameterisation.score import Score, quantity
 from sagd.noise.operator import Coefficient
 from sagd.noise.statistics import DataStatistics
-from sagd.process.base import Prediction, Process, Time, as_time
+from sagd.process.base import Process, Time, as_time
 
 
 class Denoiser(ABC):
@@ -71,14 +72,15 @@ class Denoiser(ABC):
         x_0 = process.clean(self.estimate(x_t, t, condition), x_t, t)
         return process.consistent(x_0 if clip is None else x_0.clamp(-clip, clip), x_t, t)
 
-    def predict(self, kind: Prediction, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
-        """The estimate as `eps`, `score`, `velocity` or `v`."""
+    def predict(self, kind: Quantity | str, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
+        """The estimate as `eps`, `score`, `velocity` or `v`, or as any other `Quantity`."""
         condition = Condition.of(condition)
-        return self.process.given(condition.labels).from_x0(kind, self(x_t, t, condition), x_t, t)
+        process = self.process.given(condition.labels)
+        return quantity(kind).from_x0(process, self(x_t, t, condition), x_t, t)
 
     def score(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
         """`grad log q_t = Sigma_w^-1 (alpha_t E[x_0|x_t] - x_t) / sigma_t^2`, projected where `Sigma_w` is singular."""
-        return self.predict("score", x_t, t, condition)
+        return self.predict(Score(), x_t, t, condition)
 
     def check(self, condition: Conditional, count: int) -> Condition:
         """The condition of `count` samples, if this denoiser can be asked with it: for before work starts.
@@ -163,7 +165,7 @@ class NetworkDenoiser(Denoiser):
         told = self.check(condition, len(x_t)).filled(self.null, len(x_t), x_t.device)
         time = as_time(t, x_t)
         timestep = self.process.schedule.timestep(time).to(torch.float32).flatten().expand(len(x_t))
-        scaled = self.parameterisation.scaled(self.process, self.process.visible(x_t), t).to(x_t.dtype)
+        scaled = self.parameterisation.scaled(self.process, self.process.unseen.left_out(x_t), t).to(x_t.dtype)
         out = as_tensor(self.network(scaled, timestep, **told))
         if out.shape != x_t.shape:
             raise InputError(

@@ -91,7 +91,7 @@ class Calibrated(Wrapper):
         x_0 = self.denoiser.estimate(x_t, t, condition)
         shrink = Diagonal(self.calibration - 1, self.statistics.basis).on(x_0)
         mean = self.statistics.mean.to(x_0).expand_as(x_0)
-        return self.process.completed(x_0, x_0 + (shrink * (x_0 - mean)).to(x_0.dtype))
+        return self.process.unseen.completed(x_0, x_0 + (shrink * (x_0 - mean)).to(x_0.dtype))
 
 
 class GivenBand(Wrapper):

@@ -1,4 +1,4 @@
-"""How much of what a network predicts in a hidden band is true, by ring of radii."""
+"""How much of what a network predicts in an unseen band is true, by ring of radii."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def calibrate(denoiser: Denoiser, batches: Iterable[tuple[Tensor, Conditional]],
         own += m.abs().square().sum(0).cpu()
     ring = ((basis.relative_radius() + EDGE) * _RINGS).long().clamp(max=_RINGS - 1)
     # Channel by channel, since a band may differ between them.
-    weight = basis.multiplicity() * (mask(denoiser.process.hidden or "", basis) > 0)
+    weight = basis.multiplicity() * (mask(process.unseen.band or "", basis) > 0)
     pooled = [
         torch.zeros(_RINGS, dtype=torch.float64).index_add_(0, ring.flatten(), (weight * v).sum(0).flatten())
         for v in (cross, own)

@@ -100,15 +100,15 @@ def restore(
     q = band_vectors(b, y.shape[1]) if samples else None
     t = least_time(process)
     parts: list[tuple[Tensor, Tensor | None, Tensor | None]] = []
-    hidden = None if progress else True
-    with tqdm(total=len(y), desc="restoring", unit="image", disable=hidden, leave=False) as bar, torch.no_grad():
+    quiet = None if progress else True
+    with tqdm(total=len(y), desc="restoring", unit="image", disable=quiet, leave=False) as bar, torch.no_grad():
         for first in range(0, len(y), batch_size):
             x = y[first : first + batch_size].to(denoiser.device)
             told = whole[first : first + batch_size].to(denoiser.device)
             if deconvolved:
                 parts.append(_deconvolve(denoiser, x, b, t, told, samples, q, seed, first))
             else:
-                known = process.hidden is not None
+                known = bool(process.unseen)
                 x_hat = _final(denoiser, process.alpha(t, x) * x, t, told) if known else statistics.mean.to(x)
                 parts.append((_blend(x, x_hat, b), None, None))
             bar.update(len(x))
@@ -132,8 +132,8 @@ def _final(denoiser: Denoiser, x: Tensor, t: float, condition: Condition) -> Ten
 def _check_band(process: Process, band: Spectrum, b: Diagonal, deconvolved: bool) -> None:
     """Refuse a band that is not the model's: there, it was shown the damage, or knows nothing of the image."""
     replaced = b.values > 0
-    if process.hidden is not None:
-        own, fits = process.hidden.label, torch.equal(mask(process.hidden, b.basis) > 0, replaced)
+    if process.unseen.band is not None:
+        own, fits = process.unseen.band.label, torch.equal(mask(process.unseen.band, b.basis) > 0, replaced)
     elif deconvolved:
         assert isinstance(process, SpectralProcess)
         damage = process.corruption(torch.zeros(1, *process.shape)).values > 0

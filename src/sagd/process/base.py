@@ -5,18 +5,11 @@ and the noise `eps_w ~ N(0, Sigma_w)` has one fixed covariance (arXiv:2510.09660
 each frequency has a schedule of its own: `alpha_t = U* diag(a_t(f)) U` and `sigma_t = U* diag(s_t(f)) U` are operators,
 which commute and combine like numbers, and `eps` is white on the frequencies that carry noise.
 
-Of a band that is `hidden`, `x_t` shows neither signal nor noise: `a_t = s_t = 0` there. The coefficients say nothing of
-it; `perturb` leaves it out, denoisers see only what is `visible`, and predict `x_0` itself there.
+A band may be unseen (`sagd.process.restricted`): `perturb` leaves it out, denoisers see only what is left, and predict
+`x_0` itself there.
 
 Shapes: fields are `(B, C, *spatial)`, times are floats or tensors `(B,)`. `Gaussian(mean, std, covariance)` stands for
 `N(mean, std Sigma std)`; `std` commutes with `Sigma`.
-
-Equivalent quantities and their relation to the clean image (`predictions`):
-
-    eps      = (x_t - alpha x_0) / sigma                                      the noise, coloured if Sigma_w is
-    v        = alpha eps - sigma x_0
-    velocity = alpha' x_0 + sigma' eps                                        dx_t/dt for fixed x_0 and eps
-    score    = Sigma_w^-1 (alpha x_0 - x_t) / sigma^2                         (arXiv:2510.09660, equations 26 and 29)
 """
 
 from __future__ import annotations
@@ -25,24 +18,20 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sagd.errors import InputError
-from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.covariance.base import Covariance
-from sagd.noise.covariance.by_class import ClassCovariance, LabelledCovariance
-from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.operator import Coefficient, Diagonal, log_determinant, mean_over_frequencies, pseudo_inverse
-from sagd.noise.spectra.base import Spectrum
 from sagd.process.schedule import Schedule
+from sagd.process.unseen import NOTHING, Unseen
 from sagd.random import Generators
 
 Time = float | Tensor
-Prediction = Literal["eps", "x0", "v", "velocity", "score"]
 
 
 @dataclass(frozen=True)
@@ -85,8 +74,8 @@ class Process(ABC):
     """`Sigma` of the noise `eps`."""
     reference: Covariance
     """Covariance of the noise next to the data, up to its level: what pictures of the noise show."""
-    hidden: Spectrum | None
-    """Band of which `x_t` shows neither signal nor noise; the noise must leave it out."""
+    unseen: Unseen = NOTHING
+    """Band of which `x_t` shows neither signal nor noise."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -176,63 +165,21 @@ class Process(ABC):
         """A draw `eps_w ~ N(0, Sigma_w)` like `x`."""
         return self.covariance.sample(len(x), generator, x.dtype, x.device)
 
-    def visible(self, x: Tensor) -> Tensor:
-        """`x` without the hidden band; itself where none is."""
-        return x if self._hiding is None else ((1 - self._hiding.on(x)) * x).to(x.dtype)
-
-    def completed(self, x: Tensor, own: Tensor) -> Tensor:
-        """`x` with the hidden band of `own`; itself where none is."""
-        return x if self._hiding is None else x + (self._hiding.on(x) * (own - x)).to(x.dtype)
-
-    def shown(self, c: Diagonal) -> Diagonal:
-        """A coefficient with 0 in the hidden band."""
-        if self._hiding is None:
-            return c
-        if c.basis != self._hiding.basis:
-            raise InputError(f"the process is diagonal in {self._hiding.basis}, not in {c.basis}")
-        return c * (1 - self._hiding.on(c.values))
-
-    def check_hidden(self) -> None:
-        """Refuse a hidden band that noise reaches.
-
-        Raises:
-            InputError: If it does, or if the noise has no basis to speak of bands in.
-        """
-        if self._hiding is None:
-            return
-        noisy = self.covariance.power_range(self._hiding.basis)[1] > 0
-        if bool((noisy & (self._hiding.values > 0)).any()):
-            raise InputError(
-                f"the noise reaches into the hidden band {self.hidden and self.hidden.label}; leave it out"
-            )
-
-    @cached_property
-    def _hiding(self) -> Diagonal | None:
-        """The projector onto the hidden band."""
-        if self.hidden is None:
-            return None
-        basis = _noise_basis(self.covariance)
-        return Diagonal((mask(self.hidden, basis) > 0).double(), basis)
-
     @cached_property
     def _shows_noiseless(self) -> bool:
-        """Whether `x_t` shows frequencies that carry no noise, beyond those that are hidden."""
-        if self._hiding is None:
+        """Whether `x_t` shows frequencies that carry no noise, beyond those that are unseen."""
+        if self.unseen.basis is None:
             return self.covariance.is_singular
-        noisy = self.covariance.power_range(self._hiding.basis)[0] > 0
-        return not bool((noisy | (self._hiding.values > 0)).all())
-
-    def _describe_hidden(self) -> dict[str, Any]:
-        return {} if self.hidden is None else {"hidden": self.hidden.to_dict()}
+        return not self.unseen.covers(self.covariance.power_range(self.unseen.basis)[0] == 0)
 
     def perturb(self, x_0: Tensor, t: Time, noise: Tensor | None = None, generator: Generators = None) -> Tensor:
         """`x_t = alpha_t x_0 + sigma_t eps_w`; `noise` is an `eps_w` of your own (already coloured)."""
         noise = self.noise(x_0, generator) if noise is None else noise
-        return (self.alpha(t, x_0) * self.visible(x_0) + self.sigma(t, x_0) * noise).to(x_0.dtype)
+        return (self.alpha(t, x_0) * self.unseen.left_out(x_0) + self.sigma(t, x_0) * noise).to(x_0.dtype)
 
     def marginal(self, x_0: Tensor, t: Time) -> Gaussian:
         """`q(x_t | x_0)`."""
-        return Gaussian(self.alpha(t, x_0) * self.visible(x_0), self.sigma(t, x_0), self.covariance)
+        return Gaussian(self.alpha(t, x_0) * self.unseen.left_out(x_0), self.sigma(t, x_0), self.covariance)
 
     def transition(self, x_s: Tensor, s: Time, t: Time) -> Gaussian:
         """`q(x_t|x_s)`, `s <= t`: mean `alpha_t/alpha_s x_s`, variance `sigma_t^2 - (alpha_t/alpha_s)^2 sigma_s^2`."""
@@ -278,106 +225,26 @@ class Process(ABC):
         noise = self.covariance.sample(batch, generator, dtype, device)
         start = self.sigma(t, noise) * noise
         if mean is not None:
-            start = start + self.alpha(t, noise) * self.visible(mean.to(start))
+            start = start + self.alpha(t, noise) * self.unseen.left_out(mean.to(start))
         return start.to(noise.dtype)
 
-    def to_x0(self, kind: Prediction, value: Tensor, x_t: Tensor, t: Time) -> Tensor:
-        """The clean image that a prediction stands for.
+    def eps_of(self, x_0: Tensor, x_t: Tensor, t: Time) -> Tensor:
+        """`(x_t - alpha_t x_0) / sigma_t` of the frequencies that carry noise: `eps_w` if `x_0` is the clean image.
 
-        Raises:
-            InputError: For `eps` or `score` where `alpha_t = 0`, since they then say nothing of the image.
+        Undefined at `t = 0`, where `sigma_t = 0`.
         """
-        return value if kind == "x0" else self.completed(self._to_x0(kind, value, x_t, t), value)
-
-    def _to_x0(self, kind: Prediction, value: Tensor, x_t: Tensor, t: Time) -> Tensor:
-        alpha, sigma = self.alpha(t, x_t), self.sigma(t, x_t)
-        if kind == "v":
-            return (alpha * x_t - sigma * value) / (alpha**2 + sigma**2)
-        if kind == "velocity":
-            d_alpha, d_sigma = self.derivatives(t, x_t)
-            return (d_sigma * x_t - sigma * value) / (alpha * d_sigma - d_alpha * sigma)
-        _require_signal(kind, alpha, t)
-        if kind == "eps":
-            return (x_t - sigma * value) / alpha
-        if kind == "score":
-            return (x_t + sigma**2 * self.covariance.apply(value)) / alpha
-        raise InputError(f"unknown prediction {kind!r}; known: eps, x0, v, velocity, score")
-
-    def gain(self, kind: Prediction, x_t: Tensor, t: Time) -> Coefficient:
-        """Derivative of the clean image by a prediction (not the score), of which it is an affine function."""
-        return self.completed_gain(self._gain(kind, x_t, t), 1.0)
-
-    def completed_gain(self, c: Coefficient, own: Coefficient) -> Coefficient:
-        """A coefficient with that of `own` in the hidden band."""
-        if self._hiding is None:
-            return c
-        hiding = self._hiding.on(c.values if isinstance(c, Diagonal) else c)
-        inner, outer = (d.values if isinstance(d, Diagonal) else d for d in (own, c))
-        return Diagonal(hiding.values * inner + (1 - hiding.values) * outer, hiding.basis)
-
-    def _gain(self, kind: Prediction, x_t: Tensor, t: Time) -> Coefficient:
-        alpha, sigma = self.alpha(t, x_t), self.sigma(t, x_t)
-        if kind == "x0":
-            return alpha**0
-        if kind == "v":
-            return -sigma / (alpha**2 + sigma**2)
-        if kind == "velocity":
-            d_alpha, d_sigma = self.derivatives(t, x_t)
-            return -sigma / (alpha * d_sigma - d_alpha * sigma)
-        _require_signal(kind, alpha, t)
-        return -sigma / alpha
-
-    def from_x0(self, kind: Prediction, x_0: Tensor, x_t: Tensor, t: Time) -> Tensor:
-        """The prediction that a clean image stands for; undefined at `t = 0`, where `sigma_t = 0`, except for `x0`.
-
-        Where a band is hidden, every prediction but the score is the image itself.
-        With a singular covariance, `eps` and `score` are those of the frequencies that carry noise.
-        """
-        if kind == "x0":
-            return x_0
-        alpha, sigma = self.alpha(t, x_t), self.sigma(t, x_t)
-        residual = self.covariance.project(x_t - alpha * x_0)
-        if kind == "score":
-            return -self.covariance.solve(residual, pseudo=True) / sigma**2
-        return self.from_pair(kind, x_0, residual / sigma, t)
-
-    def from_pair(self, kind: Prediction, x_0: Tensor, eps: Tensor, t: Time) -> Tensor:
-        """The prediction of an image and its noise: what a network is trained on."""
-        return x_0 if kind == "x0" else self.completed(self._from_pair(kind, x_0, eps, t), x_0)
-
-    def _from_pair(self, kind: Prediction, x_0: Tensor, eps: Tensor, t: Time) -> Tensor:
-        if kind == "eps":
-            return eps
-        if kind == "v":
-            return self.alpha(t, x_0) * eps - self.sigma(t, x_0) * x_0
-        if kind == "velocity":
-            d_alpha, d_sigma = self.derivatives(t, x_0)
-            return d_alpha * x_0 + d_sigma * eps
-        raise InputError(f"{kind!r} is no training target; known: eps, x0, v, velocity")
+        return self.covariance.project(x_t - self.alpha(t, x_t) * x_0) / self.sigma(t, x_t)
 
     def consistent(self, x_0: Tensor, x_t: Tensor, t: Time) -> Tensor:
         """`x_0` with the frequencies that carry no noise replaced by those of `x_t / alpha_t`, which show them exactly.
 
-        The identity for full-rank covariances, and in the hidden band. Where `alpha_t = 0` nothing shows, and the empty
+        The identity for full-rank covariances, and in an unseen band. Where `alpha_t = 0` nothing shows, and the empty
         frequencies are zero.
         """
         if not self._shows_noiseless:
             return x_0
         shown = pseudo_inverse(self.alpha(t, x_t)) * x_t
-        return self.completed(shown + self.covariance.project(x_0 - shown), x_0)
-
-
-def _noise_basis(covariance: Covariance) -> Basis:
-    """The basis in which noise is diagonal, whatever the class."""
-    if isinstance(covariance, LabelledCovariance):
-        covariance = covariance.by_class
-    if isinstance(covariance, ClassCovariance):
-        bases = [_noise_basis(member) for member in covariance.covariances]
-        if all(basis == bases[0] for basis in bases):
-            return bases[0]
-    if isinstance(covariance, SpectralCovariance):
-        return covariance.basis
-    raise InputError(f"a band can be hidden only from noise with a spectrum, got {covariance.label} noise")
+        return self.unseen.completed(shown + self.covariance.project(x_0 - shown), x_0)
 
 
 def as_time(t: Time, x: Tensor) -> Tensor:
@@ -403,11 +270,3 @@ def _require_order(s: Time, t: Time, x: Tensor) -> None:
 def wide(x: Tensor) -> torch.dtype:
     """The type of coefficients that multiply `x`: float32 at least."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
-
-
-def _require_signal(kind: str, alpha: Coefficient, t: Time) -> None:
-    if kind in ("eps", "score") and not (alpha > 0).all():
-        raise InputError(
-            f"a {kind} prediction at alpha_t = 0 (t = {t}) does not determine x_0; predict x0, v or velocity,"
-            " or use a schedule that keeps some signal at t = 1"
-        )

@@ -11,6 +11,7 @@ from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
 from sagd.process.base import Process
 from sagd.process.evolution import Evolution
+from sagd.process.restricted import Restricted
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import Schedule
 from sagd.process.spectral import SpectralProcess
@@ -22,19 +23,21 @@ def process_from_dict(described: dict[str, Any]) -> Process:
     Raises:
         InputError: If the description cannot be read.
     """
-    if not {"schedule", "covariance"} <= set(described) <= {"schedule", "covariance", "evolution", "hidden"}:
+    if not {"schedule", "covariance"} <= set(described) <= {"schedule", "covariance", "evolution", "unseen"}:
         raise InputError(
-            "a process is described by its schedule, covariance and perhaps evolution and hidden, got"
+            "a process is described by its schedule, covariance and perhaps evolution and unseen, got"
             f" {', '.join(described)}"
         )
+    if "unseen" in described:
+        inner = {name: part for name, part in described.items() if name != "unseen"}
+        return Restricted(process_from_dict(inner), Spectrum.from_dict(described["unseen"]))
     schedule = Schedule.from_dict(described["schedule"])
     covariance = Covariance.from_dict(described["covariance"])
-    hidden = Spectrum.from_dict(described["hidden"]) if "hidden" in described else None
     if "evolution" not in described:
-        return ForwardProcess(schedule, covariance, hidden)
+        return ForwardProcess(schedule, covariance)
     if not isinstance(covariance, SpectralCovariance):
         raise InputError(f"a schedule per frequency needs a spectral covariance, got {described['covariance']}")
-    return SpectralProcess(schedule, covariance, Evolution.from_dict(described["evolution"]), hidden)
+    return SpectralProcess(schedule, covariance, Evolution.from_dict(described["evolution"]))
 
 
 def alike(one: Any, other: Any) -> bool:

@@ -11,7 +11,6 @@ from torch import Tensor
 from sagd.noise.basis.base import Basis
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.operator import Diagonal
-from sagd.noise.spectra.base import Spectrum
 from sagd.process.base import Process, Time, as_time, wide
 from sagd.process.schedule import Schedule
 
@@ -26,10 +25,6 @@ class ForwardProcess(Process):
 
     schedule: Schedule
     covariance: Covariance
-    hidden: Spectrum | None = None
-
-    def __post_init__(self) -> None:
-        self.check_hidden()
 
     @property
     def reference(self) -> Covariance:  # type: ignore[override]
@@ -52,7 +47,7 @@ class ForwardProcess(Process):
     def diagonal(self, t: Time, x: Tensor, basis: Basis) -> tuple[Diagonal, Diagonal]:
         """`alpha_t` and `sigma_t w(f)`."""
         weights = self.covariance.power_spectrum(basis).sqrt().to(x.device, wide(x))
-        return self.shown(Diagonal(self.alpha(t, x) + 0 * weights, basis)), Diagonal(self.sigma(t, x) * weights, basis)
+        return Diagonal(self.alpha(t, x) + 0 * weights, basis), Diagonal(self.sigma(t, x) * weights, basis)
 
     def noise_level(self, t: Tensor) -> Tensor:
         """`sigma_t / alpha_t`."""
@@ -76,10 +71,9 @@ class ForwardProcess(Process):
 
     def to_dict(self) -> dict[str, Any]:
         """Schedule and covariance."""
-        described = {"schedule": self.schedule.to_dict(), "covariance": self.covariance.to_dict()}
-        return described | self._describe_hidden()
+        return {"schedule": self.schedule.to_dict(), "covariance": self.covariance.to_dict()}
 
     def given(self, labels: Tensor | None) -> ForwardProcess:
         """With the covariance of these classes."""
         covariance = self.covariance.given(labels)
-        return self if covariance is self.covariance else ForwardProcess(self.schedule, covariance, self.hidden)
+        return self if covariance is self.covariance else ForwardProcess(self.schedule, covariance)

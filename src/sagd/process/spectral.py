@@ -61,7 +61,6 @@ class SpectralProcess(Process):
         schedule: Scalar schedule from which the evolution makes those of the frequencies.
         reference: Noise covariance next to the data; gives basis, weights and calibration.
         evolution: How signal and noise of each frequency evolve.
-        hidden: Band of which `x_t` shows nothing, see `Process`.
 
     Raises:
         InputError: If the noise is not diagonal in a basis, or if a noise-to-signal ratio falls in time.
@@ -70,7 +69,6 @@ class SpectralProcess(Process):
     schedule: Schedule
     reference: SpectralCovariance
     evolution: Evolution = _COMMON
-    hidden: Spectrum | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.reference, SpectralCovariance):
@@ -79,7 +77,6 @@ class SpectralProcess(Process):
                 " white noise is SpectralCovariance(Flat(), shape)"
             )
         _ = self._clock  # which examines the ratios
-        self.check_hidden()
 
     @classmethod
     def equal_snr(cls, statistics: DataStatistics, schedule: Schedule | None = None) -> Self:
@@ -173,7 +170,7 @@ class SpectralProcess(Process):
         if basis != self.basis:
             raise InputError(f"the process is diagonal in {self.basis}, not in {basis}")
         alpha, sigma = self._coefficients(t, x)
-        return self.shown(alpha), sigma.map(lambda s: s * self._support.to(s))
+        return alpha, sigma.map(lambda s: s * self._support.to(s))
 
     def noise_level(self, t: Tensor) -> Tensor:
         """Noise over signal of all frequencies, interpolated in the schedule's own level."""
@@ -228,7 +225,7 @@ class SpectralProcess(Process):
             "schedule": self.schedule.to_dict(),
             "covariance": self.reference.to_dict(),
             "evolution": self.evolution.to_dict(),
-        } | self._describe_hidden()
+        }
 
     def given(self, labels: Tensor | None) -> SpectralProcess:
         """Itself: the noise of each frequency is the same for all classes."""

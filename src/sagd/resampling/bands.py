@@ -124,7 +124,7 @@ class BandLaw:
         Raises:
             InputError: If it does.
         """
-        if process.covariance.is_singular or process.hidden is not None:
+        if process.covariance.is_singular or process.unseen:
             raise InputError(
                 f"denoiser.bands {self.bands!r} needs noise at every frequency, got {process.label}; the band is chosen"
                 " by denoiser.bands: leave it out of process.spectrum and process.omission"

@@ -2,8 +2,8 @@
 
     config.json             configuration, forward process, data, versions
     model.safetensors       averaged weights; its metadata holds the fingerprint of all else that decides the samples
-    statistics.safetensors  mean and power spectrum of the training data, in the basis of the noise; calibration of a
-                            hidden band
+    statistics.safetensors  mean and power spectrum of the training data, in the basis of the noise; calibration of an
+                            unseen band
     manifest.json           sha256 of each file
 
 Weights belong to the process, network, prediction and statistics they were trained with. A fingerprint of these travels
@@ -121,7 +121,9 @@ def build_denoiser(
     calibration: Tensor | None = None,
 ) -> Denoiser:
     """The denoiser to sample from that a configuration makes of a network; `num_classes` as for `build_network`."""
-    denoiser: Denoiser = Guided(network_denoiser(config, network, process, statistics, num_classes), guidance)
+    denoiser: Denoiser = network_denoiser(config, network, process, statistics, num_classes)
+    if guidance != 1:
+        denoiser = Guided(denoiser, guidance)
     if calibration is not None:
         denoiser = Calibrated(denoiser, calibration, statistics)
     bands = config.denoiser.bands
@@ -360,7 +362,7 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path, wrote: dic
 
 
 def _read_statistics(path: Path, shape: tuple[int, ...]) -> tuple[DataStatistics, Tensor | None]:
-    """The statistics of data of a shape, and the calibration of a hidden band if there is one."""
+    """The statistics of data of a shape, and the calibration of an unseen band if there is one."""
     tensors, metadata = read_tensors(path)
     with reading(path):
         measured = json.loads(metadata[_MEASURED])

@@ -75,7 +75,7 @@ SAMPLES = 64
 # what one does after a divergence.
 _FIXED = ("data.", "process.", "network.", "denoiser.", "training.seed", "training.batch_size", "training.precision")
 
-# Training images that a hidden band is calibrated on, at most.
+# Training images that an unseen band is calibrated on, at most.
 _CALIBRATED = 2048
 
 # Share of a GPU's free memory that the data may take.
@@ -429,8 +429,8 @@ class Trainer:
         save_model(self.out / "model", *parts, self._calibration())
 
     def _calibration(self) -> Tensor | None:
-        """That of the hidden band, from some training images."""
-        if self.process.hidden is None:
+        """That of the unseen band, from some training images."""
+        if not self.process.unseen:
             return None
         some = self.data.at_most(_CALIBRATED)
         device = self.sampling.device

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from sagd.errors import InputError, SingularCovarianceError
+from sagd.model.parameterisation import quantity
 from sagd.noise.basis.base import Basis
 from sagd.noise.covariance.dense import DenseCovariance
 from sagd.noise.operator import Coefficient
-from sagd.process.base import Gaussian, Prediction, Process
+from sagd.process.base import Gaussian, Process
 from sagd.process.description import process_from_dict
 from sagd.random import sample_generators
 from sagd.testing.checks import assert_close, assert_copies, normal, raises, seeded
+
+QUANTITIES = ("eps", "x0", "v", "velocity", "score")
 
 
 class ProcessContract(ABC):
@@ -79,12 +82,12 @@ class ProcessContract(ABC):
         process, x_0 = self.process(), self._fields(0)
         eps = process.noise(x_0, seeded(2))
         x_t = process.perturb(x_0, self.s, eps)
-        for kind in get_args(Prediction):
-            value = process.from_x0(kind, x_0, x_t, self.s)
-            back = process.consistent(process.to_x0(kind, value, x_t, self.s), x_t, self.s)
+        for kind in QUANTITIES:
+            value = quantity(kind).from_x0(process, x_0, x_t, self.s)
+            back = process.consistent(quantity(kind).to_x0(process, value, x_t, self.s), x_t, self.s)
             assert_close(back, x_0, f"image from {kind}")
             if kind != "score":
-                assert_close(value, process.from_pair(kind, x_0, eps, self.s), f"{kind} from image and noise")
+                assert_close(value, quantity(kind).target(process, x_0, eps, self.s), f"{kind} from image and noise")
 
     def test_velocity_is_the_time_derivative(self) -> None:
         """`velocity = dx_t/dt` for fixed image and noise, by autograd."""
@@ -92,7 +95,7 @@ class ProcessContract(ABC):
         _, exact = torch.autograd.functional.jvp(
             lambda t: process.perturb(x_0, t, eps), self.s, torch.ones_like(self.s)
         )
-        assert_close(process.from_pair("velocity", x_0, eps, self.s), exact, "velocity")
+        assert_close(quantity("velocity").target(process, x_0, eps, self.s), exact, "velocity")
 
     def test_velocity_is_the_slope_of_the_path(self) -> None:
         """By central differences over a millionth in time, whose error is of the order of its square."""
@@ -101,7 +104,7 @@ class ProcessContract(ABC):
         time = self.s + 0.0173
         later, earlier = (process.perturb(x_0, time + shift, eps) for shift in (h, -h))
         # What is left is the rounding of the states, 1e-16 / h.
-        velocity = process.from_pair("velocity", x_0, eps, time)
+        velocity = quantity("velocity").target(process, x_0, eps, time)
         assert_close((later - earlier) / (2 * h), velocity, "slope of the path", 1e-8)
 
     def test_starts_at_the_data(self) -> None:
@@ -169,7 +172,7 @@ class ProcessContract(ABC):
         x_t = process.perturb(x_0, self.s, generator=seeded(3))
         law, inverse = process.marginal(x_0, self.s), torch.linalg.pinv(process.covariance.to_dense(), hermitian=True)
         exact = -((x_t - law.mean) / law.std**2).flatten(1) @ inverse
-        assert_close(process.from_x0("score", x_0, x_t, self.s).flatten(1), exact, "score")
+        assert_close(quantity("score").from_x0(process, x_0, x_t, self.s).flatten(1), exact, "score")
 
     def test_consistency_restores_what_carries_no_noise(self) -> None:
         """A wrong image is corrected where the covariance is empty, and left alone elsewhere."""

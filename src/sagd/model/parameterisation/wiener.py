@@ -1,0 +1,85 @@
+"""The preconditioning of `edm` frequency by frequency: exact on stationary Gaussian data with `F = 0`.
+
+`S` is the measured spectrum of the data, about its mean, and `s` the noise's own `s_t(f)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagd.errors import InputError
+from sagd.model.parameterisation.preconditioned import Preconditioned, Scales
+from sagd.noise.operator import Diagonal
+from sagd.noise.statistics import DataStatistics
+from sagd.process.base import Process, Time, wide
+
+LEAST_POWER = 1e-6
+"""Share of the largest power below which `wiener` takes no frequency's data to be: a thousandth of its amplitude."""
+
+
+@dataclass(frozen=True)
+class Wiener(Preconditioned, kind="wiener"):
+    """The same frequency by frequency, with the measured spectrum and mean of the data.
+
+    Args:
+        statistics: Those; power is floored at `LEAST_POWER` of the largest.
+    """
+
+    statistics: DataStatistics | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.statistics, DataStatistics | None):
+            raise InputError(f"wiener statistics must be measured, got {self.statistics!r}; leave them out of texts")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The kind: statistics are kept beside the weights."""
+        return {"kind": self.kind}
+
+    def __str__(self) -> str:
+        return self.kind
+
+    def resolve(self, data_std: float, statistics: DataStatistics | None) -> Wiener:
+        """With the data's mean and spectrum."""
+        known = self.statistics or statistics
+        if known is None:
+            raise InputError("wiener prediction needs the data's spectrum; pass statistics=measure(data, basis)")
+        if not known.spectrum.max() > 0:
+            raise InputError("wiener prediction needs data that varies; its measured spectrum is zero")
+        return Wiener(known)
+
+    def check(self, process: Process) -> None:
+        """Refuse noise that is not diagonal in the basis of the statistics."""
+        statistics = self._known
+        if tuple(statistics.mean.shape) != process.shape:
+            raise InputError(f"statistics are of data {tuple(statistics.mean.shape)}, the process of {process.shape}")
+        try:
+            process.diagonal(1.0, torch.zeros(1, *process.shape), statistics.basis)
+        except InputError:
+            raise InputError(
+                f"wiener prediction needs noise that is diagonal in {statistics.basis}, the basis of the"
+                f" statistics, and {process.label} is not; measure(data, basis) in its basis, or use edm"
+            ) from None
+
+    @property
+    def _known(self) -> DataStatistics:
+        if self.statistics is None:
+            raise InputError("wiener prediction needs the statistics of the data; call resolve first")
+        return self.statistics
+
+    def scales(self, process: Process, t: Time, x: Tensor) -> Scales:
+        """Those of each frequency."""
+        basis, power = self._known.basis, self._known.spectrum
+        std = power.clamp(min=LEAST_POWER * float(power.max())).sqrt().to(x.device, wide(x))
+        return Scales(*process.diagonal(t, x, basis), Diagonal(std, basis))
+
+    def mean(self, x: Tensor) -> Tensor:
+        """The measured mean."""
+        return self._known.mean.to(x).expand_as(x)
+
+    def unit(self, process: Process, eps: Tensor) -> Tensor:
+        """White noise: its spectrum is in `s`."""
+        return process.covariance.whiten(eps, pseudo=True)
