@@ -1,6 +1,8 @@
 """The floors of docs/architecture.md: a file imports what stands lower, and the core needs torch, numpy, tqdm alone."""
 
 import ast
+import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import sagd
+from sagd.model.denoiser import Denoiser
 
 SOURCE = Path(sagd.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -197,6 +200,22 @@ print(*sorted(blocked & {"yaml", "safetensors", "PIL", "accelerate", "tyro"}))
 
 def test_product_does_not_know_where_test_data_lies(path):
     assert "../shared" not in path.read_text()
+
+
+def _subclasses(cls):
+    for child in cls.__subclasses__():
+        yield from (child, *_subclasses(child))
+
+
+def test_denoisers_are_abstract_or_final():
+    """Behaviour is added to a denoiser by wrapping it; what can be built is not subclassed."""
+    for name in sorted(NAMES - {"__main__"}):
+        importlib.import_module(f"sagd.{name}" if name != "__init__" else "sagd")
+    own = [cls for cls in _subclasses(Denoiser) if cls.__module__.startswith("sagd.")]
+    assert {"NetworkDenoiser", "Guided", "BandModel"} <= {cls.__name__ for cls in own}
+    for cls in own:
+        children = [child.__name__ for child in _subclasses(cls) if child in own]
+        assert inspect.isabstract(cls) or not children, f"{cls.__name__} can be built, and {children} subclass it"
 
 
 def test_the_rules_see_what_they_should():

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from sagd.errors import InputError as InputError
     from sagd.errors import ProcessMismatchError as ProcessMismatchError
     from sagd.errors import SingularCovarianceError as SingularCovarianceError
+    from sagd.model.condition import Condition as Condition
     from sagd.model.denoiser import Denoiser as Denoiser
     from sagd.model.denoiser import NetworkDenoiser as NetworkDenoiser
     from sagd.model.exact import EmpiricalDenoiser as EmpiricalDenoiser
     from sagd.model.exact import GaussianDenoiser as GaussianDenoiser
     from sagd.model.exact import GaussianMixtureDenoiser as GaussianMixtureDenoiser
+    from sagd.model.wrappers import Guided as Guided
+    from sagd.networks.adapter import Adapter as Adapter
     from sagd.noise.basis.base import Basis as Basis
     from sagd.noise.basis.base import build_basis as build_basis
     from sagd.noise.basis.channels import ChannelBasis as ChannelBasis
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from sagd.process.evolution import Evolution as Evolution
     from sagd.process.evolution import Interpolated as Interpolated
     from sagd.process.evolution import Sequential as Sequential
+    from sagd.process.restricted import Restricted as Restricted
     from sagd.process.scalar import ForwardProcess as ForwardProcess
     from sagd.process.schedule import CosineSchedule as CosineSchedule
     from sagd.process.schedule import RectifiedSchedule as RectifiedSchedule
@@ -122,6 +126,9 @@ _EXPORTS = {
         "ProcessMismatchError",
         "SingularCovarianceError",
     ],
+    "sagd.model.condition": [
+        "Condition",
+    ],
     "sagd.model.denoiser": [
         "Denoiser",
         "NetworkDenoiser",
@@ -130,6 +137,12 @@ _EXPORTS = {
         "EmpiricalDenoiser",
         "GaussianDenoiser",
         "GaussianMixtureDenoiser",
+    ],
+    "sagd.model.wrappers": [
+        "Guided",
+    ],
+    "sagd.networks.adapter": [
+        "Adapter",
     ],
     "sagd.noise.basis.base": [
         "Basis",
@@ -228,6 +241,9 @@ _EXPORTS = {
         "Evolution",
         "Interpolated",
         "Sequential",
+    ],
+    "sagd.process.restricted": [
+        "Restricted",
     ],
     "sagd.process.scalar": [
         "ForwardProcess",

@@ -79,8 +79,8 @@ class GaussianMixtureDenoiser(Denoiser):
         return residual, alpha * spectra / variance, self._log_weights.to(x.device) - terms.flatten(2).sum(-1) / 2
 
 
-class GaussianDenoiser(GaussianMixtureDenoiser):
-    """Exact denoiser of Gaussian data `N(mu, U* diag(S) U)`: the Wiener filter of every noise level.
+class GaussianDenoiser(Denoiser):
+    """Exact denoiser of Gaussian data `N(mu, U* diag(S) U)`: the Wiener filter of every noise level, a mixture of one.
 
     Args:
         process: Forward process.
@@ -90,7 +90,16 @@ class GaussianDenoiser(GaussianMixtureDenoiser):
     """
 
     def __init__(self, process: Process, mean: Tensor, spectrum: Tensor, basis: Basis | None = None) -> None:
-        super().__init__(process, mean.unsqueeze(0), spectrum, basis=basis)
+        self.process = process
+        self.mixture = GaussianMixtureDenoiser(process, mean.unsqueeze(0), spectrum, basis=basis)
+
+    def estimate(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
+        """Posterior mean, in float64 inside."""
+        return self.mixture.estimate(x_t, t)
+
+    def log_density(self, x_t: Tensor, t: Time) -> Tensor:
+        """As that of `GaussianMixtureDenoiser`."""
+        return self.mixture.log_density(x_t, t)
 
 
 class EmpiricalDenoiser(Denoiser):
