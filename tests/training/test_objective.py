@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -233,6 +234,42 @@ def test_condition_dropout() -> None:
     assert abs(hidden.double().mean().item() - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 10_000)
     assert (seen[0][~hidden] == labels[~hidden]).all()
     assert (seen[1] == labels).all()
+
+
+def test_dropout_of_an_embedding_and_what_is_never_dropped() -> None:
+    """Labels and embedding of a sample are dropped together; the image, which has no null, stays."""
+    seen: list[dict[str, Tensor]] = []
+
+    def network(x: Tensor, timestep: Tensor, **condition: Tensor) -> Tensor:
+        seen.append(condition)
+        return x
+
+    null = {"labels": 10, "embedding": torch.zeros(3)}
+    denoiser = NetworkDenoiser(network, process(Flat()), null=null, names=("image",))
+    told = {"labels": torch.arange(64) % 10, "embedding": torch.ones(64, 3), "image": torch.ones(64, *SHAPE)}
+    DenoisingLoss(condition_dropout=0.5)(denoiser, torch.zeros(64, *SHAPE), told, seeded(0))
+    dropped = seen[0]["labels"] == 10
+    assert 0 < int(dropped.sum()) < 64
+    assert torch.equal(seen[0]["embedding"][:, 0] == 0, dropped)
+    assert (seen[0]["image"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("x_0", "condition", "message"),
+    [
+        (torch.zeros(2, *SHAPE)[..., :-1], None, r"the model is of images .*, got a batch of shape"),
+        (torch.zeros(SHAPE), None, "got a batch of shape"),
+        (torch.zeros(2, *SHAPE, dtype=torch.uint8), None, r"images must be floating point, got torch\.uint8; scale"),
+        (torch.zeros(2, *SHAPE), torch.tensor([0]), "got 1 labels for 2 samples; give one per sample"),
+        (torch.zeros(2, *SHAPE), {"mask": torch.ones(2)}, "a model of labels was given the condition 'mask'"),
+        (torch.zeros(2, *SHAPE), 3, "a condition is a mapping of names to tensors"),
+    ],
+)
+def test_batches_of_another_model(x_0: Tensor, condition: Any, message: str) -> None:
+    denoiser = NetworkDenoiser(lambda x, t, labels: x, process(Flat()), null={"labels": 10})
+    with pytest.raises(InputError, match=message) as refused:
+        DenoisingLoss()(denoiser, x_0, condition)
+    assert "\n" not in str(refused.value)
 
 
 def test_labels_of_an_unconditional_model_are_refused() -> None:
