@@ -128,3 +128,12 @@ def test_guidance_that_is_no_number(scale):
 def test_outputs_that_are_no_image(output, message):
     with pytest.raises(InputError, match=message):
         NetworkDenoiser(lambda x, t: output(x), PROCESS)(normal(0, 2, *SHAPE), 0.4)
+
+
+def test_denoisers_are_modules_around_the_network():
+    conv = torch.nn.Conv2d(1, 1, 1)
+    inner = NetworkDenoiser(conv, PROCESS, null={"labels": 3})
+    guided = Guided(inner, 2.0)
+    assert [*guided.parameters()] == [*conv.parameters()]
+    assert not guided.eval().denoiser.network.training
+    assert guided.to(torch.float64).dtype == torch.float64

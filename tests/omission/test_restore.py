@@ -638,6 +638,7 @@ def test_channels_with_bands_of_their_own_are_calibrated_by_their_own():
         """Predicts the band itself, with an error of its own that makes `share` the best multiple."""
 
         def __init__(self):
+            super().__init__()
             self.process = process
 
         def estimate(self, x_t, t, condition=None):

@@ -203,6 +203,7 @@ def test_clipping() -> None:
 
 class Constant(Denoiser):
     def __init__(self, x_0: Tensor) -> None:
+        super().__init__()
         self.process = PROCESS
         self.x_0 = x_0
 

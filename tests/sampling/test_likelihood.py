@@ -268,6 +268,7 @@ class ByClass(Denoiser):
     """Exact denoisers of the same data, one for each class of noise."""
 
     def __init__(self, members: list[Covariance], schedule: VPSchedule) -> None:
+        super().__init__()
         self.process, self.names = ForwardProcess(schedule, ClassCovariance(members)), None
         self.parts = [exact(ForwardProcess(schedule, member)) for member in members]
 

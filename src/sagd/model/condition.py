@@ -113,7 +113,7 @@ class Condition:
 
     def to(self, device: torch.device | str) -> Condition:
         """On a device."""
-        return Condition({name: value.to(device, non_blocking=True) for name, value in self._values.items()})
+        return Condition({name: value.to(device) for name, value in self._values.items()})
 
     def expand(self, count: int) -> Condition:
         """The condition of one sample, for `count` of them."""

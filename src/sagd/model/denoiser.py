@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sagd.errors import InputError
 from sagd.model.condition import Condition, Conditional
@@ -23,8 +23,10 @@ from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process, Time, as_time
 
 
-class Denoiser(ABC):
+class Denoiser(nn.Module, ABC):
     """`E[x_0 | x_t]` under a forward process; a subclass supplies `estimate`, and is not subclassed itself.
+
+    It is a module, called as `denoiser(x_t, t, condition)`, whose parameters are those of the network inside.
 
     Attributes:
         process: The forward process.
@@ -50,7 +52,7 @@ class Denoiser(ABC):
     def estimate(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
         """The estimate before frequencies without noise are made consistent."""
 
-    def __call__(self, x_t: Tensor, t: Time, condition: Conditional = None, clip: float | None = None) -> Tensor:
+    def forward(self, x_t: Tensor, t: Time, condition: Conditional = None, clip: float | None = None) -> Tensor:
         """Estimated clean images.
 
         Args:
@@ -133,6 +135,7 @@ class NetworkDenoiser(Denoiser):
         names: Sequence[str] = (),
         statistics: DataStatistics | None = None,
     ) -> None:
+        super().__init__()
         self.parameterisation = Parameterisation.parse(prediction).resolve(require_std(data_std), statistics)
         self.parameterisation.check(process)
         self.network = network
@@ -162,7 +165,7 @@ class NetworkDenoiser(Denoiser):
         Raises:
             InputError: If the condition is not the model's, or the output not like `x_t`.
         """
-        told = self.check(condition, len(x_t)).filled(self.null, len(x_t), x_t.device)
+        told = self.check(condition, len(x_t)).to(x_t.device).filled(self.null, len(x_t), x_t.device)
         time = as_time(t, x_t)
         timestep = self.process.schedule.timestep(time).to(torch.float32).flatten().expand(len(x_t))
         scaled = self.parameterisation.scaled(self.process, self.process.unseen.left_out(x_t), t).to(x_t.dtype)
@@ -188,7 +191,7 @@ class NetworkDenoiser(Denoiser):
 
     @property
     def _parameter(self) -> Tensor | None:
-        return next(self.network.parameters(), None) if isinstance(self.network, torch.nn.Module) else None
+        return next(self.network.parameters(), None) if isinstance(self.network, nn.Module) else None
 
 
 def as_tensor(output: object) -> Tensor:

@@ -40,6 +40,7 @@ class GaussianMixtureDenoiser(Denoiser):
         weights: Tensor | None = None,
         basis: Basis | None = None,
     ) -> None:
+        super().__init__()
         self.process = process
         self.basis = basis or FourierBasis(process.shape[1:])
         noise = process.diagonal(1.0, torch.zeros(1, *process.shape, dtype=torch.float64), self.basis)[1].values
@@ -90,6 +91,7 @@ class GaussianDenoiser(Denoiser):
     """
 
     def __init__(self, process: Process, mean: Tensor, spectrum: Tensor, basis: Basis | None = None) -> None:
+        super().__init__()
         self.process = process
         self.mixture = GaussianMixtureDenoiser(process, mean.unsqueeze(0), spectrum, basis=basis)
 
@@ -121,6 +123,7 @@ class EmpiricalDenoiser(Denoiser):
             raise InputError(f"data must be floating point, got {data.dtype}; images are float32 in [-1, 1]")
         if not isinstance(process, ForwardProcess):
             raise InputError("the empirical denoiser needs one schedule for all frequencies, a ForwardProcess")
+        super().__init__()
         self.process = process
         self.data = data
         self._whitened = process.covariance.whiten(data.double()).flatten(1)

@@ -24,6 +24,7 @@ class Wrapper(Denoiser, ABC):
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
         self.denoiser = denoiser
         self.process, self.names, self.null = denoiser.process, denoiser.names, denoiser.null
 

@@ -71,6 +71,7 @@ class FunctionDenoiser(Denoiser):
     names = None
 
     def __init__(self, process: Process, function: Callable[[Tensor, Time], Tensor]) -> None:
+        super().__init__()
         self.process = process
         self.function = function
 
