@@ -45,7 +45,8 @@ def train(config: RunConfig, data: ImageData) -> Trained:
     statistics = process_statistics(data, config.process)
     noise = build_process(config.process, data.shape, statistics).covariance
     seed = generator_for(budget.seed, Stream.WEIGHTS).initial_seed()
-    model = build_network(config.network, data.shape[0], data.shape[1:], seed=seed).to(device).train()
+    # What diffusers itself would train: without our adapter around it.
+    model = build_network(config.network, data.shape[0], data.shape[1:], seed=seed).network.to(device).train()
     scheduler = DDPMScheduler(num_train_timesteps=_TIMES)
     optimizer = torch.optim.AdamW(model.parameters(), lr=budget.lr, weight_decay=budget.weight_decay)
     ema = EMAModel(model.parameters(), decay=budget.ema_decay, use_ema_warmup=True, power=3 / 4)

@@ -192,7 +192,7 @@ def sampling(case: Case) -> Times:
             x = torch.randn(size)
             scheduler.set_timesteps(case.steps)
             for t in scheduler.timesteps:
-                x = scheduler.step(network(x, t).sample, t, x).prev_sample
+                x = scheduler.step(network.network(x, t).sample, t, x).prev_sample
             return x
 
     def of_ddp() -> object:

@@ -124,7 +124,7 @@ def plain_step(
     from diffusers.training_utils import EMAModel
 
     size, images = config.training.batch_size, data.tensor()
-    model = build_network(config.network, data.shape[0], data.shape[1:])
+    model = build_network(config.network, data.shape[0], data.shape[1:]).network
     noise_scheduler = DDPMScheduler(num_train_timesteps=1000)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=LEARNING_RATE, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8, fused=tuned or None

@@ -25,7 +25,7 @@ def build_network(
     num_classes: int | None = None,
     seed: int = 0,
     beside: int = 0,
-) -> nn.Module:
+) -> Adapter:
     """A network `F(x, timestep, labels=None, image=None)` for images `(B, channels, *spatial)`, an `Adapter`.
 
     Args:
