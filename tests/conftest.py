@@ -49,7 +49,8 @@ def config():
         data=DataConfig(flip=True),
         network=NetworkConfig(widths=(4, 8), conditional=True, dropout=0.1),
         training=TrainingConfig(
-            steps=11, batch_size=6, warmup_steps=5, log_every=4, sample_every=0, checkpoint_every=100, device="cpu"
+            **{"steps": 11, "batch_size": 6, "warmup_steps": 5, "log_every": 4, "sample_every": 0},
+            **{"checkpoint_every": 100, "device": "cpu", "precision": "no"},
         ),
     )
 

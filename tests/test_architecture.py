@@ -37,7 +37,10 @@ INSIDE = {
     "model": ["condition", "parameterisation", "denoiser", "exact", "wrappers"],
     "model.parameterisation": ["base", "preconditioned"],
     "sampling": ["grids", "base"],
-    "training": ["levels", "times", "weighting", "objective"],
+    "training": [
+        *["levels", "times", "weighting", "objective"],
+        *["runtime", "average", "batches", "fit", "progress"],
+    ],
     "build": ["strict_yaml", "schema", "text", "catalogue", "objects", "draw"],
     "store": ["folder", "files", "checkpoint", "state", "model", "run"],
     "cli": ["options"],

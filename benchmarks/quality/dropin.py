@@ -15,12 +15,13 @@ from torch.nn import functional as F
 
 from sagd.build.objects import build_process
 from sagd.build.schema import RunConfig
-from sagd.data.dataset import ImageData
+from sagd.data.dataset import ImageData, ImageReader
 from sagd.networks.build import build_network
 from sagd.noise.covariance.base import Covariance
 from sagd.random import generator_for
-from sagd.study.streams import Batches, Stream
-from sagd.study.train import learning_rate, process_statistics
+from sagd.study.train import budget_of, process_statistics
+from sagd.training.batches import Shuffled
+from sagd.training.fit import learning_rate
 
 _TIMES = 1000
 _BATCH = 250
@@ -44,15 +45,15 @@ def train(config: RunConfig, data: ImageData) -> Trained:
     device = torch.accelerator.current_accelerator() or torch.device("cpu")
     statistics = process_statistics(data, config.process)
     noise = build_process(config.process, data.shape, statistics).covariance
-    seed = generator_for(budget.seed, Stream.WEIGHTS).initial_seed()
+    seed = generator_for(budget.seed, "weights").initial_seed()
     # What diffusers itself would train: without our adapter around it.
     model = build_network(config.network, data.shape[0], data.shape[1:], seed=seed).network.to(device).train()
     scheduler = DDPMScheduler(num_train_timesteps=_TIMES)
     optimizer = torch.optim.AdamW(model.parameters(), lr=budget.lr, weight_decay=budget.weight_decay)
     ema = EMAModel(model.parameters(), decay=budget.ema_decay, use_ema_warmup=True, power=3 / 4)
-    batches = Batches(data, budget.batch_size, budget.seed, config.data.flip, 0, 1)
+    batches = Shuffled(ImageReader(data, budget.seed, config.data.flip), budget.batch_size, budget.seed)
     for step in range(1, budget.steps + 1):
-        generator = generator_for(budget.seed, Stream.NOISE, step, 0)
+        generator = generator_for(budget.seed, "noise", step, 0)
         clean = batches(step)[0].to(device)
         eps = noise.sample(len(clean), generator).to(device)
         timesteps = torch.randint(0, _TIMES, (len(clean),), generator=generator).to(device)
@@ -60,7 +61,7 @@ def train(config: RunConfig, data: ImageData) -> Trained:
         F.mse_loss(model(noisy, timesteps).sample, eps).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), budget.clip_norm)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(budget, step)
+            group["lr"] = learning_rate(budget_of(budget), step)
         optimizer.step()
         optimizer.zero_grad()
         ema.step(model.parameters())

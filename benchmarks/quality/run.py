@@ -30,7 +30,7 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.damage import Ring
 from sagd.random import generator_for
-from sagd.store.model import Model, load_model
+from sagd.store.model import Trained, load_model
 from sagd.study.evaluation import draw_samples
 from sagd.study.train import train
 
@@ -177,9 +177,9 @@ class Bench:
         """Samples as the data has them: 256 levels."""
         if arm.loop == "diffusers":
             return to_unit_range(to_uint8(dropin.draw(model, self.budget.samples, sampling.steps, seed)))
-        assert isinstance(model, Model)
+        assert isinstance(model, Trained)
         if torch.accelerator.is_available():
-            model.network.to(torch.accelerator.current_accelerator())
+            model.plain.module.to(torch.accelerator.current_accelerator())
         count = EvaluationConfig(samples=self.budget.samples, batch_size=250)
         return draw_samples(model, self.data, sampling, count, seed, progress=False)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmarks.speed.peers import CASES, NAMES, QUICK, Case, ddp, require_ddp, step
 from benchmarks.speed.result import Result, Table
+from benchmarks.speed.training import accelerated
 from sagd.networks.build import build_network
-from sagd.study.train import runtime
 
 STEPS = 3
 NOTE = """\
@@ -36,14 +36,14 @@ def memory(case: Case, name: str) -> float:
 def _growth(case: Case, name: str) -> float:
     ddp()
     build_network(QUICK[0].network, *QUICK[0].shape[:1], QUICK[0].shape[1:])  # imports diffusers
-    with runtime(case.config().training) as accelerator:
-        # From here on the kernel counts the peak anew.
-        Path("/proc/self/clear_refs").write_text("5")
-        before = _kib("VmRSS")
-        advance = step(case, name, accelerator)
-        for _ in range(STEPS):
-            advance()
-        return (_kib("VmHWM") - before) / 1024
+    accelerator = accelerated()
+    # From here on the kernel counts the peak anew.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _kib("VmRSS")
+    advance = step(case, name, accelerator)
+    for _ in range(STEPS):
+        advance()
+    return (_kib("VmHWM") - before) / 1024
 
 
 def _kib(key: str) -> int:

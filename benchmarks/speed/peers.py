@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.speed.result import Result, Table, interval, milliseconds
 from benchmarks.speed.timing import Demand, Summary, Times, alternate, ratio, settle_memory
-from benchmarks.speed.training import LEARNING_RATE, plain_step, sagd_step
+from benchmarks.speed.training import LEARNING_RATE, accelerated, plain_step, sagd_step
 from sagd.build.objects import build_process
 from sagd.build.schema import ProcessConfig, RunConfig, TrainingConfig
 from sagd.data.dataset import ImageData
@@ -32,7 +32,6 @@ from sagd.model.denoiser import NetworkDenoiser
 from sagd.networks.build import build_network
 from sagd.networks.config import NetworkConfig
 from sagd.sampling.base import Sampler
-from sagd.study.train import runtime
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -73,7 +72,7 @@ class Case:
         return RunConfig(
             process=ProcessConfig(spectrum=SPECTRUM),
             network=self.network,
-            training=TrainingConfig(batch_size=self.batch_size, lr=LEARNING_RATE),
+            training=TrainingConfig(batch_size=self.batch_size, lr=LEARNING_RATE, device="cpu", precision="no"),
         )
 
     def images(self) -> ImageData:
@@ -126,16 +125,16 @@ def study(quick: bool = False) -> Result:
 
 def training(case: Case) -> Times:
     """Times of one optimiser step of each."""
-    with runtime(case.config().training) as accelerator:
-        actions = {name: step(case, name, accelerator) for name in NAMES}
-        return alternate(actions, case.rounds, warmup=3, title=f"training, {case.name}")
+    accelerator = accelerated()
+    actions = {name: step(case, name, accelerator) for name in NAMES}
+    return alternate(actions, case.rounds, warmup=3, title=f"training, {case.name}")
 
 
 def step(case: Case, name: str, accelerator: Accelerator) -> Callable[[], object]:
     """A training step of one of the three."""
     data, config = case.images(), case.config()
     if name == "sagd":
-        return sagd_step(config, data, accelerator)
+        return sagd_step(config, data)
     if name == "diffusers":
         return plain_step(config, data, accelerator)
     return _step_of_ddp(case, data, accelerator)

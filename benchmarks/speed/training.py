@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,10 +19,11 @@ from benchmarks.speed.result import Result, Table, interval, milliseconds
 from benchmarks.speed.timing import Demand, Summary, Times, alternate, ratio
 from sagd.build.schema import ProcessConfig, RunConfig, TrainingConfig
 from sagd.data.dataset import ImageData
-from sagd.interrupt import Interrupts
 from sagd.networks.build import build_network
 from sagd.networks.config import NetworkConfig
-from sagd.study.train import Trainer, runtime
+from sagd.study.train import prepare
+from sagd.training.fit import Fit
+from sagd.training.runtime import OneProcess
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -58,7 +58,7 @@ class Case:
         return RunConfig(
             process=ProcessConfig(spectrum=spectrum),
             network=NetworkConfig(widths=self.widths),
-            training=TrainingConfig(batch_size=self.batch_size, lr=LEARNING_RATE, device="cpu"),
+            training=TrainingConfig(batch_size=self.batch_size, lr=LEARNING_RATE, device="cpu", precision="no"),
         )
 
     def images(self) -> ImageData:
@@ -99,20 +99,27 @@ def study(quick: bool = False) -> Result:
 def measure(case: Case) -> Times:
     """Times of one step of every loop."""
     data, white, shaped = case.images(), case.config("flat"), case.config(SPECTRUM)
-    with runtime(white.training) as accelerator:
-        actions = {
-            "white": sagd_step(white, data, accelerator),
-            "shaped": sagd_step(shaped, data, accelerator),
-            "plain": plain_step(white, data, accelerator),
-            "tuned": plain_step(white, data, accelerator, tuned=True),
-        }
-        return alternate(actions, case.rounds, warmup=3, title=f"training, {case.name}")
+    accelerator = accelerated()
+    actions = {
+        "white": sagd_step(white, data),
+        "shaped": sagd_step(shaped, data),
+        "plain": plain_step(white, data, accelerator),
+        "tuned": plain_step(white, data, accelerator, tuned=True),
+    }
+    return alternate(actions, case.rounds, warmup=3, title=f"training, {case.name}")
 
 
-def sagd_step(config: RunConfig, data: ImageData, accelerator: Accelerator) -> Callable[[], object]:
-    """A step of sagd's trainer, which writes nothing."""
-    trainer, interrupts = Trainer(config, Path("unused"), accelerator, data), Interrupts()
-    return lambda: trainer.advance(interrupts)
+def accelerated() -> Accelerator:
+    """What the loops of others run in."""
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=True)
+
+
+def sagd_step(config: RunConfig, data: ImageData) -> Callable[[], object]:
+    """A step of sagd's training, which writes nothing."""
+    recipe, machine = prepare(config, data).recipe, OneProcess("cpu")
+    return Fit(recipe.model.plain, recipe.loss, recipe.batches(machine), recipe.budget, machine).advance
 
 
 def plain_step(

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sagd.api import Model as Model
+    from sagd.api import fit as fit
     from sagd.api import load as load
     from sagd.api import train as train
     from sagd.build.objects import build_process as build_process
@@ -99,11 +100,13 @@ if TYPE_CHECKING:
     from sagd.sampling.likelihood import Likelihood as Likelihood
     from sagd.sampling.likelihood import dequantise as dequantise
     from sagd.sampling.likelihood import log_likelihood as log_likelihood
+    from sagd.training.fit import Callback as Callback
     from sagd.training.objective import DenoisingLoss as DenoisingLoss
 
 _EXPORTS = {
     "sagd.api": [
         "Model",
+        "fit",
         "load",
         "train",
     ],
@@ -291,6 +294,9 @@ _EXPORTS = {
         "Likelihood",
         "dequantise",
         "log_likelihood",
+    ],
+    "sagd.training.fit": [
+        "Callback",
     ],
     "sagd.training.objective": [
         "DenoisingLoss",

@@ -1,7 +1,442 @@
-"""The three names of `sagd` that need every floor below: `train`, `load` and `Model`."""
+"""What `sagd.*` offers over everything below: `fit`, `train`, `load` and the `Model` that they give."""
 
-from sagd.store.model import Model
-from sagd.store.model import load_model as load
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from sagd.build.draw import draw
+from sagd.build.schema import SamplingConfig
+from sagd.build.text import to_dict
+from sagd.errors import InputError, one_line
+from sagd.integrations.accelerate import runtime
+from sagd.model.condition import Condition, Conditional
+from sagd.model.denoiser import Denoiser, NetworkDenoiser
+from sagd.model.parameterisation import Parameterisation
+from sagd.noise.basis.base import Basis
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.covariance.base import Covariance
+from sagd.noise.covariance.build import build_covariance
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.statistics import DataStatistics, measure
+from sagd.omission.restore import Restoration, restore
+from sagd.process.base import Process
+from sagd.process.scalar import ForwardProcess
+from sagd.process.schedule import VPSchedule
+from sagd.random import generator_for, subset
+from sagd.resampling.run import resample
+from sagd.store.model import Trained, data_std, load_model, reference_of, save_model
+from sagd.study.evaluation import evaluate_fields
+from sagd.study.run import Keeping, Recipe, begun, checked_ends, run
 from sagd.study.train import train
+from sagd.training.batches import Batches, batches_of
+from sagd.training.fit import Budget, Callback
+from sagd.training.objective import DenoisingLoss
+from sagd.training.times import MatchedTime
 
-__all__ = ["Model", "load", "train"]
+__all__ = ["Model", "fit", "load", "train"]
+
+_MEASURED_VALUES = 2**27
+"""Data values that statistics are measured on, at most: 512 MiB as float32."""
+
+
+@final
+class Model:
+    """A trained model: draws samples, restores and resamples given ones, and knows what it was trained with.
+
+    Args:
+        trained: Denoiser, statistics and settings.
+
+    Attributes:
+        denoiser: `E[x_0 | x_t]`, without guidance.
+        process: The forward process it was trained with.
+        statistics: Mean and power spectrum of the training data.
+        classes: Class names in label order; None without.
+        network: The network, with averaged weights.
+        sampling: How samples are drawn unless asked otherwise.
+        trained: All of it.
+    """
+
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
+        self.denoiser: Denoiser = trained.denoiser
+        self.process, self.statistics, self.classes = trained.process, trained.statistics, trained.classes
+        self.network, self.sampling = trained.plain.module, trained.sampling
+
+    def sample(
+        self,
+        count: int = 16,
+        *,
+        seed: int = 0,
+        condition: Conditional | Sequence[str] = None,
+        sampler: str | None = None,
+        steps: int | None = None,
+        grid: str | None = None,
+        clip: float | None = None,
+        guidance: float | None = None,
+        batch_size: int = 64,
+        progress: bool = False,
+    ) -> Tensor:
+        """Draw samples as the model is set up to, `(count, C, *spatial)`, on the CPU.
+
+        Sample `i` depends on `(seed, i)` alone, but for rounding.
+
+        Args:
+            count: Number of samples.
+            seed: Seed.
+            condition: What a conditional model is told: class names or numbers, or a mapping, one value per sample.
+            sampler: ddpm, 'ddim(eta=0)', euler, heun or dpm_solver.
+            steps: Time steps.
+            grid: Time grid.
+            clip: Clamp every estimate of the clean field to `[-clip, clip]`.
+            guidance: Classifier-free guidance scale.
+            batch_size: Samples per network call.
+            progress: Show a progress bar.
+
+        Raises:
+            InputError: If a setting cannot be used.
+        """
+        sampling = self._sampling(sampler, steps, grid, clip, guidance)
+        return draw(
+            self.trained.guided(sampling.guidance),
+            count,
+            sampling,
+            seed=seed,
+            condition=self._told(condition),
+            statistics=self.statistics,
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+    def restore(
+        self,
+        x: Tensor,
+        *,
+        samples: int = 0,
+        seed: int = 0,
+        condition: Conditional | Sequence[str] = None,
+        batch_size: int = 64,
+        progress: bool = False,
+    ) -> Restoration:
+        """Fill in the band of given fields that the model was trained to leave out; all else stays as it is.
+
+        Args:
+            x: Damaged fields `(B, C, *spatial)`, scaled as the training data.
+            samples: Posterior samples per field, which show what is uncertain.
+            seed: Seed of these.
+            condition: As for `sample`.
+            batch_size: Fields per network call.
+            progress: Show a progress bar.
+
+        Raises:
+            InputError: If the model leaves no band out, or the fields do not fit.
+        """
+        omission = self.trained.omission
+        if omission.mode not in ("project", "fill", "deconvolve"):
+            raise InputError(
+                f"the model was trained with omission {omission.mode!r}, which restores no band; train one with"
+                " process.omission.mode fill on the damaged data"
+            )
+        return restore(
+            self.denoiser,
+            x,
+            Spectrum.parse(omission.band),
+            self.statistics,
+            samples=samples,
+            seed=seed,
+            condition=self._told(condition),
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+    def resample(
+        self,
+        x: Tensor,
+        band: Spectrum | str,
+        *,
+        count: int = 1,
+        seed: int = 0,
+        condition: Conditional | Sequence[str] = None,
+        sampler: str | None = None,
+        steps: int | None = None,
+        grid: str | None = None,
+        clip: float | None = None,
+        guidance: float | None = None,
+        batch_size: int = 64,
+        progress: bool = False,
+    ) -> Tensor:
+        """Draw a band of given fields anew, given all else, `(count, B, C, *spatial)`.
+
+        Args:
+            x: Fields `(B, C, *spatial)`, scaled as the training data.
+            band: The band, as in 'ring(low=0.3, high=1)'.
+            count: Draws per field.
+            seed: Seed.
+            condition: As for `sample`, and so the settings that follow.
+            sampler: Sampler.
+            steps: Time steps.
+            grid: Time grid.
+            clip: Clamp.
+            guidance: Guidance scale.
+            batch_size: Draws per network call.
+            progress: Show a progress bar.
+
+        Raises:
+            InputError: If the model resamples no bands, or not this one, or the fields do not fit.
+        """
+        sampling = self._sampling(sampler, steps, grid, clip, guidance)
+        return resample(
+            self.trained.resampler(sampling.guidance),
+            x,
+            band,
+            sampler=sampling.sampler,
+            steps=sampling.steps,
+            grid=sampling.grid,
+            clip=sampling.clip,
+            count=count,
+            seed=seed,
+            condition=self._told(condition),
+            statistics=self.statistics,
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+    def evaluate(
+        self,
+        data: Any,
+        *,
+        count: int = 1000,
+        features: Any = None,
+        bands: int = 10,
+        seed: int = 0,
+        batch_size: int = 64,
+        progress: bool = False,
+    ) -> dict[str, Any]:
+        """Measure samples against real data, each figure beside the same figure for real data in place of samples.
+
+        Args:
+            data: Reference: a data set as for `fit`, best one the model has not seen; its conditions are those of the
+                samples.
+            count: Samples to draw; at most half of the data is compared with.
+            features: Maps fields to features `(N, D)`, for distances of distributions; without it there are those of
+                spectrum and mean alone.
+            bands: Radial bands of the spectral error.
+            seed: Seed.
+            batch_size: Samples per network call.
+            progress: Show a progress bar.
+
+        Raises:
+            InputError: If the data is too small or of another shape.
+        """
+        x, told = batches_of(data, 2, seed).some(2 * count, seed)
+        at = subset(len(x), min(count, len(x) // 2), generator_for(seed, "evaluate"))
+        samples = self.sample(
+            len(at), seed=seed, condition=told[at] if told else None, batch_size=batch_size, progress=progress
+        )
+        return evaluate_fields(samples, x, features, bands, seed)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a model directory, whole or not at all, that `sagd.load` and every command read.
+
+        Raises:
+            CheckpointError: If the disk refuses.
+        """
+        return save_model(Path(path), self.trained)
+
+    def _sampling(self, *given: Any) -> SamplingConfig:
+        """The model's settings, with those that were given in their place."""
+        names = ("sampler", "steps", "grid", "clip", "guidance")
+        changes = {name: value for name, value in zip(names, given, strict=True) if value is not None}
+        return dataclasses.replace(self.sampling, **changes)
+
+    def _told(self, condition: Conditional | Sequence[str]) -> Conditional:
+        """A condition, class names as numbers."""
+        if condition is None or isinstance(condition, (Condition, Mapping, Tensor)):
+            return condition
+        classes = self.classes or ()
+        for name in condition:
+            if name not in classes:
+                raise InputError(
+                    f"the model has no class {one_line(repr(name))}; known: {', '.join(classes) or 'none'}"
+                )
+        return torch.tensor([classes.index(name) for name in condition])
+
+
+def load(
+    path: str | Path,
+    process: Process | None = None,
+    device: torch.device | str = "cpu",
+    network: nn.Module | None = None,
+    allow: Sequence[str] = (),
+) -> Model:
+    """Read the model of a directory; arguments and errors as for `sagd.store.model.load_model`."""
+    return Model(load_model(path, process, device, network, allow))
+
+
+def fit(
+    network: nn.Module,
+    data: Any,
+    process: Process | Covariance | Spectrum | str | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    steps: int = 2000,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    prediction: Parameterisation | str = "edm",
+    loss: DenoisingLoss | None = None,
+    null: Mapping[str, Tensor | float] | None = None,
+    statistics: DataStatistics | None = None,
+    sampling: SamplingConfig | None = None,
+    classes: Sequence[str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    warmup_steps: int = 100,
+    weight_decay: float = 0.0,
+    clip_norm: float = 1.0,
+    ema_decay: float = 0.999,
+    precision: str = "no",
+    device: str = "auto",
+    checkpoint_every: int = 500,
+    keep_checkpoints: int = 2,
+    log_every: int = 50,
+    callbacks: Sequence[Callback] = (),
+) -> Model:
+    """Train a network of your own on data of your own; checkpoints, resuming and `torchrun` as `sagd train` has them.
+
+    Args:
+        network: Called as `network(x, t, **condition)`, `x` `(B, C, *spatial)`, `t` `(B,)` from 0 to 1000; returns a
+            tensor like `x`, or an output of diffusers. `sagd.Adapter` translates other signatures.
+        data: A map-style data set, a tensor `(N, C, *spatial)`, or a loader, of tensors, pairs `(x, condition)` or
+            mappings, see `sagd.training.batches`; `x` is floating point and scaled to about [-1, 1]. Loaders have
+            their own batch size; those with `state_dict` are resumed exactly.
+        process: Forward process, or the noise of one with a variance-preserving schedule; default: white noise.
+        out: Run directory with checkpoints, metrics and `model/`; without one, nothing is kept on disk.
+        resume: Go on from the newest checkpoint in `out`.
+        steps: Optimiser steps.
+        batch_size: Items per step, over all processes.
+        lr: Peak learning rate of AdamW.
+        prediction: What the network's output stands for.
+        loss: Loss of a batch; default: noise levels matched to the data, and for conditions in `null` a tenth left out.
+        null: Name of a condition -> the value that stands for "nothing", without a batch axis: such conditions may be
+            left out when sampling, and guided by.
+        statistics: Mean and spectrum of the data, in a basis of the noise; default: measured.
+        sampling: How samples are drawn unless asked otherwise.
+        classes: Names of the classes that `labels` number.
+        arguments: Keyword arguments of the network's class, JSON-ready, by which `sagd.load(path, allow=[module])`
+            makes one like it; without them `sagd.load(path, network=...)` wants one.
+        seed: Seed of order, times, noise and dropout; initial weights are the network's own.
+        warmup_steps: Steps of linear warm-up.
+        weight_decay: That of AdamW.
+        clip_norm: Largest gradient norm.
+        ema_decay: Decay of the averaged weights.
+        precision: "no", "bf16", "fp16", or "auto", which takes bf16 where a step is faster with it.
+        device: "auto" takes the accelerator that there is; "cpu".
+        checkpoint_every: Steps between checkpoints.
+        keep_checkpoints: Checkpoints kept.
+        log_every: Steps between lines of metrics.
+        callbacks: What else happens beside the steps.
+
+    Raises:
+        InputError: If something cannot work; before the first step.
+        CheckpointError: If there is nothing to resume, or the disk is full.
+        DivergenceError: On a non-finite loss or gradient.
+        Interrupted: After SIGINT or SIGTERM, once a checkpoint is there.
+    """
+    if not isinstance(network, nn.Module):
+        raise InputError(f"network must be a torch.nn.Module, got {type(network).__name__}")
+    if out is None and resume:
+        raise InputError("resume=True goes on with the run in a directory; name it as out=")
+    budget = Budget(steps, lr, warmup_steps, weight_decay, clip_norm, ema_decay, seed)
+    keeping = Keeping(steps if out is None else checkpoint_every, keep_checkpoints, log_every)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory()) if out is None else out
+        machine = stack.enter_context(runtime(device, precision, batch_size))
+        where = stack.enter_context(begun(Path(folder), resume, machine))
+        batches = batches_of(data, batch_size, seed, machine.rank, machine.processes)
+        x, told = batches.peek()
+        shape = tuple(x.shape[1:])
+        _check_process(process, shape)
+        known = statistics or where.statistics or _measured(batches, _basis(process, shape), seed)
+        noise = _process(process, shape, known)
+        plain = NetworkDenoiser(
+            network,
+            noise,
+            prediction,
+            data_std(known),
+            null=null,
+            names=[name for name, _ in told.items() if name not in (null or {})],
+            statistics=known,
+        )
+        trained = Trained(
+            plain,
+            known,
+            reference_of(network, arguments),
+            sampling or SamplingConfig(),
+            None if classes is None else tuple(classes),
+        )
+        notes = checked_ends(trained)
+        settings = {
+            "fit": {
+                **dataclasses.asdict(budget),
+                "batch_size": batch_size,
+                "prediction": str(plain.parameterisation),
+                "process": noise.label,
+                "network": to_dict(trained.network),
+            }
+        }
+        recipe = Recipe(
+            model=dataclasses.replace(trained, configuration=settings),
+            loss=loss or DenoisingLoss(MatchedTime().resolve(noise, known), condition_dropout=0.1 if null else 0.0),
+            batches=lambda _: batches,
+            budget=budget,
+            fixed={"seed": seed, "prediction": plain.parameterisation.kind, "names": list(plain.names or ())},
+            settings=settings,
+            notes=notes,
+            unit="items",
+        )
+        return Model(run(recipe, where, machine, keeping, callbacks))
+
+
+def _basis(process: Process | Covariance | Spectrum | str | None, shape: Sequence[int]) -> Basis:
+    """The basis in which the noise is diagonal, if it has one; else Fourier."""
+    noise = process.reference if isinstance(process, Process) else process
+    return noise.basis if isinstance(noise, SpectralCovariance) else FourierBasis(tuple(shape[1:]))
+
+
+def _process(
+    process: Process | Covariance | Spectrum | str | None, shape: tuple[int, ...], statistics: DataStatistics
+) -> Process:
+    """The forward process of data `(C, *spatial)`, from whatever it was given as."""
+    if isinstance(process, (str, Spectrum)) or process is None:
+        spectrum = Spectrum.parse("flat" if process is None else process).resolve(statistics)
+        process = build_covariance(spectrum, shape, "variance", statistics.basis)
+    return ForwardProcess(VPSchedule(), process) if isinstance(process, Covariance) else process
+
+
+def _check_process(process: Any, shape: tuple[int, ...]) -> None:
+    """Refuse what is no process, or one of other fields than the data holds."""
+    if process is None or isinstance(process, (str, Spectrum)):
+        return
+    if not isinstance(process, (Process, Covariance)):
+        raise InputError(
+            "process must be a Process, a Covariance or a spectrum such as 'power_law(alpha=-0.5)', got"
+            f" {type(process).__name__}"
+        )
+    if process.shape != shape:
+        raise InputError(f"the process is of fields {process.shape}, the data holds {shape}; give both the same shape")
+
+
+def _measured(batches: Batches, basis: Basis, seed: int) -> DataStatistics:
+    """Mean and spectrum of as many items as memory allows, drawn at random where the data can be."""
+    x, _ = batches.peek()
+    most = max(2, _MEASURED_VALUES // x[0].numel())
+    return measure(batches.some(most, seed)[0], basis)

@@ -39,6 +39,10 @@ class ProcessMismatchError(InputError):
     """A model was asked to sample with another forward process than the one it was trained with."""
 
 
+class DataMismatchError(InputError):
+    """A run was asked to go on with other data than it was started with."""
+
+
 class CheckpointError(InputError):
     """A checkpoint or model directory is missing, damaged or of another run."""
 

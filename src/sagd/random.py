@@ -57,13 +57,13 @@ def subset(total: int, count: int, generator: torch.Generator) -> Tensor:
     return torch.randperm(total, generator=generator)[:count]
 
 
-def generator_for(*key: int) -> torch.Generator:
+def generator_for(*key: int | str) -> torch.Generator:
     """A CPU generator keyed by integers such as `(seed, step, rank)`: distinct keys give independent streams.
 
     Its seed is a hash of the key, so keys of different lengths are distinct too. torch's CPU generator keeps 32 bits of
     a seed: two given keys share a stream with probability 2^-32. Draws on the CPU mean the same on every device.
     """
-    digest = hashlib.sha256(repr(tuple(int(k) for k in key)).encode()).digest()
+    digest = hashlib.sha256(repr(tuple(k if isinstance(k, str) else int(k) for k in key)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 

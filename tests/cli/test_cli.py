@@ -38,7 +38,7 @@ from sagd.sampling.ddpm import DDPM
 from sagd.sampling.dpm_solver import DPMSolver
 from sagd.sampling.euler import Euler
 from sagd.sampling.heun import Heun
-from sagd.study.train import Trainer
+from sagd.training.fit import Fit
 
 # Networks this small gain nothing from threads, and lose much to them where tests run side by side.
 torch.set_num_threads(1)
@@ -113,7 +113,7 @@ def refused(sagd_, monkeypatch):
 
     def run(*args):
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "advance", lambda *_: pytest.fail("training has started"))
+            patch.setattr(Fit, "advance", lambda *_: pytest.fail("training has started"))
             code, out, err = sagd_(*args)
         assert (code, out) == (2, "")
         assert err.startswith("sagd: ")
@@ -1020,15 +1020,15 @@ def test_compare_from_a_file_to_a_report(works, refused, tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_stop_a_comparison(number, code, sagd_, works, tmp_path, monkeypatch):
     config = write(tmp_path / "comparison.yaml", COMPARISON)
-    advance = Trainer.advance
+    advance = Fit.advance
 
-    def interrupted(self, interrupts):
-        if "low" in str(self.out) and self.step == 1:
+    def interrupted(self):
+        if "low" in str(self.callbacks[-1]._run) and self.step == 1:
             os.kill(os.getpid(), number)
-        return advance(self, interrupts)
+        return advance(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "advance", interrupted)
+        patch.setattr(Fit, "advance", interrupted)
         stopped, out, err = sagd_("compare", config, "--out", tmp_path / "out")
     assert (stopped, out) == (code, "")
     assert err == f"sagd: stopped by {signal.Signals(number).name}; continue with --resume\n"
@@ -1204,7 +1204,7 @@ def test_a_directory_in_use_is_not_trained_in(refused, runs):
     [
         ("inspect", "sagd.data.dataset.load"),
         ("gallery", "sagd.study.gallery.exhibits"),
-        ("train", "sagd.study.train.Trainer.save"),
+        ("train", "sagd.store.checkpoint.save_checkpoint"),
         ("sample", "sagd.build.draw.draw"),
         ("corrupt", "sagd.data.files.save_damaged"),
         ("restore", "sagd.study.restoration.restore_files"),

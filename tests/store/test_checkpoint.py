@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from sagd.errors import CheckpointError
-from sagd.store.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
+from sagd.store.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from sagd.store.files import REPLACED, read_json, verify_directory, write_directory, write_file
+from sagd.training.fit import Snapshot
 
 
 def checkpoint(step):
@@ -21,7 +22,7 @@ def checkpoint(step):
         "weights": {"conv.weight": torch.randn(3, 2, generator=g), "conv.bias": torch.randn(3, generator=g)},
         "optimizer": {"conv.bias:exp_avg": torch.randn(3, generator=g), "conv.bias:step": torch.tensor(float(step))},
     }
-    return Checkpoint(step, tensors, {"losses": [0.1 * step, 1 / 3], "scaler": None})
+    return Snapshot(step, tensors, {"losses": [0.1 * step, 1 / 3], "scaler": None})
 
 
 def assert_is(path, step):

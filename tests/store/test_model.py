@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from sagd.build.objects import build_process
-from sagd.build.schema import DenoiserConfig, ProcessConfig, RunConfig
-from sagd.errors import CheckpointError, ProcessMismatchError
-from sagd.networks.build import build_network
+from sagd.build.schema import ProcessConfig, RunConfig
+from sagd.errors import CheckpointError, InputError, ProcessMismatchError
+from sagd.model.denoiser import NetworkDenoiser
 from sagd.noise.statistics import measure
-from sagd.store.model import build_denoiser, load_model, save_model
+from sagd.store.model import data_std, load_model, reference_of, save_model
+from sagd.study.train import prepare
 
 SHAPE = (1, 8, 8)
 
@@ -20,20 +21,18 @@ SHAPE = (1, 8, 8)
 def saved(tmp_path, config, change, data):
     """A run directory with a model of conditional, tilted noise, and the network that is in it."""
     config = change(config, "process", spectrum="power_law(alpha=-0.25)", schedule="cosine")
-    network = build_network(config.network, 1, (8, 8), num_classes=3, seed=3)
-    process = build_process(config.process, SHAPE)
-    path = save_model(tmp_path / "run" / "model", network, config, process, measure(data.tensor()), data.classes)
-    return path, network
+    model = prepare(change(config, "training", seed=3), data).model
+    return save_model(tmp_path / "run" / "model", model), model.plain.module
 
 
 def edit(path, change_it, refresh_manifest=False):
-    """Change config.json as an editor would, or as somebody would who knows of the manifest."""
-    described = json.loads(path.joinpath("config.json").read_text())
+    """Change model.json as an editor would, or as somebody would who knows of the manifest."""
+    described = json.loads(path.joinpath("model.json").read_text())
     change_it(described)
-    path.joinpath("config.json").write_text(json.dumps(described, indent=2))
+    path.joinpath("model.json").write_text(json.dumps(described, indent=2))
     if refresh_manifest:
         manifest = json.loads(path.joinpath("manifest.json").read_text())
-        manifest["sha256"]["config.json"] = hashlib.sha256(path.joinpath("config.json").read_bytes()).hexdigest()
+        manifest["sha256"]["model.json"] = hashlib.sha256(path.joinpath("model.json").read_bytes()).hexdigest()
         path.joinpath("manifest.json").write_text(json.dumps(manifest))
 
 
@@ -43,32 +42,32 @@ def test_round_trip_from_the_model_or_the_run_directory(saved, data, config, lev
     model = load_model(path.parent if levels else path)
     assert model.process == build_process(ProcessConfig("cosine", "power_law(alpha=-0.25)"), SHAPE)
     assert model.denoiser.process is model.process
-    assert (model.config.training, model.config.network) == (config.training, config.network)
+    assert model.network == model.config.network == config.network
+    assert model.config.training == dataclasses.replace(config.training, seed=3)
     assert model.classes == ("a", "b", "c")
     x = data.tensor()
     assert model.statistics.count == len(data)
     assert torch.equal(model.statistics.mean, measure(x).mean)
     assert torch.equal(model.statistics.spectrum, measure(x).spectrum)
     # The spread about the mean image is estimated with N - 1 = 39 in place of 40: at most a factor sqrt(40/39).
-    edm = dataclasses.replace(config, denoiser=DenoiserConfig("edm"))
-    denoiser = build_denoiser(edm, network, model.process, model.statistics, 3)
-    assert 1 <= denoiser.parameterisation.data_std / float(x.double().std(correction=0)) <= (40 / 39) ** 0.5
-    assert not model.network.training
+    assert 1 <= data_std(model.statistics) / float(x.double().std(correction=0)) <= (40 / 39) ** 0.5
+    restored = model.plain.module
+    assert not restored.training
     t, labels = torch.full((4,), 0.3), torch.tensor([0, 1, 2, 3])
     with torch.no_grad():
         expected = network.eval()(x[:4], model.process.schedule.timestep(t), labels=labels)
-        assert torch.equal(model.network(x[:4], model.process.schedule.timestep(t), labels=labels), expected)
+        assert torch.equal(restored(x[:4], model.process.schedule.timestep(t), labels=labels), expected)
 
 
 def test_it_holds_configuration_versions_and_no_pickle(saved):
     path, _ = saved
     assert {p.name for p in path.iterdir()} == {
-        "config.json",
+        "model.json",
         "model.safetensors",
-        "statistics.safetensors",
+        "moments.safetensors",
         "manifest.json",
     }
-    described = json.loads((path / "config.json").read_text())
+    described = json.loads((path / "model.json").read_text())
     assert described["process"]["covariance"]["spectrum"] == {"kind": "power_law", "alpha": -0.25, "epsilon": None}
     assert described["data"] == {"shape": [1, 8, 8], "range": [-1, 1], "classes": ["a", "b", "c"]}
     assert described["versions"].keys() >= {"sagd", "torch", "diffusers", "python"}
@@ -77,11 +76,10 @@ def test_it_holds_configuration_versions_and_no_pickle(saved):
 
 def test_unconditional_models_have_no_classes(tmp_path, data, change, config):
     config = change(config, "network", conditional=False)
-    network, process = build_network(config.network, 1, (8, 8)), build_process(config.process, SHAPE)
-    path = save_model(tmp_path / "model", network, config, process, measure(data.tensor()), None)
-    assert load_model(path).classes is None
+    model = load_model(save_model(tmp_path / "model", prepare(config, data).model))
+    assert model.classes is None
     with pytest.raises(ValueError, match=r"guidance 2\.0 needs a conditional model"):
-        load_model(path, guidance=2.0)
+        model.guided(2.0)
 
 
 def test_another_process_than_the_trained_one_is_refused(saved):
@@ -99,20 +97,15 @@ def test_another_process_than_the_trained_one_is_refused(saved):
 
 
 def recolour(described):
-    described["config"]["process"]["spectrum"] = "power_law(alpha=0.5)"
-
-
-def recolour_all(described):
-    recolour(described)
     described["process"]["covariance"]["spectrum"]["alpha"] = 0.5
 
 
 def reschedule(described):
-    described["config"]["process"]["schedule"] = "vp"
+    described["process"]["schedule"] = {"kind": "vp"}
 
 
 def recalibrate(described):
-    described["config"]["process"]["calibration"] = "none"
+    described["process"]["covariance"]["calibration"] = "none"
 
 
 def reshape(described):
@@ -120,31 +113,31 @@ def reshape(described):
 
 
 @pytest.mark.parametrize("refresh_manifest", [False, True])
-@pytest.mark.parametrize("edited", [recolour, recolour_all, reschedule, recalibrate, reshape])
+@pytest.mark.parametrize("edited", [recolour, reschedule, recalibrate, reshape])
 def test_a_configuration_edited_to_another_process_is_refused(saved, edited, refresh_manifest):
     path, _ = saved
     edit(path, edited, refresh_manifest)
     with pytest.raises(
-        ProcessMismatchError, match=r"config.json' was changed to .*not what its weights were trained with"
+        ProcessMismatchError, match=r"model.json' was changed in .*not what its weights were trained with"
     ):
         load_model(path)
 
 
 def test_any_other_edit_is_damage(saved):
     path, _ = saved
-    edit(path, lambda described: described["config"]["denoiser"].update(prediction="v"))
-    with pytest.raises(CheckpointError, match=r"config.json' is damaged"):
+    edit(path, lambda described: described["prediction"].update(kind="v"))
+    with pytest.raises(CheckpointError, match=r"model.json' is damaged"):
         load_model(path)
 
 
 def test_a_configuration_that_describes_nothing_is_refused(saved):
     path, _ = saved
-    edit(path, lambda described: described["config"]["network"].update(wdths=[4]), refresh_manifest=True)
-    with pytest.raises(CheckpointError, match=r"does not describe a model: unknown key 'config.network.wdths'"):
+    edit(path, lambda described: described["omission"].update(mde="fill"), refresh_manifest=True)
+    with pytest.raises(CheckpointError, match=r"does not describe a model: unknown key 'omission.mde'"):
         load_model(path)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "statistics.safetensors"])
+@pytest.mark.parametrize("name", ["model.safetensors", "moments.safetensors"])
 def test_damaged_or_missing_tensors_are_named(saved, name):
     path, _ = saved
     content = bytearray((path / name).read_bytes())
@@ -172,7 +165,7 @@ def test_paths_that_hold_no_model(tmp_path):
     with pytest.raises(CheckpointError, match="holds no model"):
         load_model(tmp_path)
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(CheckpointError, match="has not finished, it has no model yet; continue it with --resume"):
+    with pytest.raises(CheckpointError, match="has no checkpoint yet; continue it with --resume"):
         load_model(tmp_path)
 
 
@@ -185,17 +178,66 @@ def test_a_model_whose_replacement_was_cut_short_is_still_read(saved):
 
 def test_weights_of_another_network_are_refused(saved, config, change, data):
     path, _ = saved
-    other = build_network(change(config, "network", widths=(8, 8)).network, 1, (8, 8), num_classes=3)
-    save_model(path, other, config, build_process(config.process, SHAPE), measure(data.tensor()), data.classes)
-    with pytest.raises(
-        CheckpointError, match=r"do not fit the network that diffusers .* builds; they were written with"
-    ):
+    own, other = (prepare(change(config, "network", widths=widths), data).model for widths in ((4, 8), (8, 8)))
+    save_model(path, dataclasses.replace(other, network=own.network))
+    with pytest.raises(CheckpointError, match=r"model.safetensors' do not fit the network: tensor .* is .*, not"):
         load_model(path)
 
 
 def test_saving_again_replaces(saved, config, data):
-    path, network = saved
-    process = build_process(config.process, SHAPE)
-    save_model(path, network, config, process, measure(data.tensor()), data.classes)
-    assert load_model(path).process == process
+    path, _ = saved
+    model = prepare(config, data).model
+    save_model(path, model)
+    assert load_model(path).process == model.process
     assert [p.name for p in path.parent.iterdir()] == ["model"]
+
+
+class Own(torch.nn.Module):
+    """A network that nobody here has built."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(1, width, 3, padding=1), torch.nn.Conv2d(width, 1, 1))
+
+    def forward(self, x, t, labels=None):
+        return self.layers(x)
+
+
+@pytest.fixture
+def own(config, data):
+    """A model with a network of one's own, and that network."""
+    model, network = prepare(config, data).model, Own(4)
+    return dataclasses.replace(model, plain=model.plain.around(network), network=reference_of(network)), network
+
+
+def test_networks_of_ones_own_are_given(own, tmp_path):
+    model, network = own
+    path = save_model(tmp_path / "model", model)
+    with pytest.raises(InputError, match=r"has a network of its own, '.*test_model:Own'; give one like it as network="):
+        load_model(path)
+    loaded = load_model(path, network=Own(4))
+    assert isinstance(loaded.plain, NetworkDenoiser)
+    for name, value in loaded.plain.module.state_dict().items():
+        assert torch.equal(value, network.state_dict()[name])
+    with pytest.raises(CheckpointError, match=r"weights in .* do not fit the network: tensor 'layers.0.weight' is"):
+        load_model(path, network=Own(5))
+
+
+def test_networks_are_imported_from_modules_that_the_caller_allows(tmp_path, own, monkeypatch):
+    module = tmp_path / "my_nets.py"
+    module.write_text(
+        "import torch\nprint('run')\nclass Net(torch.nn.Conv2d):\n"
+        "    def forward(self, x, t, labels=None):\n        return super().forward(x)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import my_nets
+
+    arguments = {"in_channels": 1, "out_channels": 1, "kernel_size": 3, "padding": 1}
+    network = my_nets.Net(**arguments)
+    model = dataclasses.replace(own[0], plain=own[0].plain.around(network), network=reference_of(network, arguments))
+    path = save_model(tmp_path / "model", model)
+    with pytest.raises(InputError, match=r"'my_nets:Net', whose code would be run; allow .* allow=\['my_nets'\]"):
+        load_model(path, allow=["others"])
+    assert torch.equal(load_model(path, allow=["my_nets"]).plain.module.weight, network.weight)
+    with pytest.raises(InputError, match=r"tensor 'weight' is"):
+        reference_of(network, arguments | {"kernel_size": 1})

@@ -17,15 +17,13 @@ import safetensors.torch
 import torch
 
 import sagd
-from sagd.build.objects import build_process
 from sagd.build.schema import OmissionConfig, ProcessConfig
 from sagd.cli.program import main
-from sagd.errors import CheckpointError, InputError, ProcessMismatchError
-from sagd.networks.build import build_network
+from sagd.errors import CheckpointError, InputError
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.statistics import DataStatistics, measure
 from sagd.store.model import save_model
-from sagd.study.train import train
+from sagd.study.train import prepare, train
 
 FAR = "q" * 10_000
 DEEP = "[" * 50_000 + "]" * 50_000
@@ -40,7 +38,9 @@ def settings(data):
         "process": ProcessConfig("cosine", "power_law(alpha=-0.25)", omission=OmissionConfig("fill", "ring(low=0.7)")),
         "network": sagd.networks.config.NetworkConfig(widths=(4, 8), conditional=True),
         "denoiser": sagd.build.schema.DenoiserConfig(prediction="v"),
-        "training": sagd.build.schema.TrainingConfig(steps=2, batch_size=4, sample_every=0, device="cpu"),
+        "training": sagd.build.schema.TrainingConfig(
+            steps=2, batch_size=4, sample_every=0, device="cpu", precision="no"
+        ),
         "sampling": sagd.build.schema.SamplingConfig(steps=2),
     }
     return sagd.build.schema.RunConfig(**sections)
@@ -184,7 +184,7 @@ STATISTICS = TENSORS | {
 
 
 @pytest.mark.parametrize("content", BYTES.values(), ids=BYTES.keys())
-@pytest.mark.parametrize("name", ["model.safetensors", "statistics.safetensors", "config.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "moments.safetensors", "model.json"])
 def test_other_bytes_are_refused(model, name, content, capfd):
     (model / name).write_bytes(content)
     assert_refused(model, name, capfd)
@@ -198,14 +198,14 @@ def test_other_weights_are_refused(model, change, capfd):
 
 @pytest.mark.parametrize("change", STATISTICS.values(), ids=STATISTICS.keys())
 def test_other_statistics_are_refused(model, change, capfd):
-    rewrite(model / "statistics.safetensors", change)
-    assert_refused(model, "statistics.safetensors", capfd)
+    rewrite(model / "moments.safetensors", change)
+    assert_refused(model, "moments.safetensors", capfd)
 
 
 def test_weights_of_another_model_are_refused(model, settings, data, tmp_path, capfd):
     other = dataclasses.replace(settings, denoiser=dataclasses.replace(settings.denoiser, prediction="x0"))
     shutil.copy(train(other, tmp_path / "other", data=data) / "model.safetensors", model)
-    assert_refused(model, "config.json", capfd)
+    assert_refused(model, "model.json", capfd)
 
 
 def test_equal_runs_write_equal_models(settings, data, tmp_path):
@@ -217,8 +217,8 @@ def test_equal_runs_write_equal_models(settings, data, tmp_path):
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"x"', "{}", "NaN", DEEP, "9" * 5000, '{"config": {}}', "[" * 200])
 def test_a_configuration_of_another_form_is_refused(model, text, capfd):
-    (model / "config.json").write_text(text)
-    assert_refused(model, "config.json", capfd)
+    (model / "model.json").write_text(text)
+    assert_refused(model, "model.json", capfd)
 
 
 @pytest.mark.parametrize(
@@ -243,19 +243,19 @@ def edit(path, keys, value):
 
 
 DECIDES = {
-    "config.denoiser.prediction": "x0",
-    "config.denoiser.bands": "random",
-    "config.network.dropout": 0.5,
-    "config.network.blocks": 2,
-    "config.sampling.sampler": "euler",
-    "config.sampling.steps": 3,
-    "config.sampling.grid": "uniform",
-    "config.sampling.clip": 0.1,
-    "config.sampling.guidance": 3.0,
-    "config.process.omission.mode": "project",
-    "config.process.omission.band": "ring(low=0.6)",
-    "config.process.omission.floor": 2.0,
-    "config.process.spectrum": "flat",
+    "prediction.kind": "x0",
+    "bands": "random",
+    "names": ["labels", "image"],
+    "network.built.dropout": 0.5,
+    "network.built.blocks": 2,
+    "sampling.sampler": "euler",
+    "sampling.steps": 3,
+    "sampling.grid": "uniform",
+    "sampling.clip": 0.1,
+    "sampling.guidance": 3.0,
+    "omission.mode": "project",
+    "omission.band": "ring(low=0.6)",
+    "omission.floor": 2.0,
     "process.schedule.beta_max": 3.0,
     "process.unseen": {"kind": "flat"},
     "data.classes": ["c", "b", "a"],
@@ -267,58 +267,49 @@ DECIDES = {
 
 @pytest.mark.parametrize("where", DECIDES)
 def test_what_decides_the_samples_cannot_be_edited(model, where, capfd):
-    edit(model / "config.json", where.split("."), DECIDES[where])
-    assert_refused(model, "config.json", capfd)
+    edit(model / "model.json", where.split("."), DECIDES[where])
+    assert_refused(model, "model.json", capfd)
 
 
-@pytest.mark.parametrize("where", [key for key in DECIDES if not key.startswith(("process", "config.process"))])
+@pytest.mark.parametrize("where", [key for key in DECIDES if key != "data.range"])
 def test_the_part_that_was_edited_is_named(model, where):
-    edit(model / "config.json", where.split("."), DECIDES[where])
+    edit(model / "model.json", where.split("."), DECIDES[where])
     remake(model)
-    with pytest.raises(InputError, match=where.rpartition(".")[0].replace(".", r"\.")):
-        sagd.load(model)
-
-
-def test_an_edit_of_the_process_that_leaves_the_noise_is_not_called_another_noise(model):
-    """Restoring takes mode and band from there."""
-    edit(model / "config.json", ["config", "process", "omission", "floor"], 2.0)
-    remake(model)
-    with pytest.raises(ProcessMismatchError, match=r"config.json' was changed to another config\.process, which"):
+    with pytest.raises(InputError, match=where.partition(".")[0]):
         sagd.load(model)
 
 
 def test_the_range_of_the_data_is_read(model):
-    edit(model / "config.json", ["data", "range"], [0, 1])
+    edit(model / "model.json", ["data", "range"], [0, 1])
     remake(model)
-    with pytest.raises(CheckpointError, match=r"config.json' does not describe a model: data.range is \[0\.?0?, 1"):
+    with pytest.raises(CheckpointError, match=r"model.json' does not describe a model: data.range is \[0\.?0?, 1"):
         sagd.load(model)
 
 
 @pytest.mark.parametrize(
     ("where", "value"),
     [
-        ("config.data.source", "elsewhere/digits"),
-        ("config.training.steps", 7),
-        ("config.training.init", "another/run"),
+        ("configuration.data.source", "elsewhere/digits"),
+        ("configuration.training.steps", 7),
+        ("configuration.training.init", "another/run"),
         ("versions.python", "3.99"),
     ],
 )
 def test_where_the_model_came_from_may_be_edited(model, finished, where, value):
-    edit(model / "config.json", where.split("."), value)
+    edit(model / "model.json", where.split("."), value)
     remake(model)
     edited, before = sagd.load(model), sagd.load(finished)
     assert (edited.process, edited.classes) == (before.process, before.classes)
-    assert edited.denoiser.denoiser.parameterisation == before.denoiser.denoiser.parameterisation
+    assert edited.trained.plain.parameterisation == before.trained.plain.parameterisation
 
 
 def test_statistics_of_other_data_are_refused(model, settings, data, tmp_path):
     """They start sampling, and set the preconditioning: the weights know their own."""
-    process, other = sagd.load(model).process, measure(0.5 * data.tensor())
-    network = build_network(settings.network, 1, (8, 8), num_classes=3)
-    save_model(tmp_path / "other", network, settings, process, other, data.classes)
-    shutil.copy(tmp_path / "other" / "statistics.safetensors", model)
+    own = sagd.load(model).trained
+    save_model(tmp_path / "other", dataclasses.replace(own, statistics=measure(0.5 * data.tensor())))
+    shutil.copy(tmp_path / "other" / "moments.safetensors", model)
     remake(model)
-    with pytest.raises(CheckpointError, match=r"statistics.safetensors' .*trained with"):
+    with pytest.raises(CheckpointError, match=r"moments.safetensors' .*trained with"):
         sagd.load(model)
 
 
@@ -346,33 +337,28 @@ def moments(data, **changes):
     ids=repr,
 )
 def test_statistics_that_are_none_are_not_saved_or_not_read(tmp_path, settings, data, changes):
-    network = build_network(settings.network, 1, (8, 8), num_classes=3)
-    process = build_process(settings.process, (1, 8, 8), measure(data.tensor()), data.classes)
-    path = tmp_path / "model"
+    path, model = tmp_path / "model", prepare(settings, data).model
     with pytest.raises(InputError) as error:
-        sagd.load(save_model(path, network, settings, process, moments(data, **changes), data.classes))
-    one_line(str(error.value), path / "statistics.safetensors")
+        sagd.load(save_model(path, dataclasses.replace(model, statistics=moments(data, **changes))))
+    one_line(str(error.value), path / "moments.safetensors")
 
 
 @pytest.mark.parametrize(
     "calibration", [torch.full((8, 5), torch.nan), torch.ones(3), torch.ones(8, 5).long(), torch.full((8, 5), -1e9)]
 )
 def test_a_calibration_that_is_none_is_not_saved_or_not_read(tmp_path, settings, data, calibration):
-    network = build_network(settings.network, 1, (8, 8), num_classes=3)
-    process = build_process(settings.process, (1, 8, 8), measure(data.tensor()), data.classes)
-    parts = (network, settings, process, measure(data.tensor()), data.classes, calibration)
+    model = dataclasses.replace(prepare(settings, data).model, calibration=calibration)
     with pytest.raises(InputError) as error:
-        sagd.load(save_model(tmp_path / "model", *parts))
-    one_line(str(error.value), tmp_path / "model" / "statistics.safetensors")
+        sagd.load(save_model(tmp_path / "model", model))
+    one_line(str(error.value), tmp_path / "model" / "moments.safetensors")
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_weights_that_are_no_numbers_are_not_read(tmp_path, settings, data, value):
-    network = build_network(settings.network, 1, (8, 8), num_classes=3)
-    process = build_process(settings.process, (1, 8, 8), measure(data.tensor()), data.classes)
-    torch.nn.init.constant_(network.network.conv_out.bias, value)
+    model = prepare(settings, data).model
+    torch.nn.init.constant_(model.plain.module.network.conv_out.bias, value)
     with pytest.raises(CheckpointError, match=r"model.safetensors'.*'network.conv_out.bias'"):
-        sagd.load(save_model(tmp_path / "model", network, settings, process, measure(data.tensor()), data.classes))
+        sagd.load(save_model(tmp_path / "model", model))
 
 
 def leaves(value, path=()):
@@ -401,12 +387,12 @@ def mutations(described, count, seed):
 
 
 def provenance(path):
-    """Whether an entry of config.json only tells where a model came from."""
-    return path[0] == "versions" or path[:2] in (("config", "data"), ("config", "training"))
+    """Whether an entry of model.json only tells where a model came from."""
+    return path[0] in ("versions", "configuration")
 
 
 def test_any_entry_of_a_configuration_is_as_it_was_or_refused(model):
-    config = model / "config.json"
+    config = model / "model.json"
     described = json.loads(config.read_text())
     before = sagd.load(model)
     for path, changed in mutations(described, 1500, seed=1):
@@ -429,30 +415,30 @@ STATE = {
     "step true": ("step", True),
     "step below none": ("step", -2),
     "step of another checkpoint": ("step", 1),
-    "no updates": ("ema_updates", "delete"),
-    "updates of another kind": ("ema_updates", "x"),
-    "updates below none": ("ema_updates", -5),
-    "updates fewer than the steps": ("ema_updates", 0),
-    "updates beyond the steps": ("ema_updates", 10**30),
-    "no losses": ("losses", "delete"),
-    "losses null": ("losses", None),
-    "losses of another kind": ("losses", ["x", FAR]),
-    "losses nested": ("losses", [[0.5]]),
-    "losses NaN": ("losses", [float("nan")]),
-    "losses too large": ("losses", [1e308, 1e308, 1e308]),
-    "seconds of another kind": ("seconds", {}),
-    "seconds infinite": ("seconds", float("inf")),
+    "no updates": ("updates", "delete"),
+    "updates of another kind": ("updates", "x"),
+    "updates below none": ("updates", -5),
+    "updates fewer than the steps": ("updates", 0),
+    "updates beyond the steps": ("updates", 10**30),
+    "no callbacks": ("callbacks", "delete"),
+    "callbacks of another kind": ("callbacks", [FAR]),
+    "losses null": ("callbacks", {"Metrics": {"losses": None}}),
+    "losses of another kind": ("callbacks", {"Metrics": {"losses": ["x", FAR]}}),
+    "losses nested": ("callbacks", {"Metrics": {"losses": [[0.5]]}}),
+    "losses NaN": ("callbacks", {"Metrics": {"losses": [float("nan")]}}),
+    "losses too large": ("callbacks", {"Metrics": {"losses": [1e308, 1e308, 1e308]}}),
+    "seconds of another kind": ("callbacks", {"Metrics": {"seconds": {}}}),
+    "seconds infinite": ("callbacks", {"Metrics": {"seconds": float("inf")}}),
     "processes of another kind": ("processes", "two"),
     "no scaler": ("scaler", "delete"),
     "scaler of another kind": ("scaler", 3),
-    "no data": ("data", "delete"),
-    "data of another kind": ("data", [FAR]),
-    "no process": ("process", "delete"),
-    "process of another kind": ("process", 3),
-    "no configuration": ("config", "delete"),
-    "configuration of another kind": ("config", [1]),
-    "configuration of another version": ("config", {"network": {"wdths": [4]}}),
-    "configuration long": ("config", {"network": {FAR: [4]}}),
+    "nothing fixed": ("fixed", "delete"),
+    "other things fixed": ("fixed", {"data": [FAR]}),
+    "fixed of another kind": ("fixed", [FAR]),
+    "no model": ("model", "delete"),
+    "model of another kind": ("model", 3),
+    "model empty": ("model", {"described": {}, "measured": {}}),
+    "model of another process": ("model", {"described": {"process": {"kind": FAR}}, "measured": {}}),
 }
 
 

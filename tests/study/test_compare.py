@@ -22,7 +22,7 @@ from sagd.interrupt import Interrupted
 from sagd.store.folder import claim
 from sagd.study.compare import compare
 from sagd.study.evaluation import figures
-from sagd.study.train import Trainer
+from sagd.training.fit import Fit
 
 
 @pytest.fixture(scope="session")
@@ -40,16 +40,21 @@ def copy(finished, tmp_path):
     return shutil.copytree(finished.out, tmp_path / "copy")
 
 
+def directory(fit):
+    """That of the run of a fit."""
+    return str(fit.callbacks[-1]._run)
+
+
 @pytest.fixture
 def steps(monkeypatch):
     """Every optimiser step taken, as (directory of the run, step)."""
-    taken, advance = [], Trainer.advance
+    taken, advance = [], Fit.advance
 
-    def counted(self, interrupts):
-        taken.append((str(self.out), self.step + 1))
-        return advance(self, interrupts)
+    def counted(self):
+        taken.append((directory(self), self.step + 1))
+        return advance(self)
 
-    monkeypatch.setattr(Trainer, "advance", counted)
+    monkeypatch.setattr(Fit, "advance", counted)
     return taken
 
 
@@ -67,7 +72,7 @@ def without_clock(results):
     del plain["created"]
     for arm in plain["arms"].values():
         for run in arm["runs"]:
-            del run["training"]["seconds"], run["training"]["images_per_second"]
+            del run["training"]["seconds"], run["training"]["items_per_second"]
     return plain
 
 
@@ -145,17 +150,17 @@ def test_arms_differ_in_nothing_but_their_noise(config, tmp_path, monkeypatch):
     from sagd.noise.covariance import base
 
     seen = {}
-    advance, randn = Trainer.advance, base.randn
+    advance, randn = Fit.advance, base.randn
 
     def record(kind, value):
         seen.setdefault(current[0], []).append((kind, value))
 
-    def spied_advance(self, interrupts):
-        current[0] = self.config.process.spectrum
+    def spied_advance(self):
+        current[0] = str(self.averaged.process.covariance.label)
         if self.step == 0:
-            record("weights", torch.cat([p.detach().flatten().clone() for p in self.parameters]))
+            record("weights", torch.cat([p.detach().flatten().clone() for p in self.parameters().values()]))
         record("batch", self.batches.indices(self.step + 1))
-        return advance(self, interrupts)
+        return advance(self)
 
     def spied_randn(*args, **kwargs):
         draw = randn(*args, **kwargs)
@@ -163,7 +168,7 @@ def test_arms_differ_in_nothing_but_their_noise(config, tmp_path, monkeypatch):
         return draw
 
     current = ["before"]
-    monkeypatch.setattr(Trainer, "advance", spied_advance)
+    monkeypatch.setattr(Fit, "advance", spied_advance)
     monkeypatch.setattr(base, "randn", spied_randn)
     stochastic = dataclasses.replace(config.sampling, sampler="ddpm")
     # There is nothing to resume yet, which is no error.
@@ -209,16 +214,16 @@ def test_missing_samples_are_drawn_again(finished, copy):
 
 def test_an_interrupted_comparison_goes_on_where_it_was(finished, tmp_path, monkeypatch, steps):
     """Ctrl-C in step 2 of the third run: two runs are kept, the third goes on, and the results are the same."""
-    counted = Trainer.advance
+    counted = Fit.advance
 
-    def interrupted(self, interrupts):
+    def interrupted(self):
         if len(steps) == 9:
             os.kill(os.getpid(), signal.SIGINT)
-        return counted(self, interrupts)
+        return counted(self)
 
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "advance", interrupted)
+        patch.setattr(Fit, "advance", interrupted)
         with pytest.raises(Interrupted, match="stopped by SIGINT; continue with --resume"):
             compare(finished.config, out)
     before = stamps(out)

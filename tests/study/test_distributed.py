@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from sagd.build.objects import build_loss
 from sagd.build.text import dump_yaml
+from sagd.data.dataset import ImageReader
 from sagd.random import generator_for
 from sagd.store.checkpoint import list_checkpoints, load_checkpoint
 from sagd.store.files import read_manifest
-from sagd.study.streams import Batches, Stream
-from sagd.study.train import Trainer, learning_rate, runtime
+from sagd.study.train import budget_of, prepare
+from sagd.training.batches import Shuffled
+from sagd.training.fit import learning_rate
 
 
 @pytest.fixture(scope="module")
@@ -72,21 +73,20 @@ def test_a_refusal_by_the_first_process_reaches_both(run):
 
 def test_gradients_are_averaged_over_the_draws_of_both(folder, run, data):
     config, _ = run
-    budget = config.training
-    with runtime(budget) as accelerator:
-        trainer = Trainer(config, folder, accelerator, data)
-        shares = [Batches(data, budget.batch_size, 0, config.data.flip, rank, 2) for rank in (0, 1)]
-        optimizer = torch.optim.AdamW(trainer.parameters, lr=budget.lr, weight_decay=budget.weight_decay)
-        for step in range(1, budget.steps + 1):
-            for rank, share in enumerate(shares):
-                x, labels = share(step)
-                loss = build_loss(config.denoiser, trainer.process, trainer.statistics)
-                (loss(trainer.denoiser, x, labels, generator_for(0, Stream.NOISE, step, rank)) / 2).backward()
-            torch.nn.utils.clip_grad_norm_(trainer.parameters, budget.clip_norm)
-            optimizer.param_groups[0]["lr"] = learning_rate(budget, step)
-            optimizer.step()
-            optimizer.zero_grad()
+    budget, recipe = budget_of(config.training), prepare(config, data).recipe
+    network = recipe.model.plain.module.train()
+    readers = [ImageReader(data, 0, config.data.flip, rank) for rank in (0, 1)]
+    shares = [Shuffled(reader, config.training.batch_size, 0, rank, 2) for rank, reader in enumerate(readers)]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=budget.lr, weight_decay=budget.weight_decay)
+    for step in range(1, budget.steps + 1):
+        for rank, share in enumerate(shares):
+            x, told = share(step)
+            (recipe.loss(recipe.model.plain, x, told, generator_for(0, "noise", step, rank)) / 2).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), budget.clip_norm)
+        optimizer.param_groups[0]["lr"] = learning_rate(budget, step)
+        optimizer.step()
+        optimizer.zero_grad()
     weights = load_checkpoint(folder / "whole" / "checkpoints" / "step-00000008").tensors["weights"]
-    for name, value in trainer.network.state_dict().items():
+    for name, value in network.state_dict().items():
         # Rounding; another draw or a sum in place of a mean would show at the size of a step, 1e-3.
         torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-6)

@@ -18,7 +18,7 @@ from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig
 from sagd.build.text import load_yaml
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.dataset import ImageData
-from sagd.errors import CheckpointError, DivergenceError, InputError
+from sagd.errors import CheckpointError, DataMismatchError, DivergenceError, InputError
 from sagd.interrupt import Interrupted, Interrupts
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance import base
@@ -29,11 +29,13 @@ from sagd.store.checkpoint import list_checkpoints, load_checkpoint
 from sagd.store.files import read_manifest
 from sagd.store.folder import claim
 from sagd.store.model import load_model
-from sagd.study.streams import Batches
-from sagd.study.train import Trainer, resolve_omission, runtime, train
+from sagd.study.train import prepare, resolve_omission, train
+from sagd.training.batches import Shuffled
+from sagd.training.fit import Fit
 from sagd.training.objective import DenoisingLoss
+from sagd.training.runtime import OneProcess
 
-TIMINGS = ("seconds", "images_per_second")
+TIMINGS = ("seconds", "items_per_second")
 
 
 def metrics(out):
@@ -51,14 +53,14 @@ def result(out):
 
 def at_step(monkeypatch, step, action):
     """Do something when the batch of a step is asked for."""
-    batch = Batches.__call__
+    batch = Shuffled.__call__
 
     def acting(self, number):
         if number == step:
             action()
         return batch(self, number)
 
-    monkeypatch.setattr(Batches, "__call__", acting)
+    monkeypatch.setattr(Shuffled, "__call__", acting)
 
 
 class Killed(BaseException):
@@ -71,9 +73,13 @@ def kill():
 
 @pytest.fixture
 def make_trainer():
-    """Trainers without a run directory."""
-    with runtime(RunConfig().training) as accelerator:
-        yield lambda config, data: Trainer(config, None, accelerator, data)
+    """Trainings without a run directory."""
+
+    def make(config, data):
+        recipe, machine = prepare(config, data).recipe, OneProcess("cpu")
+        return Fit(recipe.model.plain, recipe.loss, recipe.batches(machine), recipe.budget, machine)
+
+    return make
 
 
 @pytest.fixture
@@ -191,14 +197,14 @@ def test_the_white_draws_are_the_same_for_every_spectrum(config, change, data, m
         draws.append([])
         trainer = make_trainer(change(config, "process", spectrum=spectrum), data)
         for _ in range(3):
-            trainer.advance(Interrupts())
+            trainer.advance()
     assert [len(d) for d in draws] == [3, 3, 3]
     for white, *others in zip(*draws, strict=True):
         assert all(torch.equal(white, other) for other in others)
 
 
 def test_it_learns(tmp_path, config, change, data):
-    config = change(change(config, "network", dropout=0.0), "training", steps=150, batch_size=20, lr=3e-3, log_every=15)
+    config = change(change(config, "network", dropout=0.0), "training", steps=150, batch_size=20, lr=3e-3, log_every=5)
     train(config, tmp_path / "run", data=data)
     losses = [line["loss"] for line in metrics(tmp_path / "run")]
     # An untrained network predicts little of unit noise: its loss is about 1.
@@ -219,14 +225,6 @@ def test_the_layout_changes_nothing_but_rounding_and_resumes_bit_by_bit(tmp_path
     train(other, tmp_path / "resumed", resume=True, data=data)
     assert result(tmp_path / "resumed")[1:3] == result(tmp_path / "other")[1:3]
     train(change(config, "training", steps=12), tmp_path / "resumed", resume=True, data=data)
-
-
-def test_layouts(config, change, data, make_trainer):
-    for layout, last in (("auto", False), ("contiguous", False), ("channels_last", True)):
-        trainer = make_trainer(change(config, "training", layout=layout), data)
-        for network in (trainer.network, trainer.averaged):
-            kernel = next(p for p in network.parameters() if p.ndim == 4 and p.shape[1] > 1)
-            assert kernel.is_contiguous(memory_format=torch.channels_last) == last
 
 
 def test_a_compiled_network_is_called_and_its_weights_are_plain(tmp_path, config, change, data, monkeypatch):
@@ -260,11 +258,11 @@ def test_starting_from_the_weights_of_another_model(tmp_path, config, change, da
         change(config, "process", spectrum="power_law(alpha=-0.1)"), "training", init=init, lr=1e-12, steps=1
     )
     train(other, tmp_path / "next", data=data)
-    first, second = (load_model(tmp_path / name).network.state_dict() for name in ("whole", "next"))
+    first, second = (load_model(tmp_path / name).plain.module.state_dict() for name in ("whole", "next"))
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
     for section, values, message in (
         ("network", {"widths": (8, 8)}, r"has network.widths \[4, 8\], this run has \[8, 8\]"),
-        ("denoiser", {"prediction": "v"}, "has denoiser.prediction eps, this run has v"),
+        ("denoiser", {"prediction": "v"}, "has prediction eps, this run has v"),
         ("training", {"init": str(tmp_path / "nothing")}, "is not a directory"),
     ):
         with pytest.raises(InputError, match=message):
@@ -433,12 +431,12 @@ def test_what_a_run_writes(tmp_path, config, data):
     assert [line["step"] for line in lines] == [4, 8, 11]
     assert [line["lr"] for line in lines] == pytest.approx([0.8e-3, 1e-3, 1e-3])
     assert all(
-        line["images_per_second"] * line["seconds"] == pytest.approx(n * 6)
+        line["items_per_second"] * line["seconds"] == pytest.approx(n * 6)
         for line, n in zip(lines, (4, 4, 3), strict=True)
     )
     checkpoint = load_checkpoint(out / "checkpoints" / "step-00000011")
     model = load_model(out)
-    averaged = model.network.state_dict()
+    averaged = model.plain.module.state_dict()
     assert all(torch.equal(averaged[name], value) for name, value in checkpoint.tensors["ema"].items())
     assert model.process == build_process(config.process, (1, 8, 8))
     assert model.classes == data.classes
@@ -449,27 +447,28 @@ def test_the_average_of_weights(config, change, data, make_trainer, decay):
     trainer = make_trainer(change(config, "training", ema_decay=decay), data)
     trajectory = []
     for _ in range(8):
-        trainer.advance(Interrupts())
-        trajectory.append(torch.cat([p.detach().flatten().clone() for p in trainer.parameters]))
+        trainer.advance()
+        trajectory.append(torch.cat([p.detach().flatten().clone() for p in trainer.parameters().values()]))
     # The warm-up (inverse power 3/4) passes 0.6 before the fourth update; the first copies.
     decays = [0.0, *(min(decay, 1 - (1 + k) ** -0.75) for k in range(1, 8))]
     expected = torch.zeros_like(trajectory[0])
     for weights, d in zip(trajectory, decays, strict=True):
         expected = d * expected + (1 - d) * weights
-    averaged = torch.cat([p.flatten() for p in trainer.averaged.parameters()])
+    averaged = torch.cat([p.flatten() for p in trainer.average.network.parameters()])
     torch.testing.assert_close(averaged, expected, rtol=1e-5, atol=1e-6)
 
 
 def state_of(trainer):
     snapshot = trainer.snapshot()
-    return {(g, n): t.clone() for g, tensors in snapshot.tensors.items() for n, t in tensors.items()}
+    # The hashes of the items of a batch are taken before it is used.
+    return {(g, n): t.clone() for g, named in snapshot.tensors.items() for n, t in named.items() if g != "data"}
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_divergence_is_noticed_before_weights_and_averages_are_touched(config, data, make_trainer, monkeypatch, what):
     trainer = make_trainer(config, data)
     for _ in range(3):
-        trainer.advance(Interrupts())
+        trainer.advance()
     before = state_of(trainer)
     if what == "loss":
         monkeypatch.setattr(
@@ -479,10 +478,10 @@ def test_divergence_is_noticed_before_weights_and_averages_are_touched(config, d
         )
         message = "loss became nan at step 4; lower training.lr or raise training.warmup_steps"
     else:
-        trainer.parameters[0].register_hook(lambda gradient: gradient * torch.inf)
+        next(iter(trainer.parameters().values())).register_hook(lambda gradient: gradient * torch.inf)
         message = "gradient norm became (nan|inf) at step 4; lower training.lr"
     with pytest.raises(DivergenceError, match=message) as diverged:
-        trainer.advance(Interrupts())
+        trainer.advance()
     assert diverged.value.step == 4
     after = state_of(trainer)
     assert before.keys() == after.keys()
@@ -497,7 +496,7 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path, config, change, dat
             patch,
             6,
             lambda: patch.setattr(
-                ImageData, "batch", lambda *_, **__: (torch.full((6, 1, 8, 8), torch.nan), torch.zeros(6, dtype=int))
+                ImageData, "shown", lambda *_, **__: (torch.full((6, 1, 8, 8), torch.nan), torch.zeros(6, dtype=int))
             ),
         )
         with pytest.raises(DivergenceError, match="loss became nan at step 6"):
@@ -577,12 +576,41 @@ def test_noise_from_the_data_must_be_that_of_then(tmp_path, config, change, data
     """Other images of the same number, shape and classes give other noise, with which a run must not go on."""
     config = change(change(config, "process", spectrum="whitening"), "training", steps=2)
     train(config, tmp_path, data=data)
-    other = ImageData(data.name, data.pixels.flip(2, 3), data.labels, data.classes)
-    inverted = ImageData(data.name, data.pixels // 2, data.labels, data.classes)
-    longer = change(config, "training", steps=3)
+    darker = ImageData(data.name, data.pixels // 2, data.labels, data.classes)
     with pytest.raises(InputError, match=r"gives another noise .* give the data of then to resume"):
-        train(longer, tmp_path, resume=True, data=inverted)
-    train(longer, tmp_path, resume=True, data=other)  # turned by 180 degrees: the same spectrum
+        train(change(config, "training", steps=3), tmp_path, resume=True, data=darker)
+
+
+@pytest.mark.parametrize("whitening", [False, True])
+def test_other_images_of_the_same_number_shape_and_spectrum_are_refused(tmp_path, config, change, data, whitening):
+    config = change(config, "process", spectrum="whitening") if whitening else config
+    train(change(config, "training", steps=2), tmp_path, data=data)
+    turned = ImageData(data.name, data.pixels.flip(2, 3), data.labels, data.classes)
+    with pytest.raises(DataMismatchError, match=r"item \d+ of the data is not what the run was started with; give the"):
+        train(config, tmp_path, resume=True, data=turned)
+    relabelled = ImageData(data.name, data.pixels, (data.labels + 1) % 3, data.classes)
+    with pytest.raises(DataMismatchError, match=r"item \d+ of the data is not what the run was started with"):
+        train(config, tmp_path, resume=True, data=relabelled)
+
+
+def test_the_same_images_elsewhere_are_the_same_data(tmp_path, config, change, data, whole):
+    """What the data is called, and where it lies, decides nothing."""
+    train(change(config, "training", steps=5), tmp_path / "run", data=data)
+    elsewhere = change(config, "data", source="somewhere/else")
+    train(elsewhere, tmp_path / "run", resume=True, data=dataclasses.replace(data, name="moved"))
+    assert result(tmp_path / "run")[1] == whole[1]
+
+
+def test_another_item_is_noticed_when_its_turn_comes(tmp_path, config, change, data):
+    """An image that the run has not seen may change; one that it has seen may not, and is found at the latest then."""
+    train(change(config, "training", steps=2), tmp_path, data=data)
+    checkpoint = load_checkpoint(list_checkpoints(tmp_path)[-1])
+    known = checkpoint.tensors["data"]["digests"]
+    assert (known != 0).sum() == 12
+    unseen = int((known == 0).nonzero()[0])
+    pixels = data.pixels.clone()
+    pixels[unseen] = 0
+    train(config, tmp_path, resume=True, data=ImageData(data.name, pixels, data.labels, data.classes))
 
 
 def test_a_resumed_run_must_have_the_same_data(tmp_path, config, change, data):

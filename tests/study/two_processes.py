@@ -14,8 +14,8 @@ from sagd.build.text import load_yaml
 from sagd.data.dataset import ImageData
 from sagd.errors import DivergenceError, InputError
 from sagd.interrupt import Interrupted
-from sagd.study.streams import Batches
 from sagd.study.train import train
+from sagd.training.batches import Shuffled
 
 
 class Rigged(ImageData):
@@ -23,8 +23,8 @@ class Rigged(ImageData):
 
     at, asked, then = 0, 0, None
 
-    def batch(self, indices, flips=None, draw=0):
-        x, labels = super().batch(indices, flips, draw)
+    def shown(self, x, indices, flips=None, draw=0):
+        x, labels = super().shown(x, indices, flips, draw)
         object.__setattr__(self, "asked", self.asked + 1)
         return self.then(x, labels) if self.asked == self.at else (x, labels)
 
@@ -82,7 +82,7 @@ def main(folder):
     poison = rigged(data, 3, lambda x, labels: (x * torch.nan, labels))
     diverged = caught(DivergenceError, lambda: train(config, folder / "nan", data=poison if rank else data))
     refused = caught(InputError, lambda: train(config, folder / "whole", data=data))
-    seen = [Batches(data, config.training.batch_size, 0, rank=rank, world=world).indices(1).tolist()]
+    seen = [Shuffled(data, config.training.batch_size, 0, rank, world).indices(1).tolist()]
     report = {
         "world": world,
         "interrupted": interrupted,

@@ -62,8 +62,9 @@ def load_yaml(cls: type[T], path: str | Path) -> T:
 
 
 def dump_yaml(config: Any, path: str | Path) -> None:
-    """Write a resolved configuration, every default spelt out."""
-    Path(path).write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
+    """Write a resolved configuration, every default spelt out, or settings that are plain mappings already."""
+    settings = to_dict(config) if dataclasses.is_dataclass(config) else _plain(dict(config))
+    Path(path).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

@@ -36,16 +36,16 @@ class Evaluate:
 
 def run_evaluate(command: Evaluate) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
-    from sagd.api import load
     from sagd.report.text import evaluation_text
     from sagd.store.files import to_json, write_file
+    from sagd.store.model import load_model
     from sagd.study.evaluation import evaluate_folder, evaluate_model, figures, is_model
 
     target = command.target
     if is_model(target):
-        model = load(target)
+        model = load_model(target)
         data = override(model.config.data, command.data, _AS_TRAINED)
-        sampling = override(model.config.sampling, command.sampling, Drawing())
+        sampling = override(model.sampling, command.sampling, Drawing())
         result = evaluate_model(model, command.evaluation, data, sampling)
     elif not command.data.source:
         raise InputError(f"{str(target)!r} is a folder of images: name the reference with --data.source")

@@ -14,7 +14,7 @@ from sagd.spec import suggest
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sagd.store.model import Model
+    from sagd.store.model import Trained
 
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
@@ -50,7 +50,7 @@ def chosen_data(source: str | None, config: DataConfig) -> DataConfig:
     return replace(config, source=source)
 
 
-def labels_of(names: tuple[str, ...], count: int, model: Model, option: str = "--labels") -> Tensor | None:
+def labels_of(names: tuple[str, ...], count: int, model: Trained, option: str = "--labels") -> Tensor | None:
     """Numbers of the classes that an option names, repeated in turn for `count` images; None if it names none.
 
     Raises:
@@ -73,7 +73,7 @@ def labels_of(names: tuple[str, ...], count: int, model: Model, option: str = "-
     return torch.tensor([numbers[i % len(numbers)] for i in range(count)])
 
 
-def label_of(name: str | None, model: Model) -> int | None:
+def label_of(name: str | None, model: Trained) -> int | None:
     """The number of one class."""
     labels = labels_of(() if name is None else (name,), 1, model, "--label")
     return None if labels is None else int(labels[0])

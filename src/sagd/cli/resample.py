@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -44,10 +44,10 @@ class Resample:
 
 def run_resample(command: Resample) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
-    from sagd.api import load
     from sagd.data.files import save_named
     from sagd.report.resampling import render_resampling
     from sagd.store.files import to_json, to_safetensors, write_file, writing
+    from sagd.store.model import load_model
     from sagd.study.resampling import resample_files
 
     if command.count < 1 or command.batch_size < 1:
@@ -55,10 +55,9 @@ def run_resample(command: Resample) -> None:
     if command.band is not None and command.mask is not None:
         raise InputError("--band and --mask are two ways to name what changes; give one")
     band = command.mask if command.band is None else "ring(low={!r}, high={!r})".format(*command.band)
-    model = load(command.model)
-    sampling = override(model.config.sampling, command.drawing, Drawing())
+    model = load_model(command.model)
+    sampling = override(model.sampling, command.drawing, Drawing())
     label = label_of(command.label, model)
-    model = replace(model, denoiser=model.guided(sampling.guidance))
     result = resample_files(
         model,
         command.images,

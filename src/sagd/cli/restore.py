@@ -39,16 +39,16 @@ class Restore:
 
 def run_restore(command: Restore) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
-    from sagd.api import load
     from sagd.data.files import save_named
     from sagd.report.restoration import render_restoration
     from sagd.report.wording import counted
     from sagd.store.files import to_json, to_safetensors, write_file, writing
+    from sagd.store.model import load_model
     from sagd.study.restoration import restore_files
 
     if command.batch_size < 1:
         raise InputError(f"--batch-size must be at least 1, got {command.batch_size}")
-    model = load(command.model)
+    model = load_model(command.model)
     label = label_of(command.label, model)
     result = restore_files(
         model,

@@ -13,7 +13,7 @@ from sagd.errors import InputError
 from sagd.terminal import say
 
 if TYPE_CHECKING:
-    from sagd.store.model import Model
+    from sagd.store.model import Trained
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,20 @@ class Sample:
 
 def run_sample(command: Sample) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
-    from sagd.api import load
     from sagd.build.draw import draw
     from sagd.data.images import image_grid, save_images
     from sagd.store.files import writing
+    from sagd.store.model import load_model
 
     if command.count < 1 or command.batch_size < 1:
         raise InputError(f"--count and --batch-size must be at least 1, got {command.count} and {command.batch_size}")
-    model = load(command.model)
+    model = load_model(command.model)
     if command.spectrum is not None:
         _require_spectrum(command.spectrum, command.model, model)
-    sampling = override(model.config.sampling, command.drawing, Drawing())
+    sampling = override(model.sampling, command.drawing, Drawing())
     labels = labels_of(command.labels, command.count, model)
-    denoiser = model.guided(sampling.guidance)
     images = draw(
-        denoiser,
+        model.guided(sampling.guidance),
         command.count,
         sampling,
         seed=command.seed,
@@ -72,10 +71,10 @@ def run_sample(command: Sample) -> None:
     say(f"wrote {grid} and {command.count} images in {command.out / 'images'}")
 
 
-def _require_spectrum(spectrum: str, path: Path, model: Model) -> None:
+def _require_spectrum(spectrum: str, path: Path, model: Trained) -> None:
     """Refuse another noise spectrum than the model was trained with."""
-    from sagd.api import load
     from sagd.build.objects import build_process
+    from sagd.store.model import load_model
 
     config = replace(model.config.process, spectrum=spectrum)
-    load(path, process=build_process(config, model.process.shape, model.statistics, model.classes))
+    load_model(path, process=build_process(config, model.process.shape, model.statistics, model.classes))

@@ -32,7 +32,7 @@ class Train:
 
 def run_train(command: Train) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
-    from sagd.api import load
+    from sagd.store.model import load_model
     from sagd.study.train import train
 
     path = train(command.run, command.out, resume=command.resume)
@@ -42,7 +42,7 @@ def run_train(command: Train) -> None:
         return
     labels = ""
     if "by_class" in command.run.process.spectrum:
-        labels = " --labels " + " ".join(map(shlex.quote, load(path).classes or ()))
+        labels = " --labels " + " ".join(map(shlex.quote, load_model(path).classes or ()))
     say(f"model: {path}\nsample it with: sagd sample {out}{labels} --out {out}-samples")
     if command.run.process.omission.mode in ("project", "fill", "deconvolve"):
         say(f"restore images with: sagd restore {out} IMAGES --out {out}-restored")

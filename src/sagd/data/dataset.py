@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, final
 
 import numpy as np
 import torch
@@ -22,7 +22,9 @@ from sagd.data.corruption import Corruption, corrupt
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels, to_unit_range
 from sagd.data.sources import Records, open_source
 from sagd.errors import InputError, one_line
+from sagd.model.condition import Condition
 from sagd.random import generator_for, subset
+from sagd.training.batches import Batch, hashes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -167,8 +169,16 @@ class ImageData:
             InputError: If an index or the shape of `flips` is wrong, or an image of a lazy data set cannot be decoded.
         """
         indices = self._checked(indices)
-        numbers = indices if self.rows is None else self.rows[indices]
-        x = self.pixels[numbers]
+        return self.shown(self.values(indices), indices, flips, draw)
+
+    def values(self, indices: Tensor) -> Tensor:
+        """What `pixels` holds of the images of these numbers `(B,)`."""
+        return self.pixels[indices if self.rows is None else self.rows[indices]]
+
+    def shown(
+        self, x: Tensor, indices: Tensor, flips: Tensor | None = None, draw: int = 0
+    ) -> tuple[Tensor, Tensor | None]:
+        """The batch that is made of `values`; arguments and errors as for `batch`."""
         x = to_unit_range(x) if x.dtype == torch.uint8 else x
         if self.corruption is not None:
             x = corrupt(x, self.corruption, self.corruption_seed, self.places_of(indices), draw)
@@ -177,6 +187,12 @@ class ImageData:
                 raise InputError(f"flips must be bool {tuple(indices.shape)}, got {flips.dtype} {tuple(flips.shape)}")
             x = torch.where(flips.to(x.device)[:, None, None, None], x.flip(-1), x)
         return x, None if self.labels is None else self.labels[indices]
+
+    def digests(self, values: Tensor, indices: Tensor) -> Tensor:
+        """A hash of the `values` of each image and of its label, int64 `(B,)`, not 0."""
+        rows = values.cpu().contiguous().flatten(1).view(torch.uint8).numpy()
+        labels = [b""] * len(indices) if self.labels is None else [b"%d" % k for k in self.labels[indices].tolist()]
+        return hashes(row.tobytes() + label for row, label in zip(rows, labels, strict=True))
 
     def tensor(self) -> Tensor:
         """All images as float32 `(N, C, H, W)` in [-1, 1]."""
@@ -235,6 +251,46 @@ class ImageData:
         if low < 0 or high >= len(self):
             raise InputError(f"indices must be in 0..{len(self) - 1}, got {low}..{high}")
         return given.long()
+
+
+@final
+class ImageReader:
+    """Images for training, flipped at random if asked for; see `sagd.training.batches.Reader`.
+
+    Args:
+        data: Images.
+        seed: Seed of the flips.
+        flip: Flip images left-right with probability 1/2.
+        rank: Number of this process.
+        labelled: Hand out the labels as conditions.
+    """
+
+    def __init__(self, data: ImageData, seed: int, flip: bool = False, rank: int = 0, labelled: bool = True) -> None:
+        self.data, self.seed, self.flip, self.rank, self.labelled = data, seed, flip, rank, labelled
+        self._known: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def read(self, indices: Tensor, step: int) -> tuple[Batch, Tensor]:
+        """Images as `ImageData.batch` gives them, and hashes of what they were decoded to."""
+        flips = None
+        if self.flip:
+            generator = generator_for(self.seed, "flips", step, self.rank)
+            flips = torch.rand(len(indices), generator=generator) < 0.5
+        values = self.data.values(indices)
+        x, labels = self.data.shown(values, indices, flips, step)
+        told = Condition({} if labels is None or not self.labelled else {"labels": labels})
+        return (x, told), self._digests(values, indices)
+
+    def _digests(self, values: Tensor, indices: Tensor) -> Tensor:
+        if not isinstance(self.data.pixels, Tensor):
+            return self.data.digests(values, indices)
+        # Once for all images in memory: those on a GPU would have to come back for each batch.
+        if self._known is None:
+            every = torch.arange(len(self.data))
+            self._known = self.data.digests(self.data.values(every), every)
+        return self._known[indices]
 
 
 def load(config: DataConfig) -> ImageData:

@@ -1,15 +1,17 @@
-"""Device, precision and the processes of a run, through accelerate."""
+"""Device, precision and the processes of a run; those of many through accelerate."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import torch
+from torch import Tensor, nn
 
 from sagd.errors import InputError
+from sagd.training.runtime import OneProcess, Runtime, check_precision, in_precision
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -34,20 +36,82 @@ _INSTEAD = {
 }
 
 
+@final
+class Accelerated(Runtime):
+    """The runtime of many processes, which `torchrun` starts.
+
+    Args:
+        accelerator: Device and communication, and the scaler of fp16.
+        precision: As for `OneProcess`.
+    """
+
+    def __init__(self, accelerator: Accelerator, precision: str) -> None:
+        self._accelerator = accelerator
+        self.device, self.precision = accelerator.device, precision
+        self.rank, self.processes = accelerator.process_index, accelerator.num_processes
+
+    @property
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """That of fp16."""
+        return self._accelerator.scaler
+
+    def prepare(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        """By `Accelerator.prepare`."""
+        return self._accelerator.prepare(in_precision(network, self.precision), optimizer)
+
+    def backward(self, loss: Tensor) -> None:
+        """By `Accelerator.backward`."""
+        self._accelerator.backward(loss)
+
+    def clip(self, optimizer: Any, parameters: Sequence[nn.Parameter], norm: float) -> Tensor:
+        """By `Accelerator.clip_grad_norm_`."""
+        return self._accelerator.clip_grad_norm_(parameters, norm)
+
+    def step(self, optimizer: Any) -> bool:
+        """The wrapped optimiser knows whether the scaler skipped."""
+        optimizer.step()
+        return not optimizer.step_was_skipped
+
+    def total(self, values: Tensor) -> Tensor:
+        """By `Accelerator.reduce`."""
+        return self._accelerator.reduce(values, "sum")
+
+    def on_first(self, action: Callable[[], T], share: bool = False) -> T | None:
+        """The result or the error is broadcast."""
+        result: T | None = None
+        error: InputError | None = None
+        if self.first:
+            try:
+                result = action()
+            except InputError as raised:
+                error = raised
+        if self.processes > 1:
+            from accelerate.utils import broadcast_object_list
+
+            error, shared = broadcast_object_list([error, result if share else None])
+            result = shared if share else result
+        if error is not None:
+            raise error
+        return result
+
+
 @contextlib.contextmanager
-def accelerate(device: str, precision: str, batch_size: int) -> Iterator[Accelerator]:
-    """An Accelerator of the device and precision asked for, checked.
+def runtime(device: str, precision: str, batch_size: int) -> Iterator[Runtime]:
+    """The runtime of this process: alone, or with those that `torchrun` started beside it.
 
     Args:
         device: "cpu" for that; otherwise the accelerator that there is.
-        precision: "no", "bf16" or "fp16".
-        batch_size: Images per step, over all processes.
+        precision: "no", "bf16", "fp16" or "auto".
+        batch_size: Items per step, over all processes.
 
     Raises:
         InputError: If the device cannot do the precision, the processes do not fit the batch, or a variable of the
             environment would change the training.
     """
     _check_environment(device, precision)
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield OneProcess(device, precision)
+        return
     from accelerate.state import AcceleratorState, PartialState
 
     # accelerate keeps device and precision for the life of a process; the next run may want others.
@@ -55,33 +119,10 @@ def accelerate(device: str, precision: str, batch_size: int) -> Iterator[Acceler
     try:
         accelerator = _start(device, precision)
         _check(precision, batch_size, accelerator)
-        yield accelerator
+        yield Accelerated(accelerator, precision)
     finally:
         if ours:
             AcceleratorState._reset_state(reset_partial_state=PartialState().num_processes == 1)
-
-
-def on_main(accelerator: Accelerator, action: Callable[[], T], share: bool = False) -> T | None:
-    """Do something on the first process while the others wait; its `InputError` is raised on all of them.
-
-    Returns:
-        The result; None on the other processes unless `share`.
-    """
-    result: T | None = None
-    error: InputError | None = None
-    if accelerator.is_main_process:
-        try:
-            result = action()
-        except InputError as raised:
-            error = raised
-    if accelerator.num_processes > 1:
-        from accelerate.utils import broadcast_object_list
-
-        error, shared = broadcast_object_list([error, result if share else None])
-        result = shared if share else result
-    if error is not None:
-        raise error
-    return result
 
 
 def _check_environment(device: str, precision: str) -> None:
@@ -91,7 +132,7 @@ def _check_environment(device: str, precision: str) -> None:
     """
     on_cpu = device == "cpu" or not torch.accelerator.is_available()
     asked = {
-        "MIXED_PRECISION": (precision,),
+        "MIXED_PRECISION": ("fp16",) if precision == "fp16" else ("no", precision),
         "GRADIENT_ACCUMULATION_STEPS": ("1",),
         "USE_CPU": ("true", "false") if on_cpu else ("false",),
     }
@@ -113,10 +154,10 @@ def _start(device: str, precision: str) -> Accelerator:
     # Without cpu=True and without an accelerator, accelerate would silently run each process of `torchrun` on its own.
     cpu = device == "cpu" or not torch.accelerator.is_available()
     try:
-        return Accelerator(cpu=cpu, mixed_precision=precision)
+        return Accelerator(cpu=cpu, mixed_precision="fp16" if precision == "fp16" else "no")
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"training.precision {precision!r} does not work on this device: {reason}") from None
+        raise InputError(f"precision {precision!r} does not work on this device: {reason}") from None
 
 
 def _check(precision: str, batch_size: int, accelerator: Accelerator) -> None:
@@ -128,6 +169,5 @@ def _check(precision: str, batch_size: int, accelerator: Accelerator) -> None:
     if batch_size % joined:
         below = batch_size // joined * joined
         near = f"{below} or {below + joined}" if below else f"{joined}"
-        raise InputError(f"training.batch_size {batch_size} does not divide among {joined} processes; use {near}")
-    if precision == "fp16" and accelerator.device.type == "cpu":
-        raise InputError("training.precision 'fp16' needs a GPU; use 'bf16' or 'no' on the CPU")
+        raise InputError(f"batch_size {batch_size} does not divide among {joined} processes; use {near}")
+    check_precision(precision, accelerator.device)

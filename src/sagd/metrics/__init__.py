@@ -2,7 +2,7 @@
 
 from sagd.metrics.classifier import ClassifierFeatures, ClassifierRecipe
 from sagd.metrics.evaluate import Comparison, Evaluation, evaluate
-from sagd.metrics.features import FeatureExtractor
+from sagd.metrics.features import FeatureExtractor, FunctionFeatures
 from sagd.metrics.frechet import frechet_distance, frechet_interval
 from sagd.metrics.kernel import Estimate, kernel_distance
 from sagd.metrics.precision_recall import PrecisionRecall, precision_recall
@@ -16,6 +16,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "FeatureExtractor",
+    "FunctionFeatures",
     "PrecisionRecall",
     "SpectralError",
     "TorchScriptFeatures",

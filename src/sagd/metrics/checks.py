@@ -33,14 +33,14 @@ def check_finite(x: Tensor, what: str) -> None:
         raise InputError(f"{what} hold non-finite values (NaN or infinity), first in row {row}")
 
 
-def image_pair(samples: Tensor, reference: Tensor, least: int = 2) -> None:
-    """Check two sets of images `(N, C, H, W)`, `(M, C, H, W)`.
+def field_pair(samples: Tensor, reference: Tensor, least: int = 2) -> None:
+    """Check two sets of fields `(N, C, *spatial)`, `(M, C, *spatial)`.
 
     Raises:
         InputError: If their shapes beyond the first axis differ, or there are fewer than `least` of either.
     """
     shapes = f"samples {tuple(samples.shape)} and reference {tuple(reference.shape)}"
-    if samples.ndim != 4 or reference.ndim != 4 or samples.shape[1:] != reference.shape[1:]:
-        raise InputError(f"{shapes} must both be (N, C, H, W) with equal C, H and W")
+    if samples.ndim < 3 or samples.shape[1:] != reference.shape[1:]:
+        raise InputError(f"{shapes} must both be (N, C, *spatial) with equal channels and sides")
     if min(len(samples), len(reference)) < least:
-        raise InputError(f"{shapes} must each hold at least {least} images")
+        raise InputError(f"{shapes} must each hold at least {least}")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sagd.errors import InputError
-from sagd.metrics.checks import image_pair
+from sagd.metrics.checks import field_pair
 from sagd.metrics.features import FeatureExtractor
 from sagd.metrics.frechet import frechet_distance, frechet_interval
 from sagd.metrics.kernel import Estimate, kernel_distance
@@ -30,19 +30,19 @@ class Comparison:
     """All figures of one set of images against another of the same size.
 
     Attributes:
-        frechet: Fréchet distance.
+        frechet: Fréchet distance; this and the next four are None without features.
         frechet_interval: 95 % interval for its mean at this sample size, or None if not asked for.
         kernel: Kernel distance and its standard error.
-        precision: Share of images within the manifold of the reference.
-        recall: Share of the reference within the manifold of the images.
+        precision: Share of samples within the manifold of the reference.
+        recall: Share of the reference within the manifold of the samples.
         spectral: Errors of the power spectrum by band.
     """
 
-    frechet: float
+    frechet: float | None
     frechet_interval: tuple[float, float] | None
-    kernel: Estimate
-    precision: float
-    recall: float
+    kernel: Estimate | None
+    precision: float | None
+    recall: float | None
     spectral: SpectralError
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Comparison:
         return {
             "frechet": self.frechet,
             "frechet_interval": interval,
-            "kernel": asdict(self.kernel),
+            "kernel": {"value": None, "standard_error": None} if self.kernel is None else asdict(self.kernel),
             "precision": self.precision,
             "recall": self.recall,
             "spectral": self.spectral.to_dict(),
@@ -64,7 +64,7 @@ class Evaluation:
 
     Attributes:
         n: Images in each of the three sets: samples, `R1` and `R2`.
-        features: Name of the feature extractor.
+        features: Name of the feature extractor; "none" without one.
         features_identifier: Which extractor exactly.
         feature_dimension: Its dimension `D`.
         seed: Seed of the split.
@@ -89,7 +89,7 @@ class Evaluation:
 def evaluate(
     samples: Tensor,
     reference: Tensor,
-    extractor: FeatureExtractor,
+    extractor: FeatureExtractor | None,
     bands: int = 10,
     seed: int = 0,
     resamples: int = 100,
@@ -100,9 +100,9 @@ def evaluate(
     class say.
 
     Args:
-        samples: `(N, C, H, W)` in [-1, 1].
-        reference: `(M, C, H, W)` in [-1, 1], real images; best not those the samples' model was trained on.
-        extractor: Feature extractor of Fréchet and kernel distance, precision and recall.
+        samples: `(N, C, *spatial)`, scaled as the data.
+        reference: `(M, C, *spatial)`, real ones; best not those the samples' model was trained on.
+        extractor: Feature extractor of Fréchet and kernel distance, precision and recall; without one these are None.
         bands: Radial bands of the spectral error.
         seed: Seed of the choice of images and of the bootstrap.
         resamples: Bootstrap resamples of the Fréchet interval; 0 leaves it out (each costs a distance: seconds
@@ -115,7 +115,7 @@ def evaluate(
     Warns:
         UserWarning: If `n` is at most the feature dimension, where the Fréchet distance means little.
     """
-    image_pair(samples, reference)
+    field_pair(samples, reference)
     n = min(len(samples), len(reference) // 2)
     if n < _LEAST:
         raise InputError(
@@ -124,6 +124,9 @@ def evaluate(
     generator = torch.Generator().manual_seed(seed)
     halves = reference[_choose(len(reference), 2 * n, generator, reference.device)]
     chosen = samples[_choose(len(samples), n, generator, samples.device)]
+    if extractor is None:
+        floor, figure = (_of_fields(x, halves[n:], bands) for x in (halves[:n], chosen))
+        return Evaluation(n, "none", "none", 0, seed, figure, floor)
     ours = extractor(chosen)
     first, second = extractor(halves).split(n)
     floor, figure = (
@@ -135,6 +138,11 @@ def evaluate(
 
 def _choose(available: int, count: int, generator: torch.Generator, device: torch.device) -> Tensor:
     return subset(available, count, generator).to(device)
+
+
+def _of_fields(x: Tensor, target: Tensor, bands: int) -> Comparison:
+    """The figures that need no features."""
+    return Comparison(None, None, None, None, None, spectral_error(x, target, bands))
 
 
 def _compare(

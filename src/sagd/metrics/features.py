@@ -6,7 +6,7 @@ Distances are comparable only between figures taken with the same extractor: `id
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -37,8 +37,8 @@ class FeatureExtractor(Protocol):
 
 def extract(function: Callable[[Tensor], Any], images: Tensor, batch_size: int) -> Tensor:
     """`function` over batches, its output checked to be finite and `(N, D)`."""
-    if images.ndim != 4 or len(images) < 1:
-        raise InputError(f"images must have shape (N, C, H, W) with N >= 1, got {tuple(images.shape)}")
+    if images.ndim < 3 or len(images) < 1:
+        raise InputError(f"images must have shape (N, C, *spatial) with N >= 1, got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise InputError(f"images must be floating point in [-1, 1], got {images.dtype}; rescale them")
     check_finite(images, "images")
@@ -53,3 +53,22 @@ def extract(function: Callable[[Tensor], Any], images: Tensor, batch_size: int) 
     features = torch.cat(parts)
     check_finite(features, "features")
     return features
+
+
+@final
+class FunctionFeatures:
+    """Features from a function of one's own.
+
+    Args:
+        function: Maps fields `(N, C, *spatial)` to `(N, D)`.
+        batch_size: Fields per call.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Any], batch_size: int = 64) -> None:
+        self.function, self.batch_size = function, batch_size
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self.identifier = f"{getattr(function, '__module__', '?')}:{self.name}"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features `(N, D)`."""
+        return extract(self.function, images, self.batch_size)

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sagd.metrics.checks import image_pair
+from sagd.metrics.checks import field_pair
 from sagd.noise.statistics import measure, radial_profile
 
 
@@ -49,7 +49,7 @@ class SpectralError:
 
 
 def spectral_error(samples: Tensor, reference: Tensor, bands: int = 10) -> SpectralError:
-    """Spectral error of images `(N, C, H, W)` against `(M, C, H, W)`.
+    """Spectral error of fields `(N, C, *spatial)` against `(M, C, *spatial)`.
 
     Raises:
         InputError: If the images' shapes differ, there are fewer than two of either, or values are not finite.
@@ -59,7 +59,7 @@ def spectral_error(samples: Tensor, reference: Tensor, bands: int = 10) -> Spect
     >>> spectral_error(2 * x, x, bands=2).error
     (3.0, 3.0)
     """
-    image_pair(samples, reference)
+    field_pair(samples, reference)
     ours, theirs = measure(samples.detach().cpu()), measure(reference.detach().cpu())
     profile, target = (radial_profile(s.spectrum, s.basis, bands) for s in (ours, theirs))
     ratio = profile.values.mean(0) / target.values.mean(0)

@@ -8,8 +8,10 @@ training: they are the oracles of the tests and the instruments of design.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -154,6 +156,25 @@ class NetworkDenoiser(Denoiser):
         """The network's precision; None if it has no weights."""
         parameter = self._parameter
         return None if parameter is None else parameter.dtype
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The network, of a denoiser whose network is a module.
+
+        Raises:
+            InputError: If it is a plain function, which has no weights.
+        """
+        if not isinstance(self.network, torch.nn.Module):
+            raise InputError(f"the network must be a torch.nn.Module, got {type(self.network).__name__}")
+        return self.network
+
+    def around(self, network: Callable[..., Any]) -> NetworkDenoiser:
+        """The same around another network."""
+        other = copy.copy(self)
+        # A copied module shares the mapping of what is in it.
+        other._modules = {name: module for name, module in self._modules.items() if name != "network"}
+        other.network = network
+        return other
 
     def estimate(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
         """The network's estimate."""

@@ -1,19 +1,16 @@
 """Checkpoints of a training run: `checkpoints/step-00000500/`, safetensors and JSON, never pickle.
 
-A checkpoint is groups of named tensors, one safetensors file each, and a JSON state. It is written whole or not at all
-(see `sagd.store.files`), and older ones are removed only once it is on disk.
+A checkpoint is a `Snapshot`: groups of named tensors, one safetensors file each, and a JSON state. It is written
+whole or not at all (see `sagd.store.files`), and older ones are removed only once it is on disk.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import final
 
 from sagd.errors import CheckpointError
 from sagd.store.files import (
@@ -28,25 +25,11 @@ from sagd.store.files import (
     verify_directory,
     write_directory,
 )
+from sagd.training.fit import Callback, Fit, Snapshot, Step
 
 STATE = "state.json"
 _TENSORS = ".safetensors"
 _NAME = re.compile(r"step-(\d{8,})")
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Everything that a run needs to go on.
-
-    Attributes:
-        step: Optimiser steps done.
-        tensors: Group -> name -> tensor, e.g. "weights", "ema", "optimizer".
-        state: JSON values.
-    """
-
-    step: int
-    tensors: Mapping[str, Mapping[str, Tensor]]
-    state: Mapping[str, Any]
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
@@ -54,24 +37,24 @@ def checkpoint_path(run: Path, step: int) -> Path:
     return run / "checkpoints" / _name(step)
 
 
-def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
+def save_checkpoint(run: Path, snapshot: Snapshot, keep: int) -> Path:
     """Write a checkpoint of the run directory `run`, then remove all but the newest `keep`.
 
     Raises:
         CheckpointError: If the disk refuses; checkpoints written before are left as they were.
     """
-    path = checkpoint_path(run, checkpoint.step)
+    path = checkpoint_path(run, snapshot.step)
     for leftover in (*path.parent.glob(f"*{PARTIAL}"), *path.parent.glob(f"*{REPLACED}")):
         _remove(leftover)
-    write_directory(path, _files(checkpoint))
+    write_directory(path, _files(snapshot))
     # Checkpoints of later steps are damaged ones that a resumed run went back behind: they do not count.
-    done = [p for p in list_checkpoints(run) if _step(p) <= checkpoint.step]
+    done = [p for p in list_checkpoints(run) if _step(p) <= snapshot.step]
     for old in done[:-keep]:
         _remove(old)
     return path
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path) -> Snapshot:
     """Read a checkpoint directory after checking every file.
 
     Raises:
@@ -88,7 +71,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             tensors[name.removesuffix(_TENSORS)], _ = read_tensors(path / name)
         elif name != STATE:
             raise CheckpointError(f"{str(path / name)!r} is no file of a checkpoint; use another checkpoint")
-    return Checkpoint(step, tensors, state)
+    return Snapshot(step, tensors, state)
 
 
 def list_checkpoints(run: Path) -> list[Path]:
@@ -124,11 +107,11 @@ def _step(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
 
-def _files(checkpoint: Checkpoint) -> Iterator[tuple[str, bytes]]:
+def _files(snapshot: Snapshot) -> Iterator[tuple[str, bytes]]:
     # One file in memory at a time.
-    for group, tensors in checkpoint.tensors.items():
+    for group, tensors in snapshot.tensors.items():
         yield f"{group}{_TENSORS}", to_safetensors(tensors)
-    yield STATE, to_json({"step": checkpoint.step, **checkpoint.state})
+    yield STATE, to_json({"step": snapshot.step, **snapshot.state})
 
 
 def _remove(path: Path) -> None:
@@ -136,3 +119,25 @@ def _remove(path: Path) -> None:
         remove_directory(path)
     except OSError as error:
         raise CheckpointError(f"cannot remove {str(path)!r}: {error.strerror}; check its permissions") from error
+
+
+@final
+class Checkpoints(Callback):
+    """Checkpoints of a run: every so many steps, after the last one, and before a signal stops it.
+
+    Args:
+        run: Run directory.
+        every: Steps between them.
+        keep: How many stay on disk.
+        complete: Makes of a fit's snapshot what is written.
+    """
+
+    def __init__(
+        self, run: Path, every: int, keep: int, complete: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot
+    ) -> None:
+        self._run, self._every, self._keep, self._complete = run, every, keep, complete
+
+    def after(self, fit: Fit, step: Step) -> None:
+        """Save if it is time."""
+        if step.last or step.stop or step.number % self._every == 0:
+            fit.runtime.on_first(lambda: save_checkpoint(self._run, self._complete(fit.snapshot()), self._keep))

@@ -1,46 +1,50 @@
 """Model directories: what is needed to sample, and nothing else.
 
-    config.json             configuration, forward process, data, versions
+    model.json              the denoiser: process, prediction, network, data, sampling; and where it came from
     model.safetensors       averaged weights; its metadata holds the fingerprint of all else that decides the samples
-    statistics.safetensors  mean and power spectrum of the training data, in the basis of the noise; calibration of an
-                            unseen band
+    moments.safetensors     mean and power spectrum of the training data, in the basis of the noise; calibration of an
+                            unseen band; what stands for a condition that is left out
     manifest.json           sha256 of each file
 
 Weights belong to the process, network, prediction and statistics they were trained with. A fingerprint of these travels
-inside the weights file, so that a configuration edited to another spectrum or prediction is refused, whatever the
-manifest says. Where the model came from (data source, training budget, versions) is no part of it.
+inside the weights file, so that a description edited to another process or prediction is refused, whatever the
+manifest says. Where the model came from (`configuration`, `versions`) decides nothing and is no part of it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import importlib.metadata
 import json
 import math
 import platform
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sagd.build.objects import build_process
-from sagd.build.schema import RunConfig
+from sagd.build.schema import OmissionConfig, RunConfig, SamplingConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.errors import CheckpointError, InputError, ProcessMismatchError, one_line
 from sagd.model.denoiser import Denoiser, NetworkDenoiser
+from sagd.model.parameterisation import Parameterisation
 from sagd.model.wrappers import Calibrated, Guided
 from sagd.networks.build import build_network
+from sagd.networks.config import NetworkConfig
 from sagd.networks.weights import UNREADABLE, check_layout, check_numbers
 from sagd.noise.basis.base import Basis
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.process.description import alike, process_from_dict
 from sagd.resampling.bands import BandLaw, BandModel, image_channels
+from sagd.store.checkpoint import STATE, latest_checkpoint, load_checkpoint
 from sagd.store.files import (
     MANIFEST,
     REPLACED,
@@ -54,114 +58,152 @@ from sagd.store.files import (
     write_directory,
 )
 
-CONFIG, WEIGHTS, STATISTICS = "config.json", "model.safetensors", "statistics.safetensors"
+DESCRIPTION, WEIGHTS, MOMENTS = "model.json", "model.safetensors", "moments.safetensors"
+_FORMAT = 2
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _RANGE = (-1.0, 1.0)
 
 # Metadata of the tensors' files. One key each: safetensors writes several in an order that differs from run to run.
 _FINGERPRINT, _MEASURED = "fingerprint", "measured"
 
-# Parts of config.json that decide the samples; those of the first line also what the noise is.
-_NOISE = ("process", "config.process", "data")
-_DECISIVE = (*_NOISE, "config.network", "config.denoiser", "config.sampling")
+# Parts of the description that decide the samples.
+_DECISIVE = ("process", "prediction", "network", "data", "names", "bands", "omission", "sampling")
+_NULL = "null."
 
 
 @dataclass(frozen=True)
-class Model:
-    """A trained model.
+class ImportedNetwork:
+    """A network of one's own: where its class is found, and what makes another one like it.
 
     Attributes:
-        denoiser: `E[x_0 | x_t]` from the averaged weights, in evaluation mode; a `BandModel` if it resamples bands.
-        network: The network alone.
-        process: Forward process it was trained with.
-        config: Configuration of its training run.
-        statistics: Mean and power spectrum of the training data.
-        classes: Class names of a conditional model, in label order; else None.
-        calibration: That of the unseen band, if there is one.
+        path: `module:Class`.
+        arguments: Keyword arguments of the class, JSON-ready; None if nobody said them.
     """
 
-    denoiser: Denoiser
-    network: nn.Module
-    process: Process
-    config: RunConfig
+    path: str
+    arguments: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, or one in training.
+
+    Attributes:
+        plain: The denoiser that was trained, around its network.
+        statistics: Mean and power spectrum of the training data.
+        network: What the network is made from.
+        sampling: How samples are drawn unless asked otherwise.
+        classes: Class names in label order, of a model that is told them; else None.
+        calibration: That of the unseen band, if there is one, `(*coefficients)`.
+        bands: The law of the bands that it resamples; None for a model of whole fields.
+        omission: What was left out of the training data.
+        configuration: The settings of the run that trained it, for people to read.
+    """
+
+    plain: NetworkDenoiser
     statistics: DataStatistics
-    classes: tuple[str, ...] | None
+    network: NetworkConfig | ImportedNetwork
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    classes: tuple[str, ...] | None = None
     calibration: Tensor | None = None
+    bands: BandLaw | None = None
+    omission: OmissionConfig = field(default_factory=OmissionConfig)
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def process(self) -> Process:
+        """The forward process it was trained with."""
+        return self.plain.process
 
     def guided(self, scale: float) -> Denoiser:
-        """The denoiser with that classifier-free guidance scale.
+        """The denoiser to sample from, with that classifier-free guidance scale.
 
         Raises:
-            InputError: If the scale is not 1 and the model is unconditional.
+            InputError: If the scale is not 1 and the model cannot be asked without its condition.
         """
-        classes = None if self.classes is None else len(self.classes)
-        return build_denoiser(
-            self.config, self.network, self.process, self.statistics, classes, scale, self.calibration
-        )
+        if self.bands is not None:
+            return self.resampler(scale)
+        guided = self.plain if scale == 1 else Guided(self.plain, scale)
+        return guided if self.calibration is None else Calibrated(guided, self.calibration, self.statistics)
+
+    def resampler(self, scale: float = 1.0) -> BandModel:
+        """The denoiser of given bands, with that classifier-free guidance scale.
+
+        Raises:
+            InputError: If the model resamples no bands.
+        """
+        if self.bands is None:
+            raise InputError("the model resamples no bands; train one with --denoiser.bands random")
+        return BandModel(self.plain if scale == 1 else Guided(self.plain, scale), self.bands)
+
+    @cached_property
+    def denoiser(self) -> Denoiser:
+        """The denoiser to sample from, without guidance; a `BandModel` if it resamples bands."""
+        return self.guided(1.0)
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings of the run, if `sagd train` trained it.
+
+        Raises:
+            InputError: If something else did.
+        """
+        if "process" not in self.configuration:
+            raise InputError("the model was not trained from a configuration; name its data and settings")
+        return from_dict(RunConfig, dict(self.configuration))
 
 
-def network_denoiser(
-    config: RunConfig, network: nn.Module, process: Process, statistics: DataStatistics, num_classes: int | None
-) -> NetworkDenoiser:
-    """The denoiser to train that a configuration makes of a network; `num_classes` as for `build_network`."""
-    # Standard deviation of all data values: spread about the mean image, and of the mean image itself.
-    data_std = math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
-    null = {} if num_classes is None else {"labels": num_classes}
-    names = () if config.denoiser.bands == "none" else ("image",)
-    return NetworkDenoiser(network, process, config.denoiser.prediction, data_std, null, names, statistics)
+def data_std(statistics: DataStatistics) -> float:
+    """Standard deviation of all data values: spread about the mean field, and of the mean field itself."""
+    return math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
 
 
-def build_denoiser(
-    config: RunConfig,
-    network: nn.Module,
-    process: Process,
-    statistics: DataStatistics,
-    num_classes: int | None,
-    guidance: float = 1.0,
-    calibration: Tensor | None = None,
-) -> Denoiser:
-    """The denoiser to sample from that a configuration makes of a network; `num_classes` as for `build_network`."""
-    denoiser: Denoiser = network_denoiser(config, network, process, statistics, num_classes)
-    if guidance != 1:
-        denoiser = Guided(denoiser, guidance)
-    if calibration is not None:
-        denoiser = Calibrated(denoiser, calibration, statistics)
-    bands = config.denoiser.bands
-    return denoiser if bands == "none" else BandModel(denoiser, BandLaw(bands, statistics.basis))
+def describe_model(model: Trained) -> dict[str, Any]:
+    """Content of `model.json`."""
+    own = isinstance(model.network, ImportedNetwork)
+    return {
+        "format": _FORMAT,
+        "process": model.process.to_dict(),
+        "prediction": model.plain.parameterisation.to_dict(),
+        "network": {"import" if own else "built": to_dict(model.network)},
+        "data": {
+            "shape": list(model.process.shape),
+            "range": list(_RANGE),
+            "classes": None if model.classes is None else list(model.classes),
+        },
+        "names": list(model.plain.names or ()),
+        "bands": None if model.bands is None else model.bands.bands,
+        "omission": to_dict(model.omission),
+        "sampling": to_dict(model.sampling),
+        "configuration": dict(model.configuration),
+        "versions": versions(),
+    }
 
 
-def save_model(
-    path: Path,
-    network: nn.Module,
-    config: RunConfig,
-    process: Process,
-    statistics: DataStatistics,
-    classes: Sequence[str] | None,
-    calibration: Tensor | None = None,
-) -> Path:
-    """Write a model directory, whole or not at all; `classes` are those of a conditional model.
+def moments(model: Trained) -> dict[str, Tensor]:
+    """Tensors of `moments.safetensors`."""
+    known = {"mean": model.statistics.mean, "spectrum": model.statistics.spectrum}
+    if model.calibration is not None:
+        known["calibration"] = model.calibration
+    return known | {_NULL + name: value for name, value in model.plain.null.items()}
+
+
+def measured(model: Trained) -> dict[str, Any]:
+    """What the moments were measured on and in."""
+    return {"count": model.statistics.count, "basis": model.statistics.basis.to_dict()}
+
+
+def save_model(path: Path, model: Trained) -> Path:
+    """Write a model directory, whole or not at all.
 
     Raises:
         CheckpointError: If the disk refuses.
     """
-    described = {
-        "config": to_dict(config),
-        "process": process.to_dict(),
-        "data": to_dict(_Data(process.shape, _RANGE, None if classes is None else tuple(classes))),
-        "versions": versions(),
-    }
-    moments = {"mean": statistics.mean, "spectrum": statistics.spectrum}
-    if calibration is not None:
-        moments["calibration"] = calibration
-    measured = {"count": statistics.count, "basis": statistics.basis.to_dict()}
-    config_file, statistics_file = to_json(described), to_safetensors(moments, {_MEASURED: json.dumps(measured)})
-    parts = fingerprint(json.loads(config_file), hashlib.sha256(statistics_file).hexdigest())
-    files = (
-        (CONFIG, config_file),
-        (WEIGHTS, to_safetensors(network.state_dict(), {_FINGERPRINT: json.dumps(parts)})),
-        (STATISTICS, statistics_file),
-    )
-    write_directory(path, files)
+    described = to_json(describe_model(model))
+    moments_file = to_safetensors(moments(model), {_MEASURED: json.dumps(measured(model))})
+    parts = fingerprint(json.loads(described), hashlib.sha256(moments_file).hexdigest())
+    weights = to_safetensors(model.plain.module.state_dict(), {_FINGERPRINT: json.dumps(parts)})
+    write_directory(path, ((DESCRIPTION, described), (WEIGHTS, weights), (MOMENTS, moments_file)))
     return path
 
 
@@ -169,67 +211,115 @@ def load_model(
     path: str | Path,
     process: Process | None = None,
     device: torch.device | str = "cpu",
-    guidance: float = 1.0,
-) -> Model:
-    """Read a model directory, or the model of a finished run's directory.
+    network: nn.Module | None = None,
+    allow: Sequence[str] = (),
+) -> Trained:
+    """Read a model directory, or the model of a run's directory: that of its newest checkpoint if it has not finished.
 
     Args:
         path: Directory.
         process: The forward process you believe the model has.
         device: Where the network goes.
-        guidance: Classifier-free guidance scale of the denoiser.
+        network: For a model with a network of one's own: a network like that, whose weights are replaced.
+        allow: Modules that networks of one's own may be imported from; importing runs their code.
 
     Raises:
-        ProcessMismatchError: If the model was trained with another process than `process`, or than `config.json` says.
+        ProcessMismatchError: If the model was trained with another process than `process`, or than `model.json` says.
         CheckpointError: If files are missing, damaged, no model, or changed since the weights were written.
+        InputError: If the network is of one's own and neither given nor allowed.
     """
-    folder = _find(Path(path))
+    found = _find(Path(path))
+    content = _unfinished(Path(path)) if found is None else _finished(found)
+    return _rebuilt(content, process, device, network, allow)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What files say of a model.
+
+    Attributes:
+        folder: Where they are.
+        names: Those of description, weights and moments.
+        described: Description.
+        weights: Averaged weights.
+        moments: Moments.
+        measured: What these were measured on and in.
+    """
+
+    folder: Path
+    names: tuple[str, str, str]
+    described: _Description
+    weights: Mapping[str, Tensor]
+    moments: Mapping[str, Tensor]
+    measured: Any
+
+    def path(self, part: int) -> Path:
+        """The file of description, weights or moments."""
+        return self.folder / self.names[part]
+
+
+def _finished(folder: Path) -> _Content:
+    """Content of a model directory."""
     sums = read_manifest(folder)
-    for name in (WEIGHTS, STATISTICS):
+    for name in (WEIGHTS, MOMENTS):
         verify_file(folder / name, sums.get(name))
-    tensors, metadata = read_tensors(folder / WEIGHTS)
-    described, parts = _read_description(folder, sums[STATISTICS])
-    _refuse_changes(folder, described, parts, _signed(folder / WEIGHTS, metadata), sums.get(CONFIG))
-    config, data = described.config, described.data
-    with reading(folder / CONFIG, "does not describe a model"):
-        trained = process_from_dict(described.process)
-        statistics, calibration = _read_statistics(folder / STATISTICS, data.shape)
-        configured = build_process(config.process, data.shape, statistics, data.classes)
-    if not alike(configured.to_dict(), trained.to_dict()):
-        raise _changed(folder, configured.label)
-    if process is not None and not alike(process.to_dict(), trained.to_dict()):
-        raise _not_trained_with(folder, trained, process)
-
-    num_classes = None if data.classes is None else len(data.classes)
-    beside = 0 if config.denoiser.bands == "none" else image_channels(data.shape[0])
-    with reading(folder / CONFIG, "does not describe a model"):
-        network = build_network(config.network, data.shape[0], data.shape[1:], num_classes, beside=beside)
-        denoiser = build_denoiser(config, network, trained, statistics, num_classes, guidance, calibration)
-    _fill(network, tensors, folder / WEIGHTS, described.versions)
-    network.to(device).eval().requires_grad_(False)
-    return Model(denoiser, network, trained, config, statistics, data.classes, calibration)
+    weights, metadata = read_tensors(folder / WEIGHTS)
+    content = read_json(folder / DESCRIPTION)
+    described = _read_description(folder / DESCRIPTION, content)
+    parts = fingerprint(content, sums[MOMENTS])
+    _refuse_changes(folder, parts, _signed(folder / WEIGHTS, metadata), sums.get(DESCRIPTION))
+    tensors, measured = read_tensors(folder / MOMENTS)
+    with reading(folder / MOMENTS):
+        told = json.loads(measured[_MEASURED])
+    return _Content(folder, (DESCRIPTION, WEIGHTS, MOMENTS), described, weights, tensors, told)
 
 
-def fingerprint(described: dict[str, Any], statistics: str) -> dict[str, str]:
+def fingerprint(described: Mapping[str, Any], moments: str) -> dict[str, str]:
     """Checksum by part of all that decides the samples, but for the weights.
 
     Args:
-        described: Content of `config.json`.
-        statistics: sha256 of `statistics.safetensors`.
+        described: Content of `model.json`.
+        moments: sha256 of `moments.safetensors`.
     """
-    parts = {name: _part(described, name) for name in _DECISIVE}
-    sums = {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for name, part in parts.items()}
-    return sums | {"statistics": statistics}
+    parts = {name: json.dumps(described[name], sort_keys=True) for name in _DECISIVE}
+    return {name: hashlib.sha256(part.encode()).hexdigest() for name, part in parts.items()} | {"moments": moments}
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, sagd and the libraries that results depend on."""
-    names = ("sagd", "torch", "diffusers", "accelerate", "numpy", "safetensors")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}
+    """Versions of Python, sagd and those libraries that results depend on and are installed."""
+    found = {"python": platform.python_version()}
+    for name in ("sagd", "torch", "diffusers", "accelerate", "numpy", "safetensors"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
-def _find(path: Path) -> Path:
-    """The model directory at `path`."""
+def reference_of(network: nn.Module, arguments: Mapping[str, Any] | None = None) -> ImportedNetwork:
+    """What names the class of a network, and makes another one like it.
+
+    Args:
+        network: Network.
+        arguments: Keyword arguments of its class.
+
+    Raises:
+        InputError: If the arguments are not JSON-ready, or make a network with other weights.
+    """
+    kind = type(network)
+    told = None if arguments is None else dict(arguments)
+    if told is not None:
+        try:
+            again = json.loads(json.dumps(told))
+        except (TypeError, ValueError):
+            raise InputError(
+                f"arguments of {kind.__name__} must be numbers, texts and lists of them, got {one_line(told)}"
+            ) from None
+        with torch.random.fork_rng(devices=[]):
+            check_layout(kind(**again).state_dict(), network.state_dict())
+    return ImportedNetwork(f"{kind.__module__}:{kind.__qualname__}", told)
+
+
+def _find(path: Path) -> Path | None:
+    """The model directory at `path`; None for a run that has checkpoints only."""
     if path.suffix in _PICKLES:
         raise CheckpointError(f"{str(path)!r} is a pickle file, which could run code when read; give a model directory")
     if not path.is_dir():
@@ -245,10 +335,24 @@ def _find(path: Path) -> Path:
         )
         return replaced
     if (path / "checkpoints").is_dir():
-        raise CheckpointError(
-            f"the run in {str(path)!r} has not finished, it has no model yet; continue it with --resume"
-        )
+        return None
     raise CheckpointError(f"{str(path)!r} holds no model (no {MANIFEST}); give a run directory or a model directory")
+
+
+def _unfinished(run: Path) -> _Content:
+    """Content of the newest checkpoint of a run."""
+    newest = latest_checkpoint(run)
+    if newest is None:
+        raise CheckpointError(f"the run in {str(run)!r} has no checkpoint yet; continue it with --resume")
+    snapshot = load_checkpoint(newest)
+    where = f"{str(run)!r} is not finished: this is its model of step {snapshot.step}"
+    warnings.warn(f"the run in {where}", stacklevel=4)
+    with reading(newest / STATE, "does not describe a model"):
+        state = snapshot.state["model"]
+        described, told = _read_description(newest / STATE, state["described"]), state["measured"]
+    with reading(newest, "holds no model"):
+        weights, tensors = snapshot.tensors["ema"], snapshot.tensors["moments"]
+    return _Content(newest, (STATE, "ema.safetensors", "moments.safetensors"), described, weights, tensors, told)
 
 
 @dataclass(frozen=True)
@@ -262,31 +366,38 @@ class _Data:
 
 @dataclass(frozen=True)
 class _Description:
-    """Content of `config.json`."""
+    """Content of `model.json`."""
 
-    config: RunConfig
+    format: int
     process: dict[str, Any]
+    prediction: dict[str, Any]
+    network: dict[str, Any]
     data: _Data
+    names: tuple[str, ...]
+    bands: str | None
+    omission: OmissionConfig
+    sampling: SamplingConfig
+    configuration: dict[str, Any]
     versions: dict[str, str]
 
 
-def _read_description(folder: Path, statistics: str) -> tuple[_Description, dict[str, str]]:
-    """Content of `config.json`, and the fingerprint that weights trained with it have."""
-    content = read_json(folder / CONFIG)
-    with reading(folder / CONFIG, "does not describe a model"):
+def _read_description(path: Path, content: Any) -> _Description:
+    with reading(path, "does not describe a model"):
         described = from_dict(_Description, content)
+        if described.format != _FORMAT:
+            raise InputError(f"format is {described.format}, and this version of sagd reads {_FORMAT}; train it again")
         if described.data.range != _RANGE:
             raise InputError(f"data.range is {list(described.data.range)}, and must be [-1, 1]")
         if len(described.data.shape) < 2 or min(described.data.shape) < 1:
             raise InputError(f"data.shape must hold channels and sides, got {list(described.data.shape)}")
-        return described, fingerprint(content, statistics)
+        return described
 
 
-def _signed(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+def _signed(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     """The fingerprint in the metadata of weights."""
     with contextlib.suppress(*UNREADABLE):
         signed = json.loads(metadata[_FINGERPRINT])
-        if signed.keys() == {*_DECISIVE, "statistics"}:
+        if signed.keys() == {*_DECISIVE, "moments"}:
             return signed
     raise CheckpointError(
         f"{str(path)!r} does not say what it was trained with, as models of this version of sagd do; train it again"
@@ -294,51 +405,110 @@ def _signed(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def _refuse_changes(
-    folder: Path, described: _Description, parts: dict[str, str], signed: dict[str, Any], config_sum: str | None
+    folder: Path, parts: Mapping[str, str], signed: Mapping[str, Any], description_sum: str | None
 ) -> None:
     """Refuse files that are not what the weights were trained with."""
     changed = [part for part in parts if parts[part] != signed[part]]
-    # Before damage to config.json, of which an edit is the likely cause.
-    if {*changed} & {*_NOISE}:
-        raise _changed(folder, _changed_noise(folder, described, changed))
-    verify_file(folder / CONFIG, config_sum)
-    if changed == ["statistics"]:
+    # Before damage to the description, of which an edit is the likely cause.
+    if {*changed} & {"process", "data"}:
+        raise ProcessMismatchError(
+            f"{str(folder / DESCRIPTION)!r} was changed in {changed[0]}, which is not what its weights were trained"
+            " with; restore it, or train a model with that"
+        )
+    verify_file(folder / DESCRIPTION, description_sum)
+    if changed == ["moments"]:
         raise CheckpointError(
-            f"{str(folder / STATISTICS)!r} is not what the weights were trained with; restore it, or train again"
+            f"{str(folder / MOMENTS)!r} is not what the weights were trained with; restore it, or train again"
         )
     if changed:
         raise CheckpointError(
-            f"{str(folder / CONFIG)!r} was changed in {changed[0]}, which is not what its weights were trained with;"
-            " restore it, or train a model with that"
+            f"{str(folder / DESCRIPTION)!r} was changed in {changed[0]}, which is not what its weights were trained"
+            " with; restore it, or train a model with that"
         )
 
 
-def _part(described: dict[str, Any], name: str) -> Any:
-    part: Any = described
-    for key in name.split("."):
-        part = part[key]
-    return part
+def _rebuilt(
+    content: _Content,
+    expected: Process | None,
+    device: torch.device | str,
+    given: nn.Module | None,
+    allow: Sequence[str],
+) -> Trained:
+    """The model of a description, its weights and its moments, all of which are checked."""
+    described, data = content.described, content.described.data
+    with reading(content.path(0), "does not describe a model"):
+        process = process_from_dict(described.process)
+        if process.shape != data.shape:
+            raise InputError(f"the process is of data {list(process.shape)}, and data.shape {list(data.shape)}")
+    with reading(content.path(2)):
+        statistics, calibration, null = read_moments(content.moments, content.measured, data.shape)
+    if expected is not None and not alike(expected.to_dict(), process.to_dict()):
+        raise _not_trained_with(content.folder, process, expected)
+    reference, network = _network(content, null, given, allow)
+    with reading(content.path(0), "does not describe a model"):
+        prediction = Parameterisation.parse(described.prediction)
+        names = [name for name in described.names if name not in null]
+        plain = NetworkDenoiser(network, process, prediction, null=null, names=names, statistics=statistics)
+        bands = None if described.bands is None else BandLaw(described.bands, statistics.basis)
+        model = Trained(
+            plain,
+            statistics,
+            reference,
+            described.sampling,
+            data.classes,
+            calibration,
+            bands,
+            described.omission,
+            described.configuration,
+        )
+        _ = model.denoiser
+    _fill(network, content.weights, content.path(1), described.versions)
+    network.to(device).eval().requires_grad_(False)
+    return model
 
 
-def _changed_noise(folder: Path, described: _Description, changed: Sequence[str]) -> str:
-    """In words, the noise of a configuration that was changed."""
-    config, data = described.config, described.data
-    if "data" in changed:
-        return "data of another shape, range or classes"
-    if "config.process" in changed:
-        # What was changed may describe nothing at all.
-        with contextlib.suppress(*UNREADABLE):
-            statistics, _ = _read_statistics(folder / STATISTICS, data.shape)
-            process = build_process(config.process, data.shape, statistics, data.classes)
-            return "another config.process" if alike(process.to_dict(), described.process) else one_line(process.label)
-    return "another process"
+def _network(
+    content: _Content, null: Mapping[str, Tensor], given: nn.Module | None, allow: Sequence[str]
+) -> tuple[NetworkConfig | ImportedNetwork, nn.Module]:
+    """What the network is made from, and one like it."""
+    described, data, parts = content.described, content.described.data, content.described.network
+    with reading(content.path(0), "does not describe a model"):
+        if parts.keys() == {"built"}:
+            config = from_dict(NetworkConfig, parts["built"], "network")
+            classes = None if data.classes is None else len(data.classes)
+            beside = 0 if described.bands is None else image_channels(data.shape[0])
+            built = build_network(config, data.shape[0], data.shape[1:], classes, beside=beside)
+            return config, built if given is None else given
+        reference = from_dict(ImportedNetwork, parts["import"], "network")
+    if given is not None:
+        return reference, given
+    return reference, _imported(content.folder, reference, allow)
 
 
-def _changed(folder: Path, noise: str) -> ProcessMismatchError:
-    return ProcessMismatchError(
-        f"{str(folder / CONFIG)!r} was changed to {noise}, which is not what its weights were trained with; restore it,"
-        " or train a model with that process"
-    )
+def _imported(path: Path, reference: ImportedNetwork, allow: Sequence[str]) -> nn.Module:
+    """A network of one's own, if its module may be imported."""
+    module, _, name = reference.path.partition(":")
+    if reference.arguments is None:
+        raise InputError(
+            f"{str(path)!r} has a network of its own, {one_line(reference.path)!r}; give one like it as network="
+        )
+    if module not in allow:
+        raise InputError(
+            f"{str(path)!r} has a network of its own, {one_line(reference.path)!r}, whose code would be run;"
+            f" allow that with allow=[{one_line(module)!r}], or give one like it as network="
+        )
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        network = found(**reference.arguments)
+    except Exception as error:
+        raise InputError(
+            f"network {one_line(reference.path)!r} cannot be made: {one_line(error)}; give one like it as network="
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise InputError(f"{one_line(reference.path)!r} makes no network but {type(network).__name__}")
+    return network
 
 
 def _not_trained_with(folder: Path, trained: Process, expected: Process) -> ProcessMismatchError:
@@ -347,35 +517,39 @@ def _not_trained_with(folder: Path, trained: Process, expected: Process) -> Proc
     return ProcessMismatchError(f"model {str(folder)!r} was trained with {own}, {how}; train a model with that process")
 
 
-def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path, wrote: dict[str, str]) -> None:
+def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, wrote: Mapping[str, str]) -> None:
     """Load weights into the network that they must fit."""
     try:
         check_layout(tensors, network.state_dict())
     except InputError as error:
-        raise CheckpointError(
-            f"weights in {str(path)!r} do not fit the network that diffusers {versions()['diffusers']} builds;"
-            f" they were written with diffusers {one_line(wrote.get('diffusers'))}: {error}"
-        ) from error
+        now, then = versions().get("diffusers"), wrote.get("diffusers")
+        made = f"; diffusers was {one_line(then)}, and is {now}" if then != now else ""
+        raise CheckpointError(f"weights in {str(path)!r} do not fit the network: {error}{made}") from error
     with reading(path):
         check_numbers(tensors)
-    network.load_state_dict(tensors)
+    network.load_state_dict(dict(tensors))
 
 
-def _read_statistics(path: Path, shape: tuple[int, ...]) -> tuple[DataStatistics, Tensor | None]:
-    """The statistics of data of a shape, and the calibration of an unseen band if there is one."""
-    tensors, metadata = read_tensors(path)
-    with reading(path):
-        measured = json.loads(metadata[_MEASURED])
-        basis, count = Basis.from_dict(measured["basis"]), measured["count"]
-        if type(count) is not int or count < 2 or basis.spatial != shape[1:] or basis.channels not in (None, shape[0]):
-            raise InputError(f"{count!r} samples in {basis} are no statistics of data {shape}")
-        shapes = {"mean": shape, "spectrum": (shape[0], *basis.coefficients), "calibration": basis.coefficients}
-        needed = {name: torch.empty(size, dtype=torch.float64, device="meta") for name, size in shapes.items()}
-        if "calibration" not in tensors:
-            del needed["calibration"]
-        check_layout(tensors, needed)
-        check_numbers(tensors)
-        for name in needed.keys() - {"mean"}:
-            if tensors[name].min() < 0:
-                raise InputError(f"tensor {name!r} is negative")
-    return DataStatistics(tensors["mean"], tensors["spectrum"], count, basis), tensors.get("calibration")
+def read_moments(
+    tensors: Mapping[str, Tensor], told: Any, shape: tuple[int, ...]
+) -> tuple[DataStatistics, Tensor | None, dict[str, Tensor]]:
+    """The statistics of data of a shape, the calibration of an unseen band, and what stands for nothing.
+
+    Raises:
+        InputError: If the tensors, or what is told of them, cannot be those.
+    """
+    basis, count = Basis.from_dict(told["basis"]), told["count"]
+    if type(count) is not int or count < 2 or basis.spatial != shape[1:] or basis.channels not in (None, shape[0]):
+        raise InputError(f"{count!r} samples in {basis} are no statistics of data {shape}")
+    null = {name.removeprefix(_NULL): value for name, value in tensors.items() if name.startswith(_NULL)}
+    found = {name: value for name, value in tensors.items() if not name.startswith(_NULL)}
+    shapes = {"mean": shape, "spectrum": (shape[0], *basis.coefficients), "calibration": basis.coefficients}
+    needed = {name: torch.empty(size, dtype=torch.float64, device="meta") for name, size in shapes.items()}
+    if "calibration" not in found:
+        del needed["calibration"]
+    check_layout(found, needed)
+    check_numbers(tensors)
+    for name in needed.keys() - {"mean"}:
+        if found[name].min() < 0:
+            raise InputError(f"tensor {name!r} is negative")
+    return DataStatistics(found["mean"], found["spectrum"], count, basis), found.get("calibration"), null

@@ -10,21 +10,28 @@ from __future__ import annotations
 
 import json
 import math
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
-from sagd.build.schema import RunConfig
+import torch
+
 from sagd.build.text import dump_yaml
-from sagd.errors import CheckpointError
+from sagd.errors import CheckpointError, InputError, one_line
 from sagd.networks.weights import UNREADABLE
 from sagd.store.files import reading, to_json, write_file, writing
 from sagd.store.folder import LOCK
 from sagd.store.model import versions
+from sagd.training.fit import Callback, Fit, Step
 
 CONFIG = "config.yaml"
 
 ADVICE = "continue that run with --resume, or choose another --out"
 """What to do about a directory that is not empty."""
+
+_LARGEST = torch.finfo(torch.float32).max
+"""The largest loss that a step can have had."""
 
 
 def require_run(out: Path) -> None:
@@ -37,25 +44,74 @@ def require_run(out: Path) -> None:
         raise CheckpointError(f"nothing to resume in {str(out)!r}; start a run there without --resume")
 
 
-def describe(out: Path, config: RunConfig) -> None:
-    """Write the resolved configuration and the versions."""
+def describe(out: Path, settings: Mapping[str, Any]) -> None:
+    """Write the resolved settings and the versions."""
     with writing(out / CONFIG):
-        dump_yaml(config, out / CONFIG)
+        dump_yaml(settings, out / CONFIG)
     write_file(out / "versions.json", to_json(versions()))
 
 
-class Metrics:
-    """`metrics.jsonl`, cut back to `step` on opening so that a resumed run writes what the uninterrupted one would."""
+@final
+class Metrics(Callback):
+    """`metrics.jsonl`, a line per so many steps.
 
-    def __init__(self, out: Path, step: int) -> None:
-        self._path = out / "metrics.jsonl"
-        kept = [line for line in self._lines() if _step(line) <= step]
-        write_file(self._path, "".join(kept).encode())
+    It is cut back on opening, so that a resumed run writes what the uninterrupted one would.
 
-    def write(self, values: dict[str, Any]) -> None:
-        """Append one line."""
+    Args:
+        out: Run directory.
+        every: Steps between lines.
+    """
+
+    def __init__(self, out: Path, every: int) -> None:
+        self._path, self._every = out / "metrics.jsonl", every
+        self._losses: list[float] = []
+        self._items, self._seconds = 0, 0.0
+
+    def start(self, fit: Fit) -> None:
+        """Open the file."""
+        self._clock = time.perf_counter() - self._seconds
+        fit.runtime.on_first(lambda: self._cut(fit.step))
+
+    def after(self, fit: Fit, step: Step) -> None:
+        """A line on the steps since the last one, if it is time."""
+        self._losses.append(step.loss)
+        self._items += step.items
+        if step.last or step.number % self._every == 0:
+            now = time.perf_counter()
+            seconds, self._clock = now - self._clock, now
+            line = {
+                "step": step.number,
+                "loss": math.fsum(self._losses) / len(self._losses),
+                "lr": step.lr,
+                "grad_norm": step.grad_norm if math.isfinite(step.grad_norm) else None,
+                "items_per_second": self._items / seconds,
+                "seconds": seconds,
+            }
+            self._losses, self._items = [], 0
+            fit.runtime.on_first(lambda: self._write(line))
+
+    def snapshot(self) -> dict[str, Any]:
+        """Losses, items and time since the last line."""
+        return {"losses": self._losses, "items": self._items, "seconds": time.perf_counter() - self._clock}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take them back."""
+        losses, items, seconds = state.get("losses", []), state.get("items", 0), state.get("seconds", 0.0)
+        if not isinstance(losses, list) or not all(type(loss) is float and abs(loss) <= _LARGEST for loss in losses):
+            raise InputError(f"losses must be numbers, got {one_line(losses)}")
+        if type(items) is not int or items < 0:
+            raise InputError(f"items must be a whole number, got {one_line(items)}")
+        if not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
+            raise InputError(f"seconds must be a time, got {one_line(seconds)}")
+        self._losses, self._items, self._seconds = list(losses), items, float(seconds)
+
+    def _write(self, values: dict[str, Any]) -> None:
         with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, allow_nan=False) + "\n")
+
+    def _cut(self, step: int) -> None:
+        kept = [line for line in self._lines() if _step(line) <= step]
+        write_file(self._path, "".join(kept).encode())
 
     def _lines(self) -> list[str]:
         if not self._path.exists():

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sagd.build.schema import RunConfig
 from sagd.build.text import from_dict
 from sagd.errors import InputError
 from sagd.networks.weights import check_layout, check_numbers
-from sagd.store.checkpoint import Checkpoint
+from sagd.training.fit import Snapshot
 
 
 @dataclass(frozen=True)
@@ -22,41 +21,40 @@ class RunState:
     """JSON state of a checkpoint.
 
     Attributes:
-        ema_updates: Steps that reached weights and averages; with a gradient scaler some are skipped.
-        losses: Of the steps since the last line of metrics.
-        seconds: Since then.
+        updates: Steps that reached weights and averages; with a gradient scaler some are skipped.
         scaler: State of the gradient scaler, if there is one.
         processes: Number of processes.
-        data: What must not change about the data.
-        process: Forward process.
-        config: Configuration.
+        position: Where a loader was.
+        callbacks: State of each callback.
+        fixed: Settings that must not change.
+        model: Description of the model, and of its moments.
     """
 
-    ema_updates: int
-    losses: tuple[float, ...]
-    seconds: float
+    updates: int
     scaler: dict[str, Any] | None
     processes: int
-    data: dict[str, Any]
-    process: dict[str, Any]
-    config: RunConfig
+    position: Any
+    callbacks: dict[str, dict[str, Any]]
+    fixed: dict[str, Any]
+    model: dict[str, dict[str, Any]]
 
 
-def read_state(checkpoint: Checkpoint) -> RunState:
+def read_state(snapshot: Snapshot) -> RunState:
     """The state of a checkpoint.
 
     Raises:
         InputError: Naming the entry that cannot be one.
     """
-    state = from_dict(RunState, checkpoint.state)
+    state = from_dict(RunState, dict(snapshot.state))
     # A gradient scaler skips steps.
-    least = checkpoint.step if state.scaler is None else 0
-    if not least <= state.ema_updates <= checkpoint.step:
-        raise InputError(f"ema_updates is {state.ema_updates}, of {checkpoint.step} steps")
-    if any(abs(loss) > torch.finfo(torch.float32).max for loss in state.losses):
-        raise InputError("losses hold a number beyond float32")
-    if state.seconds < 0:
-        raise InputError(f"seconds is {state.seconds}")
+    least = snapshot.step if state.scaler is None else 0
+    if not least <= state.updates <= snapshot.step:
+        raise InputError(f"updates is {state.updates}, of {snapshot.step} steps")
+    for name in ("described", "measured"):
+        if name not in state.model:
+            raise InputError(f"model.{name} is missing")
+    if not isinstance(state.model["described"].get("process"), dict):
+        raise InputError("model.described.process is missing")
     return state
 
 

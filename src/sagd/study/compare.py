@@ -48,7 +48,7 @@ from sagd.study.evaluation import (
 from sagd.study.illustration import forward_images, shown_power
 from sagd.study.machine import describe_machine
 from sagd.study.summary import summarise
-from sagd.study.train import Trainer, check_training, runtime, train
+from sagd.study.train import check_training, prepare, settled, train
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,8 @@ def compare(
     check_evaluation(config.evaluation, len(data))
     with claim(out, empty=not resume, advice=ADVICE):
         _refuse_other(config, out)
-        processes = _check_arms(config, out, data)
+        config = _settled(config, out, data)
+        processes = _check_arms(config, data)
         # Whatever the arms are trained on, they are measured against clean images.
         clean = data.clean
         extractor = feature_extractor(config.evaluation, clean, progress)
@@ -143,14 +144,27 @@ def _refuse_other(config: CompareConfig, out: Path) -> None:
 
 def _refuse_change(section: str, before: dict[str, Any], after: dict[str, Any], out: Path) -> None:
     for key, value in after.items():
-        if before[key] != value:
+        # 'auto' is whatever it was settled as.
+        if before[key] != value and (key, value) != ("precision", "auto"):
             raise InputError(
                 f"{section}.{key} is {value!r}, but the comparison in {str(out)!r} was started with {before[key]!r};"
                 " give that to resume, or choose another --out"
             )
 
 
-def _check_arms(config: CompareConfig, out: Path, data: ImageData) -> dict[str, tuple[Process, float]]:
+def _settled(config: CompareConfig, out: Path, data: ImageData) -> CompareConfig:
+    """The configuration with one precision for all arms, that of then in a directory with a comparison."""
+    if config.training.precision != "auto":
+        return config
+    if (out / CONFIG).exists():
+        precision = load_yaml(CompareConfig, out / CONFIG).training.precision
+    else:
+        first = next(iter(config.arms.values()))
+        precision = settled(_run_config(config, first, config.seeds[0]), data).training.precision
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
+
+
+def _check_arms(config: CompareConfig, data: ImageData) -> dict[str, tuple[Process, float]]:
     """The process of every arm and the noise level that drowns the data, after setting up its training.
 
     So what cannot work fails before any is trained.
@@ -160,12 +174,11 @@ def _check_arms(config: CompareConfig, out: Path, data: ImageData) -> dict[str, 
         run = _run_config(config, arm, config.seeds[0])
         try:
             check_training(run.training)
-            with runtime(run.training) as accelerator:
-                trainer = Trainer(run, out, accelerator, data)
-                check_likelihood(config.evaluation, trainer.process, len(data))
+            model = prepare(run, data).model
+            check_likelihood(config.evaluation, model.process, len(data))
         except InputError as error:
             raise InputError(f"arm {name!r}: {error}") from None
-        processes[name] = trainer.process, matched_range(trainer.process, trainer.statistics)[1]
+        processes[name] = model.process, matched_range(model.process, model.statistics)[1]
     return processes
 
 
@@ -201,7 +214,7 @@ def _run(
     spectrum = measure(samples)
     profile = radial_profile(spectrum.spectrum, spectrum.basis, config.evaluation.bands).values
     write_file(images, to_safetensors({"samples": to_uint8(samples[:SHOWN]), "profile": profile}))
-    result = {"seed": seed, "training": _training_record(folder, model.network), "evaluation": evaluation}
+    result = {"seed": seed, "training": _training_record(folder, model.plain.module), "evaluation": evaluation}
     write_file(finished, to_json(result))
     return result
 
@@ -239,7 +252,7 @@ def _training_record(folder: Path, network: torch.nn.Module) -> dict[str, Any]:
     lines = _log(folder)
     return {
         "seconds": sum(line["seconds"] for line in lines),
-        "images_per_second": sum(line["images_per_second"] for line in lines) / len(lines),
+        "items_per_second": sum(line["items_per_second"] for line in lines) / len(lines),
         "final_loss": lines[-1]["loss"],
         "parameters": sum(p.numel() for p in network.parameters()),
     }
@@ -250,7 +263,7 @@ def _log(folder: Path) -> list[dict[str, float]]:
     path = folder / "metrics.jsonl"
     with reading(path, "holds no metrics; remove the run to train it again"):
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        kept = [{key: float(line[key]) for key in ("step", "loss", "seconds", "images_per_second")} for line in lines]
+        kept = [{key: float(line[key]) for key in ("step", "loss", "seconds", "items_per_second")} for line in lines]
         if not kept:
             raise InputError("it is empty")
     return kept

@@ -16,14 +16,14 @@ from sagd.data.config import DataConfig
 from sagd.data.dataset import ImageData, load
 from sagd.data.images import to_uint8, to_unit_range
 from sagd.errors import InputError
-from sagd.metrics import ClassifierFeatures, FeatureExtractor, TorchScriptFeatures, evaluate
+from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures, TorchScriptFeatures, evaluate
 from sagd.noise.covariance.isotropic import IsotropicCovariance
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.process.base import Process
 from sagd.random import generator_for, subset
 from sagd.sampling.likelihood import dequantise, log_likelihood
 from sagd.store.files import MANIFEST
-from sagd.store.model import Model
+from sagd.store.model import Trained
 
 _FOLDER = 1
 """Second key of the choice among the images of a folder."""
@@ -74,7 +74,7 @@ def feature_extractor(config: EvaluationConfig, data: ImageData, progress: bool 
     return ClassifierFeatures.train_or_load(data.tensor(), data.labels, len(data.classes), progress=progress)
 
 
-def draw_labels(model: Model, data: ImageData, count: int, seed: int) -> Tensor | None:
+def draw_labels(model: Trained, data: ImageData, count: int, seed: int) -> Tensor | None:
     """Labels for `count` samples of a conditional model, drawn like those of the data; None for others.
 
     Without labels in the data, all classes of the model in turn.
@@ -89,7 +89,7 @@ def draw_labels(model: Model, data: ImageData, count: int, seed: int) -> Tensor 
     return _own_labels(model, data, torch.randint(len(data), (count,), generator=generator_for(seed)))
 
 
-def _own_labels(model: Model, data: ImageData, index: Tensor) -> Tensor | None:
+def _own_labels(model: Trained, data: ImageData, index: Tensor) -> Tensor | None:
     """Labels of some images of the data, numbered as the model's; None for unconditional models.
 
     Raises:
@@ -110,7 +110,7 @@ def _own_labels(model: Model, data: ImageData, index: Tensor) -> Tensor | None:
 
 
 def draw_samples(
-    model: Model,
+    model: Trained,
     data: ImageData,
     sampling: SamplingConfig,
     config: EvaluationConfig,
@@ -148,6 +148,29 @@ def evaluate_samples(
     return evaluate(samples, reference, extractor, config.bands, config.seed).to_dict()
 
 
+def evaluate_fields(
+    samples: Tensor, reference: Tensor, features: Any = None, bands: int = 10, seed: int = 0
+) -> dict[str, Any]:
+    """All figures of samples of any kind, each beside its real-against-real floor, as plain values.
+
+    Args:
+        samples: `(N, C, *spatial)`.
+        reference: `(M, C, *spatial)`, real ones.
+        features: A `FeatureExtractor`, or any function of fields that gives features `(N, D)`; None: the figures that
+            need none.
+        bands: Radial bands of the spectral error.
+        seed: Seed of the split of the reference.
+
+    Raises:
+        InputError: If shapes differ, there are too few of either, or `features` is no function.
+    """
+    if features is not None and not isinstance(features, FeatureExtractor):
+        if not callable(features):
+            raise InputError(f"features must be a function of fields, got {type(features).__name__}")
+        features = FunctionFeatures(features)
+    return evaluate(samples, reference, features, bands, seed).to_dict()
+
+
 def is_model(target: Path) -> bool:
     """Whether `target` is a run or model directory, not a folder of images.
 
@@ -162,7 +185,7 @@ def is_model(target: Path) -> bool:
 
 
 def evaluate_model(
-    model: Model,
+    model: Trained,
     config: EvaluationConfig,
     data: DataConfig | None = None,
     sampling: SamplingConfig | None = None,
@@ -184,7 +207,7 @@ def evaluate_model(
     _require_shape(model.process.shape, reference, "the model's samples")
     check_likelihood(config, model.process, len(reference))
     extractor = feature_extractor(config, reference, progress)
-    samples = draw_samples(model, reference, sampling or model.config.sampling, config, config.seed, progress)
+    samples = draw_samples(model, reference, sampling or model.sampling, config, config.seed, progress)
     result = evaluate_samples(samples, reference, extractor, config)
     return (
         result | {"likelihood": measure_likelihood(model, reference, config, progress)} if config.likelihood else result
@@ -211,7 +234,7 @@ def check_likelihood(config: EvaluationConfig, process: Process, images: int) ->
 
 
 def measure_likelihood(
-    model: Model, data: ImageData, config: EvaluationConfig, progress: bool = True
+    model: Trained, data: ImageData, config: EvaluationConfig, progress: bool = True
 ) -> dict[str, float | int | None]:
     """Bits per dimension of `config.likelihood` images, drawn at random and dequantised once.
 

@@ -17,9 +17,8 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import radial_profile
-from sagd.resampling.bands import BandModel
 from sagd.resampling.run import resample
-from sagd.store.model import Model
+from sagd.store.model import Trained
 from sagd.study.restoration import BANDS, band_powers, change_outside, listed, share_of
 
 
@@ -68,7 +67,7 @@ class ResamplingResult:
 
 
 def resample_files(
-    model: Model,
+    model: Trained,
     paths: Sequence[Path],
     band: Spectrum | str | None,
     sampling: SamplingConfig,
@@ -84,7 +83,7 @@ def resample_files(
         model: A model trained with `denoiser.bands`.
         paths: Image files and folders.
         band: The band; None for the one that the model was trained for.
-        sampling: Sampler, steps, grid.
+        sampling: Sampler, steps, grid, guidance.
         count: Draws per image.
         seed: Seed of the draws.
         label: Class of the images, of conditional models.
@@ -94,9 +93,7 @@ def resample_files(
     Raises:
         InputError: If the model resamples nothing or not this band, or an image does not fit.
     """
-    denoiser = model.denoiser
-    if not isinstance(denoiser, BandModel):
-        raise InputError("the model resamples no bands; train one with --denoiser.bands random")
+    denoiser = model.resampler(sampling.guidance)
     if band is None and denoiser.law.bands == "random":
         raise InputError("the model takes any band: name one, e.g. --band 0.3 1 for all fine detail")
     chosen = Spectrum.parse(denoiser.law.bands if band is None else band)

@@ -19,7 +19,7 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import RadialProfile, radial_profile
 from sagd.omission.restore import Restoration, restore
-from sagd.store.model import Model
+from sagd.store.model import Trained
 
 BANDS = 20
 """Radial bands of spectra and errors."""
@@ -78,7 +78,7 @@ class RestorationResult:
 
 
 def restore_files(
-    model: Model,
+    model: Trained,
     paths: Sequence[Path],
     samples: int = 0,
     seed: int = 0,
@@ -102,7 +102,7 @@ def restore_files(
     Raises:
         InputError: If the model leaves no band out, an image does not fit, or a clean image is missing.
     """
-    omission = model.config.process.omission
+    omission = model.omission
     if omission.mode not in ("project", "fill", "deconvolve"):
         raise InputError(
             f"the model was trained with omission {omission.mode!r}, which restores no band; train one with"

@@ -1,0 +1,376 @@
+"""A run: a network that is trained, with checkpoints, metrics and pictures, into a directory that holds it all.
+
+`sagd.study.train` makes the recipe of a run from a configuration, `sagd.fit` from objects; what happens then is the
+same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sagd.build.schema import OmissionConfig
+from sagd.build.text import from_dict, to_dict
+from sagd.design.ends import check_ends
+from sagd.errors import CheckpointError, DataMismatchError, InputError, one_line
+from sagd.interrupt import Interrupts
+from sagd.networks.weights import check_layout, check_numbers
+from sagd.noise.statistics import DataStatistics
+from sagd.process.description import alike
+from sagd.sampling.base import Sampler, check_clip
+from sagd.sampling.grids import TimeGrid
+from sagd.store.checkpoint import STATE, Checkpoints, checkpoint_path, latest_checkpoint, load_checkpoint
+from sagd.store.files import reading
+from sagd.store.folder import claim
+from sagd.store.model import (
+    ImportedNetwork,
+    Trained,
+    describe_model,
+    load_model,
+    measured,
+    moments,
+    read_moments,
+    save_model,
+)
+from sagd.store.run import ADVICE, Metrics, describe, require_run
+from sagd.store.state import RunState, check_moments, check_scaler, read_state
+from sagd.training.batches import Batches
+from sagd.training.fit import Budget, Callback, Fit, Loss, Snapshot
+from sagd.training.progress import Progress
+from sagd.training.runtime import Runtime, faster_precision
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run trains, and what it must not change when it is resumed.
+
+    Attributes:
+        model: The model, around the network to train.
+        loss: Loss of a batch.
+        batches: Batches of the process of a runtime.
+        budget: Steps and optimiser.
+        fixed: Settings by name, JSON-ready, that a resumed run must have as they were.
+        settings: All settings, for `config.yaml`.
+        layout: Memory layout of the network: "contiguous", "channels_last", or "auto", the latter on a GPU.
+        compile: Makes of the network what a step calls.
+        finish: Makes of the trained model what is saved.
+        notes: Lines to say before the first step.
+        unit: What items are called.
+    """
+
+    model: Trained
+    loss: Loss
+    batches: Callable[[Runtime], Batches]
+    budget: Budget
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    layout: str = "auto"
+    compile: Callable[[nn.Module], nn.Module] | None = None
+    finish: Callable[[Trained], Trained] = lambda model: model
+    notes: Sequence[str] = ()
+    unit: str = "images"
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What a run keeps on disk, and how often.
+
+    Attributes:
+        checkpoint_every: Steps between checkpoints.
+        keep_checkpoints: How many stay.
+        log_every: Steps between lines of metrics.
+
+    Raises:
+        InputError: If one of them is less than 1.
+    """
+
+    checkpoint_every: int = 500
+    keep_checkpoints: int = 2
+    log_every: int = 50
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run directory that this process holds, with the others of its runtime.
+
+    Attributes:
+        out: The directory.
+        before: The newest snapshot, and what it says; None for a run at its start.
+    """
+
+    out: Path
+    before: Snapshot | None = None
+    state: RunState | None = None
+
+    @property
+    def statistics(self) -> DataStatistics | None:
+        """Those of the data that the run was started with.
+
+        Raises:
+            CheckpointError: If the snapshot holds none.
+        """
+        if self.before is None or self.state is None:
+            return None
+        path = checkpoint_path(self.out, self.before.step)
+        with reading(path, "does not fit the run"):
+            shape = tuple(self.state.model["described"]["data"]["shape"])
+            return read_moments(self.before.tensors["moments"], self.state.model["measured"], shape)[0]
+
+    @property
+    def omission(self) -> OmissionConfig | None:
+        """What the run left out of its data from its start on.
+
+        Raises:
+            CheckpointError: If the snapshot does not say.
+        """
+        if self.before is None or self.state is None:
+            return None
+        with reading(checkpoint_path(self.out, self.before.step) / STATE, "does not fit the run"):
+            return from_dict(OmissionConfig, self.state.model["described"]["omission"], "omission")
+
+
+@contextlib.contextmanager
+def begun(out: Path, resume: bool, runtime: Runtime) -> Iterator[Begun]:
+    """Hold a run directory, and read where its run was.
+
+    Raises:
+        InputError: If it is in use, or not empty and not to be resumed.
+        CheckpointError: If there is nothing to resume, or the checkpoint is of another version.
+    """
+    with contextlib.ExitStack() as stack:
+        if resume:
+            runtime.on_first(lambda: require_run(out))
+        runtime.on_first(lambda: stack.enter_context(claim(out, empty=not resume, advice=ADVICE)))
+        if not resume:
+            yield Begun(out)
+            return
+        path = runtime.on_first(lambda: latest_checkpoint(out), share=True)
+        if path is None:
+            warnings.warn(f"no checkpoint in {str(out)!r} yet; starting at step 0", stacklevel=3)
+            yield Begun(out)
+            return
+        snapshot = load_checkpoint(path)
+        with reading(path / STATE, "is damaged or of another version of sagd"):
+            state = read_state(snapshot)
+        yield Begun(out, snapshot, state)
+
+
+def run(
+    recipe: Recipe,
+    where: Begun,
+    runtime: Runtime,
+    keeping: Keeping,
+    callbacks: Sequence[Callback] = (),
+) -> Trained:
+    """Train as a recipe says and write the model, `out/model`.
+
+    Args:
+        recipe: What to train.
+        where: Run directory, held.
+        runtime: Device, precision and processes.
+        keeping: What is kept on disk.
+        callbacks: What else happens beside the steps, before a checkpoint is written.
+
+    Raises:
+        InputError: If the recipe is not that of the run to go on with.
+        CheckpointError: If its checkpoint does not fit, or the disk is full.
+        DivergenceError: On a non-finite loss or gradient, before it has touched weights or averages.
+        Interrupted: After SIGINT or SIGTERM, once a checkpoint, or the model that was being written, is there.
+    """
+    out = where.out
+    with Interrupts() as interrupts:
+        plain = recipe.model.plain
+        plain.module.to(runtime.device)
+        plain.module.to(memory_format=_layout(recipe, runtime.device))  # type: ignore[call-overload]
+        every = keeping.checkpoint_every
+        saved = Checkpoints(out, every, keeping.keep_checkpoints, lambda snapshot: _completed(recipe, fit, snapshot))
+        batches = recipe.batches(runtime)
+        runtime.settle(lambda: _precision(recipe, where, batches, runtime))
+        fit = Fit(
+            plain,
+            recipe.loss,
+            batches,
+            recipe.budget,
+            runtime,
+            [Progress(recipe.unit), Metrics(out, keeping.log_every), *callbacks, saved],
+            lambda: interrupts.received,
+            recipe.compile,
+        )
+        _resume(fit, recipe, where)
+        runtime.on_first(lambda: _open(recipe, where, fit))
+        averaged = fit.run()
+        model = dataclasses.replace(recipe.model, plain=averaged)
+        finished = runtime.on_first(lambda: _write(recipe.finish(model), out))
+        fit.heed()
+    return model if finished is None else finished
+
+
+def checked_ends(model: Trained) -> list[str]:
+    """What a person should know of both ends of time; fails on settings that are first used when sampling.
+
+    Raises:
+        InputError: If the model cannot be sampled as its settings say, or would start where the data never gets.
+    """
+    sampling, statistics, process = model.sampling, model.statistics, model.process
+    Sampler.parse(sampling.sampler)
+    check_clip(sampling.clip)
+    times = TimeGrid.parse(sampling.grid).times(sampling.steps, process, statistics).tolist()
+    ends = check_ends(statistics, process, end=times[-2])
+    ends.refuse()
+    check_ends(statistics, process, start=times[0]).refuse()
+    return ends.lines()
+
+
+def start_from(path: str | Path, model: Trained) -> None:
+    """Load the averaged weights of another model into the network of this one.
+
+    Args:
+        path: Run or model directory of the other one.
+        model: Model to train.
+
+    Raises:
+        InputError: If that has another network, prediction, bands or shape.
+        CheckpointError: If it cannot be read.
+    """
+    own = isinstance(model.network, ImportedNetwork)
+    other = load_model(path, network=copy.deepcopy(model.plain.module) if own else None)
+    theirs = _comparable(other)
+    for name, value in _comparable(model).items():
+        if theirs.get(name) != value:
+            raise InputError(
+                f"init {str(path)!r} has {name} {one_line(theirs.get(name))}, this run has {one_line(value)};"
+                " give both the same"
+            )
+    model.plain.module.load_state_dict(other.plain.module.state_dict())
+
+
+def _comparable(model: Trained) -> dict[str, Any]:
+    """What two models must have in common for one to start from the weights of the other."""
+    return {
+        **{f"network.{key}": value for key, value in to_dict(model.network).items()},
+        "prediction": model.plain.parameterisation.kind,
+        "bands": None if model.bands is None else model.bands.bands,
+        "shape of data": list(model.process.shape),
+        "classes": model.classes,
+    }
+
+
+def _precision(recipe: Recipe, where: Begun, batches: Batches, runtime: Runtime) -> str:
+    """That of the run to go on with, or the faster one."""
+    if where.state is not None:
+        return str(where.state.fixed.get("precision", "no"))
+    return measured_precision(recipe, batches, runtime)
+
+
+def measured_precision(recipe: Recipe, batches: Batches, runtime: Runtime) -> str:
+    """The precision in which a step takes less time on this machine."""
+    plain, (x, told) = recipe.model.plain, batches.peek()
+    x, told = x.to(runtime.device), told.to(runtime.device)
+    chosen = faster_precision(plain.module, lambda called: recipe.loss(plain.around(called), x, told, None))
+    logger.info("precision: %s, the faster one here", {"no": "float32"}.get(chosen, chosen))
+    return chosen
+
+
+def _completed(recipe: Recipe, fit: Fit, snapshot: Snapshot) -> Snapshot:
+    """A fit's snapshot with all that makes a model of it, and what must not change."""
+    model = recipe.model
+    told = {"described": describe_model(model), "measured": measured(model)}
+    state = {**snapshot.state, "fixed": _fixed(recipe, fit), "model": told}
+    return Snapshot(snapshot.step, {**snapshot.tensors, "moments": moments(model)}, state)
+
+
+def _layout(recipe: Recipe, device: torch.device) -> torch.memory_format:
+    # Of images alone: the layout is one of four axes.
+    planar = len(recipe.model.process.shape) == 3
+    last = recipe.layout == "channels_last" or (recipe.layout == "auto" and device.type == "cuda" and planar)
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def _fixed(recipe: Recipe, fit: Fit) -> dict[str, Any]:
+    """What a resumed run must have as it was."""
+    return {**recipe.fixed, **fit.batches.identity(), "precision": fit.runtime.precision}
+
+
+def _open(recipe: Recipe, where: Begun, fit: Fit) -> None:
+    describe(where.out, recipe.settings)
+    for note in recipe.notes:
+        logger.info(note)
+    if not fit.batches.exact:
+        logger.warning("the loader has no state_dict: if this run is resumed, its data begins anew")
+
+
+def _write(model: Trained, out: Path) -> Trained:
+    save_model(out / "model", model)
+    return model
+
+
+def _resume(fit: Fit, recipe: Recipe, where: Begun) -> None:
+    """Go on from a checkpoint; nothing is touched unless all of it fits."""
+    if where.before is None or where.state is None:
+        return
+    _check_same_run(fit, recipe, where, where.before, where.state)
+    _check_fit(fit, where.out, where.before, where.state)
+    folder = checkpoint_path(where.out, where.before.step)
+    try:
+        fit.restore(where.before)
+    except DataMismatchError:
+        raise
+    except InputError as error:
+        raise CheckpointError(f"{str(folder)!r} does not fit the run: {error}") from error
+
+
+def _check_same_run(fit: Fit, recipe: Recipe, where: Begun, before: Snapshot, state: RunState) -> None:
+    """Refuse settings that change what the run computes."""
+    out = repr(str(where.out))
+    for key, value in _fixed(recipe, fit).items():
+        old = state.fixed.get(key)
+        if old != value:
+            raise InputError(
+                f"{key} is {one_line(repr(value))}, but the run in {out} was started with {one_line(repr(old))};"
+                " give that to resume"
+            )
+    if not alike(state.model["described"]["process"], recipe.model.process.to_dict()):
+        raise InputError(
+            f"the data gives another noise ({recipe.model.process.label}) than the run in {out} was started with;"
+            " give the data of then to resume"
+        )
+    if before.step > recipe.budget.steps:
+        raise InputError(f"steps is {recipe.budget.steps}, but the run in {out} has done {before.step}; give more")
+    if state.processes != fit.runtime.processes:
+        warnings.warn(
+            f"resuming a run of {state.processes} processes with {fit.runtime.processes}:"
+            " it goes on with other random draws",
+            stacklevel=4,
+        )
+
+
+def _check_fit(fit: Fit, out: Path, snapshot: Snapshot, state: RunState) -> None:
+    """Refuse a checkpoint that holds something else than this run would have saved."""
+    folder = checkpoint_path(out, snapshot.step)
+    for group, network in (("weights", fit.network), ("ema", fit.average.network)):
+        with reading(folder / f"{group}.safetensors", "does not fit the run"):
+            found = snapshot.tensors.get(group, {})
+            check_layout(found, network.state_dict())
+            check_numbers(found)
+    with reading(folder / "optimizer.safetensors", "does not fit the run"):
+        check_moments(snapshot.tensors.get("optimizer", {}), fit.parameters(), state.updates)
+    if fit.runtime.scaler is not None:
+        with reading(folder / STATE, "does not fit the run"):
+            check_scaler(state.scaler, fit.runtime.scaler.state_dict())

@@ -1,0 +1,374 @@
+"""Batches of a training, by step: from a data set of items, or from a loader that hands out batches of its own.
+
+A batch is `(x, condition)`: fields `(B, C, *spatial)`, float32, and a `Condition`. It may be written as a tensor, as a
+pair of that and labels or a mapping, or as a mapping with the fields under one of `FIELDS`; what else the mapping holds
+is the condition, in which labels go by the name `labels`, whatever they are called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, final
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, default_collate
+
+from sagd.errors import DataMismatchError, InputError, one_line
+from sagd.model.condition import Condition
+from sagd.random import generator_for, subset
+
+FIELDS = ("x", "image", "images", "pixel_values")
+"""Names under which a mapping may hold the fields; the first of these that it has."""
+LABELS = ("labels", "label", "class_labels", "y", "target")
+"""Names under which it may hold classes."""
+
+_COMPARED = 32
+"""Items of a data set that are read again before a run goes on."""
+
+_READ = 256
+"""Items that are read at a time to be measured."""
+_AHEAD = 4096
+"""Items of a loader that are read ahead to be measured, at most."""
+
+Batch = tuple[Tensor, Condition]
+
+
+class Batches(ABC):
+    """The share of one process of the batch of each step.
+
+    Attributes:
+        exact: Whether a resumed run sees what an uninterrupted one would.
+    """
+
+    exact: bool = True
+
+    @abstractmethod
+    def __call__(self, step: int) -> Batch:
+        """The batch of step 1, 2, ...; steps are asked for in order, from any first one."""
+
+    @abstractmethod
+    def peek(self) -> Batch:
+        """A batch to look at, which no step misses."""
+
+    @abstractmethod
+    def some(self, count: int, seed: int) -> Batch:
+        """So many items to measure, or fewer if there are no more; no step misses them."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What must not change about the data between a run and its resumption, JSON-ready."""
+
+    @abstractmethod
+    def snapshot(self) -> tuple[dict[str, Tensor], Any]:
+        """Tensors and a JSON value by which another process goes on."""
+
+    @abstractmethod
+    def restore(self, tensors: Mapping[str, Tensor], state: Any) -> None:
+        """Go on from a snapshot.
+
+        Raises:
+            DataMismatchError: If the data is not that of the snapshot.
+        """
+
+
+class Reader(Protocol):
+    """Items by number."""
+
+    def __len__(self) -> int:
+        """Number of items."""
+
+    def read(self, indices: Tensor, step: int) -> tuple[Batch, Tensor | None]:
+        """The items of numbers `(B,)`, and a hash of the content of each, int64 `(B,)` and not 0.
+
+        `step` tells readings apart; the hash does not depend on it, and is None where an item is not always the same.
+        """
+
+
+@final
+class Items:
+    """A map-style data set, read item by item.
+
+    Args:
+        dataset: Has `__len__` and `__getitem__`; items as batches are, without the batch axis.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        first = as_batch(self._collated([0]), "item 0 of the data")
+        again = as_batch(self._collated([0]), "item 0 of the data")
+        self.fixed = torch.equal(_digests(first), _digests(again))
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def read(self, indices: Tensor, step: int) -> tuple[Batch, Tensor | None]:
+        """Read and put together by torch's `default_collate`; data that is augmented as it is read has no hashes."""
+        batch = as_batch(self._collated(indices.tolist()), "the data")
+        return batch, _digests(batch) if self.fixed else None
+
+    def _collated(self, indices: Sequence[int]) -> Any:
+        read = getattr(self.dataset, "__getitems__", None)
+        items = [self.dataset[i] for i in indices] if read is None else read(list(indices))
+        try:
+            return default_collate(items)
+        except (RuntimeError, TypeError) as error:
+            raise InputError(f"items of the data do not make a batch: {one_line(str(error).splitlines()[0])}") from None
+
+
+@final
+class Shuffled(Batches):
+    """Random orders of a data set, one after the other: a function of seed and step alone.
+
+    Step `k >= 1` takes places `(k-1) B ... k B - 1` of that endless sequence and each process its share of them, so
+    every item is seen equally often. Items are hashed as they are read, so that a resumed run notices other data.
+
+    Args:
+        reader: Items.
+        size: `B`, over all processes.
+        seed: Seed of the orders.
+        rank: Number of this process.
+        world: Number of processes, a divisor of `B`.
+
+    Raises:
+        InputError: If there are fewer items than a batch holds.
+    """
+
+    def __init__(self, reader: Reader, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        if not 1 <= size <= len(reader):
+            raise InputError(f"batch_size is {size} but the data has {len(reader)} items; use at most that")
+        self.reader, self.size, self.seed = reader, size, seed
+        self.rank, self.share = rank, size // world
+        self._orders: dict[int, Tensor] = {}
+        self._known = torch.zeros(len(reader), dtype=torch.int64)
+
+    def __call__(self, step: int) -> Batch:
+        """Read the items of a step; raises as `compare`."""
+        indices = self.indices(step)
+        batch, digests = self.reader.read(indices, step)
+        self._compare(indices, digests)
+        return batch
+
+    def indices(self, step: int) -> Tensor:
+        """Which items step `step` takes, `(B / world,)`."""
+        start = (step - 1) * self.size + self.rank * self.share
+        stop, parts = start + self.share, []
+        while start < stop:
+            epoch, place = divmod(start, len(self.reader))
+            parts.append(self._order(epoch)[place : place + stop - start])
+            start += len(parts[-1])
+        return torch.cat(parts)
+
+    def peek(self) -> Batch:
+        """That of step 1."""
+        return self.reader.read(self.indices(1), 1)[0]
+
+    def some(self, count: int, seed: int) -> Batch:
+        """Drawn at random, without repetition."""
+        chosen = subset(len(self.reader), count, generator_for(seed, "some")).sort().values
+        return _joined([self.reader.read(part, 0)[0] for part in chosen.split(_READ)])
+
+    def identity(self) -> dict[str, Any]:
+        """Number of items and size of batches."""
+        return {"items": len(self.reader), "batch_size": self.size}
+
+    def snapshot(self) -> tuple[dict[str, Tensor], Any]:
+        """Hashes of the items that were read."""
+        return {"digests": self._known}, None
+
+    def restore(self, tensors: Mapping[str, Tensor], state: Any) -> None:
+        """Some items that were read then are read again, the others as their turn comes."""
+        known = tensors.get("digests")
+        if known is None or known.dtype != torch.int64 or known.shape != self._known.shape:
+            raise DataMismatchError(
+                f"the data has {len(self.reader)} items, and had another number; give the data of then"
+            )
+        self._known = known.clone()
+        read = known.nonzero().flatten()
+        some = read[torch.linspace(0, len(read) - 1, min(_COMPARED, len(read))).long()]
+        if len(some):
+            self._compare(some, self.reader.read(some, 0)[1])
+
+    def _compare(self, indices: Tensor, digests: Tensor | None) -> None:
+        if digests is None:
+            return
+        before = self._known[indices]
+        other = (before != 0) & (before != digests)
+        if other.any():
+            raise DataMismatchError(
+                f"item {int(indices[other][0])} of the data is not what the run was started with;"
+                " give the data of then to resume"
+            )
+        self._known[indices] = digests
+
+    def _order(self, epoch: int) -> Tensor:
+        if epoch not in self._orders:
+            order = torch.randperm(len(self.reader), generator=generator_for(self.seed, "order", epoch))
+            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1} | {epoch: order}
+        return self._orders[epoch]
+
+
+@final
+class Streamed(Batches):
+    """The batches of a loader, begun anew when it ends; each process has a loader of its own.
+
+    Args:
+        loader: Gives batches whenever it is iterated over. One with `state_dict` and `load_state_dict`, whose states
+            are JSON-ready, is resumed where it was; others begin anew.
+
+    Raises:
+        InputError: If it gives nothing.
+    """
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        self.loader = loader
+        self.exact = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
+        self._iterator: Iterator[Any] | None = None
+        self._ahead: list[Batch] = []
+
+    def __call__(self, step: int) -> Batch:
+        """The next one."""
+        return self._ahead.pop(0) if self._ahead else self._next()
+
+    def peek(self) -> Batch:
+        """The next one."""
+        return self.some(1, 0)
+
+    def some(self, count: int, seed: int) -> Batch:
+        """The next ones, `_AHEAD` items at most: they are kept until their steps come."""
+        while sum(len(x) for x, _ in self._ahead) < min(count, _AHEAD):
+            self._ahead.append(self._next())
+        return _joined(self._ahead)
+
+    def identity(self) -> dict[str, Any]:
+        """Nothing is known of it."""
+        return {}
+
+    def snapshot(self) -> tuple[dict[str, Tensor], Any]:
+        """The loader's own state."""
+        if not self.exact:
+            return {}, None
+        state = self.loader.state_dict()  # type: ignore[attr-defined]
+        try:
+            return {}, json.loads(json.dumps(state))
+        except (TypeError, ValueError):
+            raise InputError(
+                f"the state_dict of {type(self.loader).__name__} holds more than numbers, texts and lists of them, so"
+                " that no checkpoint can keep it; hide it, and the run is resumed from the loader's beginning"
+            ) from None
+
+    def restore(self, tensors: Mapping[str, Tensor], state: Any) -> None:
+        """By the loader's `load_state_dict`."""
+        self._iterator, self._ahead = None, []
+        if self.exact and state is not None:
+            self.loader.load_state_dict(state)  # type: ignore[attr-defined]
+
+    def _next(self) -> Batch:
+        for _ in range(2):
+            if self._iterator is None:
+                self._iterator = iter(self.loader)
+            for batch in self._iterator:
+                return as_batch(batch, "a batch of the loader")
+            self._iterator = None
+        raise InputError(
+            f"{type(self.loader).__name__} gives no more batches; give one that can be iterated over again and again"
+        )
+
+
+def as_batch(value: Any, what: str = "the batch") -> Batch:
+    """Fields and condition of a batch in any of its forms.
+
+    >>> x, condition = as_batch((torch.zeros(2, 1, 8), torch.tensor([0, 1])))
+    >>> x.shape, condition
+    (torch.Size([2, 1, 8]), Condition(labels (2,) int64))
+
+    Raises:
+        InputError: If it has another form, or its fields are no finite numbers `(B, C, *spatial)`.
+    """
+    fields, condition = _split(value, what)
+    if not isinstance(fields, Tensor) or not fields.is_floating_point():
+        kind = str(fields.dtype) if isinstance(fields, Tensor) else type(fields).__name__
+        raise InputError(f"{what} must hold floating-point fields (C, *spatial), scaled to about [-1, 1]; got {kind}")
+    if fields.ndim < 3:
+        raise InputError(f"{what} must hold fields (C, *spatial), got shape {tuple(fields.shape[1:])}")
+    told = Condition(condition)
+    if told and len(told) != len(fields):
+        raise InputError(f"{what} holds {len(fields)} fields and conditions of {len(told)}; give one for each")
+    return fields.float(), told
+
+
+def _split(value: Any, what: str) -> tuple[Any, dict[str, Any]]:
+    if isinstance(value, Mapping):
+        name = next((name for name in FIELDS if name in value), None)
+        if name is None:
+            raise InputError(f"{what} holds {sorted(map(str, value))}, and no fields; name them {', '.join(FIELDS)}")
+        return value[name], _named({key: part for key, part in value.items() if key != name}, what)
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        fields, condition = value
+        if isinstance(condition, Mapping):
+            return fields, _named(condition, what)
+        return fields, {"labels": condition}
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        return value[0], {}
+    if isinstance(value, Tensor):
+        return value, {}
+    raise InputError(f"{what} must be a tensor, a pair or a mapping, got {type(value).__name__}")
+
+
+def _named(condition: Mapping[Any, Any], what: str) -> dict[str, Any]:
+    """A condition by the names that the library knows."""
+    names = [str(key) for key in condition]
+    labels = [name for name in names if name in LABELS]
+    if len(labels) > 1:
+        raise InputError(f"{what} holds labels twice, as {' and '.join(labels)}; leave one out")
+    return {"labels" if str(key) in labels else str(key): part for key, part in condition.items()}
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    """One batch of several."""
+    told = [condition for _, condition in batches]
+    names = told[0].keys()
+    return torch.cat([x for x, _ in batches]), Condition({name: torch.cat([c[name] for c in told]) for name in names})
+
+
+def _digests(batch: Batch) -> Tensor:
+    """A hash of each item, int64 `(B,)`, not 0."""
+    x, condition = batch
+    parts = [x, *(condition[name] for name in sorted(condition.keys()))]
+    rows = [part.detach().cpu().contiguous().reshape(len(part), -1) for part in parts]
+    return hashes([b"".join(row[i].view(torch.uint8).numpy().tobytes() for row in rows) for i in range(len(x))])
+
+
+def hashes(contents: Iterable[bytes]) -> Tensor:
+    """A hash of each content, int64 and not 0."""
+    digests = (hashlib.blake2b(content, digest_size=8).digest() for content in contents)
+    return torch.tensor([int.from_bytes(digest, "little", signed=True) or 1 for digest in digests])
+
+
+def batches_of(data: Any, size: int, seed: int, rank: int = 0, world: int = 1) -> Batches:
+    """Batches from whatever data is given as.
+
+    Args:
+        data: A map-style data set (also a tensor of fields), or a loader or another iterable of batches.
+        size: Items per step, over all processes; a loader has its own.
+        seed: Seed of the orders.
+        rank: Number of this process.
+        world: Number of processes.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    if isinstance(data, Batches):
+        return data
+    indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (str, bytes, Mapping))
+    if indexed and not isinstance(data, DataLoader):
+        return Shuffled(Items(data), size, seed, rank, world)
+    if isinstance(data, Iterable) and not isinstance(data, (str, bytes, Mapping)):
+        return Streamed(data)
+    raise InputError(
+        f"data must be a data set with __len__ and __getitem__, a loader or a tensor (N, C, *spatial);"
+        f" got {one_line(type(data).__name__)}"
+    )

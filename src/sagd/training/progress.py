@@ -1,0 +1,133 @@
+"""What a training tells while it runs: a bar on a terminal, lines at growing intervals in a log."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+from typing import final
+
+import torch
+from tqdm import tqdm
+
+from sagd.training.fit import Callback, Fit, Step
+
+logger = logging.getLogger(__name__)
+
+_MEASURED = 3
+"""Steps from which time and memory are estimated; the first one is left out, which prepares what others reuse."""
+_SHORT = 2.0
+"""Seconds of work that are done without a word."""
+_FIRST, _GROWTH, _LONGEST = 15.0, 1.6, 900.0
+"""Seconds from the estimate to the next line, the ratio of intervals, and the longest one."""
+
+
+@final
+class Progress(Callback):
+    """Time and memory after the first steps, then how far the run is.
+
+    Args:
+        unit: What items are called.
+    """
+
+    def __init__(self, unit: str = "images") -> None:
+        self.unit = unit
+        self._bar: tqdm | None = None
+
+    def start(self, fit: Fit) -> None:
+        """Open the bar; where the output is no terminal there is none."""
+        self._total = fit.budget.steps
+        self._begun, self._seen = fit.step, 0
+        self._since = self._said = time.monotonic()
+        self._wait, self._items, self._losses = _FIRST, 0, 0.0
+        self._speaks = fit.runtime.first
+        hidden = None if self._speaks else True
+        self._bar = tqdm(total=self._total, initial=fit.step, desc="training", unit="step", disable=hidden)
+
+    def after(self, fit: Fit, step: Step) -> None:
+        """Move the bar, and say a line if it is time."""
+        self._seen += 1
+        self._items += step.items
+        self._losses += step.loss
+        if self._bar is not None and self._bar.update():
+            rate = (self._bar.format_dict["rate"] or 0) * step.items
+            self._bar.set_postfix_str(f"loss {step.loss:.4f}, {rate:.0f} {self.unit}/s", refresh=False)
+        now = time.monotonic()
+        if self._seen == 1:
+            self._restart(now)
+        elif self._seen == 1 + _MEASURED:
+            self._estimate(fit, step, now)
+        elif self._seen > 1 + _MEASURED and now - self._said >= self._wait and not step.last:
+            self._report(step, now)
+
+    def end(self) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _restart(self, now: float) -> None:
+        self._since = self._said = now
+        self._items, self._losses, self._counted = 0, 0.0, self._seen
+
+    def _estimate(self, fit: Fit, step: Step, now: float) -> None:
+        seconds = (now - self._since) / _MEASURED
+        left = seconds * (self._total - step.number)
+        if self._speaks and left > _SHORT:
+            logger.info(
+                "%s steps to go, of %d %s: about %s on %s, memory so far %s",
+                f"{self._total - step.number:,}",
+                step.items,
+                self.unit,
+                duration(left),
+                _place(fit),
+                _memory(fit.runtime.device),
+            )
+        self._restart(now)
+
+    def _report(self, step: Step, now: float) -> None:
+        steps, elapsed = self._seen - self._counted, now - self._since
+        if self._speaks and (self._bar is None or self._bar.disable or not sys.stderr.isatty()):
+            logger.info(
+                "step %d of %d: loss %.4f, %.0f %s/s, about %s left",
+                step.number,
+                self._total,
+                self._losses / steps,
+                self._items / elapsed,
+                self.unit,
+                duration(elapsed / steps * (self._total - step.number)),
+            )
+        self._wait = min(self._wait * _GROWTH, _LONGEST)
+        self._restart(now)
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that people would use.
+
+    >>> [duration(s) for s in (8.2, 100, 5000, 200000)]
+    ['8 s', '1 min 40 s', '1 h 23 min', '2 d 8 h']
+    """
+    whole = math.ceil(seconds)
+    for unit, below, size, small in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
+    return f"{whole} s"
+
+
+def _place(fit: Fit) -> str:
+    device, processes = fit.runtime.device, fit.runtime.processes
+    name = f"{torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
+    return name if processes == 1 else f"{processes} processes of {name}"
+
+
+def _memory(device: torch.device) -> str:
+    """The most memory that this process has used."""
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return "unknown"
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.1f} GiB"
