@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Lowest first. A file may import files of lower floors, and on its own floor rooms that stand before its own.
 FLOORS = [
-    ["errors", "interrupt", "terminal", "spec", "random"],
+    ["errors", "interrupt", "terminal", "plugins", "spec", "random"],
     ["noise"],
     ["process"],
     ["model"],
@@ -46,7 +46,7 @@ INSIDE = {
     "cli": ["options"],
 }
 # Read the command line and configurations, and must not even need torch, so that `sagd --help` is quick.
-LIGHT = {"errors", "interrupt", "terminal", "spec", "build.strict_yaml", "build.schema", "build.text"}
+LIGHT = {"errors", "interrupt", "terminal", "plugins", "spec", "build.strict_yaml", "build.schema", "build.text"}
 LIGHT |= {"data.config", "networks.config", "store.folder", "cli", "__init__", "__main__"}
 # Takes seconds to import, or serves one feature: only inside the function that needs it.
 LAZY = {"datasets", "diffusers", "sklearn", "matplotlib", "torchmetrics", "pywt"}

@@ -129,6 +129,51 @@ def test_descriptions_nest():
         del Shape._members["frame"]
 
 
+def test_two_members_of_one_kind_are_refused():
+    def define():
+        @dataclasses.dataclass(frozen=True)
+        class Oval(Shape, kind="oval"):
+            pass
+
+        return Oval
+
+    try:
+        first, again = define(), define()  # as importlib.reload does
+        assert first is not again
+        assert type(Shape.parse("oval")) is again
+        with pytest.raises(InputError, match=r"\S*Other cannot be the shape 'oval', which \S*Oval is; rename one$"):
+
+            class Other(Shape, kind="oval"):
+                pass
+
+        assert type(Shape.parse("oval")) is again
+    finally:
+        del Shape._members["oval"]
+
+
+@pytest.mark.parametrize("kind", ["two words", "a-b", "", "1d", "class", "None"])
+def test_a_kind_is_an_identifier(kind):
+    with pytest.raises(InputError, match=r"cannot be the shape .*: a kind is letters, digits and '_'"):
+        type("Odd", (Shape,), {}, kind=kind)
+    assert Shape.kinds() == ["circle", "point"]
+
+
+def test_a_member_that_is_no_dataclass_is_refused_when_used():
+    class Bare(Shape, kind="bare"):
+        pass
+
+    try:
+        with pytest.raises(InputError, match=r"Bare is no dataclass; decorate it with @dataclass\(frozen=True\)"):
+            Shape.parse("bare")
+    finally:
+        del Shape._members["bare"]
+
+
+def test_families_are_listed():
+    assert Description.families()["shape"] is Shape
+    assert Description.families()["spectrum"] is Spectrum
+
+
 def test_text_shows_only_what_differs():
     assert str(PowerLaw(alpha=-0.1)) == "power_law(alpha=-0.1)"
     assert str(BandPass(0.2, 1.0, outside=0.5)) == "band_pass(low=0.2, outside=0.5)"

@@ -2,7 +2,8 @@
 
 A family (spectra, bases, schedules, samplers) is a base class; each member is a frozen dataclass with a `kind`.
 One member has three equal forms: the object `PowerLaw(alpha=-0.1)`, the mapping `{"kind": "power_law", "alpha": -0.1}`
-and the text `power_law(alpha=-0.1)`. Reading text or mappings never executes anything.
+and the text `power_law(alpha=-0.1)`. Reading text or mappings executes nothing that they name; a kind that is unknown
+is looked for in the plug-ins of installed packages (`sagd.plugins`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
+import keyword
 import math
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Self, TypeVar
 
+from sagd import plugins
 from sagd.errors import InputError
 
 Result = TypeVar("Result")
@@ -23,13 +26,15 @@ Result = TypeVar("Result")
 class Description:
     """Base of families; `class Family(Description, family="spectrum")`, `class Member(Family, kind="flat")`.
 
-    The `example` of a family is the kind that messages show; the first one unless it is named.
+    The `example` of a family is the kind that messages show; the first one unless it is named. Two members of one kind
+    are refused, unless the second is the first, whose module was imported again.
     """
 
     family: ClassVar[str] = "description"
     kind: ClassVar[str] = ""
     example: ClassVar[str | None] = None
     _members: ClassVar[dict[str, type[Any]]] = {}
+    _families: ClassVar[dict[str, type[Description]]] = {}
 
     def __init_subclass__(
         cls, family: str | None = None, kind: str | None = None, example: str | None = None, **kwargs: Any
@@ -37,16 +42,54 @@ class Description:
         super().__init_subclass__(**kwargs)
         if family is not None:
             cls.family, cls._members = family, {}
+            Description._families[family] = cls
         if example is not None:
             cls.example = example
         if kind is not None:
-            cls.kind = kind
-            cls._members[kind] = cls
+            cls._register(kind)
+
+    @classmethod
+    def _register(cls, kind: str) -> None:
+        if not kind.isidentifier() or keyword.iskeyword(kind):
+            raise InputError(f"{_path(cls)} cannot be the {cls.family} {kind!r}: a kind is letters, digits and '_'")
+        other = cls._members.get(kind)
+        if other is not None and _path(other) != _path(cls):
+            raise InputError(f"{_path(cls)} cannot be the {cls.family} {kind!r}, which {_path(other)} is; rename one")
+        cls.kind = kind
+        cls._members[kind] = cls
+
+    @staticmethod
+    def families() -> dict[str, type[Description]]:
+        """The families that have been imported, by name."""
+        return dict(Description._families)
+
+    @classmethod
+    def members(cls) -> dict[str, type[Self]]:
+        """All members of the family by kind, in order of definition, those of installed plug-ins last."""
+        plugins.load_installed()
+        return dict(cls._members)
 
     @classmethod
     def kinds(cls) -> list[str]:
-        """Names of all members of the family, in order of definition."""
-        return list(cls._members)
+        """Names of all members of the family, in the order of `members`."""
+        return list(cls.members())
+
+    @classmethod
+    def member(cls, kind: object) -> type[Any]:
+        """The class of a kind.
+
+        Raises:
+            InputError: If no member is of that kind, neither here nor in an installed plug-in.
+        """
+        if isinstance(kind, str):
+            if kind not in cls._members:
+                plugins.load_installed()
+            if (found := cls._members.get(kind)) is not None:
+                if not dataclasses.is_dataclass(found):
+                    raise InputError(f"{_path(found)} is no dataclass; decorate it with @dataclass(frozen=True)")
+                return found
+        faults = "".join(f"; {fault}" for fault in plugins.load_installed())
+        raise InputError(f"unknown {cls.family} {kind!r}{suggest(str(kind), cls.kinds())}{faults}")
 
     @classmethod
     def from_dict(cls, mapping: dict[str, Any]) -> Self:
@@ -57,9 +100,7 @@ class Description:
         """
         fields = dict(mapping)
         kind = fields.pop("kind", None)
-        member = cls._members.get(kind) if isinstance(kind, str) else None
-        if member is None:
-            raise InputError(f"unknown {cls.family} {kind!r}{suggest(str(kind), cls.kinds())}")
+        member = cls.member(kind)
         known = [f.name for f in dataclasses.fields(member)]
         for name in fields:
             if name not in known:
@@ -145,6 +186,11 @@ class Description:
             if getattr(self, f.name) != f.default
         ]
         return f"{self.kind}({', '.join(changed)})" if changed else self.kind
+
+
+def _path(cls: type) -> str:
+    """Where a class is defined."""
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def suggest(name: str, known: list[str]) -> str:
