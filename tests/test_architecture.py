@@ -41,6 +41,7 @@ INSIDE = {
         *["levels", "times", "weighting", "objective"],
         *["runtime", "average", "batches", "fit", "progress"],
     ],
+    "networks": ["config", "base"],
     "build": ["strict_yaml", "schema", "text", "catalogue", "objects", "draw"],
     "store": ["folder", "files", "checkpoint", "state", "model", "run"],
     "cli": ["options"],

@@ -2,8 +2,11 @@ import pytest
 import torch
 
 from sagd.errors import InputError
-from sagd.networks.build import build_network
+from sagd.networks.base import Network
+from sagd.networks.build import build_network, network_of
 from sagd.networks.config import NetworkConfig
+from sagd.networks.dit import DiT
+from sagd.networks.unet import UNet
 
 UNET = NetworkConfig(widths=(8, 16))
 DIT = NetworkConfig(name="dit", depth=2, width=16, patch=2)
@@ -69,7 +72,7 @@ def test_weights_depend_on_the_seed_alone(config):
         (NetworkConfig(widths=(8,) * 6), (28, 28), "divisible by 32, got 28x28; use data.size 32, or at most 3 levels"),
         (NetworkConfig(widths=(8, 8)), (7, 7), "divisible by 2, got 7x7; use data.size 6 or 8, or at most 1 level$"),
         (NetworkConfig(widths=()), (8, 8), r"network.widths must be positive, one per level, got \[\]"),
-        (NetworkConfig(blocks=0), (8, 8), "network.blocks must be at least 1, got 0"),
+        (NetworkConfig(blocks=0), (8, 8), "network.blocks must be at least 1 and whole, got 0"),
         (NetworkConfig(dropout=1.0), (8, 8), r"network.dropout must lie in \[0, 1\), got 1.0"),
         (NetworkConfig(), (8,), r"is for images, got spatial shape \(8,\)"),
         (
@@ -78,7 +81,14 @@ def test_weights_depend_on_the_seed_alone(config):
             "network.patch must divide the side 8, got 3; use one of 1, 2, 4, 8",
         ),
         (NetworkConfig(name="dit", width=100), (8, 8), "network.width must be a multiple of 8 .*, got 100; e.g. 96"),
-        (NetworkConfig(name="dit", depth=0), (8, 8), "network.depth must be at least 1, got 0"),
+        (NetworkConfig(name="dit(depth=2.5)"), (8, 8), "network.depth must be at least 1 and whole, got 2.5"),
+        (
+            NetworkConfig(name="unet(widths=['a'])"),
+            (8, 8),
+            r"network.widths must be positive, one per level, got \['a'\]",
+        ),
+        (NetworkConfig(name="unet(widths=8)"), (8, 8), "network 'unet': 'int' object is not iterable"),
+        (NetworkConfig(name="dit", depth=0), (8, 8), "network.depth must be at least 1 and whole, got 0"),
     ],
 )
 def test_misfits_are_refused_with_what_would_fit(config, spatial, message):
@@ -100,3 +110,24 @@ def test_odd_widths_find_group_norms_that_divide_them(widths):
         torch.zeros(2, 1, size, size), torch.ones(2)
     )
     assert torch.isfinite(out).all()
+
+
+def test_a_network_is_described_by_its_name_or_the_options_of_the_section():
+    assert network_of(NetworkConfig()) == UNet()
+    assert network_of(UNET) == network_of(NetworkConfig(name="unet(widths=[8, 16])")) == UNet((8, 16))
+    assert network_of(NetworkConfig(name="unet(widths=[8])", dropout=0.5)) == UNet((8,), dropout=0.5)
+    assert network_of(DIT) == DiT(2, 16, 2) == Network.parse(str(DiT(2, 16, 2)))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (NetworkConfig(name="vgg"), "unknown network 'vgg'; known: dit, unet"),
+        (NetworkConfig(name="dit(widht=8)"), "network 'dit' has no parameter 'widht'; did you mean 'width'"),
+        (NetworkConfig(name="dit", widths=(8,)), "network.widths is no option of network 'dit'; .* 'dit(...)'"),
+        (NetworkConfig(name="unet(blocks=2)", blocks=3), "'unet(blocks=2)' and network.blocks both give blocks"),
+    ],
+)
+def test_options_that_a_network_does_not_take_are_refused(config, message):
+    with pytest.raises(InputError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        network_of(config)

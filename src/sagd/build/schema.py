@@ -175,6 +175,8 @@ class RunConfig:
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    plugins: tuple[str, ...] = ()
+    """Modules that define kinds which the sections name, as `--plugin` takes them."""
 
 
 @dataclass(frozen=True)
@@ -191,3 +193,5 @@ class CompareConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    plugins: tuple[str, ...] = ()
+    """Modules that define kinds which the sections name, as `--plugin` takes them."""

@@ -9,20 +9,20 @@ import tyro
 
 from sagd.build.schema import CompareConfig
 from sagd.build.text import load_yaml
-from sagd.cli.options import Flag
+from sagd.cli.options import Command, Flag, with_plugins
 from sagd.interrupt import Interrupted
 from sagd.terminal import say
 
 
 @dataclass(frozen=True)
-class Compare:
+class Compare(Command):
     """Train, sample and evaluate several forward processes alike; writes results.json and report.html.
 
     Example: sagd compare examples/demo.yaml --out runs/demo
     """
 
     config: tyro.conf.Positional[Path]
-    """YAML file with arms (name -> process), seeds, and the shared sections."""
+    """YAML file with arms (name -> process), seeds, the shared sections, and plugins, a list of what --plugin names."""
     out: Path
     """Directory of the comparison; must be empty or missing unless --resume."""
     resume: Flag = False
@@ -38,7 +38,7 @@ def run_compare(command: Compare) -> None:
     pages: list[Path] = []
     try:
         results = compare(
-            load_yaml(CompareConfig, command.config),
+            with_plugins(load_yaml(CompareConfig, command.config), command),
             command.out,
             resume=command.resume,
             then=lambda out: pages.append(render_directory(out)),

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import tyro
 
+from sagd.cli.options import Command
 from sagd.data.config import DataConfig
 from sagd.errors import InputError
 from sagd.terminal import say
 
 
 @dataclass(frozen=True)
-class Corrupt:
+class Corrupt(Command):
     """Damage images in a band of frequencies and write them as PNG files, to try omission on.
 
     Example: sagd corrupt digits "scan_lines(level=0.3)" --out trial

@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 
 from sagd.build.schema import EvaluationConfig
-from sagd.cli.options import Drawing, override
+from sagd.cli.options import Command, Drawing, override
 from sagd.data.config import DataConfig
 from sagd.errors import InputError
 from sagd.terminal import say
@@ -18,7 +18,7 @@ _AS_TRAINED = DataConfig(source="")
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Command):
     """Measure a model, or a folder of images, against a data set; a real-against-real floor beside every figure.
 
     Example: sagd evaluate runs/low --data.split test --out runs/low-evaluation

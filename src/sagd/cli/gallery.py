@@ -7,13 +7,13 @@ from pathlib import Path
 
 import tyro
 
-from sagd.cli.options import chosen_data
+from sagd.cli.options import Command, chosen_data
 from sagd.data.config import DataConfig
 from sagd.terminal import say
 
 
 @dataclass(frozen=True)
-class Gallery:
+class Gallery(Command):
     """Draw every process of the library on one of your images: noise, its spectrum, SNR over time, and noisy images.
 
     Example: sagd gallery photos/ --data.size 64 --out runs/gallery

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from sagd.build.schema import ProcessConfig
+from sagd.build.schema import ProcessConfig, RunConfig
 from sagd.build.text import to_dict
-from sagd.cli.options import chosen_data
+from sagd.cli.options import Command, chosen_data
 from sagd.data.config import DataConfig
 from sagd.errors import InputError
 from sagd.terminal import say
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Inspect:
+class Inspect(Command):
     """Measure the power spectrum of a data set: its slope, the noise range it asks for, and whether a band is damaged.
 
     Example: sagd inspect photos/ --data.size 64 --out runs/inspect
@@ -65,7 +65,9 @@ def run_inspect(command: Inspect) -> None:
     found, detection = _detection(command, x)
     lines = [_inspection_text(data.name, tuple(x.shape), inspection), *ends.lines(), *detection]
     if command.out is not None:
-        lines += _write_inspection(command.out, config, x, statistics, inspection, found)
+        lines += _write_inspection(
+            command.out, RunConfig(data=config, plugins=command.plugin), x, statistics, inspection, found
+        )
     elif found is not None and found.band is not None:
         lines.append("with --out, 'sagd inspect' writes a configuration that trains around it")
     say("\n".join(lines))
@@ -73,7 +75,7 @@ def run_inspect(command: Inspect) -> None:
 
 def _write_inspection(
     out: Path,
-    config: DataConfig,
+    config: RunConfig,
     x: Tensor,
     statistics: DataStatistics,
     inspection: Inspection,
@@ -123,15 +125,16 @@ def _detection(command: Inspect, x: Tensor) -> tuple[Detection | None, list[str]
     return found, ["", *found.lines()]
 
 
-def _write_band(path: Path, config: DataConfig, found: Detection) -> str:
+def _write_band(path: Path, config: RunConfig, found: Detection) -> str:
     """Write the configuration that trains around a band; returns a line that says how."""
     import yaml
 
     from sagd.store.files import write_file
 
     usual = to_dict(DataConfig(limit=Inspect().data.limit))
-    data = {key: value for key, value in to_dict(config).items() if key == "source" or value != usual[key]}
-    omission = {"data": data, "process": {"omission": {"mode": "fill", "band": str(found.band)}}}
+    data = {key: value for key, value in to_dict(config.data).items() if key == "source" or value != usual[key]}
+    plugins = {"plugins": list(config.plugins)} if config.plugins else {}
+    omission = plugins | {"data": data, "process": {"omission": {"mode": "fill", "band": str(found.band)}}}
     write_file(path, yaml.safe_dump(omission, sort_keys=False, width=1000).encode())
     return f"train around it: sagd train {shlex.quote(str(path))} --out runs/fill"
 

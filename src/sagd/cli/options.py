@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tyro
 
 from sagd.data.config import DataConfig
 from sagd.errors import InputError
+from sagd.plugins import load_plugin
 from sagd.spec import suggest
 
 if TYPE_CHECKING:
@@ -19,6 +21,46 @@ if TYPE_CHECKING:
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 Config = TypeVar("Config")
+
+_PLUGIN = "--plugin"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What all commands have in common."""
+
+    plugin: tyro.conf.UseAppendAction[tuple[str, ...]] = field(default=(), kw_only=True)
+    """Module with kinds of your own (spectra, samplers, networks, ...): its name, or a file as in ./my_noise.py."""
+
+
+def plugins_first(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The values of `--plugin`, wherever it stands, and all else: plug-ins add what the other options may name.
+
+    >>> plugins_first(["--plugin", "a", "train", "--plugin=b.py", "--out", "x"])
+    (['a', 'b.py'], ['train', '--out', 'x'])
+
+    Raises:
+        InputError: If a name is missing.
+    """
+    names: list[str] = []
+    others: list[str] = []
+    left = iter(args)
+    for arg in left:
+        if arg == _PLUGIN or arg.startswith(f"{_PLUGIN}="):
+            name = next(left, "") if arg == _PLUGIN else arg.partition("=")[2]
+            if not name or name.startswith("-"):
+                raise InputError(f"{_PLUGIN} needs the name of a module or a file, e.g. {_PLUGIN} ./my_noise.py")
+            names.append(name)
+        else:
+            others.append(arg)
+    return names, others
+
+
+def with_plugins(config: Config, command: Command) -> Config:
+    """A configuration with the plug-ins of the command line noted, those that its file names imported."""
+    for name in config.plugins:  # type: ignore[attr-defined]
+        load_plugin(name)
+    return replace(config, plugins=tuple(dict.fromkeys((*config.plugins, *command.plugin))))  # type: ignore
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,20 @@ from typing import Any
 
 import tyro
 
-from sagd.build.schema import RunConfig
 from sagd.build.text import load_yaml
 from sagd.cli.compare import Compare, run_compare
 from sagd.cli.corrupt import Corrupt, run_corrupt
 from sagd.cli.evaluate import Evaluate, run_evaluate
 from sagd.cli.gallery import Gallery, run_gallery
 from sagd.cli.inspect import Inspect, run_inspect
+from sagd.cli.options import plugins_first
 from sagd.cli.resample import Resample, run_resample
 from sagd.cli.restore import Restore, run_restore
 from sagd.cli.sample import Sample, run_sample
 from sagd.cli.train import Train, run_train
 from sagd.errors import DivergenceError, InputError
 from sagd.interrupt import Watch
+from sagd.plugins import load_plugin
 from sagd.spec import suggest
 from sagd.store.folder import claim
 from sagd.terminal import PrintError, flush, give_up, legible, printing, say, tell
@@ -66,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(args: list[str]) -> int:
+    plugins, args = plugins_first(args)
     if not args or args[0] in ("-h", "--help"):
         say(_overview())
     elif args[0] == "--version":
@@ -75,7 +77,9 @@ def _dispatch(args: list[str]) -> int:
     elif args[0] not in COMMANDS:
         raise InputError(f"unknown command {args[0]!r}{suggest(args[0], list(COMMANDS))}")
     else:
-        command = _parse(args[0], args[1:])
+        for plugin in plugins:
+            load_plugin(plugin)
+        command = _parse(args[0], [*args[1:], *(f"--plugin={plugin}" for plugin in plugins)])
         if not isinstance(command, Train) and "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
             raise InputError(f"'sagd {args[0]}' runs in one process; leave out torchrun, which 'sagd train' can use")
         with _claimed(command):
@@ -126,7 +130,7 @@ def _parse(name: str, args: list[str]) -> Any:
     """The command with its options, and for `train` those of its configuration file beneath them."""
     command = _read_options(name, args)
     if isinstance(command, Train) and command.config is not None:
-        default = Train(out=tyro.MISSING, run=load_yaml(RunConfig, command.config))
+        default = Train(out=tyro.MISSING, run=load_yaml(type(command.run), command.config))
         command = _read_options(name, args, default=default)
     return command
 

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import tyro
 
-from sagd.cli.options import Drawing, label_of, override
+from sagd.cli.options import Command, Drawing, label_of, override
 from sagd.errors import InputError
 from sagd.terminal import say
 
 
 @dataclass(frozen=True)
-class Resample:
+class Resample(Command):
     """Draw a band of images anew, given all else, which stays: decide what is altered and what is not.
 
     Example: sagd resample runs/bands photo.png --band 0.4 1 --count 5 --out variants

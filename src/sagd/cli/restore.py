@@ -7,13 +7,13 @@ from pathlib import Path
 
 import tyro
 
-from sagd.cli.options import label_of
+from sagd.cli.options import Command, label_of
 from sagd.errors import InputError
 from sagd.terminal import say
 
 
 @dataclass(frozen=True)
-class Restore:
+class Restore(Command):
     """Restore damaged images with a model that was trained to leave their band out; all other frequencies stay.
 
     Example: sagd restore runs/fill striped/ --out restored

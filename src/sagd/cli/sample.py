@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from sagd.cli.options import Drawing, labels_of, override
+from sagd.cli.options import Command, Drawing, labels_of, override
 from sagd.errors import InputError
 from sagd.terminal import say
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(Command):
     """Draw images from a trained model: a grid and one PNG file each.
 
     Example: sagd sample runs/low --count 100 --seed 3 --out samples

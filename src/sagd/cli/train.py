@@ -10,12 +10,19 @@ from typing import Annotated
 import tyro
 
 from sagd.build.schema import RunConfig
-from sagd.cli.options import Flag
+from sagd.cli.options import Command, Flag, with_plugins
 from sagd.terminal import say
 
 
 @dataclass(frozen=True)
-class Train:
+class _Run(RunConfig):
+    """A run as options describe it: its plug-ins are told by `--plugin`."""
+
+    plugins: tyro.conf.Suppress[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True)
+class Train(Command):
     """Train one model, from a YAML configuration, options, or both (options win).
 
     Example: sagd train --data.source digits --process.spectrum "power_law(alpha=-0.1)" --out runs/low
@@ -24,10 +31,11 @@ class Train:
     out: Path
     """Directory of the run; must be empty or missing unless --resume."""
     config: tyro.conf.Positional[Path | None] = None
-    """YAML file with any of the sections data, process, network, denoiser, training, sampling."""
+    """YAML file with any of the sections data, process, network, denoiser, training, sampling, and plugins, a list of
+    what --plugin names."""
     resume: Flag = False
     """Continue from the newest checkpoint in --out."""
-    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    run: Annotated[_Run, tyro.conf.arg(name="")] = field(default_factory=_Run)
 
 
 def run_train(command: Train) -> None:
@@ -35,7 +43,8 @@ def run_train(command: Train) -> None:
     from sagd.store.model import load_model
     from sagd.study.train import train
 
-    path = train(command.run, command.out, resume=command.resume)
+    config = with_plugins(command.run, command)
+    path = train(config, command.out, resume=command.resume)
     out = command.out
     if command.run.denoiser.bands not in ("none", "random"):
         say(f"model: {path}\nuse it with: sagd resample {out} IMAGES --out {out}-resampled")

@@ -1,1 +1,1 @@
-"""Denoising networks, thin on well-kept libraries, and checks of their weights."""
+"""Denoising networks, a kind a file, thin on well-kept libraries, and checks of their weights."""

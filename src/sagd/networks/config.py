@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The denoising network, built from diffusers."""
+    """The denoising network; without those of other packages, built from diffusers."""
 
-    name: Literal["unet", "dit"] = "unet"
-    """unet (UNet2DModel) or dit (DiTTransformer2DModel)."""
+    name: str = "unet"
+    """unet (UNet2DModel), dit (DiTTransformer2DModel), or one of a plug-in with its parameters, as in
+    'mynet(width=64)'; 'sagd kinds network' lists them."""
     widths: tuple[int, ...] = (32, 64, 64)
     """U-Net channels per level; each level after the first halves the image."""
     blocks: int = 1
@@ -25,6 +25,6 @@ class NetworkConfig:
     patch: int = 4
     """Patch side of the DiT."""
     dropout: float = 0.0
-    """Dropout probability in the U-Net."""
+    """Dropout probability of U-Net and DiT."""
     conditional: bool = False
     """Condition on class labels (needs data with labels)."""

@@ -20,6 +20,7 @@ import importlib.metadata
 import json
 import math
 import platform
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

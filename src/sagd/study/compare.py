@@ -245,7 +245,7 @@ def _stated(process: ProcessConfig) -> str:
 
 def _run_config(config: CompareConfig, process: ProcessConfig, seed: int) -> RunConfig:
     training = dataclasses.replace(config.training, seed=seed)
-    return RunConfig(config.data, process, config.network, config.denoiser, training, config.sampling)
+    return RunConfig(config.data, process, config.network, config.denoiser, training, config.sampling, config.plugins)
 
 
 def _training_record(folder: Path, network: torch.nn.Module) -> dict[str, Any]:
