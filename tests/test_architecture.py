@@ -42,6 +42,8 @@ INSIDE = {
         *["runtime", "average", "batches", "fit", "progress"],
     ],
     "networks": ["config", "base"],
+    "data": ["config", "images", "sources", "corruption", "dataset"],
+    "data.sources": ["base", "table"],
     "build": ["strict_yaml", "schema", "text", "catalogue", "objects", "draw"],
     "store": ["folder", "files", "checkpoint", "state", "model", "run"],
     "cli": ["options"],

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from sagd.build.objects import build_process as build_process
     from sagd.build.objects import process_basis as process_basis
     from sagd.build.schema import ProcessConfig as ProcessConfig
+    from sagd.data.corruption import Corruption as Corruption
+    from sagd.data.sources import ArrayRecords as ArrayRecords
+    from sagd.data.sources import Source as Source
     from sagd.design.ends import check_ends as check_ends
     from sagd.design.levels import inspect as inspect
     from sagd.errors import CheckpointError as CheckpointError
@@ -30,8 +33,10 @@ if TYPE_CHECKING:
     from sagd.model.exact import EmpiricalDenoiser as EmpiricalDenoiser
     from sagd.model.exact import GaussianDenoiser as GaussianDenoiser
     from sagd.model.exact import GaussianMixtureDenoiser as GaussianMixtureDenoiser
+    from sagd.model.parameterisation import Parameterisation as Parameterisation
     from sagd.model.wrappers import Guided as Guided
     from sagd.networks.adapter import Adapter as Adapter
+    from sagd.networks.build import Network as Network
     from sagd.noise.basis.base import Basis as Basis
     from sagd.noise.basis.base import build_basis as build_basis
     from sagd.noise.basis.channels import ChannelBasis as ChannelBasis
@@ -102,6 +107,8 @@ if TYPE_CHECKING:
     from sagd.sampling.likelihood import log_likelihood as log_likelihood
     from sagd.training.fit import Callback as Callback
     from sagd.training.objective import DenoisingLoss as DenoisingLoss
+    from sagd.training.times import TimeLaw as TimeLaw
+    from sagd.training.weighting import Weighting as Weighting
 
 _EXPORTS = {
     "sagd.api": [
@@ -116,6 +123,13 @@ _EXPORTS = {
     ],
     "sagd.build.schema": [
         "ProcessConfig",
+    ],
+    "sagd.data.corruption": [
+        "Corruption",
+    ],
+    "sagd.data.sources": [
+        "ArrayRecords",
+        "Source",
     ],
     "sagd.design.ends": [
         "check_ends",
@@ -141,11 +155,17 @@ _EXPORTS = {
         "GaussianDenoiser",
         "GaussianMixtureDenoiser",
     ],
+    "sagd.model.parameterisation": [
+        "Parameterisation",
+    ],
     "sagd.model.wrappers": [
         "Guided",
     ],
     "sagd.networks.adapter": [
         "Adapter",
+    ],
+    "sagd.networks.build": [
+        "Network",
     ],
     "sagd.noise.basis.base": [
         "Basis",
@@ -300,6 +320,12 @@ _EXPORTS = {
     ],
     "sagd.training.objective": [
         "DenoisingLoss",
+    ],
+    "sagd.training.times": [
+        "TimeLaw",
+    ],
+    "sagd.training.weighting": [
+        "Weighting",
     ],
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}

@@ -64,9 +64,10 @@ class Description:
         return dict(Description._families)
 
     @classmethod
-    def members(cls) -> dict[str, type[Self]]:
-        """All members of the family by kind, in order of definition, those of installed plug-ins last."""
-        plugins.load_installed()
+    def members(cls, installed: bool = True) -> dict[str, type[Self]]:
+        """All members of the family by kind, in order of definition, unless asked otherwise with installed plug-ins."""
+        if installed:
+            plugins.load_installed()
         return dict(cls._members)
 
     @classmethod

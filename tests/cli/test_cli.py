@@ -1545,7 +1545,7 @@ def test_large_tables_load_without_bars_elsewhere(bad_images, tmp_path):
     code = """
 import sys
 from sagd.cli import main
-from sagd.data import sources
+from sagd.data.sources import base as sources
 sources.MEMORY_LIMIT = 0
 sys.exit(main(sys.argv[1:]))
 """

@@ -14,9 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sagd.data import dataset, sources
+from sagd.data import dataset
 from sagd.data.config import DataConfig
 from sagd.data.dataset import ImageData, LazyPixels, load
+from sagd.data.sources import base as sources
 from sagd.errors import InputError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

@@ -18,10 +18,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sagd.data import sources
 from sagd.data.config import DataConfig
 from sagd.data.dataset import load
 from sagd.data.images import to_pixels
+from sagd.data.sources import base as sources
 from sagd.data.sources import open_source
 from sagd.errors import InputError
 

@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.data import sources
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels, to_unit_range
-from sagd.data.sources import Records, open_source
+from sagd.data.sources import Records, base, open_source
 from sagd.errors import InputError, one_line
 from sagd.model.condition import Condition
 from sagd.random import generator_for, subset
@@ -297,7 +296,7 @@ def load(config: DataConfig) -> ImageData:
     """Find, check and decode the images that `config` names.
 
     Headers are read before any image is decoded, so that mixed sizes or channels are found early. The images are
-    decoded once, in threads if they are large, unless they exceed `sagd.data.sources.MEMORY_LIMIT`: then each is
+    decoded once, in threads if they are large, unless they exceed `sagd.data.sources.base.MEMORY_LIMIT`: then each is
     decoded whenever it is asked for (with `skip_bad`, all are decoded once beforehand to know which are good).
 
     `limit` images are drawn at random, always the same ones, and kept in order; bad ones count. Classes that it leaves
@@ -397,7 +396,7 @@ def _threads(headers: dict[int, Header]) -> int:
 
 def _decoded(lazy: LazyPixels, config: DataConfig, problems: list[InputError]) -> tuple[Tensor | LazyPixels, list[int]]:
     """Pixels in memory if they fit, and the rows they are of."""
-    fits = math.prod(lazy.shape) <= sources.MEMORY_LIMIT
+    fits = math.prod(lazy.shape) <= base.MEMORY_LIMIT
     if not fits and not config.skip_bad:
         return lazy, list(lazy.rows)
     store = np.empty(lazy.shape if fits else 0, np.uint8)

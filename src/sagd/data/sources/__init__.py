@@ -1,0 +1,14 @@
+"""Where data comes from: scikit-learn's digits, a folder, a parquet file, the Hugging Face hub; a kind a file.
+
+Each source is found and checked without decoding anything, and answers with `Records`: data by number, still encoded,
+with labels as numbers 0..K-1. The local sources open no network connection. Importing any makes all known to texts.
+"""
+
+from sagd.data.sources.base import ArrayRecords, Records, Source
+from sagd.data.sources.digits import Digits
+from sagd.data.sources.find import open_source, source_of
+from sagd.data.sources.folder import Folder
+from sagd.data.sources.hub import Hub
+from sagd.data.sources.parquet import Parquet
+
+__all__ = ["ArrayRecords", "Digits", "Folder", "Hub", "Parquet", "Records", "Source", "open_source", "source_of"]

@@ -1,0 +1,46 @@
+"""From the text of a configuration to the source it means."""
+
+from __future__ import annotations
+
+import re
+
+from sagd.data.config import DataConfig
+from sagd.data.sources.base import Records, Source, expanded, not_here
+from sagd.data.sources.hub import Hub
+from sagd.errors import InputError
+
+_CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
+
+
+def open_source(config: DataConfig) -> Records:
+    """Find the data that `config.source` names and check its split and columns.
+
+    Raises:
+        InputError: If there is no such source, or it has no such split or column, or no records.
+    """
+    return source_of(config.source).records(config)
+
+
+def source_of(text: str) -> Source:
+    """The source that a text means: what the first kind recognises, a description, or the name of a hub data set.
+
+    Kinds are asked in order of definition, those of plug-ins after ours; the hub, for which every word is a name, last.
+
+    Raises:
+        InputError: If no kind knows it.
+    """
+    path = expanded(text)
+    if _CALL.fullmatch(text) and not path.exists():
+        return Source.parse(text)
+    for installed in (False, True):  # plug-ins of packages are imported only for what nobody else knows
+        kinds = Source.members(installed)
+        found = (member.recognise(text) for member in kinds.values() if member is not Hub)
+        if (source := next(filter(None, found), None)) is not None:
+            return source
+        if text in kinds:
+            return Source.parse(text)
+    if path.is_file():
+        raise InputError(f"{text!r} is not a .parquet file; give one, a folder of images, or a hub name")
+    if (named := Hub.recognise(text)) is not None:
+        return named
+    raise InputError(f"{not_here(text)}, and it is not a hub name either (owner/name)")
