@@ -1,5 +1,6 @@
 """Every source of images: what is found, how labels are numbered, and the one-line errors of what cannot be used."""
 
+import dataclasses
 import hashlib
 import io
 import re
@@ -21,8 +22,8 @@ from PIL import Image
 from sagd.data.config import DataConfig
 from sagd.data.dataset import load
 from sagd.data.images import to_pixels
+from sagd.data.sources import ArrayRecords, Digits, Folder, Hub, Parquet, Source, open_source, source_of
 from sagd.data.sources import base as sources
-from sagd.data.sources import open_source
 from sagd.errors import InputError
 
 
@@ -492,3 +493,69 @@ def test_unknown_hub_name_says_what_was_looked_for(monkeypatch):
         InputError, match=r"not 'digits', and there is no file or folder '/.*/digit', nor a public data set"
     ):
         opened(source="digit")
+
+
+# --- descriptions ---
+
+
+def test_a_source_may_be_described(tmp_path, parquet, images):
+    for i, values in enumerate(images):
+        Image.fromarray(values).save(tmp_path / f"{i}.png")
+    assert source_of("digits") == Digits()
+    assert source_of(f"folder(path={str(tmp_path)!r})") == source_of(str(tmp_path)) == Folder(str(tmp_path))
+    assert len(opened(source=f"folder(path={str(tmp_path)!r})")) == len(images)
+    assert source_of(f"parquet(path={parquet()!r})") == source_of(parquet()) == Parquet(parquet())
+    assert source_of("hub(name='owner/name', subset='b')") == source_of("owner/name:b") == Hub("owner/name", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("shelf(path='x')", "unknown data source 'shelf'; known: digits, "),
+        ("folder(path=3)", "data source 'folder': path must be text, got 3"),
+        ("folder", "data source 'folder': missing 1 required positional argument: 'path'"),
+        ("hub(name='a', subset=2)", "data source 'hub': subset must be text, got 2"),
+    ],
+)
+def test_descriptions_that_are_none_are_refused(text, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        opened(source=text)
+
+
+@pytest.fixture
+def shelf():
+    """A kind of data that knows files of its own, and looks for columns itself."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Shelf(Source, kind="shelf"):
+        path: str = "nowhere"
+
+        @classmethod
+        def recognise(cls, text):
+            return cls(text) if text.endswith(".shelf") else None
+
+        def open(self, config):
+            pixels = np.arange(4 * 3, dtype=np.uint8).reshape(4, 3, 1).repeat(5, axis=2)
+            return ArrayRecords(self.path, torch.tensor([0, 1, 0, 1]), ("a", "b"), pixels)
+
+    yield Shelf
+    del Source._members["shelf"]
+
+
+def test_a_kind_of_ones_own_is_asked_before_the_hub(shelf, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert source_of("some.shelf") == shelf("some.shelf")
+    assert source_of("shelf") == shelf()
+    assert source_of("shelf(path='a')") == shelf("a")
+    (tmp_path / "shelf").mkdir()
+    assert source_of("shelf") == Folder("shelf")
+    data = load(DataConfig(source="some.shelf", size=2))
+    assert (data.name, data.shape, data.classes) == ("some.shelf", (1, 2, 2), ("a", "b"))
+
+
+def test_what_a_kind_does_not_heed_is_refused(shelf):
+    with pytest.raises(InputError, match=r"'a.shelf' has no split 'test'; available: train"):
+        opened(source="a.shelf", split="test")
+    with pytest.raises(InputError, match=r"'a.shelf' has no columns, so image_column 'x' cannot be chosen"):
+        opened(source="a.shelf", image_column="x")
+    assert opened(source="a.shelf", label_column="none").labels is None

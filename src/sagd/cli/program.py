@@ -20,6 +20,7 @@ from sagd.cli.corrupt import Corrupt, run_corrupt
 from sagd.cli.evaluate import Evaluate, run_evaluate
 from sagd.cli.gallery import Gallery, run_gallery
 from sagd.cli.inspect import Inspect, run_inspect
+from sagd.cli.kinds import Kinds, run_kinds
 from sagd.cli.options import plugins_first
 from sagd.cli.resample import Resample, run_resample
 from sagd.cli.restore import Restore, run_restore
@@ -33,7 +34,8 @@ from sagd.store.folder import claim
 from sagd.terminal import PrintError, flush, give_up, legible, printing, say, tell
 
 COMMANDS: dict[str, type] = {
-    c.__name__.lower(): c for c in (Inspect, Gallery, Train, Sample, Corrupt, Restore, Resample, Evaluate, Compare)
+    c.__name__.lower(): c
+    for c in (Inspect, Gallery, Train, Sample, Corrupt, Restore, Resample, Evaluate, Compare, Kinds)
 }
 
 
@@ -89,8 +91,8 @@ def _dispatch(args: list[str]) -> int:
 
 
 def _claimed(command: Any) -> contextlib.AbstractContextManager[None]:
-    """Its folder held for a command; training and comparing, which Python may call too, hold theirs themselves."""
-    if command.out is None or isinstance(command, (Train, Compare)):
+    """Its folder held for a command that writes; training and comparing, which Python may call too, hold theirs."""
+    if isinstance(command, (Train, Compare, Kinds)) or command.out is None:
         return contextlib.nullcontext()
     return claim(command.out, empty=not isinstance(command, (Inspect, Evaluate)))
 
@@ -105,7 +107,8 @@ def _overview() -> str:
             "",
             *(f"  {name:<9} {summary}" for name, summary in summaries.items()),
             "",
-            "sagd COMMAND --help explains a command and all its options. Start with: sagd inspect digits",
+            "sagd COMMAND --help explains a command and all its options; sagd kinds lists what these can name.",
+            "Start with: sagd inspect digits",
         ]
     )
 
@@ -178,4 +181,5 @@ _RUNNERS: dict[str, Callable[[Any], None]] = {
     "resample": run_resample,
     "evaluate": run_evaluate,
     "compare": run_compare,
+    "kinds": run_kinds,
 }
