@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -47,6 +48,17 @@ def load_plugin(name: str) -> None:
 def is_loaded(name: str) -> bool:
     """Whether the module that `load_plugin` would import, whoever imported it, is there."""
     return (Path(name).stem if _is_path(name) else name) in sys.modules
+
+
+def import_all(package: str, path: Iterable[str]) -> None:
+    """Import every file of a package, so that a new member is a new file and nothing else.
+
+    Args:
+        package: Its name.
+        path: Its `__path__`.
+    """
+    for found in pkgutil.iter_modules(path):
+        importlib.import_module(f"{package}.{found.name}")
 
 
 def missing(names: Iterable[str]) -> list[str]:

@@ -24,7 +24,7 @@ from sagd.noise.basis.cosine import CosineBasis
 from sagd.sampling.base import moved
 
 @dataclass(frozen=True)
-class Halo(sagd.Spectrum, kind="halo"):
+class Halo(sagd.Spectrum, kind="corona"):
     """A halo around one radius."""
     radius: float = 0.25
     def weights(self, frequencies):
@@ -116,7 +116,7 @@ class Doubled(sagd.Parameterisation, kind="doubled"):
 
 KINDS = {
     "data": {"source": "stripes(count=24)", "corruption": "flicker"},
-    "process": {"spectrum": "halo(radius=0.3)", "schedule": "own_schedule", "basis": "own_basis", "region": "ramp"},
+    "process": {"spectrum": "corona(radius=0.3)", "schedule": "own_schedule", "basis": "own_basis", "region": "ramp"},
     "network": {"name": "small(width=3)"},
     "denoiser": {"prediction": "doubled", "time": "own_times", "weighting": "twice"},
     "sampling": {"sampler": "own_sampler", "grid": "squares", "steps": 2},
@@ -151,7 +151,8 @@ def out_of(capsys, *args):
 
 def test_members_of_every_family_are_used_from_the_command_line(plugin, tmp_path, capsys):
     code, out, err = out_of(capsys, "train", "--plugin", plugin, *flat(KINDS), "--out", "run")
-    assert (code, err) == (0, ""), err
+    assert (code, err) == (0, "")
+    assert "sample it with: sagd sample run --plugin ./plug_all.py --out run-samples\n" in out
     for written in ("run/config.yaml", "run/model/config.json"):
         text = (tmp_path / written).read_text()
         config = yaml.safe_load(text) if written.endswith("yaml") else json.loads(text)["config"]
@@ -159,10 +160,10 @@ def test_members_of_every_family_are_used_from_the_command_line(plugin, tmp_path
         assert config["network"]["name"] == "small(width=3)"
     code, out, err = out_of(capsys, f"--plugin={plugin}", "sample", "run", "--count", 2, "--out", "samples")
     assert (code, err) == (0, "")
-    code, out, err = out_of(capsys, "inspect", "stripes", "--plugin", plugin, "--process.spectrum", "halo")
+    code, out, err = out_of(capsys, "inspect", "stripes", "--plugin", plugin, "--process.spectrum", "corona")
     assert (code, err) == (0, "")
     assert "stripes: 32 images, 1 x 8 x 8" in out
-    changed = KINDS | {"process": {"spectrum": "halo", "evolution": "half"}}
+    changed = KINDS | {"process": {"spectrum": "corona", "evolution": "half"}}
     code, out, err = out_of(capsys, "train", *flat(changed), "--plugin", plugin, "--out", "other")
     assert (code, err) == (0, "")
 
@@ -208,7 +209,7 @@ def test_a_model_says_which_plugin_it_needs_and_imports_none(plugin, tmp_path, c
             ["train", "--plugin", "plug_nowhere", "--out", "x"],
             "cannot import plug-in 'plug_nowhere': no module of that",
         ),
-        (["train", "--out", "x", "--process.spectrum", "halo"], "unknown spectrum 'halo'; known: "),
+        (["train", "--out", "x", "--process.spectrum", "corona"], "unknown spectrum 'corona'; known: "),
         (["train", "--out", "x", "--network.name", "small"], "unknown network 'small'; known: dit, unet"),
     ],
 )
@@ -224,4 +225,4 @@ def test_a_plugin_may_not_take_the_kind_of_another(plugin, tmp_path, capsys):
     (tmp_path / "plug_again.py").write_text(textwrap.dedent(PLUGIN))
     code, _, err = out_of(capsys, "inspect", "--plugin", plugin, "--plugin", "plug_again.py", "digits")
     assert code == 2
-    assert "plug_again.Halo cannot be the spectrum 'halo', which plug_all.Halo is; rename one" in err
+    assert "plug_again.Halo cannot be the spectrum 'corona', which plug_all.Halo is; rename one" in err

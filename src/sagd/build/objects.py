@@ -56,6 +56,11 @@ def build_process(
     schedule = Schedule.parse(config.schedule)
     spectrum, evolution, unseen = _omit(config.omission, spectrum, evolution, basis, region)
     if isinstance(evolution, Common):
+        if isinstance(spectrum, ClassConditional) and not classes:
+            raise InputError(
+                f"{spectrum.label} depends on the class: give the names of the classes; to train with it, set"
+                " network.conditional"
+            )
         covariance = build_covariance(spectrum, shape, config.calibration, basis, region, classes)
         return _restricted(ForwardProcess(schedule, covariance), unseen)
     if region is not None or isinstance(spectrum, ClassConditional):

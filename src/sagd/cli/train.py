@@ -40,18 +40,19 @@ class Train(Command):
 
 def run_train(command: Train) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
+    from sagd.noise.covariance.by_class import ClassCovariance
     from sagd.store.model import load_model
     from sagd.study.train import train
 
     config = with_plugins(command.run, command)
     path = train(config, command.out, resume=command.resume)
-    out = command.out
-    if command.run.denoiser.bands not in ("none", "random"):
-        say(f"model: {path}\nuse it with: sagd resample {out} IMAGES --out {out}-resampled")
+    out, plugins = command.out, "".join(f" --plugin {shlex.quote(name)}" for name in config.plugins)
+    if config.denoiser.bands not in ("none", "random"):
+        say(f"model: {path}\nuse it with: sagd resample {out} IMAGES{plugins} --out {out}-resampled")
         return
-    labels = ""
-    if "by_class" in command.run.process.spectrum:
-        labels = " --labels " + " ".join(map(shlex.quote, load_model(path).classes or ()))
-    say(f"model: {path}\nsample it with: sagd sample {out}{labels} --out {out}-samples")
-    if command.run.process.omission.mode in ("project", "fill", "deconvolve"):
-        say(f"restore images with: sagd restore {out} IMAGES --out {out}-restored")
+    model, labels = load_model(path), ""
+    if isinstance(model.process.covariance, ClassCovariance):
+        labels = " --labels " + " ".join(map(shlex.quote, model.classes or ()))
+    say(f"model: {path}\nsample it with: sagd sample {out}{labels}{plugins} --out {out}-samples")
+    if config.process.omission.mode in ("project", "fill", "deconvolve"):
+        say(f"restore images with: sagd restore {out} IMAGES{plugins} --out {out}-restored")

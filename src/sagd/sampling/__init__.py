@@ -1,5 +1,6 @@
 """Samplers, a method a file, their time grids, and likelihoods. Importing any makes all known to texts."""
 
+from sagd.plugins import import_all
 from sagd.sampling.base import Sampler
 from sagd.sampling.ddim import DDIM
 from sagd.sampling.ddpm import DDPM
@@ -26,3 +27,5 @@ __all__ = [
     "log_likelihood",
     "matched_range",
 ]
+
+import_all(__name__, __path__)

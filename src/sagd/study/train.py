@@ -27,7 +27,6 @@ from sagd.networks.build import build_network
 from sagd.noise.bands import is_own_mirror, mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.spectra.base import Spectrum
-from sagd.noise.spectra.by_class import ClassConditional
 from sagd.noise.statistics import DataStatistics, channel_covariance, measure
 from sagd.omission.calibrate import calibrate
 from sagd.omission.detect import detect, excess_spectrum
@@ -334,8 +333,6 @@ def _check_data(config: RunConfig, data: ImageData) -> None:
         raise InputError(f"training.batch_size is {batch_size} but the data has {len(data)} images; use at most that")
     if config.network.conditional and data.classes is None:
         raise InputError("network.conditional needs labels, and the data has none; name them with data.label_column")
-    if not config.network.conditional and isinstance(Spectrum.parse(config.process.spectrum), ClassConditional):
-        raise InputError("process.spectrum 'by_class' needs a model that knows the class; set network.conditional")
 
 
 def _check_flips(config: RunConfig, basis: Basis) -> None:

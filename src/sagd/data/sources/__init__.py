@@ -10,5 +10,8 @@ from sagd.data.sources.find import open_source, source_of
 from sagd.data.sources.folder import Folder
 from sagd.data.sources.hub import Hub
 from sagd.data.sources.parquet import Parquet
+from sagd.plugins import import_all
 
 __all__ = ["ArrayRecords", "Digits", "Folder", "Hub", "Parquet", "Records", "Source", "open_source", "source_of"]
+
+import_all(__name__, __path__)

@@ -24,6 +24,7 @@ from sagd.noise.spectra.whitening import Whitening
 from sagd.noise.spectra.by_channel import PerChannel
 from sagd.noise.spectra.by_class import ClassConditional
 from sagd.noise.spectra.damage import Ring, Spots, Strip, Wedge
+from sagd.plugins import import_all
 
 __all__ = [
     "AxisPowerLaw",
@@ -48,3 +49,5 @@ __all__ = [
     "Wedge",
     "Whitening",
 ]
+
+import_all(__name__, __path__)
