@@ -130,6 +130,35 @@ class Description:
         return cls._interpret(text, cls._from_node)
 
     @classmethod
+    def from_section(cls, text: str, where: str, options: dict[str, Any], usual: dict[str, Any]) -> Self:
+        """The member that a section of a configuration describes: by a text, and by options beside it.
+
+        An option stands for the parameter of the same name and default, so that a member of another default is never
+        given one that nobody chose.
+
+        Args:
+            text: A kind with parameters, or without.
+            where: The section, as errors name it.
+            options: Value by name.
+            usual: Default by name.
+
+        Raises:
+            InputError: As `parse`, or if an option is given that the member does not take, or has been given already.
+        """
+        told = cls.read(text)
+        member = cls.member(told.get("kind"))
+        takes = {f.name for f in dataclasses.fields(member) if f.name in usual and f.default == usual[f.name]}
+        for name in (name for name, value in options.items() if value != usual[name]):
+            if name not in takes:
+                raise InputError(
+                    f"{where}.{name} is no option of {cls.family} {member.kind!r}; leave it out, and give what it takes"
+                    f" with its name: {', '.join(f.name for f in dataclasses.fields(member)) or 'nothing'}"
+                )
+            if name in told:
+                raise InputError(f"{where} gives {name} twice, in {text!r} and as {where}.{name}; leave one out")
+        return cls.from_dict({name: options[name] for name in takes} | told)
+
+    @classmethod
     def read(cls, text: str | dict[str, Any] | Self) -> dict[str, Any]:
         """The mapping form of a text, without building the member: fields may be missing, names unknown.
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -124,10 +126,23 @@ def test_a_network_is_described_by_its_name_or_the_options_of_the_section():
     [
         (NetworkConfig(name="vgg"), "unknown network 'vgg'; known: dit, unet"),
         (NetworkConfig(name="dit(widht=8)"), "network 'dit' has no parameter 'widht'; did you mean 'width'"),
-        (NetworkConfig(name="dit", widths=(8,)), "network.widths is no option of network 'dit'; .* 'dit(...)'"),
-        (NetworkConfig(name="unet(blocks=2)", blocks=3), "'unet(blocks=2)' and network.blocks both give blocks"),
+        (
+            NetworkConfig(name="dit", widths=(8,)),
+            "widths is no option of network 'dit'; .*: depth, width, patch, dropout$",
+        ),
+        (
+            NetworkConfig(name="unet(blocks=2)", blocks=3),
+            "network gives blocks twice, in 'unet(blocks=2)' and as network.blocks",
+        ),
     ],
 )
 def test_options_that_a_network_does_not_take_are_refused(config, message):
     with pytest.raises(InputError, match=message.replace("(", r"\(").replace(")", r"\)")):
         network_of(config)
+
+
+@pytest.mark.parametrize("member", [UNet, DiT])
+def test_options_of_the_section_have_the_defaults_of_the_network(member):
+    """So that each of them is an option of it."""
+    for field in dataclasses.fields(member):
+        assert getattr(NetworkConfig(), field.name) == field.default

@@ -9,10 +9,9 @@ import torch
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.spectra.base import Spectrum
-from sagd.omission.restore import Restoration
+from sagd.omission.modes import Mode, Restoration
 from sagd.report import figures
-from sagd.report.restoration import MODES, MOST_IMAGES, render_restoration
+from sagd.report.restoration import MOST_IMAGES, render_restoration
 from sagd.study.restoration import measured
 
 
@@ -24,7 +23,9 @@ def result(count=3, channels=1, clean=True, samples=False, mode="fill", band="ri
     names = [f"folder/<{i}>.png" for i in range(count)]
     basis = basis or FourierBasis((12, 10))
     known = true if clean else None
-    return measured(names, damaged, Restoration(restored, *spread), known, mode, Spectrum.parse(band), basis)
+    return measured(
+        names, damaged, Restoration(restored, *spread), known, Mode.from_dict({"kind": mode, "band": band}), basis
+    )
 
 
 class Reader(HTMLParser):
@@ -68,9 +69,9 @@ def test_without_clean_images_no_error_is_claimed(tmp_path):
     assert "--clean" in read.text
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", Mode.kinds())
 def test_every_mode_is_explained(tmp_path, mode):
-    assert re.sub(r"</?b>", "", MODES[mode])[:40] in page(tmp_path, mode=mode).text
+    assert re.sub(r"</?b>", "", Mode.member(mode).said)[:40] in page(tmp_path, mode=mode).text
 
 
 def test_few_of_many_are_shown_evenly(tmp_path):

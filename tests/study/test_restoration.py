@@ -17,8 +17,7 @@ from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.spectra.base import Spectrum
-from sagd.omission.restore import Restoration
+from sagd.omission.modes import Fill, Restoration
 from sagd.store.model import load_model
 from sagd.study.restoration import BANDS, measured, restore_files
 from sagd.study.train import train
@@ -73,7 +72,7 @@ def files(tmp_path, damaged, clean):
 
 def test_measures_by_numpy(clean, damaged):
     restored = (clean + damaged) / 2
-    result = measured(["a", "b", "c"], damaged, Restoration(restored), clean, "fill", Spectrum.parse(BAND), BASIS)
+    result = measured(["a", "b", "c"], damaged, Restoration(restored), clean, Fill(BAND), BASIS)
     rows, columns = np.meshgrid(np.fft.fftfreq(8), np.fft.fftfreq(8), indexing="ij")
     band = np.minimum((np.hypot(rows, columns) / math.sqrt(0.5) + 1e-9) * BANDS // 1, BANDS - 1)
     for stages, values in (
@@ -97,7 +96,7 @@ def test_measures_by_numpy(clean, damaged):
 def test_change_outside_is_seen(clean, damaged):
     other = damaged.clone()
     other[1] += 0.5
-    result = measured(["a", "b", "c"], damaged, Restoration(other), None, "fill", Spectrum.parse(BAND), BASIS)
+    result = measured(["a", "b", "c"], damaged, Restoration(other), None, Fill(BAND), BASIS)
     rms = float(damaged.square().mean().sqrt())
     assert result.change_outside == pytest.approx(0.5 * 8 / rms, rel=1e-5)  # all of it at f = 0, of a unitary transform
     assert result.clean is None
@@ -107,7 +106,7 @@ def test_change_outside_is_seen(clean, damaged):
 def test_files_keep_all_outside_of_the_band(model, files, damaged):
     result = restore_files(model, [files / "damaged"], clean=files / "clean")
     assert result.names == ("2.png", "a/0.png", "a/1.png")
-    assert result.mode == "fill"
+    assert result.mode == Fill(BAND)
     assert result.change_outside < 1e-6
     b = mask(BAND, BASIS)
     change = BASIS.forward((result.restoration.images - result.damaged).double())

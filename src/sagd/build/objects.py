@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from sagd.build.schema import DenoiserConfig, OmissionConfig, ProcessConfig
+from sagd.build.schema import NO_OMISSION, DenoiserConfig, OmissionConfig, ProcessConfig
 from sagd.errors import InputError
-from sagd.noise.bands import leave_out, mask
 from sagd.noise.basis.base import Basis, build_basis
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.covariance.build import build_covariance
@@ -17,9 +17,9 @@ from sagd.noise.regions import Region
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.by_class import ClassConditional
 from sagd.noise.statistics import DataStatistics
+from sagd.omission.modes import Mode
 from sagd.process.base import Process
-from sagd.process.evolution import Common, Deconvolved, Evolution
-from sagd.process.restricted import Restricted
+from sagd.process.evolution import Common, Evolution
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import Schedule
 from sagd.process.spectral import SpectralProcess
@@ -54,7 +54,28 @@ def build_process(
         spectrum, evolution = spectrum.resolve(statistics), evolution.resolve(statistics)
     region = None if config.region is None else Region.parse(config.region)
     schedule = Schedule.parse(config.schedule)
-    spectrum, evolution, unseen = _omit(config.omission, spectrum, evolution, basis, region)
+    mode = omission_mode(config.omission)
+    if mode is not None:
+        if region is not None:
+            raise InputError(
+                f"process.omission {mode.kind!r} needs noise that is alike everywhere; leave process.region out"
+            )
+        spectrum, evolution = mode.noise(spectrum, evolution, basis)
+    process = _noised(config, schedule, spectrum, evolution, shape, basis, region, classes)
+    return process if mode is None else mode.process(process)
+
+
+def _noised(
+    config: ProcessConfig,
+    schedule: Schedule,
+    spectrum: Spectrum,
+    evolution: Evolution,
+    shape: Sequence[int],
+    basis: Basis,
+    region: Region | None,
+    classes: Sequence[str] | None,
+) -> Process:
+    """The process of its parts; with one schedule for all frequencies, or one for each."""
     if isinstance(evolution, Common):
         if isinstance(spectrum, ClassConditional) and not classes:
             raise InputError(
@@ -62,18 +83,25 @@ def build_process(
                 " network.conditional"
             )
         covariance = build_covariance(spectrum, shape, config.calibration, basis, region, classes)
-        return _restricted(ForwardProcess(schedule, covariance), unseen)
+        return ForwardProcess(schedule, covariance)
     if region is not None or isinstance(spectrum, ClassConditional):
         raise InputError(
             f"process.evolution {str(evolution)!r} needs noise with one spectrum everywhere: leave out regions and"
             " spectra by class, or use evolution 'common'"
         )
-    reference = SpectralCovariance(spectrum, shape, basis, config.calibration)
-    return _restricted(SpectralProcess(schedule, reference, evolution), unseen)
+    return SpectralProcess(schedule, SpectralCovariance(spectrum, shape, basis, config.calibration), evolution)
 
 
-def _restricted(process: Process, unseen: Spectrum | None) -> Process:
-    return process if unseen is None else Restricted(process, unseen)
+def omission_mode(config: OmissionConfig) -> Mode | None:
+    """The mode of omission that a configuration describes, or None: `mode` is a kind, whose parameters are options.
+
+    Raises:
+        InputError: If it cannot be read, or an option is given that the mode does not take.
+    """
+    if config.mode == NO_OMISSION:
+        return None
+    own = {f.name: f.default for f in dataclasses.fields(config) if f.name != "mode"}
+    return Mode.from_section(config.mode, "process.omission", {name: getattr(config, name) for name in own}, own)
 
 
 def build_loss(config: DenoiserConfig, process: Process, statistics: DataStatistics) -> DenoisingLoss | BandLoss:
@@ -113,41 +141,6 @@ def process_basis(config: ProcessConfig, shape: Sequence[int], channel_covarianc
             "process.channels 'decorrelated' is made from the data's channels; give statistics of the data"
         )
     return ChannelBasis.decorrelating(channel_covariance, basis)
-
-
-def _omit(
-    omission: OmissionConfig, spectrum: Spectrum, evolution: Evolution, basis: Basis, region: Region | None
-) -> tuple[Spectrum, Evolution, Spectrum | None]:
-    """Spectrum, evolution and unseen band of a process that leaves a band out."""
-    mode = omission.mode
-    if mode == "none":
-        return spectrum, evolution, None
-    if region is not None:
-        raise InputError(f"process.omission {mode!r} needs noise that is alike everywhere; leave process.region out")
-    if mode == "deconvolve":
-        return spectrum, _deconvolved(omission, evolution), None
-    if omission.corruption is not None:
-        raise InputError(f"process.omission.corruption is for mode 'deconvolve', got mode {mode!r}; leave it out")
-    if omission.band == "auto":
-        raise InputError(
-            "process.omission.band 'auto' is detected when training; give a band, e.g. 'ring(low=0.1, high=0.2)'"
-        )
-    band = Spectrum.parse(omission.band)
-    mask(band, basis)
-    left = leave_out(spectrum, band, hard=mode == "fill")
-    return left, evolution, band if mode == "fill" else None
-
-
-def _deconvolved(omission: OmissionConfig, evolution: Evolution) -> Deconvolved:
-    if omission.corruption is None or omission.corruption == "excess":
-        raise InputError(
-            "process.omission 'deconvolve' needs the damage's standard deviation by frequency: set"
-            " process.omission.corruption to a spectrum, e.g. 'band_pass(low=0.1, high=0.2, inside=3)', or to 'excess'"
-            " when training, which measures it; mode 'fill' needs the band only"
-        )
-    if not isinstance(evolution, Common):
-        raise InputError(f"process.omission 'deconvolve' needs evolution 'common', got {str(evolution)!r}")
-    return Deconvolved(Spectrum.parse(omission.corruption), omission.floor)
 
 
 def _basis(config: ProcessConfig, shape: Sequence[int], statistics: DataStatistics | None) -> Basis:

@@ -11,15 +11,18 @@ from typing import Literal
 from sagd.data.config import DataConfig
 from sagd.networks.config import NetworkConfig
 
+NO_OMISSION = "none"
+"""The mode that leaves no band out."""
+
 
 @dataclass(frozen=True)
 class OmissionConfig:
     """Training on data that is damaged in a band of frequencies: what is left out, so that the clean data is learnt."""
 
-    mode: Literal["none", "project", "fill", "deconvolve"] = "none"
-    """'project': no noise in the band, which samples leave at its mean; 'fill': the network never sees the band and
-    learns its mean given the rest, which needs damage of mean zero; 'deconvolve': uses what the band still shows, which
-    needs Gaussian damage of known spectrum."""
+    mode: str = NO_OMISSION
+    """none, or how the band is left out: project (samples have it at its mean), fill (at its mean given the rest; for
+    damage of mean zero) or deconvolve (uses what the band still shows; for Gaussian damage of known spectrum); 'sagd
+    kinds omission-mode' lists all."""
     band: str = "auto"
     """The damaged band: 'auto' (detected, as 'sagd inspect' does), 'ring(low=0.1, high=0.2)' in fractions of the corner
     radius, 'strip(axis=0, low=0.03)' (scan lines), 'wedge(angle=80, width=30, low=0.3)' (rain), 'spots(at=[[0.25,

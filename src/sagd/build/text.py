@@ -108,7 +108,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise InputError(f"{where} must be a mapping, got {_quoted(value)}")
         return {str(k): _convert(args[1], v, _join(where, k)) for k, v in value.items()}
     if hint is str and isinstance(value, dict) and isinstance(value.get("kind"), str):
-        return _call_text(value)
+        return call_text(value)
     if hint is float:
         value = _number(value)
         if isinstance(value, float) and not math.isfinite(value):
@@ -132,7 +132,7 @@ def _number(value: Any) -> Any:
         return value
 
 
-def _call_text(mapping: dict[str, Any]) -> str:
-    """`{"kind": "power_law", "alpha": 1}` as `power_law(alpha=1)`."""
+def call_text(mapping: dict[str, Any]) -> str:
+    """A description's mapping as text: `{"kind": "power_law", "alpha": 1}` as `power_law(alpha=1)`."""
     fields = ", ".join(f"{k}={v!r}" for k, v in mapping.items() if k != "kind")
     return f"{mapping['kind']}({fields})" if fields else str(mapping["kind"])

@@ -43,6 +43,7 @@ def run_corrupt(command: Corrupt) -> None:
     from sagd.data.corruption import Corruption
     from sagd.data.dataset import load
     from sagd.data.files import save_damaged
+    from sagd.omission.modes import Mode
 
     if not 0 < command.contrast <= 1:
         raise InputError(f"--contrast must lie in (0, 1], got {command.contrast}; 0.5 leaves room for damage")
@@ -53,9 +54,9 @@ def run_corrupt(command: Corrupt) -> None:
     clipped = save_damaged(clean, corruption, command.out, command.contrast, command.seed)
     say(f"wrote {len(clean)} images in {command.out / 'damaged'} and {command.out / 'clean'}")
     say(f"the damage is in the band '{band}'")
-    modes = corruption.assumptions.modes
+    modes = [kind for kind, mode in Mode.members().items() if mode.suits(corruption.assumptions)]
     needs = f"{', '.join(modes)} need{'s' * (len(modes) == 1)}" if modes else "no mode needs in full"
-    say(f"{corruption.kind} meets what {needs}: see 'sagd train --help', process.omission.mode")
+    say(f"{corruption.kind} meets what {needs}: see 'sagd kinds omission-mode'")
     if clipped > _CLIPPED:
         warnings.warn(
             f"{100 * clipped:.1f} % of the values were clipped to black or white, which spreads the damage beyond its"

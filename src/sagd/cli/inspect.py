@@ -129,12 +129,13 @@ def _write_band(path: Path, config: RunConfig, found: Detection) -> str:
     """Write the configuration that trains around a band; returns a line that says how."""
     import yaml
 
+    from sagd.omission.modes import Fill
     from sagd.store.files import write_file
 
     usual = to_dict(DataConfig(limit=Inspect().data.limit))
     data = {key: value for key, value in to_dict(config.data).items() if key == "source" or value != usual[key]}
     plugins = {"plugins": list(config.plugins)} if config.plugins else {}
-    omission = plugins | {"data": data, "process": {"omission": {"mode": "fill", "band": str(found.band)}}}
+    omission = plugins | {"data": data, "process": {"omission": {"mode": Fill.kind, "band": str(found.band)}}}
     write_file(path, yaml.safe_dump(omission, sort_keys=False, width=1000).encode())
     return f"train around it: sagd train {shlex.quote(str(path))} --out runs/fill"
 

@@ -20,19 +20,19 @@ class Restore(Command):
     """
 
     model: tyro.conf.Positional[Path]
-    """Run directory or model directory, trained with --process.omission.mode fill, project or deconvolve."""
+    """Run directory or model directory, trained with --process.omission.mode."""
     images: tyro.conf.Positional[tuple[Path, ...]]
     """Image files and folders; of the size that the model was trained on."""
     out: Path
     """Directory for images/ (PNG), restored.safetensors (unrounded) and report.html; must be empty or missing."""
     samples: int = 0
-    """Posterior samples per image, with their standard deviation; only models of mode deconvolve know a posterior."""
+    """Posterior samples per image, with their standard deviation; only some modes know a posterior."""
     clean: Path | None = None
     """Folder with the clean images under the same names, if you have them: the report then shows errors."""
     label: str | None = None
     """Conditional models: class of the images."""
     seed: int = 0
-    """Seed of samples, and of the noise that deconvolve works under."""
+    """Seed of samples, and of the noise that some modes work under."""
     batch_size: int = 64
     """Images per network call."""
 

@@ -40,6 +40,7 @@ class Train(Command):
 
 def run_train(command: Train) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
+    from sagd.build.objects import omission_mode
     from sagd.noise.covariance.by_class import ClassCovariance
     from sagd.store.model import load_model
     from sagd.study.train import train
@@ -54,5 +55,5 @@ def run_train(command: Train) -> None:
     if isinstance(model.process.covariance, ClassCovariance):
         labels = " --labels " + " ".join(map(shlex.quote, model.classes or ()))
     say(f"model: {path}\nsample it with: sagd sample {out}{labels}{plugins} --out {out}-samples")
-    if config.process.omission.mode in ("project", "fill", "deconvolve"):
+    if omission_mode(config.process.omission) is not None:
         say(f"restore images with: sagd restore {out} IMAGES{plugins} --out {out}-restored")

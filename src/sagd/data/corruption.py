@@ -1,12 +1,8 @@
 """Damage in bands of frequencies, reproducible by seed: what selective omission is tried on.
 
 All damage is additive, `y = x + n`. It is `fixed`, a function of (seed, number of the image): the realistic case, where
-an image has its damage for good; or drawn anew at each reading. What the modes of omission need of it is stated by
-`assumptions`:
-
-    project      that it is `banded`: all its power lies in `band`
-    fill         banded, of `zero_mean` in the band, and independent of the image, which all damage here is
-    deconvolve   besides, `gaussian` with a known `spectrum`
+an image has its damage for good; or drawn anew at each reading. What holds of it is stated by `assumptions`, by which
+modes of omission tell whether they suit it.
 """
 
 from __future__ import annotations
@@ -51,12 +47,6 @@ class Assumptions:
     banded: bool = True
     zero_mean: bool = True
     gaussian: bool = True
-
-    @property
-    def modes(self) -> tuple[str, ...]:
-        """Modes of omission whose assumptions are met."""
-        met = (self.banded, self.banded and self.zero_mean, self.banded and self.zero_mean and self.gaussian)
-        return tuple(mode for mode, fits in zip(("project", "fill", "deconvolve"), met, strict=True) if fits)
 
 
 class Corruption(Description, family="corruption"):

@@ -15,35 +15,20 @@ from sagd.networks.config import NetworkConfig
 from sagd.networks.dit import DiT
 from sagd.networks.unet import UNet
 
-_WITH_OPTIONS = (UNet, DiT)
-"""Networks whose parameters are options of the section as well."""
+__all__ = ["DiT", "Network", "UNet", "build_network", "network_of"]
+
 _SECTION = ("name", "conditional")
 """Options of the section that belong to every network."""
 
 
 def network_of(config: NetworkConfig) -> Network:
-    """The network that a configuration describes.
-
-    `name` is a kind with its parameters; those of U-Net and DiT may be given by the section's other options instead.
+    """The network that a configuration describes: `name` is a kind, whose parameters may be options of the section.
 
     Raises:
         InputError: If the description cannot be read, or an option is given that the network does not take.
     """
-    told = Network.read(config.name)
-    member = Network.member(told.get("kind"))
-    takes = {f.name for f in dataclasses.fields(member)} if member in _WITH_OPTIONS else set()
-    options = {f.name: f for f in dataclasses.fields(config) if f.name not in _SECTION}
-    for name, option in options.items():
-        given = getattr(config, name) != option.default
-        if given and name not in takes:
-            raise InputError(
-                f"network.{name} is no option of network {config.name!r}; leave it out, or give the network's own"
-                f" parameters with its name, as in {str(member.kind) + '(...)'!r}"
-            )
-        if given and name in told:
-            raise InputError(f"network.name {config.name!r} and network.{name} both give {name}; leave one out")
-    own = {name: getattr(config, name) for name in options if name in takes}
-    return Network.from_dict(own | told)
+    own = {f.name: f.default for f in dataclasses.fields(config) if f.name not in _SECTION}
+    return Network.from_section(config.name, "network", {name: getattr(config, name) for name in own}, own)
 
 
 def build_network(

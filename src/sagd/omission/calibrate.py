@@ -12,7 +12,7 @@ from sagd.model.denoiser import Denoiser
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import EDGE
 from sagd.noise.statistics import DataStatistics
-from sagd.omission.restore import least_time
+from sagd.omission.level import least_time
 
 _RINGS = 20
 """Rings of radius over which the calibration is pooled."""
@@ -20,7 +20,7 @@ _RINGS = 20
 
 @torch.no_grad()
 def calibrate(denoiser: Denoiser, batches: Iterable[tuple[Tensor, Conditional]], statistics: DataStatistics) -> Tensor:
-    """How much of what a model of mode `fill` predicts of its band the damaged data bears out.
+    """How much of what a model predicts of its unseen band the damaged data bears out.
 
     The factor `g` that makes `g m` the best multiple of the prediction `m` for the damaged band, `E[y m] / E[m m]`
     about the mean, pooled over rings of radius. Since the damage is independent of the rest of the image it is the best

@@ -21,15 +21,6 @@ from sagd.study.restoration import RestorationResult
 
 MOST_IMAGES = 8
 """Rows of images on the page."""
-MODES = {
-    "project": "The band was <b>set to its mean</b> over the training data: the model knows nothing else of it.",
-    "fill": "The band was replaced by what the model expects there, <b>given everything outside the band</b>. What was"
-    " in the band before has no part in it. Where the rest of an image leaves open what belongs there, this is the"
-    " mean of all possibilities, which looks smooth.",
-    "deconvolve": "The band was replaced by what the model expects there, <b>given the whole damaged image</b> and the"
-    " known spectrum of the damage.",
-}
-"""What restoring means: mode -> sentence, as HTML."""
 COLUMNS = {
     "damaged": "damaged",
     "restored": "restored",
@@ -61,10 +52,10 @@ def _page(result: RestorationResult) -> dict[str, Any]:
     columns = _columns(result, rows)
     return {
         "title": "Restored images",
-        "subtitle": f"{counted(len(result.names), 'image')} · mode {result.mode} · {100 * result.replaced:.1f} %"
+        "subtitle": f"{counted(len(result.names), 'image')} · mode {result.mode.kind} · {100 * result.replaced:.1f} %"
         " of the frequencies replaced",
-        "mode": MODES[result.mode],
-        "band": str(result.band),
+        "mode": result.mode.said,
+        "band": str(result.mode.band),
         "answer": _answer(result),
         "outside": f"{result.change_outside:.1g}",
         "columns": [COLUMNS[name] for name in columns],

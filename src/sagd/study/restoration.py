@@ -11,14 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sagd.build.objects import omission_mode
+from sagd.build.schema import NO_OMISSION
 from sagd.data.files import read_images, read_partners
 from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import RadialProfile, radial_profile
-from sagd.omission.restore import Restoration, restore
+from sagd.omission.modes import Mode, Restoration
+from sagd.omission.restore import restore
 from sagd.store.model import Trained
 
 BANDS = 20
@@ -34,8 +36,7 @@ class RestorationResult:
         damaged: `(N, C, H, W)`.
         restoration: Restored images, and with samples their spread.
         clean: The clean images, if they are known.
-        mode: "project", "fill" or "deconvolve".
-        band: The band that was replaced.
+        mode: The mode of omission of the model, with the band that was replaced.
         b: Its values in `basis`, `(*coefficients)`; the largest of all channels.
         basis: That of the model's noise.
         edges: Radial band edges as fractions of the corner radius, `(K + 1,)`.
@@ -51,8 +52,7 @@ class RestorationResult:
     damaged: Tensor
     restoration: Restoration
     clean: Tensor | None
-    mode: str
-    band: Spectrum
+    mode: Mode
     b: Tensor
     basis: Basis
     edges: Tensor
@@ -67,8 +67,8 @@ class RestorationResult:
         """JSON-ready summary; empty bands are None."""
         return {
             "images": list(self.names),
-            "mode": self.mode,
-            "band": str(self.band),
+            "mode": self.mode.kind,
+            "band": str(self.mode.band),
             "band_edges": self.edges.tolist(),
             "spectra": {name: listed(values) for name, values in self.spectra.items()},
             "errors": {name: listed(values) for name, values in self.errors.items()},
@@ -90,7 +90,7 @@ def restore_files(
     """Restore image files and folders with a model, and measure what has changed.
 
     Args:
-        model: A model of mode project, fill or deconvolve.
+        model: A model that was trained by a mode of omission.
         paths: Image files and folders.
         samples: Posterior samples per image.
         seed: Seed of what is random.
@@ -102,20 +102,19 @@ def restore_files(
     Raises:
         InputError: If the model leaves no band out, an image does not fit, or a clean image is missing.
     """
-    omission = model.omission
-    if omission.mode not in ("project", "fill", "deconvolve"):
+    mode = omission_mode(model.omission)
+    if mode is None:
         raise InputError(
-            f"the model was trained with omission {omission.mode!r}, which restores no band; train one with"
-            " --process.omission.mode fill on the damaged images"
+            f"the model was trained with omission {NO_OMISSION!r}, which restores no band; train one with"
+            f" --process.omission.mode {Mode.example} on the damaged images"
         )
     damaged = read_images(paths, model.process.shape)
     known = None if clean is None else read_partners(damaged.names, clean, model.process.shape)
-    band = Spectrum.parse(omission.band)
     labels = None if label is None else torch.full((len(damaged.names),), label)
     result = restore(
         model.denoiser,
         damaged.images,
-        band,
+        mode,
         model.statistics,
         samples=samples,
         seed=seed,
@@ -123,7 +122,7 @@ def restore_files(
         batch_size=batch_size,
         progress=progress,
     )
-    return measured(damaged.names, damaged.images, result, known, omission.mode, band, model.statistics.basis)
+    return measured(damaged.names, damaged.images, result, known, mode, model.statistics.basis)
 
 
 def measured(
@@ -131,13 +130,12 @@ def measured(
     damaged: Tensor,
     restoration: Restoration,
     clean: Tensor | None,
-    mode: str,
-    band: Spectrum,
+    mode: Mode,
     basis: Basis,
 ) -> RestorationResult:
     """The result with its spectra and, where clean images `(N, C, H, W)` are known, its errors.
 
-    The band is one of `basis`; spectra and errors are those of the Fourier basis, which all images have in common.
+    The band of the mode is one of `basis`; spectra and errors are those of the Fourier basis, which all images share.
     """
     restored = restoration.images
     stages = {"damaged": damaged, "restored": restored} | ({} if clean is None else {"clean": clean})
@@ -148,7 +146,7 @@ def measured(
             difference = stages[name] - clean
             errors[name] = band_powers(difference).values
             psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()), 1e-12))
-    values = mask(band, basis)
+    values = mask(mode.place, basis)
     b = values.reshape(-1, *basis.coefficients).amax(0)
     return RestorationResult(
         names=tuple(names),
@@ -156,7 +154,6 @@ def measured(
         restoration=restoration,
         clean=clean,
         mode=mode,
-        band=band,
         b=b,
         basis=basis,
         edges=spectra["damaged"].edges,

@@ -15,21 +15,19 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sagd.build.draw import draw
-from sagd.build.objects import build_loss, build_process, process_basis
+from sagd.build.objects import build_loss, build_process, omission_mode, process_basis
 from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig, TrainingConfig
-from sagd.build.text import to_dict
+from sagd.build.text import call_text, to_dict
 from sagd.data.dataset import ImageData, ImageReader, load
 from sagd.data.images import image_grid
 from sagd.errors import InputError
 from sagd.integrations.accelerate import runtime
 from sagd.model.denoiser import NetworkDenoiser
 from sagd.networks.build import build_network
-from sagd.noise.bands import is_own_mirror, mask
+from sagd.noise.bands import is_own_mirror
 from sagd.noise.basis.base import Basis
-from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, channel_covariance, measure
-from sagd.omission.calibrate import calibrate
-from sagd.omission.detect import detect, excess_spectrum
+from sagd.omission.detect import detect
 from sagd.random import generator_for
 from sagd.resampling.bands import BandLaw, image_channels
 from sagd.store.files import writing
@@ -294,8 +292,9 @@ def _fixed(config: RunConfig, data: ImageData) -> dict[str, Any]:
 
 
 def _calibration(model: Trained, data: ImageData) -> Tensor | None:
-    """That of the unseen band, from some training images."""
-    if not model.process.unseen:
+    """What the mode of omission asks some training images, if there is one and it does."""
+    mode = omission_mode(model.omission)
+    if mode is None:
         return None
     some, device = data.at_most(_CALIBRATED), model.plain.device
 
@@ -304,7 +303,7 @@ def _calibration(model: Trained, data: ImageData) -> Tensor | None:
             x, labels = some.batch(numbers)
             yield x.to(device), None if labels is None or model.classes is None else labels.to(device)
 
-    return calibrate(model.plain, batches(), model.statistics)
+    return mode.calibrate(model.plain, batches(), model.statistics)
 
 
 def _require_types(config: RunConfig, data: ImageData | None) -> None:
@@ -341,15 +340,12 @@ def _check_flips(config: RunConfig, basis: Basis) -> None:
     Raises:
         InputError: If the band, or the spectrum of the damage, is not its own mirror image.
     """
-    omission = config.process.omission
-    if not config.data.flip or omission.mode == "none":
+    mode = omission_mode(config.process.omission)
+    if not config.data.flip or mode is None:
         return
-    told = {"band": mask(omission.band, basis)}
-    if omission.mode == "deconvolve" and omission.corruption is not None:
-        told["corruption"] = Spectrum.parse(omission.corruption).weights(basis.frequencies()).double()
-    for name, values in told.items():
+    for name, values in mode.weights(basis).items():
         if not is_own_mirror(values, basis):
-            what = f"process.omission.{name} {getattr(omission, name)!r}"
+            what = f"process.omission.{name} {str(getattr(mode, name))!r}"
             why = "is not its own mirror image; leave data.flip out, or give one that is"
             if "wavelet" in config.process.basis:
                 why = "flipped wavelets do not hold; leave data.flip out, or use basis fourier or cosine"
@@ -368,27 +364,19 @@ def resolve_omission(process: ProcessConfig, data: ImageData, found: OmissionCon
     Raises:
         InputError: If nothing is found.
     """
-    omission = process.omission
-    auto = omission.mode in ("project", "fill", "deconvolve") and omission.band == "auto"
-    excess = omission.mode == "deconvolve" and omission.corruption == "excess"
-    if not (auto or excess):
+    omission, mode = process.omission, omission_mode(process.omission)
+    if mode is None or not mode.unmeasured:
         return process
-    if found is not None:
-        band = found.band if auto else omission.band
-        corruption = found.corruption if excess else omission.corruption
-        return dataclasses.replace(process, omission=dataclasses.replace(omission, band=band, corruption=corruption))
-    detected = detect(_measured_images(data))
-    if auto:
-        if detected.band is None:
-            raise InputError(
-                f"process.omission.band 'auto': no damaged band found (the nearest reaches"
-                f" {100 * detected.nearest:.0f} % of what would count); name the band,"
-                " e.g. 'ring(low=0.1, high=0.2)', or leave process.omission out"
-            )
-        logger.info("\n".join(detected.lines()))
-        omission = dataclasses.replace(omission, band=str(detected.band))
-    if excess:
-        omission = dataclasses.replace(omission, corruption=str(excess_spectrum(detected, omission.band)))
+    if found is None:
+        detected = detect(_measured_images(data))
+        if "band" in mode.unmeasured and detected.band is not None:
+            logger.info("\n".join(detected.lines()))
+        measured = mode.measured(detected)
+        told = {name: str(getattr(measured, name)) for name in mode.unmeasured}
+    else:
+        told = {name: getattr(found, name) for name in mode.unmeasured}
+    kept = {name: value for name, value in Mode.read(omission.mode).items() if name not in told}
+    omission = dataclasses.replace(omission, mode=call_text(kept), **told)  # type: ignore[arg-type]
     return dataclasses.replace(process, omission=omission)
 
 
