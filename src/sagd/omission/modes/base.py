@@ -89,7 +89,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Mode(Description, ABC, family="omission mode", example="fill"):
-    """A way to leave a damaged band out; a subclass supplies `suits`, `noise`, `of`, `own` and `restore`.
+    """A way to leave a damaged band out; a subclass supplies `said`, `suits`, `noise` and `restore`.
 
     Args:
         band: The damaged band, or 'auto' until it has been detected.
@@ -123,13 +123,14 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
         return process
 
     @classmethod
-    @abstractmethod
     def of(cls, process: Process, band: Spectrum) -> Self | None:
-        """The mode that made a process, for restoring a band; None if this one did not."""
+        """The mode that made a process, for restoring a band; None if this one did not, or cannot tell."""
+        return None
 
-    @abstractmethod
     def own(self, process: Process, b: Diagonal) -> tuple[str, bool]:
-        """In words what the process leaves out, and whether the band `b` is that."""
+        """In words what the process leaves out, and whether the band `b` is that: no noise where it is full."""
+        noisy = process.covariance.power_range(b.basis)[1] > 0
+        return f"what {process.label} has no noise in", not bool((noisy & (b.values == 1)).any())
 
     @abstractmethod
     def restore(

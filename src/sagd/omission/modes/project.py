@@ -13,7 +13,6 @@ from sagd.data.corruption import Assumptions
 from sagd.model.condition import Condition
 from sagd.noise.bands import leave_out, mask
 from sagd.noise.basis.base import Basis
-from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.modes.base import Mode, Restoration, Task, corruption_of
 from sagd.process.base import Process
@@ -42,11 +41,6 @@ class Project(Mode, kind="project"):
     def of(cls, process: Process, band: Spectrum) -> Self | None:
         """For a process that sees all of data without noise of its own."""
         return cls(band) if not process.unseen and corruption_of(process) is None else None
-
-    def own(self, process: Process, b: Diagonal) -> tuple[str, bool]:
-        """Wherever no noise is, the band has to be in full."""
-        noisy = process.covariance.power_range(b.basis)[1] > 0
-        return f"what {process.label} has no noise in", not bool((noisy & (b.values == 1)).any())
 
     def restore(
         self, task: Task, y: Tensor, condition: Condition, generators: Sequence[torch.Generator]
