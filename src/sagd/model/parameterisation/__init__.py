@@ -10,6 +10,7 @@ from sagd.model.parameterisation.velocity import Velocity
 from sagd.model.parameterisation.edm import Edm
 from sagd.model.parameterisation.wiener import Wiener
 from sagd.model.parameterisation.score import Score, quantity
+from sagd.plugins import import_all
 
 __all__ = [
     "X0",
@@ -24,3 +25,5 @@ __all__ = [
     "Wiener",
     "quantity",
 ]
+
+import_all(__name__, __path__)
