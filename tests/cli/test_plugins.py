@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import sagd
 from sagd.cli.program import main
@@ -21,6 +24,8 @@ import torch
 from torch import nn
 import sagd
 from sagd.noise.basis.cosine import CosineBasis
+from sagd.noise.bands import leave_out
+from sagd.omission.modes import Mode, Restoration
 from sagd.sampling.base import moved
 
 @dataclass(frozen=True)
@@ -87,6 +92,18 @@ class Stripes(sagd.Source, kind="stripes"):
         phases = np.arange(self.count)[:, None, None]
         return sagd.ArrayRecords("stripes", None, None, (20 * ((rows + phases) % 8)).astype(np.uint8))
 
+@dataclass(frozen=True)
+class Halved(Mode, kind="halved"):
+    """No noise in the band, of which restored images keep half."""
+    said = "Half of the band was <b>taken out</b>."
+    @classmethod
+    def suits(cls, damage):
+        return damage.banded
+    def noise(self, spectrum, evolution, basis):
+        return leave_out(spectrum, self.place, hard=False), evolution
+    def restore(self, task, y, condition, generators):
+        return Restoration((y + task.blend(y, task.statistics.mean.to(y))) / 2)
+
 class Module(nn.Module):
     def __init__(self, inputs, outputs, width):
         super().__init__()
@@ -130,6 +147,7 @@ def plugin(tmp_path, monkeypatch):
     (tmp_path / "plug_all.py").write_text(PLUGIN + PREDICTION)
     monkeypatch.chdir(tmp_path)
     from sagd import Corruption, Network, Parameterisation, Sampler, Source, TimeLaw, Weighting  # noqa: F401 (families)
+    from sagd.omission.modes import Mode  # noqa: F401
 
     known = {family: dict(family._members) for family in Description.families().values()}
     yield "./plug_all.py"
@@ -166,6 +184,22 @@ def test_members_of_every_family_are_used_from_the_command_line(plugin, tmp_path
     changed = KINDS | {"process": {"spectrum": "corona", "evolution": "half"}}
     code, out, err = out_of(capsys, "train", *flat(changed), "--plugin", plugin, "--out", "other")
     assert (code, err) == (0, "")
+
+
+def test_a_mode_of_omission_trains_and_restores(plugin, tmp_path, capsys):
+    omission = {"process.omission": {"mode": "halved", "band": "strip(axis=0, low=0.2)"}}
+    changed = KINDS | {"process": {"spectrum": "corona"}} | omission
+    code, out, err = out_of(capsys, "train", *flat(changed), "--plugin", plugin, "--out", "run")
+    assert (code, err) == (0, "")
+    assert "restore images with: sagd restore run IMAGES --plugin ./plug_all.py" in out
+    rows = np.arange(8)[:, None] * np.ones((1, 8))
+    Image.fromarray((20 * rows).astype(np.uint8)).save(tmp_path / "image.png")
+    code, _, err = out_of(capsys, "restore", "run", "image.png", "--plugin", plugin, "--out", "restored")
+    assert (code, err) == (0, "")
+    assert "Half of the band was <b>taken out</b>." in (tmp_path / "restored" / "report.html").read_text()
+    code, out, _ = out_of(capsys, "corrupt", "digits", "moire(level=0.1)", "--plugin", plugin, "--out", "damaged")
+    assert code == 0
+    assert re.search(r"moire meets what (?=.*project)(?=.*fill)(?=.*halved)[\w, ]+ need: see 'sagd kinds om", out)
 
 
 def test_a_configuration_file_names_its_plugins(plugin, tmp_path, capsys):
