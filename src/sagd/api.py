@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from sagd.build.draw import draw
-from sagd.build.schema import SamplingConfig
+from sagd.build.objects import omission_mode
+from sagd.build.schema import NO_OMISSION, SamplingConfig
 from sagd.build.text import to_dict
 from sagd.errors import InputError, one_line
 from sagd.integrations.accelerate import runtime
@@ -27,7 +28,8 @@ from sagd.noise.covariance.build import build_covariance
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, measure
-from sagd.omission.restore import Restoration, restore
+from sagd.omission.modes import Mode, Restoration
+from sagd.omission.restore import restore
 from sagd.process.base import Process
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import VPSchedule
@@ -139,16 +141,16 @@ class Model:
         Raises:
             InputError: If the model leaves no band out, or the fields do not fit.
         """
-        omission = self.trained.omission
-        if omission.mode not in ("project", "fill", "deconvolve"):
+        mode = omission_mode(self.trained.omission)
+        if mode is None:
             raise InputError(
-                f"the model was trained with omission {omission.mode!r}, which restores no band; train one with"
-                " process.omission.mode fill on the damaged data"
+                f"the model was trained with omission {NO_OMISSION!r}, which restores no band; train one with"
+                f" process.omission.mode {Mode.example} on the damaged data"
             )
         return restore(
             self.denoiser,
             x,
-            Spectrum.parse(omission.band),
+            mode,
             self.statistics,
             samples=samples,
             seed=seed,

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
 from sagd.errors import InputError
 from sagd.networks.adapter import Adapter

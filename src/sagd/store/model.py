@@ -31,6 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sagd import plugins
 from sagd.build.schema import OmissionConfig, RunConfig, SamplingConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.errors import CheckpointError, InputError, ProcessMismatchError, one_line
@@ -99,6 +100,7 @@ class Trained:
         bands: The law of the bands that it resamples; None for a model of whole fields.
         omission: What was left out of the training data.
         configuration: The settings of the run that trained it, for people to read.
+        plugins: Modules that define kinds which it names.
     """
 
     plain: NetworkDenoiser
@@ -110,6 +112,7 @@ class Trained:
     bands: BandLaw | None = None
     omission: OmissionConfig = field(default_factory=OmissionConfig)
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
 
     @property
     def process(self) -> Process:
@@ -176,6 +179,7 @@ def describe_model(model: Trained) -> dict[str, Any]:
         "bands": None if model.bands is None else model.bands.bands,
         "omission": to_dict(model.omission),
         "sampling": to_dict(model.sampling),
+        "plugins": list(model.plugins),
         "configuration": dict(model.configuration),
         "versions": versions(),
     }
@@ -378,6 +382,7 @@ class _Description:
     bands: str | None
     omission: OmissionConfig
     sampling: SamplingConfig
+    plugins: tuple[str, ...]
     configuration: dict[str, Any]
     versions: dict[str, str]
 
@@ -437,6 +442,7 @@ def _rebuilt(
 ) -> Trained:
     """The model of a description, its weights and its moments, all of which are checked."""
     described, data = content.described, content.described.data
+    _refuse_unknown(content.folder, described.plugins)
     with reading(content.path(0), "does not describe a model"):
         process = process_from_dict(described.process)
         if process.shape != data.shape:
@@ -461,11 +467,22 @@ def _rebuilt(
             bands,
             described.omission,
             described.configuration,
+            described.plugins,
         )
         _ = model.denoiser
     _fill(network, content.weights, content.path(1), described.versions)
     network.to(device).eval().requires_grad_(False)
     return model
+
+
+def _refuse_unknown(folder: Path, names: Sequence[str]) -> None:
+    """Refuse a model whose plug-ins the caller has not imported: no file may choose code to run."""
+    if missing := plugins.missing(names):
+        options = " ".join(f"--plugin {shlex.quote(name)}" for name in missing)
+        raise CheckpointError(
+            f"model {str(folder)!r} needs kinds of a plug-in that has not been imported; if you trust it, give"
+            f" {options} (in Python, import it first)"
+        )
 
 
 def _network(

@@ -28,6 +28,7 @@ from sagd.noise.bands import is_own_mirror
 from sagd.noise.basis.base import Basis
 from sagd.noise.statistics import DataStatistics, channel_covariance, measure
 from sagd.omission.detect import detect
+from sagd.omission.modes import Mode
 from sagd.random import generator_for
 from sagd.resampling.bands import BandLaw, image_channels
 from sagd.store.files import writing
@@ -265,6 +266,7 @@ def _untrained(config: RunConfig, data: ImageData) -> Trained:
         bands=bands,
         omission=config.process.omission,
         configuration=to_dict(config),
+        plugins=config.plugins,
     )
     model.guided(config.sampling.guidance)
     return model
