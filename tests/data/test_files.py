@@ -1,6 +1,7 @@
 """Named image files: what is read, in which order, and what is written back."""
 
 import io
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 from sagd.cli.program import main
-from sagd.data.files import read_images, read_partners, save_named
+from sagd.data.files import RESERVED, folder_name, read_images, read_partners, save_named
 from sagd.errors import InputError
 
 
@@ -110,6 +111,25 @@ def test_class_names_stay_inside_the_folder(tmp_path, caplog):
     assert "café 猫" in folders
     assert not any(name.startswith(".") for name in folders)  # hidden ones would not be read again
     assert "10 class name(s) cannot be names of folders as they are; e.g. '' is written '%'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "label", ["CON", "nul", "Com1", "lpt\u00b9", "aux.png", "con .x", "prn.", "a:b", "a\\b", 'a"b', "x "]
+)
+def test_no_class_is_a_folder_that_windows_cannot_have(label):
+    name = folder_name(label)
+    assert name != label
+    assert not re.search(r'[<>:"/\\|?*\x00-\x1f]|[. ]$', name)
+    assert not RESERVED.fullmatch(name)
+
+
+def test_names_that_only_begin_as_devices_stay():
+    assert [folder_name(name) for name in ("console", "null", "com10", "auxiliary.png")] == [
+        "console",
+        "null",
+        "com10",
+        "auxiliary.png",
+    ]
 
 
 @pytest.mark.parametrize("name", ["/tmp/a.png", "../a.png", "a/../../b.png"])

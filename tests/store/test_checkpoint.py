@@ -166,6 +166,24 @@ def test_a_kill_at_any_moment_of_a_replacement_leaves_the_old_or_the_new(tmp_pat
         assert [p.name for p in tmp_path.iterdir()] == ["model"], at
 
 
+def test_a_system_that_opens_no_directory_writes_them_all_the_same(tmp_path, monkeypatch):
+    """As Windows, which has no `O_DIRECTORY` and refuses to open one."""
+
+    def opening(path, flags, *rest, original=os.open, **named):
+        if Path(path).is_dir() and "dir_fd" not in named:  # which is how POSIX removes a directory
+            raise PermissionError(13, "Permission denied")
+        return original(path, flags, *rest, **named)
+
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    monkeypatch.setattr(os, "open", opening)
+    for content in (b"old", b"new"):
+        write_directory(tmp_path / "model", [("a", content)])
+        write_file(tmp_path / "result", content)
+        verify_directory(tmp_path / "model", ["a"])
+    assert (tmp_path / "model" / "a").read_bytes() == (tmp_path / "result").read_bytes() == b"new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "result"]
+
+
 def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path, monkeypatch):
     path = tmp_path / "results.json"
     write_file(path, b"old result")

@@ -1,11 +1,13 @@
 import contextlib
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from sagd.errors import InputError
+from sagd.store import folder
 from sagd.store.folder import claim
 
 
@@ -106,3 +108,59 @@ def test_the_lock_of_a_command_that_was_killed_is_taken_over(tmp_path):
     with claim(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """What Windows lacks: `flock`, `O_NOFOLLOW`, `os.pread`, and the removal of a file that is open."""
+    unlink, close, opened = Path.unlink, os.close, set()
+
+    def opening(path, flags, mode=0o777, *, dir_fd=None, original=os.open):
+        number = original(path, flags, mode, dir_fd=dir_fd)
+        opened.add((number, str(path)))
+        return number
+
+    def closing(number):
+        opened.difference_update({entry for entry in opened if entry[0] == number})
+        close(number)
+
+    def unlinking(self, missing_ok=False):
+        if any(path == str(self) for _, path in opened):
+            raise PermissionError(13, "Permission denied", str(self))
+        unlink(self, missing_ok)
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr(folder, "_NOFOLLOW", 0)
+    monkeypatch.delattr(os, "pread")
+    monkeypatch.setattr(os, "open", opening)
+    monkeypatch.setattr(os, "close", closing)
+    monkeypatch.setattr(Path, "unlink", unlinking)
+
+
+def test_without_locks_a_folder_is_claimed_with_a_warning(windows, tmp_path):
+    with (
+        pytest.warns(UserWarning, match=r"cannot be locked \(this system has no flock\); let no other command write"),
+        claim(tmp_path / "out"),
+    ):
+        assert (tmp_path / "out" / ".lock").read_text() == f"{os.getpid()}\n"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be locked")
+def test_without_locks_the_other_refusals_stay(windows, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "result").touch()
+    with pytest.raises(InputError, match="is not empty"), claim(tmp_path / "full"):
+        pytest.fail("claimed")
+    with pytest.raises(InputError, match="no"), claim(tmp_path / "new"):
+        raise InputError("no")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".lock").write_text("keep me")
+    with pytest.raises(InputError, match="is no lock of sagd"), claim(tmp_path / "other", empty=False):
+        pytest.fail("claimed")
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "full",
+        "full/result",
+        "other",
+        "other/.lock",
+    ]

@@ -334,6 +334,7 @@ BAD = [
     ("arms", {"a": ProcessConfig(), "b": ProcessConfig(spectrum="band_pass(inside=0)")}, "arm 'b': .*zero"),
     ("arms", {"a": ProcessConfig(), "../b": ProcessConfig()}, r"arm name '\.\./b' names a directory: use letters"),
     ("arms", {"a": ProcessConfig(), "": ProcessConfig()}, "arm name '' names a directory"),
+    ("arms", {"a": ProcessConfig(), "Aux": ProcessConfig()}, "arm name 'Aux' .* Windows cannot have; try 'Aux_arm'"),
     ("arms", {}, r"arms is empty; name at least one forward process"),
     ("seeds", (), r"seeds must be whole numbers from 0, all different, got \[\]"),
     ("seeds", (1, 1), r"seeds must be whole numbers from 0, all different, got \[1, 1\]"),

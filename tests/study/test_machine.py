@@ -16,5 +16,10 @@ def test_machine_is_described_in_plain_values():
     assert platform.machine() in machine["system"]
 
 
+def test_a_system_that_does_not_tell_its_memory(monkeypatch):
+    monkeypatch.delattr(os, "sysconf")
+    assert describe_machine()["memory_gib"] is None
+
+
 def test_the_host_is_not_named():
     assert platform.node() not in json.dumps(describe_machine()).split('"')

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 _BATCH = 256
 _LONGEST = 120
 """Bytes of a folder's name: file systems take 255."""
+RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])( *\..*)?", re.IGNORECASE | re.DOTALL)
+"""Names that are devices on Windows, whatever their ending."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ def folder_name(label: str) -> str:
     r"""A class name as the name of one folder; different names give different folders.
 
     Letters of any language, digits, spaces and harmless signs stay. What a file system could take for something else is
-    written as in URLs, and the rest of a long name as its checksum.
+    written as in URLs, devices of Windows among it, and the rest of a long name as its checksum. A file system that
+    ignores case may yet take two names for one.
 
     >>> folder_name("fire engine"), folder_name("../../etc"), folder_name("a/b%"), folder_name("")
     ('fire engine', '%2E.%2F..%2Fetc', 'a%2Fb%25', '%')
@@ -121,6 +124,8 @@ def folder_name(label: str) -> str:
         return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass"))
 
     name = re.sub(r"^[. ]|[. ]$|[^\w .,()+=@-]", escaped, label) or "%"
+    if RESERVED.fullmatch(name):
+        name = re.sub("^.", escaped, name)
     if sys.getfilesystemencoding() != "utf-8":
         name = re.sub(r"[^ -~]", escaped, name)
     if len(name.encode()) <= _LONGEST:

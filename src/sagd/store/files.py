@@ -192,7 +192,12 @@ def _write(path: Path, data: bytes) -> str:
 
 
 def _flush(directory: Path) -> None:
-    """Flush the entries of a directory, without which a rename may not survive a power cut."""
+    """Flush the entries of a directory, without which a rename may not survive a power cut.
+
+    Windows opens no directory, and leaves it to its file systems.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -18,14 +18,16 @@ LOCK = ".lock"
 _TRIES = 100
 _LONGEST = 32
 """Bytes of a process number."""
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+"""Refuses a link; Windows has no such flag, and lets only administrators make links."""
 
 
 @contextlib.contextmanager
 def claim(out: Path, empty: bool = True, advice: str = "choose another --out") -> Iterator[None]:
     """Hold the directory `out`, made if missing, for this process alone.
 
-    The lock is the operating system's, so that it ends with the process that holds it. Where a file system has none, a
-    warning says so.
+    The lock is the operating system's, so that it ends with the process that holds it. Where a file system has none, or
+    the system has no `flock` (Windows), a warning says so.
 
     Args:
         out: Directory.
@@ -56,34 +58,37 @@ def _locked(out: Path) -> Iterator[None]:
     try:
         with _writable(out):
             os.ftruncate(lock, 0)
+            os.lseek(lock, 0, os.SEEK_SET)
             os.write(lock, f"{os.getpid()}\n".encode())
         yield
     finally:
-        # Still locked: whoever has opened the file meanwhile will see that it is no longer the one at its path.
+        left = False
         with contextlib.suppress(OSError):
-            if _is_at(lock, path):
+            left = _is_at(lock, path)
+            if left:
+                # Still locked: whoever has opened the file meanwhile will see that it is no longer the one at its path.
                 path.unlink()
+                left = False
         os.close(lock)
+        with contextlib.suppress(OSError):
+            if left:  # Windows removes no file that is open
+                path.unlink()
 
 
 def _open(path: Path) -> int:
     """Descriptor of the lock file, locked."""
-    import fcntl
-
     for _ in range(_TRIES):
         with _writable(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW, 0o666)
         _require_own(lock, path)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(lock)
         except BlockingIOError:
             _refuse(lock, path.parent)
         except OSError as error:
-            where = repr(str(path.parent))
-            warnings.warn(
-                f"{where} cannot be locked ({error.strerror}); let no other command write there", stacklevel=6
-            )
+            where, why = repr(str(path.parent)), error.strerror or str(error)
+            warnings.warn(f"{where} cannot be locked ({why}); let no other command write there", stacklevel=6)
             return lock
         if _is_at(lock, path):
             return lock
@@ -91,15 +96,29 @@ def _open(path: Path) -> int:
     raise InputError(f"{str(path.parent)!r} cannot be locked: {LOCK} keeps changing; choose another --out")
 
 
+def _lock(lock: int) -> None:
+    """Lock a file for this process, or raise an OSError: BlockingIOError if another process has it."""
+    try:
+        import fcntl
+    except ImportError:
+        raise OSError("this system has no flock") from None
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _read(lock: int) -> bytes:
+    os.lseek(lock, 0, os.SEEK_SET)
+    return os.read(lock, _LONGEST)
+
+
 def _require_own(lock: int, path: Path) -> None:
     """Leave a file alone that is named as a lock and is something else: ours hold a process number or nothing."""
-    if os.fstat(lock).st_size > _LONGEST or not re.fullmatch(rb"\d*\s*", os.pread(lock, _LONGEST, 0)):
+    if os.fstat(lock).st_size > _LONGEST or not re.fullmatch(rb"\d*\s*", _read(lock)):
         os.close(lock)
         raise InputError(f"{str(path)!r} is no lock of sagd; move it away, or choose another --out")
 
 
 def _refuse(lock: int, out: Path) -> None:
-    holder = os.pread(lock, _LONGEST, 0).decode(errors="replace").strip()
+    holder = _read(lock).decode(errors="replace").strip()
     os.close(lock)
     process = f" (process {holder})" if holder else ""
     raise InputError(f"another run{process} is writing in {str(out)!r}; wait, or choose another --out")
