@@ -11,13 +11,14 @@ import pytest
 
 import sagd
 from sagd.model.denoiser import Denoiser
+from sagd.optional import EXTRAS
 
 SOURCE = Path(sagd.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # Lowest first. A file may import files of lower floors, and on its own floor rooms that stand before its own.
 FLOORS = [
-    ["errors", "interrupt", "terminal", "plugins", "spec", "random"],
+    ["errors", "optional", "interrupt", "terminal", "plugins", "spec", "random"],
     ["noise"],
     ["process"],
     ["model"],
@@ -49,10 +50,20 @@ INSIDE = {
     "cli": ["options"],
 }
 # Read the command line and configurations, and must not even need torch, so that `sagd --help` is quick.
-LIGHT = {"errors", "interrupt", "terminal", "plugins", "spec", "build.strict_yaml", "build.schema", "build.text"}
+LIGHT = {
+    "errors",
+    "optional",
+    "interrupt",
+    "terminal",
+    "plugins",
+    "spec",
+    "build.strict_yaml",
+    "build.schema",
+    "build.text",
+}
 LIGHT |= {"data.config", "networks.config", "store.folder", "cli", "__init__", "__main__"}
-# Takes seconds to import, or serves one feature: only inside the function that needs it.
-LAZY = {"datasets", "diffusers", "sklearn", "matplotlib", "torchmetrics", "pywt"}
+# Not everybody has it: only inside the function that needs it, after `need`. The command line has tyro.
+LAZY = EXTRAS.keys()
 
 
 def module(path):
@@ -91,6 +102,30 @@ def run_on_import(body):
         yield node
         for name in ("body", "orelse", "finalbody", "handlers", "cases"):
             yield from run_on_import(getattr(node, name, []))
+
+
+def unasked(tree):
+    """Function and optional package where the one imports the other without `need` before it.
+
+    Who is handed an object of that package has it.
+    """
+    owner = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            owner |= {alias.name: node.module.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Import):
+            owner |= {alias.asname or alias.name: alias.name.split(".")[0] for alias in node.names}
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        annotations = [a.annotation for a in function.args.args if a.annotation is not None]
+        known = {owner.get(n.id) for a in annotations for n in ast.walk(a) if isinstance(n, ast.Name)}
+        for node in sorted((n for n in ast.walk(function) if hasattr(n, "lineno")), key=lambda n: n.lineno):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "need":
+                known |= {argument.value for argument in node.args}
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                packages = {name.split(".")[0] for name in imported([node])}
+                yield from ((function.name, package) for package in sorted((packages & LAZY) - known))
 
 
 def own_modules(tree):
@@ -165,8 +200,14 @@ def test_heavy_libraries_are_imported_where_needed(path):
     own = module(path)
     top = {name.split(".")[0] for name in imported(run_on_import(ast.parse(path.read_text()).body))}
     light = own in LIGHT or own.startswith("cli.")
-    forbidden = LAZY | ({"torch", "numpy", "scipy", "accelerate", "PIL"} if light else set())
+    forbidden = LAZY - ({"tyro"} if own.startswith("cli.") else set()) | ({"torch", "numpy"} if light else set())
     assert not top & forbidden, f"import {sorted(top & forbidden)} inside the function that needs it"
+
+
+def test_what_not_everybody_has_is_asked_for(path):
+    if module(path).startswith("cli."):
+        return
+    assert not list(unasked(ast.parse(path.read_text()))), "call need() before the import"
 
 
 def test_the_core_needs_torch_numpy_and_tqdm_alone():
@@ -261,3 +302,17 @@ with x:
 """
     found = {name.split(".")[0] for name in imported(run_on_import(ast.parse(program).body))}
     assert found == {*"abcdefh"} - {"b"}
+    program = """
+if TYPE_CHECKING:
+    from PIL import Image
+def f():
+    import scipy.stats
+    need("scipy")
+def g():
+    need("PIL")
+    from PIL import Image
+def h(image: Image.Image):
+    from PIL import ImageOps
+    from matplotlib.figure import Figure
+"""
+    assert list(unasked(ast.parse(program))) == [("f", "scipy"), ("h", "matplotlib")]

@@ -3,7 +3,9 @@
 import signal
 import sys
 
+from sagd.errors import InputError
 from sagd.interrupt import SIGNALS, Interrupted, Watch
+from sagd.optional import need
 from sagd.terminal import legible, tell
 
 
@@ -12,8 +14,13 @@ def main() -> int:
     try:
         with Watch():
             with Watch():
+                need("tyro")
                 from sagd.cli.program import main as run
             return run()
+    except InputError as error:
+        with legible():
+            tell(f"sagd: {error}")
+        return 2
     except Interrupted as stop:
         with legible():
             tell(f"sagd: {stop}")

@@ -1,4 +1,3 @@
-import builtins
 import dataclasses
 import functools
 import json
@@ -199,19 +198,6 @@ def test_every_orthogonal_wavelet_is_inverted(name):
     x = normal(2, 16, 132)
     basis = WaveletBasis((16, 132), name, 2)
     torch.testing.assert_close(basis.inverse(basis.forward(x)), x, rtol=0, atol=1e-9)
-
-
-def test_missing_pywavelets_is_an_input_error(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name == "pywt":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"^wavelet bases need PyWavelets: pip install PyWavelets, or sagd"):
-        WaveletBasis((8,))
 
 
 def test_other_bases_need_no_extra():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sagd.build.schema import ProcessConfig
 from sagd.errors import InputError
+from sagd.optional import has
 from sagd.spec import suggest
 
 
@@ -80,8 +80,8 @@ def _lacks(entry: Entry, shape: Sequence[int], classes: Sequence[str] | None) ->
     if process.basis.startswith("wavelet"):
         if any(side % 2 for side in shape[1:]):
             return f"images with even sides, got {' x '.join(map(str, shape[1:]))}"
-        if importlib.util.find_spec("pywt") is None:
-            return "the package PyWavelets"
+        if not has("pywt"):
+            return "PyWavelets: pip install 'sagd[wavelets]'"
     return ""
 
 

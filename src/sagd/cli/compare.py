@@ -11,6 +11,7 @@ from sagd.build.schema import CompareConfig
 from sagd.build.text import load_yaml
 from sagd.cli.options import Command, Flag, with_plugins
 from sagd.interrupt import Interrupted
+from sagd.optional import need
 from sagd.terminal import say
 
 
@@ -35,6 +36,7 @@ def run_compare(command: Compare) -> None:
     from sagd.report.text import comparison_text
     from sagd.study.compare import compare
 
+    need("matplotlib", "jinja2")
     pages: list[Path] = []
     try:
         results = compare(

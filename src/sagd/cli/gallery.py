@@ -9,6 +9,7 @@ import tyro
 
 from sagd.cli.options import Command, chosen_data
 from sagd.data.config import DataConfig
+from sagd.optional import need
 from sagd.terminal import say
 
 
@@ -42,6 +43,7 @@ def run_gallery(command: Gallery) -> None:
     from sagd.store.files import writing
     from sagd.study.gallery import exhibits
 
+    need("matplotlib", "jinja2", "scipy")
     config = chosen_data(command.source, command.data)
     data = load(config)
     shown = exhibits(data, command.image, command.seed, command.names, progress=True)

@@ -10,6 +10,7 @@ import tyro
 
 from sagd.cli.options import Command, Drawing, label_of, override
 from sagd.errors import InputError
+from sagd.optional import need
 from sagd.terminal import say
 
 
@@ -50,6 +51,7 @@ def run_resample(command: Resample) -> None:
     from sagd.store.model import load_model
     from sagd.study.resampling import resample_files
 
+    need("matplotlib", "jinja2")
     if command.count < 1 or command.batch_size < 1:
         raise InputError(f"--count and --batch-size must be at least 1, got {command.count} and {command.batch_size}")
     if command.band is not None and command.mask is not None:

@@ -9,6 +9,7 @@ import tyro
 
 from sagd.cli.options import Command, label_of
 from sagd.errors import InputError
+from sagd.optional import need
 from sagd.terminal import say
 
 
@@ -46,6 +47,7 @@ def run_restore(command: Restore) -> None:
     from sagd.store.model import load_model
     from sagd.study.restoration import restore_files
 
+    need("matplotlib", "jinja2")
     if command.batch_size < 1:
         raise InputError(f"--batch-size must be at least 1, got {command.batch_size}")
     model = load_model(command.model)

@@ -10,6 +10,7 @@ import tyro
 
 from sagd.cli.options import Command, Drawing, labels_of, override
 from sagd.errors import InputError
+from sagd.optional import need
 from sagd.terminal import say
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def run_sample(command: Sample) -> None:
     from sagd.store.files import writing
     from sagd.store.model import load_model
 
+    need("PIL")
     if command.count < 1 or command.batch_size < 1:
         raise InputError(f"--count and --batch-size must be at least 1, got {command.count} and {command.batch_size}")
     model = load_model(command.model)

@@ -22,6 +22,7 @@ from sagd.data.images import CHANNELS, Header, read_header, to_pixels, to_unit_r
 from sagd.data.sources import Records, base, open_source
 from sagd.errors import InputError, one_line
 from sagd.model.condition import Condition
+from sagd.optional import need
 from sagd.random import generator_for, subset
 from sagd.training.batches import Batch, hashes
 
@@ -425,10 +426,11 @@ def _read(records: Records, row: int, use: Callable[[Image.Image], T]) -> T:
 
 
 def _reason(error: Exception) -> str:
-    from PIL import UnidentifiedImageError
-
     if isinstance(error, InputError):
         return str(error)
+    need("PIL")
+    from PIL import UnidentifiedImageError
+
     if isinstance(error, UnidentifiedImageError):
         return "not an image of a known format"
     if isinstance(error, OSError) and error.strerror:

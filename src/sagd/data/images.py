@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sagd.errors import InputError
+from sagd.optional import need
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -78,6 +79,7 @@ def image_grid(x: Tensor, columns: int | None = None) -> Image.Image:
     Raises:
         InputError: On another shape, no images, `columns < 1` or non-finite values.
     """
+    need("PIL")
     from PIL import Image
 
     pixels = _checked_pixels(x)
@@ -121,6 +123,7 @@ def write_image(x: Tensor, path: Path) -> None:
     Raises:
         InputError: On another shape, non-finite values, or a folder that cannot be written.
     """
+    need("PIL")
     from PIL import Image
 
     pixels = _checked_pixels(x.unsqueeze(0))[0]
@@ -154,6 +157,7 @@ class Header:
 
 def open_image(source: str | Path | bytes) -> Image.Image:
     """A Pillow image of a file or of its bytes, its header read and its pixels not yet decoded."""
+    need("PIL")
     from PIL import Image
 
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sagd.errors import InputError
+from sagd.optional import need
 from sagd.training.runtime import OneProcess, Runtime, check_precision, in_precision
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Accelerated(Runtime):
             except InputError as raised:
                 error = raised
         if self.processes > 1:
+            need("accelerate")
             from accelerate.utils import broadcast_object_list
 
             error, shared = broadcast_object_list([error, result if share else None])
@@ -112,6 +114,7 @@ def runtime(device: str, precision: str, batch_size: int) -> Iterator[Runtime]:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield OneProcess(device, precision)
         return
+    need("accelerate")
     from accelerate.state import AcceleratorState, PartialState
 
     # accelerate keeps device and precision for the life of a process; the next run may want others.
@@ -149,6 +152,7 @@ def _check_environment(device: str, precision: str) -> None:
 
 
 def _start(device: str, precision: str) -> Accelerator:
+    need("accelerate")
     from accelerate import Accelerator
 
     # Without cpu=True and without an accelerator, accelerate would silently run each process of `torchrun` on its own.

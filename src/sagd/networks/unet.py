@@ -10,6 +10,7 @@ from torch import nn
 
 from sagd.errors import InputError
 from sagd.networks.base import Network, check_dropout, check_image, check_whole
+from sagd.optional import need
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class UNet(Network, kind="unet"):
     def build(self, inputs: int, outputs: int, spatial: Sequence[int], num_classes: int | None = None) -> nn.Module:
         """The module; see `Network.build`."""
         self._check(check_image(self.kind, spatial))
+        need("diffusers")
         from diffusers import UNet2DModel
 
         levels = len(self.widths)

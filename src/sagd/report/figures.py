@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sagd.errors import InputError
 from sagd.noise.basis.base import corner_radius
+from sagd.optional import need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -226,6 +227,7 @@ def inspect_figure(
     Raises:
         InputError: If shapes do not fit each other, or no power is positive.
     """
+    need("matplotlib")
     from matplotlib.figure import Figure
 
     centres, power, examples = _array(rho), _array(values), _array(images)
@@ -261,6 +263,7 @@ def band_figure(
         excess2d: Of images, the excess in dB as half spectrum `(H, W // 2 + 1)`; else None.
         width: Width `W` of the images.
     """
+    need("matplotlib")
     from matplotlib.figure import Figure
 
     x, y, fit, b = _array(rho), _array(power), _array(smooth), _array(band) > 0
@@ -474,6 +477,7 @@ def draw_power_lines(axes: Axes, x: ArrayLike, power: ArrayLike, title: str, x_l
 
 def single_axes(height: float) -> Axes:
     """Axes of a new figure `height` inches high."""
+    need("matplotlib")
     from matplotlib.figure import Figure
 
     return Figure(figsize=(1.2 * _WIDTH, height), layout="constrained").subplots()
@@ -481,6 +485,7 @@ def single_axes(height: float) -> Axes:
 
 def _panels(height: float, heights: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
     """A figure `height` inches high with panels of relative `heights` that share their horizontal axis."""
+    need("matplotlib")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
@@ -577,6 +582,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
         ticks = [m * 10.0**k for k in decades for m in mantissas if low <= m * 10.0**k <= high]
         if len(ticks) >= 3:
             return ticks[:: math.ceil(len(ticks) / 7)]
+    need("matplotlib")
     from matplotlib.ticker import MaxNLocator
 
     return [float(t) for t in MaxNLocator(5).tick_values(low, high) if low <= t <= high]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sagd.build.catalogue import Entry
 from sagd.build.schema import ProcessConfig
 from sagd.build.text import to_dict
+from sagd.optional import need
 from sagd.report.figures import Array, centred, label_axes, tidy_axes
 from sagd.report.pictures import Picture, noise_colours, png, reach
 from sagd.report.template import fill
@@ -124,6 +125,7 @@ class _Sheet:
     top_foot = 1.98
 
     def __init__(self, rows: int) -> None:
+        need("matplotlib")
         from matplotlib.figure import Figure
 
         self.rows, self.panel, self.gap = rows, (1.95 if rows == 1 else 1.4), 0.3
@@ -148,6 +150,7 @@ class _Sheet:
 
 def figure_png(figure: Figure) -> bytes:
     """The figure as a PNG file of 256 colours, a third of the size of one in full colour."""
+    need("PIL")
     from PIL import Image
 
     buffer, content = io.BytesIO(), io.BytesIO()
@@ -166,6 +169,7 @@ def figure_png(figure: Figure) -> bytes:
 
 def _nearest(pixels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Numbers `(H, W)` of the colours nearest to pixels `(H, W, 3)`; Pillow's own search is not exact."""
+    need("scipy")
     from scipy.spatial import KDTree
 
     # One number per colour, since most occur many times.
@@ -177,6 +181,7 @@ def _nearest(pixels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[n
 
 def _own_colours() -> NDArray[np.uint8]:
     """Colours of colour bars, greys, and the curves with the shades of their edges, `(n, 3)`."""
+    need("matplotlib")
     from matplotlib import colormaps
 
     curves = np.array(_band_colours(BANDS))[:, :3]
@@ -292,6 +297,7 @@ def _decibels(power: Array) -> Array:
 
 def _band_colours(count: int) -> list[Colour]:
     """From dark to light, and dark enough on white."""
+    need("matplotlib")
     from matplotlib import colormaps
 
     return [tuple(colormaps["viridis"](x)) for x in np.linspace(0, 0.85, count)]

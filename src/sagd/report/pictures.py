@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sagd.data.images import image_grid
 from sagd.errors import InputError
+from sagd.optional import need
 from sagd.report.figures import to_svg
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def noise_colours(noise: Tensor, limit: float) -> Tensor:
         raise InputError(f"noise must be finite fields (N, C, H, W), got shape {tuple(noise.shape)}")
     if noise.shape[1] != 1:
         return noise / limit
+    need("matplotlib")
     from matplotlib import colormaps
 
     colours = colormaps["coolwarm"]((noise[:, 0].numpy() / limit + 1) / 2, bytes=True)[..., :3]

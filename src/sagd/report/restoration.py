@@ -13,6 +13,7 @@ from torch import Tensor
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.optional import need
 from sagd.report import figures
 from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach
 from sagd.report.template import fill
@@ -142,6 +143,7 @@ def _colours(difference: Tensor, limit: float) -> Tensor:
 
 def heat(x: Tensor, limit: float) -> Tensor:
     """Non-negative maps `(N, 1, H, W)` as colours, dark at 0, light at `limit` and beyond."""
+    need("matplotlib")
     from matplotlib import colormaps
 
     colours = colormaps["cividis"]((x[:, 0] / limit).clamp(0, 1).cpu().numpy(), bytes=True)[..., :3]

@@ -25,10 +25,12 @@ from torch import Tensor
 from sagd.build.schema import CompareConfig, ProcessConfig, RunConfig
 from sagd.build.text import dump_yaml, load_yaml, to_dict
 from sagd.data.dataset import ImageData, load
+from sagd.data.files import RESERVED
 from sagd.data.images import to_uint8, to_unit_range
 from sagd.errors import InputError
 from sagd.metrics import FeatureExtractor
 from sagd.noise.statistics import DataStatistics, measure, radial_profile
+from sagd.optional import need
 from sagd.process.base import Process
 from sagd.random import generator_for
 from sagd.sampling.grids import matched_range
@@ -82,6 +84,7 @@ def compare(
     Raises:
         InputError: Before any training, if an arm or a setting cannot work, or `out` holds another comparison.
     """
+    need("scipy")
     _check(config)
     data = load(config.data)
     check_evaluation(config.evaluation, len(data))
@@ -115,6 +118,8 @@ def _check(config: CompareConfig) -> None:
     for name in config.arms:
         if not re.fullmatch(r"\w[\w-]*", name):
             raise InputError(f"arm name {name!r} names a directory: use letters, digits, '-' and '_'")
+        if RESERVED.fullmatch(name):
+            raise InputError(f"arm name {name!r} names a directory, which Windows cannot have; try '{name}_arm'")
     if config.denoiser.bands not in ("none", "random"):
         raise InputError(
             f"denoiser.bands {config.denoiser.bands!r} makes models that draw no whole images to compare; use 'random'"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
+
+from sagd.optional import need
 
 Interval = dict[str, float | None]
 """`mean`, `low`, `high`: a mean over seeds and its confidence interval; None for what cannot be said."""
@@ -30,6 +31,9 @@ def interval(values: Sequence[float | None], level: float = 0.95) -> Interval:
     mean = float(np.mean(known))
     if len(known) < 2:
         return {"mean": mean, "low": None, "high": None}
+    need("scipy")
+    from scipy import stats
+
     reach = float(stats.t.ppf((1 + level) / 2, len(known) - 1) * stats.sem(known))
     return {"mean": mean, "low": mean - reach, "high": mean + reach}
 

@@ -29,6 +29,7 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.statistics import DataStatistics, channel_covariance, measure
 from sagd.omission.detect import detect
 from sagd.omission.modes import Mode
+from sagd.optional import need
 from sagd.random import generator_for
 from sagd.resampling.bands import BandLaw, image_channels
 from sagd.store.files import writing
@@ -82,6 +83,8 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageD
     _require_types(config, data)
     out, settings = Path(out), config.training
     check_training(settings)
+    if settings.sample_every:
+        need("PIL")
     with _runtime(settings) as machine, begun(out, resume, machine) as where:
         images = load(config.data) if data is None else data
         plan = prepare(config, images, where.omission)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sagd.data.config import DataConfig
 from sagd.errors import InputError
+from sagd.optional import need
 from sagd.spec import Description
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class ArrayRecords(Records):
         return len(self.pixels)
 
     def open(self, index: int) -> Image.Image:  # noqa: D102
+        need("PIL")
         from PIL import Image
 
         return Image.fromarray(self.pixels[index])

@@ -10,6 +10,7 @@ import torch
 
 from sagd.data.config import DataConfig
 from sagd.data.sources.base import ArrayRecords, Records, Source
+from sagd.optional import need
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Digits(Source, kind="digits"):
 
     def open(self, config: DataConfig) -> Records:
         """The digits of a split."""
+        need("sklearn")
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 

@@ -12,6 +12,7 @@ from sagd.data.sources.base import Records, Source, check_split, check_text, not
 from sagd.data.sources.parquet import ENDING
 from sagd.data.sources.table import choose_columns, table_records
 from sagd.errors import InputError, one_line
+from sagd.optional import need
 
 _NAME = re.compile(r"(?P<name>\w[\w.-]*(/\w[\w.-]*)?)(:(?P<subset>[\w.-]+))?")
 _TIMEOUT = 5.0
@@ -45,6 +46,7 @@ class Hub(Source, kind="hub"):
     def open(self, config: DataConfig) -> Records:
         """The rows of a split, by their image and label columns."""
         _check_hub(self.name, config)
+        need("datasets")
         import datasets
 
         try:
@@ -70,6 +72,7 @@ class Hub(Source, kind="hub"):
 
 def _check_hub(name: str, config: DataConfig) -> None:
     """One question to the hub, without the 24 s of retries with which `datasets` meets a missing network."""
+    need("huggingface_hub")
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 

@@ -11,6 +11,7 @@ from sagd.data.sources import base
 from sagd.data.sources.base import Records, Source, check_text, expanded
 from sagd.data.sources.table import choose_columns, table_records
 from sagd.errors import InputError, one_line
+from sagd.optional import need
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +41,7 @@ class Parquet(Source, kind="parquet"):
 
     def open(self, config: DataConfig) -> Records:
         """The rows, by their image and label columns."""
+        need("pyarrow")
         import pyarrow.parquet as pq
 
         path = expanded(self.path)
@@ -61,6 +63,7 @@ class Parquet(Source, kind="parquet"):
 def _map_parquet(path: Path, columns: list[str]) -> pa.Table:
     import glob
 
+    need("datasets")
     from datasets import Dataset
 
     return Dataset.from_parquet(glob.escape(str(path)), columns=columns).data.table

@@ -14,6 +14,7 @@ from sagd.data.config import DataConfig
 from sagd.data.images import open_image
 from sagd.data.sources.base import NO_LABELS, Records, encode_labels
 from sagd.errors import InputError, one_line
+from sagd.optional import need
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,6 +58,7 @@ def _read_path(path: str) -> str | bytes:
     *members, archive = path.split("::")
     if not Path(archive).is_file() or not all(member.startswith(_ARCHIVES) for member in members):
         raise InputError(f"{path!r} is not in a local archive ({', '.join(_ARCHIVES)})")
+    need("fsspec")
     import fsspec
 
     # The path that was looked at, lest fsspec take it for an address ('ftp:' may be the name of a folder).
@@ -135,6 +137,7 @@ def _listed(schema: pa.Schema) -> str:
 
 
 def _holds_images(kind: pa.DataType) -> bool:
+    need("pyarrow")
     import pyarrow as pa
 
     if pa.types.is_struct(kind):
@@ -151,6 +154,7 @@ def _class_names(schema: pa.Schema, column: str, source: str) -> tuple[str, ...]
     """
     if b"huggingface" not in (schema.metadata or {}):
         return None
+    need("datasets")
     from datasets import ClassLabel, Features
 
     try:

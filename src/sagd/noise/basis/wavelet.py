@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from sagd.errors import InputError
 from sagd.noise.basis.real import DENSE_SIDE, RealBasis, multiply
+from sagd.optional import need
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,9 @@ class WaveletBasis(RealBasis, kind="wavelet"):
 
 
 def _pywt() -> Any:
-    try:
-        import pywt
-    except ImportError:
-        raise InputError("wavelet bases need PyWavelets: pip install PyWavelets, or sagd[wavelets]") from None
+    need("pywt")
+    import pywt
+
     return pywt
 
 
