@@ -2,12 +2,14 @@
 # `make gallery`: rebuild docs/gallery.md and its figures.
 # `make test`: the whole test suite. `make test-bits`: those of its tests that assert equal bits, under other arithmetic
 # of the processor. Each sets up a local .venv first.
+# `make test-oldest`: the test suite with the oldest versions that pyproject.toml allows, in an environment of its own; the
+# warnings of those are no errors. `make test-wheel`: what a wheel installs, first alone and then with all extras.
 PYTHON ?= python3
 BIN := .venv/bin
 # Networks as small as the demo's and the tests' gain nothing from a second thread, and lose much where cores are shared.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo gallery test test-bits check clean
+.PHONY: install demo gallery test test-bits test-oldest test-wheel check clean
 
 install: .venv/.installed
 
@@ -33,10 +35,28 @@ test-bits: install
 	MKL_CBWR=COMPATIBLE ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest --numprocesses 2 -m bits
 	env -u MKL_CBWR ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest --numprocesses 2 -m bits
 
+test-oldest: .venv-oldest/.installed
+	.venv-oldest/bin/python -m pytest --numprocesses 2 -W default
+
+# constraints-oldest.txt is what `uv pip compile --resolution lowest-direct --extra dev pyproject.toml` finds, but for torch.
+.venv-oldest/.installed: pyproject.toml constraints-oldest.txt
+	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable '.[dev]'
+	touch $@
+
+test-wheel:
+	rm -rf .venv-wheel dist
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	.venv-wheel/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	env -u PYTHONPATH .venv-wheel/bin/python -P tests/wheel.py required
+	.venv-wheel/bin/python -m pip install --quiet --constraint constraints.txt "$$(echo dist/*.whl)[all]"
+	env -u PYTHONPATH .venv-wheel/bin/python -P tests/wheel.py all
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-oldest .venv-wheel dist runs
