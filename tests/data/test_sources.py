@@ -428,7 +428,6 @@ def test_hub_without_network_fails_at_once(monkeypatch, connections):
 
 
 def test_hub_in_offline_mode_looks_in_the_cache_only(monkeypatch, connections):
-    monkeypatch.setattr(huggingface_hub, "is_offline_mode", lambda: True)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"no file or folder '/.*data', nor a copy of a hub data set \([^\n]*\)$"):

@@ -727,7 +727,8 @@ def test_sigterm_of_a_real_process_leaves_a_resumable_run(tmp_path, config, chan
     dump_yaml(endless, tmp_path / "config.yaml")
     torch.save((data.pixels, data.labels), tmp_path / "data")
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "data"), str(tmp_path / "config.yaml"), str(out)]
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command) as process, contextlib.ExitStack() as stack:
+        stack.callback(process.kill)  # it would not end by itself
         deadline = time.monotonic() + 120
         while not (out / "metrics.jsonl").exists() or not (out / "metrics.jsonl").read_text():
             assert process.poll() is None

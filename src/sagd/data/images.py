@@ -6,6 +6,7 @@ that exactly: `to_uint8(to_unit_range(u)) == u`.
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 from dataclasses import dataclass
@@ -160,7 +161,17 @@ def open_image(source: str | Path | bytes) -> Image.Image:
     need("PIL")
     from PIL import Image
 
-    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_readable())
+
+
+@functools.cache
+def _readable() -> tuple[str, ...]:
+    """The formats that this Pillow has: some lack AVIF or WEBP, and opening a file would fail for all."""
+    need("PIL")
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def read_header(image: Image.Image) -> Header:

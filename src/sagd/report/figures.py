@@ -519,7 +519,7 @@ def _legend(axes: Axes) -> None:
         axes.legend(handles, names, **look)
         return
     columns = 2 if longest <= _LONG_NAME else 1
-    figure = axes.get_figure(root=True)
+    figure = axes.figure.figure
     if figure is not None:
         width, height = figure.get_size_inches()
         figure.set_size_inches(width, height + 0.2 * math.ceil(len(names) / columns))

@@ -76,7 +76,7 @@ def _check_hub(name: str, config: DataConfig) -> None:
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
-    if huggingface_hub.is_offline_mode():  # then `datasets` looks in its cache only
+    if huggingface_hub.constants.HF_HUB_OFFLINE:  # then `datasets` looks in its cache only
         return
     try:
         huggingface_hub.HfApi().dataset_info(name, timeout=_TIMEOUT)
