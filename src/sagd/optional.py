@@ -23,6 +23,7 @@ EXTRAS = {
     "matplotlib": ("matplotlib", "pictures", "report"),
     "jinja2": ("jinja2", "reports", "report"),
     "scipy": ("scipy", "confidence intervals and pictures of few colours", "report"),
+    "tensorboard": ("tensorboard", "TensorBoard's pages", "tensorboard"),
     "pywt": ("PyWavelets", "wavelet bases", "wavelets"),
 }
 """Name of the import: name of the package, what it is for, and the extra that has it."""

@@ -119,6 +119,8 @@ class TrainingConfig:
     """Steps between sample grids (0: none)."""
     log_every: int = 50
     """Steps between lines of metrics.jsonl."""
+    tensorboard: bool = False
+    """Write what metrics.jsonl holds for TensorBoard too, which shows it with: tensorboard --logdir OUT."""
     seed: int = 0
     """Seed of initial weights, data order and noise."""
     init: str | None = None

@@ -10,6 +10,9 @@ from sagd.report.wording import Interval, counted, metric, number
 Results = Mapping[str, Any]
 Figures = Mapping[str, float | None]
 
+_FAR = 5.0
+"""Times its floor from which a distance is called far."""
+
 
 def evaluation_text(evaluation: Results, figures: Figures, floors: Figures) -> str:
     """Figures of one evaluation beside their floors."""
@@ -28,7 +31,18 @@ def evaluation_text(evaluation: Results, figures: Figures, floors: Figures) -> s
         error = bits["standard_error"]
         spread = f"{bits['bits_per_dim']:.3f}" + (f" ± {error:.3f} (standard error)" if error is not None else "")
         notes.insert(0, f"bits per dimension of {bits['n']} dequantised reference images: {spread}")
-    return "\n".join([table(rows), "", *notes])
+    return "\n".join([table(rows), "", *notes, *_far(figures, floors)])
+
+
+def _far(figures: Figures, floors: Figures) -> list[str]:
+    """A word where the samples are easily told from real images."""
+    figure, floor = figures.get("frechet"), floors.get("frechet")
+    if figure is None or floor is None or not figure > _FAR * floor > 0:
+        return []
+    return [
+        f"The Fréchet distance is {figure / floor:.0f} times its floor: far from the data. More training"
+        " (training.steps, with --resume) or a larger network (network.widths) is what usually helps."
+    ]
 
 
 def comparison_text(results: Results) -> str:

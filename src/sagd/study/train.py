@@ -22,6 +22,7 @@ from sagd.data.dataset import ImageData, ImageReader, load
 from sagd.data.images import image_grid
 from sagd.errors import InputError
 from sagd.integrations.accelerate import runtime
+from sagd.integrations.tensorboard import TensorBoard
 from sagd.model.denoiser import NetworkDenoiser
 from sagd.networks.build import build_network
 from sagd.noise.bands import is_own_mirror
@@ -83,8 +84,9 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageD
     _require_types(config, data)
     out, settings = Path(out), config.training
     check_training(settings)
-    if settings.sample_every:
-        need("PIL")
+    for package, wanted in (("PIL", settings.sample_every), ("tensorboard", settings.tensorboard)):
+        if wanted:
+            need(package)
     with _runtime(settings) as machine, begun(out, resume, machine) as where:
         images = load(config.data) if data is None else data
         plan = prepare(config, images, where.omission)
@@ -92,9 +94,11 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageD
             with _named():
                 start_from(settings.init, plan.model)
         keeping = Keeping(settings.checkpoint_every, settings.keep_checkpoints, settings.log_every)
-        pictures = Pictures(out, settings.sample_every, plan)
+        callbacks: list[Callback] = [Pictures(out, settings.sample_every, plan)]
+        if settings.tensorboard:
+            callbacks.append(TensorBoard(out / "tensorboard", settings.log_every))
         with _named():
-            run(plan.recipe, where, machine, keeping, [pictures])
+            run(plan.recipe, where, machine, keeping, callbacks)
     return out / "model"
 
 
