@@ -137,7 +137,7 @@ KINDS = {
     "network": {"name": "small(width=3)"},
     "denoiser": {"prediction": "doubled", "time": "own_times", "weighting": "twice"},
     "sampling": {"sampler": "own_sampler", "grid": "squares", "steps": 2},
-    "training": {"steps": 2, "batch_size": 8, "sample_every": 2, "device": "cpu"},
+    "training": {"steps": 2, "batch_size": 8, "sample_every": 2, "device": "cpu", "precision": "no"},
 }
 
 

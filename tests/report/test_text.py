@@ -31,7 +31,9 @@ def test_an_evaluation_stands_beside_its_floors():
 def test_a_word_where_the_samples_are_far_from_the_data():
     evaluation = {"n": 9, "features": "classifier", "figure": {"frechet_interval": None}}
     far = evaluation_text(evaluation, {"frechet": 40.0}, {"frechet": 2.5}).splitlines()[-1]
-    assert far.startswith("The Fréchet distance is 16 times its floor: far from the data. More training (training.steps,")
+    assert far.startswith(
+        "The Fréchet distance is 16 times its floor: far from the data. More training (training.steps,"
+    )
     for figure, floor in ((12.0, 2.5), (None, 2.5), (3.0, None), (3.0, 0.0)):
         assert "far from" not in evaluation_text(evaluation, {"frechet": figure}, {"frechet": floor})
 

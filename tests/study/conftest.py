@@ -28,7 +28,8 @@ def comparison():
         data=DataConfig(limit=160),
         network=NetworkConfig(widths=(4, 8)),
         training=TrainingConfig(
-            steps=4, batch_size=16, warmup_steps=1, log_every=2, sample_every=0, checkpoint_every=2, device="cpu"
+            **{"steps": 4, "batch_size": 16, "warmup_steps": 1, "log_every": 2, "sample_every": 0},
+            **{"checkpoint_every": 2, "device": "cpu", "precision": "no"},
         ),
         sampling=SamplingConfig(sampler="euler", steps=2),
         evaluation=EvaluationConfig(samples=70, bands=5),

@@ -22,6 +22,8 @@ class Compare(Command):
     Example: sagd compare examples/demo.yaml --out runs/demo
     """
 
+    folder = "own"
+
     config: tyro.conf.Positional[Path]
     """YAML file with arms (name -> process), seeds, the shared sections, and plugins, a list of what --plugin names."""
     out: Path

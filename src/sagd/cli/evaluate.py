@@ -24,6 +24,8 @@ class Evaluate(Command):
     Example: sagd evaluate runs/low --data.split test --out runs/low-evaluation
     """
 
+    folder = "any"
+
     target: tyro.conf.Positional[Path]
     """Run directory, model directory, or folder of images (which needs --data.source)."""
     out: Path | None = None

@@ -31,6 +31,8 @@ class Inspect(Command):
     Example: sagd inspect photos/ --data.size 64 --out runs/inspect
     """
 
+    folder = "any"
+
     source: tyro.conf.Positional[str | None] = None
     """'digits' (built in), a folder of images, a .parquet file, or a hub data set name; default: --data.source."""
     out: Path | None = None

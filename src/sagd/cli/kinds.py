@@ -23,6 +23,8 @@ class Kinds(Command):
     Example: sagd kinds spectrum
     """
 
+    folder = "own"
+
     family: tyro.conf.Positional[str | None] = None
     """One family, e.g. spectrum or time-grid; default: all."""
 

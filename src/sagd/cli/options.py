@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import tyro
 
@@ -28,6 +28,11 @@ _PLUGIN = "--plugin"
 @dataclass(frozen=True)
 class Command:
     """What all commands have in common."""
+
+    folder: ClassVar[Literal["empty", "any", "own"]] = "empty"
+    """What `--out` must be: empty or missing, in use by nobody else, or what the work itself asks for."""
+    many: ClassVar[bool] = False
+    """Whether it runs in several processes, started by torchrun."""
 
     plugin: tyro.conf.UseAppendAction[tuple[str, ...]] = field(default=(), kw_only=True)
     """Module with kinds of your own (spectra, samplers, networks, ...): its name, or a file as in ./my_noise.py."""

@@ -82,7 +82,7 @@ def _dispatch(args: list[str]) -> int:
         for plugin in plugins:
             load_plugin(plugin)
         command = _parse(args[0], [*args[1:], *(f"--plugin={plugin}" for plugin in plugins)])
-        if not isinstance(command, Train) and "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        if not command.many and "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
             raise InputError(f"'sagd {args[0]}' runs in one process; leave out torchrun, which 'sagd train' can use")
         with _claimed(command):
             _RUNNERS[args[0]](command)
@@ -92,9 +92,9 @@ def _dispatch(args: list[str]) -> int:
 
 def _claimed(command: Any) -> contextlib.AbstractContextManager[None]:
     """Its folder held for a command that writes; training and comparing, which Python may call too, hold theirs."""
-    if isinstance(command, (Train, Compare, Kinds)) or command.out is None:
+    if command.folder == "own" or command.out is None:
         return contextlib.nullcontext()
-    return claim(command.out, empty=not isinstance(command, (Inspect, Evaluate)))
+    return claim(command.out, empty=command.folder == "empty")
 
 
 def _overview() -> str:

@@ -28,6 +28,9 @@ class Train(Command):
     Example: sagd train --data.source digits --process.spectrum "power_law(alpha=-0.1)" --out runs/low
     """
 
+    folder = "own"
+    many = True
+
     out: Path
     """Directory of the run; must be empty or missing unless --resume."""
     config: tyro.conf.Positional[Path | None] = None

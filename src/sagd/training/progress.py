@@ -117,7 +117,8 @@ def duration(seconds: float) -> str:
 
 def _place(fit: Fit) -> str:
     device, processes = fit.runtime.device, fit.runtime.processes
-    name = f"{torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
+    threads = torch.get_num_threads()
+    name = f"{threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else str(device)
     return name if processes == 1 else f"{processes} processes of {name}"
 
 
