@@ -855,7 +855,7 @@ def test_sample_takes_the_spectrum_the_model_was_trained_with(works, refused, ru
         (
             "plain",
             ["--guidance", "2"],
-            "guidance 2.0 needs a conditional model that can be asked without its condition; train with",
+            "guidance 2.0 needs a conditional model that can be asked without its condition",
         ),
         ("plain", ["--count", "0"], "--count and --batch-size must be at least 1, got 0 and 64"),
         ("plain", ["--batch-size", "-1"], "--count and --batch-size must be at least 1, got 64 and -1"),
