@@ -59,8 +59,8 @@ class Guided(Wrapper):
             raise InputError(f"guidance must be a finite number, got {scale}; 1 is none")
         if scale != 1 and not denoiser.null:
             raise InputError(
-                f"guidance {scale} needs a conditional model that can be asked without its condition; train with"
-                " network.conditional, or use 1"
+                f"guidance {scale} needs a conditional model; train with network.conditional, give the denoiser a null,"
+                " or use 1"
             )
         self.scale = scale
 
