@@ -61,29 +61,41 @@ def load_parquet(folder):
 
 
 def read_archive(folder):
-    from sagd.data.sources import _read_path
+    from sagd.data.sources.table import _read_path
 
     (folder / "a.zip").write_bytes(b"")
     _read_path(f"zip://a.png::{folder / 'a.zip'}")
 
 
 def map_parquet(folder):
-    from sagd.data.sources import _map_parquet
+    from sagd.data.sources.parquet import _map_parquet
 
     _map_parquet(folder / "a.parquet", ["image"])
 
 
 def start(folder):
-    from sagd.integrations.accelerate import accelerate
+    from sagd.integrations.accelerate import runtime
 
-    with accelerate("cpu", "no", 4):
-        pytest.fail("started")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORLD_SIZE", "2")
+        with runtime("cpu", "no", 4):
+            pytest.fail("started")
 
 
 def build(name):
     from sagd.networks.build import build_network
 
-    return build_network(NetworkConfig(name=name), (1, 1), (8, 8), None)
+    return build_network(NetworkConfig(name=name), 1, (8, 8))
+
+
+def board(folder):
+    from sagd.integrations.tensorboard import TensorBoard
+    from sagd.training.runtime import OneProcess
+
+    class Fit:
+        runtime, step = OneProcess("cpu"), 0
+
+    TensorBoard(folder).start(Fit())
 
 
 def draw_images(folder):
@@ -117,6 +129,7 @@ USES = {
     "sklearn": lambda _: load(DataConfig(source="digits")),
     "diffusers": lambda _: (build("unet"), build("dit")),
     "accelerate": start,
+    "tensorboard": board,
     "matplotlib": plot,
     "jinja2": fill,
     "scipy": interval,

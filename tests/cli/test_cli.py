@@ -820,7 +820,7 @@ def test_labels_and_guidance_reach_conditional_models(works, runs, tmp_path):
         return pictures(tmp_path / name / "images")
 
     def expected(labels, scale):
-        denoiser = model.guided(scale)
+        denoiser = model.trained.guided(scale)
         x = Euler().sample(
             denoiser,
             4,
@@ -857,7 +857,7 @@ def test_sample_takes_the_spectrum_the_model_was_trained_with(works, refused, ru
         (
             "plain",
             ["--guidance", "2"],
-            "guidance 2.0 needs a conditional model that can be asked without its condition",
+            "guidance 2.0 needs a conditional model; train with network.conditional",
         ),
         ("plain", ["--count", "0"], "--count and --batch-size must be at least 1, got 0 and 64"),
         ("plain", ["--batch-size", "-1"], "--count and --batch-size must be at least 1, got 64 and -1"),

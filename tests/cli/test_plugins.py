@@ -171,9 +171,9 @@ def test_members_of_every_family_are_used_from_the_command_line(plugin, tmp_path
     code, out, err = out_of(capsys, "train", "--plugin", plugin, *flat(KINDS), "--out", "run")
     assert (code, err) == (0, "")
     assert "sample it with: sagd sample run --plugin ./plug_all.py --out run-samples\n" in out
-    for written in ("run/config.yaml", "run/model/config.json"):
+    for written in ("run/config.yaml", "run/model/model.json"):
         text = (tmp_path / written).read_text()
-        config = yaml.safe_load(text) if written.endswith("yaml") else json.loads(text)["config"]
+        config = yaml.safe_load(text) if written.endswith("yaml") else json.loads(text)
         assert config["plugins"] == [plugin]
         assert config["network"]["name"] == "small(width=3)"
     code, out, err = out_of(capsys, f"--plugin={plugin}", "sample", "run", "--count", 2, "--out", "samples")
@@ -224,8 +224,8 @@ def test_a_model_says_which_plugin_it_needs_and_imports_none(plugin, tmp_path, c
     done = separately("sample", "run", "--count", "2", "--out", "samples")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "sagd: model 'run/model' needs kinds of a plug-in that has not been imported; if you trust it, give --plugin"
-        " ./plug_all.py (in Python, import it first)\n"
+        "sagd: 'run/model/model.json' needs kinds of a plug-in that has not been imported; if you trust it, give"
+        " --plugin ./plug_all.py (in Python, import it first)\n"
     )
     done = separately("sample", "run", "--count", "2", "--out", "samples", "--plugin", plugin)
     assert (done.returncode, done.stderr) == (0, "")

@@ -84,10 +84,10 @@ def test_a_band_only_one_set_has_is_infinitely_wrong():
 
 
 @pytest.mark.parametrize(
-    ("samples", "reference"), [((9, 1, 8, 8), (9, 3, 8, 8)), ((9, 1, 8, 8), (9, 1, 8, 9)), ((9, 8, 8), (9, 8, 8))]
+    ("samples", "reference"), [((9, 1, 8, 8), (9, 3, 8, 8)), ((9, 1, 8, 8), (9, 1, 8, 9)), ((9, 8), (9, 8))]
 )
 def test_unequal_shapes_are_refused_naming_both(samples, reference):
-    with pytest.raises(InputError, match=r"samples \(9, .*\) and reference \(9, .*\) must both be \(N, C, H, W\)"):
+    with pytest.raises(InputError, match=r"samples \(9, .*\) and reference \(9, .*\) must both be \(N, C, \*spatial\)"):
         spectral_error(torch.zeros(samples), torch.zeros(reference))
 
 

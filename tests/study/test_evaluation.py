@@ -175,7 +175,8 @@ def test_too_few_reference_images_are_refused():
 
 
 def test_a_reference_that_is_gone_is_named(model, finished):
-    gone = dataclasses.replace(model, config=dataclasses.replace(model.config, data=DataConfig("./gone")))
+    settings = dict(model.configuration) | {"data": {"source": "./gone"}}
+    gone = dataclasses.replace(model, configuration=settings)
     with pytest.raises(InputError, match=r"reference images: no data set '\./gone'.*; --data\.source names others"):
         evaluate_model(gone, finished.config.evaluation)
 

@@ -442,7 +442,7 @@ def _rebuilt(
 ) -> Trained:
     """The model of a description, its weights and its moments, all of which are checked."""
     described, data = content.described, content.described.data
-    _refuse_unknown(content.folder, described.plugins)
+    _refuse_unknown(content.path(0), described.plugins)
     with reading(content.path(0), "does not describe a model"):
         process = process_from_dict(described.process)
         if process.shape != data.shape:
@@ -475,13 +475,13 @@ def _rebuilt(
     return model
 
 
-def _refuse_unknown(folder: Path, names: Sequence[str]) -> None:
+def _refuse_unknown(path: Path, names: Sequence[str]) -> None:
     """Refuse a model whose plug-ins the caller has not imported: no file may choose code to run."""
     if missing := plugins.missing(names):
-        options = " ".join(f"--plugin {shlex.quote(name)}" for name in missing)
+        options = " ".join(f"--plugin {shlex.quote(one_line(name))}" for name in missing)
         raise CheckpointError(
-            f"model {str(folder)!r} needs kinds of a plug-in that has not been imported; if you trust it, give"
-            f" {options} (in Python, import it first)"
+            f"{str(path)!r} needs kinds of a plug-in that has not been imported; if you trust it, give {options} (in"
+            " Python, import it first)"
         )
 
 

@@ -90,8 +90,8 @@ def compare(
     check_evaluation(config.evaluation, len(data))
     with claim(out, empty=not resume, advice=ADVICE):
         _refuse_other(config, out)
-        config = _settled(config, out, data)
         processes = _check_arms(config, data)
+        config = _settled(config, out, data)
         # Whatever the arms are trained on, they are measured against clean images.
         clean = data.clean
         extractor = feature_extractor(config.evaluation, clean, progress)

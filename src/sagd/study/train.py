@@ -84,9 +84,10 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageD
     _require_types(config, data)
     out, settings = Path(out), config.training
     check_training(settings)
-    for package, wanted in (("PIL", settings.sample_every), ("tensorboard", settings.tensorboard)):
-        if wanted:
-            need(package)
+    if settings.sample_every:
+        need("PIL")
+    if settings.tensorboard:
+        need("tensorboard")
     with _runtime(settings) as machine, begun(out, resume, machine) as where:
         images = load(config.data) if data is None else data
         plan = prepare(config, images, where.omission)

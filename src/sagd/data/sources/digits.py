@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,11 @@ class Digits(Source, kind="digits"):
     """The 1797 test digits of NIST as 8x8 counts 0..16; a fifth, of each class alike, is the test split."""
 
     splits: ClassVar[tuple[str, ...] | None] = ("train", "test", "all")
+
+    @classmethod
+    def recognise(cls, text: str) -> Self | None:
+        """The name alone; a folder of that name is './digits'."""
+        return cls() if text == cls.kind else None
 
     def open(self, config: DataConfig) -> Records:
         """The digits of a split."""
