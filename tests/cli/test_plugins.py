@@ -173,7 +173,7 @@ def test_members_of_every_family_are_used_from_the_command_line(plugin, tmp_path
     assert "sample it with: sagd sample run --plugin ./plug_all.py --out run-samples\n" in out
     for written in ("run/config.yaml", "run/model/model.json"):
         text = (tmp_path / written).read_text()
-        config = yaml.safe_load(text) if written.endswith("yaml") else json.loads(text)
+        config = yaml.safe_load(text) if written.endswith("yaml") else json.loads(text)["configuration"]
         assert config["plugins"] == [plugin]
         assert config["network"]["name"] == "small(width=3)"
     code, out, err = out_of(capsys, f"--plugin={plugin}", "sample", "run", "--count", 2, "--out", "samples")
