@@ -124,7 +124,7 @@ def runtime(device: str, precision: str, batch_size: int) -> Iterator[Runtime]:
         _check(precision, batch_size, accelerator)
         yield Accelerated(accelerator, precision)
     finally:
-        if ours:
+        if ours and PartialState._shared_state:
             AcceleratorState._reset_state(reset_partial_state=PartialState().num_processes == 1)
 
 
