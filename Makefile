@@ -3,7 +3,8 @@
 # `make test`: the whole test suite. `make test-bits`: those of its tests that assert equal bits, under other arithmetic
 # of the processor. Each sets up a local .venv first.
 # `make test-oldest`: the test suite with the oldest versions that pyproject.toml allows, but for torch, in an environment of its
-# own (10 minutes of processor time, as `make test`); the warnings of those are no errors. `make test-wheel`: what a wheel installs, first alone and then with all extras.
+# own; the warnings of those are no errors. It takes 10 minutes of processor time, as `make test` does.
+# `make test-wheel`: what a wheel installs and can do, first alone and then with all extras.
 PYTHON ?= python3
 BIN := .venv/bin
 # Networks as small as the demo's and the tests' gain nothing from a second thread, and lose much where cores are shared.
