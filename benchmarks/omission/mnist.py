@@ -39,7 +39,7 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.bands import BandPass
 from sagd.omission.restore import restore
-from sagd.random import generator_for
+from sagd.random import generator_for, randint, randn
 from sagd.store.model import load_model
 from sagd.study.train import train
 
@@ -234,9 +234,9 @@ class Bench:
     def _standard_error(self, x: Tensor, resamples: int = 100) -> float:
         """Of the distance, by bootstrap of the samples."""
         features = self.features(x.clamp(-1, 1))
-        g = generator_for(0)
+        g = generator_for(0, "bootstrap")
         again = [
-            frechet_distance(features[torch.randint(len(features), (len(features),), generator=g)], self.reference)
+            frechet_distance(features[randint(len(features), (len(features),), g)], self.reference)
             for _ in range(resamples)
         ]
         return float(torch.tensor(again).std())
@@ -287,10 +287,10 @@ def omission(arm: str, band: tuple[float, float]) -> OmissionConfig:
 
 def band_noise(band: tuple[float, float], count: int, seed: int, stream: int) -> Tensor:
     """Gaussian noise of unit variance per pixel in a band, `(count, 1, 28, 28)`."""
-    basis, g = FourierBasis((28, 28)), generator_for(seed, stream)
+    basis, g = FourierBasis((28, 28)), generator_for(seed, "band noise", stream)
     b = deviation(band) * BandPass(*band).weights(basis.frequencies()).float()
     parts = [
-        basis.inverse(b * basis.forward(torch.randn(n, 1, 28, 28, generator=g)))
+        basis.inverse(b * basis.forward(randn((n, 1, 28, 28), g)))
         for n in [4096] * (count // 4096) + [count % 4096]
         if n
     ]

@@ -18,7 +18,7 @@ from sagd.build.schema import RunConfig
 from sagd.data.dataset import ImageData, ImageReader
 from sagd.networks.build import build_network
 from sagd.noise.covariance.base import Covariance
-from sagd.random import generator_for
+from sagd.random import generator_for, randint, seed_for
 from sagd.study.train import budget_of, process_statistics
 from sagd.training.batches import Shuffled
 from sagd.training.fit import learning_rate
@@ -45,7 +45,7 @@ def train(config: RunConfig, data: ImageData) -> Trained:
     device = torch.accelerator.current_accelerator() or torch.device("cpu")
     statistics = process_statistics(data, config.process)
     noise = build_process(config.process, data.shape, statistics).covariance
-    seed = generator_for(budget.seed, "weights").initial_seed()
+    seed = seed_for(budget.seed, "weights")
     # What diffusers itself would train: without our adapter around it.
     model = build_network(config.network, data.shape[0], data.shape[1:], seed=seed).network.to(device).train()
     scheduler = DDPMScheduler(num_train_timesteps=_TIMES)
@@ -56,7 +56,7 @@ def train(config: RunConfig, data: ImageData) -> Trained:
         generator = generator_for(budget.seed, "noise", step, 0)
         clean = batches(step)[0].to(device)
         eps = noise.sample(len(clean), generator).to(device)
-        timesteps = torch.randint(0, _TIMES, (len(clean),), generator=generator).to(device)
+        timesteps = randint(_TIMES, (len(clean),), generator, device)
         noisy = scheduler.add_noise(clean, eps, timesteps)
         F.mse_loss(model(noisy, timesteps).sample, eps).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), budget.clip_norm)

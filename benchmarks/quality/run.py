@@ -29,7 +29,7 @@ from sagd.networks.config import NetworkConfig
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.damage import Ring
-from sagd.random import generator_for
+from sagd.random import generator_for, randn
 from sagd.store.model import Trained, load_model
 from sagd.study.evaluation import draw_samples
 from sagd.study.train import train
@@ -209,11 +209,11 @@ def overwritten(data: ImageData, low: float, stream: int) -> ImageData:
     """The data with its band below `low` replaced by noise as strong as a pixel varies; as it is at 0."""
     if low == 0:
         return data
-    basis, g = FourierBasis(data.shape[1:]), generator_for(0, stream)
+    basis, g = FourierBasis(data.shape[1:]), generator_for(0, "overwritten", stream)
     b, x = mask(Ring(0.0, low), basis), data.tensor()
     level, out = float(x.std()), []
     for part in x.split(4096):
-        noise = level * torch.randn(part.shape, generator=g, dtype=torch.float64)
+        noise = level * randn(part.shape, g, torch.float64)
         out.append((part + basis.inverse(b * basis.forward(noise - part.double()))).float().clamp(-1, 1))
     return ImageData(data.name, torch.cat(out), data.labels, data.classes)
 

@@ -23,13 +23,11 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.checks import require_finite
 from sagd.noise.spectra.damage import Ring, Spots, Strip, Wedge
-from sagd.random import generator_for, randn
+from sagd.random import Generator, Stream, generator_for, rand, randn
 from sagd.spec import Description
 
 Shape = tuple[int, ...]
 
-# Beyond any sample number, and apart from the streams of training, which count down from 2^32 - 1.
-_OWN, _SHARED = 2**32 - 17, 2**32 - 18
 _DRAWS = 2048
 """Draws that estimate a spectrum without closed form: each power is known to 2 %."""
 
@@ -61,7 +59,7 @@ class Corruption(Description, family="corruption"):
         return Assumptions()
 
     @abstractmethod
-    def noise(self, shape: Shape, generators: Sequence[torch.Generator], seed: int = 0) -> Tensor:
+    def noise(self, shape: Shape, generators: Sequence[Generator], seed: int = 0) -> Tensor:
         """The damage of a batch, float32 `(B, C, *spatial)`.
 
         Args:
@@ -93,10 +91,10 @@ class Corruption(Description, family="corruption"):
             raise InputError(f"{self.kind} fixed must be true or false, got {self.fixed!r}")
 
 
-def generators(seed: int, indices: Sequence[int] | range, draw: int | None = None) -> list[torch.Generator]:
+def generators(seed: int, indices: Sequence[int] | range, draw: int | None = None) -> list[Stream]:
     """One generator per image, keyed by seed and number, and by the reading where it matters."""
     tail = () if draw is None else (draw,)
-    return [generator_for(seed, _OWN, index, *tail) for index in indices]
+    return [generator_for(seed, "damage", index, *tail) for index in indices]
 
 
 def corrupt(
@@ -131,7 +129,7 @@ class _BandNoise(Corruption):
     grey: ClassVar[bool] = False
     """Whether all channels share one draw."""
 
-    def noise(self, shape: Shape, generators: Sequence[torch.Generator], seed: int = 0) -> Tensor:
+    def noise(self, shape: Shape, generators: Sequence[Generator], seed: int = 0) -> Tensor:
         """White noise, filtered by the band."""
         basis = FourierBasis(shape[1:])
         amplitude = self.spectrum((1, *shape[1:]), seed).sqrt().float()
@@ -238,13 +236,13 @@ class _Waves(Corruption):
         """What holds for it."""
         return Assumptions(gaussian=False)
 
-    def noise(self, shape: Shape, generators: Sequence[torch.Generator], seed: int = 0) -> Tensor:
+    def noise(self, shape: Shape, generators: Sequence[Generator], seed: int = 0) -> Tensor:
         """The sum of the waves."""
         spatial = shape[1:]
         frequencies, power = self._frequencies(spatial, seed)
         places = torch.stack(torch.meshgrid(*[torch.arange(n, dtype=torch.float64) for n in spatial], indexing="ij"))
         angle = 2 * math.pi * torch.einsum("kn,n...->k...", frequencies, places)
-        phases = torch.stack([torch.rand(len(power), generator=g, dtype=torch.float64) for g in generators])
+        phases = rand((len(generators), len(power)), generators, torch.float64)
         amplitude = (2 * power).sqrt() * self.level
         # cos(angle + phase), so that the waves are the same for all images.
         turn = 2 * math.pi * phases
@@ -287,10 +285,10 @@ class Moire(_Waves, kind="moire"):
             raise InputError(f"moire needs 0 < low < high <= 0.5 cycles per sample, got {self.low} and {self.high}")
 
     def _frequencies(self, spatial: Shape, seed: int) -> tuple[Tensor, Tensor]:
-        g = generator_for(seed, _SHARED)
-        direction = torch.randn(self.waves, len(spatial), generator=g, dtype=torch.float64)
+        g = generator_for(seed, "shared damage")
+        direction = randn((self.waves, len(spatial)), g, torch.float64)
         direction /= torch.linalg.vector_norm(direction, dim=1, keepdim=True)
-        radius = self.low + (self.high - self.low) * torch.rand(self.waves, 1, generator=g, dtype=torch.float64)
+        radius = self.low + (self.high - self.low) * rand((self.waves, 1), g, torch.float64)
         sides = torch.tensor(spatial, dtype=torch.float64)
         whole = (direction * radius * sides).round()
         # A wave that rounding would leave without a single cycle gets one.
@@ -371,7 +369,7 @@ class Rain(Corruption, kind="rain"):
                 f"rain needs length >= 2 pixels and density in (0, 1), got {self.length} and {self.density}"
             )
 
-    def noise(self, shape: Shape, generators: Sequence[torch.Generator], seed: int = 0) -> Tensor:
+    def noise(self, shape: Shape, generators: Sequence[Generator], seed: int = 0) -> Tensor:
         """Drops of random brightness, drawn out along their way."""
         kernel = self._kernel(shape[1:])
         drops = torch.stack([self._drops(shape[1:], g) for g in generators])
@@ -390,9 +388,9 @@ class Rain(Corruption, kind="rain"):
             raise InputError(f"rain falls on images (2 spatial axes), the data has {len(spatial)}")
         return Wedge(angle=-self.angle % 180, width=50.0, low=0.05)
 
-    def _drops(self, spatial: Shape, g: torch.Generator) -> Tensor:
-        where = torch.rand(*spatial, generator=g, dtype=torch.float64) < self.density
-        return where * -torch.log1p(-torch.rand(*spatial, generator=g, dtype=torch.float64))
+    def _drops(self, spatial: Shape, g: Generator) -> Tensor:
+        where = rand(spatial, g, torch.float64) < self.density
+        return where * -torch.log1p(-rand(spatial, g, torch.float64))
 
     def _kernel(self, spatial: Shape) -> Tensor:
         """One streak about the origin, on the torus."""
@@ -432,12 +430,12 @@ class FixedPattern(Corruption, kind="fixed_pattern"):
         if not 0 <= self.columns <= 1:
             raise InputError(f"fixed_pattern columns must lie in [0, 1], got {self.columns}")
 
-    def noise(self, shape: Shape, generators: Sequence[torch.Generator], seed: int = 0) -> Tensor:
+    def noise(self, shape: Shape, generators: Sequence[Generator], seed: int = 0) -> Tensor:
         """One pattern for all."""
-        g = generator_for(seed, _SHARED)
-        columns = torch.randn(shape[-1], generator=g)
+        g = generator_for(seed, "shared damage")
+        columns = randn(shape[-1:], g)
         columns = columns - columns.mean()
-        pixels = torch.randn(shape[1:], generator=g)
+        pixels = randn(shape[1:], g)
         pattern = math.sqrt(self.columns) * columns + math.sqrt(1 - self.columns) * pixels
         return (self.level / pattern.square().mean().sqrt() * pattern).expand(len(generators), *shape)
 

@@ -23,7 +23,7 @@ from sagd.data.sources import Records, base, open_source
 from sagd.errors import InputError, one_line
 from sagd.model.condition import Condition
 from sagd.optional import need
-from sagd.random import generator_for, subset
+from sagd.random import generator_for, rand, randperm, subset
 from sagd.training.batches import Batch, hashes
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class ImageData:
         numbers = indices if self.rows is None else self.rows[indices]
         return numbers if self.places is None else self.places[numbers]
 
-    def some(self, count: int, *key: int) -> ImageData:
+    def some(self, count: int, *key: int | str) -> ImageData:
         """`count` of the images at random, in random order, so that the first of these stand for all too.
 
         All, likewise in random order, if there are no more.
@@ -217,9 +217,9 @@ class ImageData:
         """
         if count < 1:
             raise InputError(f"count must be at least 1, got {count}")
-        return self.subset(subset(len(self), count, generator_for(*(key or (0,)))))
+        return self.subset(subset(len(self), count, generator_for("some", *(key or (0,)))))
 
-    def at_most(self, count: int, *key: int) -> ImageData:
+    def at_most(self, count: int, *key: int | str) -> ImageData:
         """These images as they are, or `some` of them where there are more."""
         return self if len(self) <= count else self.some(count, *key)
 
@@ -236,7 +236,7 @@ class ImageData:
 
     def split_halves(self, seed: int) -> tuple[ImageData, ImageData]:
         """Two disjoint random halves of `N // 2` images each; of an odd number one image is in neither."""
-        order = subset(len(self), len(self), torch.Generator().manual_seed(seed))
+        order = randperm(len(self), generator_for(seed, "halves"))
         half = len(self) // 2
         return self.subset(order[:half]), self.subset(order[half : 2 * half])
 
@@ -277,7 +277,7 @@ class ImageReader:
         flips = None
         if self.flip:
             generator = generator_for(self.seed, "flips", step, self.rank)
-            flips = torch.rand(len(indices), generator=generator) < 0.5
+            flips = rand((len(indices),), generator) < 0.5
         values = self.data.values(indices)
         x, labels = self.data.shown(values, indices, flips, step)
         told = Condition({} if labels is None or not self.labelled else {"labels": labels})
@@ -310,7 +310,7 @@ def load(config: DataConfig) -> ImageData:
     """
     _check(config)
     records = open_source(config)
-    chosen = subset(len(records), config.limit or len(records), generator_for(0)).sort().values
+    chosen = subset(len(records), config.limit or len(records), generator_for(0, "limit")).sort().values
     numbers = chosen.tolist()
     problems: list[InputError] = []
 

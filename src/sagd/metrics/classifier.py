@@ -22,7 +22,7 @@ from sagd.errors import InputError
 from sagd.metrics.cache import ClassifierCache, default_cache
 from sagd.metrics.checks import check_finite
 from sagd.metrics.features import extract
-from sagd.random import subset
+from sagd.random import Generator, generator_for, randn, randperm
 
 _LEAST_SIDE = 8
 _STANDARDISED = 10_000  # images that fix the scale of the features
@@ -180,20 +180,26 @@ def _body(shape: tuple[int, ...], dimension: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(wide * height * width, dimension))
 
 
-def _initialise(network: nn.Module, generator: torch.Generator) -> None:
+def _initialise(network: nn.Module, generator: Generator) -> None:
     """Draw all weights from `generator`."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(module.weight, generator=generator)
+            _he_normal(module.weight, generator)
             nn.init.zeros_(cast(Tensor, module.bias))
+
+
+@torch.no_grad()
+def _he_normal(weight: Tensor, generator: Generator) -> None:
+    """Normal with variance `2 / fan_in`, that of `nn.init.kaiming_normal_`."""
+    weight.copy_(math.sqrt(2 / weight[0].numel()) * randn(weight.shape, generator))
 
 
 def _train(
     images: Tensor, labels: Tensor, num_classes: int, seed: int, recipe: ClassifierRecipe, progress: bool
 ) -> tuple[nn.Sequential, float, int]:
     """The body of a trained classifier, its accuracy on a held-out tenth, and the size of that tenth."""
-    generator = torch.Generator().manual_seed(seed)
-    order = subset(len(images), len(images), generator)
+    generator = generator_for(seed, "classifier")
+    order = randperm(len(images), generator)
     held_out, train = order[: len(images) // 10], order[len(images) // 10 :]
     with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
         body, head = _classifier(tuple(images.shape[1:]), num_classes, recipe.dimension)
@@ -207,7 +213,7 @@ def _train(
         hidden = None if progress else True
         for step in tqdm(range(steps), "training the feature classifier", disable=hidden, leave=False):
             if step % batches == 0:
-                epoch = train[torch.randperm(len(train), generator=generator)].split(recipe.batch_size)
+                epoch = train[randperm(len(train), generator)].split(recipe.batch_size)
             rows = epoch[step % batches]
             loss = functional.cross_entropy(network(images[rows]), labels[rows])
             optimiser.zero_grad()

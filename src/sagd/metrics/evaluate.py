@@ -20,7 +20,7 @@ from sagd.metrics.frechet import frechet_distance, frechet_interval
 from sagd.metrics.kernel import Estimate, kernel_distance
 from sagd.metrics.precision_recall import precision_recall
 from sagd.metrics.spectral import SpectralError, spectral_error
-from sagd.random import subset
+from sagd.random import Generator, generator_for, subset
 
 _LEAST = 4  # images per set that the kernel distance and three nearest neighbours need
 
@@ -121,7 +121,7 @@ def evaluate(
         raise InputError(
             f"need at least {_LEAST} samples and {2 * _LEAST} reference images, got {len(samples)} and {len(reference)}"
         )
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator_for(seed, "evaluation")
     halves = reference[_choose(len(reference), 2 * n, generator, reference.device)]
     chosen = samples[_choose(len(samples), n, generator, samples.device)]
     if extractor is None:
@@ -136,7 +136,7 @@ def evaluate(
     return Evaluation(n, extractor.name, extractor.identifier, ours.shape[1], seed, figure, floor)
 
 
-def _choose(available: int, count: int, generator: torch.Generator, device: torch.device) -> Tensor:
+def _choose(available: int, count: int, generator: Generator, device: torch.device) -> Tensor:
     return subset(available, count, generator).to(device)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.metrics.checks import feature_pair
+from sagd.random import Generator, generator_for, randint
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -73,7 +74,7 @@ def frechet_interval(
     if resamples < 20 or not 0 < level < 1:
         raise InputError(f"need resamples >= 20 and 0 < level < 1, got {resamples} and {level}; e.g. 100 and 0.95")
     a, b = feature_pair(a, b)
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator_for(seed, "bootstrap")
     draws = torch.tensor([_distance(_resample(a, generator), _resample(b, generator)) for _ in range(resamples)])
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=draws.dtype)
     low, high = torch.quantile(draws - draws.mean(), tails).tolist()
@@ -94,5 +95,5 @@ def _covariance_root(centred: Tensor) -> Tensor:
     return torch.linalg.qr(centred / (len(centred) - 1) ** 0.5, mode="r").R
 
 
-def _resample(x: Tensor, generator: torch.Generator) -> Tensor:
-    return x[torch.randint(len(x), (len(x),), generator=generator)]
+def _resample(x: Tensor, generator: Generator) -> Tensor:
+    return x[randint(len(x), (len(x),), generator)]

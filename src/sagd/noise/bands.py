@@ -71,7 +71,7 @@ def is_own_mirror(b: Tensor, basis: Basis) -> bool:
         basis: Of these frequencies; a wavelet one mostly mixes bands when it is reversed.
     """
     channels = basis.channels or (len(b) if b.ndim > len(basis.coefficients) else 1)
-    x = randn((channels, *basis.spatial), generator_for(0), torch.float64)
+    x = randn((channels, *basis.spatial), generator_for(0, "mirror"), torch.float64)
     straight, reverse = (basis.inverse(b * basis.forward(y)) for y in (x, x.flip(-1)))
     return bool((straight - reverse.flip(-1)).abs().max() <= 1e-9 * max(1.0, float(straight.abs().max())))
 

@@ -29,6 +29,7 @@ from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Wedge
 from sagd.process.base import Process, Time
+from sagd.random import Generator, rand
 
 PROFILE = 8
 """Radial bands in which a network is told what share of the frequencies is to change."""
@@ -43,15 +44,14 @@ def image_channels(channels: int) -> int:
     return channels + PROFILE
 
 
-def random_bands(count: int, basis: Basis, generator: torch.Generator | None = None) -> Tensor:
+def random_bands(count: int, basis: Basis, generator: Generator | None = None) -> Tensor:
     """Random bands, 0 or 1 and never empty, `(count, *coefficients)`, float32 on the generator's device.
 
     Rings, high-pass and low-pass bands, all frequencies, and of images also wedges, each bounded by a radius that the
     grid has.
     """
-    device = generator.device if generator is not None else torch.device("cpu")
-    u, low, width, angle, opening = torch.rand(5, count, 1, generator=generator, device=device)
-    rho = basis.relative_radius().to(device, torch.float32)
+    u, low, width, angle, opening = rand((5, count, 1), generator, torch.float32)
+    rho = basis.relative_radius().to(u.device, torch.float32)
     radii = rho.unique()
     low = radii[torch.searchsorted(radii, low).clamp(max=len(radii) - 1)]
     high = low + _WIDTHS[0] + (_WIDTHS[1] - _WIDTHS[0]) * width
@@ -94,7 +94,7 @@ class BandLaw:
         """The one band, `(*coefficients)`, 0 or 1, if there is but one."""
         return None if self.bands == "random" else hard_mask(self.bands, self.basis)
 
-    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, generator: Generator | None = None) -> Tensor:
         """A band per image, `(count, *coefficients)`, float32, 0 or 1."""
         if self.only is None:
             return random_bands(count, self.basis, generator)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import NetworkDenoiser
+from sagd.random import Generator
 from sagd.resampling.bands import BandLaw
 from sagd.training.objective import DenoisingLoss
 from sagd.training.weighting import Weighting
@@ -36,7 +36,7 @@ class BandLoss:
         denoiser: NetworkDenoiser,
         x_0: Tensor,
         condition: Conditional = None,
-        generator: torch.Generator | None = None,
+        generator: Generator | None = None,
     ) -> Tensor:
         """Mean loss of a batch; bands are drawn first. Arguments and errors as for `DenoisingLoss`."""
         band, _, image = self.law.split(x_0, self.law.sample(len(x_0), generator))

@@ -15,7 +15,7 @@ from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics
 from sagd.omission.checks import check_images
-from sagd.random import sample_generators
+from sagd.random import Stream, generator_for
 from sagd.resampling.bands import BandModel, hard_mask
 from sagd.sampling.base import Sampler
 from sagd.sampling.grids import TimeGrid
@@ -94,10 +94,10 @@ def resample(
     return torch.cat(parts).reshape(count, *x.shape)
 
 
-def _generators(seed: int, images: Tensor, draws: Tensor) -> Sequence[torch.Generator]:
+def _generators(seed: int, images: Tensor, draws: Tensor) -> Sequence[Stream]:
     """One per draw, keyed by seed, image and number of the draw."""
     numbers = zip(images.tolist(), draws.tolist(), strict=True)
-    return [sample_generators(seed, 1, (draw << 40) + image)[0] for image, draw in numbers]
+    return [generator_for(seed, "resample", image, draw) for image, draw in numbers]
 
 
 def _checked(model: BandModel, x: Tensor, band: Spectrum | str, count: int) -> Tensor:

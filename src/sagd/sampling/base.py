@@ -27,7 +27,7 @@ from sagd.model.denoiser import Denoiser
 from sagd.noise.operator import Coefficient
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
-from sagd.random import Generators
+from sagd.random import Generators, Stream
 from sagd.sampling.grids import TimeGrid
 from sagd.spec import Description
 
@@ -129,7 +129,7 @@ class Sampler(Description, family="sampler", example="heun"):
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         told = denoiser.check(condition, count)
         for name, given in (("start", start), ("generators", generator)):
-            if given is not None and not isinstance(given, torch.Generator) and len(given) != count:
+            if given is not None and not isinstance(given, torch.Generator | Stream) and len(given) != count:
                 raise InputError(f"got {len(given)} {name} for {count} samples; give one per sample")
         check_clip(clip)
         times = TimeGrid.parse(grid).times(steps, denoiser.process, statistics).tolist()

@@ -30,6 +30,7 @@ from sagd.model.denoiser import Denoiser
 from sagd.noise.operator import log_determinant
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Gaussian, Process
+from sagd.random import Generator, rand, randint
 from sagd.sampling.grids import TimeGrid
 
 Field = Callable[[Tensor, float], tuple[Tensor, Tensor]]
@@ -61,7 +62,7 @@ class Likelihood:
         return -self.log_prob / (self.size * math.log(2)) - math.log2(bin_width)
 
 
-def dequantise(x: Tensor, generator: torch.Generator | None = None, bin_width: float = 2 / 255) -> Tensor:
+def dequantise(x: Tensor, generator: Generator | None = None, bin_width: float = 2 / 255) -> Tensor:
     """Rounded data plus uniform noise of one bin: what densities of images are evaluated on.
 
     Raises:
@@ -69,8 +70,7 @@ def dequantise(x: Tensor, generator: torch.Generator | None = None, bin_width: f
     """
     if not x.is_floating_point():
         raise InputError(f"data must be floating point, got {x.dtype}; images are float32 in [-1, 1]")
-    noise = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=generator.device if generator else None)
-    return x + bin_width * (noise.to(x.device) - 0.5)
+    return x + bin_width * (rand(x.shape, generator, x.dtype, x.device) - 0.5)
 
 
 def log_likelihood(
@@ -80,7 +80,7 @@ def log_likelihood(
     steps: int = 64,
     grid: TimeGrid | str = "log_snr(sigma_min=0.001)",
     probes: int | None = 2,
-    generator: torch.Generator | None = None,
+    generator: Generator | None = None,
     condition: Conditional = None,
     statistics: DataStatistics | None = None,
     progress: bool = False,
@@ -135,7 +135,7 @@ def log_likelihood(
 
 
 def _flow(
-    denoiser: Denoiser, x_0: Tensor, probes: int | None, generator: torch.Generator | None, condition: Condition
+    denoiser: Denoiser, x_0: Tensor, probes: int | None, generator: Generator | None, condition: Condition
 ) -> Field:
     """Velocity and divergence of the probability flow."""
     signs = _probes(x_0, probes, generator)
@@ -155,13 +155,11 @@ def _flow(
     return field
 
 
-def _probes(x: Tensor, probes: int | None, generator: torch.Generator | None) -> list[Tensor]:
+def _probes(x: Tensor, probes: int | None, generator: Generator | None) -> list[Tensor]:
     if probes is None:
         eye = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device)
         return [row.reshape(1, *x.shape[1:]).expand_as(x) for row in eye]
-    device = generator.device if generator is not None else None
-    draws = [torch.randint(2, x.shape, generator=generator, device=device) for _ in range(probes)]
-    return [(2 * draw - 1).to(x) for draw in draws]
+    return [(2 * randint(2, x.shape, generator, x.device) - 1).to(x.dtype) for _ in range(probes)]
 
 
 def _runge_kutta(field: Field, x: Tensor, t: float, s: float) -> tuple[Tensor, Tensor]:

@@ -332,7 +332,7 @@ def _arrays(
         power = shown_power(process.reference)
         samples, _ = read_tensors(folder / "samples.safetensors")
         arrays |= {
-            f"{name}/noise": process.reference.given(labels).sample(min(FIELDS, len(data)), generator_for(0)),
+            f"{name}/noise": process.reference.given(labels).sample(min(FIELDS, len(data)), generator_for(0, "noise")),
             f"{name}/noise_profile": radial_profile(power, statistics.basis, bands).values,
             f"{name}/forward": forward_images(process, shown[:1], arrays["forward/levels"], labels),
             f"{name}/samples": to_unit_range(samples["samples"]),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sagd.errors import InputError
 from sagd.model.denoiser import as_tensor
-from sagd.random import generator_for
+from sagd.random import generator_for, rand, randn
 
 _TOLERANCE = 0.02
 """Norm of the error of all gradients over that of the gradients: rounding, of TensorFloat-32 too, is far below."""
@@ -33,13 +33,13 @@ def compiled(
         InputError: If the gradients differ by more than rounding.
     """
     device = next(network.parameters()).device
-    g = generator_for(0)
-    x = torch.randn(batch, *shape, generator=g).to(device)
-    t = 1000 * torch.rand(batch, generator=g).to(device)
+    g = generator_for(0, "compilation")
+    x = randn((batch, *shape), g, device=device)
+    t = 1000 * rand((batch,), g, device=device)
     condition = {} if classes is None else {"labels": (torch.arange(batch) % (classes + 1)).to(device)}
     if beside:
-        condition["image"] = torch.randn(batch, beside, *shape[1:], generator=g).to(device)
-    weight = torch.randn(batch, 1, *shape[1:], generator=g).to(device)
+        condition["image"] = randn((batch, beside, *shape[1:]), g, device=device)
+    weight = randn((batch, 1, *shape[1:]), g, device=device)
     fast, training = cast(nn.Module, torch.compile(network)), network.training
     # A dropped value is not the same value twice.
     network.train(training and not any(isinstance(m, nn.Dropout) and m.p > 0 for m in network.modules()))

@@ -20,7 +20,7 @@ from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures,
 from sagd.noise.covariance.isotropic import IsotropicCovariance
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.process.base import Process
-from sagd.random import generator_for, subset
+from sagd.random import generator_for, randint, subset
 from sagd.sampling.likelihood import dequantise, log_likelihood
 from sagd.store.files import MANIFEST
 from sagd.store.model import Trained
@@ -86,7 +86,7 @@ def draw_labels(model: Trained, data: ImageData, count: int, seed: int) -> Tenso
         return None
     if data.labels is None or data.classes is None:
         return torch.arange(count) % len(model.classes)
-    return _own_labels(model, data, torch.randint(len(data), (count,), generator=generator_for(seed)))
+    return _own_labels(model, data, randint(len(data), (count,), generator_for(seed, "labels")))
 
 
 def _own_labels(model: Trained, data: ImageData, index: Tensor) -> Tensor | None:
@@ -243,7 +243,7 @@ def measure_likelihood(
         the steps.
     """
     n = config.likelihood
-    generator = generator_for(config.seed)
+    generator = generator_for(config.seed, "likelihood")
     index = subset(len(data), n, generator)
     x = dequantise(data.batch(index)[0], generator)
     labels = _own_labels(model, data, index)

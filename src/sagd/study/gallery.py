@@ -104,7 +104,7 @@ def exhibit(entry: Entry, data: ImageData, image: int = 0, seed: int = 0) -> Exh
     noises = _by_class(whole, process, data) or _by_time(process, levels) or {"": process.reference}
     return Exhibit(
         entry,
-        {caption: noise.sample(1, generator_for(seed))[0] for caption, noise in noises.items()},
+        {caption: noise.sample(1, generator_for(seed, "noise"))[0] for caption, noise in noises.items()},
         {caption: shown_power(noise) for caption, noise in noises.items()},
         forward_images(process, x, levels, None, seed),
         process.time_at(levels),

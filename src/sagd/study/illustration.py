@@ -21,7 +21,7 @@ def forward_images(process: Process, image: Tensor, levels: Tensor, labels: Tens
 
     Divided by `sqrt(alpha^2 + sigma^2)`, which shows every schedule on one scale. `labels` begin with the image's.
     """
-    noise = process.given(None if labels is None else labels[:1]).noise(image, generator_for(seed))
+    noise = process.given(None if labels is None else labels[:1]).noise(image, generator_for(seed, "noise"))
     times, x = process.time_at(levels), image.expand(len(levels), *image.shape[1:])
     return process.perturb(x, times, noise.expand_as(x)) / process.rms(times, x)
 
@@ -38,5 +38,5 @@ def shown_power(noise: Covariance) -> Tensor:
         noise = SpectralCovariance(noise.spectrum, (1, *basis.spatial), noise.basis, noise.calibration)
     if noise.size <= _MOST_EXACT or noise.has_closed_power(basis):
         return noise.mean_power(basis).mean(0)
-    draws = (noise.sample(_BATCH, generator_for(0, i)) for i in range(_BATCHES))
+    draws = (noise.sample(_BATCH, generator_for(0, "pictures", i)) for i in range(_BATCHES))
     return torch.stack([basis.forward(x).abs().square().double().mean((0, 1)) for x in draws]).mean(0)

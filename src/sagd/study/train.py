@@ -31,7 +31,7 @@ from sagd.noise.statistics import DataStatistics, channel_covariance, measure
 from sagd.omission.detect import detect
 from sagd.omission.modes import Mode
 from sagd.optional import need
-from sagd.random import generator_for
+from sagd.random import generator_for, seed_for
 from sagd.resampling.bands import BandLaw, image_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained, data_std
@@ -255,7 +255,7 @@ def _untrained(config: RunConfig, data: ImageData) -> Trained:
     process = build_process(config.process, data.shape, statistics, classes)
     bands = None if config.denoiser.bands == "none" else BandLaw(config.denoiser.bands, statistics.basis)
     beside = 0 if bands is None else image_channels(data.shape[0])
-    seed = generator_for(config.training.seed, "weights").initial_seed()
+    seed = seed_for(config.training.seed, "weights")
     network = build_network(config.network, data.shape[0], data.shape[1:], number, seed, beside)
     model = Trained(
         plain=NetworkDenoiser(

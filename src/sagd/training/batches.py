@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from sagd.errors import DataMismatchError, InputError, one_line
 from sagd.model.condition import Condition
-from sagd.random import generator_for, subset
+from sagd.random import generator_for, randperm, subset
 
 FIELDS = ("x", "image", "images", "pixel_values")
 """Names under which a mapping may hold the fields; the first of these that it has."""
@@ -206,7 +206,7 @@ class Shuffled(Batches):
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
-            order = torch.randperm(len(self.reader), generator=generator_for(self.seed, "order", epoch))
+            order = randperm(len(self.reader), generator_for(self.seed, "order", epoch))
             self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1} | {epoch: order}
         return self._orders[epoch]
 

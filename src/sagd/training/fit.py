@@ -8,7 +8,6 @@ several. What else a run does, from progress to checkpoints, are callbacks.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from sagd.errors import DivergenceError, InputError
 from sagd.interrupt import SIGNALS, Interrupted
 from sagd.model.denoiser import NetworkDenoiser
-from sagd.random import generator_for
+from sagd.random import device_generator, seed_for
 from sagd.training.average import Average
 from sagd.training.batches import Batches
 from sagd.training.runtime import OneProcess, Runtime
@@ -223,8 +222,10 @@ class Fit:
         x, condition = self.batches(number)
         x = x.to(self.runtime.device, non_blocking=True)
         # Whatever the network draws by itself, as dropout does.
-        torch.manual_seed(_seed(seed, "network", number, rank))
-        loss = self.loss(self._denoiser, x, condition.to(x.device), _generator(x.device, seed, "noise", number, rank))
+        torch.manual_seed(seed_for(seed, "network", number, rank))
+        loss = self.loss(
+            self._denoiser, x, condition.to(x.device), device_generator(x.device, seed, "noise", number, rank)
+        )
         self.runtime.backward(loss)
         norm = self.runtime.clip(self._optimizer, self._parameters, self.budget.clip_norm)
         loss_value, norm_value, items, stop = self.agree(loss.detach(), norm, len(x))
@@ -313,13 +314,3 @@ class Fit:
         # With a gradient scaler, overflows are expected: it skips the step and lowers its scale.
         if not math.isfinite(norm) and self.runtime.scaler is None:
             raise DivergenceError(step, norm, "gradient norm")
-
-
-def _seed(*key: int | str) -> int:
-    """63 bits of a hash of the key."""
-    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "little") >> 1
-
-
-def _generator(device: torch.device, *key: int | str) -> torch.Generator:
-    """Draws on the CPU mean the same on every machine; those on a GPU, whose batches they keep from waiting, there."""
-    return generator_for(*key) if device.type == "cpu" else torch.Generator(device).manual_seed(_seed(*key))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from sagd.errors import InputError
@@ -17,6 +16,7 @@ from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import NetworkDenoiser
 from sagd.model.wrappers import in_band
 from sagd.noise.operator import Diagonal
+from sagd.random import Generator, rand
 from sagd.training.times import TimeLaw, UniformTime
 from sagd.training.weighting import FlatWeighting, Weighting
 
@@ -44,7 +44,7 @@ class DenoisingLoss:
         denoiser: NetworkDenoiser,
         x_0: Tensor,
         condition: Conditional = None,
-        generator: torch.Generator | None = None,
+        generator: Generator | None = None,
         band: Diagonal | None = None,
     ) -> Tensor:
         """Mean loss of a batch.
@@ -80,12 +80,11 @@ class DenoisingLoss:
             return error.square().mean()
         return (weight.to(error.dtype) * error.square().flatten(1).mean(1)).mean()
 
-    def _with_dropout(self, told: Condition, denoiser: NetworkDenoiser, generator: torch.Generator | None) -> Condition:
+    def _with_dropout(self, told: Condition, denoiser: NetworkDenoiser, generator: Generator | None) -> Condition:
         """The condition, that of some samples replaced by nothing; the process keeps what it was given."""
         if self.condition_dropout == 0 or not told.keys() & denoiser.null.keys():
             return told
-        device = generator.device if generator is not None else None
-        where = torch.rand(len(told), generator=generator, device=device) < self.condition_dropout
+        where = rand((len(told),), generator) < self.condition_dropout
         return told.dropped(where, denoiser.null)
 
 

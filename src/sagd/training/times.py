@@ -11,7 +11,7 @@ from torch import Tensor
 from sagd.errors import InputError
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
-from sagd.random import randn
+from sagd.random import Generator, rand, randn, randperm
 from sagd.spec import Description
 from sagd.training.levels import training_levels
 
@@ -20,7 +20,7 @@ class TimeLaw(Description, family="training time"):
     """Law of the training times `t` in (0, 1]."""
 
     @abstractmethod
-    def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, process: Process, generator: Generator | None = None) -> Tensor:
         """`count` times, float64, on the generator's device."""
 
     def resolve(self, process: Process, statistics: DataStatistics) -> TimeLaw:
@@ -32,12 +32,10 @@ class TimeLaw(Description, family="training time"):
 class UniformTime(TimeLaw, kind="uniform"):
     """Uniform on (0, 1], stratified: one draw in each of `count` equal cells, which lowers the variance of the loss."""
 
-    def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, process: Process, generator: Generator | None = None) -> Tensor:
         """Stratified uniform times in random order."""
-        device = generator.device if generator is not None else None
-        offsets = torch.rand(count, generator=generator, dtype=torch.float64, device=device)
-        cells = torch.randperm(count, generator=generator, device=device)
-        return 1 - (cells + offsets) / count
+        offsets = rand((count,), generator, torch.float64)
+        return 1 - (randperm(count, generator) + offsets) / count
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class LogNormalTime(TimeLaw, kind="log_normal"):
         if not self.std > 0:
             raise InputError(f"log_normal std must be positive, got {self.std}")
 
-    def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, process: Process, generator: Generator | None = None) -> Tensor:
         """Times at log-normal noise levels."""
         normal = randn((count,), generator, torch.float64)
         return process.time_at(torch.exp(self.mean + self.std * normal))
@@ -68,7 +66,7 @@ class LogitNormalTime(TimeLaw, kind="logit_normal"):
         if not self.std > 0:
             raise InputError(f"logit_normal std must be positive, got {self.std}")
 
-    def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, process: Process, generator: Generator | None = None) -> Tensor:
         """Logit-normal times."""
         return torch.sigmoid(self.mean + self.std * randn((count,), generator, torch.float64))
 
@@ -81,6 +79,6 @@ class MatchedTime(TimeLaw, kind="matched"):
         """The log-normal law of this noise and data."""
         return LogNormalTime(*training_levels(statistics, process))
 
-    def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, process: Process, generator: Generator | None = None) -> Tensor:
         """Refused: the data is not known here."""
         raise InputError("training time 'matched' needs the data's statistics; call resolve(process, statistics) first")

@@ -26,6 +26,7 @@ from sagd.omission.vectors import band_vectors
 from sagd.process.base import Process
 from sagd.process.evolution import Evolution
 from sagd.process.spectral import SpectralProcess
+from sagd.random import Generator
 from sagd.spec import Description
 
 AUTO = "auto"
@@ -133,9 +134,7 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
         return f"what {process.label} has no noise in", not bool((noisy & (b.values == 1)).any())
 
     @abstractmethod
-    def restore(
-        self, task: Task, y: Tensor, condition: Condition, generators: Sequence[torch.Generator]
-    ) -> Restoration:
+    def restore(self, task: Task, y: Tensor, condition: Condition, generators: Sequence[Generator]) -> Restoration:
         """A batch of damaged images `(B, C, *spatial)` with their band replaced, by one generator per image."""
 
     def calibrate(

@@ -23,6 +23,7 @@ from sagd.omission.modes.base import Mode, Restoration, Task, corruption_of
 from sagd.process.base import Process
 from sagd.process.evolution import Common, Deconvolved, Evolution
 from sagd.process.spectral import SpectralProcess
+from sagd.random import Generator, randn
 
 EXCESS = "excess"
 """A spectrum of damage that is to be measured: what the data has over the smooth fit of the detection."""
@@ -102,9 +103,7 @@ class Deconvolve(Mode, kind="deconvolve"):
             return super().weights(basis)
         return super().weights(basis) | {"corruption": self.corruption.weights(basis.frequencies()).double()}
 
-    def restore(
-        self, task: Task, y: Tensor, condition: Condition, generators: Sequence[torch.Generator]
-    ) -> Restoration:
+    def restore(self, task: Task, y: Tensor, condition: Condition, generators: Sequence[Generator]) -> Restoration:
         """By `E[x | z]`, `z` the image under the floor of noise that the model always sees, averaged over `DRAWS`."""
         process = task.denoiser.process
         noisy = [process.perturb(y, task.t, generator=generators) for _ in range(DRAWS)]
@@ -116,7 +115,7 @@ class Deconvolve(Mode, kind="deconvolve"):
 
 
 def _with_samples(
-    task: Task, restored: Tensor, noisy: Tensor, condition: Condition, generators: Sequence[torch.Generator]
+    task: Task, restored: Tensor, noisy: Tensor, condition: Condition, generators: Sequence[Generator]
 ) -> Restoration:
     """With standard deviation and samples of the band."""
     q = task.vectors.to(noisy)
@@ -127,7 +126,7 @@ def _with_samples(
         # Of soft edges, samples take the part that the mean takes.
         fields = (blended.flatten(1).T @ root).T.reshape(-1, *restored.shape[1:])
         std[i] = fields.square().sum(0).sqrt()
-        xi = torch.randn(task.samples, len(q), generator=generator).to(restored)
+        xi = randn((task.samples, len(q)), generator).to(restored)
         drawn[:, i] = restored[i] + torch.einsum("nm,m...->n...", xi, fields)
     return Restoration(restored, std, drawn)
 

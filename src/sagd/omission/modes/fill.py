@@ -23,6 +23,7 @@ from sagd.omission.modes.base import Mode, Restoration, Task
 from sagd.process.base import Process
 from sagd.process.evolution import Evolution
 from sagd.process.restricted import Restricted
+from sagd.random import Generator
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,7 @@ class Fill(Mode, kind="fill"):
         assert unseen is not None
         return unseen.label, torch.equal(mask(unseen, b.basis) > 0, b.values > 0)
 
-    def restore(
-        self, task: Task, y: Tensor, condition: Condition, generators: Sequence[torch.Generator]
-    ) -> Restoration:
+    def restore(self, task: Task, y: Tensor, condition: Condition, generators: Sequence[Generator]) -> Restoration:
         """By `E[x | y outside the band]`."""
         x_t = task.denoiser.process.alpha(task.t, y) * y
         return Restoration(task.blend(y, final(task.denoiser, x_t, task.t, condition)))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from sagd.data.corruption import Assumptions
@@ -17,6 +16,7 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.omission.modes.base import Mode, Restoration, Task, corruption_of
 from sagd.process.base import Process
 from sagd.process.evolution import Evolution
+from sagd.random import Generator
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,6 @@ class Project(Mode, kind="project"):
         """For a process that sees all of data without noise of its own."""
         return cls(band) if not process.unseen and corruption_of(process) is None else None
 
-    def restore(
-        self, task: Task, y: Tensor, condition: Condition, generators: Sequence[torch.Generator]
-    ) -> Restoration:
+    def restore(self, task: Task, y: Tensor, condition: Condition, generators: Sequence[Generator]) -> Restoration:
         """By the mean of the data."""
         return Restoration(task.blend(y, task.statistics.mean.to(y)))
