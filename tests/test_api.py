@@ -101,7 +101,7 @@ def test_samples_are_drawn_as_the_model_says():
         2,
         steps=18,
         grid="matched",
-        generator=[sagd.random.generator_for(0, i) for i in range(2)],
+        generator=sagd.random.sample_generators(0, 2),
         statistics=model.statistics,
     )
     torch.testing.assert_close(model.sample(2), own)
