@@ -114,15 +114,19 @@ def test_noise_shaped_like_the_data_drowns_all_frequencies_at_once(spatial):
 
 
 def test_suggested_law_covers_where_frequencies_drown(smooth):
-    """Mean of `log sqrt(S)/w` over numpy's whole grid and all channels; its variance and 1.2^2 for each transition."""
+    """Mean of `log sqrt(S)/w` over numpy's whole grid and all channels, every radius alike; its variance and 1.2^2 for
+    each transition."""
     alpha, r = 0.3, full_radius((9, 8))
+    share = 1 / np.maximum(r, r[r > 0].min())
+    share /= 3 * share.sum()
     w = np.maximum(r, r[r > 0].min()) ** alpha
     w /= np.sqrt((w**2).mean())
     power = np.abs(np.fft.fft2((smooth - smooth.mean(0)).numpy(), norm="ortho")) ** 2
     level = np.log(np.sqrt(power.sum(0) / (len(smooth) - 1)) / w)
     result = design.inspect(measure(smooth), process((3, 9, 8), f"power_law(alpha={alpha})"))
-    assert result.log_sigma_mean == pytest.approx(level.mean(), rel=1e-9)
-    assert result.log_sigma_std == pytest.approx(np.hypot(level.std(), 1.2), rel=1e-9)
+    mean = (share * level).sum()
+    assert result.log_sigma_mean == pytest.approx(mean, rel=1e-9)
+    assert result.log_sigma_std == pytest.approx(np.hypot(np.sqrt((share * (level - mean) ** 2).sum()), 1.2), rel=1e-9)
     assert result.sigma_range[1] == pytest.approx(8 * np.exp(level.max()), rel=1e-9)
 
 
@@ -415,9 +419,10 @@ def test_inspection_of_processes_by_frequency(name):
         t = 1.0 if excess(1.0) < 0 else optimize.brentq(excess, 1e-9, 1.0, xtol=1e-15, rtol=1e-14)
         return float(process.noise_level(torch.tensor(t, dtype=torch.float64)))
 
+    least = min(r for r, *_ in frequencies_of(process, 0.5) if r > 0)
     counted = [
-        (count, level(at, 1.0), level(at, 8.0))
-        for _, at, count, _, s in frequencies_of(process, 0.5)
+        (count / max(r, least), level(at, 1.0), level(at, 8.0))
+        for r, at, count, _, s in frequencies_of(process, 0.5)
         if s > 0 and data.spectrum[at] > 0
     ]
     weight, drowned = np.array([c[0] for c in counted]), np.log([c[1] for c in counted])

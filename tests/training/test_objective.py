@@ -303,12 +303,13 @@ def test_from_config() -> None:
 
 @pytest.mark.parametrize("alpha", [0.0, -0.5])
 def test_matched_times_are_those_at_which_the_data_drowns(alpha: float) -> None:
-    """`log(sqrt(S)/w)` in mean; in variance its spread and that of a transition."""
+    """`log(sqrt(S)/w)` in mean, every radius alike; in variance its spread and that of a transition."""
     p, statistics = process(PowerLaw(alpha)), white_statistics()
     loss = build_loss(DenoiserConfig(time="matched"), p, statistics)
     basis = statistics.basis
     w2 = p.covariance.power_spectrum(basis).expand(SHAPE[0], *basis.coefficients)
-    level, m = 0.5 * torch.log(0.25 / w2), basis.multiplicity().expand_as(w2)
+    r = basis.radius()
+    level, m = 0.5 * torch.log(0.25 / w2), (basis.multiplicity() / r.clamp(min=r[r > 0].min())).expand_as(w2)
     mean = float((m * level).sum() / m.sum())
     std = math.sqrt(float((m * (level - mean) ** 2).sum() / m.sum()) + 1.2**2)
     assert isinstance(loss.time, LogNormalTime)
