@@ -143,6 +143,18 @@ def test_the_learning_rate_warms_up():
     assert [learning_rate(Budget(lr=2.0, warmup_steps=0), k) for k in (1, 9)] == [2.0, 2.0]
 
 
+@pytest.mark.parametrize("steps", [1, 7, 100])
+@pytest.mark.parametrize("warmup", [0, 1, 10])
+@pytest.mark.parametrize("decay", ["none", "linear"])
+def test_the_learning_rate_rises_and_falls_along_lines(steps, warmup, decay):
+    budget = Budget(steps=steps, lr=3e-3, warmup_steps=warmup, lr_decay=decay)
+    rates = [learning_rate(budget, step) for step in range(1, steps + 1)]
+    rise = [1.0 if step >= warmup else step / warmup for step in range(1, steps + 1)]
+    fall = [1 - k / steps if decay == "linear" else 1.0 for k in range(steps)]
+    assert rates == pytest.approx([3e-3 * a * b for a, b in zip(rise, fall, strict=True)])
+    assert decay == "none" or learning_rate(budget, steps + 1) == 0
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -150,6 +162,7 @@ def test_the_learning_rate_warms_up():
         ({"lr": 0.0}, r"lr must be positive, got 0\.0"),
         ({"ema_decay": 1.0}, r"ema_decay must be in \[0, 1\), got 1\.0"),
         ({"clip_norm": float("inf")}, "clip_norm must be positive, got inf"),
+        ({"lr_decay": "cosine"}, "lr_decay must be none or linear, got cosine"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
     ],
 )

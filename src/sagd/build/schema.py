@@ -95,6 +95,8 @@ class TrainingConfig:
     """Peak learning rate of AdamW."""
     warmup_steps: int = 100
     """Steps of linear warm-up."""
+    lr_decay: Literal["none", "linear"] = "none"
+    """After warm-up: 'linear' falls to 0 after the last step, so that the last weights settle; 'none' stays."""
     weight_decay: float = 0.0
     """AdamW weight decay."""
     clip_norm: float = 1.0

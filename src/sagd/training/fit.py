@@ -33,6 +33,7 @@ class Budget:
         steps: Optimiser steps.
         lr: Peak learning rate of AdamW.
         warmup_steps: Steps of linear warm-up to it.
+        lr_decay: "linear" falls to 0 after the last step; "none" stays.
         weight_decay: That of AdamW.
         clip_norm: Largest gradient norm.
         ema_decay: Decay of the averaged weights, once warmed up.
@@ -45,6 +46,7 @@ class Budget:
     steps: int = 2000
     lr: float = 1e-3
     warmup_steps: int = 100
+    lr_decay: str = "none"
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     ema_decay: float = 0.999
@@ -55,6 +57,7 @@ class Budget:
             ("steps", self.steps >= 1, "at least 1"),
             ("lr", 0 < self.lr < math.inf, "positive"),
             ("warmup_steps", self.warmup_steps >= 0, "at least 0"),
+            ("lr_decay", self.lr_decay in ("none", "linear"), "none or linear"),
             ("weight_decay", self.weight_decay >= 0, "at least 0"),
             ("clip_norm", 0 < self.clip_norm < math.inf, "positive"),
             ("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)"),
@@ -65,12 +68,14 @@ class Budget:
 
 
 def learning_rate(budget: Budget, step: int) -> float:
-    """Linear warm-up to `lr`, then constant; a function of the step alone.
+    """Linear warm-up to `lr`, times what `lr_decay` leaves; a function of the step alone.
 
-    >>> [learning_rate(Budget(lr=1.0, warmup_steps=4), step) for step in (1, 2, 4, 100)]
-    [0.25, 0.5, 1.0, 1.0]
+    >>> budget = Budget(lr=1.0, warmup_steps=2, steps=5, lr_decay="linear")
+    >>> [round(learning_rate(budget, step), 3) for step in (1, 2, 3, 4, 5)]
+    [0.5, 0.8, 0.6, 0.4, 0.2]
     """
-    return budget.lr * min(1.0, step / max(1, budget.warmup_steps))
+    left = (budget.steps - step + 1) / budget.steps if budget.lr_decay == "linear" else 1.0
+    return budget.lr * min(1.0, step / max(1, budget.warmup_steps)) * left
 
 
 @dataclass(frozen=True)
