@@ -1,0 +1,1 @@
+"""What a first training with default settings gives."""
