@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from sagd.build.schema import RunConfig, TrainingConfig
+from sagd.build.schema import DenoiserConfig, RunConfig, TrainingConfig
 from sagd.data.config import DataConfig
 from sagd.data.dataset import ImageData
 from sagd.networks.config import NetworkConfig
@@ -48,9 +48,18 @@ def config():
     return RunConfig(
         data=DataConfig(flip=True),
         network=NetworkConfig(widths=(4, 8), conditional=True, dropout=0.1),
+        denoiser=DenoiserConfig(prediction="eps", time="uniform"),
         training=TrainingConfig(
-            **{"steps": 11, "batch_size": 6, "warmup_steps": 5, "log_every": 4, "sample_every": 0},
-            **{"checkpoint_every": 100, "device": "cpu", "precision": "no"},
+            steps=11,
+            batch_size=6,
+            lr=1e-3,
+            warmup_steps=5,
+            lr_decay="none",
+            log_every=4,
+            sample_every=0,
+            checkpoint_every=100,
+            device="cpu",
+            precision="no",
         ),
     )
 

@@ -206,12 +206,13 @@ class Bench:
             {
                 "process": {"schedule": "cosine"},
                 "network": to_dict(NetworkConfig(widths=s.widths)),
-                "denoiser": {"prediction": "edm"},
+                "denoiser": {"prediction": "edm", "time": "uniform"},
                 "training": {
                     "steps": s.steps,
                     "batch_size": s.batch_size,
                     "lr": s.lr,
                     "warmup_steps": min(50, s.steps),
+                    "lr_decay": "none",
                     "ema_decay": s.ema,
                     "precision": s.precision,
                     "sample_every": 0,

@@ -162,6 +162,7 @@ class Bench:
                 batch_size=b.batch_size,
                 lr=b.lr,
                 warmup_steps=min(50, b.steps),
+                lr_decay="none",
                 ema_decay=b.ema,
                 precision=b.precision,  # type: ignore[arg-type]
                 sample_every=0,

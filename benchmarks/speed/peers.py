@@ -26,7 +26,7 @@ from benchmarks.speed.result import Result, Table, interval, milliseconds
 from benchmarks.speed.timing import Demand, Summary, Times, alternate, ratio, settle_memory
 from benchmarks.speed.training import LEARNING_RATE, accelerated, plain_step, sagd_step
 from sagd.build.objects import build_process
-from sagd.build.schema import ProcessConfig, RunConfig, TrainingConfig
+from sagd.build.schema import DenoiserConfig, ProcessConfig, RunConfig, TrainingConfig
 from sagd.data.dataset import ImageData
 from sagd.model.denoiser import NetworkDenoiser
 from sagd.networks.build import build_network
@@ -72,7 +72,10 @@ class Case:
         return RunConfig(
             process=ProcessConfig(spectrum=SPECTRUM),
             network=self.network,
-            training=TrainingConfig(batch_size=self.batch_size, lr=LEARNING_RATE, device="cpu", precision="no"),
+            denoiser=DenoiserConfig(prediction="eps", time="uniform"),
+            training=TrainingConfig(
+                batch_size=self.batch_size, lr=LEARNING_RATE, lr_decay="none", device="cpu", precision="no"
+            ),
         )
 
     def images(self) -> ImageData:

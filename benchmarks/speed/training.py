@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from benchmarks.speed.result import Result, Table, interval, milliseconds
 from benchmarks.speed.timing import Demand, Summary, Times, alternate, ratio
-from sagd.build.schema import ProcessConfig, RunConfig, TrainingConfig
+from sagd.build.schema import DenoiserConfig, ProcessConfig, RunConfig, TrainingConfig
 from sagd.data.dataset import ImageData
 from sagd.networks.build import build_network
 from sagd.networks.config import NetworkConfig
@@ -58,7 +58,10 @@ class Case:
         return RunConfig(
             process=ProcessConfig(spectrum=spectrum),
             network=NetworkConfig(widths=self.widths),
-            training=TrainingConfig(batch_size=self.batch_size, lr=LEARNING_RATE, device="cpu", precision="no"),
+            denoiser=DenoiserConfig(prediction="eps", time="uniform"),
+            training=TrainingConfig(
+                batch_size=self.batch_size, lr=LEARNING_RATE, lr_decay="none", device="cpu", precision="no"
+            ),
         )
 
     def images(self) -> ImageData:
