@@ -519,3 +519,56 @@ def test_rows_of_figures_in_the_docs_are_rows_of_results():
     figures = [row for row in rows if re.search(r"±|\| [0-9]+ \| [0-9.]+ ", row)]  # interval, or seeds and figure
     assert len(figures) > 20
     assert not [row for row in figures if row not in known]
+
+
+def test_a_first_training_is_measured_and_drawn(tables, tmp_path, monkeypatch, capsys):
+    """Before and after in a few steps, of two kinds of photographs; the photographs of the report are not those of the
+    choice."""
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.defaults import photographs
+    from benchmarks.defaults.__main__ import main
+
+    paths = {name: tmp_path / name for name in ("out", "picture.png", "work")}
+    args = [text for name, path in paths.items() for text in (f"--{name.split('.')[0]}", str(path))]
+    tiny = ["--training.steps", "2", "--training.batch-size", "4", "--network.widths", "4", "8", "--training.device"]
+    tiny += ["cpu", "--sampling.steps", "2"]
+    main(["--data", str(tables), "--count", "60", "--samples", "28", *args, "--options", *tiny])
+    found = json.loads(paths["out"].read_text())
+    assert list(found["arms"]) == ["cifar10/default", "cifar10/before", "crops/default"]
+    for result in found["arms"].values():
+        assert result["samples"] == 28
+        assert len(result["mean_colour"]) == 3
+        assert {count: len(rings["all"]) for count, rings in result["rings"].items()} == {"10": 10, "16": 16}
+    with Image.open(paths["picture.png"]) as picture:
+        assert picture.width > 800
+    table = capsys.readouterr().out.splitlines()[-3:]
+    assert [line.split("|")[1:3] for line in table] == [
+        [" cifar10 ", " default "],
+        [" cifar10 ", " before "],
+        [" crops ", " default "],
+    ]
+    tuning = photographs.cifar(tables, tmp_path / "tuning", "tuning", 60)
+    names = [{path.name for path in folder.iterdir()} for folder in (tuning, paths["work"] / "photographs" / "cifar10")]
+    assert [len(n) for n in names] == [60, 60]
+    assert not names[0] & names[1]
+
+
+def test_figures_of_a_first_training(timing):
+    """Samples that are the data, brighter in one channel and with twice the contrast in another."""
+    from benchmarks.defaults.study import figures
+
+    data = torch.randn(200, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.2
+    changed = data.clone()
+    changed[:, 0] += 0.1
+    changed[:, 2] *= 2
+    found = figures(changed, data)
+    assert found["mean_colour"][0] == pytest.approx(0.1 / float(data[:, 0].double().std()), rel=1e-5)
+    assert found["mean_colour"][1] == 0
+    first, _, last = found["rings"]["10"]["channels"]
+    assert first == pytest.approx([0] * 10, abs=1e-3)
+    assert last == pytest.approx([20 * math.log10(2)] * 10, abs=1e-3)
+    # (1 + 1 + 4) / 3, to four standard errors of the powers in the smallest ring.
+    assert found["rings"]["10"]["all"] == pytest.approx([10 * math.log10(2)] * 10, abs=0.5)
+    # Independent Gaussian pixels: 3 and 0, to four standard errors of 144,000 differences that neighbours share.
+    assert found["flatness"][1] == pytest.approx(3, abs=0.055)
+    assert found["colour"] == pytest.approx([0, 0], abs=0.0224)

@@ -76,7 +76,7 @@ def figures(samples: Tensor, data: Tensor) -> dict[str, Any]:
 def _timed(*command: str) -> dict[str, float]:
     """Seconds of a command, by the clock and of all threads together."""
     wall, used = time.perf_counter(), time.process_time()
-    if code := sagd(command):
+    if code := sagd(list(command)):
         raise SystemExit(code)
     return {"wall_seconds": round(time.perf_counter() - wall, 1), "cpu_seconds": round(time.process_time() - used, 1)}
 
