@@ -680,7 +680,9 @@ def test_noise_by_class_asks_for_labels(works, refused, tmp_path):
     """Training says how to sample, and sampling without labels is refused before anything is written."""
     config = tiny(tmp_path, training={"steps": 1, "sample_every": 0})
     noise = "by_class(spectra={'3': 'flat'}, default='power_law(alpha=-0.1)')"
-    out = works("train", config, "--out", tmp_path / "run", "--process.spectrum", noise, "--network.conditional")
+    args = ["train", config, "--out", tmp_path / "run", "--process.spectrum", noise, "--network.conditional"]
+    assert refused(*args).endswith("or use edm")  # the default prediction does not take this noise
+    out = works(*args, "--denoiser.prediction", "edm")
     assert "--labels 0 1 2 3 4 5 6 7 8 9 --out" in out
     message = refused("sample", tmp_path / "run", "--out", tmp_path / "samples")
     assert message == "the noise depends on the class; give --labels, from: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"

@@ -12,7 +12,7 @@ class NetworkConfig:
     name: str = "unet"
     """unet (UNet2DModel), dit (DiTTransformer2DModel), or one of a plug-in with its parameters, as in
     'mynet(width=64)'; 'sagd kinds network' lists them."""
-    widths: tuple[int, ...] = (32, 64, 64)
+    widths: tuple[int, ...] = (16, 32, 64)
     """U-Net channels per level; each level after the first halves the image."""
     blocks: int = 1
     """Residual blocks per U-Net level."""
