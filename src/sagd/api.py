@@ -302,6 +302,7 @@ def fit(
     arguments: Mapping[str, Any] | None = None,
     seed: int = 0,
     warmup_steps: int = 100,
+    lr_decay: str = "linear",
     weight_decay: float = 0.0,
     clip_norm: float = 1.0,
     ema_decay: float = 0.999,
@@ -337,6 +338,7 @@ def fit(
             makes one like it; without them `sagd.load(path, network=...)` wants one.
         seed: Seed of order, times, noise and dropout; initial weights are the network's own.
         warmup_steps: Steps of linear warm-up.
+        lr_decay: "linear" lets the rate fall to 0 after the last step; "none" keeps it.
         weight_decay: That of AdamW.
         clip_norm: Largest gradient norm.
         ema_decay: Decay of the averaged weights.
@@ -357,7 +359,7 @@ def fit(
         raise InputError(f"network must be a torch.nn.Module, got {type(network).__name__}")
     if out is None and resume:
         raise InputError("resume=True goes on with the run in a directory; name it as out=")
-    budget = Budget(steps, lr, warmup_steps, weight_decay, clip_norm, ema_decay, seed)
+    budget = Budget(steps, lr, warmup_steps, lr_decay, weight_decay, clip_norm, ema_decay, seed)
     keeping = Keeping(steps if out is None else checkpoint_every, keep_checkpoints, log_every)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory()) if out is None else out

@@ -24,7 +24,7 @@ class UNet(Network, kind="unet"):
         dropout: Dropout probability.
     """
 
-    widths: tuple[int, ...] = (32, 64, 64)
+    widths: tuple[int, ...] = (16, 32, 64)
     blocks: int = 1
     attention: bool = False
     dropout: float = 0.0
@@ -33,7 +33,7 @@ class UNet(Network, kind="unet"):
         object.__setattr__(self, "widths", tuple(self.widths))
         if not self.widths or any(type(width) is not int or width < 1 for width in self.widths):
             raise InputError(
-                f"network.widths must be positive, one per level, got {list(self.widths)}; e.g. [32, 64, 64]"
+                f"network.widths must be positive, one per level, got {list(self.widths)}; e.g. [16, 32, 64]"
             )
         check_whole("blocks", self.blocks)
         check_dropout(self.dropout)
