@@ -63,7 +63,7 @@ def net(**options):
     return Net(**options)
 
 
-QUICK = {"steps": 6, "batch_size": 8, "warmup_steps": 2, "log_every": 2, "device": "cpu"}
+QUICK = {"steps": 6, "batch_size": 8, "warmup_steps": 2, "lr_decay": "none", "log_every": 2, "device": "cpu"}
 
 
 def result(out):
