@@ -30,6 +30,7 @@ from numpy.random.bit_generator import ISeedSequence
 from torch import Tensor
 
 from sagd.errors import InputError
+from sagd.tensors import exact_device, has_float64
 
 _NUMPY: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64}
 
@@ -132,17 +133,16 @@ def randn(
         generator: One generator for everything, or one per entry of the first axis. Draws are made on the
             generator's device, so that a seed means the same everywhere, and then moved.
         dtype: Type of the result. Half-precision draws are made in float32 and rounded.
-        device: Device of the result; by default that of the generator.
+        device: Device of the result; by default that of the generator, or for float64 the CPU where that has none.
 
     Raises:
         InputError: If the number of generators is not the batch size.
     """
-    wide = _drawn_in(dtype)
     return _draw(
         shape,
         generator,
-        lambda part, own: own.normal(part, wide),
-        lambda part, own, place: torch.randn(*part, generator=own, dtype=wide, device=place),
+        lambda part, own: own.normal(part, _drawn_in(dtype, own.device)),
+        lambda part, own, place: torch.randn(*part, generator=own, dtype=_drawn_in(dtype, place), device=place),
         dtype,
         device,
     )
@@ -159,12 +159,11 @@ def rand(
     Raises:
         InputError: If the number of generators is not the batch size.
     """
-    wide = _drawn_in(dtype)
     return _draw(
         shape,
         generator,
-        lambda part, own: own.uniform(part, wide),
-        lambda part, own, place: torch.rand(*part, generator=own, dtype=wide, device=place),
+        lambda part, own: own.uniform(part, _drawn_in(dtype, own.device)),
+        lambda part, own, place: torch.rand(*part, generator=own, dtype=_drawn_in(dtype, place), device=place),
         dtype,
         device,
     )
@@ -217,6 +216,7 @@ def _draw(
     device: torch.device | str | None,
 ) -> Tensor:
     """Draws of one kind, from whatever is given to draw from."""
+    dtype = dtype or torch.get_default_dtype()
 
     def one(part: Sequence[int], own: Generator | None) -> Tensor:
         if isinstance(own, Stream):
@@ -231,7 +231,9 @@ def _draw(
         draw = torch.stack([one(shape[1:], own) for own in generator])
     else:
         draw = one(shape, generator)
-    return _moved(draw, device).to(dtype or torch.get_default_dtype())
+    if device is None and dtype == torch.float64:
+        device = exact_device(draw.device)
+    return _moved(draw, device).to(dtype)
 
 
 def _moved(draw: Tensor, device: torch.device | str | None) -> Tensor:
@@ -241,9 +243,10 @@ def _moved(draw: Tensor, device: torch.device | str | None) -> Tensor:
     return draw.pin_memory().to(device, non_blocking=True)
 
 
-def _drawn_in(dtype: torch.dtype | None) -> torch.dtype:
-    dtype = dtype or torch.get_default_dtype()
-    return dtype if dtype in _NUMPY else torch.float32
+def _drawn_in(dtype: torch.dtype | None, device: torch.device | str | None) -> torch.dtype:
+    """The type of a draw before it is rounded to another."""
+    exact = device is None or has_float64(torch.device(device))
+    return torch.float64 if exact and (dtype or torch.get_default_dtype()) == torch.float64 else torch.float32
 
 
 def _digest(key: tuple[int | str, ...]) -> bytes:

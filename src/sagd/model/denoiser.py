@@ -188,7 +188,7 @@ class NetworkDenoiser(Denoiser):
         """
         told = self.check(condition, len(x_t)).to(x_t.device).filled(self.null, len(x_t), x_t.device)
         time = as_time(t, x_t)
-        timestep = self.process.schedule.timestep(time).to(torch.float32).flatten().expand(len(x_t))
+        timestep = self.process.schedule.timestep(time).to(torch.float32).to(x_t.device).flatten().expand(len(x_t))
         scaled = self.parameterisation.scaled(self.process, self.process.unseen.left_out(x_t), t).to(x_t.dtype)
         out = as_tensor(self.network(scaled, timestep, **told))
         if out.shape != x_t.shape:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sagd.noise.basis.base import Basis
+from sagd.tensors import exact, moved
 
 Number = float | int
 
@@ -100,7 +101,7 @@ class Diagonal:
 
     def on(self, like: Tensor) -> Diagonal:
         """On the device of `like`, in its type or float32, whichever is wider."""
-        return Diagonal(self.values.to(like.device, torch.promote_types(like.dtype, torch.float32)), self.basis)
+        return Diagonal(moved(self.values, torch.promote_types(like.dtype, torch.float32), like.device), self.basis)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Diagonal:
         """The same function of every value of the diagonal."""
@@ -126,12 +127,12 @@ def mean_over_frequencies(c: Coefficient) -> Tensor:
     """Mean of a coefficient over all frequencies (and channels), `(B|1)`."""
     if isinstance(c, Tensor):
         return c.flatten(1).mean(1)
-    weight = c.basis.multiplicity().to(c.values)
+    weight = c.basis.held("multiplicity", c.values.dtype, c.values.device)
     return (c.values * weight / weight.mean()).flatten(1).mean(1)
 
 
 def log_determinant(c: Coefficient, shape: tuple[int, ...]) -> Tensor:
     """`log det` of a positive coefficient as an operator on fields `(C, *spatial)`, `(B|1)`, float64."""
     size = torch.Size(shape).numel()
-    logs = c.double().log() if isinstance(c, Tensor) else c.map(lambda values: values.double().log())
+    logs = exact(c).log() if isinstance(c, Tensor) else c.map(lambda values: exact(values).log())
     return size * mean_over_frequencies(logs)

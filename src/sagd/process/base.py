@@ -30,6 +30,7 @@ from sagd.noise.operator import Coefficient, Diagonal, log_determinant, mean_ove
 from sagd.process.schedule import Schedule
 from sagd.process.unseen import NOTHING, Unseen
 from sagd.random import Generators
+from sagd.tensors import Holding, exact_device, holds
 
 Time = float | Tensor
 
@@ -65,7 +66,7 @@ class Gaussian:
         return -(distance + log_det + size * math.log(2 * math.pi)) / 2
 
 
-class Process(ABC):
+class Process(Holding, ABC):
     """Base of the forward processes; a subclass supplies the coefficients and its clock."""
 
     schedule: Schedule
@@ -117,6 +118,14 @@ class Process(ABC):
     def time_at(self, noise_level: Tensor) -> Tensor:
         """Inverse of `noise_level`, clamped to [0, 1]; float64."""
 
+    def level_at(self, t: float) -> float:
+        """`noise_level` of one time."""
+        return float(self.noise_level(torch.tensor(t, dtype=torch.float64, device="cpu")))
+
+    def time_of(self, noise_level: float) -> float:
+        """`time_at` of one level."""
+        return float(self.time_at(torch.tensor(noise_level, dtype=torch.float64, device="cpu")))
+
     @abstractmethod
     def drowned_at(self, power: Tensor, basis: Basis) -> Tensor:
         """Noise level at which a signal of the given power is as strong as the noise, frequency by frequency.
@@ -165,6 +174,21 @@ class Process(ABC):
         """A draw `eps_w ~ N(0, Sigma_w)` like `x`."""
         return self.covariance.sample(len(x), generator, x.dtype, x.device)
 
+    def __post_init__(self) -> None:
+        """What formulas ask for is found out once."""
+        _ = self._shows_noiseless, self._ends_with_signal
+
+    def has_signal(self, t: Time) -> bool:
+        """Whether `alpha_t > 0` at a plain time: everywhere but at the end of schedules that end in noise alone.
+
+        Of tensors nothing is known, and it is taken for granted.
+        """
+        return isinstance(t, Tensor) or t < 1 or self._ends_with_signal
+
+    @cached_property
+    def _ends_with_signal(self) -> bool:
+        return bool(self.schedule.alpha(torch.ones((), dtype=torch.float64)) > 0)
+
     @cached_property
     def _shows_noiseless(self) -> bool:
         """Whether `x_t` shows frequencies that carry no noise, beyond those that are unseen."""
@@ -185,7 +209,7 @@ class Process(ABC):
         """`q(x_t|x_s)`, `s <= t`: mean `alpha_t/alpha_s x_s`, variance `sigma_t^2 - (alpha_t/alpha_s)^2 sigma_s^2`."""
         _require_order(s, t, x_s)
         alpha_s = self.alpha(s, x_s)
-        if not (alpha_s > 0).all():
+        if not (self.has_signal(s) and holds(alpha_s > 0)):
             raise InputError(f"no transition starts where alpha_s = 0 (s = {s}): nothing comes after it")
         ratio = self.alpha(t, x_s) / alpha_s
         variance = self.sigma(t, x_s) ** 2 - (ratio * self.sigma(s, x_s)) ** 2
@@ -195,7 +219,8 @@ class Process(ABC):
         """`q(x_s | x_t, x_0)`, `s <= t`: DDPM's scalar coefficients, covariance `beta~ Sigma_w` (equations 31-33)."""
         _require_order(s, t, x_t)
         alpha_s, sigma_s, sigma_t = self.alpha(s, x_t), self.sigma(s, x_t), self.sigma(t, x_t)
-        if not ((sigma_t > 0) & (alpha_s > 0)).all():
+        noisy = isinstance(t, Tensor) or t > 0
+        if not (noisy and self.has_signal(s) and holds((sigma_t > 0) & (alpha_s > 0))):
             raise InputError(f"a posterior needs noise at t and signal at s, got t={t}, s={s}")
         ratio = self.alpha(t, x_t) / alpha_s
         # Share of the noise at t that entered between s and t; written so that alpha_t = 0 needs no special case.
@@ -248,23 +273,32 @@ class Process(ABC):
 
 
 def as_time(t: Time, x: Tensor) -> Tensor:
-    """`t` as float64 on `x`'s device, shaped `(B, 1, ..., 1)` or `(1, ..., 1)` to broadcast against `x`.
+    """`t` as float64, shaped `(B, 1, ..., 1)` or `(1, ..., 1)` to broadcast against `x`.
+
+    It is on `x`'s device, or on the CPU if that has no float64.
 
     Raises:
         InputError: If a time lies outside [0, 1] (checked for plain numbers) or the count is not the batch size.
     """
+    device = exact_device(x.device)
     if not isinstance(t, Tensor):
         if not 0 <= t <= 1:
             raise InputError(f"t must lie in [0, 1], got {t}")
-        return torch.full((1,) * x.ndim, t, dtype=torch.float64, device=x.device)
+        return torch.full((1,) * x.ndim, t, dtype=torch.float64, device=device)
     if t.ndim > 1 or (t.ndim == 1 and len(t) not in (1, len(x))):
         raise InputError(f"t must be a number or one per sample ({len(x)},), got shape {tuple(t.shape)}")
-    return t.to(device=x.device, dtype=torch.float64).reshape(-1, *(1,) * (x.ndim - 1))
+    return t.to(device).to(torch.float64).reshape(-1, *(1,) * (x.ndim - 1))
 
 
 def _require_order(s: Time, t: Time, x: Tensor) -> None:
-    if not (as_time(s, x) <= as_time(t, x)).all():
+    plain = not isinstance(s, Tensor) and not isinstance(t, Tensor)
+    if not (s <= t if plain else holds(as_time(s, x) <= as_time(t, x))):
         raise InputError(f"needs s <= t, got s={s}, t={t}")
+
+
+def like(c: Tensor, x: Tensor) -> Tensor:
+    """Coefficients on `x`'s device, in the type in which they multiply it."""
+    return c.to(wide(x)).to(x.device)
 
 
 def wide(x: Tensor) -> torch.dtype:

@@ -42,6 +42,7 @@ class Restricted(Process):
         assert basis is not None
         if self.unseen.meets(self.covariance.power_range(basis)[1] > 0):
             raise InputError(f"the noise reaches into the unseen band {self.band.label}; leave it out")
+        super().__post_init__()
 
     @cached_property
     def unseen(self) -> Unseen:  # type: ignore[override]

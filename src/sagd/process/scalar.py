@@ -11,8 +11,9 @@ from torch import Tensor
 from sagd.noise.basis.base import Basis
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.operator import Diagonal
-from sagd.process.base import Process, Time, as_time, wide
+from sagd.process.base import Process, Time, as_time, like, wide
 from sagd.process.schedule import Schedule
+from sagd.tensors import exact, moved
 
 
 @dataclass(frozen=True)
@@ -33,21 +34,30 @@ class ForwardProcess(Process):
 
     def alpha(self, t: Time, x: Tensor) -> Tensor:
         """`alpha_t`, shaped to multiply the batch `x`."""
-        return self.schedule.alpha(as_time(t, x)).to(wide(x))
+        return like(self.schedule.alpha(as_time(t, x)), x)
 
     def sigma(self, t: Time, x: Tensor) -> Tensor:
         """`sigma_t`, shaped to multiply the batch `x`."""
-        return self.schedule.sigma(as_time(t, x)).to(wide(x))
+        return like(self.schedule.sigma(as_time(t, x)), x)
 
     def derivatives(self, t: Time, x: Tensor) -> tuple[Tensor, Tensor]:
         """`alpha'_t`, `sigma'_t`."""
         time = as_time(t, x)
-        return self.schedule.d_alpha(time).to(wide(x)), self.schedule.d_sigma(time).to(wide(x))
+        return like(self.schedule.d_alpha(time), x), like(self.schedule.d_sigma(time), x)
 
     def diagonal(self, t: Time, x: Tensor, basis: Basis) -> tuple[Diagonal, Diagonal]:
         """`alpha_t` and `sigma_t w(f)`."""
-        weights = self.covariance.power_spectrum(basis).sqrt().to(x.device, wide(x))
+        weights = self._weights(basis, wide(x), x.device)
         return Diagonal(self.alpha(t, x) + 0 * weights, basis), Diagonal(self.sigma(t, x) * weights, basis)
+
+    def _weights(self, basis: Basis, dtype: torch.dtype, device: torch.device) -> Tensor:
+        if torch.compiler.is_compiling():  # which cannot look up a basis
+            return moved(self._root(basis), dtype, device)
+        return self.held("_root", dtype, device, basis)
+
+    def _root(self, basis: Basis) -> Tensor:
+        """`w(f)` in a basis."""
+        return self.covariance.power_spectrum(basis).sqrt()
 
     def noise_level(self, t: Tensor) -> Tensor:
         """`sigma_t / alpha_t`."""
@@ -55,7 +65,7 @@ class ForwardProcess(Process):
 
     def time_at(self, noise_level: Tensor) -> Tensor:
         """The schedule's."""
-        return self.schedule.time_at(noise_level.double())
+        return self.schedule.time_at(exact(noise_level))
 
     def drowned_at(self, power: Tensor, basis: Basis) -> Tensor:
         """`sqrt(power) / w(f)`, at most the level at `t = 1`; `w` where noise by class or place is weakest."""

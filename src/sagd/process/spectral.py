@@ -28,9 +28,10 @@ from sagd.noise.spectra.power_law import PowerLaw
 from sagd.noise.spectra.tables import Tabulated
 from sagd.noise.spectra.whitening import Whitening
 from sagd.noise.statistics import DataStatistics
-from sagd.process.base import Process, Time, as_time, wide
+from sagd.process.base import Process, Time, as_time, like, wide
 from sagd.process.evolution import Blurring, Common, Evolution, Frequencies, Interpolated, Sequential
 from sagd.process.schedule import CosineSchedule, Schedule, VPSchedule
+from sagd.tensors import exact, is_plain
 
 _LEAST_LEVEL, _LARGEST_LEVEL, _KNOTS = 1e-6, 1e6, 513
 """Range of the scalar schedule's noise levels on which a spectral process is examined, and how finely."""
@@ -76,7 +77,8 @@ class SpectralProcess(Process):
                 f"a schedule per frequency needs a spectral covariance, got {type(self.reference).__name__};"
                 " white noise is SpectralCovariance(Flat(), shape)"
             )
-        _ = self._clock  # which examines the ratios
+        _ = self._clock, self._on(torch.device("cpu"))  # the first examines the ratios
+        super().__post_init__()
 
     @classmethod
     def equal_snr(cls, statistics: DataStatistics, schedule: Schedule | None = None) -> Self:
@@ -155,14 +157,17 @@ class SpectralProcess(Process):
 
     def derivatives(self, t: Time, x: Tensor) -> tuple[Diagonal, Diagonal]:
         """Time derivatives of the diagonals, by automatic differentiation."""
-        frequencies = self._on(x.device)
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False):
+            time = as_time(t, x)
+            frequencies = self._on(time.device)
             # One time per coefficient, each of which depends on its own alone.
-            time = as_time(t, x).detach().expand(-1, *frequencies.near.shape).clone().requires_grad_()
-            parts = self.evolution.coefficients(time, self.schedule, frequencies)
-            # Adding nothing reaches also what does not depend on the time.
-            slopes = [torch.autograd.grad((part + 0 * time).sum(), time, retain_graph=True)[0] for part in parts]
-        d_alpha, d_sigma = (Diagonal(slope.to(wide(x)), self.basis) for slope in slopes)
+            time = time.expand(-1, *frequencies.near.shape).clone()
+            parts, pull = torch.func.vjp(  # type: ignore[misc]
+                lambda time: self.evolution.coefficients(time, self.schedule, frequencies), time
+            )
+            one, none = torch.ones_like(parts[0]), torch.zeros_like(parts[0])
+            slopes = pull((one, none))[0], pull((none, one))[0]
+        d_alpha, d_sigma = (Diagonal(like(slope, x), self.basis) for slope in slopes)
         return d_alpha, d_sigma
 
     def diagonal(self, t: Time, x: Tensor, basis: Basis) -> tuple[Diagonal, Diagonal]:
@@ -170,17 +175,18 @@ class SpectralProcess(Process):
         if basis != self.basis:
             raise InputError(f"the process is diagonal in {self.basis}, not in {basis}")
         alpha, sigma = self._coefficients(t, x)
-        return alpha, sigma.map(lambda s: s * self._support.to(s))
+        return alpha, sigma.map(lambda s: s * self.held("_support", s.dtype, s.device))
 
     def noise_level(self, t: Tensor) -> Tensor:
         """Noise over signal of all frequencies, interpolated in the schedule's own level."""
-        level = self.schedule.noise_level(t.double()).log()
-        return _interpolate(level, *self._clock).exp()
+        level = self.schedule.noise_level(exact(t)).log()
+        return _interpolate(level, *self._knots(level)).exp()
 
     def time_at(self, noise_level: Tensor) -> Tensor:
         """Inverse of `noise_level`."""
-        scalar, mean = self._clock
-        return self.schedule.time_at(_interpolate(noise_level.double().log(), mean, scalar).exp())
+        level = exact(noise_level).log()
+        scalar, mean = self._knots(level)
+        return self.schedule.time_at(_interpolate(level, mean, scalar).exp())
 
     def drowned_at(self, power: Tensor, basis: Basis) -> Tensor:
         """By bisection of every frequency's own noise-to-signal ratio, which increases in time."""
@@ -205,7 +211,7 @@ class SpectralProcess(Process):
 
     def corruption(self, x: Tensor) -> Diagonal:
         """`c(f)`, the standard deviation of the noise that the data already holds, to multiply the batch `x`."""
-        return Diagonal(torch.as_tensor(self._on(x.device).corruption).to(wide(x)), self.basis)
+        return Diagonal(self.held("_part", wide(x), x.device, "corruption"), self.basis)
 
     def noise_to_signal(self, t: float, basis: Basis) -> tuple[Tensor, Tensor]:
         """Alike for all classes and places."""
@@ -261,19 +267,22 @@ class SpectralProcess(Process):
         return c if c.ndim > self.basis.rank else c.unsqueeze(0)
 
     def _on(self, device: torch.device) -> Frequencies:
-        if device not in self._moved:
-            f = self._frequencies
-            parts = (f.vectors, f.near, f.far, torch.as_tensor(f.corruption))
-            self._moved[device] = Frequencies(*(part.to(device) for part in parts))
-        return self._moved[device]
+        names = ("vectors", "near", "far", "corruption")
+        return Frequencies(*(self.held("_part", torch.float64, device, name) for name in names))
 
-    @cached_property
-    def _moved(self) -> dict[torch.device, Frequencies]:
-        return {}
+    def _part(self, name: str) -> Tensor:
+        return torch.as_tensor(getattr(self._frequencies, name))
+
+    def _knots(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of the clock, where `like` is."""
+        return self.held("_knot", like.dtype, like.device, 0), self.held("_knot", like.dtype, like.device, 1)
+
+    def _knot(self, which: int) -> Tensor:
+        return self._clock[which]
 
     def _coefficients(self, t: Time, x: Tensor) -> tuple[Diagonal, Diagonal]:
         """Those of a plain number are kept for a while: the formulas of one step ask for two or three times often."""
-        if isinstance(t, Tensor):
+        if isinstance(t, Tensor) or torch.compiler.is_compiling():
             return self._evaluate(t, x)
         key = (t, x.ndim, x.device, wide(x))
         pair = self._known.get(key)
@@ -281,19 +290,22 @@ class SpectralProcess(Process):
             if len(self._known) >= _TIMES_KEPT:
                 self._known.pop(next(iter(self._known)), None)  # the oldest
             with torch.inference_mode(False):  # what is kept may serve in training later
-                pair = self._known[key] = self._evaluate(t, x)
+                pair = self._evaluate(t, x)
+            if all(is_plain(c.values) for c in pair):
+                self._known[key] = pair
         return pair
 
     def _evaluate(self, t: Time, x: Tensor) -> tuple[Diagonal, Diagonal]:
-        a, s = self.evolution.coefficients(as_time(t, x), self.schedule, self._on(x.device))
-        return Diagonal(a.to(wide(x)), self.basis), Diagonal(s.to(wide(x)), self.basis)
+        time = as_time(t, x)
+        a, s = self.evolution.coefficients(time, self.schedule, self._on(time.device))
+        return Diagonal(like(a, x), self.basis), Diagonal(like(s, x), self.basis)
 
     @cached_property
     def _known(self) -> dict[tuple[float, int, torch.device, torch.dtype], tuple[Diagonal, Diagonal]]:
         return {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_known", "_moved")}
+        return {name: value for name, value in super().__getstate__().items() if name != "_known"}
 
     @cached_property
     def _clock(self) -> tuple[Tensor, Tensor]:
@@ -335,7 +347,6 @@ class SpectralProcess(Process):
 
 def _interpolate(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
     """Piecewise linear through `(knots, values)`, both increasing; slope 1 beyond the ends."""
-    knots, values = knots.to(x.device), values.to(x.device)
     i = torch.searchsorted(knots, x.contiguous()).clamp(1, len(knots) - 1)
     slope = (values[i] - values[i - 1]) / (knots[i] - knots[i - 1])
     inside = values[i - 1] + slope * (x.clamp(knots[0], knots[-1]) - knots[i - 1])

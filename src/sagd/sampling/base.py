@@ -203,11 +203,11 @@ class Churning(Sampler):
 
     def _raised(self, run: Run, x_t: Tensor, t: float) -> tuple[Tensor, float]:
         """The batch with noise added, and its time; the same where no noise is to be added."""
-        level = float(run.process.noise_level(torch.tensor(t, dtype=torch.float64)))
+        level = run.process.level_at(t)
         if not self.churn_min <= level <= self.churn_max or level == math.inf:
             return x_t, t
         raised = level * (1 + min(self.churn / run.steps, math.sqrt(2) - 1))
-        higher = max(t, float(run.process.time_at(torch.tensor(raised, dtype=torch.float64))))
+        higher = max(t, run.process.time_of(raised))
         transition = run.process.transition(x_t, t, higher)
         return transition.mean + self.churn_noise * transition.std * run.noise(x_t), higher
 

@@ -31,7 +31,7 @@ class Heun(Churning, kind="heun"):
         alpha_s, sigma_s = p.alpha(s, x_t), p.sigma(s, x_t)
         x_0 = run.denoise(x_t, t)
         x_s = moved(p, x_t, x_0, t, s)
-        if s == 0 or not (alpha_t > 0).all():
+        if s == 0 or not p.has_signal(t):
             return x_s
         x_0_next = run.denoise(x_s, s)
         if isinstance(alpha_t, Diagonal):

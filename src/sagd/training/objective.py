@@ -17,6 +17,7 @@ from sagd.model.denoiser import NetworkDenoiser
 from sagd.model.wrappers import in_band
 from sagd.noise.operator import Diagonal
 from sagd.random import Generator, rand
+from sagd.tensors import exact_device, moved
 from sagd.training.times import TimeLaw, UniformTime
 from sagd.training.weighting import FlatWeighting, Weighting
 
@@ -68,7 +69,7 @@ class DenoisingLoss:
         told = denoiser.check(condition, len(x_0))
         process = denoiser.process.given(told.labels)
         eps = process.noise(x_0, generator)
-        t = self.time.sample(len(x_0), process, generator).to(x_0.device)
+        t = self.time.sample(len(x_0), process, generator).to(exact_device(x_0.device))
         told = self._with_dropout(told, denoiser, generator)
         x_t = process.perturb(x_0, t, eps)
         output = denoiser.output(x_t if band is None else in_band(band, x_t), t, told)
@@ -78,7 +79,7 @@ class DenoisingLoss:
         weight = self.weighting.weight(t, denoiser)
         if weight is None:
             return error.square().mean()
-        return (weight.to(error.dtype) * error.square().flatten(1).mean(1)).mean()
+        return (moved(weight, error.dtype, error.device) * error.square().flatten(1).mean(1)).mean()
 
     def _with_dropout(self, told: Condition, denoiser: NetworkDenoiser, generator: Generator | None) -> Condition:
         """The condition, that of some samples replaced by nothing; the process keeps what it was given."""
@@ -91,7 +92,7 @@ class DenoisingLoss:
 def _per_degree(band: Diagonal, error: Tensor) -> Tensor:
     """The error in the band, scaled so that its mean square is that per degree of freedom of the band."""
     p = band.on(error)
-    m = p.basis.multiplicity().to(p.values)
+    m = p.basis.held("multiplicity", p.values.dtype, p.values.device)
     share = (p.values * m).flatten(1).sum(1) / m.sum()
     return share.rsqrt().reshape(-1, *(1,) * (error.ndim - 1)).to(error.dtype) * in_band(band, error)
 

@@ -24,6 +24,7 @@ from sagd.noise.operator import Coefficient
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process, Time
 from sagd.spec import Description
+from sagd.tensors import holds
 
 
 class Quantity(ABC):
@@ -116,13 +117,13 @@ class Direct(Parameterisation):
         return process.unseen.completed_coefficient(self.slope(process, x_t, t), 1.0)
 
 
-def require_signal(kind: str, alpha: Coefficient, t: Time) -> None:
+def require_signal(kind: str, process: Process, alpha: Coefficient, t: Time) -> None:
     """Refuse times at which noise alone says nothing of the image.
 
     Raises:
         InputError: If `alpha_t` is 0 somewhere.
     """
-    if not (alpha > 0).all():
+    if not (process.has_signal(t) and holds(alpha > 0)):
         raise InputError(
             f"a {kind} prediction at alpha_t = 0 (t = {t}) does not determine x_0; predict x0, v or velocity,"
             " or use a schedule that keeps some signal at t = 1"

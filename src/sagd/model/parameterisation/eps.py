@@ -33,11 +33,11 @@ class Eps(Direct, kind="eps"):
     def image(self, process: Process, value: Tensor, x_t: Tensor, t: Time) -> Tensor:
         """`(x_t - sigma eps) / alpha`."""
         alpha = process.alpha(t, x_t)
-        require_signal("eps", alpha, t)
+        require_signal("eps", process, alpha, t)
         return (x_t - process.sigma(t, x_t) * value) / alpha
 
     def slope(self, process: Process, x_t: Tensor, t: Time) -> Coefficient:
         """`-sigma / alpha`."""
         alpha = process.alpha(t, x_t)
-        require_signal("eps", alpha, t)
+        require_signal("eps", process, alpha, t)
         return -process.sigma(t, x_t) / alpha

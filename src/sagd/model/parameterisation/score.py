@@ -22,7 +22,7 @@ class Score(Quantity):
     def to_x0(self, process: Process, output: Tensor, x_t: Tensor, t: Time) -> Tensor:
         """`(x_t + sigma^2 Sigma_w score) / alpha`."""
         alpha = process.alpha(t, x_t)
-        require_signal("score", alpha, t)
+        require_signal("score", process, alpha, t)
         x_0 = (x_t + process.sigma(t, x_t) ** 2 * process.covariance.apply(output)) / alpha
         return process.unseen.completed(x_0, output)
 

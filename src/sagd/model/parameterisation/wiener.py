@@ -16,13 +16,14 @@ from sagd.model.parameterisation.preconditioned import Preconditioned, Scales
 from sagd.noise.operator import Diagonal
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process, Time, wide
+from sagd.tensors import Holding
 
 LEAST_POWER = 1e-6
 """Share of the largest power below which `wiener` takes no frequency's data to be: a thousandth of its amplitude."""
 
 
 @dataclass(frozen=True)
-class Wiener(Preconditioned, kind="wiener"):
+class Wiener(Holding, Preconditioned, kind="wiener"):
     """The same frequency by frequency, with the measured spectrum and mean of the data.
 
     Args:
@@ -72,14 +73,21 @@ class Wiener(Preconditioned, kind="wiener"):
 
     def scales(self, process: Process, t: Time, x: Tensor) -> Scales:
         """Those of each frequency."""
-        basis, power = self._known.basis, self._known.spectrum
-        std = power.clamp(min=LEAST_POWER * float(power.max())).sqrt().to(x.device, wide(x))
-        return Scales(*process.diagonal(t, x, basis), Diagonal(std, basis))
+        basis = self._known.basis
+        return Scales(*process.diagonal(t, x, basis), Diagonal(self.held("_std", wide(x), x.device), basis))
 
     def mean(self, x: Tensor) -> Tensor:
         """The measured mean."""
-        return self._known.mean.to(x).expand_as(x)
+        return self.held("_data_mean", x.dtype, x.device).expand_as(x)
 
     def unit(self, process: Process, eps: Tensor) -> Tensor:
         """White noise: its spectrum is in `s`."""
         return process.covariance.whiten(eps, pseudo=True)
+
+    def _std(self) -> Tensor:
+        """Standard deviation of the data by frequency."""
+        power = self._known.spectrum
+        return torch.maximum(power, LEAST_POWER * power.max()).sqrt()
+
+    def _data_mean(self) -> Tensor:
+        return self._known.mean

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.spec import Description
+from sagd.tensors import Holding
 
 EDGE = 1e-9
 """Frequencies this close below a band edge, in `rho`, lie on it: they are there but for rounding."""
 
 
 @dataclass(frozen=True)
-class Basis(Description, ABC, family="basis", example="fourier"):
+class Basis(Holding, Description, ABC, family="basis", example="fourier"):
     """An orthonormal transform of real fields of one spatial shape.
 
     A basis is a description too: `{"kind": "fourier", "spatial": [28, 28]}`; see `build_basis` for the text form.

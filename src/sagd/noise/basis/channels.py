@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -92,14 +92,13 @@ class ChannelBasis(Basis, kind="channels"):
     def forward(self, x: Tensor) -> Tensor:
         """`(*, C, *spatial) -> (*, C, *coefficients)`."""
         self._require_trailing(x, self.spatial)
-        mix = _channel_matrix(self.matrix, x.dtype, x.device)
-        return self.inner.forward(multiply(mix, x, -self.rank - 1))
+        return self.inner.forward(multiply(self.held("_mix", x.dtype, x.device), x, -self.rank - 1))
 
     def inverse(self, c: Tensor) -> Tensor:
         """`(*, C, *coefficients) -> (*, C, *spatial)`."""
         self._require_trailing(c, self.coefficients)
         x = self.inner.inverse(c)
-        return multiply(_channel_matrix(self.matrix, x.dtype, x.device).T, x, -self.rank - 1)
+        return multiply(self.held("_mix", x.dtype, x.device).T, x, -self.rank - 1)
 
     def frequencies(self) -> Tensor:
         """Those of `inner`."""
@@ -113,27 +112,25 @@ class ChannelBasis(Basis, kind="channels"):
         """The condition of `inner`, in each channel."""
         self.inner.check_symmetry(weights)
 
+    def _mix(self) -> Tensor:
+        """The matrix `(C, C)`."""
+        return torch.tensor(self.matrix, dtype=torch.float64)
+
 
 def _orthonormal_rows(matrix: Any) -> tuple[tuple[float, ...], ...]:
-    """Rows of a square orthonormal matrix as plain numbers."""
+    """Rows of a square orthonormal matrix as plain numbers. By numpy: `torch.compile` may build a basis anew."""
     try:
-        values = torch.as_tensor(matrix, dtype=torch.float64, device="cpu").detach()
+        values = np.asarray(matrix.detach().cpu() if isinstance(matrix, Tensor) else matrix, np.float64)
     except (TypeError, ValueError, RuntimeError):
         raise InputError(
             f"channel matrix must be rows of numbers, got {matrix!r}; e.g. [[0.6, 0.8], [-0.8, 0.6]]"
         ) from None
-    if values.ndim != 2 or len(values) != values.shape[-1] or not values.numel():
-        raise InputError(f"channel matrix must be square (C, C), got shape {tuple(values.shape)}")
-    error = (values @ values.T - torch.eye(len(values), dtype=torch.float64)).abs().max().item()
+    if values.ndim != 2 or len(values) != values.shape[-1] or not values.size:
+        raise InputError(f"channel matrix must be square (C, C), got shape {values.shape}")
+    error = float(np.abs(values @ values.T - np.eye(len(values))).max())
     if not error <= 1e-6:
         raise InputError(
             f"rows of the channel matrix are orthonormal to {error:.3g} only, 1e-6 is needed; see torch.linalg.qr"
         )
     # Adding zero turns -0.0 into 0.0: equal matrices have equal JSON.
     return tuple(tuple(value + 0.0 for value in row) for row in values.tolist())
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def _channel_matrix(rows: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(rows, dtype=torch.float64).to(device=device, dtype=dtype)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from sagd.noise.basis.real import DENSE_SIDE, RealBasis, multiply
+from sagd.tensors import complex_of
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class CosineBasis(RealBasis, kind="cosine"):
         """DCT-II over the spatial axes; real `(*, *spatial)`."""
         self._require_trailing(x, self.spatial)
         for axis in self._axes:
-            x = _dct(x, axis)
+            x = self._dct(x, axis)
         return x
 
     def inverse(self, c: Tensor) -> Tensor:
         """Its transpose, the DCT-III; real `(*, *spatial)`."""
         self._require_trailing(c, self.spatial)
         for axis in self._axes:
-            c = _inverse_dct(c, axis)
+            c = self._inverse_dct(c, axis)
         return c
 
     def frequencies(self) -> Tensor:
@@ -47,50 +47,43 @@ class CosineBasis(RealBasis, kind="cosine"):
         axes = [torch.arange(side, dtype=torch.float64) / (2 * side) for side in self.spatial]
         return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
+    def _dct(self, x: Tensor, axis: int) -> Tensor:
+        """DCT-II along one axis."""
+        side = self.spatial[axis]
+        if side <= DENSE_SIDE:
+            return multiply(self.held("_matrix", x.dtype, x.device, side), x, axis)
+        x = x.movedim(axis, -1)
+        folded = torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1)
+        w = torch.fft.rfft(folded, norm="ortho") * self.held("_twiddle", complex_of(x.dtype), x.device, side)
+        # w_k = c_k - i c_(N-k), since the folded field is real.
+        return torch.cat([w.real, -w.imag[..., 1 : (side + 1) // 2].flip(-1)], -1).movedim(-1, axis)
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def _dct_matrix(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """DCT-II, `(side, side)`: rows are frequencies."""
-    k, x = torch.arange(side)[:, None], torch.arange(side)
-    # Reducing modulo the period in integers keeps the phases exact to rounding.
-    phase = (k * (2 * x + 1) % (4 * side)).double() * (math.pi / (2 * side))
-    matrix = torch.cos(phase) * math.sqrt(2 / side)
-    matrix[0] = side**-0.5
-    return matrix.to(device=device, dtype=dtype)
+    def _inverse_dct(self, c: Tensor, axis: int) -> Tensor:
+        """DCT-III along one axis: the steps of `_dct` backwards."""
+        side = self.spatial[axis]
+        if side <= DENSE_SIDE:
+            return multiply(self.held("_matrix", c.dtype, c.device, side).T, c, axis)
+        c = c.movedim(axis, -1)
+        half = side // 2
+        w = torch.complex(c[..., : half + 1], -functional.pad(c.flip(-1)[..., :half], (1, 0)))
+        twiddle = self.held("_twiddle", complex_of(c.dtype), c.device, side)
+        folded = torch.fft.irfft(w / twiddle, n=side, norm="ortho")
+        even, odd = folded[..., : side - half], folded[..., side - half :].flip(-1)
+        pairs = torch.stack([even, functional.pad(odd, (0, side % 2))], -1)
+        return pairs.flatten(-2)[..., :side].movedim(-1, axis)
 
+    def _matrix(self, side: int) -> Tensor:
+        """DCT-II, `(side, side)`: rows are frequencies."""
+        k, x = torch.arange(side)[:, None], torch.arange(side)
+        # Reducing modulo the period in integers keeps the phases exact to rounding.
+        phase = (k * (2 * x + 1) % (4 * side)).double() * (math.pi / (2 * side))
+        matrix = torch.cos(phase) * math.sqrt(2 / side)
+        matrix[0] = side**-0.5
+        return matrix
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def _dct_twiddle(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """`s_k exp(-i pi k / (2 side))` for `k <= side / 2`, with `s_0 = 1` and the others `sqrt(2)`; complex."""
-    k = torch.arange(side // 2 + 1, dtype=torch.float64)
-    size = torch.full_like(k, math.sqrt(2))
-    size[0] = 1.0
-    return torch.polar(size, k * (-math.pi / (2 * side))).to(device=device, dtype=dtype.to_complex())
-
-
-def _dct(x: Tensor, axis: int) -> Tensor:
-    """DCT-II along one axis."""
-    side = x.shape[axis]
-    if side <= DENSE_SIDE:
-        return multiply(_dct_matrix(side, x.dtype, x.device), x, axis)
-    x = x.movedim(axis, -1)
-    folded = torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1)
-    w = torch.fft.rfft(folded, norm="ortho") * _dct_twiddle(side, x.dtype, x.device)
-    # w_k = c_k - i c_(N-k), since the folded field is real.
-    return torch.cat([w.real, -w.imag[..., 1 : (side + 1) // 2].flip(-1)], -1).movedim(-1, axis)
-
-
-def _inverse_dct(c: Tensor, axis: int) -> Tensor:
-    """DCT-III along one axis: the steps of `_dct` backwards."""
-    side = c.shape[axis]
-    if side <= DENSE_SIDE:
-        return multiply(_dct_matrix(side, c.dtype, c.device).T, c, axis)
-    c = c.movedim(axis, -1)
-    half = side // 2
-    w = torch.complex(c[..., : half + 1], -functional.pad(c.flip(-1)[..., :half], (1, 0)))
-    folded = torch.fft.irfft(w / _dct_twiddle(side, c.dtype, c.device), n=side, norm="ortho")
-    even, odd = folded[..., : side - half], folded[..., side - half :].flip(-1)
-    pairs = torch.stack([even, functional.pad(odd, (0, side % 2))], -1)
-    return pairs.flatten(-2)[..., :side].movedim(-1, axis)
+    def _twiddle(self, side: int) -> Tensor:
+        """`s_k exp(-i pi k / (2 side))` for `k <= side / 2`, with `s_0 = 1` and the others `sqrt(2)`; complex."""
+        k = torch.arange(side // 2 + 1, dtype=torch.float64)
+        size = torch.full_like(k, math.sqrt(2))
+        size[0] = 1.0
+        return torch.polar(size, k * (-math.pi / (2 * side)))

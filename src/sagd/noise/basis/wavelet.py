@@ -5,16 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from sagd.errors import InputError
 from sagd.noise.basis.real import DENSE_SIDE, RealBasis, multiply
 from sagd.optional import need
+from sagd.tensors import complex_of
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,22 @@ class WaveletBasis(RealBasis, kind="wavelet"):
         _require_orthogonal(self.name)
         # The number is kept, so that equal transforms are equal bases.
         object.__setattr__(self, "levels", _wavelet_levels(self.spatial, self.levels))
+        for side in {side >> level for side in self.spatial if side > 1 for level in range(self._depth)}:
+            # What PyWavelets makes is there before torch traces anything.
+            if side <= DENSE_SIDE:
+                self.held("_split_matrix", torch.float64, torch.device("cpu"), side)
+            else:
+                self.held("_split_response", torch.complex128, torch.device("cpu"), side)
 
     def forward(self, x: Tensor) -> Tensor:
         """Wavelet transform over the spatial axes; real `(*, *spatial)`."""
         self._require_trailing(x, self.spatial)
-        return self._transform(x, range(self._depth), _split)
+        return self._transform(x, range(self._depth), self._split)
 
     def inverse(self, c: Tensor) -> Tensor:
         """Its transpose, from the coarsest level to the finest; real `(*, *spatial)`."""
         self._require_trailing(c, self.spatial)
-        return self._transform(c, reversed(range(self._depth)), _merge)
+        return self._transform(c, reversed(range(self._depth)), self._merge)
 
     def frequencies(self) -> Tensor:
         """Centre of the subband on every axis: `(n, *spatial)`, float64."""
@@ -75,7 +81,7 @@ class WaveletBasis(RealBasis, kind="wavelet"):
     def _depth(self) -> int:
         return self.levels or 0
 
-    def _transform(self, x: Tensor, levels: Iterable[int], step: Callable[[Tensor, int, str], Tensor]) -> Tensor:
+    def _transform(self, x: Tensor, levels: Iterable[int], step: Callable[[Tensor, int], Tensor]) -> Tensor:
         """One step per level and axis, each on the block that `level` halvings of every side leave."""
         y = x.clone()
         for level in levels:
@@ -84,12 +90,43 @@ class WaveletBasis(RealBasis, kind="wavelet"):
             part = y[block].clone() if level else y
             for axis in self._axes:
                 if self.spatial[axis] > 1:
-                    part = step(part, axis, self.name)
+                    part = step(part, axis)
             if level:
                 y[block] = part
             else:
                 y = part
         return y
+
+    def _split(self, x: Tensor, axis: int) -> Tensor:
+        """One level along one axis: low-pass half, then high-pass half."""
+        side = x.shape[axis]
+        if side <= DENSE_SIDE:
+            return multiply(self.held("_split_matrix", x.dtype, x.device, side), x, axis)
+        # The rows are shifts by 2 of the first: a correlation, of which every other sample is kept.
+        response = self.held("_split_response", complex_of(x.dtype), x.device, side)
+        product = torch.fft.rfft(x.movedim(axis, -1)).unsqueeze(-2) * response.conj()
+        return torch.fft.irfft(product, n=side)[..., ::2].flatten(-2).movedim(-1, axis)
+
+    def _merge(self, c: Tensor, axis: int) -> Tensor:
+        """The transpose of `_split`."""
+        side = c.shape[axis]
+        if side <= DENSE_SIDE:
+            return multiply(self.held("_split_matrix", c.dtype, c.device, side).T, c, axis)
+        halves = c.movedim(axis, -1).unflatten(-1, (2, side // 2))
+        spread = torch.stack([halves, torch.zeros_like(halves)], -1).flatten(-2)
+        product = (torch.fft.rfft(spread) * self.held("_split_response", complex_of(c.dtype), c.device, side)).sum(-2)
+        return torch.fft.irfft(product, n=side).movedim(-1, axis)
+
+    def _split_matrix(self, side: int) -> Tensor:
+        """One level along an axis of even length, `(side, side)`: low-pass rows, then high-pass rows."""
+        low, high = _pywt().dwt(np.eye(side), self.name, mode="periodization", axis=0)
+        return torch.from_numpy(np.concatenate([low, high]))
+
+    def _split_response(self, side: int) -> Tensor:
+        """Fourier transforms of the first low-pass and first high-pass row of `_split_matrix`, `(2, side // 2 + 1)`."""
+        first = np.eye(1, side // 2)[0]
+        rows = [_pywt().idwt(*pair, self.name, mode="periodization") for pair in ((first, None), (None, first))]
+        return torch.fft.rfft(torch.from_numpy(np.stack(rows)))
 
 
 def _pywt() -> Any:
@@ -108,10 +145,11 @@ def _require_orthogonal(name: str) -> None:
         hint = f"did you mean {close[0]!r}?" if close else "try 'haar', 'db2' to 'db38', 'sym2' to 'sym20' or 'coif1'"
         raise InputError(f"unknown wavelet {name!r}; {hint}")
     wavelet = pywt.Wavelet(name)
-    low = torch.tensor(wavelet.dec_lo, dtype=torch.float64)
-    shifts = functional.conv1d(low[None, None], low[None, None], padding=len(low) - 2, stride=2).flatten()
+    low = np.array(wavelet.dec_lo)
+    # By numpy: `torch.compile` may build a basis anew.
+    shifts = np.correlate(low, low, "full")[(len(low) - 1) % 2 :: 2]
     shifts[len(shifts) // 2] -= 1
-    if not wavelet.orthogonal or shifts.abs().max() > 1e-9:
+    if not wavelet.orthogonal or np.abs(shifts).max() > 1e-9:
         raise InputError(f"wavelet {name!r} is not orthogonal; try 'haar', 'db2', 'sym4' or 'coif1'")
 
 
@@ -136,48 +174,6 @@ def _axis_levels(side: int, depth: int) -> Tensor:
     for j in range(1, depth + 1 if side > 1 else 1):
         level[side >> j : side >> (j - 1)] = j
     return level
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def _split_matrix(side: int, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """One level along an axis of even length, `(side, side)`: low-pass rows, then high-pass rows."""
-    eye = torch.eye(side, dtype=torch.float64).numpy()
-    low, high = (torch.from_numpy(half) for half in _pywt().dwt(eye, name, mode="periodization", axis=0))
-    return torch.cat([low, high]).to(device=device, dtype=dtype)
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def _split_response(side: int, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Fourier transforms of the first low-pass and the first high-pass row of `_split_matrix`, `(2, side // 2 + 1)`."""
-    first = torch.zeros(side // 2, dtype=torch.float64)
-    first[0] = 1.0
-    pairs = ((first.numpy(), None), (None, first.numpy()))
-    rows = [torch.from_numpy(_pywt().idwt(*pair, name, mode="periodization")) for pair in pairs]
-    return torch.fft.rfft(torch.stack(rows)).to(device=device, dtype=dtype.to_complex())
-
-
-def _split(x: Tensor, axis: int, name: str) -> Tensor:
-    """One level along one axis: low-pass half, then high-pass half."""
-    side = x.shape[axis]
-    if side <= DENSE_SIDE:
-        return multiply(_split_matrix(side, name, x.dtype, x.device), x, axis)
-    # The rows are shifts by 2 of the first: a correlation, of which every other sample is kept.
-    response = _split_response(side, name, x.dtype, x.device)
-    product = torch.fft.rfft(x.movedim(axis, -1)).unsqueeze(-2) * response.conj()
-    return torch.fft.irfft(product, n=side)[..., ::2].flatten(-2).movedim(-1, axis)
-
-
-def _merge(c: Tensor, axis: int, name: str) -> Tensor:
-    """The transpose of `_split`."""
-    side = c.shape[axis]
-    if side <= DENSE_SIDE:
-        return multiply(_split_matrix(side, name, c.dtype, c.device).T, c, axis)
-    halves = c.movedim(axis, -1).unflatten(-1, (2, side // 2))
-    spread = torch.stack([halves, torch.zeros_like(halves)], -1).flatten(-2)
-    product = (torch.fft.rfft(spread) * _split_response(side, name, c.dtype, c.device)).sum(-2)
-    return torch.fft.irfft(product, n=side).movedim(-1, axis)
 
 
 def _grid(axes: list[Tensor]) -> tuple[Tensor, ...]:

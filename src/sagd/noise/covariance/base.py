@@ -18,12 +18,13 @@ from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.random import Generators, randn
 from sagd.spec import suggest
+from sagd.tensors import Holding, exact
 
 CHUNK = 2**21
 """Numbers held at a time where unit fields are pushed through an operator one by one."""
 
 
-class Covariance(ABC):
+class Covariance(Holding, ABC):
     """A covariance operator on fields of shape `(C, *spatial)`.
 
     A subclass supplies `Sigma` as an operator (`apply`, `solve`, `project`), a factor of it (`sqrt`, `whiten`) and its
@@ -262,9 +263,18 @@ class Covariance(ABC):
             raise InputError(f"got {len(generator)} generators and no batch axis; give one generator")
         return self.sqrt(randn((*batch, *self.shape), generator, dtype, device))
 
+    def sample_like(self, x: Tensor, generator: Generators = None) -> Tensor:
+        """Draw one `eps ~ N(0, Sigma)` per field of `x`, `(*, C, *spatial)`, of its type and on its device.
+
+        Raises:
+            InputError: If `x` is not floating point or does not end in the shape of this covariance.
+        """
+        self._check(x)
+        return self.sample(x.shape[: -len(self.shape)], generator, x.dtype, x.device)
+
     def mahalanobis(self, x: Tensor, pseudo: bool = False) -> Tensor:
         """`x^T Sigma^-1 x` per sample, `(*, C, *spatial) -> (*)`, summed in float64."""
-        return self.whiten(x, pseudo).double().square().flatten(-len(self.shape)).sum(-1)
+        return exact(self.whiten(x, pseudo)).square().flatten(-len(self.shape)).sum(-1)
 
     def to_dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """The matrix of `Sigma` on flattened fields, `(size, size)`."""

@@ -219,8 +219,13 @@ class LabelledCovariance(Covariance):
         members = self.by_class.covariances
         if len(self._members) == 1:
             return operate(members[self.labels[0]], x)
-        parts = [operate(members[label], x[index.to(x.device)]) for label, index in self._members.items()]
-        return torch.cat(parts)[self._order.to(x.device)]
+        places = {label: self.held("_places", torch.int64, x.device, label) for label in self._members}
+        parts = [operate(members[label], x[index]) for label, index in places.items()]
+        return torch.cat(parts)[self.held("_order", torch.int64, x.device)]
+
+    def _places(self, label: int) -> Tensor:
+        """The samples of a class."""
+        return self._members[label]
 
     def _per_sample(self, value: Callable[[Covariance], Any], dtype: torch.dtype = torch.float64) -> Tensor:
         """A value of each sample's class, on the device of the labels."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.noise.covariance.base import Covariance
+from sagd.tensors import widened
 
 
 class DenseCovariance(Covariance, kind="dense"):
@@ -41,11 +42,12 @@ class DenseCovariance(Covariance, kind="dense"):
             )
         self.matrix = matrix
         self._values = torch.where(values > tolerance * values.max(), values, 0.0)
+        self._rank = int((self._values > 0).sum())
 
     @property
     def rank(self) -> int:
         """Number of non-zero eigenvalues."""
-        return int((self._values > 0).sum())
+        return self._rank
 
     @property
     def trace(self) -> float:
@@ -90,9 +92,10 @@ class DenseCovariance(Covariance, kind="dense"):
 
     def _function(self, x: Tensor, power: float) -> Tensor:
         self._check(x)
-        wide = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
+        flat = widened(x).flatten(-len(self.shape))
+        return (flat @ self.held("_power", flat.dtype, x.device, power)).reshape(x.shape).to(x.dtype)
+
+    def _power(self, power: float) -> Tensor:
         inside = self._values > 0
         values = torch.where(inside, self._values, 1.0) ** power * inside
-        matrix = ((self._vectors * values) @ self._vectors.T).to(device=x.device, dtype=wide)
-        flat = x.to(wide).flatten(-len(self.shape))
-        return (flat @ matrix).reshape(x.shape).to(x.dtype)
+        return (self._vectors * values) @ self._vectors.T

@@ -15,8 +15,9 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.covariance.by_class import ClassCovariance, LabelledCovariance
 from sagd.noise.covariance.isotropic import IsotropicCovariance
-from sagd.noise.covariance.spectral import MAX_SPAN, STEEP_SPAN, Powers, span_of
+from sagd.noise.covariance.spectral import MAX_SPAN, STEEP_SPAN, power_of, span_of
 from sagd.noise.regions import Region
+from sagd.tensors import moved, widened
 
 NO_AMPLITUDE = 1 / MAX_SPAN
 """Amplitudes of a region this small, next to its largest, are no noise: it would drown in rounding as well."""
@@ -56,7 +57,6 @@ class ModulatedCovariance(Covariance, kind="modulated"):
         self.amplitude = amplitude * (amplitude > NO_AMPLITUDE * amplitude.max())
         self._rank = int((self.amplitude > 0).expand(self.shape).sum())
         self._steep = span_of(self.amplitude) > STEEP_SPAN
-        self._amplitudes = Powers(self.amplitude)
 
     @property
     def rank(self) -> int:
@@ -89,7 +89,7 @@ class ModulatedCovariance(Covariance, kind="modulated"):
     def project(self, x: Tensor) -> Tensor:
         """`x` where `m > 0`, else 0."""
         self._check(x)
-        return x * self._amplitudes(0, x.dtype, x.device) if self.is_singular else x
+        return x * self.held("_power", x.dtype, x.device, 0) if self.is_singular else x
 
     def logdet(self, pseudo: bool = False) -> float:
         """`2 sum_x log m(x) + log det Sigma`, over the values with `m > 0`."""
@@ -138,5 +138,8 @@ class ModulatedCovariance(Covariance, kind="modulated"):
     def _widely(self, x: Tensor, operate: Callable[[Callable[[int], Tensor], Tensor], Tensor]) -> Tensor:
         """`operate(m, x)` in float32 or wider, `m` being the powers of the amplitude."""
         self._check(x)
-        wide = torch.float64 if self._steep or x.dtype == torch.float64 else torch.float32
-        return operate(lambda power: self._amplitudes(power, wide, x.device), x.to(wide)).to(x.dtype)
+        y = widened(x, self._steep)
+        return moved(operate(lambda power: self.held("_power", y.dtype, y.device, power), y), x.dtype, x.device)
+
+    def _power(self, power: int) -> Tensor:
+        return power_of(self.amplitude, power)

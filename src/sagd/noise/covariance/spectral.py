@@ -13,6 +13,7 @@ from sagd.noise.basis.base import Basis, build_basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.base import Covariance, require_basis, spatial_part
 from sagd.noise.spectra.base import Spectrum, refuse_mirror_sense
+from sagd.tensors import moved, widened
 
 STEEP_SPAN = 1e3
 """Ratio of largest to least positive weight from which filtering is done in float64."""
@@ -74,8 +75,8 @@ class SpectralCovariance(Covariance, kind="spectral"):
         # Views of all channels: what is summed over them needs no second case.
         self._multiplicity = self.basis.multiplicity().expand(self.shape[0], *self.basis.coefficients)
         self.weights = _calibrate(raw, self.basis.multiplicity(), calibration)
+        self._white = bool((self.weights == self.weights.flatten()[0]).all())
         self._rank = round(float((self._multiplicity * (self.weights > 0)).sum()))
-        self._powers = Powers(self.weights)
 
     @property
     def eigenvalues(self) -> Tensor:
@@ -148,7 +149,7 @@ class SpectralCovariance(Covariance, kind="spectral"):
         return self.spectrum.label + where
 
     def _eigenvalues_in(self, basis: Basis) -> Tensor | None:
-        if bool((self.weights == self.weights.flatten()[0]).all()):  # white in any basis
+        if self._white:  # in any basis
             return torch.full(basis.coefficients, float(self.weights.flatten()[0]) ** 2, dtype=torch.float64)
         # Weights common to all channels stay as they are when channels are mixed.
         common = self.weights.ndim == self.basis.rank and spatial_part(basis) == spatial_part(self.basis)
@@ -156,9 +157,12 @@ class SpectralCovariance(Covariance, kind="spectral"):
 
     def _filter(self, x: Tensor, power: float) -> Tensor:
         self._check(x)
-        wide = torch.float64 if self._steep or x.dtype == torch.float64 else torch.float32
-        coefficients = self.basis.forward(x.to(wide))
-        return self.basis.inverse(coefficients * self._powers(power, wide, x.device)).to(x.dtype)
+        y = widened(x, self._steep)
+        c = self.basis.forward(y) * self.held("_power", y.dtype, y.device, power)
+        return moved(self.basis.inverse(c), x.dtype, x.device)
+
+    def _power(self, power: float) -> Tensor:
+        return power_of(self.weights, power)
 
 
 def check_weights(weights: Tensor, basis: Basis, name: str, channels: int = 1) -> None:
@@ -189,25 +193,10 @@ def check_weights(weights: Tensor, basis: Basis, name: str, channels: int = 1) -
     basis.check_symmetry(weights)
 
 
-class Powers:
-    """`a^power` where `a > 0`, else 0; computed in float64 once per type and device, and not copied with its owner."""
-
-    def __init__(self, base: Tensor) -> None:
-        self._base = base
-        self._known: dict[tuple[float, torch.dtype, torch.device], Tensor] = {}
-
-    @torch.inference_mode(False)  # what it keeps may serve in training later
-    def __call__(self, power: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """The values to a power, of a type and on a device."""
-        key = (power, dtype, device)
-        if key not in self._known:
-            inside = self._base > 0
-            values = torch.where(inside, self._base, 1.0) ** power * inside
-            self._known[key] = values.to(device=device, dtype=dtype)
-        return self._known[key]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_known": {}}
+def power_of(base: Tensor, power: float) -> Tensor:
+    """`a^power` where `a > 0`, else 0."""
+    inside = base > 0
+    return torch.where(inside, base, 1.0) ** power * inside
 
 
 def span_of(values: Tensor) -> float:
