@@ -61,6 +61,13 @@ class Evolution(Description, family="evolution"):
         """The evolution by which time is told; another one where some noise never goes."""
         return self
 
+    def places(self, vectors: Tensor) -> Tensor:
+        """What of the frequency vectors `(n, *coefficients)` decides how they evolve, `(K, *coefficients)`.
+
+        Frequencies alike in this and in their weights are examined once. The vectors, unless less will do.
+        """
+        return vectors
+
     def resolve(self, statistics: DataStatistics) -> Self:
         """The same without anything that has to be measured first."""
         return self
@@ -79,6 +86,10 @@ class Evolution(Description, family="evolution"):
 @dataclass(frozen=True)
 class Common(Evolution, kind="common"):
     """One schedule for all frequencies, `a_t = alpha_t`, `s_t = sigma_t w(f)` (arXiv:2510.09660, equation 8)."""
+
+    def places(self, vectors: Tensor) -> Tensor:
+        """Nothing."""
+        return vectors[:0]
 
     def coefficients(self, t: Tensor, schedule: Schedule, frequencies: Frequencies) -> tuple[Tensor, Tensor]:
         """`alpha_t`, `sigma_t w`."""
@@ -110,6 +121,10 @@ class Blurring(Evolution, kind="blurring"):
             raise InputError(f"blurring blur_max must be positive (in pixels), got {self.blur_max}; e.g. 20")
         if not 0 < self.scale_min < 1:
             raise InputError(f"blurring scale_min must lie in (0, 1), got {self.scale_min}; e.g. 0.001")
+
+    def places(self, vectors: Tensor) -> Tensor:
+        """`|f|^2`."""
+        return vectors.square().sum(0, keepdim=True)
 
     def coefficients(self, t: Tensor, schedule: Schedule, frequencies: Frequencies) -> tuple[Tensor, Tensor]:
         """`alpha_t d_t`, `sigma_t w`."""
@@ -150,6 +165,10 @@ class Interpolated(Evolution, kind="interpolated"):
     def resolve(self, statistics: DataStatistics) -> Interpolated:
         """With a resolved `far`."""
         return Interpolated(self.far_spectrum.resolve(statistics), self.power)
+
+    def places(self, vectors: Tensor) -> Tensor:
+        """Nothing."""
+        return vectors[:0]
 
     def coefficients(self, t: Tensor, schedule: Schedule, frequencies: Frequencies) -> tuple[Tensor, Tensor]:
         """`alpha_t`, `sigma_t w_t`."""
@@ -193,9 +212,13 @@ class Sequential(Evolution, kind="sequential"):
         if not 0 < self.leak < 1:
             raise InputError(f"sequential leak must lie in (0, 1), got {self.leak}; e.g. 0.02")
 
+    def places(self, vectors: Tensor) -> Tensor:
+        """`|f|^2`."""
+        return vectors.square().sum(0, keepdim=True)
+
     def coefficients(self, t: Tensor, schedule: Schedule, frequencies: Frequencies) -> tuple[Tensor, Tensor]:
         """`alpha(u_t)`, `sigma(u_t) w`."""
-        place = torch.linalg.vector_norm(frequencies.vectors, dim=0)
+        place = frequencies.vectors.square().sum(0).sqrt()
         place = place / place.max().clamp(min=torch.finfo(place.dtype).tiny)
         start = (1 - self.width) * (1 - place if self.first == "high" else place)
         v = ((t - start) / self.width).clamp(0, 1)
@@ -240,6 +263,10 @@ class Deconvolved(Evolution, kind="deconvolved"):
     def resolve(self, statistics: DataStatistics) -> Deconvolved:
         """With a resolved `c`."""
         return Deconvolved(self.corruption.resolve(statistics), self.floor)
+
+    def places(self, vectors: Tensor) -> Tensor:
+        """Nothing."""
+        return vectors[:0]
 
     def coefficients(self, t: Tensor, schedule: Schedule, frequencies: Frequencies) -> tuple[Tensor, Tensor]:
         """`alpha_t`, and the fresh noise; none at `t = 0`, where the image stands."""

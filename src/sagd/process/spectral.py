@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from sagd.errors import InputError
 from sagd.noise.basis.base import Basis, build_basis
@@ -312,37 +312,60 @@ class SpectralProcess(Process):
         """Knots: the logs of the schedule's noise level and of that of all frequencies; made once, which is a check."""
         end = float(self.schedule.noise_level(torch.ones((), dtype=torch.float64)))
         levels = torch.linspace(math.log(_LEAST_LEVEL), math.log(min(end, _LARGEST_LEVEL)), _KNOTS, dtype=torch.float64)
-        known, means, fall = self._frequencies, [], 0.0
+        known, count = self._distinct()
         # Where no noise is next to the data, it is measured by that at t = 1.
-        weight = torch.where(known.near > 0, known.near, known.far).log()
-        count = (self.basis.multiplicity() * self._support).log()
-        last = weight.new_full((1, *weight.shape), -math.inf)
-        for part in self.schedule.time_at(levels.exp()).split(max(1, _CHUNK // weight.numel())):
-            times = part.reshape(-1, *(1,) * weight.ndim)
-            a, s = self.evolution.coefficients(times, self.schedule, known)
-            ratio = (s / a).log()
-            if not torch.isfinite(ratio).all():
-                raise InputError(f"{self.evolution} gives coefficients that are zero or no numbers; use a milder one")
-            fall = max(fall, -float(torch.cat([last, ratio]).diff(dim=0).min()))
-            last = ratio[-1:]
+        weight = torch.where(known.near > 0, known.near, known.far)
+        means, fall, last = [], 1.0, torch.zeros_like(weight)
+        for times in self.schedule.time_at(levels.exp()).split(max(1, _CHUNK // weight.numel())):
+            ratio = self._ratio(self.evolution, times, known)
+            fall = max(fall, float((torch.cat([last[None], ratio[:-1]]) / ratio).max()))
+            last = ratio[-1]
             if self.evolution.clock is not self.evolution:
-                a, s = self.evolution.clock.coefficients(times, self.schedule, known)
-                ratio = (s / a).log()
-            noise, signal = (
-                torch.logsumexp((functional.logsigmoid(sign * 2 * (weight - ratio)) + count).flatten(1), dim=1)
-                for sign in (-1, 1)
-            )
-            means.append((noise - signal) / 2)
+                ratio = self._ratio(self.evolution.clock, times, known)
+            snr = (weight / ratio).square()
+            noise, signal = (1 / (1 + snr)) @ count, (1 / (1 + 1 / snr)) @ count
+            means.append((noise.log() - signal.log()) / 2)
         _, end_noise = self.evolution.coefficients(torch.ones((), dtype=torch.float64), self.schedule, known)
         if not (torch.isfinite(end_noise) & (end_noise > 0)).all():
             raise InputError(f"{self.evolution} leaves some frequency without noise at t = 1; give it some there")
-        if fall > 1e-9:
+        if math.log(fall) > 1e-9:
             raise InputError(
                 f"under {self.evolution} with schedule {self.schedule} the noise-to-signal ratio of some frequency"
-                f" falls in time (by up to {fall:.2g} in its logarithm), which no diffusion does; bring the spectra"
-                " closer to each other, or change the power"
+                f" falls in time (by up to {math.log(fall):.2g} in its logarithm), which no diffusion does; bring the"
+                " spectra closer to each other, or change the power"
             )
         return levels, torch.cat(means)
+
+    def _ratio(self, evolution: Evolution, times: Tensor, known: Frequencies) -> Tensor:
+        """Noise-to-signal ratios `s_t / a_t` at some times, `(T, K)`.
+
+        Raises:
+            InputError: If some are zero or no numbers.
+        """
+        a, s = evolution.coefficients(times[:, None], self.schedule, known)
+        ratio = s / a
+        if not (ratio.min() > 0 and ratio.max() < math.inf):
+            raise InputError(f"{evolution} gives coefficients that are zero or no numbers; use a milder one")
+        return ratio
+
+    def _distinct(self) -> tuple[Frequencies, Tensor]:
+        """The `K` frequencies of all channels that evolve differently, and the degrees of freedom that each stands for.
+
+        Their weights are `(K,)`.
+        """
+        f = self._frequencies
+        shape = (len(f.near), *self.basis.coefficients)
+        parts = [f.near, f.far, torch.as_tensor(f.corruption), self._support.double()]
+        for evolution in dict.fromkeys((self.evolution, self.evolution.clock)):
+            parts += list(evolution.places(f.vectors))
+        rows = np.stack([part.expand(shape).flatten().numpy() for part in parts])
+        order = np.lexsort(rows)
+        first = np.flatnonzero(np.r_[True, (np.diff(rows[:, order]) != 0).any(0)])
+        degrees = (self.basis.multiplicity() * self._support).expand(shape).flatten().numpy()
+        count = torch.from_numpy(np.add.reduceat(degrees[order], first))
+        one = torch.from_numpy(order[first])
+        vectors = f.vectors.unsqueeze(1).expand(-1, *shape).flatten(1)[:, one]
+        return Frequencies(vectors, *(part.expand(shape).flatten()[one] for part in parts[:3])), count
 
 
 def _interpolate(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
