@@ -113,6 +113,8 @@ def test_draws_compile(covariance):
     torch.testing.assert_close(draw(subject, x), eager)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_inductor_gives_the_same():
     assert_compiles(COVARIANCES["cosine"], OPERATIONS["sqrt"], fields(), backend="inductor", rtol=1e-5, atol=1e-5)
 
@@ -203,7 +205,10 @@ PREDICTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("process", "prediction"), PREDICTIONS)
+@pytest.mark.parametrize(
+    ("process", "prediction"),
+    [pair for pair in PREDICTIONS if pair[1] in ("v", "wiener") or pair[0] in ("fourier", "white to blue")],
+)
 def test_the_arithmetic_of_the_loss_compiles(process, prediction):
     """From images, times and noise to the loss, and its gradient."""
 
@@ -224,11 +229,15 @@ def test_the_arithmetic_of_the_loss_compiles(process, prediction):
     torch.testing.assert_close(torch.autograd.grad(value, subject.network.layer.weight)[0], slope)
 
 
-SAMPLERS = [DDIM(), DDIM(eta=0.7), DDPM(), Euler(), Heun(), Heun(churn=1.0), DPMSolver()]
+SAMPLERS = [DDIM(), DDIM(eta=0.7), DDPM(), Euler(), Heun(), DPMSolver()]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
-@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize(
+    ("process", "sampler"),
+    [(process, sampler) for process in ("rectified", "cosine", "white to blue") for sampler in SAMPLERS]
+    + [(process, Heun()) for process in ("singular", "hidden", "sequential", "channels")],
+    ids=str,
+)
 def test_a_step_compiles(process, sampler):
     noise = fields(seed=2)
 
@@ -298,6 +307,8 @@ def twice(mode, run):
 @pytest.mark.parametrize("covariance", COVARIANCES)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_operators_do_not_wait(device, covariance, operation):
+    if covariance == "steep" and not device.has_float64:
+        pytest.skip("steep weights are filtered in float64, here on the CPU")
     c = COVARIANCES[covariance]()
     x = there(fields(c.shape))
     assert twice(device, lambda: OPERATIONS[operation](c, x)).device.type == "meta"
@@ -307,7 +318,8 @@ def test_operators_do_not_wait(device, covariance, operation):
 @pytest.mark.parametrize("t", [0.4, TIMES], ids=["number", "tensor"])
 def test_perturbing_does_not_wait(device, process, t):
     p, x = PROCESSES[process](), there(fields())
-    t = t if isinstance(t, float) else there(t)
+    # Where there is no float64, times of the device would have to come to the CPU, and wait.
+    t = t if isinstance(t, float) or not device.has_float64 else there(t)
     assert twice(device, lambda: p.perturb(x, t)).device.type == "meta"
 
 
@@ -323,11 +335,10 @@ def test_the_loss_does_not_wait(device, process, prediction, law):
         value.backward()
         return value
 
-    device.has_times_from_the_cpu = True
     assert step().device.type == "meta"
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+@pytest.mark.parametrize("sampler", [*SAMPLERS, Heun(churn=1.0)], ids=str)
 @pytest.mark.parametrize("process", PROCESSES)
 def test_steps_do_not_wait(device, process, sampler):
     d = denoiser(process, "v")
@@ -374,10 +385,10 @@ def test_what_is_held_is_made_once_and_not_copied():
         assert matrix.held("power", torch.float32, torch.device("cpu"), 2).tolist() == [9.0, 9.0]
     assert matrix.held("power", torch.float64, torch.device("cpu"), 2).dtype == torch.float64
     assert matrix.made == 2
-    assert "_held" not in copy.deepcopy(matrix).__dict__
+    assert not copy.deepcopy(matrix)._held
     basis = pickle.loads(pickle.dumps(CosineBasis((8, 8))))
     assert basis == CosineBasis((8, 8))
-    assert not basis.__dict__.get("_held")
+    assert not basis._held
 
 
 def test_precision_by_device(monkeypatch):

@@ -1510,7 +1510,7 @@ def shell(line, *args, **environment):
 
 def test_closed_streams(tmp_path):
     """Whose numbers the next files would get."""
-    args = ["inspect", "digits", "--data.limit", "30", "--out"]
+    args = ["inspect", "digits", "--data.limit", "200", "--out"]
     assert shell(">&-", *args, tmp_path / "one") == (1, "", UNPRINTABLE.format("standard output is closed"))
     code, out, err = shell("2>&-", *args, tmp_path / "two")
     assert (code, err) == (0, "")
