@@ -71,6 +71,15 @@ def test_a_refusal_by_the_first_process_reaches_both(run):
     assert all("is not empty; continue that run with --resume" in report["refused"] for report in reports)
 
 
+def test_ones_own_network_and_data_are_trained_by_both(folder, run):
+    _, reports = run
+    assert reports[0]["own"] == reports[1]["own"]
+    for name in ("set", "loader"):
+        last = load_checkpoint(list_checkpoints(folder / "own" / name)[-1])
+        assert last.state["processes"] == 2
+        assert not torch.equal(last.tensors["weights"]["weight"], torch.zeros_like(last.tensors["weights"]["weight"]))
+
+
 def test_gradients_are_averaged_over_the_draws_of_both(folder, run, data):
     config, _ = run
     budget, recipe = budget_of(config.training), prepare(config, data).recipe

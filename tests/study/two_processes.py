@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed
 
+import sagd
 from sagd.build.schema import RunConfig
 from sagd.build.text import load_yaml
 from sagd.data.dataset import ImageData
@@ -61,6 +62,25 @@ def caught(kind, action):
     return None
 
 
+class Own(torch.nn.Conv2d):
+    """A network of one's own."""
+
+    def forward(self, x, t):
+        return super().forward(x)
+
+
+def own(folder, x, rank, world):
+    """Sums of the averaged weights that a data set and a loader of one's own give, and of the samples."""
+    options = {"steps": 4, "batch_size": 6, "device": "cpu"}
+    sums = []
+    # Each process has a loader of its own, here of every second item.
+    for name, data in (("set", x), ("loader", torch.utils.data.DataLoader(x[rank::world], 3))):
+        torch.manual_seed(0)
+        model = sagd.fit(Own(1, 1, 3, padding=1), data, out=folder / name, statistics=sagd.measure(x), **options)
+        sums += [float(p.sum()) for p in model.network.parameters()] + [float(model.sample(2, steps=2).sum())]
+    return sums
+
+
 def main(folder):
     config = load_yaml(RunConfig, folder / "config.yaml")
     pixels, labels = torch.load(folder / "data")
@@ -84,6 +104,7 @@ def main(folder):
     refused = caught(InputError, lambda: train(config, folder / "whole", data=data))
     seen = [Shuffled(data, config.training.batch_size, 0, rank, world).indices(1).tolist()]
     report = {
+        "own": own(folder / "own", data.tensor(), rank, world),
         "world": world,
         "interrupted": interrupted,
         "late": late,
