@@ -751,7 +751,7 @@ def test_signals_stop_training_with_a_checkpoint(number, code, tmp_path, works):
     assert process.returncode == code
     *ends, estimate, last = err.splitlines()
     assert [line.partition(":")[0] for line in ends] == ["left of the data at t = 1", "noise when sampling ends"]
-    assert re.fullmatch(r"999,996 steps to go, of 16 images: about .* on 1 thread, memory so far \d\.\d GiB", estimate)
+    assert re.fullmatch(r"999,996 steps of 16 images to go: about .* on 1 thread, memory so far \d\.\d GiB", estimate)
     assert last == f"sagd: stopped by {signal.Signals(number).name}; continue with --resume"
     (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
     step = int(checkpoint.name.removeprefix("step-"))

@@ -224,7 +224,7 @@ def test_progress_tells_the_time_left_at_growing_intervals(monkeypatch, caplog):
     with caplog.at_level(logging.INFO, "sagd"):
         fit(steps=150, callbacks=[Progress("fields")]).run()
     first, *lines = [record.getMessage() for record in caplog.records]
-    assert re.fullmatch(r"146 steps to go, of 4 fields: about 4 min 52 s on .*, memory so far [\d.]+ GiB", first)
+    assert re.fullmatch(r"146 steps of 4 fields to go: about 4 min 52 s on .*, memory so far [\d.]+ GiB", first)
     steps = [int(re.match(r"step (\d+) of 150: loss [\d.]+, 2 fields/s, about .* left", line)[1]) for line in lines]
     gaps = [b - a for a, b in zip([4, *steps], steps, strict=False)]
     assert gaps == sorted(gaps)

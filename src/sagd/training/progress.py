@@ -75,7 +75,7 @@ class Progress(Callback):
         left = seconds * (self._total - step.number)
         if self._speaks and left > _SHORT:
             logger.info(
-                "%s steps to go, of %d %s: about %s on %s, memory so far %s",
+                "%s steps of %d %s to go: about %s on %s, memory so far %s",
                 f"{self._total - step.number:,}",
                 step.items,
                 self.unit,
