@@ -40,7 +40,7 @@ def main(args: Sequence[str] | None = None) -> None:
     found = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {"arms": {}}
     for name in given.arms or ARMS:
         steps = ["--training.steps", str(given.before_steps)] if name == "cifar10/before" else []
-        options = [*ARMS[name], *steps, *given.options]
+        options = [*study.PLAIN, *ARMS[name], *steps, *given.options]
         folder = folders[name.split("/")[0]]
         found["arms"][name] = study.run(folder, given.work / name, options, given.samples)
         found |= about()

@@ -25,6 +25,8 @@ BEFORE = (
     *("--sampling.sampler", "heun", "--sampling.steps", "18", "--sampling.grid", "matched"),
 )
 """The defaults of before; of their 2,000 steps, as many as take the time of the present ones."""
+PLAIN = ("--training.precision", "no")
+"""32-bit arithmetic on every machine, for times that compare."""
 RINGS = (10, 16)
 """Numbers of rings that the spectrum is judged in."""
 

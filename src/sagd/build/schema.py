@@ -97,7 +97,7 @@ class TrainingConfig:
     warmup_steps: int = 100
     """Steps of linear warm-up."""
     lr_decay: Literal["none", "linear"] = "linear"
-    """After warm-up: 'linear' falls to 0 after the last step, so that the last weights settle; 'none' stays."""
+    """After warm-up: 'linear' falls to 0 after the last step, which steadies mean colours; 'none' stays."""
     weight_decay: float = 0.0
     """AdamW weight decay."""
     clip_norm: float = 1.0
