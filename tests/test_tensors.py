@@ -23,6 +23,7 @@ from sagd.noise.spectra.damage import Ring
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.noise.statistics import measure
 from sagd.process.evolution import Interpolated, Sequential
+from sagd.process.restricted import Restricted
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule, RectifiedSchedule, VPSchedule
 from sagd.process.spectral import SpectralProcess
@@ -141,8 +142,9 @@ PROCESSES = {
     "fourier": lambda: ForwardProcess(VPSchedule(), spectral(FourierBasis((8, 8)))),
     "cosine": lambda: ForwardProcess(CosineSchedule(), spectral(CosineBasis((8, 8)))),
     "singular": lambda: ForwardProcess(CosineSchedule(), COVARIANCES["singular"]()),
-    "hidden": lambda: ForwardProcess(
-        CosineSchedule(), SpectralCovariance(Ring(0.2, 1.0), SHAPE, CosineBasis((8, 8))), Ring(0.0, 0.15)
+    "restricted": lambda: Restricted(
+        ForwardProcess(CosineSchedule(), SpectralCovariance(Ring(0.2, 1.0), SHAPE, CosineBasis((8, 8)))),
+        Ring(0.0, 0.15),
     ),
     "rectified": lambda: ForwardProcess(RectifiedSchedule(), IsotropicCovariance(SHAPE)),
     "blurring": lambda: SpectralProcess.blurring(SHAPE),
@@ -194,7 +196,7 @@ class Network(torch.nn.Module):
 def denoiser(process, prediction):
     p = PROCESSES[process]()
     statistics = measure(fields(count=16), p.reference.basis) if hasattr(p.reference, "basis") else None
-    return NetworkDenoiser(Network(), p, prediction, 0.7, statistics=statistics)
+    return NetworkDenoiser(Network(), p, prediction, data_std=0.7, statistics=statistics)
 
 
 PREDICTIONS = [
@@ -213,7 +215,7 @@ def test_the_arithmetic_of_the_loss_compiles(process, prediction):
     """From images, times and noise to the loss, and its gradient."""
 
     def loss(d, x, t, eps):
-        error = d.error(d.output(d.process.perturb(x, t, eps), t), d.target(x, eps, t)).square()
+        error = (d.output(d.process.perturb(x, t, eps), t) - d.target(x, eps, t)).square()
         return (MinSNRWeighting().weight(t, d).to(error.dtype) * error.flatten(1).mean(1)).mean()
 
     def step(d, x, t, eps):
@@ -235,7 +237,7 @@ SAMPLERS = [DDIM(), DDIM(eta=0.7), DDPM(), Euler(), Heun(), DPMSolver()]
 @pytest.mark.parametrize(
     ("process", "sampler"),
     [(process, sampler) for process in ("rectified", "cosine", "white to blue") for sampler in SAMPLERS]
-    + [(process, Heun()) for process in ("singular", "hidden", "sequential", "channels")],
+    + [(process, Heun()) for process in ("singular", "restricted", "sequential", "channels")],
     ids=str,
 )
 def test_a_step_compiles(process, sampler):
