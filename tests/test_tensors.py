@@ -91,10 +91,12 @@ def assert_compiles(make, function, *arguments, backend="aot_eager", **tolerance
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_operators_compile(covariance, operation):
+def test_operators_compile(covariance):
+    def all_of_them(c, x):
+        return [operate(c, x) for operate in OPERATIONS.values()]
+
     make = COVARIANCES[covariance]
-    assert_compiles(make, OPERATIONS[operation], fields(make().shape))
+    assert_compiles(make, all_of_them, fields(make().shape))
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
@@ -209,7 +211,7 @@ PREDICTIONS = [
 
 @pytest.mark.parametrize(
     ("process", "prediction"),
-    [pair for pair in PREDICTIONS if pair[1] in ("v", "wiener") or pair[0] in ("fourier", "white to blue")],
+    [pair for pair in PREDICTIONS if pair[1] == "v" or pair[0] == "white to blue" or pair == ("restricted", "wiener")],
 )
 def test_the_arithmetic_of_the_loss_compiles(process, prediction):
     """From images, times and noise to the loss, and its gradient."""
@@ -236,7 +238,7 @@ SAMPLERS = [DDIM(), DDIM(eta=0.7), DDPM(), Euler(), Heun(), DPMSolver()]
 
 @pytest.mark.parametrize(
     ("process", "sampler"),
-    [(process, sampler) for process in ("rectified", "cosine", "white to blue") for sampler in SAMPLERS]
+    [(process, sampler) for process in ("rectified", "white to blue") for sampler in SAMPLERS]
     + [(process, Heun()) for process in ("singular", "restricted", "sequential", "channels")],
     ids=str,
 )
