@@ -14,10 +14,10 @@ import sagd
 from sagd.errors import CheckpointError, DataMismatchError, InputError
 from sagd.interrupt import Interrupted
 from sagd.noise.covariance.spectral import SpectralCovariance
-from sagd.store.checkpoint import list_checkpoints, load_checkpoint
+from sagd.store.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from sagd.store.files import read_manifest
 from sagd.training.batches import Shuffled
-from sagd.training.fit import Callback
+from sagd.training.fit import Callback, Snapshot
 
 
 class Net(nn.Module):
@@ -126,12 +126,7 @@ def forms(x, labels):
     yield [{"x": a, "image": a[:, ::1], "y": k} for a, k in zip(x, labels, strict=True)], ("image", "labels")
     yield torch.utils.data.TensorDataset(x, labels), ("labels",)
     yield torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, labels), 8), ("labels",)
-    yield (
-        [(x[:8], {"labels": labels[:8]}), (x[8:20], {"labels": labels[8:20]})].__class__(
-            [torch.utils.data.TensorDataset(x, labels)][0]
-        ),
-        ("labels",),
-    )
+    yield Batched(x, labels), ("labels",)
 
 
 @pytest.mark.parametrize("which", range(7))
@@ -237,12 +232,13 @@ class Stateful:
 
 def test_a_loader_with_a_state_is_resumed_where_it_was(tmp_path):
     x = fields(56)
-    statistics = sagd.measure(x)
-    options = {**QUICK, "steps": 10, "statistics": statistics}
+    options = {**QUICK, "steps": 10}
     sagd.fit(net(), Stateful(x), out=tmp_path / "whole", **options)
     sagd.fit(net(), Stateful(x), out=tmp_path / "parts", **{**options, "steps": 4})
     sagd.fit(net(), Stateful(x), out=tmp_path / "parts", resume=True, **options)
     assert result(tmp_path / "parts")[1] == result(tmp_path / "whole")[1]
+    with pytest.raises(InputError, match=r"items is 48, but the run in .* was started with 'those of a loader'"):
+        sagd.fit(net(), fields(), out=tmp_path / "parts", resume=True, **options)
 
 
 def test_other_loaders_train_and_say_that_they_begin_anew(tmp_path, caplog):
@@ -276,6 +272,20 @@ def test_an_evaluation_without_labels_or_features():
     assert json.dumps(told)
     with_features = model.evaluate(x, count=64, features=lambda images: images.flatten(1)[:, :8])
     assert with_features["figure"]["frechet"] > with_features["floor"]["frechet"]
+
+
+def test_an_evaluation_against_a_loader_reads_it_once():
+    """64 fields in batches with labels, which the model is not told: two halves of 32, no field in both."""
+    x = fields(64)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, torch.zeros(64, dtype=torch.int64)), 8)
+    model = sagd.fit(net(), x, **QUICK)
+    told = model.evaluate(loader, count=1000, bands=4)
+    assert told["n"] == 32
+    assert told["floor"]["spectral"]["rms_db"] > 0.1
+    with pytest.raises(InputError, match=r"the model draws fields \(1, 8, 8\), the data holds \(1, 4, 4\)"):
+        model.evaluate(fields(shape=(1, 4, 4)))
+    with pytest.raises(InputError, match="need at least 4 samples and 8 reference images"):
+        model.evaluate(fields(6))
 
 
 def test_callbacks_see_every_step_and_keep_a_state(tmp_path):
@@ -365,3 +375,8 @@ def test_auto_precision_takes_the_faster_one(tmp_path, monkeypatch, caplog):
     # The run goes on with what it was started with, whatever is faster now.
     monkeypatch.setattr("sagd.study.run.measured_precision", lambda *_: pytest.fail("measured again"))
     sagd.fit(net(), fields(), precision="auto", out=tmp_path, resume=True, **{**QUICK, "steps": 8})
+    state = load_checkpoint(list_checkpoints(tmp_path)[-1])
+    fixed = {**state.state["fixed"], "precision": "fp16"}
+    save_checkpoint(tmp_path, Snapshot(9, state.tensors, {**state.state, "fixed": fixed, "updates": 9}), 9)
+    with pytest.raises(InputError, match=r"precision 'auto' chooses among no, bf16, but the run in .* with 'fp16'"):
+        sagd.fit(net(), fields(), precision="auto", out=tmp_path, resume=True, **{**QUICK, "steps": 10})

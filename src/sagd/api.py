@@ -27,7 +27,7 @@ from sagd.noise.covariance.base import Covariance
 from sagd.noise.covariance.build import build_covariance
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
-from sagd.noise.statistics import DataStatistics, measure
+from sagd.noise.statistics import DataStatistics, measure, most_measured
 from sagd.omission.modes import Mode, Restoration
 from sagd.omission.restore import restore
 from sagd.process.base import Process
@@ -35,7 +35,7 @@ from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import VPSchedule
 from sagd.random import generator_for, subset
 from sagd.resampling.run import resample
-from sagd.store.model import Trained, data_std, load_model, reference_of, save_model
+from sagd.store.model import Trained, load_model, reference_of, save_model
 from sagd.study.evaluation import evaluate_fields
 from sagd.study.run import Keeping, Recipe, begun, checked_ends, run
 from sagd.study.train import train
@@ -45,9 +45,6 @@ from sagd.training.objective import DenoisingLoss
 from sagd.training.times import MatchedTime
 
 __all__ = ["Model", "fit", "load", "train"]
-
-_MEASURED_VALUES = 2**27
-"""Data values that statistics are measured on, at most: 512 MiB as float32."""
 
 
 @final
@@ -225,9 +222,9 @@ class Model:
         """Measure samples against real data, each figure beside the same figure for real data in place of samples.
 
         Args:
-            data: Reference: a data set as for `fit`, best one the model has not seen; its conditions are those of the
-                samples.
-            count: Samples to draw; at most half of the data is compared with.
+            data: Reference: a data set as for `fit`, best one the model has not seen; those of its conditions that the
+                model takes are those of the samples. Of a loader, the first items are taken, some thousands at most.
+            count: Samples to draw, no more than half of the reference.
             features: Maps fields to features `(N, D)`, for distances of distributions; without it there are those of
                 spectrum and mean alone.
             bands: Radial bands of the spectral error.
@@ -239,10 +236,11 @@ class Model:
             InputError: If the data is too small or of another shape.
         """
         x, told = batches_of(data, 2, seed).some(2 * count, seed)
-        at = subset(len(x), min(count, len(x) // 2), generator_for(seed, "evaluate"))
-        samples = self.sample(
-            len(at), seed=seed, condition=told[at] if told else None, batch_size=batch_size, progress=progress
-        )
+        if tuple(x.shape[1:]) != self.process.shape:
+            raise InputError(f"the model draws fields {self.process.shape}, the data holds {tuple(x.shape[1:])}")
+        at = subset(len(x), max(1, min(count, len(x) // 2)), generator_for(seed, "evaluate"))
+        told = told.without(set(told.names) - set(self.denoiser.names or ()))
+        samples = self.sample(len(at), seed=seed, condition=told[at], batch_size=batch_size, progress=progress)
         return evaluate_fields(samples, x, features, bands, seed)
 
     def save(self, path: str | Path) -> Path:
@@ -369,13 +367,16 @@ def fit(
         x, told = batches.peek()
         shape = tuple(x.shape[1:])
         _check_process(process, shape)
-        known = statistics or where.statistics or _measured(batches, _basis(process, shape), seed)
+        known = statistics or (
+            # Of one process for all: the loaders of others give other fields.
+            where.before.statistics if where.before else machine.shared(lambda: _measured(batches, process, seed))
+        )
         noise = _process(process, shape, known)
         plain = NetworkDenoiser(
             network,
             noise,
             prediction,
-            data_std(known),
+            known.std,
             null=null,
             names=[name for name, _ in told.items() if name not in (null or {})],
             statistics=known,
@@ -439,8 +440,7 @@ def _check_process(process: Any, shape: tuple[int, ...]) -> None:
         raise InputError(f"the process is of fields {process.shape}, the data holds {shape}; give both the same shape")
 
 
-def _measured(batches: Batches, basis: Basis, seed: int) -> DataStatistics:
+def _measured(batches: Batches, process: Process | Covariance | Spectrum | str | None, seed: int) -> DataStatistics:
     """Mean and spectrum of as many items as memory allows, drawn at random where the data can be."""
-    x, _ = batches.peek()
-    most = max(2, _MEASURED_VALUES // x[0].numel())
-    return measure(batches.some(most, seed)[0], basis)
+    shape = batches.peek()[0].shape[1:]
+    return measure(batches.some(most_measured(shape), seed)[0], _basis(process, shape))

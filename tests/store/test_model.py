@@ -11,7 +11,7 @@ from sagd.build.schema import ProcessConfig, RunConfig
 from sagd.errors import CheckpointError, InputError, ProcessMismatchError
 from sagd.model.denoiser import NetworkDenoiser
 from sagd.noise.statistics import measure
-from sagd.store.model import data_std, load_model, reference_of, save_model
+from sagd.store.model import load_model, reference_of, save_model
 from sagd.study.train import prepare
 
 SHAPE = (1, 8, 8)
@@ -50,7 +50,7 @@ def test_round_trip_from_the_model_or_the_run_directory(saved, data, config, lev
     assert torch.equal(model.statistics.mean, measure(x).mean)
     assert torch.equal(model.statistics.spectrum, measure(x).spectrum)
     # The spread about the mean image is estimated with N - 1 = 39 in place of 40: at most a factor sqrt(40/39).
-    assert 1 <= data_std(model.statistics) / float(x.double().std(correction=0)) <= (40 / 39) ** 0.5
+    assert 1 <= model.statistics.std / float(x.double().std(correction=0)) <= (40 / 39) ** 0.5
     restored = model.plain.module
     assert not restored.training
     t, labels = torch.full((4,), 0.3), torch.tensor([0, 1, 2, 3])

@@ -66,6 +66,19 @@ def test_a_nan_in_one_process_stops_both(run):
     assert [report["diverged"] for report in reports] == [message] * 2
 
 
+def test_each_process_goes_on_with_its_own_loader_and_the_statistics_of_the_first(folder, run):
+    """Their loaders hold other fields and other numbers of them."""
+    _, reports = run
+    found = [value for report in reports for value in report["streamed"]]
+    assert found == [found[0]] * len(found)
+    whole, parts = (read_manifest(list_checkpoints(folder / out)[-1]) for out in ("stream", "stream-parts"))
+    for name in ("weights", "ema", "optimizer"):
+        assert whole[f"{name}.safetensors"] == parts[f"{name}.safetensors"]
+    states = [load_checkpoint(path).state for path in list_checkpoints(folder / "stream-parts")]
+    # Step 7 is in the first pass of both, step 16 in the second one of each.
+    assert [state["positions"] for state in states] == [[{"at": 28}, {"at": 28}], [{"at": 24}, {"at": 12}]]
+
+
 def test_a_refusal_by_the_first_process_reaches_both(run):
     _, reports = run
     assert all("is not empty; continue that run with --resume" in report["refused"] for report in reports)

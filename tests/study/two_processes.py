@@ -10,6 +10,7 @@ import torch
 import torch.distributed
 
 import sagd
+from sagd.api import fit
 from sagd.build.schema import RunConfig
 from sagd.build.text import load_yaml
 from sagd.data.dataset import ImageData
@@ -81,6 +82,48 @@ def own(folder, x, rank, world):
     return sums
 
 
+class Stream:
+    """A loader of each process's own fields, in another number for each, that knows where it is."""
+
+    def __init__(self, rank):
+        self.x = torch.randn(40 + 12 * rank, 1, 8, 8, generator=torch.Generator().manual_seed(rank)) * (1 + rank)
+        self.at = 0
+
+    def __iter__(self):
+        while self.at < len(self.x):
+            self.at += 4
+            yield self.x[self.at - 4 : self.at]
+        self.at = 0
+
+    def state_dict(self):
+        return {"at": self.at}
+
+    def load_state_dict(self, state):
+        self.at = state["at"]
+
+
+STREAMED = [(16, "stream", False), (7, "stream-parts", False), (16, "stream-parts", True)]
+
+
+def streams(folder, rank, steps, out, resume):
+    """Sum of the power spectrum that the model was matched to."""
+    torch.manual_seed(0)
+    network = Timeless(torch.nn.Conv2d(1, 1, 3, padding=1))
+    options = {"steps": steps, "batch_size": 8, "device": "cpu", "lr_decay": "none"}
+    return float(fit(network, Stream(rank), out=folder / out, resume=resume, **options).statistics.spectrum.sum())
+
+
+class Timeless(torch.nn.Module):
+    """A network that is not told the time."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x, t):
+        return self.inner(x)
+
+
 def main(folder):
     config = load_yaml(RunConfig, folder / "config.yaml")
     pixels, labels = torch.load(folder / "data")
@@ -102,6 +145,7 @@ def main(folder):
     poison = rigged(data, 3, lambda x, labels: (x * torch.nan, labels))
     diverged = caught(DivergenceError, lambda: train(config, folder / "nan", data=poison if rank else data))
     refused = caught(InputError, lambda: train(config, folder / "whole", data=data))
+    streamed = [streams(folder, rank, steps, out, resume) for steps, out, resume in STREAMED]
     seen = [Shuffled(data, config.training.batch_size, 0, rank, world).indices(1).tolist()]
     report = {
         "own": own(folder / "own", data.tensor(), rank, world),
@@ -111,6 +155,7 @@ def main(folder):
         "diverged": diverged,
         "refused": refused,
         "seen": seen,
+        "streamed": streamed,
     }
     (folder / f"rank-{rank}.json").write_text(json.dumps(report))
     # Both are done. Torch's own threads now and then abort a process that tidies up after them.

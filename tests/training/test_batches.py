@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from sagd.data.dataset import ImageReader
-from sagd.training.batches import Shuffled
+from sagd.errors import DataMismatchError, InputError
+from sagd.training.batches import Shuffled, batches_of
 
 
 def shuffled(data, size, seed, flip=False, rank=0, world=1):
@@ -58,3 +59,111 @@ def test_flips_are_half_of_the_images_and_differ_between_processes(data):
     ranks = [shuffled(data, 40, seed=0, flip=True, rank=rank, world=2) for rank in (0, 1)]
     choices = [(b(1)[0] == data.batch(b.indices(1))[0]).flatten(1).all(1) for b in ranks]
     assert not torch.equal(*choices)
+
+
+class Augmented(torch.utils.data.Dataset):
+    """Fields that are flipped, or not, whenever they are read; the first readings of an item may well agree."""
+
+    def __init__(self, fields, share):
+        self.fields, self.share, self.flips = fields, share, torch.Generator().manual_seed(0)
+
+    def __len__(self):
+        return len(self.fields)
+
+    def __getitem__(self, i):
+        x = self.fields[i]
+        return x.flip(-1) if i and torch.rand((), generator=self.flips) < self.share else x
+
+
+@pytest.mark.parametrize("share", [0.5, 0.05])
+def test_data_that_changes_as_it_is_read_is_not_taken_for_other_data(share):
+    x = torch.randn(24, 1, 8, generator=torch.Generator().manual_seed(1))
+    batches = batches_of(Augmented(x, share), 8, seed=0)
+    for step in range(1, 3 + 1):
+        batches(step)
+    early, _ = batches.snapshot()
+    for step in range(4, 31):
+        batches(step)
+    assert not batches.snapshot()[0]["digests"].any()
+    resumed = batches_of(Augmented(x, 0.5), 8, seed=0)
+    resumed.restore({"digests": early["digests"].clone()}, None)
+    for step in range(4, 31):
+        resumed(step)
+
+
+def test_an_item_that_changed_between_two_runs_is_noticed_when_its_turn_comes():
+    x = torch.randn(64, 1, 8, generator=torch.Generator().manual_seed(1))
+    first = batches_of(x, 64, seed=0)
+    first(1)
+    other = x.clone()
+    other[1] += 1  # not among the items that are read again first
+    resumed = batches_of(other, 64, seed=0)
+    resumed.restore(first.snapshot()[0], None)
+    with pytest.raises(DataMismatchError, match="item 1 of the data is not what the run was started with"):
+        resumed(2)
+
+
+class Loader:
+    """Batches of 4 numbered fields, five in a pass; knows how many it has given."""
+
+    def __init__(self):
+        self.at = 0
+
+    def __iter__(self):
+        while self.at < 5:
+            self.at += 1
+            yield torch.arange(4 * (self.at - 1), 4 * self.at).float().reshape(4, 1, 1)
+        self.at = 0
+
+    def state_dict(self):
+        return {"at": self.at}
+
+    def load_state_dict(self, state):
+        self.at = state["at"]
+
+
+def numbers(batch):
+    return batch[0].flatten().int().tolist()
+
+
+def test_what_a_loader_is_measured_on_ends_with_the_loader():
+    batches = batches_of(Loader(), 4, 0)
+    assert numbers(batches.peek()) == [0, 1, 2, 3]
+    assert numbers(batches.some(6, 0)) == list(range(6))
+    assert numbers(batches.some(1000, 0)) == list(range(20))
+    assert numbers(batches.some(1000, 0)) == list(range(20))
+    # A batch stays a batch, and no step misses one.
+    assert numbers(batches.peek()) == [0, 1, 2, 3]
+    assert [numbers(batches(step))[0] for step in range(1, 9)] == [0, 4, 8, 12, 16, 0, 4, 8]
+
+
+@pytest.mark.parametrize("ahead", [1, 9, 1000])
+@pytest.mark.parametrize("done", range(9))
+def test_a_loader_that_was_read_ahead_goes_on_where_its_steps_were(ahead, done):
+    whole, first, resumed = (batches_of(Loader(), 4, 0) for _ in range(3))
+    first.some(ahead, 0)
+    for step in range(1, done + 1):
+        assert numbers(first(step)) == numbers(whole(step))
+    resumed.some(ahead, 0)
+    resumed.restore(*first.snapshot())
+    for step in range(done + 1, done + 13):
+        assert numbers(resumed(step)) == numbers(whole(step))
+
+
+def test_items_one_after_the_other_are_no_batches():
+    class Stream(torch.utils.data.IterableDataset):
+        def __len__(self):
+            return 3
+
+        def __iter__(self):
+            return iter(torch.zeros(3, 1, 8, 8))
+
+    with pytest.raises(InputError, match=r"Stream gives items, not batches; give .*DataLoader\(data, batch_size=2\)"):
+        batches_of(Stream(), 2, 0)
+
+
+def test_hashes_of_images_in_memory_are_those_of_each(data, monkeypatch):
+    monkeypatch.setattr("sagd.data.dataset._HASHED", 7)
+    indices = torch.tensor([3, 39, 0])
+    _, found = ImageReader(data, 0).read(indices, 1)
+    assert torch.equal(found, data.digests(data.values(indices), indices))

@@ -139,6 +139,63 @@ def test_callbacks_end_whatever_happens():
     assert ends.ended == 1
 
 
+class Count(Callback):
+    """Counts steps from a number on."""
+
+    def __init__(self, kept=0):
+        self.kept = kept
+
+    def after(self, fit, step):
+        self.kept += 1
+
+    def snapshot(self):
+        return {"kept": self.kept}
+
+    def restore(self, state):
+        self.kept = state["kept"]
+
+
+def test_each_callback_gets_its_own_state_back_and_a_new_one_none():
+    run = fit(callbacks=[Count(), Count(100)])
+    run.run()
+    again = [Count(), Count(), Count(7)]
+    resumed = fit(callbacks=again)
+    resumed.restore(run.snapshot())
+    assert [callback.kept for callback in again] == [5, 105, 7]
+
+
+def test_a_state_that_no_checkpoint_can_keep_is_one_line():
+    run = fit(callbacks=[Count(torch.zeros(2))])
+    with pytest.raises(InputError, match="the state of Count holds more than numbers, texts, and lists and mappings"):
+        run.snapshot()
+
+
+def test_what_data_draws_by_itself_depends_on_the_step_alone():
+    """Augmentation by torch's generator, in a run and in one that goes on from its middle."""
+
+    class Noisy(torch.utils.data.Dataset):
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, i):
+            return torch.full(SHAPE, float(i)) + torch.randn(SHAPE)
+
+    def noisy():
+        run = fit(steps=6)
+        run.batches = batches_of(Noisy(), 4, seed=0)
+        return run
+
+    whole, parts, resumed = noisy(), noisy(), noisy()
+    whole.run()
+    for _ in range(3):
+        parts.advance()
+    torch.rand(5)
+    resumed.restore(parts.snapshot())
+    resumed.run()
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name])
+
+
 def test_the_learning_rate_warms_up():
     assert [learning_rate(Budget(lr=2.0, warmup_steps=0), k) for k in (1, 9)] == [2.0, 2.0]
 

@@ -39,6 +39,8 @@ _RUN = 8
 _PROGRESS_DELAY = 2.0
 _LARGEST = 2**16
 """Side length that images are scaled to, at most."""
+_HASHED = 256
+"""Images that are copied at a time to be hashed."""
 _NAMED, _LONGEST = 10, 40
 """Classes that a line lists, and characters of their names."""
 
@@ -288,8 +290,8 @@ class ImageReader:
             return self.data.digests(values, indices)
         # Once for all images in memory: those on a GPU would have to come back for each batch.
         if self._known is None:
-            every = torch.arange(len(self.data))
-            self._known = self.data.digests(self.data.values(every), every)
+            parts = torch.arange(len(self.data)).split(_HASHED)
+            self._known = torch.cat([self.data.digests(self.data.values(part), part) for part in parts])
         return self._known[indices]
 
 

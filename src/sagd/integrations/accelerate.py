@@ -77,24 +77,35 @@ class Accelerated(Runtime):
         """By `Accelerator.reduce`."""
         return self._accelerator.reduce(values, "sum")
 
-    def on_first(self, action: Callable[[], T], share: bool = False) -> T | None:
+    def gather(self, value: T) -> list[T]:
+        """By `accelerate.utils.gather_object`."""
+        need("accelerate")
+        from accelerate.utils import gather_object
+
+        return list(gather_object([value]))
+
+    def on_first(self, action: Callable[[], T]) -> T | None:
+        """The error, if there is one, is broadcast."""
+        result: list[T] = []
+        self.shared(lambda: result.append(action()))
+        return result[0] if result else None
+
+    def shared(self, action: Callable[[], T]) -> T:
         """The result or the error is broadcast."""
-        result: T | None = None
-        error: InputError | None = None
+        told: list[Any] = [None, None]
         if self.first:
             try:
-                result = action()
-            except InputError as raised:
-                error = raised
+                told[0] = action()
+            except InputError as error:
+                told[1] = error
         if self.processes > 1:
             need("accelerate")
             from accelerate.utils import broadcast_object_list
 
-            error, shared = broadcast_object_list([error, result if share else None])
-            result = shared if share else result
-        if error is not None:
-            raise error
-        return result
+            broadcast_object_list(told)
+        if told[1] is not None:
+            raise told[1]
+        return told[0]
 
 
 @contextlib.contextmanager

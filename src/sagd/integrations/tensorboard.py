@@ -43,8 +43,10 @@ class TensorBoard(Callback):
 
     def after(self, fit: Fit, step: Step) -> None:
         """Write if it is time."""
+        if self._writer is None:
+            return
         self._losses.append(step.loss)
-        if self._writer is None or not (step.last or step.number % self._every == 0):
+        if not step.last and step.number % self._every:
             return
         self._writer.add_scalar("loss", math.fsum(self._losses) / len(self._losses), step.number)
         self._writer.add_scalar("lr", step.lr, step.number)

@@ -6,6 +6,8 @@ frequencies count each stored coefficient with its multiplicity, so they equal a
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +16,9 @@ from torch import Tensor
 from sagd.errors import InputError
 from sagd.noise.basis.base import EDGE, Basis, build_basis
 from sagd.noise.basis.fourier import FourierBasis
+
+_MEASURED_VALUES = 2**27
+"""Data values that statistics are measured on, at most: 512 MiB as float32."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,16 @@ class DataStatistics:
     def variance(self) -> float:
         """Mean variance of a data value (over channels and frequencies)."""
         return float((self.spectrum * self.basis.multiplicity()).sum() / self.mean.numel())
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of all data values: spread about the mean field, and of the mean field itself."""
+        return math.sqrt(self.variance + float(self.mean.var(correction=0)))
+
+
+def most_measured(shape: Sequence[int]) -> int:
+    """How many fields `(C, *spatial)` statistics are measured on, at most."""
+    return max(2, _MEASURED_VALUES // math.prod(shape))
 
 
 def measure(x: Tensor, basis: Basis | str | None = None, batch_size: int = 512) -> DataStatistics:

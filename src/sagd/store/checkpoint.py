@@ -140,4 +140,5 @@ class Checkpoints(Callback):
     def after(self, fit: Fit, step: Step) -> None:
         """Save if it is time."""
         if step.last or step.stop or step.number % self._every == 0:
-            fit.runtime.on_first(lambda: save_checkpoint(self._run, self._complete(fit.snapshot()), self._keep))
+            snapshot = fit.snapshot()
+            fit.runtime.on_first(lambda: save_checkpoint(self._run, self._complete(snapshot), self._keep))

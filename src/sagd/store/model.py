@@ -18,7 +18,6 @@ import hashlib
 import importlib
 import importlib.metadata
 import json
-import math
 import platform
 import shlex
 import warnings
@@ -155,11 +154,6 @@ class Trained:
         if "process" not in self.configuration:
             raise InputError("the model was not trained from a configuration; name its data and settings")
         return from_dict(RunConfig, dict(self.configuration))
-
-
-def data_std(statistics: DataStatistics) -> float:
-    """Standard deviation of all data values: spread about the mean field, and of the mean field itself."""
-    return math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
 
 
 def describe_model(model: Trained) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class RunState:
         updates: Steps that reached weights and averages; with a gradient scaler some are skipped.
         scaler: State of the gradient scaler, if there is one.
         processes: Number of processes.
-        position: Where a loader was.
+        positions: Where the loader of each process was; None for one that does not say.
         callbacks: State of each callback.
         fixed: Settings that must not change.
         model: Description of the model, and of its moments.
@@ -33,7 +33,7 @@ class RunState:
     updates: int
     scaler: dict[str, Any] | None
     processes: int
-    position: Any
+    positions: tuple[Any, ...]
     callbacks: dict[str, dict[str, Any]]
     fixed: dict[str, Any]
     model: dict[str, dict[str, Any]]
@@ -50,6 +50,8 @@ def read_state(snapshot: Snapshot) -> RunState:
     least = snapshot.step if state.scaler is None else 0
     if not least <= state.updates <= snapshot.step:
         raise InputError(f"updates is {state.updates}, of {snapshot.step} steps")
+    if len(state.positions) != state.processes:
+        raise InputError(f"positions are of {len(state.positions)} processes, not {state.processes}")
     for name in ("described", "measured"):
         if name not in state.model:
             raise InputError(f"model.{name} is missing")

@@ -7,7 +7,6 @@ same.
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import logging
 import warnings
@@ -29,11 +28,10 @@ from sagd.noise.statistics import DataStatistics
 from sagd.process.description import alike
 from sagd.sampling.base import Sampler, check_clip
 from sagd.sampling.grids import TimeGrid
-from sagd.store.checkpoint import STATE, Checkpoints, checkpoint_path, latest_checkpoint, load_checkpoint
+from sagd.store.checkpoint import STATE, Checkpoints, latest_checkpoint, load_checkpoint
 from sagd.store.files import reading
 from sagd.store.folder import claim
 from sagd.store.model import (
-    ImportedNetwork,
     Trained,
     describe_model,
     load_model,
@@ -47,7 +45,7 @@ from sagd.store.state import RunState, check_moments, check_scaler, read_state
 from sagd.training.batches import Batches
 from sagd.training.fit import Budget, Callback, Fit, Loss, Snapshot
 from sagd.training.progress import Progress
-from sagd.training.runtime import Runtime, faster_precision
+from sagd.training.runtime import MEASURED, Runtime, faster_precision
 
 logger = logging.getLogger(__name__)
 
@@ -107,43 +105,52 @@ class Keeping:
 
 
 @dataclass(frozen=True)
-class Begun:
-    """A run directory that this process holds, with the others of its runtime.
+class Before:
+    """Where a run that is gone on with was.
 
     Attributes:
-        out: The directory.
-        before: The newest snapshot, and what it says; None for a run at its start.
+        folder: Its newest checkpoint.
+        snapshot: What that holds.
+        state: What that says.
     """
 
-    out: Path
-    before: Snapshot | None = None
-    state: RunState | None = None
+    folder: Path
+    snapshot: Snapshot
+    state: RunState
 
     @property
-    def statistics(self) -> DataStatistics | None:
+    def statistics(self) -> DataStatistics:
         """Those of the data that the run was started with.
 
         Raises:
             CheckpointError: If the snapshot holds none.
         """
-        if self.before is None or self.state is None:
-            return None
-        path = checkpoint_path(self.out, self.before.step)
-        with reading(path, "does not fit the run"):
+        with reading(self.folder, "does not fit the run"):
             shape = tuple(self.state.model["described"]["data"]["shape"])
-            return read_moments(self.before.tensors["moments"], self.state.model["measured"], shape)[0]
+            return read_moments(self.snapshot.tensors["moments"], self.state.model["measured"], shape)[0]
 
     @property
-    def omission(self) -> OmissionConfig | None:
+    def omission(self) -> OmissionConfig:
         """What the run left out of its data from its start on.
 
         Raises:
             CheckpointError: If the snapshot does not say.
         """
-        if self.before is None or self.state is None:
-            return None
-        with reading(checkpoint_path(self.out, self.before.step) / STATE, "does not fit the run"):
+        with reading(self.folder / STATE, "does not fit the run"):
             return from_dict(OmissionConfig, self.state.model["described"]["omission"], "omission")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run directory that this process holds, with the others of its runtime.
+
+    Attributes:
+        out: The directory.
+        before: Where its run was; None for a run at its start.
+    """
+
+    out: Path
+    before: Before | None = None
 
 
 @contextlib.contextmanager
@@ -161,7 +168,7 @@ def begun(out: Path, resume: bool, runtime: Runtime) -> Iterator[Begun]:
         if not resume:
             yield Begun(out)
             return
-        path = runtime.on_first(lambda: latest_checkpoint(out), share=True)
+        path = runtime.shared(lambda: latest_checkpoint(out))
         if path is None:
             warnings.warn(f"no checkpoint in {str(out)!r} yet; starting at step 0", stacklevel=3)
             yield Begun(out)
@@ -169,7 +176,7 @@ def begun(out: Path, resume: bool, runtime: Runtime) -> Iterator[Begun]:
         snapshot = load_checkpoint(path)
         with reading(path / STATE, "is damaged or of another version of sagd"):
             state = read_state(snapshot)
-        yield Begun(out, snapshot, state)
+        yield Begun(out, Before(path, snapshot, state))
 
 
 def run(
@@ -249,8 +256,7 @@ def start_from(path: str | Path, model: Trained) -> None:
         InputError: If that has another network, prediction, bands or shape.
         CheckpointError: If it cannot be read.
     """
-    own = isinstance(model.network, ImportedNetwork)
-    other = load_model(path, network=copy.deepcopy(model.plain.module) if own else None)
+    other = load_model(path)
     theirs = _comparable(other)
     for name, value in _comparable(model).items():
         if theirs.get(name) != value:
@@ -274,9 +280,15 @@ def _comparable(model: Trained) -> dict[str, Any]:
 
 def _precision(recipe: Recipe, where: Begun, batches: Batches, runtime: Runtime) -> str:
     """That of the run to go on with, or the faster one."""
-    if where.state is not None:
-        return str(where.state.fixed.get("precision", "no"))
-    return measured_precision(recipe, batches, runtime)
+    if where.before is None:
+        return measured_precision(recipe, batches, runtime)
+    then = where.before.state.fixed.get("precision")
+    if then not in MEASURED:
+        raise InputError(
+            f"precision 'auto' chooses among {', '.join(MEASURED)}, but the run in {str(where.out)!r} was started with"
+            f" {one_line(repr(then))}; give that to resume"
+        )
+    return str(then)
 
 
 def measured_precision(recipe: Recipe, batches: Batches, runtime: Runtime) -> str:
@@ -323,22 +335,22 @@ def _write(model: Trained, out: Path) -> Trained:
 
 def _resume(fit: Fit, recipe: Recipe, where: Begun) -> None:
     """Go on from a checkpoint; nothing is touched unless all of it fits."""
-    if where.before is None or where.state is None:
+    before = where.before
+    if before is None:
         return
-    _check_same_run(fit, recipe, where, where.before, where.state)
-    _check_fit(fit, where.out, where.before, where.state)
-    folder = checkpoint_path(where.out, where.before.step)
+    _check_same_run(fit, recipe, where.out, before)
+    _check_fit(fit, before)
     try:
-        fit.restore(where.before)
+        fit.restore(before.snapshot)
     except DataMismatchError:
         raise
     except InputError as error:
-        raise CheckpointError(f"{str(folder)!r} does not fit the run: {error}") from error
+        raise CheckpointError(f"{str(before.folder)!r} does not fit the run: {error}") from error
 
 
-def _check_same_run(fit: Fit, recipe: Recipe, where: Begun, before: Snapshot, state: RunState) -> None:
+def _check_same_run(fit: Fit, recipe: Recipe, folder: Path, before: Before) -> None:
     """Refuse settings that change what the run computes."""
-    out = repr(str(where.out))
+    out, state, done = repr(str(folder)), before.state, before.snapshot.step
     for key, value in _fixed(recipe, fit).items():
         old = state.fixed.get(key)
         if old != value:
@@ -351,19 +363,19 @@ def _check_same_run(fit: Fit, recipe: Recipe, where: Begun, before: Snapshot, st
             f"the data gives another noise ({recipe.model.process.label}) than the run in {out} was started with;"
             " give the data of then to resume"
         )
-    if before.step > recipe.budget.steps:
-        raise InputError(f"steps is {recipe.budget.steps}, but the run in {out} has done {before.step}; give more")
+    if done > recipe.budget.steps:
+        raise InputError(f"steps is {recipe.budget.steps}, but the run in {out} has done {done}; give more")
     if state.processes != fit.runtime.processes:
         warnings.warn(
             f"resuming a run of {state.processes} processes with {fit.runtime.processes}:"
-            " it goes on with other random draws",
+            " it goes on with other random draws, and loaders begin anew",
             stacklevel=4,
         )
 
 
-def _check_fit(fit: Fit, out: Path, snapshot: Snapshot, state: RunState) -> None:
+def _check_fit(fit: Fit, before: Before) -> None:
     """Refuse a checkpoint that holds something else than this run would have saved."""
-    folder = checkpoint_path(out, snapshot.step)
+    folder, snapshot, state = before.folder, before.snapshot, before.state
     for group, network in (("weights", fit.network), ("ema", fit.average.network)):
         with reading(folder / f"{group}.safetensors", "does not fit the run"):
             found = snapshot.tensors.get(group, {})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, final
@@ -27,14 +26,14 @@ from sagd.model.denoiser import NetworkDenoiser
 from sagd.networks.build import build_network
 from sagd.noise.bands import is_own_mirror
 from sagd.noise.basis.base import Basis
-from sagd.noise.statistics import DataStatistics, channel_covariance, measure
+from sagd.noise.statistics import DataStatistics, channel_covariance, measure, most_measured
 from sagd.omission.detect import detect
 from sagd.omission.modes import Mode
 from sagd.optional import need
 from sagd.random import generator_for, seed_for
 from sagd.resampling.bands import BandLaw, image_channels
 from sagd.store.files import writing
-from sagd.store.model import Trained, data_std
+from sagd.store.model import Trained
 from sagd.study.compilation import compiled
 from sagd.study.run import Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import Shuffled
@@ -56,9 +55,6 @@ _CALIBRATED = 2048
 
 # Share of a GPU's free memory that the data may take.
 _NEAR = 0.1
-
-# Data values that statistics are measured on, at most: 512 MiB as float32.
-_MEASURED_VALUES = 2**27
 
 
 def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageData | None = None) -> Path:
@@ -90,7 +86,7 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageD
         need("tensorboard")
     with _runtime(settings) as machine, begun(out, resume, machine) as where:
         images = load(config.data) if data is None else data
-        plan = prepare(config, images, where.omission)
+        plan = prepare(config, images, where.before.omission if where.before else None)
         if settings.init is not None and where.before is None:
             with _named():
                 start_from(settings.init, plan.model)
@@ -203,8 +199,8 @@ def settled(config: RunConfig, data: ImageData) -> RunConfig:
         recipe = prepare(config, data).recipe
         recipe.model.plain.module.to(machine.device)
         machine.settle(lambda: measured_precision(recipe, recipe.batches(machine), machine))
-        settled: dict[str, Any] = {"precision": machine.precision}
-        return dataclasses.replace(config, training=dataclasses.replace(config.training, **settled))
+        training = dataclasses.replace(config.training, precision=machine.precision)  # type: ignore[arg-type]
+        return dataclasses.replace(config, training=training)
 
 
 def budget_of(settings: TrainingConfig) -> Budget:
@@ -262,7 +258,7 @@ def _untrained(config: RunConfig, data: ImageData) -> Trained:
             network,
             process,
             config.denoiser.prediction,
-            data_std(statistics),
+            statistics.std,
             null={} if number is None else {"labels": number},
             names=() if bands is None else ("image",),
             statistics=statistics,
@@ -296,7 +292,7 @@ def _compiler(config: RunConfig, data: ImageData, model: Trained) -> Callable[[n
 
 def _fixed(config: RunConfig, data: ImageData) -> dict[str, Any]:
     """Settings that a resumed run must have as they were."""
-    flat = flatten(to_dict(config))
+    flat = _flattened(to_dict(config))
     settings = {key: value for key, value in flat.items() if key.startswith(_FIXED) or key in _FIXED_DATA}
     return settings | {"data": {"images": len(data), "shape": list(data.shape), "classes": list(data.classes or ())}}
 
@@ -392,7 +388,7 @@ def resolve_omission(process: ProcessConfig, data: ImageData, found: OmissionCon
 
 def _measured_images(data: ImageData) -> Tensor:
     """As many images as memory allows."""
-    return data.at_most(max(2, _MEASURED_VALUES // math.prod(data.shape))).tensor()
+    return data.at_most(most_measured(data.shape)).tensor()
 
 
 def process_statistics(data: ImageData, process: ProcessConfig) -> DataStatistics:
@@ -402,9 +398,9 @@ def process_statistics(data: ImageData, process: ProcessConfig) -> DataStatistic
     return measure(x, process_basis(process, data.shape, colours))
 
 
-def flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flattened(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in mapping.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, final
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from sagd.errors import DataMismatchError, InputError, one_line
 from sagd.model.condition import Condition
@@ -98,9 +99,8 @@ class Items:
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
-        first = as_batch(self._collated([0]), "item 0 of the data")
-        again = as_batch(self._collated([0]), "item 0 of the data")
-        self.fixed = torch.equal(_digests(first), _digests(again))
+        first, again = (_digests(as_batch(self._collated([0]), "item 0 of the data")) for _ in range(2))
+        self.fixed = torch.equal(first, again)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -124,7 +124,8 @@ class Shuffled(Batches):
     """Random orders of a data set, one after the other: a function of seed and step alone.
 
     Step `k >= 1` takes places `(k-1) B ... k B - 1` of that endless sequence and each process its share of them, so
-    every item is seen equally often. Items are hashed as they are read, so that a resumed run notices other data.
+    every item is seen equally often. Items are hashed as they are read, so that a resumed run notices other data; those
+    that turn out to change from reading to reading, as augmented ones do, are not compared.
 
     Args:
         reader: Items.
@@ -144,9 +145,15 @@ class Shuffled(Batches):
         self.rank, self.share = rank, size // world
         self._orders: dict[int, Tensor] = {}
         self._known = torch.zeros(len(reader), dtype=torch.int64)
+        self._read_here = torch.zeros(len(reader), dtype=torch.bool)
+        self._fixed = True
 
     def __call__(self, step: int) -> Batch:
-        """Read the items of a step; raises as `compare`."""
+        """Read the items of a step.
+
+        Raises:
+            DataMismatchError: If one is not what the run was started with.
+        """
         indices = self.indices(step)
         batch, digests = self.reader.read(indices, step)
         self._compare(indices, digests)
@@ -176,7 +183,7 @@ class Shuffled(Batches):
         return {"items": len(self.reader), "batch_size": self.size}
 
     def snapshot(self) -> tuple[dict[str, Tensor], Any]:
-        """Hashes of the items that were read."""
+        """Hashes of the items that this process has read, or that were read before the run was resumed."""
         return {"digests": self._known}, None
 
     def restore(self, tensors: Mapping[str, Tensor], state: Any) -> None:
@@ -186,23 +193,33 @@ class Shuffled(Batches):
             raise DataMismatchError(
                 f"the data has {len(self.reader)} items, and had another number; give the data of then"
             )
-        self._known = known.clone()
+        self._known, self._fixed = known.clone(), True
+        self._read_here.zero_()
         read = known.nonzero().flatten()
         some = read[torch.linspace(0, len(read) - 1, min(_COMPARED, len(read))).long()]
         if len(some):
             self._compare(some, self.reader.read(some, 0)[1])
 
     def _compare(self, indices: Tensor, digests: Tensor | None) -> None:
-        if digests is None:
+        if digests is None or not self._fixed:
             return
         before = self._known[indices]
         other = (before != 0) & (before != digests)
-        if other.any():
+        if not other.any():
+            self._known[indices], self._read_here[indices] = digests, True
+        elif self._read_here[indices[other]].any() or self._changes(indices, digests):
+            self._fixed = False
+            self._known.zero_()
+        else:
             raise DataMismatchError(
                 f"item {int(indices[other][0])} of the data is not what the run was started with;"
                 " give the data of then to resume"
             )
-        self._known[indices] = digests
+
+    def _changes(self, indices: Tensor, digests: Tensor) -> bool:
+        """Whether reading the same items again gives others."""
+        again = self.reader.read(indices, 0)[1]
+        return again is None or not torch.equal(again, digests)
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
@@ -227,55 +244,73 @@ class Streamed(Batches):
         self.loader = loader
         self.exact = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
         self._iterator: Iterator[Any] | None = None
-        self._ahead: list[Batch] = []
+        # Batches that were read before their steps, each with the state of the loader that follows it.
+        self._ahead: deque[tuple[Batch, Any]] = deque()
+        self._before: Any = None
 
     def __call__(self, step: int) -> Batch:
         """The next one."""
-        return self._ahead.pop(0) if self._ahead else self._next()
+        if not self._ahead:
+            return self._next()
+        batch, self._before = self._ahead.popleft()
+        return batch
 
     def peek(self) -> Batch:
         """The next one."""
-        return self.some(1, 0)
+        self.some(1, 0)
+        return self._ahead[0][0]
 
     def some(self, count: int, seed: int) -> Batch:
-        """The next ones, `_AHEAD` items at most: they are kept until their steps come."""
-        while sum(len(x) for x, _ in self._ahead) < min(count, _AHEAD):
-            self._ahead.append(self._next())
-        return _joined(self._ahead)
+        """The next ones until the loader ends, `_AHEAD` items at most: they are kept until their steps come."""
+        if not self._ahead:
+            self._before = self._state()
+            self._ahead.append((self._next(), self._state()))
+        held = sum(len(x) for (x, _), _ in self._ahead)
+        while held < min(count, _AHEAD) and (batch := self._next_of_pass()) is not None:
+            self._ahead.append((batch, self._state()))
+            held += len(batch[0])
+        x, condition = _joined([batch for batch, _ in self._ahead])
+        return x[:count], condition[:count]
 
     def identity(self) -> dict[str, Any]:
-        """Nothing is known of it."""
-        return {}
+        """That it is one; nothing is known of what it gives."""
+        return {"items": "those of a loader"}
 
     def snapshot(self) -> tuple[dict[str, Tensor], Any]:
-        """The loader's own state."""
-        if not self.exact:
-            return {}, None
-        state = self.loader.state_dict()  # type: ignore[attr-defined]
-        try:
-            return {}, json.loads(json.dumps(state))
-        except (TypeError, ValueError):
-            raise InputError(
-                f"the state_dict of {type(self.loader).__name__} holds more than numbers, texts and lists of them, so"
-                " that no checkpoint can keep it; hide it, and the run is resumed from the loader's beginning"
-            ) from None
+        """The loader's own state after the batch that was handed out last."""
+        return {}, self._before if self._ahead else self._state()
 
     def restore(self, tensors: Mapping[str, Tensor], state: Any) -> None:
         """By the loader's `load_state_dict`."""
-        self._iterator, self._ahead = None, []
+        self._iterator = None
+        self._ahead.clear()
         if self.exact and state is not None:
             self.loader.load_state_dict(state)  # type: ignore[attr-defined]
 
+    def _state(self) -> Any:
+        """The state of the loader, JSON-ready; None without one."""
+        if not self.exact:
+            return None
+        what = f"the state_dict of {type(self.loader).__name__}"
+        advice = "hide it, and the run is resumed from the loader's beginning"
+        return json_ready(self.loader.state_dict(), what, advice)  # type: ignore[attr-defined]
+
     def _next(self) -> Batch:
+        """The next batch, of another pass after the end of one."""
         for _ in range(2):
-            if self._iterator is None:
-                self._iterator = iter(self.loader)
-            for batch in self._iterator:
-                return as_batch(batch, "a batch of the loader")
-            self._iterator = None
+            self._iterator = self._iterator or iter(self.loader)
+            if (batch := self._next_of_pass()) is not None:
+                return batch
         raise InputError(
             f"{type(self.loader).__name__} gives no more batches; give one that can be iterated over again and again"
         )
+
+    def _next_of_pass(self) -> Batch | None:
+        """The next batch; None at the end of a pass."""
+        for batch in self._iterator or ():
+            return as_batch(batch, "a batch of the loader")
+        self._iterator = None
+        return None
 
 
 def as_batch(value: Any, what: str = "the batch") -> Batch:
@@ -286,7 +321,7 @@ def as_batch(value: Any, what: str = "the batch") -> Batch:
     (torch.Size([2, 1, 8]), Condition(labels (2,) int64))
 
     Raises:
-        InputError: If it has another form, or its fields are no finite numbers `(B, C, *spatial)`.
+        InputError: If it has another form, or its fields are no floating-point `(B, C, *spatial)`.
     """
     fields, condition = _split(value, what)
     if not isinstance(fields, Tensor) or not fields.is_floating_point():
@@ -345,7 +380,22 @@ def _digests(batch: Batch) -> Tensor:
 def hashes(contents: Iterable[bytes]) -> Tensor:
     """A hash of each content, int64 and not 0."""
     digests = (hashlib.blake2b(content, digest_size=8).digest() for content in contents)
-    return torch.tensor([int.from_bytes(digest, "little", signed=True) or 1 for digest in digests])
+    return torch.tensor([int.from_bytes(digest, "little", signed=True) or 1 for digest in digests], dtype=torch.int64)
+
+
+def json_ready(value: Any, what: str, advice: str = "give those alone") -> Any:
+    """A copy of a value that a checkpoint can keep.
+
+    Raises:
+        InputError: If there is more to it than numbers, texts, and lists and mappings of them.
+    """
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{what} holds more than numbers, texts, and lists and mappings of them, so that no checkpoint can keep it;"
+            f" {advice}"
+        ) from None
 
 
 def batches_of(data: Any, size: int, seed: int, rank: int = 0, world: int = 1) -> Batches:
@@ -363,6 +413,10 @@ def batches_of(data: Any, size: int, seed: int, rank: int = 0, world: int = 1) -
     """
     if isinstance(data, Batches):
         return data
+    if isinstance(data, IterableDataset):
+        raise InputError(
+            f"{type(data).__name__} gives items, not batches; give torch.utils.data.DataLoader(data, batch_size={size})"
+        )
     indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (str, bytes, Mapping))
     if indexed and not isinstance(data, DataLoader):
         return Shuffled(Items(data), size, seed, rank, world)

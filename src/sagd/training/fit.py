@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
@@ -21,7 +22,7 @@ from sagd.interrupt import SIGNALS, Interrupted
 from sagd.model.denoiser import NetworkDenoiser
 from sagd.random import device_generator, seed_for
 from sagd.training.average import Average
-from sagd.training.batches import Batches
+from sagd.training.batches import Batches, json_ready
 from sagd.training.runtime import OneProcess, Runtime
 
 
@@ -107,7 +108,7 @@ class Snapshot:
 
     Attributes:
         step: Optimiser steps done.
-        tensors: Group -> name -> tensor: "weights", "ema", "optimizer", "data".
+        tensors: Those of the run, not copies: group -> name -> tensor: "weights", "ema", "optimizer", "data".
         state: JSON values.
     """
 
@@ -133,7 +134,7 @@ class Callback:
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take them back.
+        """Take them back, when a run is resumed that had such a callback.
 
         Raises:
             InputError: If they cannot be those of this callback.
@@ -224,9 +225,10 @@ class Fit:
             DivergenceError: Before weights and averages are touched.
         """
         number, seed, rank = self.step + 1, self.budget.seed, self.runtime.rank
+        # Whatever data and network draw by themselves, as augmentation and dropout do.
+        torch.manual_seed(seed_for(seed, "data", number, rank))
         x, condition = self.batches(number)
         x = x.to(self.runtime.device, non_blocking=True)
-        # Whatever the network draws by itself, as dropout does.
         torch.manual_seed(seed_for(seed, "network", number, rank))
         loss = self.loss(
             self._denoiser, x, condition.to(x.device), device_generator(x.device, seed, "noise", number, rank)
@@ -264,7 +266,11 @@ class Fit:
         return loss_sum / processes, norm_sum / processes, int(total), stop
 
     def snapshot(self) -> Snapshot:
-        """All that the run needs to go on from the present step."""
+        """All that the run needs to go on from the present step; to be asked for on all processes.
+
+        Raises:
+            InputError: If the state of a loader or a callback cannot be kept.
+        """
         moments, scaler = self._adam.state_dict()["state"], self.runtime.scaler
         data, position = self.batches.snapshot()
         tensors = {
@@ -277,8 +283,10 @@ class Fit:
             "updates": self.average.updates,
             "scaler": None if scaler is None else scaler.state_dict(),
             "processes": self.runtime.processes,
-            "position": position,
-            "callbacks": {type(c).__name__: c.snapshot() for c in self.callbacks},
+            "positions": self.runtime.gather(position),
+            "callbacks": {
+                name: json_ready(c.snapshot(), f"the state of {name}") for name, c in self._named_callbacks()
+            },
         }
         return Snapshot(self.step, tensors, state)
 
@@ -290,7 +298,9 @@ class Fit:
             InputError: If a callback finds a state that is not its own.
         """
         state = snapshot.state
-        self.batches.restore(snapshot.tensors.get("data", {}), state["position"])
+        positions = state["positions"]
+        own = positions[self.runtime.rank] if len(positions) == self.runtime.processes else None
+        self.batches.restore(snapshot.tensors.get("data", {}), own)
         self.network.load_state_dict(snapshot.tensors["weights"])
         self.average.network.load_state_dict(snapshot.tensors["ema"])
         self.average.updates = state["updates"]
@@ -305,13 +315,22 @@ class Fit:
         self._adam.load_state_dict(self._adam.state_dict() | {"state": moments})
         if self.runtime.scaler is not None:
             self.runtime.scaler.load_state_dict(state["scaler"])
-        for callback in self.callbacks:
-            callback.restore(state["callbacks"].get(type(callback).__name__, {}))
+        for name, callback in self._named_callbacks():
+            if name in state["callbacks"]:
+                callback.restore(state["callbacks"][name])
         self.step = snapshot.step
 
     def parameters(self) -> dict[str, Tensor]:
         """The weights that move, by name."""
         return dict(zip(self._names, self._parameters, strict=True))
+
+    def _named_callbacks(self) -> Iterator[tuple[str, Callback]]:
+        """Callbacks by the name of their class, and a number if there are several of it."""
+        seen: Counter[str] = Counter()
+        for callback in self.callbacks:
+            name = type(callback).__name__
+            seen[name] += 1
+            yield (name if seen[name] == 1 else f"{name} {seen[name]}"), callback
 
     def _refuse_divergence(self, step: int, loss: float, norm: float) -> None:
         if not math.isfinite(loss):

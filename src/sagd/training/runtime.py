@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 PRECISIONS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Types of a network's arithmetic by name."""
+MEASURED = ("no", "bf16")
+"""Those that "auto" chooses among."""
 _ROUNDS, _CLEARLY = 3, 1.3
 """Steps that are timed of each precision, and the ratio from which the lower one is worth its rounding."""
 
@@ -48,7 +50,7 @@ class Runtime(ABC):
     def settle(self, choose: Callable[[], str]) -> None:
         """Choose the precision where it is "auto"; the first process does, for all."""
         if self.precision == "auto":
-            self.precision = self.on_first(choose, share=True) or "no"
+            self.precision = self.shared(choose)
 
     @property
     @abstractmethod
@@ -76,12 +78,20 @@ class Runtime(ABC):
         """Sum over processes."""
 
     @abstractmethod
-    def on_first(self, action: Callable[[], T], share: bool = False) -> T | None:
+    def gather(self, value: T) -> list[T]:
+        """A value of every process, by rank, on all of them."""
+
+    @abstractmethod
+    def on_first(self, action: Callable[[], T]) -> T | None:
         """Do something on the first process while the others wait; its `InputError` is raised on all of them.
 
         Returns:
-            The result; None on the other processes unless `share`.
+            The result; None on the other processes.
         """
+
+    @abstractmethod
+    def shared(self, action: Callable[[], T]) -> T:
+        """What the first process finds, for all; as `on_first`, but for the result."""
 
 
 @final
@@ -134,8 +144,16 @@ class OneProcess(Runtime):
         """The values themselves."""
         return values
 
-    def on_first(self, action: Callable[[], T], share: bool = False) -> T | None:
+    def gather(self, value: T) -> list[T]:
+        """That of this process."""
+        return [value]
+
+    def on_first(self, action: Callable[[], T]) -> T | None:
         """Do it."""
+        return action()
+
+    def shared(self, action: Callable[[], T]) -> T:
+        """Find it."""
         return action()
 
 
@@ -202,7 +220,7 @@ def faster_precision(network: nn.Module, loss: Callable[[nn.Module], Tensor]) ->
         loss: The loss of a batch, of a network.
     """
     network = copy.deepcopy(network)
-    called = {name: in_precision(network, name) for name in ("no", "bf16")}
+    called = {name: in_precision(network, name) for name in MEASURED}
     parameters = [p for p in network.parameters() if p.requires_grad]
     seconds: dict[str, list[float]] = {name: [] for name in called}
     device = parameters[0].device
