@@ -26,6 +26,7 @@ import sagd
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.bands import leave_out
 from sagd.omission.modes import Mode, Restoration
+from sagd.random import randn
 from sagd.sampling.base import moved
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Twice(sagd.Weighting, kind="twice"):
 class Flicker(sagd.Corruption, kind="flicker"):
     fixed: bool = True
     def noise(self, shape, generators, seed=0):
-        return torch.stack([0.1 * torch.randn(shape, generator=g) for g in generators])
+        return 0.1 * randn((len(generators), *shape), generators)
     def band(self, spatial, seed=0):
         return sagd.Spectrum.parse("flat")
 
