@@ -56,13 +56,17 @@ class BasisContract(ABC):
         assert_close(basis.inverse(narrow), x.float(), "inverse of forward, float32", 1e-5)
 
     def test_layout_of_memory_does_not_matter(self) -> None:
-        """Transposed fields are transformed like their contiguous copies."""
+        """Transposed and expanded fields are transformed like their contiguous copies."""
         basis, shape = self.basis(), self._shape()
         x = normal((*reversed(shape), 2)).permute(*range(len(shape), -1, -1))
         c = basis.forward(x)
         assert_close(c, basis.forward(x.contiguous()), "forward of a transposed field")
         turned = c.mT.contiguous().mT if c.ndim > 1 else c
         assert_close(basis.inverse(turned), x.contiguous(), "inverse of transposed coefficients")
+        expanded = normal(shape).expand(4, 1, *shape)
+        assert_close(basis.forward(expanded), basis.forward(expanded.contiguous()), "forward of an expanded field")
+        narrow = c[:1].expand(4, *c.shape[1:])
+        assert_close(basis.inverse(narrow), basis.inverse(narrow.contiguous()), "inverse of expanded coefficients")
 
     def test_multiplicity_resolves_the_identity(self) -> None:
         """`sum_f m(f) u_f* u_f^T = 1` in each channel; Parseval's identity and `sum_f m(f) = d` are consequences."""

@@ -31,12 +31,13 @@ class FourierBasis(Basis, kind="fourier"):
     def forward(self, x: Tensor) -> Tensor:
         """Orthonormal real FFT over the spatial axes; complex `(*, *coefficients)`."""
         self._require_trailing(x, self.spatial)
-        return torch.fft.rfftn(x, dim=self._axes, norm="ortho")
+        # torch up to 2.6 refuses fields expanded to a batch.
+        return torch.fft.rfftn(x.contiguous(), dim=self._axes, norm="ortho")
 
     def inverse(self, c: Tensor) -> Tensor:
         """Orthonormal inverse real FFT; real `(*, *spatial)`."""
         self._require_trailing(c, self.coefficients)
-        return torch.fft.irfftn(c, s=self.spatial, dim=self._axes, norm="ortho")
+        return torch.fft.irfftn(c.contiguous(), s=self.spatial, dim=self._axes, norm="ortho")
 
     def frequencies(self) -> Tensor:
         """`fftfreq` on every axis but the last, `rfftfreq` on the last: `(n, *coefficients)`, float64."""

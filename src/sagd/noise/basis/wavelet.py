@@ -104,7 +104,8 @@ class WaveletBasis(RealBasis, kind="wavelet"):
             return multiply(self.held("_split_matrix", x.dtype, x.device, side), x, axis)
         # The rows are shifts by 2 of the first: a correlation, of which every other sample is kept.
         response = self.held("_split_response", complex_of(x.dtype), x.device, side)
-        product = torch.fft.rfft(x.movedim(axis, -1)).unsqueeze(-2) * response.conj()
+        # Contiguous as in the Fourier basis.
+        product = torch.fft.rfft(x.movedim(axis, -1).contiguous()).unsqueeze(-2) * response.conj()
         return torch.fft.irfft(product, n=side)[..., ::2].flatten(-2).movedim(-1, axis)
 
     def _merge(self, c: Tensor, axis: int) -> Tensor:
