@@ -6,6 +6,7 @@ import os
 import signal
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -185,7 +186,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
         patch.setattr(Shuffled, "__call__", acting)
         with pytest.raises(Interrupted):
             sagd.fit(net(classes=3, dropout=0.2), Pairs(), out=tmp_path / "parts", **options)
-    with pytest.warns(UserWarning, match="is not finished: this is its model of step 5"):
+    with pytest.warns(UserWarning, match="is not finished: this is its model of step-00000005"):
         early = sagd.load(tmp_path / "parts", network=net(classes=3, dropout=0.2))
     assert early.sample(2, steps=2, condition=torch.tensor([0, 1])).shape == (2, 1, 8, 8)
     # Weights come from the checkpoint, whatever the network starts with.
@@ -380,3 +381,132 @@ def test_auto_precision_takes_the_faster_one(tmp_path, monkeypatch, caplog):
     save_checkpoint(tmp_path, Snapshot(9, state.tensors, {**state.state, "fixed": fixed, "updates": 9}), 9)
     with pytest.raises(InputError, match=r"precision 'auto' chooses among no, bf16, but the run in .* with 'fp16'"):
         sagd.fit(net(), fields(), precision="auto", out=tmp_path, resume=True, **{**QUICK, "steps": 10})
+
+
+class Tied(nn.Module):
+    """Two layers of one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = (nn.Conv2d(1, 1, 3, padding=1) for _ in range(2))
+        self.last.weight = self.first.weight
+
+    def forward(self, x, t):
+        return self.last(self.first(x).relu())
+
+
+def test_tied_weights_are_trained_saved_and_read(tmp_path):
+    torch.manual_seed(0)
+    model = sagd.fit(Tied(), fields(), out=tmp_path, **QUICK)
+    again = sagd.load(tmp_path, network=Tied())
+    assert torch.equal(again.network.first.weight, again.network.last.weight)
+    assert torch.equal(again.sample(2, steps=2), model.sample(2, steps=2))
+    sagd.fit(Tied(), fields(), out=tmp_path, resume=True, **{**QUICK, "steps": 8})
+
+
+class Augmented(Pairs):
+    """Fields that are turned and shifted by whatever generator, as augmentations do."""
+
+    def __getitem__(self, i):
+        import random
+
+        x = self.x[i].roll(int(torch.randint(8, ())), -1).roll(int(np.random.randint(8)), -2)
+        return (x if random.random() < 0.5 else x.flip(-1)), i % 3
+
+
+@pytest.mark.bits
+def test_augmented_data_is_resumed_exactly(tmp_path):
+    options = {**QUICK, "steps": 9}
+    sagd.fit(net(classes=3), Augmented(), out=tmp_path / "whole", **options)
+    sagd.fit(net(classes=3), Augmented(), out=tmp_path / "parts", **{**options, "steps": 4})
+    torch.manual_seed(9)
+    np.random.seed(9)
+    sagd.fit(Net(classes=3), Augmented(), out=tmp_path / "parts", resume=True, **options)
+    whole, parts = (result(tmp_path / name)[1] for name in ("whole", "parts"))
+    assert {name: whole[name] for name in ("weights", "ema")} == {name: parts[name] for name in ("weights", "ema")}
+
+
+def test_a_number_stands_for_nothing_of_any_shape():
+    data = [{"x": x, "image": x} for x in fields()]
+    model = sagd.fit(net(shown=1), data, null={"image": 0.0}, **QUICK)
+    assert model.sample(2, steps=2, guidance=2.0, condition={"image": fields(2)}).shape == (2, 1, 8, 8)
+    assert model.sample(2, steps=2).shape == (2, 1, 8, 8)
+    for null, message in (
+        ({"image": torch.zeros(3)}, r"null\['image'\] must be a number or of shape \(1, 8, 8\)"),
+        ({"picture": 0.0}, "null names 'picture', and the data holds image"),
+    ):
+        with pytest.raises(InputError, match=message):
+            sagd.fit(net(shown=1), data, null=null, **QUICK)
+
+
+def test_conditions_are_lists_and_arrays_too():
+    data = torch.utils.data.TensorDataset(fields(), torch.arange(48) % 3)
+    model = sagd.fit(net(classes=3), data, classes=("a", "b", "c"), **QUICK)
+    expected = model.sample(3, steps=2, condition=torch.tensor([0, 1, 2]))
+    for told in ([0, 1, 2], ["a", "b", 2], {"labels": [0, 1, 2]}, np.array([0, 1, 2]), {"labels": ["a", "b", "c"]}):
+        assert torch.equal(model.sample(3, steps=2, condition=told), expected)
+    with pytest.raises(InputError, match="the data holds label 2, and classes names 2, from 0 on"):
+        sagd.fit(net(classes=3), data, classes=("a", "b"), **QUICK)
+
+
+def test_a_network_of_another_type_is_sampled_in_that_and_not_trained():
+    model = sagd.fit(net(), fields(), **QUICK)
+    model.network.double()
+    assert model.sample(2, steps=2).dtype == torch.float32
+    with pytest.raises(InputError, match=r"weight 'first.weight' of the network is .*; train it in float32"):
+        sagd.fit(net().double(), fields(), **QUICK)
+
+
+def test_a_checkpoint_is_read_as_it_is(tmp_path):
+    sagd.fit(net(), fields(), out=tmp_path, **{**QUICK, "checkpoint_every": 3, "keep_checkpoints": 5})
+    first, last = list_checkpoints(tmp_path)
+    early = sagd.load(first, network=net())
+    assert not torch.equal(early.sample(1, steps=2), sagd.load(last, network=net()).sample(1, steps=2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "mse"}, "loss must be a DenoisingLoss, got str"),
+        ({"statistics": 3}, "statistics must be a DataStatistics, got int"),
+        ({"sampling": "heun"}, "sampling must be a SamplingConfig, got str"),
+        ({"callbacks": Callback()}, "callbacks must be a list of sagd.Callback objects"),
+        ({"callbacks": [Callback]}, "callbacks must be a list of sagd.Callback objects"),
+        ({"lr": "1e-3"}, "lr must be a number, got '1e-3'"),
+        ({"steps": 2.5}, r"steps must be a whole number, got 2\.5"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"checkpoint_every": 0, "out": "nowhere"}, "checkpoint_every must be at least 1, got 0"),
+        ({"data": fields()[:0]}, "the data holds no items"),
+        (
+            {"data": [{"x": x} | ({"y": 1} if k > 8 else {}) for k, x in enumerate(fields())]},
+            "items of the data do not make a batch",
+        ),
+    ],
+)
+def test_wrong_kinds_get_one_line(changes, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"network": net(), "data": fields(), **QUICK, **changes}
+    with pytest.raises(InputError, match=message) as error:
+        sagd.fit(**given)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda noise: noise.sample(0), "a batch has whole numbers of at least 1, got 0"),
+        (lambda noise: noise.sample(1.5), r"a batch has whole numbers of at least 1, got 1\.5"),
+        (lambda noise: noise.sample_like(np.zeros((1, 1, 8, 8))), r"a field must be a torch\.Tensor, got ndarray"),
+        (lambda noise: noise.sample(2, generator=3), r"generator must be a torch\.Generator or a Stream, got int"),
+        (
+            lambda noise: SpectralCovariance("flat", 32),
+            r"shape must be \(channels, \*spatial\) with positive sides, got 32",
+        ),
+        (lambda noise: sagd.ForwardProcess("vp", "flat"), "a process needs the Covariance of its noise, got 'flat'"),
+        (lambda noise: sagd.NetworkDenoiser(net(), noise), "process must be a Process, got SpectralCovariance"),
+    ],
+)
+def test_wrong_kinds_in_ones_own_loop_get_one_line(call, message):
+    with pytest.raises(InputError, match=message):
+        call(SpectralCovariance("flat", (1, 8, 8)))

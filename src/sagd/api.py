@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -75,7 +75,7 @@ class Model:
         count: int = 16,
         *,
         seed: int = 0,
-        condition: Conditional | Sequence[str] = None,
+        condition: Any = None,
         sampler: str | None = None,
         steps: int | None = None,
         grid: str | None = None,
@@ -121,7 +121,7 @@ class Model:
         *,
         samples: int = 0,
         seed: int = 0,
-        condition: Conditional | Sequence[str] = None,
+        condition: Any = None,
         batch_size: int = 64,
         progress: bool = False,
     ) -> Restoration:
@@ -163,7 +163,7 @@ class Model:
         *,
         count: int = 1,
         seed: int = 0,
-        condition: Conditional | Sequence[str] = None,
+        condition: Any = None,
         sampler: str | None = None,
         steps: int | None = None,
         grid: str | None = None,
@@ -257,17 +257,32 @@ class Model:
         changes = {name: value for name, value in zip(names, given, strict=True) if value is not None}
         return dataclasses.replace(self.sampling, **changes)
 
-    def _told(self, condition: Conditional | Sequence[str]) -> Conditional:
-        """A condition, class names as numbers."""
-        if condition is None or isinstance(condition, (Condition, Mapping, Tensor)):
+    def _told(self, condition: Any) -> Conditional:
+        """A condition, class names as numbers, and lists and arrays as tensors."""
+        if condition is None or isinstance(condition, (Condition, Tensor)):
             return condition
-        classes = self.classes or ()
-        for name in condition:
-            if name not in classes:
-                raise InputError(
-                    f"the model has no class {one_line(repr(name))}; known: {', '.join(classes) or 'none'}"
-                )
-        return torch.tensor([classes.index(name) for name in condition])
+        if isinstance(condition, Mapping):
+            return {str(name): self._tensor(value) for name, value in condition.items()}
+        return self._tensor(condition)
+
+    def _tensor(self, values: Any) -> Tensor:
+        """Values of a condition, class names among them as numbers."""
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise InputError(f"a condition holds a value per sample, got {one_line(repr(values))}")
+        values = values if hasattr(values, "__array__") else [self._number(value) for value in values]
+        try:
+            return torch.as_tensor(values)
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError(f"a condition must be numbers or class names, got {one_line(repr(values))}") from None
+
+    def _number(self, value: Any) -> Any:
+        """The number of a class that is named; other values as they are."""
+        if not isinstance(value, str):
+            return value
+        if value not in (self.classes or ()):
+            known = ", ".join(self.classes or ()) or "none, since fit was given no classes="
+            raise InputError(f"the model has no class {one_line(repr(value))}; known: {known}")
+        return (self.classes or ()).index(value)
 
 
 def load(
@@ -355,6 +370,7 @@ def fit(
     """
     if not isinstance(network, nn.Module):
         raise InputError(f"network must be a torch.nn.Module, got {type(network).__name__}")
+    _check_kinds(loss, statistics, sampling, callbacks)
     if out is None and resume:
         raise InputError("resume=True goes on with the run in a directory; name it as out=")
     budget = Budget(steps, lr, warmup_steps, lr_decay, weight_decay, clip_norm, ema_decay, seed)
@@ -372,15 +388,10 @@ def fit(
             where.before.statistics if where.before else machine.shared(lambda: _measured(batches, process, seed))
         )
         noise = _process(process, shape, known)
-        plain = NetworkDenoiser(
-            network,
-            noise,
-            prediction,
-            known.std,
-            null=null,
-            names=[name for name, _ in told.items() if name not in (null or {})],
-            statistics=known,
-        )
+        nothing = _nothing(null, told)
+        _check_classes(classes, told)
+        names = [name for name in told.names if name not in nothing]
+        plain = NetworkDenoiser(network, noise, prediction, known.std, nothing, names, known)
         trained = Trained(
             plain,
             known,
@@ -409,6 +420,51 @@ def fit(
             unit="items",
         )
         return Model(run(recipe, where, machine, keeping, callbacks))
+
+
+def _check_kinds(loss: Any, statistics: Any, sampling: Any, callbacks: Any) -> None:
+    """Refuse what is of another kind, before any work."""
+    for name, value, kind in (
+        ("loss", loss, DenoisingLoss),
+        ("statistics", statistics, DataStatistics),
+        ("sampling", sampling, SamplingConfig),
+    ):
+        if value is not None and not isinstance(value, kind):
+            raise InputError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
+    if not isinstance(callbacks, Sequence) or not all(isinstance(one, Callback) for one in callbacks):
+        raise InputError(f"callbacks must be a list of sagd.Callback objects, got {one_line(repr(callbacks))}")
+
+
+def _nothing(null: Mapping[str, Tensor | float] | None, told: Condition) -> dict[str, Tensor]:
+    """What stands for conditions that are left out, in the shape that they have in the data.
+
+    Raises:
+        InputError: If the data holds no such condition, or of another shape.
+    """
+    found = {}
+    for name, value in (null or {}).items():
+        if name not in told:
+            known = ", ".join(told.names) or "no conditions"
+            raise InputError(f"null names {one_line(repr(name))}, and the data holds {known}")
+        like = told[name]
+        try:
+            found[name] = torch.as_tensor(value, dtype=like.dtype).expand(like.shape[1:]).clone()
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError(
+                f"null[{name!r}] must be a number or of shape {tuple(like.shape[1:])}, as the condition in the data,"
+                f" got {one_line(repr(value))}"
+            ) from None
+    return found
+
+
+def _check_classes(classes: Sequence[str] | None, told: Condition) -> None:
+    """Refuse names of fewer classes than the labels number."""
+    if classes is None:
+        return
+    if told.labels is None:
+        raise InputError("classes names what labels number, and the data holds no labels")
+    if int(told.labels.max()) >= len(classes):
+        raise InputError(f"the data holds label {int(told.labels.max())}, and classes names {len(classes)}, from 0 on")
 
 
 def _basis(process: Process | Covariance | Spectrum | str | None, shape: Sequence[int]) -> Basis:

@@ -19,9 +19,11 @@ torch's: what a seed that means the same everywhere costs is normals in float32.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import operator
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, final
 
 import numpy as np
@@ -118,6 +120,25 @@ def device_generator(device: torch.device | str, *key: int | str) -> Generator:
 def seed_for(*key: int | str) -> int:
     """63 bits of the hash of a key, for generators that are not ours. torch keeps 32 of them on the CPU."""
     return int.from_bytes(_digest(key)[:8], "little") >> 1
+
+
+@contextlib.contextmanager
+def seeded(*key: int | str) -> Iterator[None]:
+    """Context in which the global generators of Python, numpy and torch on the CPU are those of a key.
+
+    Code of others draws from them; they come back as they were.
+    """
+    seed = seed_for(*key)
+    before = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
+    try:
+        random.seed(seed)
+        np.random.seed(seed & (2**32 - 1))
+        torch.default_generator.manual_seed(seed)
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.random.set_rng_state(before[2])
 
 
 def randn(
@@ -221,6 +242,8 @@ def _draw(
     def one(part: Sequence[int], own: Generator | None) -> Tensor:
         if isinstance(own, Stream):
             return by_stream(part, own)
+        if own is not None and not isinstance(own, torch.Generator):
+            raise InputError(f"generator must be a torch.Generator or a Stream, got {type(own).__name__}")
         return by_torch(part, own, device if own is None else own.device)
 
     if isinstance(generator, Sequence):

@@ -138,6 +138,11 @@ class NetworkDenoiser(Denoiser):
         statistics: DataStatistics | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(process, Process):
+            raise InputError(
+                f"process must be a Process, got {type(process).__name__}; of a covariance make"
+                " ForwardProcess(VPSchedule(), covariance)"
+            )
         self.parameterisation = Parameterisation.parse(prediction).resolve(require_std(data_std), statistics)
         self.parameterisation.check(process)
         self.network = network
@@ -155,7 +160,7 @@ class NetworkDenoiser(Denoiser):
     def dtype(self) -> torch.dtype | None:
         """The network's precision; None if it has no weights."""
         parameter = self._parameter
-        return None if parameter is None else parameter.dtype
+        return None if parameter is None or not parameter.is_floating_point() else parameter.dtype
 
     @property
     def module(self) -> torch.nn.Module:
@@ -189,8 +194,11 @@ class NetworkDenoiser(Denoiser):
         told = self.check(condition, len(x_t)).to(x_t.device).filled(self.null, len(x_t), x_t.device)
         time = as_time(t, x_t)
         timestep = self.process.schedule.timestep(time).to(torch.float32).to(x_t.device).flatten().expand(len(x_t))
-        scaled = self.parameterisation.scaled(self.process, self.process.unseen.left_out(x_t), t).to(x_t.dtype)
-        out = as_tensor(self.network(scaled, timestep, **told))
+        scaled = self.parameterisation.scaled(self.process, self.process.unseen.left_out(x_t), t)
+        # The network is asked in its own precision, whatever the sampler works in.
+        own = self.dtype or x_t.dtype
+        shown = {name: value.to(own) if value.is_floating_point() else value for name, value in told.items()}
+        out = as_tensor(self.network(scaled.to(own), timestep.to(torch.promote_types(own, torch.float32)), **shown))
         if out.shape != x_t.shape:
             raise InputError(
                 f"the network returned shape {tuple(out.shape)} for images {tuple(x_t.shape)}; give one of"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sagd.errors import InputError
 from sagd.noise.basis.base import Basis
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.operator import Diagonal
@@ -26,6 +27,15 @@ class ForwardProcess(Process):
 
     schedule: Schedule
     covariance: Covariance
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schedule", Schedule.parse(self.schedule))
+        if not isinstance(self.covariance, Covariance):
+            raise InputError(
+                f"a process needs the Covariance of its noise, got {self.covariance!r}; e.g."
+                " SpectralCovariance('flat', (3, 32, 32))"
+            )
+        super().__post_init__()
 
     @property
     def reference(self) -> Covariance:  # type: ignore[override]

@@ -123,8 +123,8 @@ class Sampler(Description, family="sampler", example="heun"):
                 f"model was trained with {denoiser.process.label}, cannot be sampled with {process.label};"
                 " train a model with that process"
             )
-        if count < 1:
-            raise InputError(f"count must be at least 1, got {count}")
+        if type(count) is not int or count < 1:
+            raise InputError(f"count must be at least 1, got {count!r}")
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         told = denoiser.check(condition, count)

@@ -33,8 +33,8 @@ class TimeGrid(Description, family="time grid"):
         Raises:
             InputError: If `steps < 1` or the grid needs statistics that were not given.
         """
-        if steps < 1:
-            raise InputError(f"steps must be at least 1, got {steps}")
+        if type(steps) is not int or steps < 1:
+            raise InputError(f"steps must be at least 1, got {steps!r}")
         points = self.points(steps, process, statistics)
         times = torch.cat([points, points.new_zeros(1)])
         if not (times.diff() < 0).all():

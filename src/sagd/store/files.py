@@ -168,8 +168,15 @@ def to_json(value: Any) -> bytes:
 
 
 def to_safetensors(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
-    """Tensors as the content of a safetensors file."""
-    return safetensors.torch.save({name: t.detach().contiguous() for name, t in tensors.items()}, metadata)
+    """Tensors as the content of a safetensors file; those that share memory, as tied weights do, are written each."""
+    seen: set[int] = set()
+    own = {}
+    for name, tensor in tensors.items():
+        kept = tensor.detach().contiguous()
+        storage = kept.untyped_storage().data_ptr()
+        own[name] = kept.clone() if storage in seen else kept
+        seen.add(storage)
+    return safetensors.torch.save(own, metadata)
 
 
 def remove_directory(path: Path) -> None:

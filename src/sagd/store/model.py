@@ -216,7 +216,7 @@ def load_model(
     """Read a model directory, or the model of a run's directory: that of its newest checkpoint if it has not finished.
 
     Args:
-        path: Directory.
+        path: Directory: a run, its model, or one of its checkpoints.
         process: The forward process you believe the model has.
         device: Where the network goes.
         network: For a model with a network of one's own: a network like that, whose weights are replaced.
@@ -227,8 +227,11 @@ def load_model(
         CheckpointError: If files are missing, damaged, no model, or changed since the weights were written.
         InputError: If the network is of one's own and neither given nor allowed.
     """
-    found = _find(Path(path))
-    content = _unfinished(Path(path)) if found is None else _finished(found)
+    if (Path(path) / STATE).exists():
+        content = _of_checkpoint(Path(path))
+    else:
+        found = _find(Path(path))
+        content = _unfinished(Path(path)) if found is None else _finished(found)
     return _rebuilt(content, process, device, network, allow)
 
 
@@ -343,9 +346,13 @@ def _unfinished(run: Path) -> _Content:
     newest = latest_checkpoint(run)
     if newest is None:
         raise CheckpointError(f"the run in {str(run)!r} has no checkpoint yet; continue it with --resume")
+    warnings.warn(f"the run in {str(run)!r} is not finished: this is its model of {newest.name}", stacklevel=3)
+    return _of_checkpoint(newest)
+
+
+def _of_checkpoint(newest: Path) -> _Content:
+    """Content of a checkpoint."""
     snapshot = load_checkpoint(newest)
-    where = f"{str(run)!r} is not finished: this is its model of step {snapshot.step}"
-    warnings.warn(f"the run in {where}", stacklevel=4)
     with reading(newest / STATE, "does not describe a model"):
         state = snapshot.state["model"]
         described, told = _read_description(newest / STATE, state["described"]), state["measured"]

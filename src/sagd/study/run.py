@@ -100,8 +100,8 @@ class Keeping:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
+            if type(value) is not int or value < 1:
+                raise InputError(f"{name} must be at least 1, got {value!r}")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from sagd.errors import DataMismatchError, InputError, one_line
 from sagd.model.condition import Condition
-from sagd.random import generator_for, randperm, subset
+from sagd.random import generator_for, randperm, seeded, subset
 
 FIELDS = ("x", "image", "images", "pixel_values")
 """Names under which a mapping may hold the fields; the first of these that it has."""
@@ -99,6 +99,8 @@ class Items:
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
+        if not len(dataset):
+            raise InputError("the data holds no items")
         first, again = (_digests(as_batch(self._collated([0]), "item 0 of the data")) for _ in range(2))
         self.fixed = torch.equal(first, again)
 
@@ -113,10 +115,14 @@ class Items:
     def _collated(self, indices: Sequence[int]) -> Any:
         read = getattr(self.dataset, "__getitems__", None)
         items = [self.dataset[i] for i in indices] if read is None else read(list(indices))
+        kinds = {tuple(sorted(map(str, item))) if isinstance(item, Mapping) else None for item in items}
+        if len(kinds) > 1:
+            raise InputError(f"items of the data do not make a batch: they hold {one_line(sorted(map(str, kinds)))}")
         try:
             return default_collate(items)
         except (RuntimeError, TypeError) as error:
-            raise InputError(f"items of the data do not make a batch: {one_line(str(error).splitlines()[0])}") from None
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"items of the data do not make a batch: {one_line(reason)}") from None
 
 
 @final
@@ -124,8 +130,10 @@ class Shuffled(Batches):
     """Random orders of a data set, one after the other: a function of seed and step alone.
 
     Step `k >= 1` takes places `(k-1) B ... k B - 1` of that endless sequence and each process its share of them, so
-    every item is seen equally often. Items are hashed as they are read, so that a resumed run notices other data; those
-    that turn out to change from reading to reading, as augmented ones do, are not compared.
+    every item is seen equally often. While items are read, the global generators of Python, numpy and torch are those
+    of (seed, step, rank), so that data which is augmented by them is the same when a run is resumed. Items are hashed
+    as they are read, so that a resumed run notices other data; those that turn out to change from reading to reading,
+    as augmented ones do, are not compared.
 
     Args:
         reader: Items.
@@ -139,7 +147,9 @@ class Shuffled(Batches):
     """
 
     def __init__(self, reader: Reader, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        if not 1 <= size <= len(reader):
+        if type(size) is not int or size < 1:
+            raise InputError(f"batch_size must be a whole number of at least 1, got {size!r}")
+        if size > len(reader):
             raise InputError(f"batch_size is {size} but the data has {len(reader)} items; use at most that")
         self.reader, self.size, self.seed = reader, size, seed
         self.rank, self.share = rank, size // world
@@ -155,7 +165,8 @@ class Shuffled(Batches):
             DataMismatchError: If one is not what the run was started with.
         """
         indices = self.indices(step)
-        batch, digests = self.reader.read(indices, step)
+        with seeded(self.seed, "items", step, self.rank):
+            batch, digests = self.reader.read(indices, step)
         self._compare(indices, digests)
         return batch
 
@@ -171,12 +182,14 @@ class Shuffled(Batches):
 
     def peek(self) -> Batch:
         """That of step 1."""
-        return self.reader.read(self.indices(1), 1)[0]
+        with seeded(self.seed, "items", 1, self.rank):
+            return self.reader.read(self.indices(1), 1)[0]
 
     def some(self, count: int, seed: int) -> Batch:
         """Drawn at random, without repetition."""
         chosen = subset(len(self.reader), count, generator_for(seed, "some")).sort().values
-        return _joined([self.reader.read(part, 0)[0] for part in chosen.split(_READ)])
+        with seeded(self.seed, "some"):
+            return _joined([self.reader.read(part, 0)[0] for part in chosen.split(_READ)])
 
     def identity(self) -> dict[str, Any]:
         """Number of items and size of batches."""

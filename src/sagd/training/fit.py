@@ -11,7 +11,7 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, final
 
 import torch
@@ -54,6 +54,10 @@ class Budget:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            value, whole = getattr(self, f.name), f.type == "int"
+            if f.type != "str" and (isinstance(value, bool) or not isinstance(value, int if whole else (int, float))):
+                raise InputError(f"{f.name} must be a {'whole ' * whole}number, got {value!r}")
         for name, fits, what in (
             ("steps", self.steps >= 1, "at least 1"),
             ("lr", 0 < self.lr < math.inf, "positive"),
@@ -188,6 +192,12 @@ class Fit:
         trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         if not trained:
             raise InputError(f"the network {type(self.network).__name__} has no weights to train")
+        for name, weight in trained.items():
+            if weight.dtype != torch.float32:
+                raise InputError(
+                    f"weight {name!r} of the network is {str(weight.dtype).removeprefix('torch.')}; train it in"
+                    " float32, network.float(), and choose its arithmetic by precision"
+                )
         self._names, self._parameters = list(trained), list(trained.values())
         self.average = Average(self.network, budget.ema_decay)
         self._adam = torch.optim.AdamW(self._parameters, lr=budget.lr, weight_decay=budget.weight_decay, fused=True)

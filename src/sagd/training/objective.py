@@ -99,7 +99,11 @@ def _per_degree(band: Diagonal, error: Tensor) -> Tensor:
 
 def _check_images(x_0: Tensor, denoiser: NetworkDenoiser) -> None:
     shape = denoiser.process.shape
+    if not isinstance(x_0, Tensor):
+        raise InputError(f"a batch must be a tensor (B, {', '.join(map(str, shape))}), got {type(x_0).__name__}")
     if x_0.ndim != len(shape) + 1 or tuple(x_0.shape[1:]) != shape:
         raise InputError(f"the model is of images {shape}, got a batch of shape {tuple(x_0.shape)}")
+    if not len(x_0):
+        raise InputError("the batch is empty")
     if not x_0.is_floating_point():
         raise InputError(f"images must be floating point, got {x_0.dtype}; scale 8-bit images to [-1, 1]")

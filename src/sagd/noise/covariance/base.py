@@ -45,10 +45,8 @@ class Covariance(Holding, ABC):
             cls._kinds[kind] = cls
 
     def __init__(self, shape: Sequence[int]) -> None:
-        if len(shape) < 2 or any(int(side) != side or side < 1 for side in shape):
-            raise InputError(
-                f"shape must be (channels, *spatial) with positive sides, got {tuple(shape)}; e.g. (3, 32, 32)"
-            )
+        if not isinstance(shape, Sequence) or len(shape) < 2 or any(int(side) != side or side < 1 for side in shape):
+            raise InputError(f"shape must be (channels, *spatial) with positive sides, got {shape!r}; e.g. (3, 32, 32)")
         self.shape = tuple(int(side) for side in shape)
 
     @property
@@ -258,7 +256,9 @@ class Covariance(Holding, ABC):
         Returns:
             `(*batch, C, *spatial)`. The white draw `xi` is the same for every covariance of this shape.
         """
-        batch = (batch,) if isinstance(batch, int) else tuple(batch)
+        batch = (batch,) if isinstance(batch, int) else tuple(batch) if isinstance(batch, Sequence) else (batch,)
+        if not all(isinstance(size, int) and size > 0 for size in batch):
+            raise InputError(f"a batch has whole numbers of at least 1, got {batch if len(batch) > 1 else batch[0]!r}")
         if not batch and isinstance(generator, Sequence):
             raise InputError(f"got {len(generator)} generators and no batch axis; give one generator")
         return self.sqrt(randn((*batch, *self.shape), generator, dtype, device))
@@ -295,6 +295,8 @@ class Covariance(Holding, ABC):
         return f"{type(self).__name__}({self.label}, shape={self.shape})"
 
     def _check(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor):
+            raise InputError(f"a field must be a torch.Tensor, got {type(x).__name__}")
         if x.shape[-len(self.shape) :] != self.shape:
             raise InputError(
                 f"field of shape {tuple(x.shape)} does not end in {self.shape}, the shape of this covariance"
