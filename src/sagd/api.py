@@ -25,7 +25,6 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.covariance.build import build_covariance
-from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, measure, most_measured
 from sagd.omission.modes import Mode, Restoration
@@ -381,13 +380,13 @@ def fit(
         where = stack.enter_context(begun(Path(folder), resume, machine))
         batches = batches_of(data, batch_size, seed, machine.rank, machine.processes)
         x, told = batches.peek()
-        shape = tuple(x.shape[1:])
-        _check_process(process, shape)
+        asked = _asked(process)
+        basis = _basis(asked, x.shape[1:])
         known = statistics or (
             # Of one process for all: the loaders of others give other fields.
-            where.before.statistics if where.before else machine.shared(lambda: _measured(batches, process, seed))
+            where.before.statistics if where.before else machine.shared(lambda: _measured(batches, basis, seed))
         )
-        noise = _process(process, shape, known)
+        noise = _noised(asked, known)
         nothing = _nothing(null, told)
         _check_classes(classes, told)
         names = [name for name in told.names if name not in nothing]
@@ -467,36 +466,46 @@ def _check_classes(classes: Sequence[str] | None, told: Condition) -> None:
         raise InputError(f"the data holds label {int(told.labels.max())}, and classes names {len(classes)}, from 0 on")
 
 
-def _basis(process: Process | Covariance | Spectrum | str | None, shape: Sequence[int]) -> Basis:
-    """The basis in which the noise is diagonal, if it has one; else Fourier."""
-    noise = process.reference if isinstance(process, Process) else process
-    return noise.basis if isinstance(noise, SpectralCovariance) else FourierBasis(tuple(shape[1:]))
+def _asked(process: Process | Covariance | Spectrum | str | None) -> Process | Spectrum:
+    """What noise is asked for: a process, or the spectrum of one on data whose shape is not yet known."""
+    if process is None or isinstance(process, str):
+        return Spectrum.parse(process or "flat")
+    if isinstance(process, Covariance):
+        return ForwardProcess(VPSchedule(), process)
+    if isinstance(process, (Process, Spectrum)):
+        return process
+    raise InputError(
+        "process must be a Process, a Covariance or a spectrum such as 'power_law(alpha=-0.5)', got"
+        f" {type(process).__name__}"
+    )
 
 
-def _process(
-    process: Process | Covariance | Spectrum | str | None, shape: tuple[int, ...], statistics: DataStatistics
-) -> Process:
-    """The forward process of data `(C, *spatial)`, from whatever it was given as."""
-    if isinstance(process, (str, Spectrum)) or process is None:
-        spectrum = Spectrum.parse("flat" if process is None else process).resolve(statistics)
-        process = build_covariance(spectrum, shape, "variance", statistics.basis)
-    return ForwardProcess(VPSchedule(), process) if isinstance(process, Covariance) else process
+def _noised(asked: Process | Spectrum, statistics: DataStatistics) -> Process:
+    """The forward process of data with these statistics."""
+    if isinstance(asked, Process):
+        return asked
+    shape = tuple(statistics.mean.shape)
+    covariance = build_covariance(asked.resolve(statistics), shape, "variance", statistics.basis)
+    return ForwardProcess(VPSchedule(), covariance)
 
 
-def _check_process(process: Any, shape: tuple[int, ...]) -> None:
-    """Refuse what is no process, or one of other fields than the data holds."""
-    if process is None or isinstance(process, (str, Spectrum)):
-        return
-    if not isinstance(process, (Process, Covariance)):
-        raise InputError(
-            "process must be a Process, a Covariance or a spectrum such as 'power_law(alpha=-0.5)', got"
-            f" {type(process).__name__}"
-        )
-    if process.shape != shape:
-        raise InputError(f"the process is of fields {process.shape}, the data holds {shape}; give both the same shape")
+def _basis(asked: Process | Spectrum, shape: Sequence[int]) -> Basis:
+    """The basis in which the noise of data `(C, *spatial)` is diagonal, if it has one; else Fourier.
+
+    Raises:
+        InputError: If the process is of other fields.
+    """
+    if isinstance(asked, Process):
+        if asked.shape != tuple(shape):
+            raise InputError(
+                f"the process is of fields {asked.shape}, the data holds {tuple(shape)}; give both the same shape"
+            )
+        if asked.reference.basis is not None:
+            return asked.reference.basis
+    return FourierBasis(tuple(shape[1:]))
 
 
-def _measured(batches: Batches, process: Process | Covariance | Spectrum | str | None, seed: int) -> DataStatistics:
+def _measured(batches: Batches, basis: Basis, seed: int) -> DataStatistics:
     """Mean and spectrum of as many items as memory allows, drawn at random where the data can be."""
     shape = batches.peek()[0].shape[1:]
-    return measure(batches.some(most_measured(shape), seed)[0], _basis(process, shape))
+    return measure(batches.some(most_measured(shape), seed)[0], basis)

@@ -259,6 +259,7 @@ MODULATED = {
     "volume": (Table(amplitudes((2, 2, 3))), Case(("overlap",), (1, 2, 2, 3), "none"), amplitudes((2, 2, 3))),
     "white": (Table(amplitudes((2, 4))), 2.5, amplitudes((2, 4))),
     "white with zeros": (Table(amplitudes((2, 2, 3), 3)), 2.5, amplitudes((2, 2, 3), 3)),
+    "flat with zeros": (Table(amplitudes((2, 4), 3)), Case(("flat",), (1, 2, 4)), amplitudes((2, 4), 3)),
     "white in a box": (Box((0.25,), (0.75,)), 1.0, torch.tensor([0.0, 1.0, 1.0, 0.0], dtype=torch.float64)),
 }
 

@@ -15,7 +15,6 @@ from sagd.noise.covariance.build import build_covariance
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.regions import Region
 from sagd.noise.spectra.base import Spectrum
-from sagd.noise.spectra.by_class import ClassConditional
 from sagd.noise.statistics import DataStatistics
 from sagd.omission.modes import Mode
 from sagd.process.base import Process
@@ -77,14 +76,14 @@ def _noised(
 ) -> Process:
     """The process of its parts; with one schedule for all frequencies, or one for each."""
     if isinstance(evolution, Common):
-        if isinstance(spectrum, ClassConditional) and not classes:
+        if spectrum.depends_on_class and not classes:
             raise InputError(
                 f"{spectrum.label} depends on the class: give the names of the classes; to train with it, set"
                 " network.conditional"
             )
         covariance = build_covariance(spectrum, shape, config.calibration, basis, region, classes)
         return ForwardProcess(schedule, covariance)
-    if region is not None or isinstance(spectrum, ClassConditional):
+    if region is not None or spectrum.depends_on_class:
         raise InputError(
             f"process.evolution {str(evolution)!r} needs noise with one spectrum everywhere: leave out regions and"
             " spectra by class, or use evolution 'common'"
@@ -147,9 +146,8 @@ def _basis(config: ProcessConfig, shape: Sequence[int], statistics: DataStatisti
     if statistics is None:
         return process_basis(config, shape)
     basis = statistics.basis
-    spatial = basis.inner if isinstance(basis, ChannelBasis) else basis
     wanted = build_basis(config.basis, tuple(shape[1:]))
-    if spatial != wanted or isinstance(basis, ChannelBasis) != (config.channels == "decorrelated"):
+    if basis.spatial_part != wanted or (basis.channels is not None) != (config.channels == "decorrelated"):
         raise InputError(
             f"statistics were measured in {basis}, the process is in {config.basis!r} with channels"
             f" {config.channels!r}; measure them with basis=process_basis(config, shape)"

@@ -105,10 +105,8 @@ def labels_of(names: tuple[str, ...], count: int, model: Trained, option: str = 
     """
     import torch
 
-    from sagd.noise.covariance.by_class import ClassCovariance
-
     if not names:
-        if isinstance(model.process.covariance, ClassCovariance):
+        if model.process.covariance.depends_on_class:
             raise InputError(f"the noise depends on the class; give {option}, from: {', '.join(model.classes or ())}")
         return None
     if model.classes is None:

@@ -44,7 +44,6 @@ class Train(Command):
 def run_train(command: Train) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
     from sagd.build.objects import omission_mode
-    from sagd.noise.covariance.by_class import ClassCovariance
     from sagd.store.model import load_model
     from sagd.study.train import train
 
@@ -55,7 +54,7 @@ def run_train(command: Train) -> None:
         say(f"model: {path}\nuse it with: sagd resample {out} IMAGES{plugins} --out {out}-resampled")
         return
     model, labels = load_model(path), ""
-    if isinstance(model.process.covariance, ClassCovariance):
+    if model.process.covariance.depends_on_class:
         labels = " --labels " + " ".join(map(shlex.quote, model.classes or ()))
     say(f"model: {path}\nsample it with: sagd sample {out}{labels}{plugins} --out {out}-samples")
     say(f"measure it with: sagd evaluate {out}{plugins}")

@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 from sagd.errors import InputError
-from sagd.noise.basis.base import EDGE
-from sagd.noise.covariance.by_class import ClassCovariance
-from sagd.noise.covariance.modulated import ModulatedCovariance
+from sagd.noise.basis.base import EDGE, Basis
 from sagd.noise.statistics import DataStatistics, radial_profile
 from sagd.process.base import Process
 from sagd.process.schedule import VESchedule
@@ -110,17 +108,17 @@ def check_ends(
     data = radial_profile(torch.where(noisy & filled, power, 0.0), basis, bands).values.mean(0)
     noise = radial_profile(last.expand_as(power), basis, bands).values.mean(0)
     detail = torch.nan_to_num(torch.where(data > 0, noise / data, 0.0))
-    return EndCheck(edges, start, signal, detail, _advice(process, float(signal.max()), start))
+    return EndCheck(edges, start, signal, detail, _advice(process, basis, float(signal.max()), start))
 
 
-def _advice(process: Process, signal: float, start: float) -> str:
+def _advice(process: Process, basis: Basis, signal: float, start: float) -> str:
     """A time grid or a schedule that drowns what is left, for the schedules that can."""
     if signal <= SIGNAL_LIMIT:
         return ""
     if start < 1:
         return "use sampling.grid 'matched', or a larger sigma_max"
     weak = "give that band more noise"
-    if isinstance(process.covariance, (ModulatedCovariance, ClassCovariance)):
+    if not torch.equal(*process.covariance.power_range(basis)):
         weak = "give the class or place with the weakest noise more"
     factor, schedule = signal / SIGNAL_LIMIT, process.schedule
     if isinstance(schedule, VESchedule):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """The denoising network; without those of other packages, built from diffusers."""
+
+    origin: ClassVar[str] = "built"
 
     name: str = "unet"
     """unet (UNet2DModel), dit (DiTTransformer2DModel), or one of a plug-in with its parameters, as in

@@ -49,7 +49,7 @@ def mask(band: Spectrum | str, basis: Basis) -> Tensor:
             apart that the basis does not.
     """
     band = Spectrum.parse(band)
-    if isinstance(band, ClassConditional):
+    if band.depends_on_class:
         raise InputError("a band is the same for all classes; give one mask, e.g. 'ring(low=0.1, high=0.2)'")
     b = band.weights(basis.frequencies()).double().clamp(max=1)
     if basis.mirrored:

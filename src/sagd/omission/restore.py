@@ -25,7 +25,6 @@ from sagd.omission.checks import check_images
 from sagd.omission.level import least_time
 from sagd.omission.modes import Mode, Restoration, Task
 from sagd.process.base import Process
-from sagd.process.spectral import SpectralProcess
 from sagd.random import sample_generators
 
 
@@ -64,7 +63,7 @@ def restore(
     if samples < 0 or batch_size < 1:
         raise InputError(f"samples must be at least 0 and batch_size at least 1, got {samples} and {batch_size}")
     mode = band if isinstance(band, Mode) else mode_of(process, Spectrum.parse(band))
-    basis = process.reference.basis if isinstance(process, SpectralProcess) else statistics.basis
+    basis = process.reference.basis or statistics.basis
     b = Diagonal(mask(mode.place, basis), basis)
     _check(mode, process, b, samples)
     task = Task(denoiser, b, least_time(process), statistics, samples)

@@ -11,8 +11,6 @@ from torch import Tensor
 from sagd.errors import InputError
 from sagd.noise.basis.base import Basis
 from sagd.noise.covariance.base import Covariance
-from sagd.noise.covariance.by_class import ClassCovariance, LabelledCovariance
-from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.operator import Coefficient, Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.process.base import Process, Time
@@ -118,12 +116,7 @@ class Restricted(Process):
 
 def _noise_basis(covariance: Covariance) -> Basis:
     """The basis in which noise is diagonal, whatever the class."""
-    if isinstance(covariance, LabelledCovariance):
-        covariance = covariance.by_class
-    if isinstance(covariance, ClassCovariance):
-        bases = [_noise_basis(member) for member in covariance.covariances]
-        if all(basis == bases[0] for basis in bases):
-            return bases[0]
-    if isinstance(covariance, SpectralCovariance):
-        return covariance.basis
+    first, *others = [member.basis for member in covariance.members]
+    if first is not None and all(basis == first for basis in others):
+        return first
     raise InputError(f"a band can be unseen only under noise with a spectrum, got {covariance.label} noise")

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 
 from sagd.noise.basis.base import Basis
-from sagd.noise.basis.channels import ChannelBasis
-from sagd.noise.basis.fourier import FourierBasis
 from sagd.optional import need
 from sagd.report import figures
 from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach
@@ -127,8 +125,7 @@ def _spectra(result: RestorationResult) -> Picture:
 
 def band_map(b: Tensor, basis: Basis, alt: str) -> Picture | None:
     """A band among all frequencies; None in bases whose coefficients have no place in such a map."""
-    inner = basis.inner if isinstance(basis, ChannelBasis) else basis
-    return plot(figures.mask_figure(b.numpy(), basis.spatial[-1]), alt) if isinstance(inner, FourierBasis) else None
+    return plot(figures.mask_figure(b.numpy(), basis.spatial[-1]), alt) if basis.is_fourier else None
 
 
 def as_pixels(x: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def plot_spectrum(
     if basis.rank == 1:
         x_label = "frequency (cycles/sample)"
         figures.draw_power_lines(axes, basis.radius(), power, title, x_label, "noise power $w^2$")
-    elif isinstance(basis, FourierBasis) and basis.rank == 2:
+    elif basis.is_fourier and basis.channels is None and basis.rank == 2:
         figures.draw_power_image(axes, power.numpy(), basis.spatial[1], title, "w^2")
     else:
         profile = radial_profile(power, basis, min(_MOST_BANDS, max(basis.spatial)))

@@ -23,8 +23,6 @@ from sagd.model.denoiser import Denoiser
 from sagd.model.wrappers import GivenBand, Wrapper, in_band
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import EDGE, Basis
-from sagd.noise.basis.channels import ChannelBasis
-from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Wedge
@@ -61,8 +59,7 @@ def random_bands(count: int, basis: Basis, generator: Generator | None = None) -
     low = torch.where(whole | low_pass, 0.0, low)
     flat = rho.flatten()
     b = ((flat >= low - EDGE) & (flat <= high)).float().reshape(count, *basis.coefficients)
-    inner = basis.inner if isinstance(basis, ChannelBasis) else basis
-    if isinstance(inner, FourierBasis) and basis.rank == 2:
+    if basis.is_fourier and basis.rank == 2:
         frequencies = basis.frequencies()
         for i in (u > 1 - _WEDGE).flatten().nonzero().flatten().tolist():
             wedge = Wedge(180 * float(angle[i]), 20 + 70 * float(opening[i]), 0.9 * float(low[i]))

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,8 @@ class ImportedNetwork:
 
     path: str
     arguments: dict[str, Any] | None = None
+
+    origin: ClassVar[str] = "import"
 
 
 @dataclass(frozen=True)
@@ -158,12 +160,11 @@ class Trained:
 
 def describe_model(model: Trained) -> dict[str, Any]:
     """Content of `model.json`."""
-    own = isinstance(model.network, ImportedNetwork)
     return {
         "format": _FORMAT,
         "process": model.process.to_dict(),
         "prediction": model.plain.parameterisation.to_dict(),
-        "network": {"import" if own else "built": to_dict(model.network)},
+        "network": {model.network.origin: to_dict(model.network)},
         "data": {
             "shape": list(model.process.shape),
             "range": list(_RANGE),

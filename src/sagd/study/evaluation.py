@@ -17,8 +17,6 @@ from sagd.data.dataset import ImageData, load
 from sagd.data.images import to_uint8, to_unit_range
 from sagd.errors import InputError
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures, TorchScriptFeatures, evaluate
-from sagd.noise.covariance.isotropic import IsotropicCovariance
-from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.process.base import Process
 from sagd.random import generator_for, randint, subset
 from sagd.sampling.likelihood import dequantise, log_likelihood
@@ -247,7 +245,7 @@ def measure_likelihood(
     index = subset(len(data), n, generator)
     x = dequantise(data.batch(index)[0], generator)
     labels = _own_labels(model, data, index)
-    diagonal = isinstance(model.process.reference, (IsotropicCovariance, SpectralCovariance))
+    diagonal = model.process.reference.is_diagonal_in(model.statistics.basis)
     bits = [
         log_likelihood(
             model.denoiser,

@@ -14,7 +14,6 @@ from sagd.build.objects import build_process
 from sagd.data.dataset import ImageData
 from sagd.errors import InputError
 from sagd.noise.covariance.base import Covariance
-from sagd.noise.covariance.by_class import ClassCovariance
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.tables import Tabulated
 from sagd.noise.statistics import DataStatistics, radial_profile
@@ -124,16 +123,16 @@ def _levels(process: Process, times: Tensor, snr: Tensor) -> Tensor:
 
 def _of_class(process: Process, label: int) -> Process:
     """The process of one class; itself unless the noise depends on the class."""
-    if not isinstance(process.covariance, ClassCovariance):
+    if not process.covariance.depends_on_class:
         return process
-    return ForwardProcess(process.schedule, process.covariance.covariances[label])
+    return ForwardProcess(process.schedule, process.covariance.members[label])
 
 
 def _by_class(whole: Process, process: Process, data: ImageData) -> dict[str, Covariance]:
     """Noise of the image's class, and of the first class with another; empty unless it depends on the class."""
-    if not isinstance(whole.covariance, ClassCovariance) or data.classes is None:
+    if not whole.covariance.depends_on_class or data.classes is None:
         return {}
-    members = dict(zip(data.classes, whole.covariance.covariances, strict=True))
+    members = dict(zip(data.classes, whole.covariance.members, strict=True))
     own = next(name for name, member in members.items() if member is process.covariance)
     other = next(name for name, member in members.items() if member.to_dict() != process.covariance.to_dict())
     return {f"class {name}": members[name] for name in (own, other)}

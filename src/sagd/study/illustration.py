@@ -7,7 +7,6 @@ from torch import Tensor
 
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.base import Covariance
-from sagd.noise.covariance.by_class import ClassCovariance
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.process.base import Process
 from sagd.random import generator_for
@@ -31,8 +30,8 @@ def shown_power(noise: Covariance) -> Tensor:
 
     From 256 draws where the exact one would take long: noise of another basis on large fields.
     """
-    if isinstance(noise, ClassCovariance):
-        return torch.stack([shown_power(member) for member in noise.covariances]).mean(0)
+    if noise.depends_on_class:
+        return torch.stack([shown_power(member) for member in noise.members]).mean(0)
     basis = FourierBasis(noise.shape[1:])
     if isinstance(noise, SpectralCovariance) and noise.basis.channels is None and noise.weights.ndim == basis.rank:
         noise = SpectralCovariance(noise.spectrum, (1, *basis.spatial), noise.basis, noise.calibration)

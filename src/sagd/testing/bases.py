@@ -89,6 +89,19 @@ class BasisContract(ABC):
         assert float(basis.relative_radius().min()) >= 0
         assert float(basis.relative_radius().max()) <= 1 + 1e-12
 
+    def test_what_it_claims_to_be(self) -> None:
+        """A mix of channels in front of a basis of the axes; cyclic shifts leave the size of Fourier coefficients."""
+        basis, x = self.basis(), normal(self._shape())
+        part, mixed = basis.spatial_part, x
+        assert part.channels is None
+        assert (basis.mixing is None) == (basis.channels is None)
+        if basis.mixing is not None:
+            mixed = torch.einsum("kc,c...->k...", torch.tensor(basis.mixing, dtype=torch.float64), x)
+        assert_close(part.forward(mixed), basis.forward(x), "the parts in turn")
+        if basis.is_fourier:
+            shifted = basis.forward(x.roll(1, -1))
+            assert_close(shifted.abs(), basis.forward(x).abs(), "coefficients of a shifted field")
+
     def test_gradients(self) -> None:
         """`forward` and a filter in the basis pass `gradcheck`."""
         basis = self.basis()

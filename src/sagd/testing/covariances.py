@@ -79,8 +79,10 @@ class CovarianceContract(ABC):
             self.covariance().mean_power(FourierBasis((*spatial[:-1], spatial[-1] + 1)))
 
     def test_labels_do_not_matter(self) -> None:
-        """`given` is the identity."""
+        """`given` is the identity, and the covariance the only one of its classes."""
         covariance = self.covariance()
+        assert covariance.members == (covariance,)
+        assert not covariance.depends_on_class
         for labels in (None, torch.tensor([0, 3])):
             assert covariance.given(labels) is covariance
 
@@ -96,6 +98,15 @@ class CovarianceContract(ABC):
         if "logdet" not in self.refused:
             assert math.isclose(covariance.logdet(pseudo=True), logdet, abs_tol=self.tolerance * max(1, size))
         assert_close(covariance.to_dense(), matrix, "to_dense", self.tolerance)
+
+    def test_what_it_claims_to_be(self) -> None:
+        """White noise is a multiple of the identity; what names a basis is diagonal in it."""
+        covariance, matrix = self.covariance(), self.matrix()
+        if covariance.is_white:
+            level = matrix[0, 0] * torch.eye(len(matrix), dtype=matrix.dtype)
+            assert_close(matrix, level, "matrix of white noise", self.tolerance)
+        if covariance.basis is not None:
+            assert covariance.is_diagonal_in(covariance.basis)
 
     def test_mahalanobis_matches_the_matrix(self) -> None:
         """`x^T Sigma^+ x` per sample, in float64."""

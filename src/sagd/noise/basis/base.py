@@ -67,6 +67,21 @@ class Basis(Holding, Description, ABC, family="basis", example="fourier"):
         return None
 
     @property
+    def mixing(self) -> tuple[tuple[float, ...], ...] | None:
+        """Rows of the orthonormal mix of channels, `(C, C)`; None if it acts on the spatial axes alone."""
+        return None
+
+    @property
+    def spatial_part(self) -> Basis:
+        """The basis of the spatial axes, without the mix of channels."""
+        return self
+
+    @property
+    def is_fourier(self) -> bool:
+        """Whether it is the Fourier transform on the spatial axes, in which cyclic shifts are diagonal."""
+        return False
+
+    @property
     @abstractmethod
     def coefficients(self) -> tuple[int, ...]:
         """Shape of the stored coefficients."""

@@ -80,6 +80,21 @@ class ChannelBasis(Basis, kind="channels"):
         return len(self.matrix)
 
     @property
+    def mixing(self) -> tuple[tuple[float, ...], ...]:
+        """The matrix."""
+        return self.matrix
+
+    @property
+    def spatial_part(self) -> Basis:
+        """`inner`."""
+        return self.inner
+
+    @property
+    def is_fourier(self) -> bool:
+        """As `inner`."""
+        return self.inner.is_fourier
+
+    @property
     def mirrored(self) -> bool:
         """As `inner`."""
         return self.inner.mirrored

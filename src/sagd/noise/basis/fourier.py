@@ -24,6 +24,11 @@ class FourierBasis(Basis, kind="fourier"):
     """
 
     @property
+    def is_fourier(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
     def coefficients(self) -> tuple[int, ...]:
         """Half of the last axis is stored: `(*spatial[:-1], spatial[-1] // 2 + 1)`."""
         return (*self.spatial[:-1], self.spatial[-1] // 2 + 1)

@@ -14,8 +14,6 @@ from torch import Tensor
 
 from sagd.errors import InputError, SingularCovarianceError
 from sagd.noise.basis.base import Basis
-from sagd.noise.basis.channels import ChannelBasis
-from sagd.noise.basis.fourier import FourierBasis
 from sagd.random import Generators, randn
 from sagd.spec import suggest
 from sagd.tensors import Holding, exact
@@ -34,6 +32,9 @@ class Covariance(Holding, ABC):
     Args:
         shape: `(C, *spatial)`.
     """
+
+    basis: Basis | None = None
+    """The basis that it is diagonal in by construction; None if there is none."""
 
     kind: ClassVar[str] = ""
     _kinds: ClassVar[dict[str, type[Covariance]]] = {}
@@ -168,9 +169,13 @@ class Covariance(Holding, ABC):
                 power += basis.forward(self.sqrt(fields)).abs().square().sum(0)
         return power.expand(self.shape[0], *basis.coefficients).clone()
 
+    def is_diagonal_in(self, basis: Basis) -> bool:
+        """Whether `Sigma` is known to be diagonal in a basis."""
+        return self._eigenvalues_in(basis) is not None
+
     def has_closed_power(self, basis: Basis) -> bool:
         """Whether `mean_power` in this basis takes a few transforms, and not one for every value of a field."""
-        return self._eigenvalues_in(basis) is not None or self._fourier_power(basis) is not None
+        return self.is_diagonal_in(basis) or self._fourier_power(basis) is not None
 
     def power_range(self, basis: Basis) -> tuple[Tensor, Tensor]:
         """Least and largest power of the noise by coefficient, over classes and places; each `(C, *coefficients)`.
@@ -185,6 +190,21 @@ class Covariance(Holding, ABC):
     def label(self) -> str:
         """The noise in a few words, for messages."""
         return self.kind or type(self).__name__
+
+    @property
+    def members(self) -> tuple[Covariance, ...]:
+        """The covariance of each class, in the order of labels; itself alone where the class does not matter."""
+        return (self,)
+
+    @property
+    def depends_on_class(self) -> bool:
+        """Whether each class has a covariance of its own."""
+        return False
+
+    @property
+    def is_white(self) -> bool:
+        """Whether `Sigma` is a multiple of the identity, as far as is known."""
+        return False
 
     @property
     def is_stationary(self) -> bool:
@@ -206,14 +226,14 @@ class Covariance(Holding, ABC):
 
     def _fourier_power(self, basis: Basis) -> Tensor | None:
         """`E |U eps|^2` in a Fourier basis: the transform of the mean autocovariance (Wiener-Khinchin)."""
-        autocovariance = self._mean_autocovariance() if isinstance(spatial_part(basis), FourierBasis) else None
+        autocovariance = self._mean_autocovariance() if basis.is_fourier else None
         if autocovariance is None:
             return None
         mix = torch.eye(self.shape[0], dtype=torch.float64)
-        if isinstance(basis, ChannelBasis):
-            mix = torch.tensor(basis.matrix, dtype=torch.float64)
+        if basis.mixing is not None:
+            mix = torch.tensor(basis.mixing, dtype=torch.float64)
         mixed = torch.einsum("kc,cd...,kd->k...", mix, autocovariance, mix)
-        return (math.sqrt(basis.size) * spatial_part(basis).forward(mixed).real).clamp(min=0)
+        return (math.sqrt(basis.size) * basis.spatial_part.forward(mixed).real).clamp(min=0)
 
     def _variances(self) -> Tensor:
         """Variance of every value, `(C, *spatial)`, float64; `O(size^2)` unless stationary."""
@@ -310,11 +330,6 @@ class Covariance(Holding, ABC):
                 f"{operation} of a singular covariance: {self.size - self.rank} of {self.size} dimensions are empty;"
                 " pass pseudo=True for the pseudo-inverse"
             )
-
-
-def spatial_part(basis: Basis) -> Basis:
-    """The basis without its mixing of channels."""
-    return basis.inner if isinstance(basis, ChannelBasis) else basis
 
 
 def require_basis(basis: Basis, shape: tuple[int, ...]) -> None:

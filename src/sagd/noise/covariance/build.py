@@ -13,7 +13,6 @@ from sagd.noise.covariance.modulated import ModulatedCovariance
 from sagd.noise.covariance.spectral import Calibration, SpectralCovariance
 from sagd.noise.regions import Region
 from sagd.noise.spectra.base import Flat, Spectrum
-from sagd.noise.spectra.by_class import ClassConditional
 
 
 def build_covariance(
@@ -39,7 +38,7 @@ def build_covariance(
     """
     if spectrum.needs_data:
         raise InputError(f"{spectrum.label} depends on the data: give its statistics, spectrum.resolve(statistics)")
-    if isinstance(spectrum, ClassConditional):
+    if spectrum.depends_on_class:
         if not classes:
             raise InputError(f"{spectrum.label} depends on the class: give the names of the classes")
         members = [build_covariance(s, shape, calibration, basis, region) for s in spectrum.for_classes(classes)]

@@ -31,7 +31,7 @@ class ClassCovariance(Covariance, kind="by_class"):
             raise InputError("a covariance by class needs at least one class, got none")
         super().__init__(covariances[0].shape)
         for label, member in enumerate(covariances):
-            if isinstance(member, (ClassCovariance, LabelledCovariance)):
+            if member.depends_on_class:
                 raise InputError(f"the covariance of class {label} depends on the class itself; give plain ones")
             if member.shape != self.shape:
                 raise InputError(f"covariances of class 0 and {label} have shapes {self.shape} and {member.shape}")
@@ -46,6 +46,16 @@ class ClassCovariance(Covariance, kind="by_class"):
         if labels is None:
             raise InputError(f"the noise depends on the class: give labels, integers in [0, {len(self.covariances)})")
         return LabelledCovariance(self, torch.as_tensor(labels))
+
+    @property
+    def members(self) -> tuple[Covariance, ...]:
+        """That of each class."""
+        return self.covariances
+
+    @property
+    def depends_on_class(self) -> bool:
+        """Yes."""
+        return True
 
     @property
     def is_singular(self) -> bool:
@@ -159,6 +169,16 @@ class LabelledCovariance(Covariance):
     def trace(self) -> Tensor:
         """Per sample, `(B,)`, float64."""
         return self._per_sample(lambda member: member.trace)
+
+    @property
+    def members(self) -> tuple[Covariance, ...]:
+        """That of each class, whether or not a sample is of it."""
+        return self.by_class.covariances
+
+    @property
+    def depends_on_class(self) -> bool:
+        """Yes."""
+        return True
 
     @property
     def is_singular(self) -> bool:

@@ -58,6 +58,11 @@ class IsotropicCovariance(Covariance, kind="isotropic"):
         return self.size * math.log(self.variance)
 
     @property
+    def is_white(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
     def is_stationary(self) -> bool:
         """Yes."""
         return True

@@ -13,8 +13,6 @@ from sagd.errors import InputError, SingularCovarianceError
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.base import Covariance
-from sagd.noise.covariance.by_class import ClassCovariance, LabelledCovariance
-from sagd.noise.covariance.isotropic import IsotropicCovariance
 from sagd.noise.covariance.spectral import MAX_SPAN, STEEP_SPAN, power_of, span_of
 from sagd.noise.regions import Region
 from sagd.tensors import moved, widened
@@ -42,7 +40,7 @@ class ModulatedCovariance(Covariance, kind="modulated"):
 
     def __init__(self, region: Region, inner: Covariance) -> None:
         super().__init__(inner.shape)
-        if isinstance(inner, (ClassCovariance, LabelledCovariance)):
+        if inner.depends_on_class:
             raise InputError("a region cannot modulate noise that depends on the class; modulate that of each class")
         if inner.is_singular:
             raise InputError(
@@ -129,7 +127,7 @@ class ModulatedCovariance(Covariance, kind="modulated"):
 
     def _require_invertible(self, pseudo: bool, operation: str) -> None:
         self._refuse_singular(pseudo, operation)
-        if self.is_singular and not isinstance(self.inner, IsotropicCovariance):
+        if self.is_singular and not self.inner.is_white:
             raise SingularCovarianceError(
                 f"{operation} where {self.size - self.rank} of {self.size} values carry no noise needs white noise"
                 " inside the region; use a flat spectrum, or a positive amplitude outside"

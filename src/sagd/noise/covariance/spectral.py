@@ -11,7 +11,7 @@ from torch import Tensor
 from sagd.errors import InputError
 from sagd.noise.basis.base import Basis, build_basis
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.covariance.base import Covariance, require_basis, spatial_part
+from sagd.noise.covariance.base import Covariance, require_basis
 from sagd.noise.spectra.base import Spectrum, refuse_mirror_sense
 from sagd.tensors import moved, widened
 
@@ -46,6 +46,8 @@ class SpectralCovariance(Covariance, kind="spectral"):
     Source: arXiv:2510.09660, equations 5-8; calibration replaces the per-sample normalisation of its appendix code,
     which is neither Gaussian nor has covariance `Sigma_w`.
     """
+
+    basis: Basis
 
     def __init__(
         self,
@@ -94,9 +96,14 @@ class SpectralCovariance(Covariance, kind="spectral"):
         return float((self._multiplicity * self.eigenvalues).sum())
 
     @property
+    def is_white(self) -> bool:
+        """Where all weights are equal."""
+        return self._white
+
+    @property
     def is_stationary(self) -> bool:
         """In a Fourier basis, whether or not channels are mixed."""
-        return isinstance(spatial_part(self.basis), FourierBasis)
+        return self.basis.is_fourier
 
     def sqrt(self, x: Tensor) -> Tensor:
         """`T_w x = U* diag(w) U x`."""
@@ -145,14 +152,14 @@ class SpectralCovariance(Covariance, kind="spectral"):
     @property
     def label(self) -> str:
         """The spectrum, and the basis if it is not Fourier's."""
-        where = "" if isinstance(self.basis, FourierBasis) else f" ({self.basis.kind})"
+        where = "" if self.basis.is_fourier and self.basis.channels is None else f" ({self.basis.kind})"
         return self.spectrum.label + where
 
     def _eigenvalues_in(self, basis: Basis) -> Tensor | None:
         if self._white:  # in any basis
             return torch.full(basis.coefficients, float(self.weights.flatten()[0]) ** 2, dtype=torch.float64)
         # Weights common to all channels stay as they are when channels are mixed.
-        common = self.weights.ndim == self.basis.rank and spatial_part(basis) == spatial_part(self.basis)
+        common = self.weights.ndim == self.basis.rank and basis.spatial_part == self.basis.spatial_part
         return self.eigenvalues if common or basis == self.basis else None
 
     def _filter(self, x: Tensor, power: float) -> Tensor:

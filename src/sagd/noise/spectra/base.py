@@ -47,6 +47,22 @@ class Spectrum(Description, family="spectrum", example="flat"):
         return ()
 
     @property
+    def depends_on_class(self) -> bool:
+        """Whether each class has a spectrum of its own."""
+        return False
+
+    def for_classes(self, names: Sequence[str]) -> tuple[Spectrum, ...]:
+        """The spectrum of every class.
+
+        Args:
+            names: Names of all classes, in the order of their labels.
+
+        Raises:
+            InputError: If a class has no spectrum, or a spectrum no class.
+        """
+        return (self,) * len(names)
+
+    @property
     def needs_data(self) -> bool:
         """Whether the weights depend on measured data, so that `resolve` must come before `weights`."""
         return any(part.needs_data for part in self.parts)

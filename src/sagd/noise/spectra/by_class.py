@@ -43,15 +43,13 @@ class ClassConditional(Spectrum, kind="by_class"):
         """The classes' spectra, the default last."""
         return tuple(spectrum for _, spectrum in self.spectra) + ((self.default,) if self.default else ())
 
+    @property
+    def depends_on_class(self) -> bool:
+        """Yes."""
+        return True
+
     def for_classes(self, names: Sequence[str]) -> tuple[Spectrum, ...]:
-        """The spectrum of every class.
-
-        Args:
-            names: Names of all classes, in the order of their labels.
-
-        Raises:
-            InputError: If a class has no spectrum, or a spectrum no class.
-        """
+        """That of its name, or the default."""
         classes, spectra = [str(name) for name in names], dict(self.spectra)
         for name in spectra:
             if name not in classes:
