@@ -22,6 +22,7 @@ from sagd.random import generator_for, randint, seed_for
 from sagd.study.train import budget_of, process_statistics
 from sagd.training.batches import Shuffled
 from sagd.training.fit import learning_rate
+from sagd.training.runtime import as_device
 
 _TIMES = 1000
 _BATCH = 250
@@ -42,7 +43,7 @@ def train(config: RunConfig, data: ImageData) -> Trained:
     from diffusers.training_utils import EMAModel
 
     budget = config.training
-    device = torch.accelerator.current_accelerator() or torch.device("cpu")
+    device = as_device("auto")
     statistics = process_statistics(data, config.process)
     noise = build_process(config.process, data.shape, statistics).covariance
     seed = seed_for(budget.seed, "weights")
