@@ -56,6 +56,7 @@ TINY = {
         "log_every": 2,
         "device": "cpu",
         "precision": "no",
+        "lr_decay": "none",
     },
     "sampling": {"sampler": "euler", "steps": 3},
 }

@@ -6,7 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from sagd.build.schema import CompareConfig, EvaluationConfig, ProcessConfig, SamplingConfig, TrainingConfig
+from sagd.build.schema import (
+    CompareConfig,
+    DenoiserConfig,
+    EvaluationConfig,
+    ProcessConfig,
+    SamplingConfig,
+    TrainingConfig,
+)
 from sagd.data.config import DataConfig
 from sagd.networks.config import NetworkConfig
 from sagd.study.compare import compare
@@ -27,9 +34,10 @@ def comparison():
         seeds=(3, 5),
         data=DataConfig(limit=160),
         network=NetworkConfig(widths=(4, 8)),
+        denoiser=DenoiserConfig(prediction="eps", time="uniform"),
         training=TrainingConfig(
             **{"steps": 4, "batch_size": 16, "warmup_steps": 1, "log_every": 2, "sample_every": 0},
-            **{"checkpoint_every": 2, "device": "cpu", "precision": "no"},
+            **{"checkpoint_every": 2, "device": "cpu", "precision": "no", "lr_decay": "none"},
         ),
         sampling=SamplingConfig(sampler="euler", steps=2),
         evaluation=EvaluationConfig(samples=70, bands=5),
