@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from sagd.design.ends import check_ends as check_ends
     from sagd.design.levels import inspect as inspect
     from sagd.errors import CheckpointError as CheckpointError
+    from sagd.errors import DivergenceError as DivergenceError
     from sagd.errors import InputError as InputError
     from sagd.errors import ProcessMismatchError as ProcessMismatchError
     from sagd.errors import SingularCovarianceError as SingularCovarianceError
+    from sagd.interrupt import Interrupted as Interrupted
     from sagd.model.condition import Condition as Condition
     from sagd.model.denoiser import Denoiser as Denoiser
     from sagd.model.denoiser import NetworkDenoiser as NetworkDenoiser
@@ -139,9 +141,13 @@ _EXPORTS = {
     ],
     "sagd.errors": [
         "CheckpointError",
+        "DivergenceError",
         "InputError",
         "ProcessMismatchError",
         "SingularCovarianceError",
+    ],
+    "sagd.interrupt": [
+        "Interrupted",
     ],
     "sagd.model.condition": [
         "Condition",
