@@ -198,7 +198,8 @@ class NetworkDenoiser(Denoiser):
         # The network is asked in its own precision, whatever the sampler works in.
         own = self.dtype or x_t.dtype
         shown = {name: value.to(own) if value.is_floating_point() else value for name, value in told.items()}
-        out = as_tensor(self.network(scaled.to(own), timestep.to(torch.promote_types(own, torch.float32)), **shown))
+        timestep = timestep.double() if self.dtype == torch.float64 else timestep
+        out = as_tensor(self.network(scaled.to(own), timestep, **shown))
         if out.shape != x_t.shape:
             raise InputError(
                 f"the network returned shape {tuple(out.shape)} for images {tuple(x_t.shape)}; give one of"

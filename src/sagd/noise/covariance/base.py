@@ -276,8 +276,8 @@ class Covariance(Holding, ABC):
         Returns:
             `(*batch, C, *spatial)`. The white draw `xi` is the same for every covariance of this shape.
         """
-        batch = (batch,) if isinstance(batch, int) else tuple(batch) if isinstance(batch, Sequence) else (batch,)
-        if not all(isinstance(size, int) and size > 0 for size in batch):
+        batch = tuple(batch) if isinstance(batch, Sequence) else (batch,)
+        if not all(hasattr(size, "__index__") and size > 0 for size in batch):
             raise InputError(f"a batch has whole numbers of at least 1, got {batch if len(batch) > 1 else batch[0]!r}")
         if not batch and isinstance(generator, Sequence):
             raise InputError(f"got {len(generator)} generators and no batch axis; give one generator")
