@@ -174,7 +174,7 @@ def test_perturbing_survives_transforms(process, t):
     mapped = torch.func.vmap(lambda x, noise: subject.perturb(x, t, noise), 1, 1)(x[:, None], noise[:, None])
     slope = torch.func.grad(lambda x: subject.perturb(x, t, noise).sum())(x)
     expected = make().perturb(x, t, noise)
-    torch.testing.assert_close(mapped[0], expected)
+    torch.testing.assert_close(mapped[:, 0], expected)
     torch.testing.assert_close(subject.perturb(x, t, noise), expected)
     own = x.clone().requires_grad_()
     torch.testing.assert_close(slope, torch.autograd.grad(make().perturb(own, t, noise).sum(), own)[0])

@@ -861,7 +861,7 @@ def test_descriptions_rebuild_what_they_describe(covariance):
         ({"spectrum": None}, "covariance 'spectral'"),
         ({"basis": "FourierBasis"}, "covariance 'spectral'"),
         ({"basis": {"kind": "fourier", "spatial": [5]}}, r"basis is for spatial shape \(5,\)"),
-        ({"shape": 3}, "covariance 'spectral'"),
+        ({"shape": 3}, r"shape must be \(channels, \*spatial\) with positive sides, got 3"),
         ({"extra": 1}, "unexpected keyword argument 'extra'"),
         ({"calibration": "std"}, "got 'std'"),
     ],
