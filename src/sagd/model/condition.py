@@ -122,7 +122,8 @@ class Condition:
     def filled(self, null: Mapping[str, Tensor], count: int, device: torch.device | str | None = None) -> Condition:
         """With the values of `null`, which have no batch axis, for the names that it lacks."""
         missing = {name: value for name, value in null.items() if name not in self._values}
-        return self | {name: v.to(device).expand(count, *v.shape) for name, v in missing.items()}
+        expanded = {name: value.to(device).expand(count, *value.shape) for name, value in missing.items()}
+        return Condition(self._values | expanded)
 
     def dropped(self, where: Tensor, null: Mapping[str, Tensor]) -> Condition:
         """With the values of `null` in place of those of some samples, of the names that `null` knows.

@@ -72,7 +72,7 @@ class Diagonal:
         return self._with(other, torch.sub)
 
     def __rsub__(self, other: Number) -> Diagonal:
-        return -self + other
+        return self.map(torch.neg) + other
 
     def __neg__(self) -> Diagonal:
         return self.map(torch.neg)
