@@ -36,7 +36,7 @@ class FourierBasis(Basis, kind="fourier"):
     def forward(self, x: Tensor) -> Tensor:
         """Orthonormal real FFT over the spatial axes; complex `(*, *coefficients)`."""
         self._require_trailing(x, self.spatial)
-        # torch up to 2.6 refuses fields expanded to a batch.
+        # torch up to 2.8 refuses fields expanded to a batch.
         return torch.fft.rfftn(x.contiguous(), dim=self._axes, norm="ortho")
 
     def inverse(self, c: Tensor) -> Tensor:
