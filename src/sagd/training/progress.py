@@ -38,9 +38,8 @@ class Progress(Callback):
     def start(self, fit: Fit) -> None:
         """Open the bar; where the output is no terminal there is none."""
         self._total = fit.budget.steps
-        self._begun, self._seen = fit.step, 0
-        self._since = self._said = time.monotonic()
-        self._wait, self._items, self._losses = _FIRST, 0, 0.0
+        self._seen, self._wait = 0, _FIRST
+        self._restart(time.monotonic())
         self._speaks = fit.runtime.first
         hidden = None if self._speaks else True
         self._bar = tqdm(total=self._total, initial=fit.step, desc="training", unit="step", disable=hidden)
@@ -58,7 +57,7 @@ class Progress(Callback):
             self._restart(now)
         elif self._seen == 1 + _MEASURED:
             self._estimate(fit, step, now)
-        elif self._seen > 1 + _MEASURED and now - self._said >= self._wait and not step.last:
+        elif self._seen > 1 + _MEASURED and now - self._since >= self._wait and not step.last:
             self._report(step, now)
 
     def end(self) -> None:
@@ -67,7 +66,7 @@ class Progress(Callback):
             self._bar.close()
 
     def _restart(self, now: float) -> None:
-        self._since = self._said = now
+        self._since = now
         self._items, self._losses, self._counted = 0, 0.0, self._seen
 
     def _estimate(self, fit: Fit, step: Step, now: float) -> None:
