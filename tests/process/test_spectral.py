@@ -453,6 +453,33 @@ def test_clock_weighs_noise_against_signal(name: str) -> None:
             assert float(process.time_at(level)) == pytest.approx(t, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("build", "bound"),
+    [
+        (lambda: SpectralProcess.blurring((1, 256, 258)), 2e-5),
+        (lambda: SpectralProcess.white_to_blue((1, 256, 256)), 2e-5),
+        (lambda: SpectralProcess.sequential((1, 256, 256)), 5e-4),
+        (lambda: SpectralProcess.sequential((1, 256, 255), "low", width=0.05), 1e-3),
+    ],
+    ids=["blurring", "white to blue", "sequential", "sharp windows"],
+)
+def test_clock_of_many_frequencies(
+    build: Callable[[], SpectralProcess], bound: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One frequency stands for those next to it; the clock is that of all."""
+    thinned = build()._clock
+    monkeypatch.setattr("sagd.process.spectral._EXAMINED", 10**9)
+    every = build()._clock
+    assert (thinned[1] != every[1]).any()
+    torch.testing.assert_close(thinned[0], every[0])
+    torch.testing.assert_close(thinned[1], every[1], rtol=0, atol=bound)
+
+
+def test_falling_ratios_are_refused_among_many_frequencies() -> None:
+    with pytest.raises(InputError, match="noise-to-signal ratio of some frequency falls in time"):
+        spectral(Interpolated("flat", 8.0), (1, 200, 200), PowerLaw(2.0), VESchedule(0.05, 5.0))
+
+
 @pytest.mark.parametrize("name", PROCESSES)
 def test_clock_is_fine_enough_to_be_inverted(name: str) -> None:
     """`time_at` undoes `noise_level` however unevenly a process moves, over 14 decades, and never runs backwards."""

@@ -37,6 +37,8 @@ _LEAST_LEVEL, _LARGEST_LEVEL, _KNOTS = 1e-6, 1e6, 513
 """Range of the scalar schedule's noise levels on which a spectral process is examined, and how finely."""
 _CHUNK = 2**18
 """Coefficients held at a time in doing so."""
+_EXAMINED, _BITS = 2**12, 11
+"""Frequencies that are examined one by one, and the bits to which more of them are told apart."""
 _TIMES_KEPT = 4
 """Times whose coefficients a process keeps at most; a step of any sampler needs three."""
 
@@ -312,7 +314,8 @@ class SpectralProcess(Process):
         """Knots: the logs of the schedule's noise level and of that of all frequencies; made once, which is a check."""
         end = float(self.schedule.noise_level(torch.ones((), dtype=torch.float64)))
         levels = torch.linspace(math.log(_LEAST_LEVEL), math.log(min(end, _LARGEST_LEVEL)), _KNOTS, dtype=torch.float64)
-        known, count = self._distinct()
+        every, degrees = self._distinct()
+        known, count = _thinned(every, degrees, self._places(every))
         # Where no noise is next to the data, it is measured by that at t = 1.
         weight = torch.where(known.near > 0, known.near, known.far)
         means, fall, last = [], 1.0, torch.zeros_like(weight)
@@ -325,7 +328,7 @@ class SpectralProcess(Process):
             snr = (weight / ratio).square()
             noise, signal = (1 / (1 + snr)) @ count, (1 / (1 + 1 / snr)) @ count
             means.append((noise.log() - signal.log()) / 2)
-        _, end_noise = self.evolution.coefficients(torch.ones((), dtype=torch.float64), self.schedule, known)
+        _, end_noise = self.evolution.coefficients(torch.ones((), dtype=torch.float64), self.schedule, every)
         if not (torch.isfinite(end_noise) & (end_noise > 0)).all():
             raise InputError(f"{self.evolution} leaves some frequency without noise at t = 1; give it some there")
         if math.log(fall) > 1e-9:
@@ -355,9 +358,7 @@ class SpectralProcess(Process):
         """
         f = self._frequencies
         shape = (len(f.near), *self.basis.coefficients)
-        parts = [f.near, f.far, torch.as_tensor(f.corruption), self._support.double()]
-        for evolution in dict.fromkeys((self.evolution, self.evolution.clock)):
-            parts += list(evolution.places(f.vectors))
+        parts = [f.near, f.far, torch.as_tensor(f.corruption), self._support.double(), *self._places(f)]
         rows = np.stack([part.expand(shape).flatten().numpy() for part in parts])
         order = np.lexsort(rows)
         first = np.flatnonzero(np.r_[True, (np.diff(rows[:, order]) != 0).any(0)])
@@ -366,6 +367,32 @@ class SpectralProcess(Process):
         one = torch.from_numpy(order[first])
         vectors = f.vectors.unsqueeze(1).expand(-1, *shape).flatten(1)[:, one]
         return Frequencies(vectors, *(part.expand(shape).flatten()[one] for part in parts[:3])), count
+
+    def _places(self, f: Frequencies) -> list[Tensor]:
+        """What the evolution and its clock heed of the frequency vectors."""
+        evolutions = dict.fromkeys((self.evolution, self.evolution.clock))
+        return [place for evolution in evolutions for place in evolution.places(f.vectors)]
+
+
+def _thinned(f: Frequencies, count: Tensor, places: list[Tensor]) -> tuple[Frequencies, Tensor]:
+    """Of `K` frequencies that are too many, one for all whose weights and places agree to some bits: the middle one.
+
+    A group spans half a part in a thousand, and its members even out around the middle: the clock of 512 x 512
+    frequencies changes by 1e-5 of its value, by 3e-4 where windows are as sharp as can be.
+    """
+    if len(count) <= _EXAMINED:
+        return f, count
+    rows = np.stack([part.numpy() for part in (f.near, f.far, torch.as_tensor(f.corruption), *places)])
+    mantissa, exponent = np.frexp(rows)
+    groups = np.ldexp(np.round(mantissa * 2**_BITS), exponent)
+    order = np.lexsort(np.concatenate([rows, groups]))
+    first = np.flatnonzero(np.r_[True, (np.diff(groups[:, order]) != 0).any(0)])
+    last = np.r_[first[1:], len(order)] - 1
+    # Of two in the middle now the one, now the other, lest all groups err to the same side.
+    middle = torch.from_numpy(order[(first + last + np.arange(len(first)) % 2) // 2])
+    corruption = torch.as_tensor(f.corruption)
+    chosen = Frequencies(f.vectors[:, middle], f.near[middle], f.far[middle], corruption[middle])
+    return chosen, torch.from_numpy(np.add.reduceat(count.numpy()[order], first))
 
 
 def _interpolate(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
