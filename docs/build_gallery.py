@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sagd.data.dataset import ImageData
+from sagd.data.signals import Signals
 from sagd.report.gallery import PARTS, alt_text, arm, figure_png, gallery_figure
 from sagd.study.gallery import Exhibit, exhibits
 
@@ -46,7 +46,7 @@ Built by `make gallery`. The photographs come with scikit-learn: china.jpg by
 """
 
 
-def photographs() -> ImageData:
+def photographs() -> Signals:
     """Square crops of both photographs, each a class; the first of each is the largest, from its middle."""
     from sklearn.datasets import load_sample_image
 
@@ -59,7 +59,7 @@ def photographs() -> ImageData:
             x, y = (int(random.integers(0, length - side + 1)) for length in whole.size)
             crops.append(_crop(whole, side, x, y))
     pixels = torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2).copy())
-    return ImageData("photographs", pixels, torch.arange(2).repeat_interleave(CROPS), PHOTOGRAPHS)
+    return Signals("photographs", pixels, torch.arange(2).repeat_interleave(CROPS), PHOTOGRAPHS)
 
 
 def _crop(whole: Image.Image, side: int, x: int, y: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 
 from sagd.build.schema import DenoiserConfig, RunConfig, TrainingConfig
 from sagd.data.config import DataConfig
-from sagd.data.dataset import ImageData
+from sagd.data.signals import Signals
 from sagd.networks.config import NetworkConfig
 
 # Failures inside the shipped contracts then show the compared values.
@@ -39,7 +39,7 @@ def data():
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randint(0, 256, (40, 1, 2, 2), generator=generator).float()
     pixels = torch.nn.functional.interpolate(coarse, size=(8, 8), mode="bilinear").round().to(torch.uint8)
-    return ImageData("smooth", pixels, torch.arange(40) % 3, ("a", "b", "c"))
+    return Signals("smooth", pixels, torch.arange(40) % 3, ("a", "b", "c"))
 
 
 @pytest.fixture

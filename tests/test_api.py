@@ -349,7 +349,7 @@ def test_what_cannot_work_gets_one_line(changes, message):
         (lambda: sagd.train({"steps": 3}, "out"), "config must be a RunConfig, got dict; read a file with"),
         (
             lambda: sagd.train(sagd.build.schema.RunConfig(), "out", data=torch.zeros(9, 1, 8, 8)),
-            "data must be ImageData, got Tensor; give sagd.fit any other data",
+            "data must be Signals, got Tensor; give sagd.fit any other data",
         ),
     ],
 )

@@ -349,10 +349,10 @@ def test_a_low_band_is_overwritten(monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
     from benchmarks.quality.run import overwritten
 
-    from sagd.data.dataset import ImageData
+    from sagd.data.signals import Signals
 
     x = (torch.rand(200, 3, 8, 8, generator=torch.Generator().manual_seed(0)) - 0.5) / 2
-    y = overwritten(ImageData("x", x), 0.3, 0).tensor()
+    y = overwritten(Signals("x", x), 0.3, 0).tensor()
     f = np.hypot(np.fft.fftfreq(8)[:, None], np.fft.fftfreq(8)) / np.sqrt(0.5) < 0.3
     before, after = (np.fft.fft2(v.double().numpy()) for v in (x, y))
     assert np.abs(after - before)[..., ~f].max() < 1e-5
@@ -361,7 +361,7 @@ def test_a_low_band_is_overwritten(monkeypatch):
     assert abs(c) < 0.1
     power = (np.abs(after[..., f]) ** 2).mean() / 64
     assert power == pytest.approx(float(x.var()), rel=0.15)
-    assert not torch.equal(y, overwritten(ImageData("x", x), 0.3, 1).tensor())
+    assert not torch.equal(y, overwritten(Signals("x", x), 0.3, 1).tensor())
 
 
 def test_the_published_weights_are_taken_apart(monkeypatch):

@@ -13,7 +13,7 @@ import torch
 import sagd
 from sagd.cli import main
 from sagd.data.config import DataConfig
-from sagd.data.dataset import load
+from sagd.data.load import load
 from sagd.errors import InputError
 from sagd.networks.config import NetworkConfig
 from sagd.optional import EXTRAS, has, need

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sagd.cli.program import main as sagd
 from sagd.data.config import DataConfig
-from sagd.data.dataset import load
+from sagd.data.load import load
 from sagd.metrics.spectral import spectral_error
 
 BEFORE = (

@@ -29,7 +29,7 @@ from sagd.build.schema import RunConfig
 from sagd.build.text import from_dict
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, corrupt
-from sagd.data.dataset import load
+from sagd.data.load import load
 from sagd.noise.bands import mask
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, measure

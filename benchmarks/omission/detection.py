@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, corrupt
-from sagd.data.dataset import load
+from sagd.data.load import load
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.spectral import SpectralCovariance

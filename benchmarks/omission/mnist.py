@@ -32,7 +32,8 @@ from sagd.build.draw import draw
 from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.data.config import DataConfig
-from sagd.data.dataset import ImageData, load
+from sagd.data.load import load
+from sagd.data.signals import Signals
 from sagd.metrics import ClassifierFeatures, frechet_distance
 from sagd.networks.config import NetworkConfig
 from sagd.noise.bands import mask
@@ -226,8 +227,8 @@ class Bench:
         )
         return replace(config, process=replace(config.process, omission=left_out or OmissionConfig()))
 
-    def _data(self, x: Tensor) -> ImageData:
-        return ImageData("mnist", x)
+    def _data(self, x: Tensor) -> Signals:
+        return Signals("mnist", x)
 
     def _distance(self, x: Tensor) -> float:
         return frechet_distance(self.features(x.clamp(-1, 1)), self.reference)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from sagd.build.objects import build_process
 from sagd.build.schema import RunConfig
-from sagd.data.dataset import ImageData, ImageReader
+from sagd.data.signals import SignalReader, Signals
 from sagd.networks.build import build_network
 from sagd.noise.covariance.base import Covariance
 from sagd.random import generator_for, randint, seed_for
@@ -37,7 +37,7 @@ class Trained:
     device: torch.device
 
 
-def train(config: RunConfig, data: ImageData) -> Trained:
+def train(config: RunConfig, data: Signals) -> Trained:
     """Train; the seed gives the same initial weights, batches and white draws as in sagd's own loop."""
     from diffusers import DDPMScheduler
     from diffusers.training_utils import EMAModel
@@ -52,7 +52,7 @@ def train(config: RunConfig, data: ImageData) -> Trained:
     scheduler = DDPMScheduler(num_train_timesteps=_TIMES)
     optimizer = torch.optim.AdamW(model.parameters(), lr=budget.lr, weight_decay=budget.weight_decay)
     ema = EMAModel(model.parameters(), decay=budget.ema_decay, use_ema_warmup=True, power=3 / 4)
-    batches = Shuffled(ImageReader(data, budget.seed, config.data.flip), budget.batch_size, budget.seed)
+    batches = Shuffled(SignalReader(data, budget.seed, config.data.flip), budget.batch_size, budget.seed)
     for step in range(1, budget.steps + 1):
         generator = generator_for(budget.seed, "noise", step, 0)
         clean = batches(step)[0].to(device)

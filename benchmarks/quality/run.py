@@ -22,8 +22,9 @@ from benchmarks.quality.scales import Budget, reference_data, training_data
 from benchmarks.quality.studies import STUDIES, Arm
 from sagd.build.schema import EvaluationConfig, RunConfig, TrainingConfig
 from sagd.build.text import to_dict
-from sagd.data.dataset import ImageData, load
 from sagd.data.images import image_grid, to_uint8, to_unit_range
+from sagd.data.load import load
+from sagd.data.signals import Signals
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, TorchScriptFeatures, evaluate
 from sagd.networks.config import NetworkConfig
 from sagd.noise.bands import mask
@@ -206,7 +207,7 @@ class Bench:
         return max(1, round(part * self.budget.steps)) * self.budget.batch_size
 
 
-def overwritten(data: ImageData, low: float, stream: int) -> ImageData:
+def overwritten(data: Signals, low: float, stream: int) -> Signals:
     """The data with its band below `low` replaced by noise as strong as a pixel varies; as it is at 0."""
     if low == 0:
         return data
@@ -216,7 +217,7 @@ def overwritten(data: ImageData, low: float, stream: int) -> ImageData:
     for part in x.split(4096):
         noise = level * randn(part.shape, g, torch.float64)
         out.append((part + basis.inverse(b * basis.forward(noise - part.double()))).float().clamp(-1, 1))
-    return ImageData(data.name, torch.cat(out), data.labels, data.classes)
+    return Signals(data.name, torch.cat(out), data.labels, data.classes)
 
 
 def _short(value: float | None) -> float | None:

@@ -1,7 +1,8 @@
 """This version beside an older one, `python -m benchmarks.speed.history COMMIT`: ratios, alternating in one run.
 
 Each version runs in processes of its own, from its own source tree; that of the older one is taken out of git. Times
-are processor time, which other programs on the machine disturb least.
+are processor time, which other programs on the machine disturb least, and the least of many repetitions where one
+takes milliseconds.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ import torch
 torch.set_num_threads(1)
 import sagd
 
-def timed(action, repeats):
-    action()
+def once(action):
     start = time.process_time()
-    for _ in range(repeats):
-        action()
-    return (time.process_time() - start) / repeats
+    action()
+    return time.process_time() - start
+
+def timed(action, repeats):
+    return min(once(action) for _ in range(repeats))
 
 noise = sagd.SpectralCovariance(sagd.PowerLaw(-0.5), (3, 32, 32))
 process = sagd.ForwardProcess(sagd.CosineSchedule(), noise)
@@ -46,11 +48,12 @@ loss = sagd.DenoisingLoss()
 generator = torch.Generator().manual_seed(0)
 """
 ACTIONS = {
-    "draw of 64x3x32x32": ("noise.sample(64, generator)", 30),
-    "arithmetic of a training step": ("loss(denoiser, images, generator=generator)", 30),
-    "18 steps of Heun's method": ("sagd.Heun().sample(denoiser, 64, generator=generator)", 2),
+    "draw of 64x3x32x32": ("noise.sample(64, generator)", 200),
+    "arithmetic of a training step": ("loss(denoiser, images, generator=generator)", 200),
+    "18 steps of Heun's method": ("sagd.Heun().sample(denoiser, 64, generator=generator)", 20),
     "blurring process, 3x512x512": ("sagd.SpectralProcess.blurring((3, 512, 512))", 0),
     "white-to-blue process, 3x512x512": ("sagd.SpectralProcess.white_to_blue((3, 512, 512))", 0),
+    "sequential process, 3x512x512": ("sagd.SpectralProcess.sequential((3, 512, 512))", 0),
 }
 BUILDS = 1 / 30
 COMMANDS = {
@@ -90,15 +93,7 @@ def measured(source: Path) -> dict[str, float]:
     for name, (action, repeats) in ACTIONS.items():
         call = f"timed(lambda: {action}, {repeats})" if repeats else f"once(lambda: {action})"
         code += f"{name!r}: {call}, "
-    code = (
-        code.replace(
-            "def timed",
-            "def once(action):\n    start = time.process_time()\n    action()\n"
-            "    return time.process_time() - start\n\ndef timed",
-        )
-        + "}))"
-    )
-    seconds: dict[str, float] = json.loads(run(source, code)[0].splitlines()[-1])
+    seconds: dict[str, float] = json.loads(run(source, code + "}))")[0].splitlines()[-1])
     return seconds | {name: run(source, command)[1] for name, command in COMMANDS.items()}
 
 

@@ -27,7 +27,7 @@ from benchmarks.speed.timing import Demand, Summary, Times, alternate, ratio, se
 from benchmarks.speed.training import LEARNING_RATE, accelerated, plain_step, sagd_step
 from sagd.build.objects import build_process
 from sagd.build.schema import DenoiserConfig, ProcessConfig, RunConfig, TrainingConfig
-from sagd.data.dataset import ImageData
+from sagd.data.signals import Signals
 from sagd.model.denoiser import NetworkDenoiser
 from sagd.networks.build import build_network
 from sagd.networks.config import NetworkConfig
@@ -78,10 +78,10 @@ class Case:
             ),
         )
 
-    def images(self) -> ImageData:
+    def images(self) -> Signals:
         """Random pixels."""
         size = (8 * self.batch_size, *self.shape)
-        return ImageData(
+        return Signals(
             "random", torch.randint(0, 256, size, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
         )
 
@@ -143,7 +143,7 @@ def step(case: Case, name: str, accelerator: Accelerator) -> Callable[[], object
     return _step_of_ddp(case, data, accelerator)
 
 
-def _step_of_ddp(case: Case, data: ImageData, accelerator: Accelerator) -> Callable[[], object]:
+def _step_of_ddp(case: Case, data: Signals, accelerator: Accelerator) -> Callable[[], object]:
     from ema_pytorch import EMA
 
     images = (data.tensor() + 1) / 2

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from benchmarks.speed.result import Result, Table, interval, milliseconds
 from benchmarks.speed.timing import Demand, Summary, Times, alternate, ratio
 from sagd.build.schema import DenoiserConfig, ProcessConfig, RunConfig, TrainingConfig
-from sagd.data.dataset import ImageData
+from sagd.data.signals import Signals
 from sagd.networks.build import build_network
 from sagd.networks.config import NetworkConfig
 from sagd.study.train import prepare
@@ -64,11 +64,11 @@ class Case:
             ),
         )
 
-    def images(self) -> ImageData:
+    def images(self) -> Signals:
         """Random pixels: what they show takes no time."""
         generator = torch.Generator().manual_seed(0)
         size = (8 * self.batch_size, *self.shape)
-        return ImageData("random", torch.randint(0, 256, size, generator=generator, dtype=torch.uint8))
+        return Signals("random", torch.randint(0, 256, size, generator=generator, dtype=torch.uint8))
 
     def __str__(self) -> str:
         size, widths = "x".join(map(str, self.shape)), ", ".join(map(str, self.widths))
@@ -119,15 +119,13 @@ def accelerated() -> Accelerator:
     return Accelerator(cpu=True)
 
 
-def sagd_step(config: RunConfig, data: ImageData) -> Callable[[], object]:
+def sagd_step(config: RunConfig, data: Signals) -> Callable[[], object]:
     """A step of sagd's training, which writes nothing."""
     recipe, machine = prepare(config, data).recipe, OneProcess("cpu")
     return Fit(recipe.model.plain, recipe.loss, recipe.batches(machine), recipe.budget, machine).advance
 
 
-def plain_step(
-    config: RunConfig, data: ImageData, accelerator: Accelerator, tuned: bool = False
-) -> Callable[[], object]:
+def plain_step(config: RunConfig, data: Signals, accelerator: Accelerator, tuned: bool = False) -> Callable[[], object]:
     """A step of the plain loop; its batches are slices of a float tensor, which no data loader is quicker than."""
     from diffusers import DDPMScheduler
     from diffusers.optimization import get_scheduler

@@ -13,7 +13,7 @@ from sagd.build.catalogue import catalogue, choose
 from sagd.build.objects import build_process
 from sagd.build.schema import CompareConfig
 from sagd.build.text import from_dict, load_yaml
-from sagd.data.dataset import ImageData
+from sagd.data.signals import Signals
 from sagd.design.ends import check_ends
 from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
@@ -29,7 +29,7 @@ def natural(shape, count=40):
     basis = FourierBasis(shape[1:])
     x = basis.inverse(basis.forward(white) / basis.radius().clamp(min=1 / shape[1]))
     pixels = (x / x.std() * 50 + 127).clamp(0, 255).to(torch.uint8)
-    return ImageData("natural", pixels, torch.arange(count) % 3, CLASSES)
+    return Signals("natural", pixels, torch.arange(count) % 3, CLASSES)
 
 
 @pytest.fixture(scope="module", params=[(1, 8, 8), (1, 28, 28), (3, 32, 32)], ids=str)

@@ -30,8 +30,8 @@ from safetensors.torch import load_file
 
 import sagd
 from sagd.cli.program import COMMANDS, main
-from sagd.data.dataset import load
 from sagd.data.images import image_grid, to_uint8
+from sagd.data.load import load
 from sagd.random import sample_generators
 from sagd.sampling.ddim import DDIM
 from sagd.sampling.ddpm import DDPM
@@ -268,7 +268,7 @@ def test_ctrl_c_outside_of_training(monkeypatch, sagd_):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sagd.data.dataset.load", interrupted)
+    monkeypatch.setattr("sagd.data.load.load", interrupted)
     assert sagd_("inspect", "digits") == (130, "", "sagd: interrupted\n")
 
 
@@ -693,7 +693,7 @@ def test_noise_by_class_asks_for_labels(works, refused, tmp_path):
 
 def test_gallery_does_not_overwrite(refused, tmp_path, monkeypatch):
     (tmp_path / "notes.txt").touch()
-    monkeypatch.setattr("sagd.data.dataset.load", lambda _: pytest.fail("data was read"))
+    monkeypatch.setattr("sagd.data.load.load", lambda _: pytest.fail("data was read"))
     assert refused("gallery", "--out", tmp_path) == f"{str(tmp_path)!r} is not empty; choose another --out"
 
 
@@ -998,7 +998,7 @@ def test_evaluate_of_real_images_sorted_by_class_is_near_the_floor(works, tmp_pa
 
 
 def test_evaluate_says_when_the_training_data_is_gone(works, refused, tmp_path):
-    for i, image in enumerate(load(sagd.data.config.DataConfig(limit=20)).pixels):
+    for i, image in enumerate(load(sagd.data.config.DataConfig(limit=20)).stored):
         save(tmp_path / "here" / f"{i % 2}" / f"{i}.png", image[0])
     config = tiny(tmp_path, data={"source": str(tmp_path / "here"), "limit": None}, training={"sample_every": 0})
     works("train", config, "--out", tmp_path / "run")
@@ -1220,7 +1220,7 @@ def test_a_directory_in_use_is_not_trained_in(refused, runs):
 @pytest.mark.parametrize(
     ("command", "work"),
     [
-        ("inspect", "sagd.data.dataset.load"),
+        ("inspect", "sagd.data.load.load"),
         ("gallery", "sagd.study.gallery.exhibits"),
         ("train", "sagd.store.checkpoint.save_checkpoint"),
         ("sample", "sagd.build.draw.draw"),
@@ -1415,7 +1415,7 @@ def test_a_signal_is_not_lost(lost, number, code, sagd_, monkeypatch, survive):
         lost(number)
         return load(*args)
 
-    monkeypatch.setattr("sagd.data.dataset.load", interrupted)
+    monkeypatch.setattr("sagd.data.load.load", interrupted)
     stopped, _, err = sagd_("inspect", "digits", "--data.limit", 30)
     assert (stopped, err) == (code, f"sagd: stopped by {number.name}\n")
 
@@ -1433,7 +1433,7 @@ def test_an_import_is_finished_before_a_signal_stops_a_command(count, sagd_, tmp
         finished.append(True)
         go_on()
 
-    monkeypatch.setattr("sagd.data.dataset.load", importing)
+    monkeypatch.setattr("sagd.data.load.load", importing)
     assert sagd_("inspect", "digits") == (143, "", "sagd: stopped by SIGTERM\n")
     assert finished == [True] * (count == 1)
 

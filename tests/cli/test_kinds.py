@@ -30,6 +30,7 @@ def test_all_families_of_a_new_process():
             "data-source",
             "evolution",
             "file-format",
+            "kind-of-signal",
             "loss-weighting",
             "network",
             "omission-mode",

@@ -8,7 +8,7 @@ import torch
 
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, corrupt, generators
-from sagd.data.dataset import load
+from sagd.data.load import load
 from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis

@@ -2,16 +2,23 @@
 
 import io
 import re
+import wave
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
 from sagd.cli.program import main
-from sagd.data.files import RESERVED, folder_name, read_images, read_partners, save_named
+from sagd.data.config import DataConfig
+from sagd.data.files import RESERVED, folder_name, read_named, read_partners, save_fields, save_like
+from sagd.data.formats import Step
+from sagd.data.formats.find import format_of
+from sagd.data.load import load
+from sagd.data.meaning import Meaning
 from sagd.errors import InputError
 
 
@@ -31,64 +38,71 @@ def folder(tmp_path):
     return tmp_path
 
 
+def read(paths, shape=(1, 4, 6)):
+    return read_named(paths, shape, Meaning())
+
+
 def test_a_folder_is_read_in_order_with_its_names(folder):
-    read = read_images([folder], (1, 4, 6))
-    assert read.names == ("a/1.bmp", "a/2.png", "b.png")
-    assert read.images.shape == (3, 1, 4, 6)
+    named = read([folder])
+    assert named.names == ("a/1.bmp", "a/2.png", "b.png")
+    assert named.x.shape == (3, 1, 4, 6)
     expected = np.asarray(Image.open(folder / "b.png")) / 127.5 - 1
-    assert np.allclose(read.images[2, 0], expected, atol=1e-6)
+    assert np.allclose(named.x[2, 0], expected, atol=1e-6)
 
 
 def test_files_and_folders_together(folder):
-    read = read_images([folder / "b.png", folder / "a"], (1, 4, 6))
-    assert read.names == ("b.png", "1.bmp", "2.png")
+    assert read([folder / "b.png", folder / "a"]).names == ("b.png", "1.bmp", "2.png")
 
 
 def test_a_file_named_twice_is_read_once(folder):
-    assert read_images([folder / "b.png", folder / "b.png"], (1, 4, 6)).names == ("b.png",)
+    assert read([folder / "b.png", folder / "b.png"]).names == ("b.png",)
 
 
 def test_what_is_written_reads_back(folder):
-    read = read_images([folder], (1, 4, 6))
-    paths = save_named(read.images, read.names, folder / "out")
-    assert [str(path.relative_to(folder / "out")) for path in paths] == ["a/1.png", "a/2.png", "b.png"]
-    again = read_images([folder / "out"], (1, 4, 6))
-    assert torch.equal(again.images, read.images)
+    named = read([folder])
+    written = save_like(named.x, named, folder / "out")
+    assert [str(path.relative_to(folder / "out")) for path in written.paths] == ["a/1.bmp", "a/2.png", "b.png"]
+    assert (written.clipped, written.line()) == (0, None)
+    assert torch.equal(read([folder / "out"]).x, named.x)
 
 
 def test_colour_is_as_asked_for(tmp_path):
     grey = save(tmp_path / "grey.png", np.full((4, 6), 51))
     colour = save(tmp_path / "colour.png", np.full((4, 6, 3), (255, 0, 0)))
-    assert torch.allclose(read_images([grey], (3, 4, 6)).images, torch.tensor(-0.6))
-    assert read_images([colour], (1, 4, 6)).images.shape == (1, 1, 4, 6)
+    assert torch.allclose(read([grey], (3, 4, 6)).x, torch.tensor(-0.6))
+    assert read([colour], (1, 4, 6)).x.shape == (1, 1, 4, 6)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda f: [f / "missing.png"], "no image file or folder"),
-        (lambda f: [], "no images were named; give image files or folders"),
+        (lambda f: [f / "missing.png"], "no file or folder"),
+        (lambda f: [], "no files were named; give files or folders"),
         (lambda f: [f / "notes.txt"], "cannot read .*notes.txt"),
-        (lambda f: [save(f / "large.png", np.zeros((4, 7)))], "is 7 x 4, the model is for 6 x 4"),
-        (lambda f: [f / "b.png", save(f / "other/b.png", np.zeros((4, 6)))], "two images are named 'b'"),
-        (lambda f: [f, save(f / "b.bmp", np.zeros((4, 6)))], r"two images are named 'b': .*b\.(png|bmp)"),
-        (lambda f: [(f / "empty").mkdir() or f / "empty"], "no images in .*empty"),
+        (lambda f: [save(f / "large.png", np.zeros((4, 7)))], r"is 4 x 7, the model is for 4 x 6 \(Y, X\)"),
+        (lambda f: [f / "b.png", save(f / "other/b.png", np.zeros((4, 6)))], "two files are named 'b'"),
+        (lambda f: [f, save(f / "b.bmp", np.zeros((4, 6)))], r"two files are named 'b': .*b\.(png|bmp)"),
+        (lambda f: [(f / "empty").mkdir() or f / "empty"], "no data in .*empty"),
     ],
 )
 def test_what_cannot_be_read_is_named(folder, make, message):
     with pytest.raises(InputError, match=message):
-        read_images(make(folder), (1, 4, 6))
+        read(make(folder))
 
 
-def test_partners_are_found_by_name_without_ending_and_no_other_is_read(folder):
+def test_partners_are_found_by_name_without_ending_and_no_other_is_read(folder, tmp_path):
     save(folder / "b.bmp", np.zeros((4, 6)))
     (folder / "b.png").unlink()
     save(folder / "of another size.png", np.zeros((9, 9)))
-    images = read_partners(["b.png", "a/2.png"], folder, (1, 4, 6))
-    assert torch.equal(images[0], torch.full((1, 4, 6), -1.0))
-    assert torch.equal(images[1], read_images([folder / "a"], (1, 4, 6)).images[1])
+    damaged = tmp_path / "damaged"
+    for name in ("b.png", "a/2.png"):
+        save(damaged / name, np.ones((4, 6)))
+    a, b = read_partners(read([damaged]), folder)
+    assert torch.equal(b, torch.full((1, 4, 6), -1.0))
+    assert torch.equal(a, read([folder / "a"]).x[1])
+    save(damaged / "c.png", np.ones((4, 6)))
     with pytest.raises(InputError, match="no clean image 'c' in"):
-        read_partners(["c.png"], folder, (1, 4, 6))
+        read_partners(read([damaged]), folder)
 
 
 def test_class_names_stay_inside_the_folder(tmp_path, caplog):
@@ -132,7 +146,89 @@ def test_names_that_only_begin_as_devices_stay():
     ]
 
 
-@pytest.mark.parametrize("name", ["/tmp/a.png", "../a.png", "a/../../b.png"])
-def test_named_images_stay_inside_the_folder(name, tmp_path):
+@pytest.mark.parametrize("name", ["/tmp/a", "../a", "a/../../b"])
+def test_files_stay_inside_the_folder(name, tmp_path):
     with pytest.raises(InputError, match="leads out of"):
-        save_named(torch.zeros(1, 1, 4, 4), [name], tmp_path / "out")
+        save_fields(torch.zeros(1, 1, 4, 4), [name], tmp_path / "out", Meaning())
+
+
+# Types and formats ------------------------------------------------------------------------------------------------
+
+
+def loaded(path, **options):
+    return load(DataConfig(str(path), **options))
+
+
+def test_stacks_come_back_as_stacks(tmp_path):
+    """Pages, type, axes and resolution are those of the file; what the type cannot hold is counted."""
+    pages = np.random.default_rng(0).integers(100, 4000, (3, 4, 6)).astype(np.uint16)
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(
+        tmp_path / "in" / "a.tif", pages, imagej=True, metadata={"axes": "ZYX", "spacing": 2.0, "unit": "um"}
+    )
+    data = loaded(tmp_path / "in" / "a.tif")
+    named = read_named([tmp_path / "in"], data.shape, data.meaning)
+    assert named.names == ("a.tif[0]", "a.tif[1]", "a.tif[2]")
+    x = named.x.clone()
+    x[0, 0, 0, :2] = 1000.0
+    written = save_like(x, named, tmp_path / "out")
+    (scanned,) = format_of(written.paths[0]).scan(written.paths[0])
+    assert (scanned.shape, scanned.axes, scanned.dtype, scanned.steps["Z"].size) == ((3, 4, 6), "ZYX", "uint16", 2.0)
+    again = format_of(written.paths[0]).read(scanned)
+    assert again[0, 0, 0] == again[0, 0, 1] == 65535
+    assert np.array_equal(again.reshape(3, -1)[:, 2:], pages.reshape(3, -1)[:, 2:])
+    assert written.clipped == 2
+    assert "2 of 72 values (2.8 %) lay beyond what uint16 files hold" in written.line()
+
+
+def test_floating_point_on_request(tmp_path):
+    save(tmp_path / "a.png", np.full((4, 6), 7))
+    named = read([tmp_path / "a.png"])
+    written = save_like(named.x + 2.0, named, tmp_path / "out", keep=True)
+    assert written.paths == (tmp_path / "out" / "a.tif",)
+    assert np.allclose(tifffile.imread(written.paths[0]), 7 + 2 * 127.5)
+    assert written.clipped == 0
+
+
+def test_what_loses_something_is_written_as_what_does_not(tmp_path):
+    Image.fromarray(np.zeros((4, 6), np.uint8)).save(tmp_path / "a.jpg")
+    named = read([tmp_path / "a.jpg"])
+    assert save_like(named.x, named, tmp_path / "out").paths == (tmp_path / "out" / "a.png",)
+
+
+def test_sound_comes_back_as_sound(tmp_path):
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((2, 2, 16000, 0, "NONE", ""))
+        values = np.random.default_rng(0).integers(-9000, 9000, (50, 2)).astype("<i2")
+        file.writeframes(values.tobytes())
+    meaning = loaded(tmp_path, size=10).meaning
+    named = read_named([tmp_path / "a.wav"], (2, 50), meaning)
+    save_like(named.x, named, tmp_path / "out", suffix="-00")
+    with wave.open(str(tmp_path / "out" / "a-00.wav")) as file:
+        assert file.getparams()[:4] == (2, 2, 16000, 50)
+        assert np.array_equal(np.frombuffer(file.readframes(50), "<i2").reshape(50, 2), values)
+
+
+@pytest.mark.parametrize(
+    ("meaning", "shape"),
+    [
+        (Meaning(), (3, 4, 6)),
+        (
+            Meaning("audio", "T", (0.0,), (3e4,), {"T": Step(1 / 8000, "s")}, "", (), "int16", (-32768, 32767), ".wav"),
+            (1, 50),
+        ),
+        (Meaning("series", "T", (1.0, 2.0), (3.0, 4.0), {}, "", ("a", "b"), "float64", None, ".csv"), (2, 20)),
+        (Meaning("video", "TYX", (127.5,), (127.5,), {"T": Step(0.05, "s")}, ending=".gif"), (1, 5, 6, 6)),
+        (Meaning("volume", "ZYX", (0.0,), (100.0,), {}, "", (), "int16", (-32768, 32767), ".tif"), (1, 4, 6, 6)),
+        (Meaning("field", "YX", (0.0,), (1.0,), {}, "", (), "float32", None, ".npy"), (2, 6, 7)),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Meaning) else "",
+)
+def test_fields_of_every_kind_are_written_and_read_again(tmp_path, meaning, shape):
+    x = meaning.as_files_hold(0.3 * torch.randn(3, *shape, generator=torch.Generator().manual_seed(0)))
+    save_fields(x, ["0", "1", "2"], tmp_path, meaning)
+    axes = meaning.axes + "C" * (shape[0] > 1)
+    data = load(DataConfig(str(tmp_path), kind=meaning.kind, axes=None if meaning.ending != ".npy" else axes), meaning)
+    assert data.shape == shape
+    assert torch.allclose(data.tensor(), x, atol=1e-6)
+    assert [path.suffix for path in sorted(tmp_path.iterdir())] == [meaning.ending] * 3

@@ -15,7 +15,7 @@ from PIL import Image
 from sagd.build.catalogue import Entry, catalogue
 from sagd.build.schema import CompareConfig, ProcessConfig
 from sagd.build.text import from_dict
-from sagd.data.dataset import ImageData
+from sagd.data.signals import Signals
 from sagd.report.gallery import DPI, PARTS, arm, figure_png, gallery_figure, render_gallery
 from sagd.study.gallery import exhibits
 
@@ -27,7 +27,7 @@ NAMES = ["white", "omission", "white_to_blue", "by_class", "by_colour"]
 def shown():
     """Name -> exhibit, of random colour images in two classes."""
     pixels = torch.randint(0, 256, (20, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    data = ImageData("random", pixels, torch.arange(20) % 2, ("cat", "a dog whose name is long"))
+    data = Signals("random", pixels, torch.arange(20) % 2, ("cat", "a dog whose name is long"))
     return {e.entry.name: e for e in exhibits(data, names=NAMES)}
 
 
@@ -100,7 +100,7 @@ def test_snr_is_in_decibels_and_leaves_out_empty_bands(figure, shown):
 
 def test_grey_noise_is_drawn_around_grey():
     pixels = torch.randint(0, 256, (9, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    (e,) = exhibits(ImageData("grey", pixels), names=["white"])
+    (e,) = exhibits(Signals("grey", pixels), names=["white"])
     noise, image = (gallery_figure(e).axes[i].get_images()[0].get_array() for i in (0, 5))
     assert noise.shape == (8, 8, 3)
     assert (noise[..., 2] > noise[..., 0]).tolist() == (e.noise[""][0] < 0).tolist()

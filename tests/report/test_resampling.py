@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from sagd.data.files import Named
+from sagd.data.meaning import Meaning
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
@@ -14,9 +16,9 @@ def page(tmp_path, draws, channels=1, count=2, basis=None):
     g = torch.Generator().manual_seed(0)
     given = torch.rand(count, channels, 8, 10, generator=g) * 2 - 1
     samples = torch.rand(draws, count, channels, 8, 10, generator=g) * 2 - 1
-    names = [f"<{i}>.png" for i in range(count)]
+    named = Named(tuple(f"<{i}>.png" for i in range(count)), given, Meaning())
     path = render_resampling(
-        measured(names, given, samples, Spectrum.parse("ring(low=0.5)"), basis or FourierBasis((8, 10))), tmp_path
+        measured(named, samples, Spectrum.parse("ring(low=0.5)"), basis or FourierBasis((8, 10))), tmp_path
     )
     return path.read_text(encoding="utf-8")
 

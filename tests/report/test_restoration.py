@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from sagd.data.drawing import styles
+from sagd.data.files import Named
+from sagd.data.meaning import Meaning
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
@@ -21,12 +23,10 @@ def result(count=3, channels=1, clean=True, samples=False, mode="fill", band="ri
     shape = (count, channels, 12, 10)
     damaged, restored, true = (torch.rand(*shape, generator=g) * 2 - 1 for _ in range(3))
     spread = (torch.rand(*shape, generator=g), torch.rand(4, *shape, generator=g)) if samples else (None, None)
-    names = [f"folder/<{i}>.png" for i in range(count)]
+    named = Named(tuple(f"folder/<{i}>.png" for i in range(count)), damaged, Meaning())
     basis = basis or FourierBasis((12, 10))
     known = true if clean else None
-    return measured(
-        names, damaged, Restoration(restored, *spread), known, Mode.from_dict({"kind": mode, "band": band}), basis
-    )
+    return measured(named, Restoration(restored, *spread), known, Mode.from_dict({"kind": mode, "band": band}), basis)
 
 
 class Reader(HTMLParser):

@@ -69,7 +69,9 @@ def test_it_holds_configuration_versions_and_no_pickle(saved):
     }
     described = json.loads((path / "model.json").read_text())
     assert described["process"]["covariance"]["spectrum"] == {"kind": "power_law", "alpha": -0.25, "epsilon": None}
-    assert described["data"] == {"shape": [1, 8, 8], "range": [-1, 1], "classes": ["a", "b", "c"]}
+    assert described["data"].keys() == {"shape", "meaning", "classes"}
+    assert (described["data"]["shape"], described["data"]["classes"]) == ([1, 8, 8], ["a", "b", "c"])
+    assert described["data"]["meaning"]["kind"] == "image"
     assert described["versions"].keys() >= {"sagd", "torch", "diffusers", "python"}
     assert all(p.stat().st_mode & stat.S_IROTH for p in path.iterdir())
 

@@ -283,7 +283,9 @@ DECIDES = {
     "process.schedule.beta_max": 3.0,
     "process.unseen": {"kind": "flat"},
     "data.classes": ["c", "b", "a"],
-    "data.range": [0, 1],
+    "data.meaning": None,
+    "data.meaning.scale": [2.0],
+    "data.meaning.kind": "field",
     "data.shape": [1, 16, 16],
 }
 """What decides the samples, and another value that could be one."""
@@ -295,7 +297,7 @@ def test_what_decides_the_samples_cannot_be_edited(model, where, capfd):
     assert_refused(model, "model.json", capfd)
 
 
-@pytest.mark.parametrize("where", [key for key in DECIDES if key != "data.range"])
+@pytest.mark.parametrize("where", DECIDES)
 def test_the_part_that_was_edited_is_named(model, where):
     edit(model / "model.json", where.split("."), DECIDES[where])
     remake(model)
@@ -303,10 +305,21 @@ def test_the_part_that_was_edited_is_named(model, where):
         sagd.load(model)
 
 
-def test_the_range_of_the_data_is_read(model):
-    edit(model / "model.json", ["data", "range"], [0, 1])
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("scale", [0.0], "scale must be positive, one for each offset, got"),
+        ("scale", [1.0, 2.0], "scale must be positive, one for each offset, got"),
+        ("axes", "Q", "axes must be one to three of T, Z, Y, X, got 'Q'"),
+        ("axes", "T", "data.meaning is of axes T, data.shape of"),
+        ("dtype", "object", "dtype must be one of numbers, got 'object'"),
+        ("steps", {"X": {"size": "wide", "unit": "mm"}}, "size must be a number, got 'wide'"),
+    ],
+)
+def test_what_values_mean_is_checked(model, part, value, message):
+    edit(model / "model.json", ["data", "meaning", part], value)
     remake(model)
-    with pytest.raises(CheckpointError, match=r"model.json' does not describe a model: data.range is \[0\.?0?, 1"):
+    with pytest.raises(CheckpointError, match=message):
         sagd.load(model)
 
 

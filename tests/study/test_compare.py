@@ -15,8 +15,8 @@ from sagd.build.objects import build_process
 from sagd.build.schema import CompareConfig, ProcessConfig
 from sagd.build.text import dump_yaml, load_yaml, to_dict
 from sagd.data.config import DataConfig
-from sagd.data.dataset import load
 from sagd.data.images import to_unit_range
+from sagd.data.load import load
 from sagd.errors import InputError
 from sagd.interrupt import Interrupted
 from sagd.store.folder import claim

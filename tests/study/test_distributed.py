@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sagd.build.text import dump_yaml
-from sagd.data.dataset import ImageReader
+from sagd.data.signals import SignalReader
 from sagd.random import generator_for
 from sagd.store.checkpoint import list_checkpoints, load_checkpoint
 from sagd.store.files import read_manifest
@@ -27,7 +27,7 @@ def run(folder, config, change, data):
     config = change(change(config, "training", steps=8), "network", dropout=0.0)
     if not (folder / "data").exists():
         dump_yaml(config, folder / "config.yaml")
-        torch.save((data.pixels, data.labels), folder / "data")
+        torch.save((data.stored, data.labels), folder / "data")
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         script = Path(__file__).with_name("two_processes.py")
         done = subprocess.run([*command, script, folder], capture_output=True, text=True, timeout=300)
@@ -97,7 +97,7 @@ def test_gradients_are_averaged_over_the_draws_of_both(folder, run, data):
     config, _ = run
     budget, recipe = budget_of(config.training), prepare(config, data).recipe
     network = recipe.model.plain.module.train()
-    readers = [ImageReader(data, 0, config.data.flip, rank) for rank in (0, 1)]
+    readers = [SignalReader(data, 0, config.data.flip, rank) for rank in (0, 1)]
     shares = [Shuffled(reader, config.training.batch_size, 0, rank, 2) for rank, reader in enumerate(readers)]
     optimizer = torch.optim.AdamW(network.parameters(), lr=budget.lr, weight_decay=budget.weight_decay)
     for step in range(1, budget.steps + 1):

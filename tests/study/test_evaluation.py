@@ -10,8 +10,9 @@ import torch
 
 from sagd.build.schema import EvaluationConfig, RunConfig, SamplingConfig
 from sagd.data.config import DataConfig
-from sagd.data.dataset import ImageData, load
 from sagd.data.images import save_images
+from sagd.data.load import load
+from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.bands import BandStop
@@ -54,7 +55,7 @@ def conditional(finished, tmp_path_factory):
 
 
 def relabelled(data, labels, classes):
-    return ImageData(data.name, data.pixels, labels, classes)
+    return Signals(data.name, data.stored, labels, classes)
 
 
 def test_a_model_and_the_folder_of_its_samples_measure_the_same(model, finished, tmp_path):

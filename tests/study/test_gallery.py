@@ -6,7 +6,7 @@ import torch
 
 from sagd.build.catalogue import catalogue
 from sagd.build.objects import build_process
-from sagd.data.dataset import ImageData
+from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.base import Covariance
@@ -20,7 +20,7 @@ def images(shape, labelled=True):
     white = torch.randn(30, *shape, generator=torch.Generator().manual_seed(0))
     smooth = torch.nn.functional.avg_pool2d(white, 3, stride=1, padding=1)
     pixels = (smooth / smooth.std() * 60 + 127).clamp(0, 255).to(torch.uint8)
-    return ImageData("smooth", pixels, torch.arange(30) % 2 if labelled else None, ("a", "b") if labelled else None)
+    return Signals("smooth", pixels, torch.arange(30) % 2 if labelled else None, ("a", "b") if labelled else None)
 
 
 @pytest.fixture(scope="module")

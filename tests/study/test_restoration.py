@@ -10,9 +10,10 @@ import torch
 
 from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig
 from sagd.data.corruption import Corruption, corrupt
-from sagd.data.dataset import ImageData
-from sagd.data.files import save_named
+from sagd.data.files import Named, save_fields
 from sagd.data.images import to_uint8
+from sagd.data.meaning import Meaning
+from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.cosine import CosineBasis
@@ -54,7 +55,7 @@ def trained(config, out, **process):
         training=dataclasses.replace(config.training, steps=2),
         process=dataclasses.replace(RunConfig().process, **process),
     )
-    return load_model(train(config, out, data=ImageData("smooth", to_uint8(smooth(40)))))
+    return load_model(train(config, out, data=Signals("smooth", to_uint8(smooth(40)))))
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +65,15 @@ def model(config, tmp_path_factory):
 
 @pytest.fixture
 def files(tmp_path, damaged, clean):
-    names = ["a/0.png", "a/1.png", "2.png"]
+    names = ["a/0", "a/1", "2"]
     for folder, images in (("damaged", damaged), ("clean", clean)):
-        save_named(images, names, tmp_path / folder)
+        save_fields(images, names, tmp_path / folder, Meaning())
     return tmp_path
 
 
 def test_measures_by_numpy(clean, damaged):
     restored = (clean + damaged) / 2
-    result = measured(["a", "b", "c"], damaged, Restoration(restored), clean, Fill(BAND), BASIS)
+    result = measured(Named(("a", "b", "c"), damaged, Meaning()), Restoration(restored), clean, Fill(BAND), BASIS)
     rows, columns = np.meshgrid(np.fft.fftfreq(8), np.fft.fftfreq(8), indexing="ij")
     band = np.minimum((np.hypot(rows, columns) / math.sqrt(0.5) + 1e-9) * BANDS // 1, BANDS - 1)
     for stages, values in (
@@ -96,7 +97,7 @@ def test_measures_by_numpy(clean, damaged):
 def test_change_outside_is_seen(clean, damaged):
     other = damaged.clone()
     other[1] += 0.5
-    result = measured(["a", "b", "c"], damaged, Restoration(other), None, Fill(BAND), BASIS)
+    result = measured(Named(("a", "b", "c"), damaged, Meaning()), Restoration(other), None, Fill(BAND), BASIS)
     rms = float(damaged.square().mean().sqrt())
     assert result.change_outside == pytest.approx(0.5 * 8 / rms, rel=1e-5)  # all of it at f = 0, of a unitary transform
     assert result.clean is None
@@ -141,7 +142,7 @@ def test_conditional_models_take_the_class(config, files, tmp_path):
         training=dataclasses.replace(config.training, steps=2),
         process=ProcessConfig(omission=OmissionConfig("fill", BAND)),
     )
-    data = ImageData("smooth", to_uint8(smooth(40)), torch.arange(40) % 2, ("a", "b"))
+    data = Signals("smooth", to_uint8(smooth(40)), torch.arange(40) % 2, ("a", "b"))
     model = load_model(train(run, tmp_path / "run", data=data))
     none, first, second = (restore_files(model, [files / "damaged"], label=k).restoration.images for k in (None, 0, 1))
     assert not torch.equal(first, second)

@@ -17,7 +17,7 @@ from sagd.build.objects import build_process
 from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig
 from sagd.build.text import load_yaml
 from sagd.data.corruption import Corruption, corrupt
-from sagd.data.dataset import ImageData
+from sagd.data.signals import Signals
 from sagd.errors import CheckpointError, DataMismatchError, DivergenceError, InputError
 from sagd.interrupt import Interrupted, Interrupts
 from sagd.noise.basis.fourier import FourierBasis
@@ -273,7 +273,7 @@ def test_starting_from_the_weights_of_another_model(tmp_path, config, change, da
 def striped():
     """60 smooth 16 x 16 images under scan lines."""
     smooth = SpectralCovariance("power_law(alpha=-1.2)", (1, 16, 16)).sample(60, torch.Generator().manual_seed(0))
-    return ImageData("striped", corrupt(smooth / 6, Corruption.parse("scan_lines(level=0.3)"), 0))
+    return Signals("striped", corrupt(smooth / 6, Corruption.parse("scan_lines(level=0.3)"), 0))
 
 
 def test_a_resumed_run_does_not_need_the_weights_it_started_from(tmp_path, config, change, data, whole):
@@ -418,7 +418,7 @@ def test_no_band_is_no_run(tmp_path, config, change):
     config = change(config, "network", conditional=False)
     config = dataclasses.replace(config, process=ProcessConfig(omission=OmissionConfig("fill", "auto")))
     with pytest.raises(InputError, match=r"'auto': no damaged band found .* name the band"):
-        train(config, tmp_path / "run", data=ImageData("clean", clean))
+        train(config, tmp_path / "run", data=Signals("clean", clean))
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
@@ -496,7 +496,9 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path, config, change, dat
             patch,
             6,
             lambda: patch.setattr(
-                ImageData, "shown", lambda *_, **__: (torch.full((6, 1, 8, 8), torch.nan), torch.zeros(6, dtype=int))
+                Signals,
+                "shown",
+                lambda *_, **__: (torch.full((6, 1, 8, 8), torch.nan), torch.zeros(6, dtype=int), None),
             ),
         )
         with pytest.raises(DivergenceError, match="loss became nan at step 6"):
@@ -576,7 +578,7 @@ def test_noise_from_the_data_must_be_that_of_then(tmp_path, config, change, data
     """Other images of the same number, shape and classes give other noise, with which a run must not go on."""
     config = change(change(config, "process", spectrum="whitening"), "training", steps=2)
     train(config, tmp_path, data=data)
-    darker = ImageData(data.name, data.pixels // 2, data.labels, data.classes)
+    darker = Signals(data.name, data.stored // 2, data.labels, data.classes)
     with pytest.raises(InputError, match=r"gives another noise .* give the data of then to resume"):
         train(change(config, "training", steps=3), tmp_path, resume=True, data=darker)
 
@@ -585,10 +587,10 @@ def test_noise_from_the_data_must_be_that_of_then(tmp_path, config, change, data
 def test_other_images_of_the_same_number_shape_and_spectrum_are_refused(tmp_path, config, change, data, whitening):
     config = change(config, "process", spectrum="whitening") if whitening else config
     train(change(config, "training", steps=2), tmp_path, data=data)
-    turned = ImageData(data.name, data.pixels.flip(2, 3), data.labels, data.classes)
+    turned = Signals(data.name, data.stored.flip(2, 3), data.labels, data.classes)
     with pytest.raises(DataMismatchError, match=r"item \d+ of the data is not what the run was started with; give the"):
         train(config, tmp_path, resume=True, data=turned)
-    relabelled = ImageData(data.name, data.pixels, (data.labels + 1) % 3, data.classes)
+    relabelled = Signals(data.name, data.stored, (data.labels + 1) % 3, data.classes)
     with pytest.raises(DataMismatchError, match=r"item \d+ of the data is not what the run was started with"):
         train(config, tmp_path, resume=True, data=relabelled)
 
@@ -608,9 +610,9 @@ def test_another_item_is_noticed_when_its_turn_comes(tmp_path, config, change, d
     known = checkpoint.tensors["data"]["digests"]
     assert (known != 0).sum() == 12
     unseen = int((known == 0).nonzero()[0])
-    pixels = data.pixels.clone()
+    pixels = data.stored.clone()
     pixels[unseen] = 0
-    train(config, tmp_path, resume=True, data=ImageData(data.name, pixels, data.labels, data.classes))
+    train(config, tmp_path, resume=True, data=Signals(data.name, pixels, data.labels, data.classes))
 
 
 def test_a_resumed_run_must_have_the_same_data(tmp_path, config, change, data):
@@ -708,12 +710,12 @@ SCRIPT = """
 import sys, torch
 from sagd.build.schema import RunConfig
 from sagd.build.text import load_yaml
-from sagd.data.dataset import ImageData
+from sagd.data.signals import Signals
 from sagd.interrupt import Interrupted
 from sagd.study.train import train
 pixels, labels = torch.load(sys.argv[1])
 try:
-    train(load_yaml(RunConfig, sys.argv[2]), sys.argv[3], data=ImageData("smooth", pixels, labels, ("a", "b", "c")))
+    train(load_yaml(RunConfig, sys.argv[2]), sys.argv[3], data=Signals("smooth", pixels, labels, ("a", "b", "c")))
 except Interrupted as stopped:
     sys.exit(128 + stopped.signal)
 """
@@ -725,7 +727,7 @@ def test_sigterm_of_a_real_process_leaves_a_resumable_run(tmp_path, config, chan
     out = tmp_path / "run"
     endless = change(config, "training", steps=10**6, log_every=1)
     dump_yaml(endless, tmp_path / "config.yaml")
-    torch.save((data.pixels, data.labels), tmp_path / "data")
+    torch.save((data.stored, data.labels), tmp_path / "data")
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "data"), str(tmp_path / "config.yaml"), str(out)]
     with subprocess.Popen(command) as process, contextlib.ExitStack() as stack:
         stack.callback(process.kill)  # it would not end by itself

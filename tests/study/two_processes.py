@@ -13,14 +13,14 @@ import sagd
 from sagd.api import fit
 from sagd.build.schema import RunConfig
 from sagd.build.text import load_yaml
-from sagd.data.dataset import ImageData
+from sagd.data.signals import Signals
 from sagd.errors import DivergenceError, InputError
 from sagd.interrupt import Interrupted
 from sagd.study.train import train
 from sagd.training.batches import Shuffled
 
 
-class Rigged(ImageData):
+class Rigged(Signals):
     """Data that does something when it is asked for the `at`-th batch."""
 
     at, asked, then = 0, 0, None
@@ -32,7 +32,7 @@ class Rigged(ImageData):
 
 
 def rigged(data, at, then):
-    copy = Rigged(data.name, data.pixels, data.labels, data.classes)
+    copy = Rigged(data.name, data.stored, data.labels, data.classes)
     # The first batch is the one that statistics are measured on.
     for name, value in (("at", at + 1), ("then", then)):
         object.__setattr__(copy, name, value)
@@ -127,7 +127,7 @@ class Timeless(torch.nn.Module):
 def main(folder):
     config = load_yaml(RunConfig, folder / "config.yaml")
     pixels, labels = torch.load(folder / "data")
-    data = ImageData("smooth", pixels, labels, ("a", "b", "c"))
+    data = Signals("smooth", pixels, labels, ("a", "b", "c"))
     rank = int(os.environ["RANK"])
 
     train(config, folder / "whole", data=data)

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from sagd.data.dataset import ImageReader
+from sagd.data.signals import SignalReader
 from sagd.errors import DataMismatchError, InputError
 from sagd.training.batches import Shuffled, batches_of
 
 
 def shuffled(data, size, seed, flip=False, rank=0, world=1):
-    return Shuffled(ImageReader(data, seed, flip, rank), size, seed, rank, world)
+    return Shuffled(SignalReader(data, seed, flip, rank), size, seed, rank, world)
 
 
 @pytest.mark.parametrize("batch_size", [1, 6, 7, 40])
@@ -163,7 +163,7 @@ def test_items_one_after_the_other_are_no_batches():
 
 
 def test_hashes_of_images_in_memory_are_those_of_each(data, monkeypatch):
-    monkeypatch.setattr("sagd.data.dataset._HASHED", 7)
+    monkeypatch.setattr("sagd.data.signals._HASHED", 7)
     indices = torch.tensor([3, 39, 0])
-    _, found = ImageReader(data, 0).read(indices, 1)
+    _, found = SignalReader(data, 0).read(indices, 1)
     assert torch.equal(found, data.digests(data.values(indices), indices))

@@ -92,7 +92,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in args:
             return None
-        return _convert(next(a for a in args if a is not type(None)), value, where)
+        others = [a for a in args if a is not type(None)]
+        listed = [a for a in others if (typing.get_origin(a) is tuple) == isinstance(value, (list, tuple))]
+        return _convert((listed or others)[0], value, where)
     if origin is Literal:
         # YAML reads a bare `no` as False.
         value = "no" if value is False and "no" in args else value

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tyro
 
-from sagd.cli.options import Command
+from sagd.cli.options import Command, Flag
 from sagd.data.config import DataConfig
 from sagd.errors import InputError
 from sagd.terminal import say
@@ -16,13 +16,13 @@ from sagd.terminal import say
 
 @dataclass(frozen=True)
 class Corrupt(Command):
-    """Damage images in a band of frequencies and write them as PNG files, to try omission on.
+    """Damage data in a band of frequencies and write it as files of its own type, to try omission on.
 
     Example: sagd corrupt digits "scan_lines(level=0.3)" --out trial
     """
 
     source: tyro.conf.Positional[str]
-    """'digits' (built in), a folder of images, a .parquet file, or a hub data set name."""
+    """'digits' (built in), a folder or file of data, a .parquet file, or a hub data set name."""
     corruption: tyro.conf.Positional[str]
     """band_noise, rain, moire, scan_lines, fixed_pattern, hum or shading, with parameters as in 'rain(level=0.3)'."""
     out: Path
@@ -31,6 +31,8 @@ class Corrupt(Command):
     """Contrast of the images, in (0, 1], which leaves room for damage: what is clipped to black or white spreads."""
     seed: int = 0
     """Seed of the damage: the same image always gets the same."""
+    float: Flag = False
+    """Write floating point, so that nothing is rounded or clipped."""
     data: DataConfig = field(default_factory=DataConfig)
 
 
@@ -41,8 +43,9 @@ _CLIPPED = 0.01
 def run_corrupt(command: Corrupt) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
     from sagd.data.corruption import Corruption
-    from sagd.data.dataset import load
     from sagd.data.files import save_damaged
+    from sagd.data.kinds import Kind
+    from sagd.data.load import load
     from sagd.omission.modes import Mode
 
     if not 0 < command.contrast <= 1:
@@ -51,15 +54,17 @@ def run_corrupt(command: Corrupt) -> None:
     corruption = Corruption.parse(command.corruption)
     clean = load(config)
     band = corruption.band(clean.shape[1:], command.seed)
-    clipped = save_damaged(clean, corruption, command.out, command.contrast, command.seed)
-    say(f"wrote {len(clean)} images in {command.out / 'damaged'} and {command.out / 'clean'}")
+    written = save_damaged(clean, corruption, command.out, command.contrast, command.seed, command.float)
+    clipped = written.clipped / written.values
+    items = Kind.member(clean.meaning.kind).item[1]
+    say(f"wrote {len(clean)} {items} in {command.out / 'damaged'} and {command.out / 'clean'}")
     say(f"the damage is in the band '{band}'")
     modes = [kind for kind, mode in Mode.members().items() if mode.suits(corruption.assumptions)]
     needs = f"{', '.join(modes)} need{'s' * (len(modes) == 1)}" if modes else "no mode needs in full"
     say(f"{corruption.kind} meets what {needs}: see 'sagd kinds omission-mode'")
     if clipped > _CLIPPED:
         warnings.warn(
-            f"{100 * clipped:.1f} % of the values were clipped to black or white, which spreads the damage beyond its"
-            " band; lower its level or --contrast",
+            f"{100 * clipped:.1f} % of the values were clipped to what files hold, which spreads the damage beyond its"
+            " band; lower its level or --contrast, or give --float",
             stacklevel=2,
         )

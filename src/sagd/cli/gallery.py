@@ -38,7 +38,7 @@ def run_gallery(command: Gallery) -> None:
     import torch
 
     from sagd.build.catalogue import unfit
-    from sagd.data.dataset import load
+    from sagd.data.load import load
     from sagd.report.gallery import render_gallery
     from sagd.store.files import writing
     from sagd.study.gallery import exhibits

@@ -54,7 +54,7 @@ def run_inspect(command: Inspect) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
     from sagd import design
     from sagd.build.objects import build_process
-    from sagd.data.dataset import load
+    from sagd.data.load import load
     from sagd.study.train import process_statistics, resolve_omission
 
     config = chosen_data(command.source, command.data)
@@ -112,7 +112,7 @@ def _write_inspection(
 
 def _detection(command: Inspect, x: Tensor) -> tuple[Detection | None, list[str]]:
     """What detection finds in the images, and lines that tell; None where they are too few or too small."""
-    from sagd.data.dataset import load
+    from sagd.data.load import load
     from sagd.omission.detect import detect
 
     reference = None

@@ -33,7 +33,7 @@ def run_kinds(command: Kinds) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
     # Importing these defines all families.
     from sagd.build import draw, objects  # noqa: F401
-    from sagd.data import dataset  # noqa: F401
+    from sagd.data import load  # noqa: F401
     from sagd.networks import build  # noqa: F401
 
     families = {name.replace(" ", "-"): family for name, family in sorted(Description.families().items())}

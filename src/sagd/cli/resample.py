@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from sagd.cli.options import Command, Drawing, label_of, override
+from sagd.cli.options import Command, Drawing, Flag, label_of, override
 from sagd.errors import InputError
 from sagd.optional import need
 from sagd.terminal import say
@@ -24,9 +24,9 @@ class Resample(Command):
     model: tyro.conf.Positional[Path]
     """Run directory or model directory, trained with --denoiser.bands."""
     images: tyro.conf.Positional[tuple[Path, ...]]
-    """Image files and folders; of the size that the model was trained on."""
+    """Files and folders; of the size that the model was trained on."""
     out: Path
-    """Directory for images/ (PNG), resampled.safetensors (unrounded) and report.html; must be empty or missing."""
+    """Directory for images/ (as the files are), resampled.safetensors (unrounded), report.html; empty or missing."""
     band: tuple[float, float] | None = None
     """LOW HIGH: what changes, in fractions of the corner frequency; '0.4 1' is fine detail, '0 0.1' the layout.
     Default, of models of one band: that band."""
@@ -40,12 +40,14 @@ class Resample(Command):
     """Conditional models: class of the images."""
     batch_size: int = 64
     """Draws per network call."""
+    float: Flag = False
+    """Write floating point, so that nothing is rounded or clipped."""
     drawing: Annotated[Drawing, tyro.conf.arg(name="")] = field(default_factory=Drawing)
 
 
 def run_resample(command: Resample) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
-    from sagd.data.files import save_named
+    from sagd.data.files import save_like
     from sagd.report.resampling import render_resampling
     from sagd.store.files import to_json, to_safetensors, write_file, writing
     from sagd.store.model import load_model
@@ -72,10 +74,11 @@ def run_resample(command: Resample) -> None:
         progress=True,
     )
     for k, draw in enumerate(result.samples):
-        names = [f"{Path(name).with_suffix('')}-{k:02d}.png" for name in result.names]
-        save_named(draw, names, command.out / "images")
+        written = save_like(draw, result.named, command.out / "images", f"-{k:02d}", command.float)
     write_file(command.out / "resampled.safetensors", to_safetensors({"resampled": result.samples}))
     write_file(command.out / "resampling.json", to_json(result.to_dict()))
     with writing(command.out):
         page = render_resampling(result, command.out)
+    if (told := written.line()) is not None:
+        say(told)
     say(f"wrote {len(result.names)} x {command.count} images in {command.out / 'images'} and {page}")

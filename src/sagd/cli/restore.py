@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from sagd.cli.options import Command, label_of
+from sagd.cli.options import Command, Flag, label_of
 from sagd.errors import InputError
 from sagd.optional import need
 from sagd.terminal import say
@@ -23,9 +23,9 @@ class Restore(Command):
     model: tyro.conf.Positional[Path]
     """Run directory or model directory, trained with --process.omission.mode."""
     images: tyro.conf.Positional[tuple[Path, ...]]
-    """Image files and folders; of the size that the model was trained on."""
+    """Files and folders; of the size that the model was trained on."""
     out: Path
-    """Directory for images/ (PNG), restored.safetensors (unrounded) and report.html; must be empty or missing."""
+    """Directory for images/ (as the files are), restored.safetensors (unrounded), report.html; empty or missing."""
     samples: int = 0
     """Posterior samples per image, with their standard deviation; only some modes know a posterior."""
     clean: Path | None = None
@@ -36,11 +36,13 @@ class Restore(Command):
     """Seed of samples, and of the noise that some modes work under."""
     batch_size: int = 64
     """Images per network call."""
+    float: Flag = False
+    """Write floating point, so that nothing is rounded or clipped."""
 
 
 def run_restore(command: Restore) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
-    from sagd.data.files import save_named
+    from sagd.data.files import save_like
     from sagd.report.restoration import render_restoration
     from sagd.report.wording import counted
     from sagd.store.files import to_json, to_safetensors, write_file, writing
@@ -63,16 +65,18 @@ def run_restore(command: Restore) -> None:
         progress=True,
     )
     restoration = result.restoration
-    save_named(restoration.images, result.names, command.out / "images")
+    written = save_like(restoration.images, result.named, command.out / "images", keep=command.float)
     tensors = {"restored": restoration.images}
     if restoration.std is not None and restoration.samples is not None:
         tensors |= {"std": restoration.std, "samples": restoration.samples}
         for k, sample in enumerate(restoration.samples):
-            save_named(sample, result.names, command.out / "samples" / f"{k:02d}")
+            save_like(sample, result.named, command.out / "samples" / f"{k:02d}", keep=command.float)
     write_file(command.out / "restored.safetensors", to_safetensors(tensors))
     write_file(command.out / "restoration.json", to_json(result.to_dict()))
     with writing(command.out):
         page = render_restoration(result, command.out)
     for name, value in result.psnr.items():
         say(f"PSNR of {name} images: {value:.2f} dB")
+    if (told := written.line()) is not None:
+        say(told)
     say(f"wrote {counted(len(result.names), 'image')} in {command.out / 'images'} and {page}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from sagd.cli.options import Command, Drawing, labels_of, override
+from sagd.cli.options import Command, Drawing, Flag, labels_of, override
 from sagd.errors import InputError
 from sagd.optional import need
 from sagd.terminal import say
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample(Command):
-    """Draw images from a trained model: a grid and one PNG file each.
+    """Draw from a trained model: a picture of some, and a file each, in the type and format it was trained on.
 
     Example: sagd sample runs/low --count 100 --seed 3 --out samples
     """
@@ -27,7 +27,7 @@ class Sample(Command):
     model: tyro.conf.Positional[Path]
     """Run directory or model directory."""
     out: Path
-    """Directory for grid.png and images/; must be empty or missing."""
+    """Directory for grid.png and a folder of files; must be empty or missing."""
     count: int = 64
     """Number of images."""
     seed: int = 0
@@ -38,13 +38,16 @@ class Sample(Command):
     """Images per network call."""
     spectrum: str | None = None
     """The noise spectrum you believe the model has: refused if it was trained with another."""
+    float: Flag = False
+    """Write floating point, so that nothing is rounded or clipped."""
     drawing: Annotated[Drawing, tyro.conf.arg(name="")] = field(default_factory=Drawing)
 
 
 def run_sample(command: Sample) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
     from sagd.build.draw import draw
-    from sagd.data.images import image_grid, save_images
+    from sagd.data.files import save_fields
+    from sagd.data.kinds import Kind
     from sagd.store.files import writing
     from sagd.store.model import load_model
 
@@ -66,11 +69,15 @@ def run_sample(command: Sample) -> None:
         batch_size=command.batch_size,
         progress=True,
     )
-    save_images(images, command.out / "images")
-    grid = command.out / "grid.png"
+    kind = Kind.member(model.meaning.kind)()
+    folder, grid = command.out / kind.item[1], command.out / "grid.png"
+    names = [f"{i:06d}" for i in range(command.count)]
+    written = save_fields(images, names, folder, model.meaning, command.float)
     with writing(grid):
-        image_grid(images[:256]).save(grid)
-    say(f"wrote {grid} and {command.count} images in {command.out / 'images'}")
+        kind.picture(images[:256], model.meaning).save(grid)
+    if (told := written.line()) is not None:
+        say(told)
+    say(f"wrote {grid} and {command.count} {kind.item[1]} in {folder}")
 
 
 def _require_spectrum(spectrum: str, path: Path, model: Trained) -> None:

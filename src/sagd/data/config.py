@@ -1,36 +1,57 @@
-"""Where images come from, as a configuration says it; imports nothing heavy."""
+"""Where data comes from, as a configuration says it; imports nothing heavy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where images come from and the shape they are given."""
+    """Where data comes from and the shape it is given."""
 
     source: str = "digits"
-    """'digits' (built in), a folder of images, a .parquet file with an image column, or a hub data set 'name' or
-    'name:subset'. Write './digits' for a folder of that name."""
+    """'digits' (built in), a folder or file of images, sound, tables, films, volumes or fields, a .parquet file with an
+    image column, or a hub data set 'name' or 'name:subset'. Write './digits' for a folder of that name."""
+    kind: str = "auto"
+    """What the data is: image, audio, series, video, volume or field; 'auto' goes by the files. 'sagd kinds' has what
+    each means."""
     split: str = "train"
     """Split to read; digits has 'train', 'test' and 'all', a folder or parquet file has only 'train'."""
     channels: int | None = None
     """1 (grey) or 3 (RGB; transparency is laid over white); default: as the files are, which must agree."""
-    size: int | None = None
-    """Side length; images are scaled on the shorter side (Lanczos) and centre-cropped. Default: as the files are."""
+    size: int | tuple[int, ...] | None = None
+    """Side length, or one for each axis. Images are scaled on the shorter side (Lanczos) and centre-cropped; of all
+    else windows of that size are cut, end to end, and what is shorter is padded, the padding left out of the loss.
+    Default: as the files are."""
+    fit: Literal["auto", "scale", "tile"] = "auto"
+    """What size does: scale (images), or tile: cut windows (all else), as 'auto' has it."""
+    axes: str | None = None
+    """A letter for each axis of the arrays, where files do not say or one knows better: N items, C channels, T time,
+    Z Y X space; e.g. NCYX. Default: what files and shapes say, which is printed."""
+    arrays: tuple[str, ...] = ()
+    """Names of the arrays (variables, data sets) of each file to read, a channel or more each. Default: all of the
+    shape that the largest has."""
+    rate: float | None = None
+    """Samples per second of files that do not say it."""
+    resample: float | None = None
+    """Samples per second to bring all to."""
+    missing: Literal["refuse", "mask"] = "refuse"
+    """NaN in files: refuse, or mask: left out of loss and measures, filled by the model."""
     flip: bool = False
     """Flip images left-right at random while training; a damaged band must then be its own mirror image."""
     image_column: str | None = None
     """Column with images; default: the only image column."""
     label_column: str | None = None
-    """Column with integer or text labels, or 'none'; default: 'label', or a folder per class, where present."""
+    """Column with integer or text labels, or 'none'; default: 'label', metadata.csv, or a folder per class, where
+    present."""
     limit: int | None = None
-    """Use only so many images, at least 2, drawn at random, always the same ones. Bad ones count: skip_bad leaves
+    """Use only so many items, at least 2, drawn at random, always the same ones. Bad ones count: skip_bad leaves
     fewer."""
     skip_bad: bool = False
-    """Leave out unreadable images (their number is printed) instead of stopping."""
+    """Leave out unreadable files (their number is printed) instead of stopping."""
     corruption: str = "none"
-    """Damage to try omission on, added to the images as they are read: 'band_noise(low=0.1, high=0.2, level=1)', rain,
+    """Damage to try omission on, added to the data as it is read: 'band_noise(low=0.1, high=0.2, level=1)', rain,
     moire, scan_lines, fixed_pattern, hum or shading; fixed=False draws it anew at each reading."""
     corruption_seed: int = 0
-    """Seed of the damage: the same image always gets the same."""
+    """Seed of the damage: the same item always gets the same."""

@@ -1,24 +1,34 @@
-"""Single images and folders as one batch, for what is done to the images somebody names."""
+"""Files that somebody names, as one batch, and fields written as files: in the type and format that came in."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, corrupt
-from sagd.data.dataset import ImageData
-from sagd.data.formats.find import walk
-from sagd.data.images import EXTENSIONS, open_image, read_header, to_pixels, to_unit_range, write_image
+from sagd.data.fields import Part
+from sagd.data.formats import Contents, Format
+from sagd.data.formats.find import format_of, walk
+from sagd.data.formats.values import to_type
+from sagd.data.kinds import Kind
+from sagd.data.layout import Layout
+from sagd.data.meaning import Meaning
+from sagd.data.resize import with_channels
+from sagd.data.signals import Signals
+from sagd.data.sources.choose import of_one_kind, part_of
+from sagd.data.sources.metadata import METADATA
 from sagd.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -31,83 +41,267 @@ RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])( *\..*)?", re.IGN
 
 
 @dataclass(frozen=True)
-class NamedImages:
-    """Images and where they are from.
+class Named:
+    """Fields of files that somebody named, and where they are from.
 
     Attributes:
-        names: Paths as text, relative to the folder that was named, or file names.
-        images: float32 `(N, C, H, W)` in [-1, 1].
+        names: Paths of the files as text, relative to the folder that was named, or file names; one for each field,
+            with its number where a file holds several.
+        x: float32 `(N, C, *spatial)` as the model sees it, 0 where values are missing.
+        meaning: What values mean.
+        known: Where they are not, bool likewise; None if nowhere.
+        parts: The file of each field.
+        items: Number of each in its file.
+        files: Name of each file as it is to be written.
     """
 
     names: tuple[str, ...]
-    images: Tensor
+    x: Tensor
+    meaning: Meaning
+    known: Tensor | None = None
+    parts: tuple[Part, ...] = ()
+    items: tuple[int, ...] = ()
+    files: tuple[str, ...] = ()
 
 
-def read_images(paths: Sequence[Path], shape: tuple[int, ...]) -> NamedImages:
-    """Read image files, and all that lie below folders, in natural order, as they are: none is scaled.
+@dataclass(frozen=True)
+class Written:
+    """Files that were written.
+
+    Attributes:
+        paths: The files.
+        clipped: Values that lay beyond what the type of the files can hold.
+        values: All values.
+        dtype: The type.
+    """
+
+    paths: tuple[Path, ...]
+    clipped: int
+    values: int
+    dtype: str
+
+    def line(self) -> str | None:
+        """A sentence about values that were clipped; None if none were."""
+        if not self.clipped:
+            return None
+        share = f"{100 * self.clipped / self.values:.2g} %"
+        return (
+            f"{self.clipped} of {self.values} values ({share}) lay beyond what {self.dtype} files hold, and were"
+            " clipped; --float keeps all"
+        )
+
+
+def read_named(
+    paths: Sequence[Path], shape: tuple[int, ...], meaning: Meaning, axes: str | None = None, rate: float | None = None
+) -> Named:
+    """Read files, and all of one kind that lie below folders, in natural order, as they are: none is scaled.
 
     Args:
         paths: Files or folders.
-        shape: `(C, H, W)` that all must have; colour is turned into grey or grey into colour where `C` asks for it.
+        shape: `(C, *spatial)` that all must have; colour is turned into grey or grey into colour where `C` asks for it.
+        meaning: Of the model: what kind of signal it is, and how it sees values.
+        axes: Letters for the axes of the arrays, if files do not say or one knows better.
+        rate: Samples per second of files that do not say it.
 
     Raises:
-        InputError: Naming the file that is missing, no image, of another size, or named as another one.
+        InputError: Naming the file that is missing, of another kind or size, or named as another one.
     """
-    named = find_images(paths).values()
-    return NamedImages(tuple(name for name, _ in named), torch.stack([_read(file, shape) for _, file in named]))
+    kind, config = Kind.member(meaning.kind)(), DataConfig(kind=meaning.kind, axes=axes, rate=rate)
+    names, fields, parts, items, files = [], [], [], [], []
+    for name, path in find_files(paths, config).values():
+        part = _part(path, kind, config)
+        for item in range(part.count):
+            fields.append(_field(part, item, shape, meaning))
+            names.append(name if part.count == 1 else f"{name}[{item}]")
+            files.append(name)
+            parts.append(part)
+            items.append(item)
+    x = torch.stack(fields)
+    known = None if not x.isnan().any() else ~x.isnan()
+    x = x if known is None else torch.where(known, x, 0.0)
+    return Named(tuple(names), x, meaning, known, tuple(parts), tuple(items), tuple(files))
 
 
-def read_partners(names: Sequence[str], folder: Path, shape: tuple[int, ...]) -> Tensor:
-    """The images of a folder that are named as others are, but for the ending, `(N, C, H, W)`; no other is read.
+def read_partners(named: Named, folder: Path) -> Tensor:
+    """The fields of a folder whose files are named as others are, but for the ending, `(N, C, *spatial)`; no other
+    file is read.
 
     Raises:
-        InputError: As `read_images`, or naming the one that is missing.
+        InputError: As `read_named`, or naming the one that is missing.
     """
-    found = find_images([folder])
-    wanted = [_without_ending(name) for name in names]
-    for name in wanted:
+    kind, config = Kind.member(named.meaning.kind)(), DataConfig(kind=named.meaning.kind)
+    found = find_files([folder], config)
+    fields = []
+    for file, item in zip(named.files, named.items, strict=True):
+        name = _without_ending(file)
         if name not in found:
-            raise InputError(f"no clean image {name!r} in {str(folder)!r}; names must be those of the damaged images")
-    return torch.stack([_read(found[name][1], shape) for name in wanted])
+            what = kind.item[0]
+            raise InputError(f"no clean {what} {name!r} in {str(folder)!r}; names must be those of the damaged {what}s")
+        part = _part(found[name][1], kind, config)
+        if item >= part.count:
+            raise InputError(f"{str(part.path)!r} holds {part.count} {kind.item[1]}, and none is number {item}")
+        fields.append(_field(part, item, tuple(named.x.shape[1:]), named.meaning))
+    return torch.stack(fields)
 
 
-def find_images(paths: Sequence[Path]) -> dict[str, tuple[str, Path]]:
-    """Image files and all below folders, in natural order: name without ending -> name and file.
+def find_files(paths: Sequence[Path], config: DataConfig) -> dict[str, tuple[str, Path]]:
+    """Files and all of a kind below folders, in natural order: name without ending -> name and file.
 
     Raises:
         InputError: If there is none, a path is missing, or two have the same name but for the ending.
     """
     if not paths:
-        raise InputError("no images were named; give image files or folders of them")
+        raise InputError("no files were named; give files or folders of them")
     named: dict[str, tuple[str, Path]] = {}
     for path in paths:
-        for name, file in _files(path):
+        for name, file in _files(path, config):
             _, other = named.setdefault(_without_ending(name), (name, file))
             if other != file:
                 raise InputError(
-                    f"two images are named {_without_ending(name)!r}: {str(other)!r} and {str(file)!r}; rename one"
+                    f"two files are named {_without_ending(name)!r}: {str(other)!r} and {str(file)!r}; rename one"
                 )
-    if not named:
-        listed = ", ".join(repr(str(path)) for path in paths)
-        raise InputError(f"no images in {listed}; known endings: {' '.join(EXTENSIONS)}")
     return named
 
 
-def save_named(x: Tensor, names: Sequence[str], folder: Path) -> list[Path]:
-    """Write images `(N, C, H, W)` in [-1, 1] as PNG under their names, sub-folders included; returns their paths.
+def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: bool = False) -> Written:
+    """Write fields as the files that they were read from: in their format, type, axes and metadata.
+
+    Files of formats that lose something are written in one that does not.
+
+    Args:
+        x: `(N, C, *spatial)`, as the model sees them.
+        named: Where they are from.
+        folder: Where to write; made if missing.
+        suffix: What is added to the names of files.
+        keep: Write floating point, so that nothing is rounded or clipped.
 
     Raises:
-        InputError: On non-finite values, a name that leads out of the folder, or a folder that cannot be written.
+        InputError: On values that are no numbers, a name that leads out of the folder, or one that cannot be written.
     """
-    for name in names:
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise InputError(
-                f"image name {name!r} leads out of {str(folder)!r}; name it relative to that, without '..'"
-            )
-    paths = [folder / Path(name).with_suffix(".png") for name in names]
-    for path, image in zip(paths, x, strict=True):
-        write_image(image, path)
-    return paths
+    kind, written = Kind.member(named.meaning.kind), []
+    numbers = range(len(named.names))
+    for _, group in groupby(numbers, key=lambda i: (named.files[i], named.parts[i].path)):
+        own = list(group)
+        part, name = named.parts[own[0]], named.files[own[0]]
+        values = named.meaning.to_values(x[own]).numpy()
+        each = values.shape[1] // len(part.arrays) if values.shape[1] == part.shape[0] else values.shape[1]
+        for k, array in enumerate(part.arrays if each < values.shape[1] or len(part.arrays) == 1 else part.arrays[:1]):
+            arranged, like = _whole(values[:, k * each : (k + 1) * each], part.layout, array)
+            ending = _ending(Path(name), part.format, kind, like.dtype, keep)
+            stem = f"{_without_ending(name)}{suffix}" + (f"-{array.name}" if len(part.arrays) > 1 else "")
+            path = _inside(folder, stem + ending)
+            written.append(_write(path, arranged, replace(like, dtype="float32", limits=None) if keep else like))
+    return _all(written)
+
+
+def save_fields(x: Tensor, names: Sequence[str], folder: Path, meaning: Meaning, keep: bool = False) -> Written:
+    """Write fields `(N, C, *spatial)` as files of their own, as what their model was trained on is written.
+
+    Args:
+        x: As the model sees them.
+        names: Names of the files without ending, sub-folders included.
+        folder: Where to write; made if missing.
+        meaning: What values mean, and in which type and format files hold them.
+        keep: Write floating point, so that nothing is rounded or clipped.
+
+    Raises:
+        InputError: On values that are no numbers, a name that leads out of the folder, or one that cannot be written.
+    """
+    kind = Kind.member(meaning.kind)
+    values = np.moveaxis(meaning.to_values(x).numpy(), 1, -1)
+    values = values[..., 0] if x.shape[1] == 1 else values
+    written = []
+    for name, field in zip(names, values, strict=True):
+        like = meaning.contents(folder / f"{name}{meaning.ending}", x.shape[1:])
+        if keep:
+            like = replace(like, dtype="float32", limits=None)
+        ending = _ending(like.path, format_of(like.path), kind, like.dtype, keep)
+        written.append(_write(_inside(folder, name + ending), field, like))
+    return _all(written)
+
+
+def _whole(values: np.ndarray, layout: Layout, array: Contents) -> tuple[np.ndarray, Contents]:
+    """The array of a file of which all items `(N, C, *spatial)` are given, and what it is like."""
+    shape = list(array.shape)
+    channels = values.shape[1]
+    if layout.inner[0] == "C":
+        shape[layout.axes.index("C")] = channels
+        like = array
+    elif channels > 1:  # grey that has become colour
+        layout = Layout(layout.axes + "C", layout.spatial)
+        shape.append(channels)
+        like = replace(array, axes=array.axes + "C", shape=tuple(shape))
+    else:
+        like = array
+    out = np.empty(shape, values.dtype)
+    for item, field in enumerate(values):
+        region = layout.region(shape, item)
+        out[region] = layout.restored(field, out[region].shape)
+    if channels == 1 and layout.inner[0] == "C":  # colour that has become grey
+        axis = layout.axes.index("C")
+        out, axes = out.squeeze(axis), layout.axes.replace("C", "")
+        like = replace(array, axes=axes, shape=out.shape) if array.shape[axis] != 1 else like
+        out = out if like is not array else np.expand_dims(out, axis)
+    return out, like
+
+
+def _ending(path: Path, found: Format, kind: type[Kind], dtype: str, keep: bool) -> str:
+    """The ending of a new file beside one of a format: another where that loses something."""
+    own = path.suffix.lower()
+    if keep and dtype != "float32":
+        return kind.exact
+    return kind.ending if own in found.lossy else path.suffix
+
+
+def _write(path: Path, values: np.ndarray, like: Contents) -> Written:
+    typed, clipped = to_type(values, like.dtype, like.limits)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        format_of(path).write(path, typed, replace(like, shape=typed.shape))
+    except OSError as error:
+        raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
+    return Written((path,), clipped, typed.size, like.dtype)
+
+
+def _all(written: Sequence[Written]) -> Written:
+    return Written(
+        tuple(path for one in written for path in one.paths),
+        sum(one.clipped for one in written),
+        sum(one.values for one in written),
+        written[0].dtype,
+    )
+
+
+def _inside(folder: Path, name: str) -> Path:
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise InputError(f"file name {name!r} leads out of {str(folder)!r}; name it relative to that, without '..'")
+    return folder / name
+
+
+def _part(path: Path, kind: Kind, config: DataConfig) -> Part:
+    try:
+        return part_of(path, kind, config)
+    except InputError as error:
+        raise InputError(f"cannot read {str(path)!r}: {error}") from None
+
+
+def _field(part: Part, item: int, shape: tuple[int, ...], meaning: Meaning) -> Tensor:
+    """One field `(C, *spatial)` as a model sees it."""
+    if part.shape[1:] != tuple(shape[1:]):
+        own, needed = (" x ".join(map(str, sides)) for sides in (part.shape[1:], shape[1:]))
+        raise InputError(
+            f"{str(part.path)!r} is {own}, the model is for {needed} ({', '.join(part.layout.spatial)}); crop or scale"
+            " it, or train a model of that size"
+        )
+    values = part.read(item)
+    try:
+        values = with_channels(values, shape[0])
+    except InputError as error:
+        raise InputError(f"{str(part.path)!r}: {error}") from None
+    x = meaning.to_model(torch.from_numpy(values.astype(np.float64)))
+    if x.isinf().any():
+        raise InputError(f"{str(part.path)!r} holds infinite values; mend the file")
+    return x
 
 
 def folder_name(label: str) -> str:
@@ -136,20 +330,23 @@ def folder_name(label: str) -> str:
     return f"{start}%-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def save_damaged(data: ImageData, corruption: Corruption, out: Path, contrast: float = 1.0, seed: int = 0) -> float:
-    """Write every image of a data set as `out/clean/NAME.png` and, damaged, as `out/damaged/NAME.png`.
+def save_damaged(
+    data: Signals, corruption: Corruption, out: Path, contrast: float = 1.0, seed: int = 0, keep: bool = False
+) -> Written:
+    """Write every item of a data set as `out/clean/NAME` and, damaged, as `out/damaged/NAME`, in its own type.
 
-    The name is the image's place in its source, so that it and the damage do not depend on a limit.
+    The name is the item's place in its source, so that it and the damage do not depend on a limit.
 
     Args:
-        data: Clean images; those of classes go to a folder per class, named by `folder_name`.
+        data: Clean items; those of classes go to a folder per class, named by `folder_name`.
         corruption: The damage.
         out: An existing directory.
-        contrast: Factor of the clean images, which leaves room for damage.
+        contrast: Factor of the clean values, which leaves room for damage.
         seed: Seed of the damage.
+        keep: Write floating point, so that nothing is rounded or clipped.
 
     Returns:
-        The share of damaged values that were clipped to [-1, 1].
+        The damaged files.
     """
     folders = {name: folder_name(name) for name in data.classes or ()}
     if escaped := [name for name, folder in folders.items() if folder != name]:
@@ -159,46 +356,27 @@ def save_damaged(data: ImageData, corruption: Corruption, out: Path, contrast: f
             escaped[0],
             folders[escaped[0]],
         )
-    clipped = 0
+    written = []
     for numbers in tqdm(torch.arange(len(data)).split(_BATCH), desc="writing", disable=None, leave=False):
         x, labels = data.batch(numbers)
         own = [""] * len(x) if labels is None else [f"{folders[(data.classes or ())[k]]}/" for k in labels.tolist()]
         places = data.places_of(numbers)
         names = [f"{folder}{place:06d}" for folder, place in zip(own, places.tolist(), strict=True)]
         damaged = corrupt(contrast * x, corruption, seed, places)
-        save_named(contrast * x, names, out / "clean")
-        save_named(damaged, names, out / "damaged")
-        clipped += int((damaged.abs() > 1).sum())
-    return clipped / (len(data) * math.prod(data.shape))
+        save_fields(contrast * x, names, out / "clean", data.meaning, keep)
+        written.append(save_fields(damaged, names, out / "damaged", data.meaning, keep))
+    return _all(written)
 
 
 def _without_ending(name: str) -> str:
     return str(Path(name).with_suffix(""))
 
 
-def _files(path: Path) -> list[tuple[str, Path]]:
+def _files(path: Path, config: DataConfig) -> list[tuple[str, Path]]:
     """Names and files at a path."""
-    if path.is_file():
-        return [(path.name, path)]
+    if not path.exists():
+        raise InputError(f"no file or folder {str(path)!r}")
     if not path.is_dir():
-        raise InputError(f"no image file or folder {str(path)!r}")
-    files = (file for file in walk(path) if file.suffix.lower() in EXTENSIONS)
-    return [(str(file.relative_to(path)), file) for file in files]
-
-
-def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """One image, float32 `(C, H, W)`."""
-    try:
-        with open_image(path) as image:
-            header = read_header(image)
-            pixels = to_pixels(image, shape[0]) if (header.height, header.width) == tuple(shape[1:]) else None
-    except MemoryError:
-        raise
-    except Exception as error:  # on damaged files decoders raise errors of every kind
-        raise InputError(f"cannot read {str(path)!r}: {' '.join(str(error).split()) or type(error).__name__}") from None
-    if pixels is None:
-        raise InputError(
-            f"{str(path)!r} is {header.width} x {header.height}, the model is for {shape[2]} x {shape[1]} (width x"
-            " height); crop or scale the image, or train a model of that size"
-        )
-    return to_unit_range(torch.from_numpy(pixels.copy()))
+        return [(path.name, path)]
+    found = [file for file in walk(path) if file.name not in METADATA]
+    return [(str(file.relative_to(path)), file) for file in of_one_kind(found, config, repr(str(path)))[1]]

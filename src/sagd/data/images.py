@@ -150,11 +150,12 @@ def _pillow_layout(pixels: Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image before it is decoded: size as displayed, and 1 or 3 channels."""
+    """What a file says of its image before it is decoded: size as displayed, 1 or 3 channels, if it has over 8 bits."""
 
     width: int
     height: int
     channels: int
+    deep: bool = False
 
 
 def open_image(source: str | Path | bytes) -> Image.Image:
@@ -188,7 +189,8 @@ def read_header(image: Image.Image) -> Header:
     else:
         raise InputError(f"pixel format {image.mode!r} is not supported; save as 8- or 16-bit grey, or as RGB")
     width, height = image.size
-    return Header(height, width, channels) if _is_rotated(image) else Header(width, height, channels)
+    deep = image.mode in SIXTEEN_BIT or image.mode == "I"
+    return Header(height, width, channels, deep) if _is_rotated(image) else Header(width, height, channels, deep)
 
 
 def to_pixels(image: Image.Image, channels: int, size: int | None = None) -> np.ndarray:

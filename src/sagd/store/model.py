@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from sagd import plugins
 from sagd.build.schema import OmissionConfig, RunConfig, SamplingConfig
 from sagd.build.text import from_dict, to_dict
+from sagd.data.meaning import Meaning, usual
 from sagd.errors import CheckpointError, InputError, ProcessMismatchError, one_line
 from sagd.model.denoiser import Denoiser, NetworkDenoiser
 from sagd.model.parameterisation import Parameterisation
@@ -60,9 +61,8 @@ from sagd.store.files import (
 )
 
 DESCRIPTION, WEIGHTS, MOMENTS = "model.json", "model.safetensors", "moments.safetensors"
-_FORMAT = 2
+_FORMAT = 3
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-_RANGE = (-1.0, 1.0)
 
 # Metadata of the tensors' files. One key each: safetensors writes several in an order that differs from run to run.
 _FINGERPRINT, _MEASURED = "fingerprint", "measured"
@@ -102,6 +102,7 @@ class Trained:
         omission: What was left out of the training data.
         configuration: The settings of the run that trained it, for people to read.
         plugins: Modules that define kinds which it names.
+        given_meaning: What the values of its fields mean; None for data that came from no files.
     """
 
     plain: NetworkDenoiser
@@ -114,6 +115,12 @@ class Trained:
     omission: OmissionConfig = field(default_factory=OmissionConfig)
     configuration: Mapping[str, Any] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
+    given_meaning: Meaning | None = None
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the values of its fields mean; what is usual for their shape if nobody said."""
+        return self.given_meaning or usual(self.process.shape)
 
     @property
     def process(self) -> Process:
@@ -167,7 +174,7 @@ def describe_model(model: Trained) -> dict[str, Any]:
         "network": {model.network.origin: to_dict(model.network)},
         "data": {
             "shape": list(model.process.shape),
-            "range": list(_RANGE),
+            "meaning": None if model.given_meaning is None else to_dict(model.given_meaning),
             "classes": None if model.classes is None else list(model.classes),
         },
         "names": list(model.plain.names or ()),
@@ -367,7 +374,7 @@ class _Data:
     """The data of a model, as samples are to be like."""
 
     shape: tuple[int, ...]
-    range: tuple[float, ...]
+    meaning: Meaning | None
     classes: tuple[str, ...] | None
 
 
@@ -394,10 +401,10 @@ def _read_description(path: Path, content: Any) -> _Description:
         described = from_dict(_Description, content)
         if described.format != _FORMAT:
             raise InputError(f"format is {described.format}, and this version of sagd reads {_FORMAT}; train it again")
-        if described.data.range != _RANGE:
-            raise InputError(f"data.range is {list(described.data.range)}, and must be [-1, 1]")
         if len(described.data.shape) < 2 or min(described.data.shape) < 1:
             raise InputError(f"data.shape must hold channels and sides, got {list(described.data.shape)}")
+        if (meaning := described.data.meaning) is not None and len(meaning.axes) != len(described.data.shape) - 1:
+            raise InputError(f"data.meaning is of axes {meaning.axes}, data.shape of {list(described.data.shape)}")
         return described
 
 
@@ -470,6 +477,7 @@ def _rebuilt(
             described.omission,
             described.configuration,
             described.plugins,
+            data.meaning,
         )
         _ = model.denoiser
     _fill(network, content.weights, content.path(1), described.versions)

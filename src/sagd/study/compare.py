@@ -24,9 +24,9 @@ from torch import Tensor
 
 from sagd.build.schema import CompareConfig, ProcessConfig, RunConfig
 from sagd.build.text import dump_yaml, load_yaml, to_dict
-from sagd.data.dataset import ImageData, load
 from sagd.data.files import RESERVED
-from sagd.data.images import to_uint8, to_unit_range
+from sagd.data.load import load
+from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.metrics import FeatureExtractor
 from sagd.noise.statistics import DataStatistics, measure, radial_profile
@@ -157,7 +157,7 @@ def _refuse_change(section: str, before: dict[str, Any], after: dict[str, Any], 
             )
 
 
-def _settled(config: CompareConfig, out: Path, data: ImageData) -> CompareConfig:
+def _settled(config: CompareConfig, out: Path, data: Signals) -> CompareConfig:
     """The configuration with one precision for all arms, that of then in a directory with a comparison."""
     if config.training.precision != "auto":
         return config
@@ -169,7 +169,7 @@ def _settled(config: CompareConfig, out: Path, data: ImageData) -> CompareConfig
     return dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
 
 
-def _check_arms(config: CompareConfig, data: ImageData) -> dict[str, tuple[Process, float]]:
+def _check_arms(config: CompareConfig, data: Signals) -> dict[str, tuple[Process, float]]:
     """The process of every arm and the noise level that drowns the data, after setting up its training.
 
     So what cannot work fails before any is trained.
@@ -199,7 +199,7 @@ def _run(
     name: str,
     seed: int,
     out: Path,
-    data: ImageData,
+    data: Signals,
     extractor: FeatureExtractor,
     progress: bool,
 ) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def _run(
         evaluation |= {"likelihood": measure_likelihood(model, clean, config.evaluation, progress)}
     spectrum = measure(samples)
     profile = radial_profile(spectrum.spectrum, spectrum.basis, config.evaluation.bands).values
-    write_file(images, to_safetensors({"samples": to_uint8(samples[:SHOWN]), "profile": profile}))
+    write_file(images, to_safetensors({"samples": data.meaning.packed(samples[:SHOWN]), "profile": profile}))
     result = {"seed": seed, "training": _training_record(folder, model.plain.module), "evaluation": evaluation}
     write_file(finished, to_json(result))
     return result
@@ -276,7 +276,7 @@ def _log(folder: Path) -> list[dict[str, float]]:
 
 def _results(
     config: CompareConfig,
-    data: ImageData,
+    data: Signals,
     runs: dict[str, dict[int, dict[str, Any]]],
     extractor: FeatureExtractor,
 ) -> dict[str, Any]:
@@ -308,7 +308,7 @@ def _results(
 def _arrays(
     config: CompareConfig,
     out: Path,
-    data: ImageData,
+    data: Signals,
     processes: dict[str, tuple[Process, float]],
     statistics: DataStatistics,
 ) -> dict[str, Tensor]:
@@ -335,7 +335,7 @@ def _arrays(
             f"{name}/noise": process.reference.given(labels).sample(min(FIELDS, len(data)), generator_for(0, "noise")),
             f"{name}/noise_profile": radial_profile(power, statistics.basis, bands).values,
             f"{name}/forward": forward_images(process, shown[:1], arrays["forward/levels"], labels),
-            f"{name}/samples": to_unit_range(samples["samples"]),
+            f"{name}/samples": data.meaning.unpacked(samples["samples"]),
             f"{name}/sample_profile": samples["profile"],
             f"{name}/loss_steps": torch.tensor([line["step"] for line in log]),
             f"{name}/loss": torch.tensor([line["loss"] for line in log]),

@@ -13,8 +13,8 @@ from torch import Tensor
 from sagd.build.draw import draw
 from sagd.build.schema import EvaluationConfig, SamplingConfig
 from sagd.data.config import DataConfig
-from sagd.data.dataset import ImageData, load
-from sagd.data.images import to_uint8, to_unit_range
+from sagd.data.load import load
+from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures, TorchScriptFeatures, evaluate
 from sagd.process.base import Process
@@ -54,7 +54,7 @@ def check_evaluation(config: EvaluationConfig, images: int) -> None:
         raise InputError(f"need at least {2 * _LEAST} reference images, got {images}")
 
 
-def feature_extractor(config: EvaluationConfig, data: ImageData, progress: bool = True) -> FeatureExtractor:
+def feature_extractor(config: EvaluationConfig, data: Signals, progress: bool = True) -> FeatureExtractor:
     """The feature extractor that a configuration names; the classifier is trained on `data` unless it is cached.
 
     Raises:
@@ -72,7 +72,7 @@ def feature_extractor(config: EvaluationConfig, data: ImageData, progress: bool 
     return ClassifierFeatures.train_or_load(data.tensor(), data.labels, len(data.classes), progress=progress)
 
 
-def draw_labels(model: Trained, data: ImageData, count: int, seed: int) -> Tensor | None:
+def draw_labels(model: Trained, data: Signals, count: int, seed: int) -> Tensor | None:
     """Labels for `count` samples of a conditional model, drawn like those of the data; None for others.
 
     Without labels in the data, all classes of the model in turn.
@@ -87,7 +87,7 @@ def draw_labels(model: Trained, data: ImageData, count: int, seed: int) -> Tenso
     return _own_labels(model, data, randint(len(data), (count,), generator_for(seed, "labels")))
 
 
-def _own_labels(model: Trained, data: ImageData, index: Tensor) -> Tensor | None:
+def _own_labels(model: Trained, data: Signals, index: Tensor) -> Tensor | None:
     """Labels of some images of the data, numbered as the model's; None for unconditional models.
 
     Raises:
@@ -109,7 +109,7 @@ def _own_labels(model: Trained, data: ImageData, index: Tensor) -> Tensor | None
 
 def draw_samples(
     model: Trained,
-    data: ImageData,
+    data: Signals,
     sampling: SamplingConfig,
     config: EvaluationConfig,
     seed: int,
@@ -117,8 +117,8 @@ def draw_samples(
 ) -> Tensor:
     """The `config.samples` images that an evaluation measures, `(N, C, H, W)`.
 
-    They are rounded to the 256 levels that files and the data have, so that a model and a folder of its samples measure
-    the same, and values beyond [-1, 1], which no image shows, do not count.
+    They are rounded and clipped to what files of the data hold, so that a model and a folder of its samples measure the
+    same.
     """
     x = draw(
         model.guided(sampling.guidance),
@@ -130,11 +130,11 @@ def draw_samples(
         batch_size=config.batch_size,
         progress=progress,
     )
-    return to_unit_range(to_uint8(x))
+    return model.meaning.as_files_hold(x)
 
 
 def evaluate_samples(
-    samples: Tensor, data: ImageData, extractor: FeatureExtractor, config: EvaluationConfig
+    samples: Tensor, data: Signals, extractor: FeatureExtractor, config: EvaluationConfig
 ) -> dict[str, Any]:
     """All figures of `samples`, each beside its real-against-real floor, as plain values.
 
@@ -232,7 +232,7 @@ def check_likelihood(config: EvaluationConfig, process: Process, images: int) ->
 
 
 def measure_likelihood(
-    model: Trained, data: ImageData, config: EvaluationConfig, progress: bool = True
+    model: Trained, data: Signals, config: EvaluationConfig, progress: bool = True
 ) -> dict[str, float | int | None]:
     """Bits per dimension of `config.likelihood` images, drawn at random and dequantised once.
 
@@ -272,7 +272,10 @@ def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, pr
         )
     reference = _reference(data, config)
     # An absolute path, lest a folder have the name of a built-in data set.
-    images = load(DataConfig(str(folder.absolute()), channels=reference.shape[0], label_column="none"))
+    own = DataConfig(
+        str(folder.absolute()), kind=reference.meaning.kind, channels=reference.shape[0], label_column="none"
+    )
+    images = load(own, reference.meaning)
     _require_shape(images.shape, reference, f"images in {str(folder)!r}")
     extractor = feature_extractor(config, reference, progress)
     # Not the stream that draws the reference: of two like sets it would draw the same images.
@@ -293,7 +296,7 @@ def figures(evaluation: Mapping[str, Any], which: str = "figure") -> dict[str, f
     }
 
 
-def _reference(config: DataConfig, evaluation: EvaluationConfig) -> ImageData:
+def _reference(config: DataConfig, evaluation: EvaluationConfig) -> Signals:
     try:
         data = load(config).clean
     except InputError as error:
@@ -302,7 +305,7 @@ def _reference(config: DataConfig, evaluation: EvaluationConfig) -> ImageData:
     return data
 
 
-def _require_shape(shape: tuple[int, ...], reference: ImageData, what: str) -> None:
+def _require_shape(shape: tuple[int, ...], reference: Signals, what: str) -> None:
     if tuple(shape) != reference.shape:
         raise InputError(
             f"{what} are {'x'.join(map(str, shape))}, those of {reference.name!r}"

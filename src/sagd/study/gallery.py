@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from sagd.build.catalogue import Entry, choose
 from sagd.build.objects import build_process
-from sagd.data.dataset import ImageData
+from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.covariance.spectral import SpectralCovariance
@@ -61,7 +61,7 @@ class Exhibit:
 
 
 def exhibits(
-    data: ImageData, image: int = 0, seed: int = 0, names: Sequence[str] = (), progress: bool = False
+    data: Signals, image: int = 0, seed: int = 0, names: Sequence[str] = (), progress: bool = False
 ) -> Iterator[Exhibit]:
     """What the gallery shows of every process that fits the data, one after the other.
 
@@ -84,7 +84,7 @@ def exhibits(
     return (exhibit(entry, data, image, seed) for entry in bar)
 
 
-def exhibit(entry: Entry, data: ImageData, image: int = 0, seed: int = 0) -> Exhibit:
+def exhibit(entry: Entry, data: Signals, image: int = 0, seed: int = 0) -> Exhibit:
     """What the gallery shows of one process.
 
     Args:
@@ -128,7 +128,7 @@ def _of_class(process: Process, label: int) -> Process:
     return ForwardProcess(process.schedule, process.covariance.members[label])
 
 
-def _by_class(whole: Process, process: Process, data: ImageData) -> dict[str, Covariance]:
+def _by_class(whole: Process, process: Process, data: Signals) -> dict[str, Covariance]:
     """Noise of the image's class, and of the first class with another; empty unless it depends on the class."""
     if not whole.covariance.depends_on_class or data.classes is None:
         return {}

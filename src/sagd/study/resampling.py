@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sagd.build.schema import SamplingConfig
-from sagd.data.files import read_images
+from sagd.data.files import Named, read_named
 from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
@@ -27,8 +27,7 @@ class ResamplingResult:
     """Everything that a report on resampled images shows.
 
     Attributes:
-        names: Names of the images.
-        given: `(B, C, H, W)`.
+        named: The given fields, and the files that they are from.
         kept: What was not changed: the images without the band.
         samples: `(N, B, C, H, W)`.
         band: The band that was drawn anew.
@@ -41,8 +40,7 @@ class ResamplingResult:
         change_outside: Largest change of a coefficient outside the band, over the root mean square of all coefficients.
     """
 
-    names: tuple[str, ...]
-    given: Tensor
+    named: Named
     kept: Tensor
     samples: Tensor
     band: Spectrum
@@ -53,6 +51,16 @@ class ResamplingResult:
     replaced: float
     spectra: dict[str, Tensor]
     change_outside: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields."""
+        return self.named.names
+
+    @property
+    def given(self) -> Tensor:
+        """`(B, C, *spatial)`."""
+        return self.named.x
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready summary; empty bands are None."""
@@ -97,11 +105,11 @@ def resample_files(
     if band is None and denoiser.law.bands == "random":
         raise InputError("the model takes any band: name one, e.g. --band 0.3 1 for all fine detail")
     chosen = Spectrum.parse(denoiser.law.bands if band is None else band)
-    images = read_images(paths, model.process.shape)
-    labels = None if label is None else torch.full((len(images.names),), label)
+    named = read_named(paths, model.process.shape, model.meaning)
+    labels = None if label is None else torch.full((len(named.names),), label)
     samples = resample(
         denoiser,
-        images.images,
+        named.x,
         chosen,
         sampler=sampling.sampler,
         steps=sampling.steps,
@@ -114,16 +122,16 @@ def resample_files(
         batch_size=batch_size,
         progress=progress,
     )
-    return measured(images.names, images.images, samples, chosen, denoiser.law.basis)
+    return measured(named, samples, chosen, denoiser.law.basis)
 
 
-def measured(names: Sequence[str], given: Tensor, samples: Tensor, band: Spectrum, basis: Basis) -> ResamplingResult:
-    """The result with its spectra, of images `(B, C, H, W)` and draws `(N, B, C, H, W)`; the band is one of `basis`."""
+def measured(named: Named, samples: Tensor, band: Spectrum, basis: Basis) -> ResamplingResult:
+    """The result with its spectra, of `B` files and draws `(N, B, C, *spatial)`; the band is one of `basis`."""
+    given = named.x
     b = mask(band, basis)
     before, after = band_powers(given), band_powers(samples.flatten(0, 1))
     return ResamplingResult(
-        names=tuple(names),
-        given=given,
+        named=named,
         kept=given - basis.inverse(b * basis.forward(given.double())).to(given.dtype),
         samples=samples,
         band=band,

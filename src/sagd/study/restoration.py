@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sagd.build.objects import omission_mode
 from sagd.build.schema import NO_OMISSION
-from sagd.data.files import read_images, read_partners
+from sagd.data.files import Named, read_named, read_partners
 from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
@@ -32,8 +32,7 @@ class RestorationResult:
     """Everything that a report on restored images shows.
 
     Attributes:
-        names: Names of the images.
-        damaged: `(N, C, H, W)`.
+        named: The damaged fields, and the files that they are from.
         restoration: Restored images, and with samples their spread.
         clean: The clean images, if they are known.
         mode: The mode of omission of the model, with the band that was replaced.
@@ -48,8 +47,7 @@ class RestorationResult:
         change_outside: Largest change of a coefficient outside the band, over the root mean square of all coefficients.
     """
 
-    names: tuple[str, ...]
-    damaged: Tensor
+    named: Named
     restoration: Restoration
     clean: Tensor | None
     mode: Mode
@@ -62,6 +60,16 @@ class RestorationResult:
     errors: dict[str, Tensor]
     psnr: dict[str, float]
     change_outside: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields."""
+        return self.named.names
+
+    @property
+    def damaged(self) -> Tensor:
+        """`(N, C, *spatial)`."""
+        return self.named.x
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready summary; empty bands are None."""
@@ -108,12 +116,12 @@ def restore_files(
             f"the model was trained with omission {NO_OMISSION!r}, which restores no band; train one with"
             f" --process.omission.mode {Mode.example} on the damaged images"
         )
-    damaged = read_images(paths, model.process.shape)
-    known = None if clean is None else read_partners(damaged.names, clean, model.process.shape)
+    damaged = read_named(paths, model.process.shape, model.meaning)
+    known = None if clean is None else read_partners(damaged, clean)
     labels = None if label is None else torch.full((len(damaged.names),), label)
     result = restore(
         model.denoiser,
-        damaged.images,
+        damaged.x,
         mode,
         model.statistics,
         samples=samples,
@@ -122,12 +130,11 @@ def restore_files(
         batch_size=batch_size,
         progress=progress,
     )
-    return measured(damaged.names, damaged.images, result, known, mode, model.statistics.basis)
+    return measured(damaged, result, known, mode, model.statistics.basis)
 
 
 def measured(
-    names: Sequence[str],
-    damaged: Tensor,
+    named: Named,
     restoration: Restoration,
     clean: Tensor | None,
     mode: Mode,
@@ -137,7 +144,7 @@ def measured(
 
     The band of the mode is one of `basis`; spectra and errors are those of the Fourier basis, which all images share.
     """
-    restored = restoration.images
+    damaged, restored = named.x, restoration.images
     stages = {"damaged": damaged, "restored": restored} | ({} if clean is None else {"clean": clean})
     spectra = {name: band_powers(x) for name, x in stages.items()}
     errors, psnr = {}, {}
@@ -149,8 +156,7 @@ def measured(
     values = mask(mode.place, basis)
     b = values.reshape(-1, *basis.coefficients).amax(0)
     return RestorationResult(
-        names=tuple(names),
-        damaged=damaged,
+        named=named,
         restoration=restoration,
         clean=clean,
         mode=mode,

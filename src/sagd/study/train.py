@@ -17,8 +17,9 @@ from sagd.build.draw import draw
 from sagd.build.objects import build_loss, build_process, omission_mode, process_basis
 from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig, TrainingConfig
 from sagd.build.text import call_text, to_dict
-from sagd.data.dataset import ImageData, ImageReader, load
-from sagd.data.images import image_grid
+from sagd.data.kinds import Kind
+from sagd.data.load import load
+from sagd.data.signals import SignalReader, Signals
 from sagd.errors import InputError
 from sagd.integrations.accelerate import runtime
 from sagd.integrations.tensorboard import TensorBoard
@@ -57,7 +58,7 @@ _CALIBRATED = 2048
 _NEAR = 0.1
 
 
-def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageData | None = None) -> Path:
+def train(config: RunConfig, out: str | Path, resume: bool = False, data: Signals | None = None) -> Path:
     """Train a model and write it, with checkpoints, metrics and sample grids, into the directory `out`.
 
     Under `torchrun` each process takes its share of every batch, and the first one writes.
@@ -110,7 +111,7 @@ class Plan:
     """
 
     config: RunConfig
-    data: ImageData
+    data: Signals
     recipe: Recipe
 
     @property
@@ -119,7 +120,7 @@ class Plan:
         return self.recipe.model
 
 
-def prepare(config: RunConfig, data: ImageData, found: OmissionConfig | None = None) -> Plan:
+def prepare(config: RunConfig, data: Signals, found: OmissionConfig | None = None) -> Plan:
     """Build and check all that a configuration describes; nothing is written.
 
     Args:
@@ -186,10 +187,10 @@ class Pictures(Callback):
         path = self._out / "samples" / f"step-{fit.step:06d}.png"
         with writing(path):
             path.parent.mkdir(exist_ok=True)
-            image_grid(x).save(path)
+            Kind.member(data.meaning.kind)().picture(x, data.meaning).save(path)
 
 
-def settled(config: RunConfig, data: ImageData) -> RunConfig:
+def settled(config: RunConfig, data: Signals) -> RunConfig:
     """The configuration with the precision that `auto` stands for on this machine.
 
     Raises:
@@ -243,7 +244,7 @@ def _runtime(settings: TrainingConfig) -> Iterator[Runtime]:
         yield machine
 
 
-def _untrained(config: RunConfig, data: ImageData) -> Trained:
+def _untrained(config: RunConfig, data: Signals) -> Trained:
     """The model around a network whose weights are drawn by the seed."""
     statistics = process_statistics(data, config.process)
     classes = data.classes if config.network.conditional else None
@@ -271,33 +272,34 @@ def _untrained(config: RunConfig, data: ImageData) -> Trained:
         omission=config.process.omission,
         configuration=to_dict(config),
         plugins=config.plugins,
+        given_meaning=data.meaning,
     )
     model.guided(config.sampling.guidance)
     return model
 
 
-def _batches(config: RunConfig, data: ImageData, machine: Runtime) -> Shuffled:
+def _batches(config: RunConfig, data: Signals, machine: Runtime) -> Shuffled:
     seed = config.training.seed
     near = _near(data, machine.device)
-    reader = ImageReader(near, seed, config.data.flip, machine.rank, config.network.conditional)
+    reader = SignalReader(near, seed, config.data.flip, machine.rank, config.network.conditional)
     with _named():
         return Shuffled(reader, config.training.batch_size, seed, machine.rank, machine.processes)
 
 
-def _compiler(config: RunConfig, data: ImageData, model: Trained) -> Callable[[nn.Module], nn.Module]:
+def _compiler(config: RunConfig, data: Signals, model: Trained) -> Callable[[nn.Module], nn.Module]:
     classes = None if model.classes is None else len(model.classes)
     beside = 0 if model.bands is None else image_channels(data.shape[0])
     return lambda network: compiled(network, config.training.batch_size, data.shape, classes, beside)
 
 
-def _fixed(config: RunConfig, data: ImageData) -> dict[str, Any]:
+def _fixed(config: RunConfig, data: Signals) -> dict[str, Any]:
     """Settings that a resumed run must have as they were."""
     flat = _flattened(to_dict(config))
     settings = {key: value for key, value in flat.items() if key.startswith(_FIXED) or key in _FIXED_DATA}
     return settings | {"data": {"images": len(data), "shape": list(data.shape), "classes": list(data.classes or ())}}
 
 
-def _calibration(model: Trained, data: ImageData) -> Tensor | None:
+def _calibration(model: Trained, data: Signals) -> Tensor | None:
     """What the mode of omission asks some training images, if there is one and it does."""
     mode = omission_mode(model.omission)
     if mode is None:
@@ -312,27 +314,27 @@ def _calibration(model: Trained, data: ImageData) -> Tensor | None:
     return mode.calibrate(model.plain, batches(), model.statistics)
 
 
-def _require_types(config: RunConfig, data: ImageData | None) -> None:
+def _require_types(config: RunConfig, data: Signals | None) -> None:
     if not isinstance(config, RunConfig):
         raise InputError(
             f"config must be a RunConfig, got {type(config).__name__}; read a file with"
             " sagd.build.text.load_yaml(RunConfig, path), or train your own network with sagd.fit"
         )
-    if data is not None and not isinstance(data, ImageData):
+    if data is not None and not isinstance(data, Signals):
         raise InputError(
-            f"data must be ImageData, got {type(data).__name__}; give sagd.fit any other data, tensors included"
+            f"data must be Signals, got {type(data).__name__}; give sagd.fit any other data, tensors included"
         )
 
 
-def _near(data: ImageData, device: torch.device) -> ImageData:
+def _near(data: Signals, device: torch.device) -> Signals:
     """The data on a GPU, where a small part of its memory holds it: each batch would have to go there otherwise."""
-    if device.type != "cuda" or not isinstance(data.pixels, Tensor):
+    if device.type != "cuda" or not isinstance(data.stored, Tensor):
         return data
     free, _ = torch.cuda.mem_get_info(device)
-    return data.on(device) if data.pixels.numel() * data.pixels.element_size() < _NEAR * free else data
+    return data.on(device) if data.stored.numel() * data.stored.element_size() < _NEAR * free else data
 
 
-def _check_data(config: RunConfig, data: ImageData) -> None:
+def _check_data(config: RunConfig, data: Signals) -> None:
     batch_size = config.training.batch_size
     if len(data) < batch_size:
         raise InputError(f"training.batch_size is {batch_size} but the data has {len(data)} images; use at most that")
@@ -358,7 +360,7 @@ def _check_flips(config: RunConfig, basis: Basis) -> None:
             raise InputError(f"data.flip turns the damage out of {what}, which {why}")
 
 
-def resolve_omission(process: ProcessConfig, data: ImageData, found: OmissionConfig | None = None) -> ProcessConfig:
+def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfig | None = None) -> ProcessConfig:
     """The configuration with band and corruption spectrum detected in the data, where it asks for that.
 
     Args:
@@ -386,12 +388,12 @@ def resolve_omission(process: ProcessConfig, data: ImageData, found: OmissionCon
     return dataclasses.replace(process, omission=omission)
 
 
-def _measured_images(data: ImageData) -> Tensor:
+def _measured_images(data: Signals) -> Tensor:
     """As many images as memory allows."""
     return data.at_most(most_measured(data.shape)).tensor()
 
 
-def process_statistics(data: ImageData, process: ProcessConfig) -> DataStatistics:
+def process_statistics(data: Signals, process: ProcessConfig) -> DataStatistics:
     """Statistics of the data in the basis of the noise, or of as many images as memory allows."""
     x = _measured_images(data)
     colours = channel_covariance(x) if process.channels == "decorrelated" else None

@@ -50,6 +50,7 @@ class Contents:
             scale. None for floating point and for counts without a largest.
         steps: Letter of an axis -> distance of neighbours, where the file says it. Its inverse along `T` is the rate.
         quantity: Unit of the values, e.g. "mV"; "" if the file says none.
+        channels: Names of the channels; () if the file says none.
         notes: What is worth telling whoever reads the file: profiles of colour that are not applied, and the like.
         kept: What `write` needs, beyond the array, to give the metadata back: under the kind of the format, a value of
             its own making, which other formats leave.
@@ -63,6 +64,7 @@ class Contents:
     limits: tuple[float, float] | None = None
     steps: Mapping[str, Step] = field(default_factory=dict)
     quantity: str = ""
+    channels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     kept: Mapping[str, Any] = field(default_factory=dict)
 

@@ -73,7 +73,7 @@ class Csv(Format, kind="csv"):
             notes.append(f"column {name} is taken for times{'' if step else ', which are not evenly spaced'}")
         shape = _values(rows, layout).shape
         kept = {self.kind: asdict(layout)}
-        return [Contents(path, "", shape, "TC", "float64", steps=steps, notes=tuple(notes), kept=kept)]
+        return [Contents(path, "", shape, "TC", "float64", None, steps, "", _channels(layout), tuple(notes), kept)]
 
     def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
         layout, rows = _parsed(contents.path)
@@ -96,6 +96,12 @@ class Csv(Format, kind="csv"):
             file.writelines(comment + layout.newline for comment in layout.comments)
             writer = tables.writer(file, delimiter=layout.delimiter, lineterminator=layout.newline)
             writer.writerows([layout.names, *rows] if layout.names else rows)
+
+
+def _channels(layout: _Layout) -> tuple[str, ...]:
+    """Names of the columns that are no times."""
+    names = layout.names or ()
+    return names if layout.times is None else names[: layout.place] + names[layout.place + 1 :]
 
 
 def _parsed(path: Path) -> tuple[_Layout, _Rows]:
@@ -235,7 +241,8 @@ def _new_layout(path: Path, channels: int, like: Contents) -> _Layout:
     step = like.steps.get("T")
     time = () if step is None else (f"time [{step.unit}]" if step.unit else "time",)
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    return _Layout(delimiter, names=(*time, *(f"channel {i + 1}" for i in range(channels))))
+    own = like.channels if len(like.channels) == channels else [f"channel {i + 1}" for i in range(channels)]
+    return _Layout(delimiter, names=(*time, *own))
 
 
 def _times(count: int, layout: _Layout, like: Contents) -> Sequence[str] | None:

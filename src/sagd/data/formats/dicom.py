@@ -62,8 +62,8 @@ class Dicom(Format, kind="dicom"):
                 limits,
                 {letter: step for letter, step in steps.items() if letter in axes},
                 str(header.get("RescaleType", "")) if scaled else "",
-                tuple(_notes(header)),
-                {self.kind: header},
+                notes=tuple(_notes(header)),
+                kept={self.kind: header},
             )
         ]
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig
+from sagd.data.fields import FieldRecords
 from sagd.errors import InputError
 from sagd.optional import need
 from sagd.spec import Description
@@ -53,6 +54,10 @@ class Records(ABC):
     def describe(self, index: int) -> str:
         """How errors name the image."""
 
+    def fields(self, config: DataConfig) -> FieldRecords | None:
+        """The same as fields of any depth, for pictures of more than 8 bits; None where there is no such reading."""
+        return None
+
 
 @dataclass(frozen=True)
 class ArrayRecords(Records):
@@ -89,14 +94,14 @@ class Source(Description, ABC, family="data source", example="digits"):
         return None
 
     @abstractmethod
-    def open(self, config: DataConfig) -> Records:
+    def open(self, config: DataConfig) -> Records | FieldRecords:
         """Find the records, without decoding any; what a configuration says of their form is for others to do.
 
         Raises:
             InputError: If there are none, or not those that the configuration asks for.
         """
 
-    def records(self, config: DataConfig) -> Records:
+    def records(self, config: DataConfig) -> Records | FieldRecords:
         """`open`, after checking what the configuration asks for, and without labels if it wants none.
 
         Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sagd.data.config import DataConfig
+from sagd.data.fields import FieldRecords
 from sagd.data.sources.base import Records, Source, expanded, not_here
 from sagd.data.sources.hub import Hub
 from sagd.errors import InputError
@@ -12,7 +13,7 @@ from sagd.errors import InputError
 _CALL = re.compile(r"\w+\(.*\)", re.DOTALL)
 
 
-def open_source(config: DataConfig) -> Records:
+def open_source(config: DataConfig) -> Records | FieldRecords:
     """Find the data that `config.source` names and check its split and columns.
 
     Raises:
@@ -39,8 +40,6 @@ def source_of(text: str) -> Source:
             return source
         if text in kinds:
             return Source.parse(text)
-    if path.is_file():
-        raise InputError(f"{text!r} is not a .parquet file; give one, a folder of images, or a hub name")
     if (named := Hub.recognise(text)) is not None:
         return named
     raise InputError(f"{not_here(text)}, and it is not a hub name either (owner/name)")

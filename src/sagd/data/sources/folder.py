@@ -1,4 +1,4 @@
-"""Folders of image files.
+"""Folders of files.
 
 A folder is walked here, because `datasets.load_dataset("imagefolder")` calls home, and it guesses splits from the names
 of files.
@@ -6,30 +6,42 @@ of files.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from torch import Tensor
 
 from sagd.data.config import DataConfig
+from sagd.data.fields import FieldRecords
 from sagd.data.formats.find import walk
 from sagd.data.images import EXTENSIONS, open_image
+from sagd.data.kinds import Kind
+from sagd.data.kinds.image import Image as Pictures
 from sagd.data.sources.base import Records, Source, check_text, encode_labels, expanded
+from sagd.data.sources.choose import field_records, of_one_kind
+from sagd.data.sources.metadata import METADATA, read_labels
 from sagd.errors import InputError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
+_STACKS = (".tif", ".tiff")
+"""Endings of pictures that may hold several."""
 
 
 @dataclass(frozen=True)
 class Folder(Source, kind="folder"):
-    """Every image file below a folder, in natural order of paths; classes are the first level of sub-folders.
+    """Every file of one kind below a folder, sorted by path; classes are those that metadata.csv names, or the first
+    level of sub-folders.
 
     Args:
         path: The folder.
     """
 
+    columns: ClassVar[bool] = True
     path: str
 
     def __post_init__(self) -> None:
@@ -40,28 +52,26 @@ class Folder(Source, kind="folder"):
         """The folder of that name, if there is one."""
         return cls(text) if text and expanded(text).is_dir() else None
 
-    def open(self, config: DataConfig) -> Records:
-        """The image files."""
+    def open(self, config: DataConfig) -> Records | FieldRecords:
+        """The files, by their headers."""
+        if config.image_column is not None:
+            column = config.image_column
+            raise InputError(
+                f"{config.source!r} has no columns, so image_column {column!r} cannot be chosen; leave it out"
+            )
         folder = expanded(self.path)
-        files = walk(folder)
-        paths = [path for path in files if path.suffix.lower() in EXTENSIONS]
-        if not paths:
-            found = f"{len(files)} other file(s), e.g. {files[0].name!r}" if files else "no files"
-            raise InputError(f"no images in {str(folder)!r}: found {found}; known endings: {' '.join(EXTENSIONS)}")
-        parents = [path.relative_to(folder).parts[:-1] for path in paths]
+        files = [path for path in walk(folder) if path.name not in METADATA]
+        kind, paths = of_one_kind(files, config, repr(str(folder)))
+        labels, classes = _labels(folder, paths, config)
         name = folder.resolve().name
-        if not all(parents):
-            return FolderRecords(name, None, None, tuple(paths))
-        labels, classes = encode_labels([parts[0] for parts in parents])
-        if _SPLIT_NAMES.issuperset(name.lower() for name in classes):
-            chosen = str(folder / classes[-1])
-            raise InputError(f"{str(folder)!r} holds splits ({', '.join(classes)}), not classes; name one: {chosen!r}")
-        return FolderRecords(name, labels, classes, tuple(paths))
+        if are_pictures(kind, paths, config):
+            return FolderRecords(name, labels, classes, tuple(paths))
+        return field_records(name, kind, paths, config, labels, classes)
 
 
 @dataclass(frozen=True)
 class FolderRecords(Records):
-    """Image files."""
+    """Picture files."""
 
     paths: tuple[Path, ...]
 
@@ -73,3 +83,30 @@ class FolderRecords(Records):
 
     def describe(self, index: int) -> str:  # noqa: D102
         return repr(str(self.paths[index]))
+
+    def fields(self, config: DataConfig) -> FieldRecords:
+        """The same files as fields of any depth."""
+        return field_records(self.name, Kind.member(Pictures.kind), self.paths, config, self.labels, self.classes)
+
+
+def are_pictures(kind: type[Kind], paths: Sequence[Path], config: DataConfig) -> bool:
+    """Whether files are single pictures, to be scaled to squares if at all, which Pillow decodes by itself."""
+    sides = () if config.size is None or isinstance(config.size, int) else set(config.size)
+    plain = config.fit != "tile" and config.axes is None and not config.arrays and len(sides) <= 1
+    endings = {path.suffix.lower() for path in paths}
+    return kind.kind == Pictures.kind and plain and endings <= set(EXTENSIONS) and not endings & set(_STACKS)
+
+
+def _labels(folder: Path, paths: Sequence[Path], config: DataConfig) -> tuple[Tensor | None, tuple[str, ...] | None]:
+    """Classes by the table beside the files, or by the first level of folders; None without either."""
+    told = read_labels(folder, paths, config)
+    if told is not None:
+        return encode_labels(told)
+    parents = [path.relative_to(folder).parts[:-1] for path in paths]
+    if not all(parents):
+        return None, None
+    labels, classes = encode_labels([parts[0] for parts in parents])
+    if _SPLIT_NAMES.issuperset(name.lower() for name in classes):
+        chosen = str(folder / classes[-1])
+        raise InputError(f"{str(folder)!r} holds splits ({', '.join(classes)}), not classes; name one: {chosen!r}")
+    return labels, classes

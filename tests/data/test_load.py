@@ -14,9 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sagd.data import dataset
+from sagd.data import load as loading
 from sagd.data.config import DataConfig
-from sagd.data.dataset import ImageData, LazyPixels, load
+from sagd.data.load import LazyPixels, load
+from sagd.data.signals import Signals
 from sagd.data.sources import base as sources
 from sagd.errors import InputError
 
@@ -82,8 +83,8 @@ def test_in_memory_and_on_demand_agree(classes, monkeypatch, options):
     memory = loaded(classes, **options)
     monkeypatch.setattr(sources, "MEMORY_LIMIT", 0)
     lazy = loaded(classes, **options)
-    assert isinstance(memory.pixels, torch.Tensor)
-    assert isinstance(lazy.pixels, LazyPixels)
+    assert isinstance(memory.stored, torch.Tensor)
+    assert isinstance(lazy.stored, LazyPixels)
     indices, flips = torch.tensor([2, 0, 2, 1]), torch.tensor([True, False, False, True])
     for a, b in zip(memory.batch(indices, flips), lazy.batch(indices, flips), strict=True):
         assert torch.equal(a, b)
@@ -95,20 +96,20 @@ def test_in_memory_and_on_demand_agree(classes, monkeypatch, options):
 
 def test_the_memory_limit_is_the_decoded_size(classes, monkeypatch):
     monkeypatch.setattr(sources, "MEMORY_LIMIT", 5 * 3 * 6 * 8)
-    assert isinstance(loaded(classes).pixels, torch.Tensor)
+    assert isinstance(loaded(classes).stored, torch.Tensor)
     monkeypatch.setattr(sources, "MEMORY_LIMIT", 5 * 3 * 6 * 8 - 1)
-    assert isinstance(loaded(classes).pixels, LazyPixels)
+    assert isinstance(loaded(classes).stored, LazyPixels)
 
 
 def test_large_images_are_decoded_in_threads_in_order(write, noise, monkeypatch):
     folder = write({f"{i:02d}.png": noise(128, 128, 1, seed=i) for i in range(20)})
     data = loaded(folder)
     monkeypatch.setattr(sources, "MEMORY_LIMIT", 0)
-    monkeypatch.setattr(dataset.os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(loading.os, "cpu_count", lambda: 3)
     lazy = loaded(folder)
-    assert lazy.pixels.threads == 3
+    assert lazy.stored.threads == 3
     for i in range(20):
-        assert np.array_equal(data.pixels[i, 0].numpy(), noise(128, 128, 1, seed=i))
+        assert np.array_equal(data.stored[i, 0].numpy(), noise(128, 128, 1, seed=i))
     assert torch.equal(lazy.tensor(), data.tensor())
 
 
@@ -223,16 +224,16 @@ def test_unreadable_images_are_left_out_on_request(damaged, noise, caplog):
     ]
     assert data.labels.tolist() == [0, 0, 1, 1]
     for i, seed in enumerate((0, 4, 3, 5)):
-        assert np.array_equal(data.pixels[i].numpy(), noise(32, 32, seed=seed).transpose(2, 0, 1))
+        assert np.array_equal(data.stored[i].numpy(), noise(32, 32, seed=seed).transpose(2, 0, 1))
 
 
 @pytest.mark.usefixtures("lazily")
 def test_unreadable_images_are_left_out_on_demand_too(damaged, noise):
     data = loaded(damaged, skip_bad=True)
-    assert isinstance(data.pixels, LazyPixels)
+    assert isinstance(data.stored, LazyPixels)
     assert data.labels.tolist() == [0, 0, 1, 1]
     for i, seed in enumerate((0, 4, 3, 5)):
-        assert np.array_equal(data.pixels.decode(i), noise(32, 32, seed=seed).transpose(2, 0, 1))
+        assert np.array_equal(data.stored.decode(i), noise(32, 32, seed=seed).transpose(2, 0, 1))
 
 
 @pytest.mark.usefixtures("lazily")
@@ -262,7 +263,7 @@ def test_files_that_change_shape_are_named(classes, noise):
 
 def test_too_few_images(write, noise):
     folder = write({"1.png": noise()})
-    with pytest.raises(InputError, match=r"need at least two images, found 1 in '.*images'$"):
+    with pytest.raises(InputError, match=r"need at least two images, found 1 in '.*images'; windows of it are many"):
         loaded(folder)
     for name in ("2.png", "3.png"):
         (folder / name).write_bytes(b"")
@@ -284,6 +285,11 @@ def test_mixed_sizes_need_a_size(write, noise):
     assert loaded(folder, size=8).shape == (3, 8, 8)
 
 
+def test_pictures_have_one_channel_or_three(write, noise):
+    with pytest.raises(InputError, match=r"data.channels must be 1 \(grey\) or 3 \(RGB\) of images, got 2"):
+        loaded(write({"1.png": noise(8, 10), "2.png": noise(8, 10)}), channels=2)
+
+
 def test_mixed_channels_need_a_choice(write, noise):
     folder = write({"1.png": noise(), "2.png": noise(channels=1)})
     with pytest.raises(
@@ -296,7 +302,7 @@ def test_mixed_channels_need_a_choice(write, noise):
 
 def test_mixtures_are_found_before_any_image_is_decoded(write, noise, monkeypatch):
     folder = write({"1.png": noise(8, 10), "2.png": noise(8, 12)})
-    monkeypatch.setattr(dataset, "to_pixels", lambda *args: pytest.fail("decoded an image"))
+    monkeypatch.setattr(loading, "to_pixels", lambda *args: pytest.fail("decoded an image"))
     with pytest.raises(InputError, match="images differ in size"):
         loaded(folder)
 
@@ -304,7 +310,9 @@ def test_mixtures_are_found_before_any_image_is_decoded(write, noise, monkeypatc
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"channels": 2}, r"data.channels must be 1 \(grey\) or 3 \(RGB\), got 2"),
+        ({"channels": 0}, r"data.channels must be at least 1, got 0; e.g. 1 \(grey\) or 3 \(RGB\)"),
+        ({"rate": -1.0}, r"data.rate must be positive \(samples per second\), got -1.0"),
+        ({"kind": "imge"}, "unknown kind of signal 'imge'; did you mean 'image'?"),
         ({"size": 0}, "data.size must be at least 1, got 0; e.g. 32"),
         ({"limit": 1}, "data.limit must be at least 2, got 1"),
     ],
@@ -314,14 +322,14 @@ def test_bad_options_are_refused_before_the_source_is_opened(options, message):
         loaded("/no/such/folder", **options)
 
 
-# ImageData ----------------------------------------------------------------------------------------------------------
+# Signals ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def numbered():
     """Seven 1x1 images of values 0..6, labels 0, 1, 0, 1, ..."""
     pixels = torch.arange(7, dtype=torch.uint8).reshape(7, 1, 1, 1)
-    return ImageData("numbers", pixels, torch.arange(7) % 2)
+    return Signals("numbers", pixels, torch.arange(7) % 2)
 
 
 def values(data):
@@ -329,7 +337,7 @@ def values(data):
 
 
 def test_flips_mirror_the_chosen_images():
-    data = ImageData("stripes", torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8).repeat(3, 1, 2, 1))
+    data = Signals("stripes", torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8).repeat(3, 1, 2, 1))
     x, labels = data.batch([0, 1, 2], torch.tensor([True, False, True]))
     assert labels is None
     assert torch.equal(x[1], data.tensor()[1])
@@ -340,7 +348,7 @@ def test_flips_mirror_the_chosen_images():
 def test_subsets_of_subsets(numbered):
     part = numbered.subset([6, 4, 1]).subset(torch.tensor([2, 0]))
     assert (values(part), part.labels.tolist(), part.classes, len(part)) == ([1, 6], [1, 0], ("0", "1"), 2)
-    assert part.pixels is numbered.pixels
+    assert part.stored is numbered.stored
     assert part.shape == (1, 1, 1)
 
 
@@ -377,7 +385,7 @@ def test_bad_flips(numbered):
 
 def test_float_pixels_are_handed_out_as_they_are():
     x = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(ImageData("x", x).batch([2, 0])[0], x[[2, 0]])
+    assert torch.equal(Signals("x", x).batch([2, 0])[0], x[[2, 0]])
 
 
 def test_empty_batches(numbered):
@@ -387,14 +395,14 @@ def test_empty_batches(numbered):
 
 def test_inconsistent_data_are_refused():
     pixels = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
-    with pytest.raises(InputError, match=r"\(N, C, H, W\) with C = 1 or 3, got \(2, 4, 4\)"):
-        ImageData("x", pixels[:, 0])
-    with pytest.raises(InputError, match=r"pixels must be uint8, or float32 in \[-1, 1\], got torch.float64"):
-        ImageData("x", pixels.double())
+    with pytest.raises(InputError, match=r"image data must have shape \(N, C, Y, X\), got \(2, 4, 4\)"):
+        Signals("x", pixels[:, 0])
+    with pytest.raises(InputError, match=r"data must be uint8, or float32 as models see it, got torch.float64"):
+        Signals("x", pixels.double())
     with pytest.raises(InputError, match=r"labels must be int64 \(2,\), got torch.int64 \(3,\)"):
-        ImageData("x", pixels, torch.tensor([0, 1, 0]))
+        Signals("x", pixels, torch.tensor([0, 1, 0]))
     with pytest.raises(InputError, match=r"labels must be in 0\.\.1, got \[0, 2\]"):
-        ImageData("x", pixels, torch.tensor([0, 2]), ("a", "b"))
+        Signals("x", pixels, torch.tensor([0, 2]), ("a", "b"))
 
 
 # The rest of the house ----------------------------------------------------------------------------------------------
@@ -420,7 +428,7 @@ def test_benchmark_sets(name, count, shape, share, connections):
     assert (data.labels == 0).float().mean().item() == pytest.approx(share, abs=1e-6)
     with Image.open(io.BytesIO(pq.read_table(path)["image"][count - 1]["bytes"].as_py())) as last:
         expected = np.asarray(last)
-    assert np.array_equal(data.pixels[-1].permute(1, 2, 0).squeeze(-1).numpy(), expected)
+    assert np.array_equal(data.stored[-1].permute(1, 2, 0).squeeze(-1).numpy(), expected)
     assert connections == []
 
 

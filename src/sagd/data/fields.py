@@ -1,0 +1,445 @@
+"""Fields of any kind, by number, in files of any format: found and checked by their headers, read window by window."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sagd.data.config import DataConfig
+from sagd.data.formats import Contents, Format, Region, Step
+from sagd.data.kinds import Kind
+from sagd.data.layout import Layout
+from sagd.data.meaning import Meaning
+from sagd.data.resize import resampled, scaled_and_cropped, with_channels
+from sagd.errors import InputError, one_line
+
+_MEASURED = 256
+"""Fields whose values decide how models see them."""
+_HELD = 2**28
+"""Bytes of an array that is read whole, at most."""
+_ALIKE = 1e-6
+"""Relative difference of steps that are the same."""
+
+
+class Recent:
+    """Arrays that were read whole a moment ago, since their next windows are wanted next.
+
+    Formats that hold values compressed, or take long to open, would otherwise be read anew for each window.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[Path, str], np.ndarray] = {}
+
+    def read(self, found: Format, array: Contents, region: Region) -> np.ndarray:
+        """The part of an array, of which the whole is kept if it is not too large."""
+        if math.prod(array.shape) * np.dtype(array.dtype).itemsize > _HELD:
+            return found.read(array, region)
+        key = (array.path, array.name)
+        if key not in self._held:
+            if self._held and next(iter(self._held))[0] != array.path:
+                self._held.clear()
+            self._held[key] = found.read(array)
+        return self._held[key][region]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Arrays of one file that hold the same items, one channel or more each.
+
+    Attributes:
+        format: Format of the file.
+        arrays: The arrays, of one shape.
+        layout: Their axes.
+    """
+
+    format: Format
+    arrays: tuple[Contents, ...]
+    layout: Layout
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.arrays[0].path
+
+    @cached_property
+    def count(self) -> int:
+        """Items that it holds."""
+        return self.layout.count(self.arrays[0].shape)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """`(C, *spatial)` of an item."""
+        channels, *spatial = self.layout.item_shape(self.arrays[0].shape)
+        return (channels * len(self.arrays), *spatial)
+
+    def read(self, item: int, window: Sequence[slice] | None = None, recent: Recent | None = None) -> np.ndarray:
+        """An item `(C, *spatial)` in its own type, or a window of it.
+
+        Args:
+            item: Its number.
+            window: Part of each axis of space.
+            recent: Arrays that were read whole, for whoever reads all windows of a file one after the other.
+
+        Raises:
+            InputError: Naming the file, if it cannot be read.
+        """
+        region = self.layout.region(self.arrays[0].shape, item, window)
+        read = self.format.read if recent is None else partial(recent.read, self.format)
+        try:
+            values = [self.layout.arranged(read(array, region)) for array in self.arrays]
+        except MemoryError:
+            raise
+        except Exception as error:  # on damaged files decoders raise errors of every kind
+            raise InputError(f"cannot read {str(self.path)!r}: {one_line(error)}") from None
+        return values[0] if len(values) == 1 else np.concatenate(values)
+
+    def steps(self, rate: float | None) -> dict[str, Step]:
+        """Distance of neighbours along the axes of space; along time by `rate` where the file does not say."""
+        told = {letter: step for letter, step in self.arrays[0].steps.items() if letter in self.layout.spatial}
+        if rate is not None and "T" in self.layout.spatial and ("T" not in told or not told["T"].unit):
+            told["T"] = Step(1 / rate, "s")
+        return told
+
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels, if the file has names for them."""
+        if len(self.arrays) > 1:
+            each = self.shape[0] // len(self.arrays)
+            names = [array.name for array in self.arrays]
+            return tuple(names if each == 1 else (f"{name} {k}" for name in names for k in range(each)))
+        own = self.arrays[0].channels
+        return own if len(own) == self.shape[0] else ()
+
+
+@dataclass(frozen=True)
+class FieldRecords:
+    """Fields of one kind in files.
+
+    Attributes:
+        name: Short name of the data set.
+        kind: Kind of signal.
+        parts: Arrays of the files.
+        labels: Class number of each file, int64, or None.
+        classes: Names of the classes, or None without labels.
+    """
+
+    name: str
+    kind: Kind
+    parts: tuple[Part, ...]
+    labels: Tensor | None = None
+    classes: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return sum(part.count for part in self.parts)
+
+    def describe(self, part: int, item: int = 0) -> str:
+        """How errors name an item."""
+        path = repr(str(self.parts[part].path))
+        return path if self.parts[part].count == 1 else f"{self.kind.item[0]} {item} of {path}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How fields of one shape are read from files.
+
+    Attributes:
+        records: The files.
+        config: Settings.
+        shape: `(C, *spatial)` of all fields.
+        part: Number of the part of each field, int64 `(N,)`.
+        item: Number of its item in the part, `(N,)`.
+        origin: Where its window starts, `(N, rank)`; of pictures that are scaled, 0.
+    """
+
+    records: FieldRecords
+    config: DataConfig
+    shape: tuple[int, ...]
+    part: np.ndarray
+    item: np.ndarray
+    origin: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    @property
+    def scales(self) -> bool:
+        """Whether items are scaled to the shape, not cut into windows of it."""
+        return scales(self.records.kind, self.config)
+
+    @property
+    def pads(self) -> bool:
+        """Whether some window reaches beyond the end of its item."""
+        if self.scales:
+            return False
+        sides = np.array([_length(part, self.config) for part in self.records.parts])
+        return bool((self.origin + np.array(self.shape[1:]) > sides[self.part]).any())
+
+    def some(self, rows: np.ndarray) -> Plan:
+        """The plan of these fields."""
+        return Plan(self.records, self.config, self.shape, self.part[rows], self.item[rows], self.origin[rows])
+
+    def describe(self, row: int) -> str:
+        """How errors name a field."""
+        return self.records.describe(int(self.part[row]), int(self.item[row]))
+
+    def read(self, row: int, recent: Recent | None = None) -> np.ndarray:
+        """One field `(C, *spatial)`: in its own type if nothing is missing, else float with NaN beyond the end.
+
+        Raises:
+            InputError: Naming the file, if it cannot be read.
+        """
+        part, item = self.records.parts[self.part[row]], int(self.item[row])
+        wanted = self.shape[1:]
+        if self.scales:
+            values = with_channels(part.read(item, recent=recent), self.shape[0])
+            return values if values.shape[1:] == wanted else scaled_and_cropped(values, wanted)
+        if self.config.resample is not None and (step := part.steps(self.config.rate).get("T")) is not None:
+            axis = 1 + part.layout.spatial.index("T")
+            whole = resampled(part.read(item, recent=recent), 1 / step.size, self.config.resample, axis)
+            window = tuple(slice(o, o + n) for o, n in zip(self.origin[row], wanted, strict=True))
+            values = whole[(slice(None), *window)]
+        else:
+            limits = part.shape[1:]
+            starts = zip(self.origin[row].tolist(), wanted, limits, strict=True)
+            window = tuple(slice(o, min(o + n, most)) for o, n, most in starts)
+            values = part.read(item, window, recent)
+        return padded(with_channels(values, self.shape[0]), wanted)
+
+
+def scales(kind: Kind, config: DataConfig) -> bool:
+    """Whether `data.size` scales fields of a kind."""
+    return kind.scales if config.fit == "auto" else config.fit == "scale"
+
+
+def padded(values: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
+    """Values `(C, *spatial)`, with NaN at the end of axes that are too short; as they are if none is."""
+    missing = [n - have for n, have in zip(wanted, values.shape[1:], strict=True)]
+    if not any(missing):
+        return values
+    wide = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+    return np.pad(wide, [(0, 0), *((0, m) for m in missing)], constant_values=np.nan)
+
+
+def windows(length: int, size: int) -> list[int]:
+    """Where windows of a size start along an axis: end to end, the last one flush with the end of the axis.
+
+    >>> windows(10, 4), windows(3, 4)
+    ([0, 4, 6], [0])
+    """
+    starts = list(range(0, max(length - size, 0) + 1, size))
+    return starts if length <= size or starts[-1] + size == length else [*starts, length - size]
+
+
+def plan_of(records: FieldRecords, config: DataConfig) -> Plan:
+    """How the fields of files are read, in one shape.
+
+    Raises:
+        InputError: If they differ in channels, steps or type, or in size and no size was given.
+    """
+    _check_alike(records, config)
+    lengths = [_length(part, config) for part in records.parts]
+    size = _size(records, config, lengths)
+    channels = _channels(records, config)
+    rows: list[tuple[int, int, tuple[int, ...]]] = []
+    for number, (part, spatial) in enumerate(zip(records.parts, lengths, strict=True)):
+        if scales(records.kind, config):
+            origins: list[tuple[int, ...]] = [(0,) * len(size)]
+        else:
+            starts = [windows(length, n) for length, n in zip(spatial, size, strict=True)]
+            origins = list(itertools.product(*starts))
+        rows += [(number, item, origin) for item in range(part.count) for origin in origins]
+    numbers, items, places = (np.array([row[k] for row in rows], np.int64) for k in range(3))
+    return Plan(records, config, (channels, *size), numbers, items, places.reshape(len(rows), len(size)))
+
+
+def _length(part: Part, config: DataConfig) -> tuple[int, ...]:
+    """Sides of the items of a part, after resampling."""
+    sides = list(part.shape[1:])
+    step = part.steps(config.rate).get("T")
+    if config.resample is not None and step is not None:
+        axis = part.layout.spatial.index("T")
+        sides[axis] = max(1, math.ceil(sides[axis] * step.size * config.resample - 1e-9))
+    return tuple(sides)
+
+
+def _size(records: FieldRecords, config: DataConfig, lengths: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    kind, rank = records.kind, len(lengths[0])
+    odd = next((k for k, sides in enumerate(lengths) if len(sides) != rank), None)
+    if odd is not None:
+        raise InputError(f"{records.describe(0)} has {rank} axes of space, {records.describe(odd)} {len(lengths[odd])}")
+    if config.size is not None:
+        sides = (config.size,) * rank if isinstance(config.size, int) else tuple(config.size)
+        if len(sides) == 1:
+            sides *= rank
+        if len(sides) != rank:
+            raise InputError(
+                f"data.size {list(sides)} names {len(sides)} sides, {kind.item[1]} here have {rank}"
+                f" ({', '.join(records.parts[0].layout.spatial)})"
+            )
+        longest = [max(own[axis] for own in lengths) for axis in range(rank)]
+        if not scales(kind, config) and any(side > most for side, most in zip(sides, longest, strict=True)):
+            raise InputError(
+                f"data.size {list(sides)} is larger than all {kind.item[1]} here, which have at most {longest}"
+                f" ({', '.join(records.parts[0].layout.spatial)}); give at most that"
+            )
+        return sides
+    other = next((k for k, sides in enumerate(lengths) if sides != lengths[0]), None)
+    if other is not None:
+        pair = (f"{records.describe(k)} is {'x'.join(map(str, lengths[k]))}" for k in (0, other))
+        middle = [int(np.median([sides[axis] for sides in lengths])) for axis in range(rank)]
+        raise InputError(
+            f"{kind.item[1]} differ in size: {', '.join(pair)}; give all one with --data.size (medians:"
+            f" {' '.join(map(str, middle))})"
+        )
+    return lengths[0]
+
+
+def _channels(records: FieldRecords, config: DataConfig) -> int:
+    first = records.parts[0].shape[0]
+    odd = next((k for k, part in enumerate(records.parts) if part.shape[0] != first), None)
+    if config.channels is None and odd is not None:
+        raise InputError(
+            f"{records.kind.item[1]} differ in channels: {records.describe(0)} has {first}, {records.describe(odd)}"
+            f" {records.parts[odd].shape[0]}; choose with --data.channels"
+        )
+    wanted = config.channels or first
+    for number, part in enumerate(records.parts):
+        if part.shape[0] != wanted and {part.shape[0], wanted} != {1, 3}:
+            raise InputError(
+                f"{records.describe(number)} has {part.shape[0]} channels, which cannot be made {wanted}; leave"
+                " --data.channels out"
+            )
+    return wanted
+
+
+def _check_alike(records: FieldRecords, config: DataConfig) -> None:
+    first = records.parts[0]
+    steps = first.steps(config.rate)
+    if config.resample is not None and "T" in first.layout.spatial and "T" not in steps:
+        raise InputError(
+            f"{records.describe(0)} does not say its rate, from which data.resample={config.resample:g} could be"
+            " reached; give it with --data.rate"
+        )
+    for number, part in enumerate(records.parts):
+        if part.arrays[0].dtype != first.arrays[0].dtype:
+            raise InputError(
+                f"{records.kind.item[1]} differ in type: {records.describe(0)} holds {first.arrays[0].dtype},"
+                f" {records.describe(number)} {part.arrays[0].dtype}; convert one"
+            )
+        own = part.steps(config.rate)
+        for letter in part.layout.spatial:
+            if letter == "T" and config.resample is not None:
+                continue
+            if _differ(steps.get(letter), own.get(letter)):
+                told = (_told(s.get(letter), letter) for s in (steps, own))
+                pair = ", ".join(f"{records.describe(k)} {t}" for k, t in zip((0, number), told, strict=True))
+                cure = "bring all to one with --data.resample" if letter == "T" else "resample one"
+                raise InputError(f"{records.kind.item[1]} differ in steps along {letter}: {pair}; {cure}")
+
+
+def _differ(one: Step | None, other: Step | None) -> bool:
+    if one is None or other is None:
+        return one is not other
+    return one.unit != other.unit or abs(one.size / other.size - 1) > _ALIKE
+
+
+def _told(step: Step | None, letter: str) -> str:
+    if step is None:
+        return "does not say"
+    return f"has a rate of {1 / step.size:g} Hz" if letter == "T" and step.unit == "s" else f"{step.size:g} {step.unit}"
+
+
+def meaning_of(plan: Plan) -> Meaning:
+    """What the values of fields mean, from the headers of files and the values of some fields."""
+    records, first = plan.records, plan.records.parts[0]
+    array = first.arrays[0]
+    rows = np.linspace(0, len(plan) - 1, min(len(plan), _MEASURED)).astype(int)
+    recent = Recent()
+    offset, scale = records.kind.numbers([plan.read(row, recent) for row in dict.fromkeys(rows.tolist())], array)
+    steps = dict(first.steps(plan.config.rate))
+    if plan.config.resample is not None and "T" in steps:
+        steps["T"] = Step(1 / plan.config.resample, "s")
+    if plan.scales:
+        steps = {}  # a pixel is no longer what it was
+    return Meaning(
+        records.kind.kind,
+        first.layout.spatial,
+        offset,
+        scale,
+        steps,
+        array.quantity if len(first.arrays) == 1 else "",
+        first.channel_names() if first.shape[0] == plan.shape[0] else (),
+        array.dtype,
+        None if array.limits is None else (float(array.limits[0]), float(array.limits[1])),
+        array.path.suffix.lower() if array.path.is_file() else records.kind.ending,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LazyFields:
+    """Fields `(N, C, *spatial)` that are read whenever they are indexed, as models see them.
+
+    Attributes:
+        plan: Where they are.
+        meaning: How models see them.
+        missing: Whether NaN stands for what is missing, or is refused.
+    """
+
+    plan: Plan
+    meaning: Meaning
+    missing: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(N, C, *spatial)`."""
+        return (len(self.plan), *self.plan.shape)
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """Of indices `(B,)`: uint8 of 8-bit pictures, else float32 with NaN where values are missing.
+
+        Raises:
+            InputError: Naming a file that cannot be read, or holds what is no number.
+        """
+        return torch.stack([self.field(row) for row in indices.tolist()])
+
+    def field(self, row: int, recent: Recent | None = None) -> Tensor:
+        """One field `(C, *spatial)`."""
+        values = self.plan.read(row, recent)
+        if self.meaning.is_bytes and values.dtype == np.uint8:
+            return torch.from_numpy(np.ascontiguousarray(values))
+        x = self.meaning.to_model(torch.from_numpy(values.astype(np.float64)))
+        self._check(x, row)
+        return x
+
+    def _check(self, x: Tensor, row: int) -> None:
+        infinite, missing = int(x.isinf().sum()), int(x.isnan().sum())
+        if infinite:
+            raise InputError(
+                f"{self.plan.describe(row)} holds {infinite} infinite value(s) in one field; mend the file"
+            )
+        own = missing - self._beyond(row)
+        if own and not self.missing:
+            raise InputError(
+                f"{self.plan.describe(row)} holds {own} missing value(s) (NaN) in one field; leave them out with"
+                " --data.missing mask"
+            )
+
+    def _beyond(self, row: int) -> int:
+        """Values beyond the end of the file's item."""
+        if self.plan.scales:
+            return 0
+        sides = _length(self.plan.records.parts[self.plan.part[row]], self.plan.config)
+        have = math.prod(
+            min(n, side - int(o)) for n, side, o in zip(self.plan.shape[1:], sides, self.plan.origin[row], strict=True)
+        )
+        return self.plan.shape[0] * (math.prod(self.plan.shape[1:]) - have)

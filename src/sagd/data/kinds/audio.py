@@ -1,0 +1,37 @@
+"""Sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from sagd.data.formats import Contents
+from sagd.data.kinds.base import Kind, Numbers
+from sagd.data.meaning import Meaning, peak
+from sagd.data.previews import waveforms
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Audio(Kind, kind="audio"):
+    """Records of sound, of one or more channels; silence is 0."""
+
+    spatial: ClassVar[str] = "T"
+    formats: ClassVar[tuple[str, ...]] = ("wav", "flac")
+    ending: ClassVar[str] = ".wav"
+    exact: ClassVar[str] = ".wav"
+    item: ClassVar[tuple[str, str]] = ("record", "records")
+
+    def numbers(self, values: Sequence[np.ndarray], contents: Contents) -> Numbers:
+        """The loudest value becomes 1."""
+        return peak(values)
+
+    def picture(self, x: Tensor, meaning: Meaning) -> Image.Image:
+        """Waveforms above spectrograms."""
+        return waveforms(meaning.to_values(x), meaning.rate, meaning.quantity)

@@ -1,0 +1,43 @@
+"""Films."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from sagd.data.formats import Contents
+from sagd.data.images import CHANNELS
+from sagd.data.kinds.base import Kind, Numbers
+from sagd.data.kinds.image import picture_numbers
+from sagd.data.meaning import Meaning
+from sagd.data.previews import films
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Video(Kind, kind="video"):
+    """Films: time and two axes of space."""
+
+    spatial: ClassVar[str] = "TYX"
+    formats: ClassVar[tuple[str, ...]] = ("gif", "mp4", "frames")
+    ending: ClassVar[str] = ".gif"
+    coloured: ClassVar[bool] = True
+    item: ClassVar[tuple[str, str]] = ("clip", "clips")
+
+    def numbers(self, values: Sequence[np.ndarray], contents: Contents) -> Numbers:
+        """As for pictures."""
+        return picture_numbers(values, contents)
+
+    def picture(self, x: Tensor, meaning: Meaning) -> Image.Image:
+        """Strips of frames."""
+        values = meaning.to_values(x)
+        if x.shape[1] not in CHANNELS:
+            return films(values, None, meaning.quantity, meaning.channels, meaning.rate)
+        (offset,), (scale,) = meaning.offset, meaning.scale
+        return films(values, (offset - scale, offset + scale), rate=meaning.rate)

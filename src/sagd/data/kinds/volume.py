@@ -1,0 +1,37 @@
+"""Volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from sagd.data.formats import Contents
+from sagd.data.kinds.base import Kind, Numbers
+from sagd.data.meaning import Meaning, spread
+from sagd.data.previews import volumes
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Volume(Kind, kind="volume"):
+    """Three axes of space: tomograms, stacks of slices, voxels of simulations."""
+
+    spatial: ClassVar[str] = "ZYX"
+    formats: ClassVar[tuple[str, ...]] = ("nifti", "dicom")
+    ending: ClassVar[str] = ".tif"
+    exact: ClassVar[str] = ".tif"
+    item: ClassVar[tuple[str, str]] = ("volume", "volumes")
+
+    def numbers(self, values: Sequence[np.ndarray], contents: Contents) -> Numbers:
+        """The range that is used."""
+        return spread(values)
+
+    def picture(self, x: Tensor, meaning: Meaning) -> Image.Image:
+        """Three slices through the middle."""
+        return volumes(meaning.to_values(x), meaning.quantity, meaning.channels, meaning.sides(), meaning.length)

@@ -1,0 +1,403 @@
+"""Finding, checking and reading data sets: `load` makes `Signals` of what a configuration names."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import os
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sagd.data.config import DataConfig
+from sagd.data.corruption import Corruption
+from sagd.data.fields import FieldRecords, LazyFields, Plan, Recent, meaning_of, plan_of
+from sagd.data.images import CHANNELS, Header, read_header, to_pixels
+from sagd.data.kinds import Kind
+from sagd.data.meaning import Meaning
+from sagd.data.signals import Signals
+from sagd.data.sources import Records, base, open_source
+from sagd.errors import InputError, one_line
+from sagd.optional import need
+from sagd.random import generator_for, subset
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Smaller images take longer in threads than in a loop: most of their time goes into Python, one thread at a time.
+_THREADED_AREA = 128 * 128
+_RUN = 8
+_PROGRESS_DELAY = 2.0
+_LARGEST = 2**16
+"""Side length that images are scaled to, at most."""
+_NAMED, _LONGEST = 10, 40
+"""Classes that a line lists, and characters of their names."""
+
+
+@dataclass(frozen=True, eq=False)
+class LazyPixels:
+    """Pixels `(N, C, H, W)` that are decoded whenever they are indexed.
+
+    Attributes:
+        records: The encoded images.
+        rows: Number in `records` of each of the `N` images.
+        image_shape: `(C, H, W)`.
+        size: Side length to scale to, as in `DataConfig`.
+        threads: Images decoded at a time.
+    """
+
+    records: Records
+    rows: Sequence[int]
+    image_shape: tuple[int, int, int]
+    size: int | None = None
+    threads: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`(N, C, H, W)`."""
+        return (len(self.rows), *self.image_shape)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """uint8 `(B, C, H, W)` of indices `(B,)`.
+
+        Raises:
+            InputError: Naming an image that cannot be decoded.
+        """
+        wanted = indices.tolist()
+        out = np.empty((len(wanted), *self.image_shape), np.uint8)
+
+        def decode(i: int) -> None:
+            out[i] = self.decode(wanted[i])
+
+        for outcome in list(_each(decode, len(wanted), self.threads)):
+            if isinstance(outcome, InputError):
+                raise outcome
+        return torch.from_numpy(out)
+
+    def decode(self, index: int) -> np.ndarray:
+        """uint8 `(C, H, W)` of one image."""
+
+        def pixels_of(image: Image.Image) -> np.ndarray:
+            pixels = to_pixels(image, self.image_shape[0], self.size)
+            if pixels.shape != self.image_shape:
+                raise InputError(f"decoded to shape {pixels.shape}, not {self.image_shape} as its header says")
+            return pixels
+
+        return _read(self.records, self.rows[index], pixels_of)
+
+
+def load(config: DataConfig, meaning: Meaning | None = None) -> Signals:
+    """Find, check and read the data that `config` names.
+
+    Headers are read before any values, so that mixed sizes, channels, rates or types are found early. Values are read
+    once, unless they exceed `sagd.data.sources.base.MEMORY_LIMIT`: then each item is read whenever it is asked for
+    (with `skip_bad`, all are read once beforehand to know which are good).
+
+    `limit` items are drawn at random, always the same ones, and kept in order; bad ones count. Classes that it leaves
+    out are named in the log. Labels are numbered 0..K-1 over the whole split, whatever
+    `limit` is: by sorted folder name or value, or as the `ClassLabel` of the column says.
+
+    Args:
+        config: Where the data is, and what is made of it.
+        meaning: How values are scaled; default: by the data itself.
+
+    Raises:
+        InputError: In one line, if the source, split, column, channels, size or limit cannot be used, or an item is
+            bad.
+    """
+    _check(config)
+    records = open_source(config)
+    if isinstance(records, FieldRecords):
+        data = _fields(records, config, meaning)
+    else:
+        data = _pictures(records, config, meaning)
+    corruption = None if config.corruption == "none" else Corruption.parse(config.corruption)
+    if corruption is not None:
+        corruption.band(data.shape[1:], config.corruption_seed)
+    return replace(data, corruption=corruption, corruption_seed=config.corruption_seed)
+
+
+def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> Signals:
+    """Pictures of 8 bits, decoded by Pillow; those of files that turn out to be deeper are fields like all others."""
+    numbers = _limited(len(records), config)
+    problems: list[InputError] = []
+    checked = _each(lambda i: _read(records, numbers[i], read_header), len(numbers), task="checking")
+    headers = {numbers[i]: header for i, header in _sift(checked, config, problems).items()}
+    if (deep := next((row for row, header in headers.items() if header.deep), None)) is not None:
+        if (fields := records.fields(config)) is not None:
+            return _fields(fields, config, meaning)
+        logger.warning("%s has more than 8 bits, which are rounded to 8 here", records.describe(deep))
+    _check_enough(len(headers), problems, config)
+    shape = _common_shape(headers, records, config)
+    lazy = LazyPixels(records, list(headers), shape, side_of(config), _threads(headers))
+    pixels, rows = _decoded(lazy, config, problems)
+    _check_enough(len(pixels), problems, config)
+    _report_bad(len(numbers), problems, config)
+    labels = None if records.labels is None else records.labels[torch.tensor(rows)]
+    _name_missing_classes(records.labels, records.classes, labels, config)
+    return Signals(records.name, pixels, labels, records.classes, places=torch.tensor(rows))
+
+
+def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) -> Signals:
+    """Fields of files, whatever their kind, type and format."""
+    plan = plan_of(records, config)
+    rows = np.array(_limited(len(plan), config))
+    items = records.kind.item[1]
+    _check_enough(len(rows), [], config, items)
+    chosen = plan.some(rows)
+    meaning = meaning or meaning_of(chosen)
+    lazy = LazyFields(chosen, meaning, config.missing == "mask")
+    problems: list[InputError] = []
+    stored, good = _stored(lazy, config, problems)
+    _check_enough(len(good), problems, config, items)
+    _report_bad(len(rows), problems, config, items)
+    labels = every = None
+    if records.labels is not None:
+        every = records.labels[torch.from_numpy(plan.part)]
+        labels = every[torch.from_numpy(rows[good])]
+    _name_missing_classes(every, records.classes, labels, config)
+    gaps = config.missing == "mask" or plan.pads
+    missing = float(stored.isnan().double().mean()) if gaps and isinstance(stored, Tensor) else None
+    gaps = gaps and missing != 0
+    logger.info("%s", "\n".join(_said(chosen, meaning, gaps, missing)))
+    return Signals(
+        records.name, stored, labels, records.classes, places=torch.from_numpy(rows[good]), meaning=meaning, gaps=gaps
+    )
+
+
+def _stored(lazy: LazyFields, config: DataConfig, problems: list[InputError]) -> tuple[Tensor | LazyFields, list[int]]:
+    """Fields in memory if they fit, and which of them could be read."""
+    bytes_each = math.prod(lazy.plan.shape) * (1 if lazy.meaning.is_bytes else 4)
+    fits = len(lazy) * bytes_each <= base.MEMORY_LIMIT
+    if not fits and not config.skip_bad:
+        return lazy, list(range(len(lazy)))
+    kind = torch.uint8 if lazy.meaning.is_bytes else torch.float32
+    store = torch.empty(lazy.shape if fits else 0, dtype=kind)
+
+    recent = Recent()
+
+    def read(i: int) -> None:
+        x = lazy.field(i, recent)
+        if fits:
+            store[i] = x
+
+    unit = lazy.plan.records.kind.item[0]
+    good = list(_sift(_each(read, len(lazy), task="reading", unit=unit), config, problems))
+    if not fits:
+        return replace(lazy, plan=lazy.plan.some(np.array(good, int))), good
+    return store if len(good) == len(store) else store[good], good
+
+
+def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> list[str]:
+    """What was read, in a few lines; `missing` is the share of values that are, if it is known."""
+    records = plan.records
+    first = records.parts[0].arrays[0]
+    shape = " x ".join(map(str, plan.shape))
+    rate = "" if meaning.rate is None else f" at {meaning.rate:g} Hz"
+    many = f" of {len(records.parts)} files" if len(records.parts) > 1 else f" of {first.path.name}"
+    names = [array.name for array in records.parts[0].arrays if array.name]
+    arrays = f", arrays {', '.join(names)}" if names else ""
+    lines = [f"{records.name}: {len(plan)} {records.kind.item[1]}{many}, {shape}{rate}{arrays}"]
+    axes = records.parts[0].layout.axes
+    if axes != first.axes and plan.config.axes is None:
+        lines.append(f"axes of arrays {first.shape} taken as {axes}; --data.axes says otherwise")
+    if not meaning.is_bytes:
+        scale = ", ".join(f"(v - {o:.6g}) / {s:.6g}" for o, s in zip(meaning.offset, meaning.scale, strict=True))
+        unit = f" {meaning.quantity}" if meaning.quantity else ""
+        lines.append(f"values{unit} are {meaning.dtype}, which models see as {scale}")
+    if gaps:
+        share = "values" if missing is None else f"{100 * missing:.2g} % of the values"
+        lines.append(f"{share} that are missing or beyond the end are left out of loss and measures")
+    return lines + [
+        f"note: {note}" for note in dict.fromkeys(n for p in records.parts for a in p.arrays for n in a.notes)
+    ]
+
+
+def _limited(count: int, config: DataConfig) -> list[int]:
+    """Numbers of the items that `limit` takes, in order."""
+    return subset(count, config.limit or count, generator_for(0, "limit")).sort().values.tolist()
+
+
+def _report_bad(count: int, problems: Sequence[InputError], config: DataConfig, items: str = "images") -> None:
+    if problems:
+        bad = len(problems)
+        logger.warning("left out %d of %d %s in %r; the first: %s", bad, count, items, config.source, problems[0])
+
+
+def side_of(config: DataConfig) -> int | None:
+    """The side length of square pictures that `size` asks for."""
+    size = config.size
+    return size if size is None or isinstance(size, int) else size[0]
+
+
+def _name_missing_classes(
+    every: Tensor | None, classes: Sequence[str] | None, labels: Tensor | None, config: DataConfig
+) -> None:
+    """A line for classes of which nothing is left."""
+    if every is None or classes is None or labels is None:
+        return
+    kept = set(labels.tolist())
+    missing = [repr(classes[k][:_LONGEST]) for k in every.unique().tolist() if k not in kept]
+    if missing:
+        listed = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+        reasons = {"data.limit": config.limit is not None, "data.skip_bad": config.skip_bad}
+        why = " and ".join(name for name, given in reasons.items() if given)
+        logger.warning("%s leaves no image of %d of %d classes: %s", why, len(missing), len(classes), listed)
+
+
+def _check(config: DataConfig) -> None:
+    if config.kind != "auto":
+        Kind.member(config.kind)
+    if config.channels is not None and config.channels < 1:
+        raise InputError(f"data.channels must be at least 1, got {config.channels}; e.g. 1 (grey) or 3 (RGB)")
+    for side in (config.size,) if isinstance(config.size, int) else config.size or ():
+        if side < 1:
+            raise InputError(f"data.size must be at least 1, got {side}; e.g. 32")
+        if side > _LARGEST and (config.kind == "image" or isinstance(config.size, int)) and config.kind != "audio":
+            raise InputError(f"data.size must be at most {_LARGEST}, got {side}; e.g. 32")
+    for name in ("rate", "resample"):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise InputError(f"data.{name} must be positive (samples per second), got {value}")
+    if config.limit is not None and config.limit < 2:
+        raise InputError(f"data.limit must be at least 2, got {config.limit}")
+
+
+def _check_enough(count: int, problems: Sequence[InputError], config: DataConfig, items: str = "images") -> None:
+    if count < 2:
+        why = f"; {len(problems)} cannot be read, the first: {problems[0]}" if problems else ""
+        one = "; windows of it are many: --data.fit tile --data.size 64" if count == 1 and config.fit != "tile" else ""
+        raise InputError(f"need at least two {items}, found {count} in {config.source!r}{why}{one}")
+
+
+def _common_shape(headers: dict[int, Header], records: Records, config: DataConfig) -> tuple[int, int, int]:
+    """Shape `(C, H, W)` that all images have or are given."""
+    if config.channels is not None and config.channels not in CHANNELS:
+        raise InputError(f"data.channels must be 1 (grey) or 3 (RGB) of images, got {config.channels}")
+    first_row, first = next(iter(headers.items()))
+    for row, header in headers.items():
+        if config.channels is None and header.channels != first.channels:
+            one, other = ("grey" if h.channels == 1 else "colour" for h in (first, header))
+            problem, advice = "channels", "choose with --data.channels 1 or 3"
+        elif config.size is None and (header.width, header.height) != (first.width, first.height):
+            one, other = (f"{h.width}x{h.height}" for h in (first, header))
+            problem, advice = "size (width x height)", "give all one with --data.size"
+        else:
+            continue
+        pair = f"{records.describe(first_row)} is {one}, {records.describe(row)} is {other}"
+        raise InputError(f"images differ in {problem}: {pair}; {advice}")
+    side = side_of(config)
+    height, width = (first.height, first.width) if side is None else (side, side)
+    return config.channels or first.channels, height, width
+
+
+def _threads(headers: dict[int, Header]) -> int:
+    area = sum(header.width * header.height for header in headers.values()) / len(headers)
+    return os.cpu_count() or 1 if area >= _THREADED_AREA else 1
+
+
+def _decoded(lazy: LazyPixels, config: DataConfig, problems: list[InputError]) -> tuple[Tensor | LazyPixels, list[int]]:
+    """Pixels in memory if they fit, and the rows they are of."""
+    fits = math.prod(lazy.shape) <= base.MEMORY_LIMIT
+    if not fits and not config.skip_bad:
+        return lazy, list(lazy.rows)
+    store = np.empty(lazy.shape if fits else 0, np.uint8)
+
+    def decode(i: int) -> None:
+        pixels = lazy.decode(i)
+        if fits:
+            store[i] = pixels
+
+    good = list(_sift(_each(decode, len(lazy), lazy.threads, "decoding"), config, problems))
+    rows = [lazy.rows[i] for i in good]
+    if not fits:
+        return replace(lazy, rows=rows), rows
+    return torch.from_numpy(store if len(good) == len(store) else store[good]), rows
+
+
+def _read(records: Records, row: int, use: Callable[[Image.Image], T]) -> T:
+    """`use` of the opened image, with an error that names the image."""
+    try:
+        with records.open(row) as image:
+            return use(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # on damaged data decoders raise errors of every kind
+        raise InputError(f"cannot read {records.describe(row)}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    need("PIL")
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return one_line(error)
+
+
+def _sift(
+    outcomes: Generator[T | InputError, None, None], config: DataConfig, problems: list[InputError]
+) -> dict[int, T]:
+    """Successes by their number; failures are appended to `problems` or, without `skip_bad`, raised."""
+    good: dict[int, T] = {}
+    with closing(outcomes):
+        for i, outcome in enumerate(outcomes):
+            if not isinstance(outcome, InputError):
+                good[i] = outcome
+            elif config.skip_bad:
+                problems.append(outcome)
+            else:
+                raise InputError(f"{outcome}; leave such images out with --data.skip-bad")
+    return good
+
+
+def _each(
+    function: Callable[[int], T], count: int, threads: int = 1, task: str = "", unit: str = "image"
+) -> Generator[T | InputError, None, None]:
+    """`function(i)` of each number in order, an `InputError` as a value; a bar named `task` if it takes long."""
+    from tqdm import tqdm
+
+    def attempt(i: int) -> T | InputError:
+        try:
+            return function(i)
+        except InputError as error:
+            return error
+
+    def attempt_run(start: int) -> list[T | InputError]:
+        return [attempt(i) for i in range(start, min(start + _RUN, count))]
+
+    starts = range(0, count, _RUN)
+    pool = ThreadPoolExecutor(threads)
+    runs = pool.map(attempt_run, starts) if threads > 1 else map(attempt_run, starts)
+    # disable=None shows no bar where there is no terminal.
+    hidden = None if task else True
+    try:
+        yield from tqdm(
+            itertools.chain.from_iterable(runs),
+            desc=task,
+            total=count,
+            unit=unit,
+            delay=_PROGRESS_DELAY,
+            disable=hidden,
+            leave=False,
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)

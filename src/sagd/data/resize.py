@@ -1,0 +1,69 @@
+"""Fields in another size, rate, or number of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from sagd.errors import InputError
+from sagd.optional import need
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+"""ITU-R 601."""
+
+
+def with_channels(values: np.ndarray, channels: int) -> np.ndarray:
+    """Values `(1|3, *spatial)` in grey or colour; as they are if they have so many channels.
+
+    Raises:
+        InputError: If one number of channels cannot become the other.
+    """
+    if len(values) == channels:
+        return values
+    if (len(values), channels) == (1, 3):
+        return values.repeat(3, 0)
+    if (len(values), channels) == (3, 1):
+        grey = np.tensordot(_LUMA, values, 1)[None]
+        return grey.round().astype(values.dtype) if values.dtype.kind in "iu" else grey.astype(values.dtype)
+    raise InputError(f"{len(values)} channels cannot be made {channels}")
+
+
+def scaled_and_cropped(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Pictures `(C, H, W)` scaled (Lanczos, antialiased) so that they just cover a size, and cropped at the centre.
+
+    Values stay in their type, 8-bit ones rounded; others become float32.
+    """
+    need("PIL")
+    from PIL import Image
+
+    height, width = values.shape[1:]
+    factor = max(size[0] / height, size[1] / width)
+    h, w = size[0] / factor, size[1] / factor
+    box = ((width - w) / 2, (height - h) / 2, (width + w) / 2, (height + h) / 2)
+    target = (size[1], size[0])
+    if factor == 1:
+        top, left = int(box[1]), int(box[0])
+        return values[:, top : top + size[0], left : left + size[1]]
+    mode = values if values.dtype == np.uint8 else values.astype(np.float32)
+    planes = [Image.fromarray(plane).resize(target, Image.Resampling.LANCZOS, box=box) for plane in mode]
+    return np.stack([np.asarray(plane) for plane in planes])
+
+
+def resampled(values: np.ndarray, rate: float, wanted: float, axis: int) -> np.ndarray:
+    """Values at another rate along an axis, by a polyphase filter without aliasing; float64 unless rates are equal.
+
+    Args:
+        values: `(C, *spatial)`.
+        rate: Samples per second.
+        wanted: Samples per second of the result.
+        axis: The axis of time.
+    """
+    ratio = Fraction(wanted / rate).limit_denominator(10_000)
+    if ratio == 1:
+        return values
+    need("scipy")
+    from scipy.signal import resample_poly
+
+    return resample_poly(values.astype(np.float64), ratio.numerator, ratio.denominator, axis=axis, padtype="line")

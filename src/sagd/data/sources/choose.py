@@ -1,0 +1,170 @@
+"""Which kind of signal files hold, which of them are read, and which arrays of them."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sagd.data.config import DataConfig
+from sagd.data.fields import FieldRecords, Part
+from sagd.data.formats import Contents, Format
+from sagd.data.formats.find import endings, format_of
+from sagd.data.kinds import Kind
+from sagd.errors import InputError, one_line
+
+logger = logging.getLogger(__name__)
+
+_LISTED = 5
+"""Endings, or names of arrays, that a line lists."""
+_LONG = 16
+"""A table is that many times longer than wide where nobody says so."""
+_DELAY = 2.0
+"""Seconds before a bar appears."""
+
+
+def of_one_kind(paths: Sequence[Path], config: DataConfig, where: str) -> tuple[type[Kind], list[Path]]:
+    """The kind of signal that files hold, and those of them that do; the rest is named in the log.
+
+    Args:
+        paths: Files.
+        config: Names the kind, or 'auto': that of most of the files.
+        where: Where they are, for messages.
+
+    Raises:
+        InputError: If none can be read.
+    """
+    formats = {path: found for path in paths if (found := _known(path)) is not None}
+    if not formats:
+        known = " ".join(endings())
+        others = f"{len(paths)} other file(s), e.g. {paths[0].name!r}" if paths else "no files"
+        raise InputError(f"no data in {where}: found {others}; known endings: {known}")
+    if config.kind == "auto":
+        kinds = Counter(_kind_of(path, found).kind for path, found in formats.items())
+        kind = Kind.member(kinds.most_common(1)[0][0])
+        taken = [path for path, found in formats.items() if _kind_of(path, found) is kind]
+    else:
+        kind = Kind.member(config.kind)
+        own = [path for path, found in formats.items() if found.kind in kind.formats]
+        most = Counter(found.kind for found in formats.values()).most_common(1)[0][0]
+        taken = own or [path for path, found in formats.items() if found.kind == most]
+    _say_left_out([path for path in paths if path not in set(taken)], where)
+    return kind, taken
+
+
+def field_records(
+    name: str,
+    kind: type[Kind],
+    paths: Sequence[Path],
+    config: DataConfig,
+    labels: Tensor | None = None,
+    classes: tuple[str, ...] | None = None,
+) -> FieldRecords:
+    """The arrays of files, by their headers.
+
+    Args:
+        name: Short name of the data set.
+        kind: Kind of signal.
+        paths: Files.
+        config: Settings.
+        labels: Class number of each file, int64, or None.
+        classes: Names of the classes.
+
+    Raises:
+        InputError: Naming the file that cannot be read, or holds nothing of the kind.
+    """
+    member, parts, kept, problems = kind(), [], [], []
+    for number, path in enumerate(tqdm(paths, desc="checking", unit="file", delay=_DELAY, disable=None, leave=False)):
+        try:
+            parts.append(part_of(path, member, config))
+            kept.append(number)
+        except InputError as error:
+            if not config.skip_bad:
+                hint = "; leave such files out with --data.skip-bad" if len(paths) > 1 else ""
+                raise InputError(f"cannot read {str(path)!r}: {error}{hint}") from None
+            problems.append((path, error))
+    if problems:
+        logger.warning("left out %d of %d files; the first: %s: %s", len(problems), len(paths), *problems[0])
+    if not parts:
+        raise InputError(f"none of {len(paths)} files can be read; the first: {problems[0][1]}")
+    own = None if labels is None else labels[torch.tensor(kept)]
+    return FieldRecords(name, member, tuple(parts), own, classes)
+
+
+def part_of(path: Path, kind: Kind, config: DataConfig) -> Part:
+    """The arrays of a file that are read.
+
+    Raises:
+        InputError: In one line, without the path.
+    """
+    found = format_of(path)
+    try:
+        arrays = _chosen(found.scan(path), config, kind)
+    except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(one_line(error)) from None
+    return Part(found, arrays, kind.layout(arrays[0], config.axes))
+
+
+def _chosen(arrays: Sequence[Contents], config: DataConfig, kind: Kind) -> tuple[Contents, ...]:
+    """Those that were named, or all of the shape that the largest has."""
+    if config.arrays:
+        by_name = {array.name: array for array in arrays}
+        for name in config.arrays:
+            if name not in by_name:
+                raise InputError(f"it has no array {name!r}; it has {_names(arrays)}")
+        chosen = [by_name[name] for name in config.arrays]
+        other = next(
+            (array for array in chosen if (array.shape, array.axes) != (chosen[0].shape, chosen[0].axes)), None
+        )
+        if other is not None:
+            raise InputError(
+                f"arrays {chosen[0].name!r} {chosen[0].shape} and {other.name!r} {other.shape} cannot be channels of"
+                " one field; name those of one shape with --data.arrays"
+            )
+        return tuple(chosen)
+    fitting = [array for array in arrays if len(array.shape) >= len(kind.spatial) or kind.kind == "field"]
+    if not fitting:
+        raise InputError(f"it holds no array with axes {', '.join(kind.spatial)}; it has {_names(arrays) or 'none'}")
+    largest = max(fitting, key=lambda array: (_size(array.shape), len(array.shape)))
+    return tuple(array for array in fitting if (array.shape, array.axes) == (largest.shape, largest.axes))
+
+
+def _size(shape: Sequence[int]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def _names(arrays: Sequence[Contents]) -> str:
+    return ", ".join(f"{array.name or 'one'} {array.shape}" for array in arrays)
+
+
+def _known(path: Path) -> Format | None:
+    try:
+        return format_of(path)
+    except InputError:
+        return None
+
+
+def _kind_of(path: Path, found: Format) -> type[Kind]:
+    """The kind of signal that files of a format hold unless somebody says otherwise."""
+    if found.kind == "npy":
+        shape = found.scan(path)[0].shape
+        if len(shape) == 1 or (len(shape) == 2 and shape[0] >= _LONG * shape[1]):
+            return Kind.member("series")
+    return next((kind for kind in Kind.members().values() if found.kind in kind.formats), Kind.member("field"))
+
+
+def _say_left_out(paths: Sequence[Path], where: str) -> None:
+    if paths:
+        endings = Counter(path.suffix.lower() or "no ending" for path in paths).most_common(_LISTED)
+        listed = ", ".join(f"{count} {ending}" for ending, count in endings)
+        logger.info("left out %d file(s) in %s that are of another kind: %s", len(paths), where, listed)

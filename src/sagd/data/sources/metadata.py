@@ -1,0 +1,71 @@
+"""Labels in a table beside the files, `metadata.csv` or `metadata.jsonl`, as the hub's folders have them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sagd.data.config import DataConfig
+from sagd.errors import InputError, one_line
+
+logger = logging.getLogger(__name__)
+
+METADATA = ("metadata.csv", "metadata.jsonl")
+"""Names of the table, in the folder itself."""
+_NAMES = ("file_name", "filename", "file", "path")
+"""Columns that name the file, relative to the folder; the first of these."""
+_LABELS = ("label", "labels", "class")
+"""Columns that name its class, unless one is chosen."""
+
+
+def read_labels(folder: Path, paths: Sequence[Path], config: DataConfig) -> list[Any] | None:
+    """The label of each file; None without a table, or with one that has no labels.
+
+    Raises:
+        InputError: If the table cannot be read, lacks the column that was chosen, or a file.
+    """
+    table = next((folder / name for name in METADATA if (folder / name).is_file()), None)
+    wanted = None if config.label_column == "none" else config.label_column
+    if table is None or config.label_column == "none":
+        if wanted is not None:
+            raise InputError(
+                f"{str(folder)!r} has no columns, so label_column {wanted!r} cannot be chosen; leave it out, or put a"
+                f" {METADATA[0]} there"
+            )
+        return None
+    rows = list(_rows(table))
+    columns = list(rows[0]) if rows else []
+    name = next((column for column in _NAMES if column in columns), None)
+    if name is None:
+        raise InputError(f"{str(table)!r} names no files: give them in a column {_NAMES[0]!r}; it has {columns}")
+    label = wanted or next((column for column in _LABELS if column in columns), None)
+    if label is None:
+        logger.info("%s holds no labels: none of its columns %s is called label", table.name, columns)
+        return None
+    if label not in columns:
+        raise InputError(f"{str(table)!r} has no column {label!r}; it has {', '.join(columns)}")
+    known = {str(Path(str(row[name]))): row[label] for row in rows}
+    missing = next((path for path in paths if str(path.relative_to(folder)) not in known), None)
+    if missing is not None:
+        raise InputError(f"{str(table)!r} has no row for {str(missing.relative_to(folder))!r}; add it")
+    return [known[str(path.relative_to(folder))] for path in paths]
+
+
+def _rows(table: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+        if table.suffix == ".csv":
+            yield from csv.DictReader(text.splitlines(), strict=True)
+            return
+        for line in text.splitlines():
+            if line.strip():
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"a line is no object: {line[:40]}")
+                yield row
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"cannot read {str(table)!r}: {one_line(error)}") from None

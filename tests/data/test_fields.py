@@ -1,0 +1,293 @@
+"""Fields of files of every kind: what is read, in which windows, and what is refused before training."""
+
+import csv
+import logging
+import wave
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from sagd.data.config import DataConfig
+from sagd.data.fields import LazyFields, windows
+from sagd.data.load import load
+from sagd.data.signals import SignalReader
+from sagd.data.sources import base as sources
+from sagd.errors import InputError
+
+
+def loaded(source, **options):
+    return load(DataConfig(source=str(source), **options))
+
+
+def write_wav(path, values, rate=8000):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1 if values.ndim == 1 else values.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(values.astype("<i2").tobytes())
+    return path
+
+
+def sound(length, seed=0):
+    return np.random.default_rng(seed).integers(-20000, 20000, length)
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Three records of 250, 100 and 70 samples."""
+    for i, length in enumerate((250, 100, 70)):
+        write_wav(tmp_path / "sound" / f"{i}.wav", sound(length, i))
+    return tmp_path / "sound"
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "starts"), [(10, 4, [0, 4, 6]), (8, 4, [0, 4]), (4, 4, [0]), (3, 4, [0]), (5, 4, [0, 1])]
+)
+def test_windows_cover_all_and_reach_no_further(length, size, starts):
+    assert windows(length, size) == starts
+    covered = {i for start in starts for i in range(start, min(start + size, length))}
+    assert covered == set(range(length))
+
+
+def test_records_are_cut_into_windows_and_short_ones_padded(records):
+    data = loaded(records, size=100)
+    assert data.shape == (1, 100)
+    assert len(data) == 3 + 1 + 1
+    assert data.meaning.rate == pytest.approx(8000)
+    assert (data.meaning.offset, data.meaning.dtype, data.meaning.ending) == ((0.0,), "int16", ".wav")
+    values = data.meaning.to_values(data.tensor())
+    expected = [sound(250)[0:100], sound(250)[100:200], sound(250)[150:250], sound(100, 1), sound(70, 2)]
+    for found, own in zip(values, expected, strict=True):
+        assert np.allclose(found[0, : len(own)], own, atol=0.01)
+        assert (found[0, len(own) :] == 0).all()
+    known = data.known()
+    assert known is not None
+    assert known.sum((1, 2)).tolist() == [100, 100, 100, 100, 70]
+
+
+def test_batches_say_where_values_are_missing(records):
+    reader = SignalReader(loaded(records, size=100), seed=0)
+    (x, told), digests = reader.read(torch.tensor([4, 0]), 1)
+    assert torch.equal(told["mask"].sum((1, 2)), torch.tensor([70, 100]))
+    assert torch.isfinite(x).all()
+    assert len(set(digests.tolist())) == 2
+
+
+def test_in_memory_and_on_demand_agree(records, monkeypatch):
+    memory = loaded(records, size=100)
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", 0)
+    lazy = loaded(records, size=100)
+    assert isinstance(lazy.stored, LazyFields)
+    assert torch.equal(lazy.tensor(), memory.tensor())
+    assert torch.equal(lazy.known(), memory.known())
+    every = torch.arange(len(memory))
+    assert torch.equal(lazy.digests(lazy.values(every), every), memory.digests(memory.values(every), every))
+
+
+def test_what_was_read_is_said(records, caplog):
+    (records / "readme.txt").write_text("sound")
+    with caplog.at_level(logging.INFO):
+        loaded(records, size=100)
+    said = caplog.text
+    assert "left out 1 file(s)" in said
+    assert "1 .txt" in said
+    assert "5 records of 3 files, 1 x 100 at 8000 Hz" in said
+    assert "values are int16, which models see as (v - 0) / " in said
+    assert "6 % of the values that are missing or beyond the end are left out" in said
+
+
+def test_records_are_resampled(tmp_path):
+    """A tone of 400 Hz at 8 and at 16 kHz is the same at 4 kHz, but for its ends."""
+    for rate in (8000, 16000):
+        t = np.arange(rate) / rate
+        write_wav(tmp_path / f"{rate}.wav", 10000 * np.sin(2 * np.pi * 400 * t), rate)
+    with pytest.raises(InputError, match=r"8000.wav' has a rate of 8000 Hz, .* Hz; bring all to one with --data.resam"):
+        loaded(tmp_path)
+    data = loaded(tmp_path, resample=4000.0)
+    assert data.shape == (1, 4000)
+    assert data.meaning.rate == pytest.approx(4000)
+    x = data.meaning.to_values(data.tensor())
+    expected = 10000 * torch.sin(2 * torch.pi * 400 * torch.arange(4000, dtype=torch.float64) / 4000)
+    assert (x[:, 0, 100:-100] - expected[100:-100]).abs().max() < 20
+
+
+def test_sixteen_bits_stay_sixteen_bits(tmp_path):
+    g = np.random.default_rng(0)
+    images = g.integers(0, 4096, (3, 8, 10)).astype(np.uint16)
+    for i, image in enumerate(images[:2]):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    tifffile.imwrite(tmp_path / "2.tif", images[2])
+    data = loaded(tmp_path)
+    assert data.meaning.kind == "image"
+    assert np.array_equal(data.meaning.to_values(data.tensor()).numpy().round(), images[:, None])
+    assert data.tensor().min() < -0.9
+    assert data.tensor().max() > 0.9
+
+
+def test_pages_of_a_stack_are_images_and_min_is_white_is_turned(tmp_path):
+    pages = np.random.default_rng(0).integers(0, 256, (5, 6, 7)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="miniswhite")
+    data = loaded(tmp_path / "a.tif")
+    assert len(data) == 5
+    assert np.array_equal(data.stored[:, 0].numpy(), 255 - pages)
+    assert data.meaning.is_bytes
+
+
+def test_large_images_are_cut_into_tiles(tmp_path):
+    image = np.random.default_rng(0).normal(size=(10, 12)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    with pytest.raises(InputError, match=r"windows of it are many: --data.fit tile --data.size 64"):
+        loaded(tmp_path / "a.tif")
+    data = loaded(tmp_path / "a.tif", fit="tile", size=(5, 6))
+    tiles = [image[i : i + 5, j : j + 6] for i in (0, 5) for j in (0, 6)]
+    assert np.allclose(data.meaning.to_values(data.tensor())[:, 0], np.stack(tiles), atol=1e-6)
+
+
+def test_images_of_any_depth_are_scaled(tmp_path):
+    ramp = np.linspace(0, 60000, 32, dtype=np.float32).round().astype(np.uint16)
+    for i in range(2):
+        tifffile.imwrite(tmp_path / f"{i}.tif", np.broadcast_to(ramp, (16, 32)))
+    data = loaded(tmp_path, size=8)
+    values = data.meaning.to_values(data.tensor())[0, 0, 0]
+    # Two pixels become one; the middle half of the columns is kept.
+    expected = torch.tensor(ramp.astype(np.float64)).reshape(16, 2).mean(1)[4:12]
+    assert torch.allclose(values, expected, rtol=0.02, atol=300)
+
+
+def test_tables_are_series(tmp_path):
+    for k in range(2):
+        with (tmp_path / f"{k}.csv").open("w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["time [s]", "north", "east"])
+            rows.writerows([[0.5 * i, i + k, -i] for i in range(20)])
+    data = loaded(tmp_path)
+    assert (data.meaning.kind, data.shape) == ("series", (2, 20))
+    assert data.meaning.channels == ("north", "east")
+    assert data.meaning.rate == pytest.approx(2.0)
+    values = data.meaning.to_values(data.tensor())
+    assert torch.allclose(values[1, 0], torch.arange(20, dtype=torch.float64) + 1, atol=1e-5)
+
+
+def test_films_and_volumes(tmp_path):
+    frames = [Image.fromarray(np.full((6, 8), 10 * k, np.uint8)) for k in range(5)]
+    for name in ("a", "b"):
+        frames[0].save(tmp_path / f"{name}.gif", save_all=True, append_images=frames[1:], duration=50)
+    film = loaded(tmp_path)
+    assert (film.meaning.kind, film.shape) == ("video", (1, 5, 6, 8))
+    assert film.meaning.rate == pytest.approx(20)
+    np.save(tmp_path / "v.npy", np.zeros((4, 6, 6, 6), np.float32))
+    assert loaded(tmp_path / "v.npy", kind="volume").shape == (1, 6, 6, 6)
+
+
+def test_labels_of_a_table_beside_the_files(records, caplog):
+    (records / "metadata.csv").write_text("file_name,label,speaker\n0.wav,dog,a\n1.wav,cat,b\n2.wav,dog,b\n")
+    data = loaded(records, size=100)
+    assert data.classes == ("cat", "dog")
+    assert data.labels.tolist() == [1, 1, 1, 0, 1]
+    assert loaded(records, size=100, label_column="speaker").classes == ("a", "b")
+    assert loaded(records, size=100, label_column="none").labels is None
+    with pytest.raises(InputError, match=r"metadata.csv' has no column 'mood'; it has file_name, label, speaker"):
+        loaded(records, size=100, label_column="mood")
+    (records / "metadata.csv").write_text("file_name,label\n0.wav,dog\n")
+    with pytest.raises(InputError, match=r"metadata.csv' has no row for '1.wav'; add it"):
+        loaded(records, size=100)
+    (records / "metadata.csv").write_text("file_name,speaker\n0.wav,dog\n1.wav,x\n2.wav,y\n")
+    with caplog.at_level(logging.INFO):
+        assert loaded(records, size=100).labels is None
+    assert "metadata.csv holds no labels" in caplog.text
+
+
+def test_missing_values_are_refused_or_left_out(tmp_path):
+    values = np.random.default_rng(0).normal(size=(6, 4, 4)).astype(np.float32)
+    values[2, 1, 1:] = np.nan
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(
+        InputError, match=r"field 2 of '.*a.npy' holds 3 missing value\(s\) \(NaN\).*--data.missing mask"
+    ):
+        loaded(tmp_path / "a.npy")
+    data = loaded(tmp_path / "a.npy", missing="mask")
+    assert int((~data.known()).sum()) == 3
+    assert len(loaded(tmp_path / "a.npy", skip_bad=True)) == 5
+    values[3, 0, 0] = np.inf
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(InputError, match=r"field 3 of '.*a.npy' holds 1 infinite value\(s\)"):
+        loaded(tmp_path / "a.npy", missing="mask")
+
+
+def test_mixtures_are_refused_with_the_names_of_files(tmp_path):
+    write_wav(tmp_path / "a" / "1.wav", sound(50))
+    write_wav(tmp_path / "a" / "2.wav", sound(60))
+    with pytest.raises(
+        InputError, match=r"1.wav' is 50, '.*2.wav' is 60; give all one with --data.size \(medians: 55\)"
+    ):
+        loaded(tmp_path / "a")
+    write_wav(tmp_path / "b" / "1.wav", sound(50))
+    write_wav(tmp_path / "b" / "2.wav", sound(100).reshape(50, 2))
+    with pytest.raises(InputError, match=r"differ in channels: '.*1.wav' has 1, '.*2.wav' 2"):
+        loaded(tmp_path / "b")
+    for name, dtype in (("1", np.uint8), ("2", np.uint16)):
+        (tmp_path / "c").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / "c" / f"{name}.tif", np.ones((4, 4), dtype))
+    with pytest.raises(InputError, match=r"differ in type: '.*1.tif' holds uint8, '.*2.tif' uint16"):
+        loaded(tmp_path / "c")
+
+
+def test_bad_files_are_named_or_left_out(records, caplog):
+    (records / "3.wav").write_bytes((records / "0.wav").read_bytes()[:30])
+    with pytest.raises(InputError, match=r"cannot read '.*3.wav': .*; leave such files out with --data.skip-bad"):
+        loaded(records, size=100)
+    with caplog.at_level(logging.WARNING):
+        assert len(loaded(records, size=100, skip_bad=True)) == 5
+    assert "left out 1 of 4 files" in caplog.text
+
+
+def test_windows_larger_than_everything_are_refused(records):
+    with pytest.raises(
+        InputError, match=r"data.size \[300\] is larger than all records here, which have at most \[250\]"
+    ):
+        loaded(records, size=300)
+    with pytest.raises(InputError, match=r"data.size \[3, 4\] names 2 sides, records here have 1 \(T\)"):
+        loaded(records, size=(3, 4))
+
+
+def test_a_rate_that_is_missing(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((400, 2)))
+    assert loaded(tmp_path / "a.npy", size=100).meaning.rate is None
+    assert loaded(tmp_path / "a.npy", size=100, rate=50.0).meaning.rate == pytest.approx(50)
+    with pytest.raises(InputError, match=r"does not say its rate, from which data.resample=25 .* --data.rate"):
+        loaded(tmp_path / "a.npy", size=100, resample=25.0)
+
+
+def test_arrays_of_a_file_are_channels(tmp_path):
+    g = np.random.default_rng(0)
+    u, v = g.normal(size=(2, 5, 6, 6))
+    np.savez(tmp_path / "a.npz", u=u, v=v, times=np.arange(5))
+    data = loaded(tmp_path / "a.npz")
+    assert (data.shape, data.meaning.channels) == ((2, 6, 6), ("u", "v"))
+    assert torch.allclose(data.meaning.to_values(data.tensor())[:, 1], torch.from_numpy(v), atol=1e-5)
+    assert loaded(tmp_path / "a.npz", arrays=("v",)).shape == (1, 6, 6)
+    with pytest.raises(InputError, match=r"it has no array 'w'; it has u \(5, 6, 6\)"):
+        loaded(tmp_path / "a.npz", arrays=("w",))
+    with pytest.raises(InputError, match="cannot be channels of one field"):
+        loaded(tmp_path / "a.npz", arrays=("u", "times"))
+
+
+def test_constant_signals_are_seen_as_zero(tmp_path):
+    np.save(tmp_path / "a.npy", np.full((4, 6, 6), 3.5))
+    assert (loaded(tmp_path / "a.npy").tensor() == 0).all()
+
+
+def test_complex_arrays_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((4, 6, 6), complex))
+    with pytest.raises(InputError, match="complex"):
+        loaded(tmp_path / "a.npy")
+
+
+def test_scales_of_another_data_set_are_taken(records):
+    meaning = loaded(records, size=100).meaning
+    quiet = load(DataConfig(str(records), size=70), meaning)
+    assert quiet.meaning is meaning
