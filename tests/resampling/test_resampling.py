@@ -292,7 +292,7 @@ def test_images_are_given_to_a_denoiser_of_their_own(data):
 
 
 def test_other_denoisers_resample_nothing(data):
-    with pytest.raises(InputError, match="resamples no bands; train one with --denoiser"):
+    with pytest.raises(InputError, match="resamples no bands; train one with denoiser"):
         resample(exact(data).denoiser, draws(data, 1, 0), BAND)
 
 
@@ -353,7 +353,7 @@ def test_images_of_another_scale(data):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"band": "ring(low=0.2, high=0.6)"}, "changes the band .*; train one with --denoiser.bands random"),
+        ({"band": "ring(low=0.2, high=0.6)"}, "changes the band .*; train one with denoiser.bands random"),
         ({"band": "ring()"}, "every frequency"),
         ({"count": 0}, "count must be at least 1, got 0"),
         ({"x": torch.zeros(1, 1, 5, 6)}, "got shape"),

@@ -177,19 +177,19 @@ def test_too_few_reference_images_are_refused():
 def test_a_reference_that_is_gone_is_named(model, finished):
     settings = dict(model.configuration) | {"data": {"source": "./gone"}}
     gone = dataclasses.replace(model, configuration=settings)
-    with pytest.raises(InputError, match=r"reference images: no data set '\./gone'.*; --data\.source names others"):
+    with pytest.raises(InputError, match=r"reference images: no data set '\./gone'.*; data\.source names others"):
         evaluate_model(gone, finished.config.evaluation)
 
 
 def test_a_reference_of_another_shape_is_refused(model, finished):
     larger = dataclasses.replace(finished.config.data, size=16)
-    with pytest.raises(InputError, match="the model's samples are 1x8x8, those of 'digits' 1x16x16; set --data"):
+    with pytest.raises(InputError, match="the model's samples are 1x8x8, those of 'digits' 1x16x16; set data"):
         evaluate_model(model, finished.config.evaluation, larger)
 
 
 def test_a_folder_of_another_shape_is_refused(finished, tmp_path):
     save_images(torch.zeros(5, 1, 9, 8), tmp_path / "odd")
-    with pytest.raises(InputError, match=r"images in '.*odd' are 1x9x8, those of 'digits' 1x8x8; set --data"):
+    with pytest.raises(InputError, match=r"images in '.*odd' are 1x9x8, those of 'digits' 1x8x8; set data"):
         evaluate_folder(tmp_path / "odd", finished.config.evaluation, finished.config.data)
 
 

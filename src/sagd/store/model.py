@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from sagd import plugins
 from sagd.build.schema import OmissionConfig, RunConfig, SamplingConfig
 from sagd.build.text import from_dict, to_dict
-from sagd.errors import CheckpointError, InputError, ProcessMismatchError, one_line
+from sagd.errors import CheckpointError, InputError, ProcessMismatchError, argument, one_line
 from sagd.model.denoiser import Denoiser, NetworkDenoiser
 from sagd.model.parameterisation import Parameterisation
 from sagd.model.wrappers import Calibrated, Guided
@@ -138,7 +138,7 @@ class Trained:
             InputError: If the model resamples no bands.
         """
         if self.bands is None:
-            raise InputError("the model resamples no bands; train one with --denoiser.bands random")
+            raise InputError(f"the model resamples no bands; train one with {argument('denoiser.bands')} random")
         return BandModel(self.plain if scale == 1 else Guided(self.plain, scale), self.bands)
 
     @cached_property
@@ -346,7 +346,9 @@ def _unfinished(run: Path) -> _Content:
     """Content of the newest checkpoint of a run."""
     newest = latest_checkpoint(run)
     if newest is None:
-        raise CheckpointError(f"the run in {str(run)!r} has no checkpoint yet; continue it with --resume")
+        raise CheckpointError(
+            f"the run in {str(run)!r} has no checkpoint yet; continue it with {argument('resume=True')}"
+        )
     warnings.warn(f"the run in {str(run)!r} is not finished: this is its model of {newest.name}", stacklevel=3)
     return _of_checkpoint(newest)
 

@@ -15,7 +15,7 @@ from sagd.build.schema import EvaluationConfig, SamplingConfig
 from sagd.data.config import DataConfig
 from sagd.data.dataset import ImageData, load
 from sagd.data.images import to_uint8, to_unit_range
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures, TorchScriptFeatures, evaluate
 from sagd.process.base import Process
 from sagd.random import generator_for, randint, subset
@@ -297,7 +297,7 @@ def _reference(config: DataConfig, evaluation: EvaluationConfig) -> ImageData:
     try:
         data = load(config).clean
     except InputError as error:
-        raise InputError(f"reference images: {error}; --data.source names others") from None
+        raise InputError(f"reference images: {error}; {argument('data.source')} names others") from None
     check_evaluation(evaluation, len(data))
     return data
 
@@ -306,5 +306,5 @@ def _require_shape(shape: tuple[int, ...], reference: ImageData, what: str) -> N
     if tuple(shape) != reference.shape:
         raise InputError(
             f"{what} are {'x'.join(map(str, shape))}, those of {reference.name!r}"
-            f" {'x'.join(map(str, reference.shape))}; set --data.channels and --data.size"
+            f" {'x'.join(map(str, reference.shape))}; set {argument('data.channels')} and {argument('data.size')}"
         )

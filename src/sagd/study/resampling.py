@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sagd.build.schema import SamplingConfig
 from sagd.data.files import read_images
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.spectra.base import Spectrum
@@ -20,6 +20,8 @@ from sagd.noise.statistics import radial_profile
 from sagd.resampling.run import resample
 from sagd.store.model import Trained
 from sagd.study.restoration import BANDS, band_powers, change_outside, listed, share_of
+
+_FINE = "band='ring(low=0.3, high=1)'"
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def resample_files(
     """
     denoiser = model.resampler(sampling.guidance)
     if band is None and denoiser.law.bands == "random":
-        raise InputError("the model takes any band: name one, e.g. --band 0.3 1 for all fine detail")
+        raise InputError(f"the model takes any band: name one, e.g. {argument(_FINE)} for all fine detail")
     chosen = Spectrum.parse(denoiser.law.bands if band is None else band)
     images = read_images(paths, model.process.shape)
     labels = None if label is None else torch.full((len(images.names),), label)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig, Training
 from sagd.build.text import call_text, to_dict
 from sagd.data.dataset import ImageData, ImageReader, load
 from sagd.data.images import image_grid
-from sagd.errors import InputError
+from sagd.errors import InputError, argument, calling
 from sagd.integrations.accelerate import runtime
 from sagd.integrations.tensorboard import TensorBoard
 from sagd.model.denoiser import NetworkDenoiser
@@ -50,6 +49,12 @@ SAMPLES = 64
 _FIXED = ("process.", "network.", "denoiser.", "training.seed")
 _FIXED_DATA = ("data.flip", "data.size", "data.channels", "data.corruption", "data.corruption_seed")
 
+# Messages name settings of a training as its configuration does.
+_as_configured = calling(
+    {f.name: f"training.{f.name}" for f in dataclasses.fields(TrainingConfig)}
+    | {"compile of sagd.Fit": "training.compile"}
+)
+
 # Training images that an unseen band is calibrated on, at most.
 _CALIBRATED = 2048
 
@@ -57,6 +62,7 @@ _CALIBRATED = 2048
 _NEAR = 0.1
 
 
+@_as_configured
 def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageData | None = None) -> Path:
     """Train a model and write it, with checkpoints, metrics and sample grids, into the directory `out`.
 
@@ -84,18 +90,19 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageD
         need("PIL")
     if settings.tensorboard:
         need("tensorboard")
-    with _runtime(settings) as machine, begun(out, resume, machine) as where:
+    with (
+        runtime(settings.device, settings.precision, settings.batch_size) as machine,
+        begun(out, resume, machine) as where,
+    ):
         images = load(config.data) if data is None else data
         plan = prepare(config, images, where.before.omission if where.before else None)
         if settings.init is not None and where.before is None:
-            with _named():
-                start_from(settings.init, plan.model)
+            start_from(settings.init, plan.model)
         keeping = Keeping(settings.checkpoint_every, settings.keep_checkpoints, settings.log_every)
         callbacks: list[Callback] = [Pictures(out, settings.sample_every, plan)]
         if settings.tensorboard:
             callbacks.append(TensorBoard(out / "tensorboard", settings.log_every))
-        with _named():
-            run(plan.recipe, where, machine, keeping, callbacks)
+        run(plan.recipe, where, machine, keeping, callbacks)
     return out / "model"
 
 
@@ -189,18 +196,20 @@ class Pictures(Callback):
             image_grid(x).save(path)
 
 
+@_as_configured
 def settled(config: RunConfig, data: ImageData) -> RunConfig:
     """The configuration with the precision that `auto` stands for on this machine.
 
     Raises:
         InputError: If the run is not possible.
     """
-    with _runtime(config.training) as machine:
+    training = config.training
+    with runtime(training.device, training.precision, training.batch_size) as machine:
         recipe = prepare(config, data).recipe
         recipe.model.plain.module.to(machine.device)
         machine.settle(lambda: measured_precision(recipe, recipe.batches(machine), machine))
-        training = dataclasses.replace(config.training, precision=machine.precision)  # type: ignore[arg-type]
-        return dataclasses.replace(config, training=training)
+        settled = dataclasses.replace(training, precision=machine.precision)  # type: ignore[arg-type]
+        return dataclasses.replace(config, training=settled)
 
 
 def budget_of(settings: TrainingConfig) -> Budget:
@@ -208,39 +217,18 @@ def budget_of(settings: TrainingConfig) -> Budget:
     return Budget(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(Budget)})
 
 
+@_as_configured
 def check_training(settings: TrainingConfig) -> None:
     """Refuse settings that cannot train.
 
     Raises:
         InputError: Naming the setting.
     """
-    with _named():
-        budget_of(settings)
-        Keeping(settings.checkpoint_every, settings.keep_checkpoints, settings.log_every)
-        for name, least in (("batch_size", 1), ("sample_every", 0)):
-            if getattr(settings, name) < least:
-                raise InputError(f"{name} must be at least {least}, got {getattr(settings, name)}")
-
-
-@contextlib.contextmanager
-def _named() -> Iterator[None]:
-    """Context in which what is said of a setting names its section."""
-    try:
-        yield
-    except InputError as error:
-        setting = str(error).split(" ", 1)[0]
-        if setting in {f.name for f in dataclasses.fields(TrainingConfig)}:
-            raise type(error)(f"training.{error}") from None
-        raise
-
-
-@contextlib.contextmanager
-def _runtime(settings: TrainingConfig) -> Iterator[Runtime]:
-    """The runtime of a configuration."""
-    with contextlib.ExitStack() as stack:
-        with _named():
-            machine = stack.enter_context(runtime(settings.device, settings.precision, settings.batch_size))
-        yield machine
+    budget_of(settings)
+    Keeping(settings.checkpoint_every, settings.keep_checkpoints, settings.log_every)
+    for name, least in (("batch_size", 1), ("sample_every", 0)):
+        if getattr(settings, name) < least:
+            raise InputError(f"{argument(name)} must be at least {least}, got {getattr(settings, name)}")
 
 
 def _untrained(config: RunConfig, data: ImageData) -> Trained:
@@ -280,8 +268,7 @@ def _batches(config: RunConfig, data: ImageData, machine: Runtime) -> Shuffled:
     seed = config.training.seed
     near = _near(data, machine.device)
     reader = ImageReader(near, seed, config.data.flip, machine.rank, config.network.conditional)
-    with _named():
-        return Shuffled(reader, config.training.batch_size, seed, machine.rank, machine.processes)
+    return Shuffled(reader, config.training.batch_size, seed, machine.rank, machine.processes)
 
 
 def _compiler(config: RunConfig, data: ImageData, model: Trained) -> Callable[[nn.Module], nn.Module]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 
-from sagd.errors import DataMismatchError, InputError, one_line
+from sagd.errors import DataMismatchError, InputError, argument, one_line
 from sagd.model.condition import Condition
 from sagd.random import generator_for, randperm, seeded, subset
 
@@ -148,9 +148,11 @@ class Shuffled(Batches):
 
     def __init__(self, reader: Reader, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
         if type(size) is not int or size < 1:
-            raise InputError(f"batch_size must be a whole number of at least 1, got {size!r}")
+            raise InputError(f"{argument('batch_size')} must be a whole number of at least 1, got {size!r}")
         if size > len(reader):
-            raise InputError(f"batch_size is {size} but the data has {len(reader)} items; use at most that")
+            raise InputError(
+                f"{argument('batch_size')} is {size} but the data has {len(reader)} items; use at most that"
+            )
         self.reader, self.size, self.seed = reader, size, seed
         self.rank, self.share = rank, size // world
         self._orders: dict[int, Tensor] = {}
