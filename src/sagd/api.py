@@ -330,9 +330,10 @@ def fit(
     Args:
         network: Called as `network(x, t, **condition)`, `x` `(B, C, *spatial)`, `t` `(B,)` from 0 to 1000; returns a
             tensor like `x`, or an output of diffusers. `sagd.Adapter` translates other signatures.
-        data: A map-style data set, a tensor `(N, C, *spatial)`, or a loader, of tensors, pairs `(x, condition)` or
-            mappings, see `sagd.training.batches`; `x` is floating point and scaled to about [-1, 1]. Loaders have
-            their own batch size, and each process has its own; those with `state_dict` are resumed exactly.
+        data: A map-style data set or list of items, a tensor `(N, C, *spatial)`, or a loader of batches: of tensors,
+            pairs `(x, condition)` or mappings, see `sagd.training.batches`; `x` is floating point and scaled to about
+            [-1, 1]. Loaders have their own batch size, and each process has its own; those with `state_dict` are
+            resumed exactly.
         process: Forward process, or the noise of one with a variance-preserving schedule; default: white noise.
         out: Run directory with checkpoints, metrics and `model/`; without one, nothing is kept on disk.
         resume: Go on from the newest checkpoint in `out`.

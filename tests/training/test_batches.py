@@ -162,6 +162,42 @@ def test_items_one_after_the_other_are_no_batches():
         batches_of(Stream(), 2, 0)
 
 
+IMAGES, SOUNDS = torch.zeros(8, 3, 16, 16), torch.zeros(8, 1, 64)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [IMAGES, IMAGES],
+        [IMAGES[:, :1]] * 20,
+        [SOUNDS, SOUNDS],
+        (IMAGES, torch.zeros(8).long()),
+        [(IMAGES, torch.zeros(8).long())] * 20,
+        [(torch.zeros(8, 16, 4, 4), torch.zeros(8).long())] * 20,
+        [{"image": IMAGES, "label": torch.zeros(8).long()}] * 20,
+        [IMAGES.numpy()] * 20,
+    ],
+)
+def test_a_list_of_batches_is_no_list_of_items(data):
+    with pytest.raises(
+        InputError, match=r"first item, \(8, .*\), looks like a batch .*: join them by torch\.cat"
+    ) as told:
+        batches_of(data, 2, 0)
+    assert "left out" not in str(told.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (2, 4), (3, 16, 16), (1, 4, 4, 6), (3, 4, 16, 16), (16, 8, 8), (4, 4, 4)])
+def test_a_list_of_items_is_read_as_that(shape):
+    x = torch.rand(6, *shape)
+    for data in (
+        list(x),
+        [(a, torch.tensor(1)) for a in x],
+        list(x.numpy()),
+        [{"x": a, "embedding": torch.zeros(len(a))} for a in x],
+    ):
+        assert batches_of(data, 2, 0)(1)[0].shape == (2, *shape)
+
+
 def test_hashes_of_images_in_memory_are_those_of_each(data, monkeypatch):
     monkeypatch.setattr("sagd.data.dataset._HASHED", 7)
     indices = torch.tensor([3, 39, 0])

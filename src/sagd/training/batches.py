@@ -7,6 +7,7 @@ is the condition, in which labels go by the name `labels`, whatever they are cal
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -413,11 +414,43 @@ def json_ready(value: Any, what: str, advice: str = "give those alone") -> Any:
         ) from None
 
 
+_MOST_CHANNELS = 4
+"""Channels of a batch up to which a list of such is told from a list of items."""
+
+
+def _refuse_listed_batches(data: Any) -> None:
+    """Refuse a list of batches, which would be read as a list of items with as many channels as a batch has fields.
+
+    An item `(C, *spatial)` has more than four places along its first axis, or at most as many channels as places.
+
+    Raises:
+        InputError: If the first of a list looks like a batch `(B, C, *spatial)`.
+    """
+    if not isinstance(data, (list, tuple)) or not len(data):
+        return
+    x: Any = data[0]
+    condition: Mapping[str, Any] = {}
+    if not hasattr(x, "shape"):
+        with contextlib.suppress(InputError):  # of an item that is none, which is told when it is read
+            x, condition = _split(x, "item 0 of the data")
+    shape = tuple(getattr(x, "shape", ()))
+    if len(shape) < 3:
+        return
+    labelled = tuple(getattr(condition.get("labels"), "shape", ())) == shape[:1]
+    if labelled or shape[0] > shape[1] <= _MOST_CHANNELS:
+        raise InputError(
+            f"the data is a {type(data).__name__} whose first item, {shape}, looks like a batch (B, C, *spatial):"
+            " join them by torch.cat, with labels in torch.utils.data.TensorDataset(x, labels), or give a DataLoader;"
+            " if it is one item (C, *spatial), give torch.stack(data)"
+        )
+
+
 def batches_of(data: Any, size: int, seed: int, rank: int = 0, world: int = 1) -> Batches:
     """Batches from whatever data is given as.
 
     Args:
-        data: A map-style data set (also a tensor of fields), or a loader or another iterable of batches.
+        data: A map-style data set (also a tensor of fields, or a list of items), or a loader or another iterable of
+            batches; a list of batches is refused.
         size: Items per step, over all processes; a loader has its own.
         seed: Seed of the orders.
         rank: Number of this process.
@@ -434,6 +467,7 @@ def batches_of(data: Any, size: int, seed: int, rank: int = 0, world: int = 1) -
         )
     indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (str, bytes, Mapping))
     if indexed and not isinstance(data, DataLoader):
+        _refuse_listed_batches(data)
         return Shuffled(Items(data), size, seed, rank, world)
     if isinstance(data, Iterable) and not isinstance(data, (str, bytes, Mapping)):
         return Streamed(data)
