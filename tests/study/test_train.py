@@ -76,8 +76,8 @@ def make_trainer():
     """Trainings without a run directory."""
 
     def make(config, data):
-        recipe, machine = prepare(config, data).recipe, OneProcess("cpu")
-        return Fit(recipe.model.plain, recipe.loss, recipe.batches(machine), recipe.budget, machine)
+        plan, machine = prepare(config, data), OneProcess("cpu")
+        return Fit(plan.model.plain, plan.recipe.loss, plan.batches(machine), plan.recipe.budget, machine)
 
     return make
 
@@ -476,10 +476,10 @@ def test_divergence_is_noticed_before_weights_and_averages_are_touched(config, d
             "__call__",
             lambda self, denoiser, x, *_: denoiser.output(x * torch.nan, 0.5, torch.zeros(len(x), dtype=int)).mean(),
         )
-        message = "loss became nan at step 4; lower training.lr or raise training.warmup_steps"
+        message = "loss became nan at step 4; lower lr or raise warmup_steps"
     else:
         next(iter(trainer.parameters().values())).register_hook(lambda gradient: gradient * torch.inf)
-        message = "gradient norm became (nan|inf) at step 4; lower training.lr"
+        message = "gradient norm became (nan|inf) at step 4; lower lr"
     with pytest.raises(DivergenceError, match=message) as diverged:
         trainer.advance()
     assert diverged.value.step == 4

@@ -1,3 +1,6 @@
+import random
+
+import numpy as np
 import pytest
 import torch
 
@@ -148,6 +151,29 @@ def test_a_loader_that_was_read_ahead_goes_on_where_its_steps_were(ahead, done):
     resumed.restore(*first.snapshot())
     for step in range(done + 1, done + 13):
         assert numbers(resumed(step)) == numbers(whole(step))
+
+
+class Drawing:
+    """A loader that draws from every global generator."""
+
+    def __iter__(self):
+        for _ in range(3):
+            drawn = [random.random(), np.random.rand(), float(torch.rand(()))]
+            yield torch.tensor([drawn], dtype=torch.float64)[:, None]
+
+
+def test_what_a_loader_draws_depends_on_seed_step_and_process_alone():
+    def drawn(seed, rank):
+        batches = batches_of(Drawing(), 1, seed, rank, 2)
+        return torch.cat([batches(step)[0] for step in range(1, 5)])
+
+    one = drawn(0, 0)
+    random.seed(7), np.random.seed(7), torch.manual_seed(7)
+    state = torch.get_rng_state()
+    assert torch.equal(drawn(0, 0), one)
+    assert torch.equal(torch.get_rng_state(), state)
+    others = torch.stack([one, drawn(1, 0), drawn(0, 1)]).flatten(0, 1)[:, 0]
+    assert all(len(column.unique()) == 12 for column in others.T)
 
 
 def test_items_one_after_the_other_are_no_batches():

@@ -42,6 +42,11 @@ def image_channels(channels: int) -> int:
     return channels + PROFILE
 
 
+def shown_channels(bands: object | None, channels: int) -> int:
+    """Channels that the network of a model of images of `channels` is shown beside its input; `bands` is its law."""
+    return 0 if bands is None else image_channels(channels)
+
+
 def random_bands(count: int, basis: Basis, generator: Generator | None = None) -> Tensor:
     """Random bands, 0 or 1 and never empty, `(count, *coefficients)`, float32 on the generator's device.
 

@@ -44,7 +44,7 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.process.description import alike, process_from_dict
-from sagd.resampling.bands import BandLaw, BandModel, image_channels
+from sagd.resampling.bands import BandLaw, BandModel, shown_channels
 from sagd.store.checkpoint import STATE, latest_checkpoint, load_checkpoint
 from sagd.store.files import (
     MANIFEST,
@@ -498,7 +498,7 @@ def _network(
         if parts.keys() == {"built"}:
             config = from_dict(NetworkConfig, parts["built"], "network")
             classes = None if data.classes is None else len(data.classes)
-            beside = 0 if described.bands is None else image_channels(data.shape[0])
+            beside = shown_channels(described.bands, data.shape[0])
             built = build_network(config, data.shape[0], data.shape[1:], classes, beside=beside)
             return config, built if given is None else given
         reference = from_dict(ImportedNetwork, parts["import"], "network")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sagd.build.draw import draw_band
 from sagd.build.schema import SamplingConfig
 from sagd.data.files import read_images
 from sagd.errors import InputError, argument
@@ -17,7 +18,6 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import radial_profile
-from sagd.resampling.run import resample
 from sagd.store.model import Trained
 from sagd.study.restoration import BANDS, band_powers, change_outside, listed, share_of
 
@@ -101,14 +101,11 @@ def resample_files(
     chosen = Spectrum.parse(denoiser.law.bands if band is None else band)
     images = read_images(paths, model.process.shape)
     labels = None if label is None else torch.full((len(images.names),), label)
-    samples = resample(
+    samples = draw_band(
         denoiser,
         images.images,
         chosen,
-        sampler=sampling.sampler,
-        steps=sampling.steps,
-        grid=sampling.grid,
-        clip=sampling.clip,
+        sampling,
         count=count,
         seed=seed,
         condition=labels,

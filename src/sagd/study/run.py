@@ -57,7 +57,6 @@ class Recipe:
     Attributes:
         model: The model, around the network to train.
         loss: Loss of a batch.
-        batches: Batches of the process of a runtime.
         budget: Steps and optimiser.
         fixed: Settings by name, JSON-ready, that a resumed run must have as they were.
         settings: All settings, for `config.yaml`.
@@ -70,7 +69,6 @@ class Recipe:
 
     model: Trained
     loss: Loss
-    batches: Callable[[Runtime], Batches]
     budget: Budget
     fixed: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -181,6 +179,7 @@ def begun(out: Path, resume: bool, runtime: Runtime) -> Iterator[Begun]:
 
 def run(
     recipe: Recipe,
+    batches: Batches,
     where: Begun,
     runtime: Runtime,
     keeping: Keeping,
@@ -190,6 +189,7 @@ def run(
 
     Args:
         recipe: What to train.
+        batches: Batches of this process.
         where: Run directory, held.
         runtime: Device, precision and processes.
         keeping: What is kept on disk.
@@ -208,7 +208,6 @@ def run(
         plain.module.to(memory_format=_layout(recipe, runtime.device))  # type: ignore[call-overload]
         every = keeping.checkpoint_every
         saved = Checkpoints(out, every, keeping.keep_checkpoints, lambda snapshot: _completed(recipe, fit, snapshot))
-        batches = recipe.batches(runtime)
         runtime.settle(lambda: _precision(recipe, where, batches, runtime))
         fit = Fit(
             plain,

@@ -30,7 +30,7 @@ from sagd.omission.detect import detect
 from sagd.omission.modes import Mode
 from sagd.optional import need
 from sagd.random import generator_for, seed_for
-from sagd.resampling.bands import BandLaw, image_channels
+from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained
 from sagd.study.compilation import compiled
@@ -102,7 +102,7 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: ImageD
         callbacks: list[Callback] = [Pictures(out, settings.sample_every, plan)]
         if settings.tensorboard:
             callbacks.append(TensorBoard(out / "tensorboard", settings.log_every))
-        run(plan.recipe, where, machine, keeping, callbacks)
+        run(plan.recipe, plan.batches(machine), where, machine, keeping, callbacks)
     return out / "model"
 
 
@@ -124,6 +124,13 @@ class Plan:
     def model(self) -> Trained:
         """The model, not yet trained."""
         return self.recipe.model
+
+    def batches(self, machine: Runtime) -> Shuffled:
+        """The share of a process in the batches of the run."""
+        config, seed = self.config, self.config.training.seed
+        data = _near(self.data, machine.device)
+        reader = ImageReader(data, seed, config.data.flip, machine.rank, config.network.conditional)
+        return Shuffled(reader, config.training.batch_size, seed, machine.rank, machine.processes)
 
 
 def prepare(config: RunConfig, data: ImageData, found: OmissionConfig | None = None) -> Plan:
@@ -147,7 +154,6 @@ def prepare(config: RunConfig, data: ImageData, found: OmissionConfig | None = N
     recipe = Recipe(
         model=model,
         loss=loss,
-        batches=lambda machine: _batches(config, data, machine),
         budget=budget_of(config.training),
         fixed=_fixed(config, data),
         settings=to_dict(config),
@@ -205,9 +211,9 @@ def settled(config: RunConfig, data: ImageData) -> RunConfig:
     """
     training = config.training
     with runtime(training.device, training.precision, training.batch_size) as machine:
-        recipe = prepare(config, data).recipe
-        recipe.model.plain.module.to(machine.device)
-        machine.settle(lambda: measured_precision(recipe, recipe.batches(machine), machine))
+        plan = prepare(config, data)
+        plan.model.plain.module.to(machine.device)
+        machine.settle(lambda: measured_precision(plan.recipe, plan.batches(machine), machine))
         settled = dataclasses.replace(training, precision=machine.precision)  # type: ignore[arg-type]
         return dataclasses.replace(config, training=settled)
 
@@ -238,7 +244,7 @@ def _untrained(config: RunConfig, data: ImageData) -> Trained:
     number = None if classes is None else len(classes)
     process = build_process(config.process, data.shape, statistics, classes)
     bands = None if config.denoiser.bands == "none" else BandLaw(config.denoiser.bands, statistics.basis)
-    beside = 0 if bands is None else image_channels(data.shape[0])
+    beside = shown_channels(bands, data.shape[0])
     seed = seed_for(config.training.seed, "weights")
     network = build_network(config.network, data.shape[0], data.shape[1:], number, seed, beside)
     model = Trained(
@@ -264,16 +270,9 @@ def _untrained(config: RunConfig, data: ImageData) -> Trained:
     return model
 
 
-def _batches(config: RunConfig, data: ImageData, machine: Runtime) -> Shuffled:
-    seed = config.training.seed
-    near = _near(data, machine.device)
-    reader = ImageReader(near, seed, config.data.flip, machine.rank, config.network.conditional)
-    return Shuffled(reader, config.training.batch_size, seed, machine.rank, machine.processes)
-
-
 def _compiler(config: RunConfig, data: ImageData, model: Trained) -> Callable[[nn.Module], nn.Module]:
     classes = None if model.classes is None else len(model.classes)
-    beside = 0 if model.bands is None else image_channels(data.shape[0])
+    beside = shown_channels(model.bands, data.shape[0])
     return lambda network: compiled(network, config.training.batch_size, data.shape, classes, beside)
 
 

@@ -50,7 +50,10 @@ class Batches(ABC):
 
     @abstractmethod
     def __call__(self, step: int) -> Batch:
-        """The batch of step 1, 2, ...; steps are asked for in order, from any first one."""
+        """The batch of step 1, 2, ...; steps are asked for in order, from any first one.
+
+        What it draws from global generators it seeds itself, by `sagd.random.seeded`.
+        """
 
     @abstractmethod
     def peek(self) -> Batch:
@@ -248,16 +251,20 @@ class Shuffled(Batches):
 class Streamed(Batches):
     """The batches of a loader, begun anew when it ends; each process has a loader of its own.
 
+    While a step's batch is asked for, the global generators are those of (seed, step, rank), as in `Shuffled`.
+
     Args:
         loader: Gives batches whenever it is iterated over. One with `state_dict` and `load_state_dict`, whose states
             are JSON-ready, is resumed where it was; others begin anew.
+        seed: Seed of what the loader draws from global generators.
+        rank: Number of this process.
 
     Raises:
         InputError: If it gives nothing.
     """
 
-    def __init__(self, loader: Iterable[Any]) -> None:
-        self.loader = loader
+    def __init__(self, loader: Iterable[Any], seed: int = 0, rank: int = 0) -> None:
+        self.loader, self.seed, self.rank = loader, seed, rank
         self.exact = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
         self._iterator: Iterator[Any] | None = None
         # Batches that were read before their steps, each with the state of the loader that follows it.
@@ -267,7 +274,8 @@ class Streamed(Batches):
     def __call__(self, step: int) -> Batch:
         """The next one."""
         if not self._ahead:
-            return self._next()
+            with seeded(self.seed, "data", step, self.rank):
+                return self._next()
         batch, self._before = self._ahead.popleft()
         return batch
 
@@ -452,7 +460,7 @@ def batches_of(data: Any, size: int, seed: int, rank: int = 0, world: int = 1) -
         data: A map-style data set (also a tensor of fields, or a list of items), or a loader or another iterable of
             batches; a list of batches is refused.
         size: Items per step, over all processes; a loader has its own.
-        seed: Seed of the orders.
+        seed: Seed of the orders, and of what is drawn from global generators.
         rank: Number of this process.
         world: Number of processes.
 
@@ -470,7 +478,7 @@ def batches_of(data: Any, size: int, seed: int, rank: int = 0, world: int = 1) -
         _refuse_listed_batches(data)
         return Shuffled(Items(data), size, seed, rank, world)
     if isinstance(data, Iterable) and not isinstance(data, (str, bytes, Mapping)):
-        return Streamed(data)
+        return Streamed(data, seed, rank)
     raise InputError(
         f"data must be a data set with __len__ and __getitem__, a loader or a tensor (N, C, *spatial);"
         f" got {one_line(type(data).__name__)}"

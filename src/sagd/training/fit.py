@@ -235,10 +235,9 @@ class Fit:
             DivergenceError: Before weights and averages are touched.
         """
         number, seed, rank = self.step + 1, self.budget.seed, self.runtime.rank
-        # Whatever data and network draw by themselves, as augmentation and dropout do.
-        torch.manual_seed(seed_for(seed, "data", number, rank))
         x, condition = self.batches(number)
         x = x.to(self.runtime.device, non_blocking=True)
+        # Whatever the network draws by itself, as dropout does.
         torch.manual_seed(seed_for(seed, "network", number, rank))
         loss = self.loss(
             self._denoiser, x, condition.to(x.device), device_generator(x.device, seed, "noise", number, rank)
