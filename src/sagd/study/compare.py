@@ -215,7 +215,7 @@ def _run(
     model = load_model(folder)
     clean = data.clean
     samples = draw_samples(model, clean, config.sampling, config.evaluation, seed, progress)
-    evaluation = evaluate_samples(samples, clean, extractor, config.evaluation)
+    evaluation = evaluate_samples(samples, clean, extractor, config.evaluation, progress)
     if config.evaluation.likelihood:
         evaluation |= {"likelihood": measure_likelihood(model, clean, config.evaluation, progress)}
     spectrum = measure(samples)
