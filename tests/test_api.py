@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import sagd
-from sagd.errors import CheckpointError, DataMismatchError, InputError
+from sagd.errors import CheckpointError, DataMismatchError, DivergenceError, InputError
 from sagd.interrupt import Interrupted
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.store.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -184,7 +184,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Shuffled, "__call__", acting)
-        with pytest.raises(Interrupted):
+        with pytest.raises(Interrupted, match=r"^stopped by SIGTERM; continue with resume=True$"):
             sagd.fit(net(classes=3, dropout=0.2), Pairs(), out=tmp_path / "parts", **options)
     with pytest.warns(UserWarning, match="is not finished: this is its model of step-00000005"):
         early = sagd.load(tmp_path / "parts", network=net(classes=3, dropout=0.2))
@@ -412,6 +412,23 @@ class Augmented(Pairs):
 
         x = self.x[i].roll(int(torch.randint(8, ())), -1).roll(int(np.random.randint(8)), -2)
         return (x if random.random() < 0.5 else x.flip(-1)), i % 3
+
+
+def test_messages_speak_python(tmp_path, monkeypatch):
+    """No flag of the command line: arguments as `sagd.fit` takes them."""
+    with pytest.raises(DivergenceError, match=r"^loss became (nan|inf) at step [0-9]; lower lr or raise warmup_steps$"):
+        sagd.fit(net(), fields(), **{**QUICK, "lr": 1e30, "warmup_steps": 0})
+    with pytest.raises(CheckpointError, match=r"^nothing to resume in '.*'; start a run there without resume=True$"):
+        sagd.fit(net(), fields(), out=tmp_path / "none", resume=True, **QUICK)
+    sagd.fit(net(), fields(), out=tmp_path / "run", **QUICK)
+    with pytest.raises(InputError, match=r"is not empty; continue that run with resume=True, or choose another out$"):
+        sagd.fit(net(), fields(), out=tmp_path / "run", **QUICK)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write in '.*file': .*; choose another out$"):
+        sagd.fit(net(), fields(), out=tmp_path / "file", **QUICK)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    with pytest.raises(InputError, match=r"unset it, and set precision instead$"):
+        sagd.fit(net(), fields(), **QUICK)
 
 
 @pytest.mark.bits

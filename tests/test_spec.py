@@ -3,7 +3,9 @@ import json
 import math
 import subprocess
 import sys
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from sagd.errors import InputError
@@ -155,7 +157,7 @@ def test_two_members_of_one_kind_are_refused():
 def test_a_kind_is_an_identifier(kind):
     with pytest.raises(InputError, match=r"cannot be the shape .*: a kind is letters, digits and '_'"):
         type("Odd", (Shape,), {}, kind=kind)
-    assert Shape.kinds() == ["circle", "point"]
+    assert Shape.kinds() == ["circle", "point", "star"]
 
 
 def test_a_member_that_is_no_dataclass_is_refused_when_used():
@@ -264,8 +266,84 @@ def test_missing_and_misfit_values_are_input_errors():
         Spectrum.from_dict({"kind": "power_law", "alpha": 10**400})
 
 
+@dataclasses.dataclass(frozen=True)
+class Star(Shape, kind="star"):
+    """A field of each type that a description may have; it checks none of them."""
+
+    size: float = 1.0
+    rays: int = 5
+    name: str = "star"
+    filled: bool = False
+    side: Literal["left", "right"] = "left"
+    centre: tuple[float, float] = (0.0, 0.0)
+    holes: tuple[tuple[int, ...], ...] = ()
+    tilt: float | None = None
+    inner: Shape | None = None
+    band: "Shape | str" = "point"
+    later: "NotKnown" = None  # noqa: F821
+    table: Any = None
+    extra: set | None = None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("size='wide'", "size must be a number, got 'wide'; e.g. size=1.0"),
+        ("size=True", "size must be a number, got True; e.g. size=1.0"),
+        ("size=None", "size must be a number, got None; e.g. size=1.0"),
+        ("rays=2.5", r"rays must be a whole number, got 2\.5; e.g. rays=5"),
+        ("name=3", "name must be text, got 3; e.g. name='star'"),
+        ("filled=1", "filled must be True or False, got 1; e.g. filled=False"),
+        ("side='up'", "side must be one of 'left', 'right', got 'up'; e.g. side='left'"),
+        ("centre=(1, 2, 3)", r"centre must be a list of 2 values: a number, a number, got \(1, 2, 3\); e.g. centre="),
+        ("centre=1", r"centre must be a list of 2 values: a number, a number, got 1"),
+        ("holes=[[1, 'two']]", r"holes must be a list of lists of whole numbers, got \[\[1, 'two'\]\]; e.g. holes="),
+        ("holes='12'", r"holes must be a list of lists of whole numbers, got '12'"),
+        ("tilt='steep'", "tilt must be a number or None, got 'steep'$"),
+        ("inner=3", "inner must be the description of a shape or None, got 3$"),
+        ("band=3", "band must be the description of a shape or text, got 3; e.g. band='point'"),
+    ],
+)
+def test_values_of_other_types_are_refused(text, message):
+    with pytest.raises(InputError, match=f"^shape 'star': {message}"):
+        Shape.parse(f"star({text})")
+    with pytest.raises(InputError, match=f"^shape 'star': {message}"):
+        Shape.from_dict(Shape.read(f"star({text})"))
+
+
+def test_values_of_the_annotated_types_pass():
+    text = "star(size=2, rays=3, centre=[1, 2.5], holes=[[1], []], tilt=None, inner='point', later=3, extra=[1])"
+    star = Shape.parse(text)
+    assert (star.size, star.centre, star.inner) == (2, [1, 2.5], "point")
+    assert Shape.from_dict({"kind": "star", "size": np.float32(0.5), "rays": np.int64(3), "inner": Circle(2)}).rays == 3
+    assert Shape.parse("star(size=inf, inner={'kind': 'circle', 'radius': 1})").size == math.inf
+
+
+def test_what_fails_on_another_type_is_told_by_the_type():
+    @dataclasses.dataclass(frozen=True)
+    class Ray(Shape, kind="ray"):
+        length: float = 1.0
+        colour: str = "red"
+
+        def __post_init__(self):
+            if not self.length.real > 0:
+                raise InputError("a ray is longer than 0")
+            if self.colour == "none":
+                raise KeyError(self.colour)
+
+    try:
+        with pytest.raises(InputError, match=r"^shape 'ray': length must be a number, got 'long'; e.g. length=1\.0$"):
+            Shape.parse("ray(length='long')")
+        with pytest.raises(InputError, match=r"^a ray is longer than 0$"):
+            Shape.parse("ray(length=-1, colour=3)")
+        with pytest.raises(KeyError):
+            Shape.parse("ray(colour='none')")
+    finally:
+        del Shape._members["ray"]
+
+
 def test_families_do_not_mix():
-    assert Shape.kinds() == ["circle", "point"]
+    assert Shape.kinds() == ["circle", "point", "star"]
     assert "circle" not in Spectrum.kinds()
     with pytest.raises(InputError, match="unknown shape 'flat'"):
         Shape.parse("flat")

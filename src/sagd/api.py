@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
-from sagd.build.draw import draw
+from sagd.build.draw import draw, draw_band
 from sagd.build.objects import omission_mode
 from sagd.build.schema import NO_OMISSION, SamplingConfig
 from sagd.build.text import to_dict
@@ -33,14 +33,14 @@ from sagd.process.base import Process
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import VPSchedule
 from sagd.random import generator_for, subset
-from sagd.resampling.run import resample
 from sagd.store.model import Trained, load_model, reference_of, save_model
 from sagd.study.evaluation import evaluate_fields
-from sagd.study.run import Keeping, Recipe, begun, checked_ends, run
+from sagd.study.run import Begun, Keeping, Recipe, begun, checked_ends, run
 from sagd.study.train import train
 from sagd.training.batches import Batches, batches_of
 from sagd.training.fit import Budget, Callback
 from sagd.training.objective import DenoisingLoss
+from sagd.training.runtime import Runtime
 from sagd.training.times import MatchedTime
 
 __all__ = ["Model", "fit", "load", "train"]
@@ -191,14 +191,11 @@ class Model:
             InputError: If the model resamples no bands, or not this one, or the fields do not fit.
         """
         sampling = self._sampling(sampler, steps, grid, clip, guidance)
-        return resample(
+        return draw_band(
             self.trained.resampler(sampling.guidance),
             x,
             band,
-            sampler=sampling.sampler,
-            steps=sampling.steps,
-            grid=sampling.grid,
-            clip=sampling.clip,
+            sampling,
             count=count,
             seed=seed,
             condition=self._told(condition),
@@ -240,7 +237,7 @@ class Model:
         at = subset(len(x), max(1, min(count, len(x) // 2)), generator_for(seed, "evaluate"))
         told = told.without(set(told.names) - set(self.denoiser.names or ()))
         samples = self.sample(len(at), seed=seed, condition=told[at], batch_size=batch_size, progress=progress)
-        return evaluate_fields(samples, x, features, bands, seed)
+        return evaluate_fields(samples, x, features, bands, seed, progress)
 
     def save(self, path: str | Path) -> Path:
         """Write a model directory, whole or not at all, that `sagd.load` and every command read.
@@ -330,9 +327,10 @@ def fit(
     Args:
         network: Called as `network(x, t, **condition)`, `x` `(B, C, *spatial)`, `t` `(B,)` from 0 to 1000; returns a
             tensor like `x`, or an output of diffusers. `sagd.Adapter` translates other signatures.
-        data: A map-style data set, a tensor `(N, C, *spatial)`, or a loader, of tensors, pairs `(x, condition)` or
-            mappings, see `sagd.training.batches`; `x` is floating point and scaled to about [-1, 1]. Loaders have
-            their own batch size, and each process has its own; those with `state_dict` are resumed exactly.
+        data: A map-style data set or list of items, a tensor `(N, C, *spatial)`, or a loader of batches: of tensors,
+            pairs `(x, condition)` or mappings, see `sagd.training.batches`; `x` is floating point and scaled to about
+            [-1, 1]. Loaders have their own batch size, and each process has its own; those with `state_dict` are
+            resumed exactly.
         process: Forward process, or the noise of one with a variance-preserving schedule; default: white noise.
         out: Run directory with checkpoints, metrics and `model/`; without one, nothing is kept on disk.
         resume: Go on from the newest checkpoint in `out`.
@@ -379,46 +377,67 @@ def fit(
         machine = stack.enter_context(runtime(device, precision, batch_size))
         where = stack.enter_context(begun(Path(folder), resume, machine))
         batches = batches_of(data, batch_size, seed, machine.rank, machine.processes)
-        x, told = batches.peek()
         asked = _asked(process)
-        basis = _basis(asked, x.shape[1:])
-        known = statistics or (
-            # Of one process for all: the loaders of others give other fields.
-            where.before.statistics if where.before else machine.shared(lambda: _measured(batches, basis, seed))
-        )
-        noise = _noised(asked, known)
-        nothing = _nothing(null, told)
-        _check_classes(classes, told)
-        names = [name for name in told.names if name not in nothing]
-        plain = NetworkDenoiser(network, noise, prediction, known.std, nothing, names, known)
-        trained = Trained(
+        basis = _basis(asked, batches.peek()[0].shape[1:])
+        known = statistics or _known(where, machine, lambda: _measured(batches, basis, seed))
+        plain = _denoiser(network, _noised(asked, known), prediction, known, null, batches.peek()[1])
+        model = Trained(
             plain,
             known,
             reference_of(network, arguments),
             sampling or SamplingConfig(),
-            None if classes is None else tuple(classes),
+            _checked_classes(classes, batches.peek()[1]),
         )
-        notes = checked_ends(trained)
-        settings = {
-            "fit": {
-                **dataclasses.asdict(budget),
-                "batch_size": batch_size,
-                "prediction": str(plain.parameterisation),
-                "process": noise.label,
-                "network": to_dict(trained.network),
-            }
+        recipe = _recipe(model, loss, budget, batch_size)
+        return Model(run(recipe, batches, where, machine, keeping, callbacks))
+
+
+def _known(where: Begun, machine: Runtime, measured: Callable[[], DataStatistics]) -> DataStatistics:
+    """Statistics of the data that a run was started with, or of its data now."""
+    # Of one process for all: the loaders of others give other fields.
+    return where.before.statistics if where.before else machine.shared(measured)
+
+
+def _denoiser(
+    network: nn.Module,
+    process: Process,
+    prediction: Parameterisation | str,
+    statistics: DataStatistics,
+    null: Mapping[str, Tensor | float] | None,
+    told: Condition,
+) -> NetworkDenoiser:
+    """The denoiser around a network that is told what its data says."""
+    nothing = _nothing(null, told)
+    names = [name for name in told.names if name not in nothing]
+    return NetworkDenoiser(network, process, prediction, statistics.std, nothing, names, statistics)
+
+
+def _recipe(model: Trained, loss: DenoisingLoss | None, budget: Budget, batch_size: int) -> Recipe:
+    """What is trained, found to be possible.
+
+    Raises:
+        InputError: If the model could not be sampled.
+    """
+    plain, process = model.plain, model.process
+    settings = {
+        "fit": {
+            **dataclasses.asdict(budget),
+            "batch_size": batch_size,
+            "prediction": str(plain.parameterisation),
+            "process": process.label,
+            "network": to_dict(model.network),
         }
-        recipe = Recipe(
-            model=dataclasses.replace(trained, configuration=settings),
-            loss=loss or DenoisingLoss(MatchedTime().resolve(noise, known), condition_dropout=0.1 if null else 0.0),
-            batches=lambda _: batches,
-            budget=budget,
-            fixed={"seed": seed, "prediction": plain.parameterisation.kind, "names": list(plain.names or ())},
-            settings=settings,
-            notes=notes,
-            unit="items",
-        )
-        return Model(run(recipe, where, machine, keeping, callbacks))
+    }
+    dropout = 0.1 if plain.null else 0.0
+    return Recipe(
+        notes=checked_ends(model),
+        model=dataclasses.replace(model, configuration=settings),
+        loss=loss or DenoisingLoss(MatchedTime().resolve(process, model.statistics), condition_dropout=dropout),
+        budget=budget,
+        fixed={"seed": budget.seed, "prediction": plain.parameterisation.kind, "names": list(plain.names or ())},
+        settings=settings,
+        unit="items",
+    )
 
 
 def _check_kinds(loss: Any, statistics: Any, sampling: Any, callbacks: Any) -> None:
@@ -456,14 +475,15 @@ def _nothing(null: Mapping[str, Tensor | float] | None, told: Condition) -> dict
     return found
 
 
-def _check_classes(classes: Sequence[str] | None, told: Condition) -> None:
-    """Refuse names of fewer classes than the labels number."""
+def _checked_classes(classes: Sequence[str] | None, told: Condition) -> tuple[str, ...] | None:
+    """Names of classes, refused if they are fewer than the labels number."""
     if classes is None:
-        return
+        return None
     if told.labels is None:
         raise InputError("classes names what labels number, and the data holds no labels")
     if int(told.labels.max()) >= len(classes):
         raise InputError(f"the data holds label {int(told.labels.max())}, and classes names {len(classes)}, from 0 on")
+    return tuple(classes)
 
 
 def _asked(process: Process | Covariance | Spectrum | str | None) -> Process | Spectrum:

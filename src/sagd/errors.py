@@ -1,9 +1,49 @@
-"""Errors that users meet: each message is one line naming what was wrong, the value, and what would work."""
+"""Errors that users meet: each message is one line naming what was wrong, the value, and what would work.
+
+Messages name arguments as Python does. Who calls them otherwise, as the command line and configurations do, says so by
+`calling`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 
 _MOST, _START, _END = 600, 400, 150
 """Characters of a message, and those that stay at its ends if it is longer: values can be of any length."""
 _LONGEST = 160
 """Characters of a text of others that a message quotes."""
+
+_CALLED: ContextVar[Mapping[str, str]] = ContextVar("called", default=MappingProxyType({}))
+"""What arguments are called, by what Python calls them."""
+
+
+def argument(name: str) -> str:
+    """An argument, or an argument and its value, as whoever reads the message would write it.
+
+    >>> argument("resume=True")
+    'resume=True'
+    >>> with calling({"resume=True": "--resume"}):
+    ...     argument("resume=True"), argument("lr")
+    ('--resume', 'lr')
+    """
+    return _CALLED.get().get(name, name)
+
+
+@contextlib.contextmanager
+def calling(names: Mapping[str, str]) -> Iterator[None]:
+    """Context in which messages call arguments otherwise, beside what they are called already.
+
+    Args:
+        names: What they are called, by what Python calls them.
+    """
+    before = _CALLED.set({**_CALLED.get(), **names})
+    try:
+        yield
+    finally:
+        _CALLED.reset(before)
 
 
 def one_line(text: object) -> str:
@@ -51,6 +91,8 @@ class DivergenceError(RuntimeError):
     """Training produced a non-finite loss or gradient. The command line exits with 3."""
 
     def __init__(self, step: int, value: float, quantity: str = "loss") -> None:
-        super().__init__(f"{quantity} became {value} at step {step}; lower training.lr or raise training.warmup_steps")
+        super().__init__(
+            f"{quantity} became {value} at step {step}; lower {argument('lr')} or raise {argument('warmup_steps')}"
+        )
         self.step = step
         self.value = value

@@ -14,6 +14,8 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from sagd.errors import argument
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # Seconds after which a signal is tried again that could not be raised.
@@ -27,11 +29,11 @@ class Interrupted(KeyboardInterrupt):
 
     Args:
         signum: Number of the signal.
-        resumable: Whether to say that `--resume` goes on.
+        resumable: Whether to say that what was stopped can be resumed.
     """
 
     def __init__(self, signum: int, resumable: bool = False) -> None:
-        advice = "; continue with --resume" if resumable else ""
+        advice = f"; continue with {argument('resume=True')}" if resumable else ""
         super().__init__(f"stopped by {signal.Signals(signum).name}{advice}")
         self.signal = signum
 

@@ -124,21 +124,26 @@ def seed_for(*key: int | str) -> int:
 
 @contextlib.contextmanager
 def seeded(*key: int | str) -> Iterator[None]:
-    """Context in which the global generators of Python, numpy and torch on the CPU are those of a key.
+    """Context in which the global generators of Python, numpy and torch, on the CPU and on GPUs in use, are of a key.
 
     Code of others draws from them; they come back as they were.
     """
     seed = seed_for(*key)
     before = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     try:
         random.seed(seed)
         np.random.seed(seed & (2**32 - 1))
         torch.default_generator.manual_seed(seed)
+        if gpus:
+            torch.cuda.manual_seed_all(seed)
         yield
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.random.set_rng_state(before[2])
+        if gpus:
+            torch.cuda.set_rng_state_all(gpus)
 
 
 def randn(

@@ -9,16 +9,21 @@ is looked for in the plug-ins of installed packages (`sagd.plugins`).
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import keyword
 import math
+import numbers
 import re
-from collections.abc import Callable
-from typing import Any, ClassVar, Self, TypeVar
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from sagd import plugins
-from sagd.errors import InputError
+from sagd.errors import InputError, one_line
 
 Result = TypeVar("Result")
 
@@ -97,7 +102,8 @@ class Description:
         """Build a member from `{"kind": ..., **fields}`.
 
         Raises:
-            InputError: On an unknown kind or field, a missing field, or values the member refuses.
+            InputError: On an unknown kind or field, a missing field, values the member refuses, or values of another
+                type than the field's annotation says.
         """
         fields = dict(mapping)
         kind = fields.pop("kind", None)
@@ -107,9 +113,32 @@ class Description:
             if name not in known:
                 raise InputError(f"{cls.family} {kind!r} has no parameter {name!r}{suggest(str(name), known)}")
         try:
-            return member(**fields)
-        except (TypeError, OverflowError) as error:
+            built = member(**fields)
+        except InputError:
+            raise
+        except Exception as error:
+            # What fails on a value of another type says less about it than the annotation.
+            if all(f.name in fields or f.default is not f.default_factory for f in dataclasses.fields(member)):
+                member._check_types(fields)
+            if not isinstance(error, (TypeError, OverflowError)):
+                raise
             raise InputError(f"{cls.family} {kind!r}: {str(error).split('() ')[-1]}") from None
+        # A member may turn what it is given into what it announces.
+        member._check_types({name: getattr(built, name) for name in fields})
+        return built
+
+    @classmethod
+    def _check_types(cls, values: Mapping[str, Any]) -> None:
+        """Refuse values of fields that are of other types than the annotations say, where these are simple."""
+        for f in dataclasses.fields(cls):  # type: ignore[arg-type]
+            hint = _resolved(f.type, cls)
+            if f.name in values and not _fits(values[f.name], hint):
+                told = f.default is not None and f.default is not dataclasses.MISSING
+                example = f"; e.g. {f.name}={_nested(f.default)!r}" if told else ""
+                raise InputError(
+                    f"{cls.family} {cls.kind!r}: {f.name} must be {_words(hint)},"
+                    f" got {one_line(repr(values[f.name]))}{example}"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """The mapping form, with every field spelt out; equal members have equal JSON."""
@@ -227,6 +256,60 @@ def suggest(name: str, known: list[str]) -> str:
     """The end of an error about an unknown name: the closest known one, or all of them."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
+
+
+_NUMBERS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real}
+_WORDS: dict[Any, tuple[str, str]] = {
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("text", "texts"),
+    bool: ("True or False", "True or False"),
+    types.NoneType: ("None", "None"),
+}
+"""What a type is called, and several values of it."""
+
+
+def _resolved(annotation: Any, member: type) -> Any:
+    """The type that an annotation names; Any where that is not known, as of one that a function defines."""
+    if not isinstance(annotation, str):
+        return annotation
+    for owner in member.__mro__:
+        named = types.SimpleNamespace(__annotations__={"field": annotation})
+        with contextlib.suppress(Exception):  # whatever an annotation raises that is not there when the program runs
+            return typing.get_type_hints(named, vars(sys.modules[owner.__module__]))["field"]
+    return Any
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a simple type; any value is of another one."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(value, each) for each in args)
+    if origin is Literal:
+        return value in args
+    if origin is tuple:
+        each = args[:1] * len(value) if args[1:] == (...,) and isinstance(value, (list, tuple)) else args
+        return isinstance(value, (list, tuple)) and len(value) == len(each) and all(map(_fits, value, each))
+    if hint in _NUMBERS:
+        return isinstance(value, _NUMBERS[hint]) and not isinstance(value, bool)
+    if isinstance(hint, type) and issubclass(hint, Description):
+        return isinstance(value, (str, dict, hint))  # which reads itself
+    return not isinstance(hint, type) or hint not in _WORDS or isinstance(value, hint)
+
+
+def _words(hint: Any, several: bool = False) -> str:
+    """What a type is called."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_words(each, several) for each in args)
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, args))}"
+    if origin is tuple:
+        parts = _words(args[0], True) if args[1:] == (...,) else f"{len(args)} values: {', '.join(map(_words, args))}"
+        return f"{'lists' if several else 'a list'} of {parts}"
+    if isinstance(hint, type) and issubclass(hint, Description):
+        return f"{hint.family} descriptions" if several else f"the description of a {hint.family}"
+    return _WORDS[hint][several] if hint in _WORDS else getattr(hint, "__name__", str(hint))
 
 
 def _literal(node: ast.expr) -> Any:

@@ -413,6 +413,46 @@ def test_missing_paths_are_not_looked_for_on_the_hub(source, connections):
     assert connections == []
 
 
+# Sources of others --------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed(Source):
+    """Whatever it is given."""
+
+    found: object
+
+    def open(self, config):
+        return self.found
+
+
+def of_labels(labels, classes=("a", "b"), count=3):
+    return ArrayRecords("fixed", labels, classes, np.zeros((count, 8, 8), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ([1, 2], "must return Records, got list; for an array, ArrayRecords"),
+        (None, "must return Records, got NoneType; for an array, ArrayRecords"),
+        (of_labels(None, None, 0), "returned no records; let it raise InputError that says where they should be"),
+        (of_labels([0, 1, 1]), r"must return labels torch.int64 \(3,\) or None, got list"),
+        (of_labels(torch.zeros(2).long()), r"must return labels torch.int64 \(3,\) or None, got torch.int64 \(2,\)"),
+        (of_labels(torch.zeros(3)), r"must return labels torch.int64 \(3,\) or None, got torch.float32 \(3,\)"),
+        (of_labels(torch.arange(3)), r"returned labels 0\.\.2; they must number the classes \['a', 'b'\]"),
+        (of_labels(torch.arange(3) - 1, None), r"returned labels -1\.\.1; they must number the classes \[\]"),
+    ],
+)
+def test_what_a_source_of_others_opens_is_checked(found, message):
+    with pytest.raises(InputError, match=rf"^\S*test_sources\.Fixed\.open {message}$"):
+        Fixed(found).records(DataConfig())
+
+
+def test_labels_without_names_are_numbers():
+    assert Fixed(of_labels(torch.arange(3), None)).records(DataConfig()).classes is None
+    assert Fixed(of_labels(torch.tensor([1, 0, 1]))).records(DataConfig(label_column="none")).labels is None
+
+
 # The hub ------------------------------------------------------------------------------------------------------------
 
 

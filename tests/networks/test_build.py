@@ -89,7 +89,7 @@ def test_weights_depend_on_the_seed_alone(config):
             (8, 8),
             r"network.widths must be positive, one per level, got \['a'\]",
         ),
-        (NetworkConfig(name="unet(widths=8)"), (8, 8), "network 'unet': 'int' object is not iterable"),
+        (NetworkConfig(name="unet(widths=8)"), (8, 8), "network 'unet': widths must be a list of whole numbers, got 8"),
         (NetworkConfig(name="dit", depth=0), (8, 8), "network.depth must be at least 1 and whole, got 0"),
     ],
 )

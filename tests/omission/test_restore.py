@@ -35,6 +35,7 @@ from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule
 from sagd.process.spectral import SpectralProcess
 from sagd.sampling.base import Sampler
+from sagd.testing.oracles import gaussian_fields, operator_matrix
 from sagd.training.objective import DenoisingLoss
 
 SHAPE, BAND = (1, 6, 6), "ring(low=0.3, high=0.6)"
@@ -45,9 +46,7 @@ LEVEL = 0.15
 
 
 def operator(values):
-    """The dense matrix of `U* diag(values) U`."""
-    eye = torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)
-    return BASIS.inverse(values * BASIS.forward(eye)).reshape(SIZE, SIZE)
+    return operator_matrix(values, BASIS, SHAPE)
 
 
 B = mask(BAND, BASIS)
@@ -67,10 +66,7 @@ def data():
 
 
 def draws(data, count, seed):
-    mean, covariance = data
-    root = torch.linalg.cholesky(covariance)
-    x = mean + torch.randn(count, SIZE, generator=generator(seed), dtype=torch.float64) @ root.T
-    return x.reshape(count, *SHAPE)
+    return gaussian_fields(*data, SHAPE, count, generator(seed))
 
 
 def damage(count, seed):

@@ -23,6 +23,7 @@ from sagd.noise.statistics import DataStatistics
 from sagd.resampling.bands import PROFILE, BandLaw, BandModel, image_channels, random_bands
 from sagd.resampling.objective import BandLoss
 from sagd.resampling.run import resample
+from sagd.testing.oracles import gaussian_fields, operator_matrix
 from sagd.training.objective import DenoisingLoss
 
 SHAPE, BAND, SIZE = (1, 6, 6), "ring(low=0.3, high=0.6)", 36
@@ -30,9 +31,7 @@ BASIS = FourierBasis(SHAPE[1:])
 
 
 def operator(values):
-    """The dense matrix of `U* diag(values) U`."""
-    eye = torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)
-    return BASIS.inverse(values * BASIS.forward(eye)).reshape(SIZE, SIZE)
+    return operator_matrix(values, BASIS, SHAPE)
 
 
 def generator(seed=0):
@@ -48,9 +47,7 @@ def data():
 
 
 def draws(data, count, seed):
-    mean, covariance = data
-    x = torch.randn(count, SIZE, generator=generator(seed), dtype=torch.float64) @ torch.linalg.cholesky(covariance).T
-    return (mean + x).reshape(count, *SHAPE)
+    return gaussian_fields(*data, SHAPE, count, generator(seed))
 
 
 def conditional(data, band):
@@ -285,14 +282,14 @@ def test_images_are_given_to_a_denoiser_of_their_own(data):
     """The model itself stays without; and what is shown of them is no condition that a user gives."""
     model = exact(data)
     bound = model.given_images(draws(data, 1, 0), mask(BAND, BASIS)[None])
-    with pytest.raises(InputError, match="sagd resample"):
+    with pytest.raises(InputError, match=r"use Model\.resample, or train with denoiser\.bands random"):
         model.estimate(torch.randn(1, *SHAPE), 0.5)
     bound.estimate(torch.randn(1, *SHAPE), 0.5)
     assert model.names == bound.names == ()
 
 
 def test_other_denoisers_resample_nothing(data):
-    with pytest.raises(InputError, match="resamples no bands; train one with --denoiser"):
+    with pytest.raises(InputError, match="resamples no bands; train one with denoiser"):
         resample(exact(data).denoiser, draws(data, 1, 0), BAND)
 
 
@@ -353,7 +350,7 @@ def test_images_of_another_scale(data):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"band": "ring(low=0.2, high=0.6)"}, "changes the band .*; train one with --denoiser.bands random"),
+        ({"band": "ring(low=0.2, high=0.6)"}, "changes the band .*; train one with denoiser.bands random"),
         ({"band": "ring()"}, "every frequency"),
         ({"count": 0}, "count must be at least 1, got 0"),
         ({"x": torch.zeros(1, 1, 5, 6)}, "got shape"),

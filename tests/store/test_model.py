@@ -167,7 +167,7 @@ def test_paths_that_hold_no_model(tmp_path):
     with pytest.raises(CheckpointError, match="holds no model"):
         load_model(tmp_path)
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(CheckpointError, match="has no checkpoint yet; continue it with --resume"):
+    with pytest.raises(CheckpointError, match="has no checkpoint yet; continue it with resume=True"):
         load_model(tmp_path)
 
 

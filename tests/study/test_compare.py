@@ -224,7 +224,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(finished, tmp_path, monk
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
         patch.setattr(Fit, "advance", interrupted)
-        with pytest.raises(Interrupted, match="stopped by SIGINT; continue with --resume"):
+        with pytest.raises(Interrupted, match="stopped by SIGINT; continue with resume=True"):
             compare(finished.config, out)
     before = stamps(out)
     assert set(before) == {"white/seed-3", "low/seed-3"}
@@ -286,7 +286,7 @@ def test_arms_and_seeds_may_be_added(finished, copy, steps, added):
 )
 def test_a_changed_setting_is_refused(finished, copy, change, steps, section, values, message):
     before = stamps(copy)
-    with pytest.raises(InputError, match=f"{message}; give that to resume, or choose another --out"):
+    with pytest.raises(InputError, match=f"{message}; give that to resume, or choose another out"):
         compare(change(finished.config, section, **values), copy, resume=True)
     assert stamps(copy) == before
     assert steps == []
@@ -309,14 +309,14 @@ def test_models_that_draw_no_whole_images_are_refused(config, change, tmp_path, 
 
 
 def test_a_finished_comparison_is_not_overwritten(finished, copy):
-    with pytest.raises(InputError, match="is not empty; continue that run with --resume, or choose another --out"):
+    with pytest.raises(InputError, match="is not empty; continue that run with resume=True, or choose another out"):
         compare(finished.config, copy)
 
 
 @pytest.mark.parametrize("content", ["notes.txt", "config.yaml"])
 def test_other_directories_are_not_taken_for_comparisons(config, tmp_path, content):
     (tmp_path / content).write_text("process: {spectrum: flat}\n")
-    with pytest.raises(InputError, match=r"holds no comparison to resume.*; choose another --out"):
+    with pytest.raises(InputError, match=r"holds no comparison to resume.*; choose another out"):
         compare(config, tmp_path, resume=True)
 
 

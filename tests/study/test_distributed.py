@@ -55,9 +55,9 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(folder, run):
 
 def test_a_signal_to_one_process_stops_both(folder, run):
     _, reports = run
-    assert [report["interrupted"] for report in reports] == ["stopped by SIGTERM; continue with --resume"] * 2
+    assert [report["interrupted"] for report in reports] == ["stopped by SIGTERM; continue with resume=True"] * 2
     assert list_checkpoints(folder / "parts")[0].name == "step-00000005"
-    assert [report["late"] for report in reports] == ["stopped by SIGTERM; continue with --resume"] * 2
+    assert [report["late"] for report in reports] == ["stopped by SIGTERM; continue with resume=True"] * 2
 
 
 def test_a_nan_in_one_process_stops_both(run):
@@ -81,7 +81,7 @@ def test_each_process_goes_on_with_its_own_loader_and_the_statistics_of_the_firs
 
 def test_a_refusal_by_the_first_process_reaches_both(run):
     _, reports = run
-    assert all("is not empty; continue that run with --resume" in report["refused"] for report in reports)
+    assert all("is not empty; continue that run with resume=True" in report["refused"] for report in reports)
 
 
 def test_ones_own_network_and_data_are_trained_by_both(folder, run):

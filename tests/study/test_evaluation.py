@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import math
 from pathlib import Path
 
@@ -70,6 +71,46 @@ def test_a_model_and_the_folder_of_its_samples_measure_the_same(model, finished,
     )
     save_images(x, tmp_path)
     assert evaluate_folder(tmp_path, evaluation, finished.config.data) == evaluate_model(model, evaluation)
+
+
+class AtOnce:
+    """A timer whose time is up as it starts."""
+
+    def __init__(self, seconds, say, args=()):
+        self.start = lambda: say(*args)
+
+    def cancel(self):
+        """Too late."""
+
+
+def test_every_stage_can_be_told(model, finished, monkeypatch, caplog, tmp_path):
+    monkeypatch.setattr("sagd.training.progress.threading.Timer", AtOnce)
+    monkeypatch.setenv("SAGD_CACHE", str(tmp_path))
+    evaluation = dataclasses.replace(finished.config.evaluation, likelihood=2, likelihood_steps=2)
+    with caplog.at_level(logging.INFO, "sagd"):
+        evaluate_model(model, evaluation)
+    said = [record.getMessage() for record in caplog.records if record.name == "sagd.training.progress"]
+    assert [line.partition(":")[0] for line in said] == [
+        "reading reference images ...",
+        "training the feature classifier",
+        f"drawing {evaluation.samples} samples ...",
+        "reading reference images ...",
+        "extracting features of the samples",
+        "extracting features of the reference",
+        *(
+            "measuring precision and recall ...",
+            "measuring the Fréchet distance ...",
+            "resampling the Fréchet distance",
+            "measuring the kernel distance ...",
+            "comparing spectra ...",
+        )
+        * 2,
+        "measuring the likelihood of 2 images ...",
+    ]
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "sagd"):
+        evaluate_model(model, evaluation, progress=False)
+    assert not [record for record in caplog.records if record.name == "sagd.training.progress"]
 
 
 def test_reference_and_floor_are_those_of_the_seed(model, finished):
@@ -178,19 +219,19 @@ def test_too_few_reference_images_are_refused():
 def test_a_reference_that_is_gone_is_named(model, finished):
     settings = dict(model.configuration) | {"data": {"source": "./gone"}}
     gone = dataclasses.replace(model, configuration=settings)
-    with pytest.raises(InputError, match=r"reference images: no data set '\./gone'.*; --data\.source names others"):
+    with pytest.raises(InputError, match=r"reference images: no data set '\./gone'.*; data\.source names others"):
         evaluate_model(gone, finished.config.evaluation)
 
 
 def test_a_reference_of_another_shape_is_refused(model, finished):
     larger = dataclasses.replace(finished.config.data, size=16)
-    with pytest.raises(InputError, match="the model's samples are 1x8x8, those of 'digits' 1x16x16; set --data"):
+    with pytest.raises(InputError, match="the model's samples are 1x8x8, those of 'digits' 1x16x16; set data"):
         evaluate_model(model, finished.config.evaluation, larger)
 
 
 def test_a_folder_of_another_shape_is_refused(finished, tmp_path):
     save_images(torch.zeros(5, 1, 9, 8), tmp_path / "odd")
-    with pytest.raises(InputError, match=r"images in '.*odd' are 1x9x8, those of 'digits' 1x8x8; set --data"):
+    with pytest.raises(InputError, match=r"images in '.*odd' are 1x9x8, those of 'digits' 1x8x8; set data"):
         evaluate_folder(tmp_path / "odd", finished.config.evaluation, finished.config.data)
 
 
@@ -244,7 +285,7 @@ def test_a_folder_and_a_reference_of_the_same_images_are_drawn_independently(mon
     seen = {}
     monkeypatch.setattr("sagd.study.evaluation.feature_extractor", lambda *_: None)
 
-    def spied(samples, reference, *_):
+    def spied(samples, reference, *_, **__):
         seen["samples"], seen["reference"] = ({x.numpy().tobytes() for x in part} for part in (samples, reference))
         raise InputError("seen")
 

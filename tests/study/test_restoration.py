@@ -124,7 +124,7 @@ def test_a_clean_image_must_be_there(model, files):
 
 def test_models_that_restore_nothing(config, files, tmp_path):
     model = trained(config, tmp_path / "run")
-    with pytest.raises(InputError, match=r"trained with omission 'none', .* --process.omission.mode fill"):
+    with pytest.raises(InputError, match=r"trained with omission 'none', .* process.omission.mode fill"):
         restore_files(model, [files / "damaged"])
 
 

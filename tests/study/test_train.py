@@ -76,8 +76,8 @@ def make_trainer():
     """Trainings without a run directory."""
 
     def make(config, data):
-        recipe, machine = prepare(config, data).recipe, OneProcess("cpu")
-        return Fit(recipe.model.plain, recipe.loss, recipe.batches(machine), recipe.budget, machine)
+        plan, machine = prepare(config, data), OneProcess("cpu")
+        return Fit(plan.model.plain, plan.recipe.loss, plan.batches(machine), plan.recipe.budget, machine)
 
     return make
 
@@ -93,7 +93,7 @@ def test_interrupted_at_an_odd_step_and_resumed_equals_uninterrupted(tmp_path, c
     out = tmp_path / "parts"
     with monkeypatch.context() as patch:
         at_step(patch, 7, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(Interrupted, match="stopped by SIGTERM; continue with --resume") as stopped:
+        with pytest.raises(Interrupted, match="stopped by SIGTERM; continue with resume=True") as stopped:
             train(config, out, data=data)
     assert stopped.value.signal == signal.SIGTERM
     assert [p.name for p in list_checkpoints(out)] == ["step-00000007"]
@@ -476,10 +476,10 @@ def test_divergence_is_noticed_before_weights_and_averages_are_touched(config, d
             "__call__",
             lambda self, denoiser, x, *_: denoiser.output(x * torch.nan, 0.5, torch.zeros(len(x), dtype=int)).mean(),
         )
-        message = "loss became nan at step 4; lower training.lr or raise training.warmup_steps"
+        message = "loss became nan at step 4; lower lr or raise warmup_steps"
     else:
         next(iter(trainer.parameters().values())).register_hook(lambda gradient: gradient * torch.inf)
-        message = "gradient norm became (nan|inf) at step 4; lower training.lr"
+        message = "gradient norm became (nan|inf) at step 4; lower lr"
     with pytest.raises(DivergenceError, match=message) as diverged:
         trainer.advance()
     assert diverged.value.step == 4
@@ -625,9 +625,9 @@ def test_a_resumed_run_must_have_the_same_data(tmp_path, config, change, data):
 
 def test_directories_with_something_in_them(tmp_path, config, data):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="is not empty; continue that run with --resume, or choose another --out"):
+    with pytest.raises(InputError, match="is not empty; continue that run with resume=True, or choose another out"):
         train(config, tmp_path, data=data)
-    with pytest.raises(CheckpointError, match=r"nothing to resume in .*; start a run there without --resume"):
+    with pytest.raises(CheckpointError, match=r"nothing to resume in .*; start a run there without resume=True"):
         train(config, tmp_path, resume=True, data=data)
     with pytest.raises(CheckpointError, match=r"nothing to resume in .*nowhere"):
         train(config, tmp_path / "nowhere", resume=True, data=data)
@@ -660,14 +660,14 @@ def test_a_second_run_in_the_directory_is_refused_and_a_stale_lock_is_not(tmp_pa
 
 def test_directories_that_cannot_be_written(tmp_path, config, data, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write in '.*file': File exists; choose another --out"):
+    with pytest.raises(InputError, match=r"cannot write in '.*file': File exists; choose another out"):
         train(config, tmp_path / "file", data=data)
 
     def read_only(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("pathlib.Path.mkdir", read_only)
-    with pytest.raises(InputError, match=r"cannot write in '.*run': Read-only file system; choose another --out"):
+    with pytest.raises(InputError, match=r"cannot write in '.*run': Read-only file system; choose another out"):
         train(config, tmp_path / "run", data=data)
 
 

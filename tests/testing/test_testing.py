@@ -23,7 +23,13 @@ from sagd.sampling.euler import Euler
 from sagd.testing.bases import BasisContract
 from sagd.testing.checks import raises
 from sagd.testing.covariances import CovarianceContract
-from sagd.testing.oracles import fourier_matrix, signed_frequencies, stationary_matrix
+from sagd.testing.oracles import (
+    fourier_matrix,
+    gaussian_fields,
+    operator_matrix,
+    signed_frequencies,
+    stationary_matrix,
+)
 from sagd.testing.processes import ProcessContract
 from sagd.testing.samplers import SamplerContract
 from sagd.testing.spectra import SpectrumContract
@@ -160,6 +166,20 @@ class Under(CovarianceContract):
         weights = self.make().spectrum.weights(signed_frequencies(spatial))
         power = weights.square() / weights.square().mean()
         return stationary_matrix(power, SHAPE)
+
+
+def test_matrices_and_draws_of_dense_operators():
+    basis, g = FourierBasis((4, 6)), torch.Generator().manual_seed(0)
+    values, x = torch.rand(4, 4, generator=g, dtype=torch.float64), torch.randn(24, generator=g, dtype=torch.float64)
+    applied = basis.inverse(values * basis.forward(x.reshape(1, 4, 6))).flatten()
+    torch.testing.assert_close(operator_matrix(values, basis, (1, 4, 6)) @ x, applied)
+    root = torch.randn(6, 6, generator=g, dtype=torch.float64)
+    mean, covariance, count = torch.arange(6.0).double(), root @ root.T + torch.eye(6), 20_000
+    drawn = gaussian_fields(mean, covariance, (1, 2, 3), count, g)
+    assert drawn.shape == (count, 1, 2, 3)
+    scale = covariance.diagonal().max()
+    assert (drawn.mean(0).flatten() - mean).abs().max() < 5 * (scale / count).sqrt()
+    assert (torch.cov(drawn.flatten(1).T) - covariance).abs().max() < 5 * scale * (2 / count) ** 0.5
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,6 @@
+import random
+
+import numpy as np
 import pytest
 import torch
 
@@ -150,6 +153,29 @@ def test_a_loader_that_was_read_ahead_goes_on_where_its_steps_were(ahead, done):
         assert numbers(resumed(step)) == numbers(whole(step))
 
 
+class Drawing:
+    """A loader that draws from every global generator."""
+
+    def __iter__(self):
+        for _ in range(3):
+            drawn = [random.random(), np.random.rand(), float(torch.rand(()))]
+            yield torch.tensor([drawn], dtype=torch.float64)[:, None]
+
+
+def test_what_a_loader_draws_depends_on_seed_step_and_process_alone():
+    def drawn(seed, rank):
+        batches = batches_of(Drawing(), 1, seed, rank, 2)
+        return torch.cat([batches(step)[0] for step in range(1, 5)])
+
+    one = drawn(0, 0)
+    random.seed(7), np.random.seed(7), torch.manual_seed(7)
+    state = torch.get_rng_state()
+    assert torch.equal(drawn(0, 0), one)
+    assert torch.equal(torch.get_rng_state(), state)
+    others = torch.stack([one, drawn(1, 0), drawn(0, 1)]).flatten(0, 1)[:, 0]
+    assert all(len(column.unique()) == 12 for column in others.T)
+
+
 def test_items_one_after_the_other_are_no_batches():
     class Stream(torch.utils.data.IterableDataset):
         def __len__(self):
@@ -160,6 +186,42 @@ def test_items_one_after_the_other_are_no_batches():
 
     with pytest.raises(InputError, match=r"Stream gives items, not batches; give .*DataLoader\(data, batch_size=2\)"):
         batches_of(Stream(), 2, 0)
+
+
+IMAGES, SOUNDS = torch.zeros(8, 3, 16, 16), torch.zeros(8, 1, 64)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [IMAGES, IMAGES],
+        [IMAGES[:, :1]] * 20,
+        [SOUNDS, SOUNDS],
+        (IMAGES, torch.zeros(8).long()),
+        [(IMAGES, torch.zeros(8).long())] * 20,
+        [(torch.zeros(8, 16, 4, 4), torch.zeros(8).long())] * 20,
+        [{"image": IMAGES, "label": torch.zeros(8).long()}] * 20,
+        [IMAGES.numpy()] * 20,
+    ],
+)
+def test_a_list_of_batches_is_no_list_of_items(data):
+    with pytest.raises(
+        InputError, match=r"first item, \(8, .*\), looks like a batch .*: join them by torch\.cat"
+    ) as told:
+        batches_of(data, 2, 0)
+    assert "left out" not in str(told.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (2, 4), (3, 16, 16), (1, 4, 4, 6), (3, 4, 16, 16), (16, 8, 8), (4, 4, 4)])
+def test_a_list_of_items_is_read_as_that(shape):
+    x = torch.rand(6, *shape)
+    for data in (
+        list(x),
+        [(a, torch.tensor(1)) for a in x],
+        list(x.numpy()),
+        [{"x": a, "embedding": torch.zeros(len(a))} for a in x],
+    ):
+        assert batches_of(data, 2, 0)(1)[0].shape == (2, *shape)
 
 
 def test_hashes_of_images_in_memory_are_those_of_each(data, monkeypatch):

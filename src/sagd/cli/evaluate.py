@@ -42,10 +42,12 @@ def run_evaluate(command: Evaluate) -> None:
     from sagd.store.files import to_json, write_file
     from sagd.store.model import load_model
     from sagd.study.evaluation import evaluate_folder, evaluate_model, figures, is_model
+    from sagd.training.progress import stage
 
     target = command.target
     if is_model(target):
-        model = load_model(target)
+        with stage("reading the model"):
+            model = load_model(target)
         data = override(model.config.data, command.data, _AS_TRAINED)
         sampling = override(model.sampling, command.sampling, Drawing())
         result = evaluate_model(model, command.evaluation, data, sampling)

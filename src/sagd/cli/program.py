@@ -26,7 +26,7 @@ from sagd.cli.resample import Resample, run_resample
 from sagd.cli.restore import Restore, run_restore
 from sagd.cli.sample import Sample, run_sample
 from sagd.cli.train import Train, run_train
-from sagd.errors import DivergenceError, InputError
+from sagd.errors import DivergenceError, InputError, calling
 from sagd.interrupt import Watch
 from sagd.plugins import load_plugin
 from sagd.spec import suggest
@@ -37,6 +37,16 @@ COMMANDS: dict[str, type] = {
     c.__name__.lower(): c
     for c in (Inspect, Gallery, Train, Sample, Corrupt, Restore, Resample, Evaluate, Compare, Kinds)
 }
+
+_FLAGS = {
+    "out": "--out",
+    "resume=True": "--resume",
+    "band='ring(low=0.3, high=1)'": "--band 0.3 1",
+    "Model.resample": "sagd resample",
+    **{key: f"--{key}" for key in ("denoiser.bands", "process.omission.mode")},
+    **{key: f"--{key}" for key in ("data.source", "data.channels", "data.size")},
+}
+"""What the commands call what Python calls otherwise."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger("sagd").setLevel(logging.INFO)
         _hide_bars()
         try:
-            with warnings.catch_warnings(), Watch():
+            with warnings.catch_warnings(), Watch(), calling(_FLAGS):
                 warnings.showwarning = _show_warning
                 return _dispatch(args)
         except InputError as error:

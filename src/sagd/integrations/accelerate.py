@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import torch
 from torch import Tensor, nn
 
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.optional import need
 from sagd.training.runtime import OneProcess, Runtime, check_precision, in_precision
 
@@ -29,11 +29,11 @@ _IDLE = {
 }
 """Variables of accelerate and the values that change no result; others may say "false" alone."""
 _INSTEAD = {
-    "MIXED_PRECISION": "training.precision",
-    "USE_CPU": "training.device",
-    "GRADIENT_CLIPPING": "training.clip_norm",
-    "GRADIENT_ACCUMULATION_STEPS": "training.batch_size",
-    "DYNAMO_BACKEND": "training.compile",
+    "MIXED_PRECISION": "precision",
+    "USE_CPU": "device",
+    "GRADIENT_CLIPPING": "clip_norm",
+    "GRADIENT_ACCUMULATION_STEPS": "batch_size",
+    "DYNAMO_BACKEND": "compile of sagd.Fit",
 }
 
 
@@ -155,7 +155,7 @@ def _check_environment(device: str, precision: str) -> None:
         name = variable.removeprefix("ACCELERATE_")
         if name == variable or value.lower() in idle.get(name, ("false",)):
             continue
-        instead = f", and set {_INSTEAD[name]} instead" if name in _INSTEAD else ""
+        instead = f", and set {argument(_INSTEAD[name])} instead" if name in _INSTEAD else ""
         raise InputError(
             f"the environment sets {variable}={value!r}, which changes the training behind its configuration;"
             f" unset it{instead}"
@@ -172,7 +172,7 @@ def _start(device: str, precision: str) -> Accelerator:
         return Accelerator(cpu=cpu, mixed_precision="fp16" if precision == "fp16" else "no")
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"precision {precision!r} does not work on this device: {reason}") from None
+        raise InputError(f"{argument('precision')} {precision!r} does not work on this device: {reason}") from None
 
 
 def _check(precision: str, batch_size: int, accelerator: Accelerator) -> None:
@@ -184,5 +184,5 @@ def _check(precision: str, batch_size: int, accelerator: Accelerator) -> None:
     if batch_size % joined:
         below = batch_size // joined * joined
         near = f"{below} or {below + joined}" if below else f"{joined}"
-        raise InputError(f"batch_size {batch_size} does not divide among {joined} processes; use {near}")
+        raise InputError(f"{argument('batch_size')} {batch_size} does not divide among {joined} processes; use {near}")
     check_precision(precision, accelerator.device)

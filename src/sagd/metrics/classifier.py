@@ -16,13 +16,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from sagd.errors import InputError
 from sagd.metrics.cache import ClassifierCache, default_cache
 from sagd.metrics.checks import check_finite
 from sagd.metrics.features import extract
 from sagd.random import Generator, generator_for, randn, randperm
+from sagd.training.progress import counted
 
 _LEAST_SIDE = 8
 _STANDARDISED = 10_000  # images that fix the scale of the features
@@ -209,9 +209,7 @@ def _train(
         steps = min(recipe.steps, recipe.epochs * batches)
         optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
-        # None: no bar where the output is not a terminal.
-        hidden = None if progress else True
-        for step in tqdm(range(steps), "training the feature classifier", disable=hidden, leave=False):
+        for step in counted(range(steps), "training the feature classifier", "steps", progress):
             if step % batches == 0:
                 epoch = train[randperm(len(train), generator)].split(recipe.batch_size)
             rows = epoch[step % batches]

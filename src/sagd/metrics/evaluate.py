@@ -21,7 +21,9 @@ from sagd.metrics.kernel import Estimate, kernel_distance
 from sagd.metrics.precision_recall import precision_recall
 from sagd.metrics.spectral import SpectralError, spectral_error
 from sagd.random import Generator, generator_for, subset
+from sagd.training.progress import counted, stage
 
+_AT_A_TIME = 256  # images whose features are extracted between two movements of a bar
 _LEAST = 4  # images per set that the kernel distance and three nearest neighbours need
 
 
@@ -93,6 +95,7 @@ def evaluate(
     bands: int = 10,
     seed: int = 0,
     resamples: int = 100,
+    progress: bool = False,
 ) -> Evaluation:
     """Measure samples against real images, and real images against each other.
 
@@ -107,6 +110,7 @@ def evaluate(
         seed: Seed of the choice of images and of the bootstrap.
         resamples: Bootstrap resamples of the Fréchet interval; 0 leaves it out (each costs a distance: seconds
             at `D = 2048`).
+        progress: Name what is done that takes long, and say how far it is.
 
     Raises:
         InputError: If shapes differ, there are fewer than 4 samples or 8 reference images, values are not
@@ -125,12 +129,13 @@ def evaluate(
     halves = reference[_choose(len(reference), 2 * n, generator, reference.device)]
     chosen = samples[_choose(len(samples), n, generator, samples.device)]
     if extractor is None:
-        floor, figure = (_of_fields(x, halves[n:], bands) for x in (halves[:n], chosen))
+        with stage("comparing spectra", progress):
+            floor, figure = (_of_fields(x, halves[n:], bands) for x in (halves[:n], chosen))
         return Evaluation(n, "none", "none", 0, seed, figure, floor)
-    ours = extractor(chosen)
-    first, second = extractor(halves).split(n)
+    ours = _features(extractor, chosen, "extracting features of the samples", progress)
+    first, second = _features(extractor, halves, "extracting features of the reference", progress).split(n)
     floor, figure = (
-        _compare(images, halves[n:], features, second, bands, seed, resamples)
+        _compare(images, halves[n:], features, second, bands, seed, resamples, progress)
         for images, features in ((halves[:n], first), (chosen, ours))
     )
     return Evaluation(n, extractor.name, extractor.identifier, ours.shape[1], seed, figure, floor)
@@ -140,20 +145,33 @@ def _choose(available: int, count: int, generator: Generator, device: torch.devi
     return subset(available, count, generator).to(device)
 
 
+def _features(extractor: FeatureExtractor, images: Tensor, task: str, progress: bool) -> Tensor:
+    """Features of images, so many at a time that the bar moves, and few extractors are called with smaller batches."""
+    return torch.cat([extractor(part) for part in counted(images.split(_AT_A_TIME), task, "parts", progress)])
+
+
 def _of_fields(x: Tensor, target: Tensor, bands: int) -> Comparison:
     """The figures that need no features."""
     return Comparison(None, None, None, None, None, spectral_error(x, target, bands))
 
 
 def _compare(
-    images: Tensor, target: Tensor, ours: Tensor, theirs: Tensor, bands: int, seed: int, resamples: int
+    images: Tensor,
+    target: Tensor,
+    ours: Tensor,
+    theirs: Tensor,
+    bands: int,
+    seed: int,
+    resamples: int,
+    progress: bool,
 ) -> Comparison:
-    manifold = precision_recall(ours, theirs)
-    return Comparison(
-        frechet=frechet_distance(ours, theirs),
-        frechet_interval=frechet_interval(ours, theirs, resamples, seed=seed) if resamples else None,
-        kernel=kernel_distance(ours, theirs),
-        precision=manifold.precision,
-        recall=manifold.recall,
-        spectral=spectral_error(images, target, bands),
-    )
+    with stage("measuring precision and recall", progress):
+        manifold = precision_recall(ours, theirs)
+    with stage("measuring the Fréchet distance", progress):
+        frechet = frechet_distance(ours, theirs)
+    interval = frechet_interval(ours, theirs, resamples, seed=seed, progress=progress) if resamples else None
+    with stage("measuring the kernel distance", progress):
+        kernel = kernel_distance(ours, theirs)
+    with stage("comparing spectra", progress):
+        spectral = spectral_error(images, target, bands)
+    return Comparison(frechet, interval, kernel, manifold.precision, manifold.recall, spectral)

@@ -20,6 +20,7 @@ from torch import Tensor
 from sagd.errors import InputError
 from sagd.metrics.checks import feature_pair
 from sagd.random import Generator, generator_for, randint
+from sagd.training.progress import counted
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -50,7 +51,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
 
 def frechet_interval(
-    a: Tensor, b: Tensor, resamples: int = 100, level: float = 0.95, seed: int = 0
+    a: Tensor, b: Tensor, resamples: int = 100, level: float = 0.95, seed: int = 0, progress: bool = False
 ) -> tuple[float, float]:
     """Bootstrap interval for the expected Fréchet distance at these sample sizes.
 
@@ -67,6 +68,7 @@ def frechet_interval(
         resamples: Number of resamples, each the price of one distance.
         level: Nominal coverage.
         seed: Seed of the resampling.
+        progress: Say how far it is, if it takes long.
 
     Raises:
         InputError: As `frechet_distance`, or if `resamples < 20` or `level` is outside (0, 1).
@@ -75,7 +77,8 @@ def frechet_interval(
         raise InputError(f"need resamples >= 20 and 0 < level < 1, got {resamples} and {level}; e.g. 100 and 0.95")
     a, b = feature_pair(a, b)
     generator = generator_for(seed, "bootstrap")
-    draws = torch.tensor([_distance(_resample(a, generator), _resample(b, generator)) for _ in range(resamples)])
+    rounds = counted(range(resamples), "resampling the Fréchet distance", "resamples", progress)
+    draws = torch.tensor([_distance(_resample(a, generator), _resample(b, generator)) for _ in rounds])
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=draws.dtype)
     low, high = torch.quantile(draws - draws.mean(), tails).tolist()
     distance = _distance(a, b)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sagd.errors import argument
 from sagd.report.wording import Interval, counted, metric, number
 
 Results = Mapping[str, Any]
@@ -41,7 +42,7 @@ def _far(figures: Figures, floors: Figures) -> list[str]:
         return []
     return [
         f"The Fréchet distance is {figure / floor:.0f} times its floor: far from the data. More training"
-        " (training.steps, with --resume) or a larger network (network.widths) is what usually helps."
+        f" (training.steps, with {argument('resume=True')}) or a larger network (network.widths) is what usually helps."
     ]
 
 

@@ -17,7 +17,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser
 from sagd.model.wrappers import GivenBand, Wrapper, in_band
@@ -40,6 +40,11 @@ _WIDTHS = (0.05, 0.5)
 def image_channels(channels: int) -> int:
     """Channels of the `image` that the network of a resampling model is shown, of images of `channels`."""
     return channels + PROFILE
+
+
+def shown_channels(bands: object | None, channels: int) -> int:
+    """Channels that the network of a model of images of `channels` is shown beside its input; `bands` is its law."""
+    return 0 if bands is None else image_channels(channels)
 
 
 def random_bands(count: int, basis: Basis, generator: Generator | None = None) -> Tensor:
@@ -166,7 +171,7 @@ class BandModel(Wrapper):
         if self.law.only is not None:
             raise InputError(
                 f"the model changes the band {self.law.bands!r} of given images and draws none of its own; use"
-                " sagd resample, or train with --denoiser.bands random"
+                f" {argument('Model.resample')}, or train with {argument('denoiser.bands')} random"
             )
         everything = torch.ones(len(x_t), *self.law.basis.coefficients)
         return self.given_images(torch.zeros_like(x_t), everything).estimate(x_t, t, condition)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.model.condition import Conditional
 from sagd.noise.bands import mask
 from sagd.noise.operator import Diagonal
@@ -62,7 +62,7 @@ def resample(
         InputError: If the model resamples nothing, or not this band, or the images do not fit.
     """
     if not isinstance(model, BandModel):
-        raise InputError("the model resamples no bands; train one with --denoiser.bands random")
+        raise InputError(f"the model resamples no bands; train one with {argument('denoiser.bands')} random")
     if statistics is not None:
         check_images(x, model.process, statistics, "resamples")
     told = model.check(condition, len(x))
@@ -113,6 +113,7 @@ def _checked(model: BandModel, x: Tensor, band: Spectrum | str, count: int) -> T
     own = model.law.bands
     if own != "random" and not torch.equal(hard, hard_mask(own, model.law.basis)):
         raise InputError(
-            f"the model changes the band {own!r}, not {str(band)!r}; train one with --denoiser.bands random for any"
+            f"the model changes the band {own!r}, not {str(band)!r}; train one with {argument('denoiser.bands')} random"
+            " for any"
         )
     return mask(band, model.law.basis)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import final
 
-from sagd.errors import CheckpointError
+from sagd.errors import CheckpointError, argument
 from sagd.store.files import (
     PARTIAL,
     REPLACED,
@@ -95,7 +95,9 @@ def latest_checkpoint(run: Path) -> Path | None:
             return path
     if found:
         where = str(run / "checkpoints")
-        raise CheckpointError(f"all {len(found)} checkpoints in {where!r} are damaged; train again in another --out")
+        raise CheckpointError(
+            f"all {len(found)} checkpoints in {where!r} are damaged; train again in another {argument('out')}"
+        )
     return None
 
 

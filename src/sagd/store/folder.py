@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 
 LOCK = ".lock"
 """The only file that a directory holds besides results; it is there while a command works, or after one was killed."""
@@ -23,7 +23,7 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextlib.contextmanager
-def claim(out: Path, empty: bool = True, advice: str = "choose another --out") -> Iterator[None]:
+def claim(out: Path, empty: bool = True, advice: str | None = None) -> Iterator[None]:
     """Hold the directory `out`, made if missing, for this process alone.
 
     The lock is the operating system's, so that it ends with the process that holds it. Where a file system has none, or
@@ -32,7 +32,7 @@ def claim(out: Path, empty: bool = True, advice: str = "choose another --out") -
     Args:
         out: Directory.
         empty: Refuse a directory that holds something.
-        advice: What to do about one that does.
+        advice: What to do about one that does; default: choose another.
 
     Raises:
         InputError: If another process holds it, it cannot be written, or it should be empty and is not.
@@ -41,7 +41,7 @@ def claim(out: Path, empty: bool = True, advice: str = "choose another --out") -
     try:
         with _locked(out):
             if empty and any(entry.name != LOCK for entry in out.iterdir()):
-                raise InputError(f"{str(out)!r} is not empty; {advice}")
+                raise InputError(f"{str(out)!r} is not empty; {advice or _another()}")
             yield
     except BaseException:
         # What was refused or stopped before it wrote leaves nothing behind.
@@ -49,6 +49,10 @@ def claim(out: Path, empty: bool = True, advice: str = "choose another --out") -
             for folder in made:
                 folder.rmdir()
         raise
+
+
+def _another() -> str:
+    return f"choose another {argument('out')}"
 
 
 @contextlib.contextmanager
@@ -93,7 +97,7 @@ def _open(path: Path) -> int:
         if _is_at(lock, path):
             return lock
         os.close(lock)
-    raise InputError(f"{str(path.parent)!r} cannot be locked: {LOCK} keeps changing; choose another --out")
+    raise InputError(f"{str(path.parent)!r} cannot be locked: {LOCK} keeps changing; {_another()}")
 
 
 def _lock(lock: int) -> None:
@@ -114,14 +118,14 @@ def _require_own(lock: int, path: Path) -> None:
     """Leave a file alone that is named as a lock and is something else: ours hold a process number or nothing."""
     if os.fstat(lock).st_size > _LONGEST or not re.fullmatch(rb"\d*\s*", _read(lock)):
         os.close(lock)
-        raise InputError(f"{str(path)!r} is no lock of sagd; move it away, or choose another --out")
+        raise InputError(f"{str(path)!r} is no lock of sagd; move it away, or {_another()}")
 
 
 def _refuse(lock: int, out: Path) -> None:
     holder = _read(lock).decode(errors="replace").strip()
     os.close(lock)
     process = f" (process {holder})" if holder else ""
-    raise InputError(f"another run{process} is writing in {str(out)!r}; wait, or choose another --out")
+    raise InputError(f"another run{process} is writing in {str(out)!r}; wait, or {_another()}")
 
 
 def _is_at(lock: int, path: Path) -> bool:
@@ -136,4 +140,4 @@ def _writable(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write in {str(out)!r}: {error.strerror}; choose another --out") from None
+        raise InputError(f"cannot write in {str(out)!r}: {error.strerror}; {_another()}") from None

@@ -34,7 +34,7 @@ from sagd import plugins
 from sagd.build.schema import OmissionConfig, RunConfig, SamplingConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.data.meaning import Meaning, usual
-from sagd.errors import CheckpointError, InputError, ProcessMismatchError, one_line
+from sagd.errors import CheckpointError, InputError, ProcessMismatchError, argument, one_line
 from sagd.model.denoiser import Denoiser, NetworkDenoiser
 from sagd.model.parameterisation import Parameterisation
 from sagd.model.wrappers import Calibrated, Guided
@@ -45,7 +45,7 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.process.description import alike, process_from_dict
-from sagd.resampling.bands import BandLaw, BandModel, image_channels
+from sagd.resampling.bands import BandLaw, BandModel, shown_channels
 from sagd.store.checkpoint import STATE, latest_checkpoint, load_checkpoint
 from sagd.store.files import (
     MANIFEST,
@@ -145,7 +145,7 @@ class Trained:
             InputError: If the model resamples no bands.
         """
         if self.bands is None:
-            raise InputError("the model resamples no bands; train one with --denoiser.bands random")
+            raise InputError(f"the model resamples no bands; train one with {argument('denoiser.bands')} random")
         return BandModel(self.plain if scale == 1 else Guided(self.plain, scale), self.bands)
 
     @cached_property
@@ -353,7 +353,9 @@ def _unfinished(run: Path) -> _Content:
     """Content of the newest checkpoint of a run."""
     newest = latest_checkpoint(run)
     if newest is None:
-        raise CheckpointError(f"the run in {str(run)!r} has no checkpoint yet; continue it with --resume")
+        raise CheckpointError(
+            f"the run in {str(run)!r} has no checkpoint yet; continue it with {argument('resume=True')}"
+        )
     warnings.warn(f"the run in {str(run)!r} is not finished: this is its model of {newest.name}", stacklevel=3)
     return _of_checkpoint(newest)
 
@@ -504,7 +506,7 @@ def _network(
         if parts.keys() == {"built"}:
             config = from_dict(NetworkConfig, parts["built"], "network")
             classes = None if data.classes is None else len(data.classes)
-            beside = 0 if described.bands is None else image_channels(data.shape[0])
+            beside = shown_channels(described.bands, data.shape[0])
             built = build_network(config, data.shape[0], data.shape[1:], classes, beside=beside)
             return config, built if given is None else given
         reference = from_dict(ImportedNetwork, parts["import"], "network")

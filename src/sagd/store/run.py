@@ -18,7 +18,7 @@ from typing import Any, final
 import torch
 
 from sagd.build.text import dump_yaml
-from sagd.errors import CheckpointError, InputError, one_line
+from sagd.errors import CheckpointError, InputError, argument, one_line
 from sagd.networks.weights import UNREADABLE
 from sagd.store.files import reading, to_json, write_file, writing
 from sagd.store.folder import LOCK
@@ -27,11 +27,13 @@ from sagd.training.fit import Callback, Fit, Step
 
 CONFIG = "config.yaml"
 
-ADVICE = "continue that run with --resume, or choose another --out"
-"""What to do about a directory that is not empty."""
-
 _LARGEST = torch.finfo(torch.float32).max
 """The largest loss that a step can have had."""
+
+
+def advice() -> str:
+    """What to do about a directory that is not empty."""
+    return f"continue that run with {argument('resume=True')}, or choose another {argument('out')}"
 
 
 def require_run(out: Path) -> None:
@@ -41,7 +43,7 @@ def require_run(out: Path) -> None:
         CheckpointError: If `out` is missing, or holds something else.
     """
     if not out.is_dir() or (any(entry.name != LOCK for entry in out.iterdir()) and not (out / CONFIG).exists()):
-        raise CheckpointError(f"nothing to resume in {str(out)!r}; start a run there without --resume")
+        raise CheckpointError(f"nothing to resume in {str(out)!r}; start a run there without {argument('resume=True')}")
 
 
 def describe(out: Path, settings: Mapping[str, Any]) -> None:

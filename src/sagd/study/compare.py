@@ -27,7 +27,7 @@ from sagd.build.text import dump_yaml, load_yaml, to_dict
 from sagd.data.files import RESERVED
 from sagd.data.load import load
 from sagd.data.signals import Signals
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.metrics import FeatureExtractor
 from sagd.noise.statistics import DataStatistics, measure, radial_profile
 from sagd.optional import need
@@ -37,7 +37,7 @@ from sagd.sampling.grids import matched_range
 from sagd.store.files import PARTIAL, read_json, read_tensors, reading, to_json, to_safetensors, write_file, writing
 from sagd.store.folder import LOCK, claim
 from sagd.store.model import load_model, versions
-from sagd.store.run import ADVICE, CONFIG
+from sagd.store.run import CONFIG, advice
 from sagd.study.evaluation import (
     check_evaluation,
     check_likelihood,
@@ -88,7 +88,7 @@ def compare(
     _check(config)
     data = load(config.data)
     check_evaluation(config.evaluation, len(data))
-    with claim(out, empty=not resume, advice=ADVICE):
+    with claim(out, empty=not resume, advice=advice()):
         _refuse_other(config, out)
         processes = _check_arms(config, data)
         config = _settled(config, out, data)
@@ -135,12 +135,14 @@ def _refuse_other(config: CompareConfig, out: Path) -> None:
     path = out / CONFIG
     if not path.exists():
         if any(entry.name not in (LOCK, f"{CONFIG}{PARTIAL}") for entry in out.iterdir()):
-            raise InputError(f"{str(out)!r} holds no comparison to resume; choose another --out")
+            raise InputError(f"{str(out)!r} holds no comparison to resume; choose another {argument('out')}")
         return
     try:
         before = load_yaml(CompareConfig, path)
     except InputError as error:
-        raise InputError(f"{str(out)!r} holds no comparison to resume ({error}); choose another --out") from None
+        raise InputError(
+            f"{str(out)!r} holds no comparison to resume ({error}); choose another {argument('out')}"
+        ) from None
     for section in ("data", "network", "denoiser", "training", "sampling", "evaluation"):
         _refuse_change(section, to_dict(getattr(before, section)), to_dict(getattr(config, section)), out)
     for name in before.arms.keys() & config.arms.keys():
@@ -153,7 +155,7 @@ def _refuse_change(section: str, before: dict[str, Any], after: dict[str, Any], 
         if before[key] != value and (key, value) != ("precision", "auto"):
             raise InputError(
                 f"{section}.{key} is {value!r}, but the comparison in {str(out)!r} was started with {before[key]!r};"
-                " give that to resume, or choose another --out"
+                f" give that to resume, or choose another {argument('out')}"
             )
 
 
@@ -213,7 +215,7 @@ def _run(
     model = load_model(folder)
     clean = data.clean
     samples = draw_samples(model, clean, config.sampling, config.evaluation, seed, progress)
-    evaluation = evaluate_samples(samples, clean, extractor, config.evaluation)
+    evaluation = evaluate_samples(samples, clean, extractor, config.evaluation, progress)
     if config.evaluation.likelihood:
         evaluation |= {"likelihood": measure_likelihood(model, clean, config.evaluation, progress)}
     spectrum = measure(samples)

@@ -15,13 +15,14 @@ from sagd.build.schema import EvaluationConfig, SamplingConfig
 from sagd.data.config import DataConfig
 from sagd.data.load import load
 from sagd.data.signals import Signals
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures, TorchScriptFeatures, evaluate
 from sagd.process.base import Process
 from sagd.random import generator_for, randint, subset
 from sagd.sampling.likelihood import dequantise, log_likelihood
 from sagd.store.files import MANIFEST
 from sagd.store.model import Trained
+from sagd.training.progress import stage
 
 _FOLDER = 1
 """Second key of the choice among the images of a folder."""
@@ -64,7 +65,8 @@ def feature_extractor(config: EvaluationConfig, data: Signals, progress: bool = 
         if config.features_sha256 is None:
             raise InputError(f"evaluation.features {config.features!r} needs evaluation.features_sha256 of that file")
         low, high = config.features_range
-        return TorchScriptFeatures(config.features, config.features_sha256, (low, high), config.features_channels)
+        with stage("reading the feature network", progress):
+            return TorchScriptFeatures(config.features, config.features_sha256, (low, high), config.features_channels)
     if data.labels is None or data.classes is None:
         raise InputError(
             f"{data.name!r} has no labels for the feature classifier; name a TorchScript file in evaluation.features"
@@ -134,7 +136,7 @@ def draw_samples(
 
 
 def evaluate_samples(
-    samples: Tensor, data: Signals, extractor: FeatureExtractor, config: EvaluationConfig
+    samples: Tensor, data: Signals, extractor: FeatureExtractor, config: EvaluationConfig, progress: bool = True
 ) -> dict[str, Any]:
     """All figures of `samples`, each beside its real-against-real floor, as plain values.
 
@@ -142,12 +144,18 @@ def evaluate_samples(
         InputError: If shapes differ or there are too few images.
     """
     # Twice as many real images as samples are ever used: two disjoint sets of that size.
-    reference = data.some(2 * len(samples), config.seed).tensor()
-    return evaluate(samples, reference, extractor, config.bands, config.seed).to_dict()
+    with stage("reading reference images", progress):
+        reference = data.some(2 * len(samples), config.seed).tensor()
+    return evaluate(samples, reference, extractor, config.bands, config.seed, progress=progress).to_dict()
 
 
 def evaluate_fields(
-    samples: Tensor, reference: Tensor, features: Any = None, bands: int = 10, seed: int = 0
+    samples: Tensor,
+    reference: Tensor,
+    features: Any = None,
+    bands: int = 10,
+    seed: int = 0,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """All figures of samples of any kind, each beside its real-against-real floor, as plain values.
 
@@ -158,6 +166,7 @@ def evaluate_fields(
             need none.
         bands: Radial bands of the spectral error.
         seed: Seed of the split of the reference.
+        progress: Name what is done that takes long, and say how far it is.
 
     Raises:
         InputError: If shapes differ, there are too few of either, or `features` is no function.
@@ -166,7 +175,7 @@ def evaluate_fields(
         if not callable(features):
             raise InputError(f"features must be a function of fields, got {type(features).__name__}")
         features = FunctionFeatures(features)
-    return evaluate(samples, reference, features, bands, seed).to_dict()
+    return evaluate(samples, reference, features, bands, seed, progress=progress).to_dict()
 
 
 def is_model(target: Path) -> bool:
@@ -201,15 +210,17 @@ def evaluate_model(
     Raises:
         InputError: If the reference cannot be read, is of another shape, or a setting cannot be used.
     """
-    reference = _reference(data or model.config.data, config)
+    reference = _reference(data or model.config.data, config, progress)
     _require_shape(model.process.shape, reference, "the model's samples")
     check_likelihood(config, model.process, len(reference))
     extractor = feature_extractor(config, reference, progress)
-    samples = draw_samples(model, reference, sampling or model.sampling, config, config.seed, progress)
-    result = evaluate_samples(samples, reference, extractor, config)
-    return (
-        result | {"likelihood": measure_likelihood(model, reference, config, progress)} if config.likelihood else result
-    )
+    with stage(f"drawing {config.samples} samples", progress, barred=True):
+        samples = draw_samples(model, reference, sampling or model.sampling, config, config.seed, progress)
+    result = evaluate_samples(samples, reference, extractor, config, progress)
+    if not config.likelihood:
+        return result
+    with stage(f"measuring the likelihood of {config.likelihood} images", progress, barred=True):
+        return result | {"likelihood": measure_likelihood(model, reference, config, progress)}
 
 
 def check_likelihood(config: EvaluationConfig, process: Process, images: int) -> None:
@@ -270,17 +281,19 @@ def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, pr
         raise InputError(
             f"{str(folder)!r} is a folder of images, which have no likelihood; set evaluation.likelihood to 0"
         )
-    reference = _reference(data, config)
+    reference = _reference(data, config, progress)
     # An absolute path, lest a folder have the name of a built-in data set.
     own = DataConfig(
         str(folder.absolute()), kind=reference.meaning.kind, channels=reference.shape[0], label_column="none"
     )
-    images = load(own, reference.meaning)
+    with stage(f"reading {folder}", progress, barred=True):
+        images = load(own, reference.meaning)
     _require_shape(images.shape, reference, f"images in {str(folder)!r}")
     extractor = feature_extractor(config, reference, progress)
     # Not the stream that draws the reference: of two like sets it would draw the same images.
-    samples = images.at_most(config.samples, config.seed, _FOLDER).tensor()
-    return evaluate_samples(samples, reference, extractor, config)
+    with stage(f"reading {folder}", progress):
+        samples = images.at_most(config.samples, config.seed, _FOLDER).tensor()
+    return evaluate_samples(samples, reference, extractor, config, progress)
 
 
 def figures(evaluation: Mapping[str, Any], which: str = "figure") -> dict[str, float | None]:
@@ -296,11 +309,12 @@ def figures(evaluation: Mapping[str, Any], which: str = "figure") -> dict[str, f
     }
 
 
-def _reference(config: DataConfig, evaluation: EvaluationConfig) -> Signals:
+def _reference(config: DataConfig, evaluation: EvaluationConfig, progress: bool) -> Signals:
     try:
-        data = load(config).clean
+        with stage("reading reference images", progress, barred=True):
+            data = load(config).clean
     except InputError as error:
-        raise InputError(f"reference images: {error}; --data.source names others") from None
+        raise InputError(f"reference images: {error}; {argument('data.source')} names others") from None
     check_evaluation(evaluation, len(data))
     return data
 
@@ -309,5 +323,5 @@ def _require_shape(shape: tuple[int, ...], reference: Signals, what: str) -> Non
     if tuple(shape) != reference.shape:
         raise InputError(
             f"{what} are {'x'.join(map(str, shape))}, those of {reference.name!r}"
-            f" {'x'.join(map(str, reference.shape))}; set --data.channels and --data.size"
+            f" {'x'.join(map(str, reference.shape))}; set {argument('data.channels')} and {argument('data.size')}"
         )

@@ -10,16 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sagd.build.draw import draw_band
 from sagd.build.schema import SamplingConfig
 from sagd.data.files import Named, read_named
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import radial_profile
-from sagd.resampling.run import resample
 from sagd.store.model import Trained
 from sagd.study.restoration import BANDS, band_powers, change_outside, listed, share_of
+
+_FINE = "band='ring(low=0.3, high=1)'"
 
 
 @dataclass(frozen=True)
@@ -103,18 +105,15 @@ def resample_files(
     """
     denoiser = model.resampler(sampling.guidance)
     if band is None and denoiser.law.bands == "random":
-        raise InputError("the model takes any band: name one, e.g. --band 0.3 1 for all fine detail")
+        raise InputError(f"the model takes any band: name one, e.g. {argument(_FINE)} for all fine detail")
     chosen = Spectrum.parse(denoiser.law.bands if band is None else band)
     named = read_named(paths, model.process.shape, model.meaning)
     labels = None if label is None else torch.full((len(named.names),), label)
-    samples = resample(
+    samples = draw_band(
         denoiser,
         named.x,
         chosen,
-        sampler=sampling.sampler,
-        steps=sampling.steps,
-        grid=sampling.grid,
-        clip=sampling.clip,
+        sampling,
         count=count,
         seed=seed,
         condition=labels,

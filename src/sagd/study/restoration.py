@@ -14,7 +14,7 @@ from torch import Tensor
 from sagd.build.objects import omission_mode
 from sagd.build.schema import NO_OMISSION
 from sagd.data.files import Named, read_named, read_partners
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
@@ -114,7 +114,7 @@ def restore_files(
     if mode is None:
         raise InputError(
             f"the model was trained with omission {NO_OMISSION!r}, which restores no band; train one with"
-            f" --process.omission.mode {Mode.example} on the damaged images"
+            f" {argument('process.omission.mode')} {Mode.example} on the damaged images"
         )
     damaged = read_named(paths, model.process.shape, model.meaning)
     known = None if clean is None else read_partners(damaged, clean)

@@ -21,7 +21,7 @@ from torch import nn
 from sagd.build.schema import OmissionConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.design.ends import check_ends
-from sagd.errors import CheckpointError, DataMismatchError, InputError, one_line
+from sagd.errors import CheckpointError, DataMismatchError, InputError, argument, one_line
 from sagd.interrupt import Interrupts
 from sagd.networks.weights import check_layout, check_numbers
 from sagd.noise.statistics import DataStatistics
@@ -40,7 +40,7 @@ from sagd.store.model import (
     read_moments,
     save_model,
 )
-from sagd.store.run import ADVICE, Metrics, describe, require_run
+from sagd.store.run import Metrics, advice, describe, require_run
 from sagd.store.state import RunState, check_moments, check_scaler, read_state
 from sagd.training.batches import Batches
 from sagd.training.fit import Budget, Callback, Fit, Loss, Snapshot
@@ -57,7 +57,6 @@ class Recipe:
     Attributes:
         model: The model, around the network to train.
         loss: Loss of a batch.
-        batches: Batches of the process of a runtime.
         budget: Steps and optimiser.
         fixed: Settings by name, JSON-ready, that a resumed run must have as they were.
         settings: All settings, for `config.yaml`.
@@ -70,7 +69,6 @@ class Recipe:
 
     model: Trained
     loss: Loss
-    batches: Callable[[Runtime], Batches]
     budget: Budget
     fixed: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -101,7 +99,7 @@ class Keeping:
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             if type(value) is not int or value < 1:
-                raise InputError(f"{name} must be at least 1, got {value!r}")
+                raise InputError(f"{argument(name)} must be at least 1, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def begun(out: Path, resume: bool, runtime: Runtime) -> Iterator[Begun]:
     with contextlib.ExitStack() as stack:
         if resume:
             runtime.on_first(lambda: require_run(out))
-        runtime.on_first(lambda: stack.enter_context(claim(out, empty=not resume, advice=ADVICE)))
+        runtime.on_first(lambda: stack.enter_context(claim(out, empty=not resume, advice=advice())))
         if not resume:
             yield Begun(out)
             return
@@ -181,6 +179,7 @@ def begun(out: Path, resume: bool, runtime: Runtime) -> Iterator[Begun]:
 
 def run(
     recipe: Recipe,
+    batches: Batches,
     where: Begun,
     runtime: Runtime,
     keeping: Keeping,
@@ -190,6 +189,7 @@ def run(
 
     Args:
         recipe: What to train.
+        batches: Batches of this process.
         where: Run directory, held.
         runtime: Device, precision and processes.
         keeping: What is kept on disk.
@@ -208,7 +208,6 @@ def run(
         plain.module.to(memory_format=_layout(recipe, runtime.device))  # type: ignore[call-overload]
         every = keeping.checkpoint_every
         saved = Checkpoints(out, every, keeping.keep_checkpoints, lambda snapshot: _completed(recipe, fit, snapshot))
-        batches = recipe.batches(runtime)
         runtime.settle(lambda: _precision(recipe, where, batches, runtime))
         fit = Fit(
             plain,
@@ -261,8 +260,8 @@ def start_from(path: str | Path, model: Trained) -> None:
     for name, value in _comparable(model).items():
         if theirs.get(name) != value:
             raise InputError(
-                f"init {str(path)!r} has {name} {one_line(theirs.get(name))}, this run has {one_line(value)};"
-                " give both the same"
+                f"{argument('init')} {str(path)!r} has {name} {one_line(theirs.get(name))}, this run has"
+                f" {one_line(value)}; give both the same"
             )
     model.plain.module.load_state_dict(other.plain.module.state_dict())
 
@@ -285,8 +284,8 @@ def _precision(recipe: Recipe, where: Begun, batches: Batches, runtime: Runtime)
     then = where.before.state.fixed.get("precision")
     if then not in MEASURED:
         raise InputError(
-            f"precision 'auto' chooses among {', '.join(MEASURED)}, but the run in {str(where.out)!r} was started with"
-            f" {one_line(repr(then))}; give that to resume"
+            f"{argument('precision')} 'auto' chooses among {', '.join(MEASURED)}, but the run in {str(where.out)!r}"
+            f" was started with {one_line(repr(then))}; give that to resume"
         )
     return str(then)
 
@@ -355,8 +354,8 @@ def _check_same_run(fit: Fit, recipe: Recipe, folder: Path, before: Before) -> N
         old = state.fixed.get(key)
         if old != value:
             raise InputError(
-                f"{key} is {one_line(repr(value))}, but the run in {out} was started with {one_line(repr(old))};"
-                " give that to resume"
+                f"{argument(key)} is {one_line(repr(value))}, but the run in {out} was started with"
+                f" {one_line(repr(old))}; give that to resume"
             )
     if not alike(state.model["described"]["process"], recipe.model.process.to_dict()):
         raise InputError(
@@ -364,7 +363,9 @@ def _check_same_run(fit: Fit, recipe: Recipe, folder: Path, before: Before) -> N
             " give the data of then to resume"
         )
     if done > recipe.budget.steps:
-        raise InputError(f"steps is {recipe.budget.steps}, but the run in {out} has done {done}; give more")
+        raise InputError(
+            f"{argument('steps')} is {recipe.budget.steps}, but the run in {out} has done {done}; give more"
+        )
     if state.processes != fit.runtime.processes:
         warnings.warn(
             f"resuming a run of {state.processes} processes with {fit.runtime.processes}:"

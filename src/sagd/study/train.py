@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from sagd.build.text import call_text, to_dict
 from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import SignalReader, Signals
-from sagd.errors import InputError
+from sagd.errors import InputError, argument, calling
 from sagd.integrations.accelerate import runtime
 from sagd.integrations.tensorboard import TensorBoard
 from sagd.model.denoiser import NetworkDenoiser
@@ -32,7 +31,7 @@ from sagd.omission.detect import detect
 from sagd.omission.modes import Mode
 from sagd.optional import need
 from sagd.random import generator_for, seed_for
-from sagd.resampling.bands import BandLaw, image_channels
+from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained
 from sagd.study.compilation import compiled
@@ -51,6 +50,12 @@ SAMPLES = 64
 _FIXED = ("process.", "network.", "denoiser.", "training.seed")
 _FIXED_DATA = ("data.flip", "data.size", "data.channels", "data.corruption", "data.corruption_seed")
 
+# Messages name settings of a training as its configuration does.
+_as_configured = calling(
+    {f.name: f"training.{f.name}" for f in dataclasses.fields(TrainingConfig)}
+    | {"compile of sagd.Fit": "training.compile"}
+)
+
 # Training images that an unseen band is calibrated on, at most.
 _CALIBRATED = 2048
 
@@ -58,6 +63,7 @@ _CALIBRATED = 2048
 _NEAR = 0.1
 
 
+@_as_configured
 def train(config: RunConfig, out: str | Path, resume: bool = False, data: Signals | None = None) -> Path:
     """Train a model and write it, with checkpoints, metrics and sample grids, into the directory `out`.
 
@@ -85,18 +91,19 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: Signal
         need("PIL")
     if settings.tensorboard:
         need("tensorboard")
-    with _runtime(settings) as machine, begun(out, resume, machine) as where:
+    with (
+        runtime(settings.device, settings.precision, settings.batch_size) as machine,
+        begun(out, resume, machine) as where,
+    ):
         images = load(config.data) if data is None else data
         plan = prepare(config, images, where.before.omission if where.before else None)
         if settings.init is not None and where.before is None:
-            with _named():
-                start_from(settings.init, plan.model)
+            start_from(settings.init, plan.model)
         keeping = Keeping(settings.checkpoint_every, settings.keep_checkpoints, settings.log_every)
         callbacks: list[Callback] = [Pictures(out, settings.sample_every, plan)]
         if settings.tensorboard:
             callbacks.append(TensorBoard(out / "tensorboard", settings.log_every))
-        with _named():
-            run(plan.recipe, where, machine, keeping, callbacks)
+        run(plan.recipe, plan.batches(machine), where, machine, keeping, callbacks)
     return out / "model"
 
 
@@ -118,6 +125,13 @@ class Plan:
     def model(self) -> Trained:
         """The model, not yet trained."""
         return self.recipe.model
+
+    def batches(self, machine: Runtime) -> Shuffled:
+        """The share of a process in the batches of the run."""
+        config, seed = self.config, self.config.training.seed
+        data = _near(self.data, machine.device)
+        reader = SignalReader(data, seed, config.data.flip, machine.rank, config.network.conditional)
+        return Shuffled(reader, config.training.batch_size, seed, machine.rank, machine.processes)
 
 
 def prepare(config: RunConfig, data: Signals, found: OmissionConfig | None = None) -> Plan:
@@ -141,7 +155,6 @@ def prepare(config: RunConfig, data: Signals, found: OmissionConfig | None = Non
     recipe = Recipe(
         model=model,
         loss=loss,
-        batches=lambda machine: _batches(config, data, machine),
         budget=budget_of(config.training),
         fixed=_fixed(config, data),
         settings=to_dict(config),
@@ -190,18 +203,20 @@ class Pictures(Callback):
             Kind.member(data.meaning.kind)().picture(x, data.meaning).save(path)
 
 
+@_as_configured
 def settled(config: RunConfig, data: Signals) -> RunConfig:
     """The configuration with the precision that `auto` stands for on this machine.
 
     Raises:
         InputError: If the run is not possible.
     """
-    with _runtime(config.training) as machine:
-        recipe = prepare(config, data).recipe
-        recipe.model.plain.module.to(machine.device)
-        machine.settle(lambda: measured_precision(recipe, recipe.batches(machine), machine))
-        training = dataclasses.replace(config.training, precision=machine.precision)  # type: ignore[arg-type]
-        return dataclasses.replace(config, training=training)
+    training = config.training
+    with runtime(training.device, training.precision, training.batch_size) as machine:
+        plan = prepare(config, data)
+        plan.model.plain.module.to(machine.device)
+        machine.settle(lambda: measured_precision(plan.recipe, plan.batches(machine), machine))
+        settled = dataclasses.replace(training, precision=machine.precision)  # type: ignore[arg-type]
+        return dataclasses.replace(config, training=settled)
 
 
 def budget_of(settings: TrainingConfig) -> Budget:
@@ -209,39 +224,18 @@ def budget_of(settings: TrainingConfig) -> Budget:
     return Budget(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(Budget)})
 
 
+@_as_configured
 def check_training(settings: TrainingConfig) -> None:
     """Refuse settings that cannot train.
 
     Raises:
         InputError: Naming the setting.
     """
-    with _named():
-        budget_of(settings)
-        Keeping(settings.checkpoint_every, settings.keep_checkpoints, settings.log_every)
-        for name, least in (("batch_size", 1), ("sample_every", 0)):
-            if getattr(settings, name) < least:
-                raise InputError(f"{name} must be at least {least}, got {getattr(settings, name)}")
-
-
-@contextlib.contextmanager
-def _named() -> Iterator[None]:
-    """Context in which what is said of a setting names its section."""
-    try:
-        yield
-    except InputError as error:
-        setting = str(error).split(" ", 1)[0]
-        if setting in {f.name for f in dataclasses.fields(TrainingConfig)}:
-            raise type(error)(f"training.{error}") from None
-        raise
-
-
-@contextlib.contextmanager
-def _runtime(settings: TrainingConfig) -> Iterator[Runtime]:
-    """The runtime of a configuration."""
-    with contextlib.ExitStack() as stack:
-        with _named():
-            machine = stack.enter_context(runtime(settings.device, settings.precision, settings.batch_size))
-        yield machine
+    budget_of(settings)
+    Keeping(settings.checkpoint_every, settings.keep_checkpoints, settings.log_every)
+    for name, least in (("batch_size", 1), ("sample_every", 0)):
+        if getattr(settings, name) < least:
+            raise InputError(f"{argument(name)} must be at least {least}, got {getattr(settings, name)}")
 
 
 def _untrained(config: RunConfig, data: Signals) -> Trained:
@@ -251,7 +245,7 @@ def _untrained(config: RunConfig, data: Signals) -> Trained:
     number = None if classes is None else len(classes)
     process = build_process(config.process, data.shape, statistics, classes)
     bands = None if config.denoiser.bands == "none" else BandLaw(config.denoiser.bands, statistics.basis)
-    beside = 0 if bands is None else image_channels(data.shape[0])
+    beside = shown_channels(bands, data.shape[0])
     seed = seed_for(config.training.seed, "weights")
     network = build_network(config.network, data.shape[0], data.shape[1:], number, seed, beside)
     model = Trained(
@@ -278,17 +272,9 @@ def _untrained(config: RunConfig, data: Signals) -> Trained:
     return model
 
 
-def _batches(config: RunConfig, data: Signals, machine: Runtime) -> Shuffled:
-    seed = config.training.seed
-    near = _near(data, machine.device)
-    reader = SignalReader(near, seed, config.data.flip, machine.rank, config.network.conditional)
-    with _named():
-        return Shuffled(reader, config.training.batch_size, seed, machine.rank, machine.processes)
-
-
 def _compiler(config: RunConfig, data: Signals, model: Trained) -> Callable[[nn.Module], nn.Module]:
     classes = None if model.classes is None else len(model.classes)
-    beside = 0 if model.bands is None else image_channels(data.shape[0])
+    beside = shown_channels(model.bands, data.shape[0])
     return lambda network: compiled(network, config.training.batch_size, data.shape, classes, beside)
 
 

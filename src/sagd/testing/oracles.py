@@ -54,6 +54,41 @@ def stationary_matrix(power: Tensor, shape: Sequence[int]) -> Tensor:
     return torch.block_diag(*[block.real] * shape[0])
 
 
+def operator_matrix(values: Tensor, basis: Basis, shape: Sequence[int]) -> Tensor:
+    """The dense matrix of `U* diag(values) U` on fields of `shape`.
+
+    Args:
+        values: `(*coefficients)`, or `(C, *coefficients)`.
+        basis: `U`.
+        shape: `(C, *spatial)`.
+
+    Returns:
+        `(C d, C d)`, float64; column `i` is what becomes of the `i`-th unit field.
+    """
+    size = math.prod(shape)
+    units = torch.eye(size, dtype=torch.float64).reshape(size, *shape)
+    return basis.inverse(values * basis.forward(units)).reshape(size, size).T
+
+
+def gaussian_fields(
+    mean: Tensor, covariance: Tensor, shape: Sequence[int], count: int, generator: torch.Generator
+) -> Tensor:
+    """Draws of `N(mean, covariance)`, of any dense covariance, as fields.
+
+    Args:
+        mean: `(n,)`, float64.
+        covariance: `(n, n)`, float64, positive definite.
+        shape: `(C, *spatial)` of `n` values.
+        count: Number of draws.
+        generator: On the CPU.
+
+    Returns:
+        `(count, C, *spatial)`, float64.
+    """
+    white = torch.randn(count, len(mean), generator=generator, dtype=torch.float64)
+    return (mean + white @ torch.linalg.cholesky(covariance).T).reshape(count, *shape)
+
+
 def _grid_indices(spatial: Sequence[int]) -> list[Tensor]:
     """Integer coordinates of the flattened grid, one `(d,)` tensor per axis."""
     grid = torch.meshgrid(*[torch.arange(side) for side in spatial], indexing="ij")

@@ -7,6 +7,7 @@ is the condition, in which labels go by the name `labels`, whatever they are cal
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 
-from sagd.errors import DataMismatchError, InputError, one_line
+from sagd.errors import DataMismatchError, InputError, argument, one_line
 from sagd.model.condition import Condition
 from sagd.random import generator_for, randperm, seeded, subset
 
@@ -49,7 +50,10 @@ class Batches(ABC):
 
     @abstractmethod
     def __call__(self, step: int) -> Batch:
-        """The batch of step 1, 2, ...; steps are asked for in order, from any first one."""
+        """The batch of step 1, 2, ...; steps are asked for in order, from any first one.
+
+        What it draws from global generators it seeds itself, by `sagd.random.seeded`.
+        """
 
     @abstractmethod
     def peek(self) -> Batch:
@@ -148,9 +152,11 @@ class Shuffled(Batches):
 
     def __init__(self, reader: Reader, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
         if type(size) is not int or size < 1:
-            raise InputError(f"batch_size must be a whole number of at least 1, got {size!r}")
+            raise InputError(f"{argument('batch_size')} must be a whole number of at least 1, got {size!r}")
         if size > len(reader):
-            raise InputError(f"batch_size is {size} but the data has {len(reader)} items; use at most that")
+            raise InputError(
+                f"{argument('batch_size')} is {size} but the data has {len(reader)} items; use at most that"
+            )
         self.reader, self.size, self.seed = reader, size, seed
         self.rank, self.share = rank, size // world
         self._orders: dict[int, Tensor] = {}
@@ -245,16 +251,20 @@ class Shuffled(Batches):
 class Streamed(Batches):
     """The batches of a loader, begun anew when it ends; each process has a loader of its own.
 
+    While a step's batch is asked for, the global generators are those of (seed, step, rank), as in `Shuffled`.
+
     Args:
         loader: Gives batches whenever it is iterated over. One with `state_dict` and `load_state_dict`, whose states
             are JSON-ready, is resumed where it was; others begin anew.
+        seed: Seed of what the loader draws from global generators.
+        rank: Number of this process.
 
     Raises:
         InputError: If it gives nothing.
     """
 
-    def __init__(self, loader: Iterable[Any]) -> None:
-        self.loader = loader
+    def __init__(self, loader: Iterable[Any], seed: int = 0, rank: int = 0) -> None:
+        self.loader, self.seed, self.rank = loader, seed, rank
         self.exact = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
         self._iterator: Iterator[Any] | None = None
         # Batches that were read before their steps, each with the state of the loader that follows it.
@@ -264,7 +274,8 @@ class Streamed(Batches):
     def __call__(self, step: int) -> Batch:
         """The next one."""
         if not self._ahead:
-            return self._next()
+            with seeded(self.seed, "data", step, self.rank):
+                return self._next()
         batch, self._before = self._ahead.popleft()
         return batch
 
@@ -411,13 +422,45 @@ def json_ready(value: Any, what: str, advice: str = "give those alone") -> Any:
         ) from None
 
 
+_MOST_CHANNELS = 4
+"""Channels of a batch up to which a list of such is told from a list of items."""
+
+
+def _refuse_listed_batches(data: Any) -> None:
+    """Refuse a list of batches, which would be read as a list of items with as many channels as a batch has fields.
+
+    An item `(C, *spatial)` has more than four places along its first axis, or at most as many channels as places.
+
+    Raises:
+        InputError: If the first of a list looks like a batch `(B, C, *spatial)`.
+    """
+    if not isinstance(data, (list, tuple)) or not len(data):
+        return
+    x: Any = data[0]
+    condition: Mapping[str, Any] = {}
+    if not hasattr(x, "shape"):
+        with contextlib.suppress(InputError):  # of an item that is none, which is told when it is read
+            x, condition = _split(x, "item 0 of the data")
+    shape = tuple(getattr(x, "shape", ()))
+    if len(shape) < 3:
+        return
+    labelled = tuple(getattr(condition.get("labels"), "shape", ())) == shape[:1]
+    if labelled or shape[0] > shape[1] <= _MOST_CHANNELS:
+        raise InputError(
+            f"the data is a {type(data).__name__} whose first item, {shape}, looks like a batch (B, C, *spatial):"
+            " join them by torch.cat, with labels in torch.utils.data.TensorDataset(x, labels), or give a DataLoader;"
+            " if it is one item (C, *spatial), give torch.stack(data)"
+        )
+
+
 def batches_of(data: Any, size: int, seed: int, rank: int = 0, world: int = 1) -> Batches:
     """Batches from whatever data is given as.
 
     Args:
-        data: A map-style data set (also a tensor of fields), or a loader or another iterable of batches.
+        data: A map-style data set (also a tensor of fields, or a list of items), or a loader or another iterable of
+            batches; a list of batches is refused.
         size: Items per step, over all processes; a loader has its own.
-        seed: Seed of the orders.
+        seed: Seed of the orders, and of what is drawn from global generators.
         rank: Number of this process.
         world: Number of processes.
 
@@ -432,9 +475,10 @@ def batches_of(data: Any, size: int, seed: int, rank: int = 0, world: int = 1) -
         )
     indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (str, bytes, Mapping))
     if indexed and not isinstance(data, DataLoader):
+        _refuse_listed_batches(data)
         return Shuffled(Items(data), size, seed, rank, world)
     if isinstance(data, Iterable) and not isinstance(data, (str, bytes, Mapping)):
-        return Streamed(data)
+        return Streamed(data, seed, rank)
     raise InputError(
         f"data must be a data set with __len__ and __getitem__, a loader or a tensor (N, C, *spatial);"
         f" got {one_line(type(data).__name__)}"

@@ -17,7 +17,7 @@ from typing import Any, Protocol, final
 import torch
 from torch import Tensor, nn
 
-from sagd.errors import DivergenceError, InputError
+from sagd.errors import DivergenceError, InputError, argument
 from sagd.interrupt import SIGNALS, Interrupted
 from sagd.model.denoiser import NetworkDenoiser
 from sagd.random import device_generator, seed_for
@@ -57,7 +57,7 @@ class Budget:
         for f in fields(self):
             value, whole = getattr(self, f.name), f.type == "int"
             if f.type != "str" and (isinstance(value, bool) or not isinstance(value, int if whole else (int, float))):
-                raise InputError(f"{f.name} must be a {'whole ' * whole}number, got {value!r}")
+                raise InputError(f"{argument(f.name)} must be a {'whole ' * whole}number, got {value!r}")
         for name, fits, what in (
             ("steps", self.steps >= 1, "at least 1"),
             ("lr", 0 < self.lr < math.inf, "positive"),
@@ -69,7 +69,7 @@ class Budget:
             ("seed", self.seed >= 0, "at least 0"),
         ):
             if not fits:
-                raise InputError(f"{name} must be {what}, got {getattr(self, name)}")
+                raise InputError(f"{argument(name)} must be {what}, got {getattr(self, name)}")
 
 
 def learning_rate(budget: Budget, step: int) -> float:
@@ -235,10 +235,9 @@ class Fit:
             DivergenceError: Before weights and averages are touched.
         """
         number, seed, rank = self.step + 1, self.budget.seed, self.runtime.rank
-        # Whatever data and network draw by themselves, as augmentation and dropout do.
-        torch.manual_seed(seed_for(seed, "data", number, rank))
         x, condition = self.batches(number)
         x = x.to(self.runtime.device, non_blocking=True)
+        # Whatever the network draws by itself, as dropout does.
         torch.manual_seed(seed_for(seed, "network", number, rank))
         loss = self.loss(
             self._denoiser, x, condition.to(x.device), device_generator(x.device, seed, "noise", number, rank)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, final
 import torch
 from torch import Tensor, nn
 
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 
 T = TypeVar("T")
 
@@ -194,7 +194,7 @@ def as_device(device: torch.device | str) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, TypeError, NotImplementedError):
-        raise InputError(f"device {str(device)!r} is not on this machine; use auto or cpu") from None
+        raise InputError(f"{argument('device')} {str(device)!r} is not on this machine; use auto or cpu") from None
     return found
 
 
@@ -205,9 +205,9 @@ def check_precision(precision: str, device: torch.device) -> None:
         InputError: If the precision is unknown, or fp16 on the CPU.
     """
     if precision not in (*PRECISIONS, "auto"):
-        raise InputError(f"precision must be one of auto, {', '.join(PRECISIONS)}; got {precision!r}")
+        raise InputError(f"{argument('precision')} must be one of auto, {', '.join(PRECISIONS)}; got {precision!r}")
     if precision == "fp16" and device.type == "cpu":
-        raise InputError("precision 'fp16' needs a GPU; use 'bf16' or 'no' on the CPU")
+        raise InputError(f"{argument('precision')} 'fp16' needs a GPU; use 'bf16' or 'no' on the CPU")
 
 
 def faster_precision(network: nn.Module, loss: Callable[[nn.Module], Tensor]) -> str:

@@ -105,13 +105,15 @@ class Source(Description, ABC, family="data source", example="digits"):
         """`open`, after checking what the configuration asks for, and without labels if it wants none.
 
         Raises:
-            InputError: As `open`, or on a split or column that is not there.
+            InputError: As `open`, or on a split or column that is not there, or if what was opened is no `Records`,
+                holds none, or has labels that do not fit them.
         """
         if self.splits is not None:
             check_split(config, self.splits)
         if not self.columns:
             _check_no_columns(config)
         records = self.open(config)
+        _check_records(records, f"{type(self).__module__}.{type(self).__qualname__}.open")
         return replace(records, labels=None, classes=None) if config.label_column == NO_LABELS else records
 
 
@@ -141,6 +143,23 @@ def _check_no_columns(config: DataConfig) -> None:
     for option, value in (("image_column", config.image_column), ("label_column", label_column)):
         if value is not None:
             raise InputError(f"{config.source!r} has no columns, so {option} {value!r} cannot be chosen; leave it out")
+
+
+def _check_records(records: Any, opened: str) -> None:
+    """Refuse what a source opened that no data set can be made of; `opened` is the method that did."""
+    if not isinstance(records, Records):
+        raise InputError(f"{opened} must return Records, got {type(records).__name__}; for an array, ArrayRecords")
+    if not len(records):
+        raise InputError(f"{opened} returned no records; let it raise InputError that says where they should be")
+    labels, classes = records.labels, records.classes
+    if labels is None:
+        return
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (len(records),):
+        got = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        raise InputError(f"{opened} must return labels torch.int64 ({len(records)},) or None, got {got}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or (classes is not None and high >= len(classes)):
+        raise InputError(f"{opened} returned labels {low}..{high}; they must number the classes {list(classes or ())}")
 
 
 def encode_labels(values: Sequence[Any]) -> tuple[Tensor, tuple[str, ...]]:
