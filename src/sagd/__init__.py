@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sagd.noise.basis.channels import ChannelBasis as ChannelBasis
     from sagd.noise.basis.cosine import CosineBasis as CosineBasis
     from sagd.noise.basis.fourier import FourierBasis as FourierBasis
+    from sagd.noise.basis.mixed import MixedBasis as MixedBasis
     from sagd.noise.basis.wavelet import WaveletBasis as WaveletBasis
     from sagd.noise.covariance.base import Covariance as Covariance
     from sagd.noise.covariance.build import build_covariance as build_covariance
@@ -185,6 +186,9 @@ _EXPORTS = {
     ],
     "sagd.noise.basis.fourier": [
         "FourierBasis",
+    ],
+    "sagd.noise.basis.mixed": [
+        "MixedBasis",
     ],
     "sagd.noise.basis.wavelet": [
         "WaveletBasis",

@@ -52,7 +52,8 @@ class ProcessConfig:
     """'variance': scale w so that the mean of w^2 is 1; 'snr': so that the mean of log w^2 is 0, which keeps the mean
     log-SNR of white noise; 'none': use w as it is."""
     basis: str = "fourier"
-    """Where the noise is diagonal: fourier, cosine (no wrap-around at borders) or "wavelet(name='db2', levels=2)"."""
+    """Where the noise is diagonal: fourier, cosine (no wrap-around at borders), 'mixed(periodic=[1])' (wrap-around
+    along longitudes alone) or "wavelet(name='db2', levels=2)"."""
     channels: Literal["as_given", "decorrelated"] = "as_given"
     """'decorrelated': noise channels are the principal colours of the data, so per_channel speaks of those."""
     region: str | None = None

@@ -4,7 +4,16 @@ Needs torch and numpy alone.
 """
 
 from sagd.noise.bands import Outside, is_own_mirror, leave_out, mask
-from sagd.noise.basis import Basis, ChannelBasis, CosineBasis, FourierBasis, WaveletBasis, build_basis, corner_radius
+from sagd.noise.basis import (
+    Basis,
+    ChannelBasis,
+    CosineBasis,
+    FourierBasis,
+    MixedBasis,
+    WaveletBasis,
+    build_basis,
+    corner_radius,
+)
 from sagd.noise.covariance import (
     ClassCovariance,
     Covariance,
@@ -62,6 +71,7 @@ __all__ = [
     "FourierBasis",
     "IsotropicCovariance",
     "LabelledCovariance",
+    "MixedBasis",
     "ModulatedCovariance",
     "Notch",
     "Oriented",

@@ -51,9 +51,9 @@ def mask(band: Spectrum | str, basis: Basis) -> Tensor:
     band = Spectrum.parse(band)
     if band.depends_on_class:
         raise InputError("a band is the same for all classes; give one mask, e.g. 'ring(low=0.1, high=0.2)'")
-    b = band.weights(basis.frequencies()).double().clamp(max=1)
-    if basis.mirrored:
-        refuse_mirror_sense(band, basis.frequencies(), band.weights(basis.frequencies()).double())
+    values = band.weights(basis.frequencies()).double()
+    refuse_mirror_sense(band, values, basis)
+    b = values.clamp(max=1)
     size = " x ".join(map(str, basis.spatial))
     if not (b > 0).any():
         raise InputError(f"band {band.label} holds none of the frequencies of {size} samples; widen it")

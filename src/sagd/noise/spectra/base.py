@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sagd.errors import InputError
+from sagd.noise.basis.base import Basis
 from sagd.noise.spectra.checks import in_range
 from sagd.noise.statistics import DataStatistics
 from sagd.spec import Description
@@ -252,14 +253,21 @@ def _brief_value(value: Any) -> str:
         return f"{len(value)} spectra"
 
 
-def refuse_mirror_sense(spectrum: Spectrum, frequencies: Tensor, weights: Tensor) -> None:
+def refuse_mirror_sense(spectrum: Spectrum, weights: Tensor, basis: Basis) -> None:
     """Refuse weights that differ between frequencies which a mirrored basis holds in one coefficient.
+
+    Args:
+        spectrum: Where they come from.
+        weights: `w(f)` at the frequencies of the basis.
+        basis: The basis.
 
     Raises:
         InputError: If they do, by more than rounding.
     """
-    bound = 1e-9 * float(weights.max())
-    for signs in itertools.product((1.0, -1.0), repeat=len(frequencies)):
+    if not basis.mirrored:
+        return
+    bound, frequencies = 1e-9 * float(weights.max()), basis.frequencies()
+    for signs in itertools.product(*((1.0, -1.0) if axis in basis.mirrored else (1.0,) for axis in range(basis.rank))):
         mirror = torch.tensor(signs, dtype=frequencies.dtype).reshape(-1, *(1,) * (frequencies.ndim - 1))
         # Adding 0 turns -0 into 0, which is no other frequency.
         excess = float((spectrum.weights(frequencies * mirror + 0.0).double() - weights).abs().max())
