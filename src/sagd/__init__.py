@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from sagd.noise.covariance.modulated import ModulatedCovariance as ModulatedCovariance
     from sagd.noise.covariance.spectral import SpectralCovariance as SpectralCovariance
     from sagd.noise.operator import Diagonal as Diagonal
+    from sagd.noise.places import area_weights as area_weights
     from sagd.noise.regions import Ball as Ball
     from sagd.noise.regions import Box as Box
     from sagd.noise.regions import Region as Region
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from sagd.noise.statistics import DataStatistics as DataStatistics
     from sagd.noise.statistics import channel_covariance as channel_covariance
     from sagd.noise.statistics import measure as measure
+    from sagd.noise.statistics import moments as moments
     from sagd.noise.statistics import radial_profile as radial_profile
     from sagd.process.base import Gaussian as Gaussian
     from sagd.process.base import Process as Process
@@ -217,6 +219,9 @@ _EXPORTS = {
     "sagd.noise.operator": [
         "Diagonal",
     ],
+    "sagd.noise.places": [
+        "area_weights",
+    ],
     "sagd.noise.regions": [
         "Ball",
         "Box",
@@ -259,6 +264,7 @@ _EXPORTS = {
         "DataStatistics",
         "channel_covariance",
         "measure",
+        "moments",
         "radial_profile",
     ],
     "sagd.process.base": [

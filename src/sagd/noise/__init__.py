@@ -25,6 +25,7 @@ from sagd.noise.covariance import (
     build_covariance,
 )
 from sagd.noise.operator import Diagonal
+from sagd.noise.places import area_weights
 from sagd.noise.regions import Ball, Box, Region, Table
 from sagd.noise.spectra import (
     AxisPowerLaw,
@@ -49,7 +50,7 @@ from sagd.noise.spectra import (
     Wedge,
     Whitening,
 )
-from sagd.noise.statistics import DataStatistics, RadialProfile, channel_covariance, measure, radial_profile
+from sagd.noise.statistics import DataStatistics, RadialProfile, channel_covariance, measure, moments, radial_profile
 
 __all__ = [
     "AxisPowerLaw",
@@ -94,6 +95,7 @@ __all__ = [
     "WaveletBasis",
     "Wedge",
     "Whitening",
+    "area_weights",
     "build_basis",
     "build_covariance",
     "channel_covariance",
@@ -102,5 +104,6 @@ __all__ = [
     "leave_out",
     "mask",
     "measure",
+    "moments",
     "radial_profile",
 ]
