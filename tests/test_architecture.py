@@ -30,7 +30,18 @@ FLOORS = [
 CORE = {room for floor in FLOORS[:5] for room in floor}
 # Files of packages in whose order the packages import themselves: lowest first, those not named in any order above.
 INSIDE = {
-    "noise": ["basis", "places", "statistics", "spectra", "bands", "regions", "operator", "covariance"],
+    "noise": [
+        "basis",
+        "units",
+        "grid",
+        "places",
+        "statistics",
+        "spectra",
+        "bands",
+        "regions",
+        "operator",
+        "covariance",
+    ],
     "noise.basis": ["base", "real", "fourier", "cosine", "mixed", "wavelet", "channels"],
     "noise.spectra": ["checks", "base", "geometry"],
     "noise.covariance": ["base", "isotropic", "spectral", "dense", "by_class", "modulated", "build"],

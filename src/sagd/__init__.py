@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from sagd.noise.covariance.isotropic import IsotropicCovariance as IsotropicCovariance
     from sagd.noise.covariance.modulated import ModulatedCovariance as ModulatedCovariance
     from sagd.noise.covariance.spectral import SpectralCovariance as SpectralCovariance
+    from sagd.noise.grid import Grid as Grid
+    from sagd.noise.grid import RingScale as RingScale
     from sagd.noise.operator import Diagonal as Diagonal
     from sagd.noise.places import area_weights as area_weights
     from sagd.noise.regions import Ball as Ball
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from sagd.noise.spectra.by_class import ClassConditional as ClassConditional
     from sagd.noise.spectra.notch import Notch as Notch
     from sagd.noise.spectra.oriented import Oriented as Oriented
+    from sagd.noise.spectra.physical import Physical as Physical
     from sagd.noise.spectra.power_law import AxisPowerLaw as AxisPowerLaw
     from sagd.noise.spectra.power_law import ExponentialDecay as ExponentialDecay
     from sagd.noise.spectra.power_law import PowerLaw as PowerLaw
@@ -216,6 +219,10 @@ _EXPORTS = {
     "sagd.noise.covariance.spectral": [
         "SpectralCovariance",
     ],
+    "sagd.noise.grid": [
+        "Grid",
+        "RingScale",
+    ],
     "sagd.noise.operator": [
         "Diagonal",
     ],
@@ -247,6 +254,9 @@ _EXPORTS = {
     ],
     "sagd.noise.spectra.oriented": [
         "Oriented",
+    ],
+    "sagd.noise.spectra.physical": [
+        "Physical",
     ],
     "sagd.noise.spectra.power_law": [
         "AxisPowerLaw",

@@ -24,6 +24,7 @@ from sagd.noise.covariance import (
     SpectralCovariance,
     build_covariance,
 )
+from sagd.noise.grid import Grid, RingScale
 from sagd.noise.operator import Diagonal
 from sagd.noise.places import area_weights
 from sagd.noise.regions import Ball, Box, Region, Table
@@ -37,6 +38,7 @@ from sagd.noise.spectra import (
     Notch,
     Oriented,
     PerChannel,
+    Physical,
     PowerLaw,
     Product,
     RadialTable,
@@ -70,6 +72,7 @@ __all__ = [
     "ExponentialDecay",
     "Flat",
     "FourierBasis",
+    "Grid",
     "IsotropicCovariance",
     "LabelledCovariance",
     "MixedBasis",
@@ -78,12 +81,14 @@ __all__ = [
     "Oriented",
     "Outside",
     "PerChannel",
+    "Physical",
     "PowerLaw",
     "Product",
     "RadialProfile",
     "RadialTable",
     "Region",
     "Ring",
+    "RingScale",
     "SpectralCovariance",
     "Spectrum",
     "Spots",

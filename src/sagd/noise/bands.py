@@ -22,11 +22,21 @@ from sagd.random import generator_for, randn
 class Outside(Spectrum, kind="outside"):
     """What a band leaves: `1 - b(f)`, or, if `hard`, 1 only where `b = 0`."""
 
+    scalable = False
     band: Spectrum
     hard: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "band", Spectrum.parse(self.band))
+
+    @property
+    def parts(self) -> tuple[Spectrum, ...]:
+        """The band."""
+        return (self.band,)
+
+    def with_parts(self, parts: tuple[Spectrum, ...]) -> Outside:
+        """Outside of another band."""
+        return Outside(parts[0], self.hard)
 
     def weights(self, frequencies: Tensor) -> Tensor:
         """The complement."""

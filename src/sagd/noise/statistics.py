@@ -25,6 +25,7 @@ from torch import Tensor
 from sagd.errors import InputError
 from sagd.noise.basis.base import EDGE, Basis, build_basis
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.grid import Grid
 from sagd.noise.places import checked_weights, require_places
 
 _MEASURED_VALUES = 2**27
@@ -236,8 +237,11 @@ class RadialProfile:
         return (self.edges[1:] + self.edges[:-1]) / 2
 
 
-def radial_profile(spectrum: Tensor, basis: Basis, bands: int = 10) -> RadialProfile:
+def radial_profile(spectrum: Tensor, basis: Basis, bands: int = 10, grid: Grid | None = None) -> RadialProfile:
     """Average `spectrum` `(*, *coefficients)` over `bands` equal bands of `rho` in [0, 1]; the last includes 1.
+
+    With a `grid`, radii are those of the world, in fractions of its `corner`: rings on samples that lie further apart
+    along some axes than along others. `RingScale.of(grid)` tells them in its units.
 
     >>> basis = FourierBasis((8, 8))
     >>> radial_profile(torch.ones(basis.coefficients, dtype=torch.float64), basis, bands=4).values.tolist()
@@ -246,7 +250,8 @@ def radial_profile(spectrum: Tensor, basis: Basis, bands: int = 10) -> RadialPro
     if bands < 1:
         raise InputError(f"bands must be at least 1, got {bands}")
     edges = torch.linspace(0, 1, bands + 1, dtype=torch.float64)
-    index = ((basis.relative_radius() + EDGE) * bands).long().clamp(max=bands - 1).flatten()
+    rho = basis.relative_radius() if grid is None else grid.relative_radius(basis.frequencies())
+    index = ((rho + EDGE) * bands).long().clamp(max=bands - 1).flatten()
     weight = basis.multiplicity().flatten()
     flat = spectrum.double().flatten(-basis.rank) * weight
     total = torch.zeros(*flat.shape[:-1], bands, dtype=torch.float64).index_add_(-1, index, flat)
