@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -389,7 +390,7 @@ def fit(
         noise = _noised(asked, known)
         nothing = _nothing(null, told)
         _check_classes(classes, told)
-        names = [name for name in told.names if name not in nothing]
+        names = [name for name in told.names if name not in nothing and (name != "mask" or _takes(network, name))]
         plain = NetworkDenoiser(network, noise, prediction, known.std, nothing, names, known)
         trained = Trained(
             plain,
@@ -508,4 +509,11 @@ def _basis(asked: Process | Spectrum, shape: Sequence[int]) -> Basis:
 def _measured(batches: Batches, basis: Basis, seed: int) -> DataStatistics:
     """Mean and spectrum of as many items as memory allows, drawn at random where the data can be."""
     shape = batches.peek()[0].shape[1:]
-    return measure(batches.some(most_measured(shape), seed)[0], basis)
+    x, told = batches.some(most_measured(shape), seed)
+    return measure(x, basis, mask=told.mask)
+
+
+def _takes(network: nn.Module, name: str) -> bool:
+    """Whether a network has an argument of that name, or takes any."""
+    arguments = inspect.signature(network.forward).parameters
+    return name in arguments or any(a.kind is a.VAR_KEYWORD for a in arguments.values())

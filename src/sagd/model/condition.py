@@ -104,6 +104,11 @@ class Condition:
         """Class numbers `(B,)`, if there are."""
         return self._values.get("labels")
 
+    @property
+    def mask(self) -> Tensor | None:
+        """Where the data is valid, `(B, 1|C, *spatial)`, if it is said."""
+        return self._values.get("mask")
+
     def __or__(self, other: Conditional) -> Condition:
         """With the names of another condition of the same samples, whose values win."""
         return Condition(self._values | Condition.of(other)._values)

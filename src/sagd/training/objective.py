@@ -111,8 +111,8 @@ class DenoisingLoss(Holding):
         if self.weight_field is not None:
             W = self.held("weight_field", x_0.dtype, x_0.device)[None]
             require_places("weight_field", W, x_0.shape[1:])
-        if "mask" in condition:
-            mask = _checked_mask(condition["mask"], x_0)
+        if condition.mask is not None:
+            mask = _checked_mask(condition.mask, x_0)
             W = mask if W is None else W * mask
         return W
 
