@@ -527,3 +527,25 @@ def test_wrong_kinds_get_one_line(changes, message, tmp_path, monkeypatch):
 def test_wrong_kinds_in_ones_own_loop_get_one_line(call, message):
     with pytest.raises(InputError, match=message):
         call(SpectralCovariance("flat", (1, 8, 8)))
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_missing_values_are_neither_measured_nor_learnt(takes):
+    """Whatever they hold; a network is told where they are if it has an argument for that."""
+    shown = []
+
+    class Masked(Net):
+        def forward(self, x, t, mask):
+            shown.append(mask)
+            return super().forward(x, t)
+
+    x, valid = fields(), torch.rand(48, 1, 8, 8, generator=torch.Generator().manual_seed(1)) < 0.7
+    x = torch.where(valid, x, torch.nan)
+    items = [(one, {"mask": mask}) for one, mask in zip(x, valid, strict=True)]
+    torch.manual_seed(0)
+    model = sagd.fit(Masked() if takes else Net(), items, steps=3, batch_size=8)
+    expected = sagd.measure(x, mask=valid)
+    torch.testing.assert_close(model.statistics.spectrum, expected.spectrum)
+    assert bool(shown) == takes
+    told = {"mask": torch.ones(2, 1, 8, 8)} if takes else None
+    assert torch.isfinite(model.sample(2, condition=told, steps=2)).all()

@@ -30,8 +30,19 @@ FLOORS = [
 CORE = {room for floor in FLOORS[:5] for room in floor}
 # Files of packages in whose order the packages import themselves: lowest first, those not named in any order above.
 INSIDE = {
-    "noise": ["basis", "statistics", "spectra", "bands", "regions", "operator", "covariance"],
-    "noise.basis": ["base", "real", "fourier", "cosine", "wavelet", "channels"],
+    "noise": [
+        "basis",
+        "units",
+        "grid",
+        "places",
+        "statistics",
+        "spectra",
+        "bands",
+        "regions",
+        "operator",
+        "covariance",
+    ],
+    "noise.basis": ["base", "real", "fourier", "cosine", "mixed", "wavelet", "channels"],
     "noise.spectra": ["checks", "base", "geometry"],
     "noise.covariance": ["base", "isotropic", "spectral", "dense", "by_class", "modulated", "build"],
     "process": ["schedule", "unseen", "evolution", "base", "scalar", "spectral", "restricted", "description"],

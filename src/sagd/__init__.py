@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sagd.noise.basis.channels import ChannelBasis as ChannelBasis
     from sagd.noise.basis.cosine import CosineBasis as CosineBasis
     from sagd.noise.basis.fourier import FourierBasis as FourierBasis
+    from sagd.noise.basis.mixed import MixedBasis as MixedBasis
     from sagd.noise.basis.wavelet import WaveletBasis as WaveletBasis
     from sagd.noise.covariance.base import Covariance as Covariance
     from sagd.noise.covariance.build import build_covariance as build_covariance
@@ -52,7 +53,10 @@ if TYPE_CHECKING:
     from sagd.noise.covariance.isotropic import IsotropicCovariance as IsotropicCovariance
     from sagd.noise.covariance.modulated import ModulatedCovariance as ModulatedCovariance
     from sagd.noise.covariance.spectral import SpectralCovariance as SpectralCovariance
+    from sagd.noise.grid import Grid as Grid
+    from sagd.noise.grid import RingScale as RingScale
     from sagd.noise.operator import Diagonal as Diagonal
+    from sagd.noise.places import area_weights as area_weights
     from sagd.noise.regions import Ball as Ball
     from sagd.noise.regions import Box as Box
     from sagd.noise.regions import Region as Region
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
     from sagd.noise.spectra.by_class import ClassConditional as ClassConditional
     from sagd.noise.spectra.notch import Notch as Notch
     from sagd.noise.spectra.oriented import Oriented as Oriented
+    from sagd.noise.spectra.physical import Physical as Physical
     from sagd.noise.spectra.power_law import AxisPowerLaw as AxisPowerLaw
     from sagd.noise.spectra.power_law import ExponentialDecay as ExponentialDecay
     from sagd.noise.spectra.power_law import PowerLaw as PowerLaw
@@ -74,6 +79,7 @@ if TYPE_CHECKING:
     from sagd.noise.statistics import DataStatistics as DataStatistics
     from sagd.noise.statistics import channel_covariance as channel_covariance
     from sagd.noise.statistics import measure as measure
+    from sagd.noise.statistics import moments as moments
     from sagd.noise.statistics import radial_profile as radial_profile
     from sagd.process.base import Gaussian as Gaussian
     from sagd.process.base import Process as Process
@@ -186,6 +192,9 @@ _EXPORTS = {
     "sagd.noise.basis.fourier": [
         "FourierBasis",
     ],
+    "sagd.noise.basis.mixed": [
+        "MixedBasis",
+    ],
     "sagd.noise.basis.wavelet": [
         "WaveletBasis",
     ],
@@ -210,8 +219,15 @@ _EXPORTS = {
     "sagd.noise.covariance.spectral": [
         "SpectralCovariance",
     ],
+    "sagd.noise.grid": [
+        "Grid",
+        "RingScale",
+    ],
     "sagd.noise.operator": [
         "Diagonal",
+    ],
+    "sagd.noise.places": [
+        "area_weights",
     ],
     "sagd.noise.regions": [
         "Ball",
@@ -239,6 +255,9 @@ _EXPORTS = {
     "sagd.noise.spectra.oriented": [
         "Oriented",
     ],
+    "sagd.noise.spectra.physical": [
+        "Physical",
+    ],
     "sagd.noise.spectra.power_law": [
         "AxisPowerLaw",
         "ExponentialDecay",
@@ -255,6 +274,7 @@ _EXPORTS = {
         "DataStatistics",
         "channel_covariance",
         "measure",
+        "moments",
         "radial_profile",
     ],
     "sagd.process.base": [

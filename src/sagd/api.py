@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -408,7 +409,7 @@ def _denoiser(
 ) -> NetworkDenoiser:
     """The denoiser around a network that is told what its data says."""
     nothing = _nothing(null, told)
-    names = [name for name in told.names if name not in nothing]
+    names = [name for name in told.names if name not in nothing and (name != "mask" or _takes(network, name))]
     return NetworkDenoiser(network, process, prediction, statistics.std, nothing, names, statistics)
 
 
@@ -528,4 +529,11 @@ def _basis(asked: Process | Spectrum, shape: Sequence[int]) -> Basis:
 def _measured(batches: Batches, basis: Basis, seed: int) -> DataStatistics:
     """Mean and spectrum of as many items as memory allows, drawn at random where the data can be."""
     shape = batches.peek()[0].shape[1:]
-    return measure(batches.some(most_measured(shape), seed)[0], basis)
+    x, told = batches.some(most_measured(shape), seed)
+    return measure(x, basis, mask=told.mask)
+
+
+def _takes(network: nn.Module, name: str) -> bool:
+    """Whether a network has an argument of that name, or takes any."""
+    arguments = inspect.signature(network.forward).parameters
+    return name in arguments or any(a.kind is a.VAR_KEYWORD for a in arguments.values())

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from sagd.build.catalogue import catalogue
-from sagd.build.objects import build_process, process_basis
-from sagd.build.schema import ProcessConfig
+from sagd.build.objects import build_loss, build_process, process_basis
+from sagd.build.schema import DenoiserConfig, OmissionConfig, ProcessConfig
 from sagd.errors import InputError
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.basis.mixed import MixedBasis
 from sagd.noise.basis.wavelet import WaveletBasis
 from sagd.noise.covariance.by_class import ClassCovariance
 from sagd.noise.covariance.dense import DenseCovariance
@@ -31,6 +32,8 @@ from sagd.process.evolution import Interpolated, Sequential
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule, RectifiedSchedule, VPSchedule
 from sagd.process.spectral import SpectralProcess
+from sagd.resampling.objective import BandLoss
+from sagd.training.objective import DenoisingLoss
 
 SHAPE = (3, 4, 6)
 
@@ -253,3 +256,84 @@ def test_descriptions_that_lack_a_part_are_refused() -> None:
     statistics = DataStatistics(torch.zeros(1, 4), torch.ones(1, 3), 9, FourierBasis((4,)))
     with pytest.raises(InputError, match="basis"):
         build_process(ProcessConfig(), (1, 5), statistics)
+
+
+# Frequencies in the units of the data.
+
+SPEECH = "band_pass(low='300 Hz', high='3400 Hz')"
+
+
+def test_a_process_in_hertz_is_built_for_any_rate():
+    """Its description survives a file, keeps its units, and means the same noise on a grid of twice the rate."""
+    config = ProcessConfig(spectrum=SPEECH)
+    slow, fast = build_process(config, (1, 64), grid="8 kHz"), build_process(config, (1, 128), grid=["1/16000 s"])
+    plain = SpectralCovariance(BandPass(0.075, 0.85), (1, 64))
+    torch.testing.assert_close(slow.covariance.eigenvalues, plain.eigenvalues, rtol=1e-12, atol=0)
+    torch.testing.assert_close(fast.covariance.to_dense()[::2, ::2], plain.to_dense(), rtol=0, atol=1e-12)
+    again = process_from_dict(json.loads(json.dumps(slow.to_dict())))
+    assert again.to_dict() == slow.to_dict()
+    assert again.covariance == slow.covariance
+    assert "'300 Hz'" in str(slow.to_dict())
+
+
+def test_every_part_of_a_process_is_told_the_grid():
+    """The noise at `t = 1`, an omitted band, the damage in it, and the band of a resampling model."""
+    grid = "8 kHz"
+    evolution = f'interpolated(far="{SPEECH} + flat")'
+    process = build_process(ProcessConfig(evolution=evolution), (1, 64), grid=grid)
+    plain = build_process(
+        ProcessConfig(evolution="interpolated(far='band_pass(low=0.075, high=0.85) + flat')"), (1, 64)
+    )
+    x = torch.zeros(1, 1, 64, dtype=torch.float64)
+    for c, d in zip(
+        process.diagonal(0.7, x, FourierBasis((64,))), plain.diagonal(0.7, x, FourierBasis((64,))), strict=True
+    ):
+        torch.testing.assert_close(c.values, d.values)
+    for mode, damage in (("fill", None), ("project", None), ("deconvolve", SPEECH)):
+        omitted = build_process(ProcessConfig(omission=OmissionConfig(mode, SPEECH, damage)), (1, 64), grid=grid)
+        told = None if damage is None else "band_pass(low=0.075, high=0.85)"
+        band = "band_pass(low=0.075, high=0.85)"
+        expected = build_process(ProcessConfig(omission=OmissionConfig(mode, band, told)), (1, 64))
+        values = torch.randn(3, 1, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        torch.testing.assert_close(omitted.perturb(values, 0.5, values), expected.perturb(values, 0.5, values))
+        with pytest.raises(InputError, match=r"the data has no rate; give data\.rate"):
+            build_process(ProcessConfig(omission=OmissionConfig(mode, SPEECH, damage)), (1, 64))
+    data = measure(torch.randn(4, 1, 64))
+    loss = build_loss(DenoiserConfig(time="uniform", bands=SPEECH), plain, data, grid)
+    assert isinstance(loss, BandLoss)
+    assert loss.law.only is not None
+    assert loss.law.only.nonzero().flatten().tolist() == list(range(3, 28))
+
+
+def test_a_loss_is_given_weights_of_places():
+    data, field = measure(torch.randn(4, *SHAPE)), torch.ones(SHAPE)
+    loss = build_loss(DenoiserConfig(time="uniform"), build_process(ProcessConfig(), SHAPE), data, weight_field=field)
+    assert isinstance(loss, DenoisingLoss)
+    assert loss.weight_field is not None
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (None, r"is in Hz, and the data has no rate; give data\.rate"),
+        ("8 kHz, 8 kHz", "has 2 axes, the data 1; give a step for each axis"),
+        ("8", "cannot read '8'"),
+        ("1 mm", "is in Hz, and the steps of the grid are 1.0 mm"),
+    ],
+)
+def test_grids_that_do_not_fit(grid, message):
+    with pytest.raises(InputError, match=message):
+        build_process(ProcessConfig(spectrum=SPEECH), (1, 64), grid=grid)
+
+
+def test_a_grid_changes_no_number():
+    """Processes without units are the same, and described alike, with it and without."""
+    for config, process in FIXED:
+        assert build_process(config, SHAPE, grid="0.5 mm, 2 mm").to_dict() == process.to_dict()
+
+
+def test_a_process_on_a_map():
+    process = build_process(ProcessConfig(spectrum="power_law(alpha=-0.2)", basis="mixed(periodic=[1])"), SHAPE)
+    again = process_from_dict(json.loads(json.dumps(process.to_dict())))
+    assert again.to_dict() == process.to_dict()
+    assert process.covariance.basis == MixedBasis(SHAPE[1:], (1,))

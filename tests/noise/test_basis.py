@@ -18,6 +18,7 @@ from sagd.noise.basis.base import Basis, build_basis, corner_radius
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.basis.mixed import MixedBasis
 from sagd.noise.basis.real import DENSE_SIDE
 from sagd.noise.basis.wavelet import WaveletBasis
 from sagd.testing.bases import BasisContract
@@ -252,8 +253,74 @@ def test_channel_symmetry_is_that_of_the_inner_basis():
     dataclasses.replace(basis, inner=CosineBasis((4, 6))).check_symmetry(torch.rand(2, 4, 6))
 
 
+MIXED = [
+    *[((4, 5), (1,)), ((5, 4), (0,)), ((1, 6), (1,)), ((6, 1), (1,)), ((3, 2, 5), (0, 2)), ((2, 3, 4), (1, 2))],
+    *[((4, 3, 2), (0, 1)), ((2, 6, 3), (1,)), ((131, 2), (1,)), ((131, 2), (0,)), ((130, 3), (1,))],
+]
+
+
+def mixed_matrix(spatial, periodic):
+    """A Kronecker product over the axes: the whole DFT on periodic ones, half of it on the last of them, else a DCT."""
+    factors = []
+    for axis, side in enumerate(spatial):
+        whole = fourier_matrix((side,)) if axis in periodic else cosine_matrix((side,)).to(torch.complex128)
+        factors.append(whole[: side // 2 + 1] if axis == max(periodic) else whole)
+    return functools.reduce(torch.kron, factors)
+
+
+class TestMixedBasis(BasisContract):
+    @pytest.fixture(params=MIXED, ids=str, autouse=True)
+    def case(self, request):
+        self.spatial, self.periodic = request.param
+
+    def basis(self):
+        return MixedBasis(self.spatial, self.periodic)
+
+    def matrix(self):
+        return mixed_matrix(self.spatial, self.periodic)
+
+    def test_shifts_along_periodic_axes_turn_phases(self):
+        basis, x = self.basis(), normal(*self.spatial)
+        for axis in self.periodic:
+            turned = basis.forward(x) * torch.exp(-2j * math.pi * basis.frequencies()[axis])
+            torch.testing.assert_close(basis.forward(x.roll(1, axis)), turned, rtol=0, atol=1e-12)
+
+    def test_other_axes_are_those_of_the_cosine_basis(self):
+        basis, cosine = self.basis(), CosineBasis(self.spatial)
+        assert basis.mirrored == tuple(axis for axis in range(basis.rank) if axis not in self.periodic)
+        for axis in basis.mirrored:
+            assert set(basis.frequencies()[axis].unique().tolist()) == set(cosine.frequencies()[axis].unique().tolist())
+
+
+def test_weights_of_two_periodic_axes_must_be_even():
+    """Of the halved axis, columns that are their own conjugate hold `k` and `-k` of the other periodic axis."""
+    basis = MixedBasis((3, 5, 4), periodic=(1, 2))
+    even = basis.frequencies()[1].abs() + basis.frequencies()[0]
+    basis.check_symmetry(even)
+    basis.check_symmetry(torch.stack([even, even + 1]))
+    for column, refused in ((0, True), (1, False), (2, True)):
+        odd = even.clone()
+        odd[0, 1, column] = 9
+        if refused:
+            with pytest.raises(InputError, match="differ between f and -f by up to"):
+                basis.check_symmetry(odd)
+        else:
+            basis.check_symmetry(odd)
+
+
+@pytest.mark.parametrize("periodic", [[], [0, 1], [2], [-1], [1, 1], "1", 1.0, None, [True]])
+def test_bad_periodic_axes_are_refused(periodic):
+    with pytest.raises(InputError, match=r"mixed periodic must name some of the axes 0 to 1, not all, got"):
+        MixedBasis((4, 6), periodic)
+
+
+def test_mixed_basis_by_text():
+    assert build_basis("mixed(periodic=[1])", (4, 6)) == MixedBasis((4, 6), (1,))
+    assert build_basis("mixed(periodic=1)", (4, 6)).to_dict() == {"kind": "mixed", "spatial": [4, 6], "periodic": [1]}
+
+
 def test_only_fourier_frequencies_have_signs():
-    assert [build_basis(kind, (4, 6)).mirrored for kind in ("fourier", "cosine", "wavelet")] == [False, True, True]
+    assert [build_basis(kind, (4, 6)).mirrored for kind in ("fourier", "cosine", "wavelet")] == [(), (0, 1), (0, 1)]
     assert [build_basis(kind, (4, 6)).channels for kind in ("fourier", "cosine", "wavelet")] == [None, None, None]
 
 

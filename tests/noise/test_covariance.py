@@ -15,6 +15,7 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.basis.mixed import MixedBasis
 from sagd.noise.basis.wavelet import WaveletBasis
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.covariance.build import build_covariance
@@ -35,7 +36,7 @@ from sagd.noise.spectra.tables import Tabulated
 from sagd.noise.spectra.whitening import Whitening
 from sagd.random import sample_generators
 from sagd.testing.covariances import CovarianceContract
-from sagd.testing.oracles import fourier_matrix, stationary_matrix
+from sagd.testing.oracles import fourier_matrix, signed_frequencies, stationary_matrix
 
 SHAPES = [(1, 1), (2, 7), (1, 8), (1, 1, 6), (1, 6, 1), (2, 4, 5), (1, 5, 4), (1, 3, 3, 4), (1, 4, 1, 3)]
 
@@ -59,6 +60,11 @@ ORACLES = {
 }
 
 MIX = ((0.6, 0.8), (-0.8, 0.6))
+
+
+def axis_kinds(kind: str, rank: int) -> list[str]:
+    """The kind of each axis; "zonal" is periodic along the last one and mirrored along the others."""
+    return ["cosine"] * (rank - 1) + ["fourier"] if kind == "zonal" else [kind] * rank
 
 
 def axis_frequencies(kind: str, side: int) -> list[Fraction]:
@@ -92,19 +98,23 @@ def axis_transform(kind: str, side: int) -> torch.Tensor:
 
 def transform(kind: str, spatial: tuple[int, ...]) -> torch.Tensor:
     """The transform on flattened fields, `(d, d)`."""
-    return reduce(torch.kron, [axis_transform(kind, side) for side in spatial])
+    kinds = zip(axis_kinds(kind, len(spatial)), spatial, strict=True)
+    factors = [axis_transform(*each) for each in kinds]
+    return reduce(torch.kron, [factor.to(torch.complex128) for factor in factors] if kind == "zonal" else factors)
 
 
 def make_basis(kind: str, spatial: tuple[int, ...]) -> Basis:
     if kind == "fourier":
         return FourierBasis(spatial)
+    if kind == "zonal":
+        return MixedBasis(spatial, (len(spatial) - 1,))
     return CosineBasis(spatial) if kind == "cosine" else WaveletBasis(spatial, "haar", 2 if kind == "haar2" else 1)
 
 
 @cache
 def raw_weights(name: str, kind: str, spatial: tuple[int, ...]) -> torch.Tensor:
     """Weights on the full grid from exact rational frequencies, `(*spatial)`."""
-    axes = [axis_frequencies(kind, side) for side in spatial]
+    axes = [axis_frequencies(*each) for each in zip(axis_kinds(kind, len(spatial)), spatial, strict=True)]
     squares = {p: sum(f[i] ** 2 for f, i in zip(axes, p, strict=True)) for p in np.ndindex(*spatial)}
     least = min((r2 for r2 in squares.values() if r2 > 0), default=Fraction(1))
     weights = torch.zeros(spatial, dtype=torch.float64)
@@ -148,7 +158,7 @@ class Case:
             dense = torch.block_diag(*[stationary_matrix(p, (1, *self.shape[1:])) for p in power])
         else:
             U = transform(self.kind, self.shape[1:])
-            dense = torch.block_diag(*[(U.T * p.flatten()) @ U for p in power])
+            dense = torch.block_diag(*[((U.mH * p.flatten()) @ U).real for p in power])
         if not self.mixed:
             return dense
         mix = torch.kron(torch.tensor(MIX, dtype=torch.float64), torch.eye(math.prod(self.shape[1:])).double())
@@ -170,6 +180,8 @@ CASES = [
         Case(("red", "low_pass"), shape, calibration)
         for shape, calibration in (((2, 7), "snr"), ((2, 4, 5), "variance"), ((2, 2, 3, 2), "none"))
     ),
+    *(Case(("red",), shape, "variance", "zonal") for shape in ((2, 4, 5), (1, 5, 4), (1, 3, 2, 4))),
+    *(Case(("high_pass", "red"), (2, 3, 4), "snr", "zonal", mixed=mixed) for mixed in (False, True)),
     Case(("blue", "raw"), (2, 8), "snr"),
     Case(("red", "high_pass"), (2, 4, 3), "variance", "cosine"),
     Case(("flat", "blue"), (2, 4, 2), "none", "haar"),
@@ -585,6 +597,41 @@ def test_mirrored_bases_cannot_tell_mirror_images(spectrum, kind):
 def test_symmetric_spectra_fit_mirrored_bases(spectrum):
     for basis in (CosineBasis((8, 8)), WaveletBasis((8, 8), levels=1)):
         assert SpectralCovariance(spectrum, (1, 8, 8), basis).trace == pytest.approx(64)
+
+
+@pytest.mark.parametrize("kind", ["zonal", "cosine"])
+def test_mixed_bases_tell_only_periodic_directions(kind):
+    """Of latitude, longitude and level, waves eastwards are told from waves westwards only against another period."""
+    spatial = (6, 4, 8)
+    basis = MixedBasis(spatial, (1, 2)) if kind == "zonal" else CosineBasis(spatial)
+    tilted = Notch(((0.0, 0.25, 0.125),), 0.1)
+    if kind == "zonal":
+        assert SpectralCovariance(tilted, (1, *spatial), basis).trace == pytest.approx(192)
+    else:
+        with pytest.raises(InputError, match="differ between a frequency and its mirror image"):
+            SpectralCovariance(tilted, (1, *spatial), basis)
+    for at in ((0.25, 0.25, 0.0), (0.25, 0.0, 0.125)):
+        with pytest.raises(InputError, match="mirror image"):
+            SpectralCovariance(Notch((at,), 0.1), (1, *spatial), basis)
+
+
+@pytest.mark.parametrize("spectrum", [PowerLaw(-0.6), BandPass(0.0, 0.4)], ids=str)
+def test_noise_on_a_globe(spectrum):
+    """Stationary eastwards, mirrored at the poles: the covariance of two places by the method of images.
+
+    On a grid of twice the latitudes that is periodic, the noise of radius alone is stationary with autocovariance `r`;
+    folded at the poles, `Cov[x(i, a), x(j, b)] = r(i - j, a - b) + r(i + j + 1, a - b)`, with `r` of white noise of
+    half the power there.
+    """
+    rows, columns = 3, 5
+    covariance = SpectralCovariance(spectrum, (1, rows, columns), MixedBasis((rows, columns), (1,)), "none")
+    frequencies = signed_frequencies((2 * rows, columns))
+    r = torch.fft.ifft2(spectrum.weights(frequencies).square().to(torch.complex128)).real
+    i, j = torch.arange(rows)[:, None, None, None], torch.arange(rows)[None, None, :, None]
+    east = (torch.arange(columns)[None, :, None, None] - torch.arange(columns)) % columns
+    expected = r[(i - j) % (2 * rows), east] + r[(i + j + 1) % (2 * rows), east]
+    size = rows * columns
+    torch.testing.assert_close(covariance.to_dense(), expected.reshape(size, size), rtol=0, atol=1e-12)
 
 
 # Calibration

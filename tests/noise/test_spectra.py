@@ -49,8 +49,8 @@ SPECTRA = [
     Outside(Ring(0.3, 0.5, soft=0.2)),
     PowerLaw(-0.2) * Outside(Ring(0.3, 0.5), hard=True),
 ]
-# These name axes, so they are not for every rank; see their own tests.
-RANKED = {"notch", "oriented", "axis_power_law", "wedge", "strip", "spots"}
+# These name axes, or are of a grid, so they are not for every rank; see their own tests.
+RANKED = {"physical", "notch", "oriented", "axis_power_law", "wedge", "strip", "spots"}
 
 
 class TestSpectra(SpectrumContract):

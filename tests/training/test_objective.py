@@ -30,6 +30,8 @@ from sagd.process.evolution import Blurring, Evolution, Interpolated, Sequential
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule, Schedule, VESchedule, VPSchedule
 from sagd.process.spectral import SpectralProcess
+from sagd.resampling.bands import BandLaw
+from sagd.resampling.objective import BandLoss
 from sagd.testing.oracles import signed_frequencies
 from sagd.training.objective import DenoisingLoss
 from sagd.training.times import LogitNormalTime, LogNormalTime, MatchedTime, TimeLaw, UniformTime
@@ -261,7 +263,7 @@ def test_dropout_of_an_embedding_and_what_is_never_dropped() -> None:
         (torch.zeros(SHAPE), None, "got a batch of shape"),
         (torch.zeros(2, *SHAPE, dtype=torch.uint8), None, r"images must be floating point, got torch\.uint8; scale"),
         (torch.zeros(2, *SHAPE), torch.tensor([0]), "got 1 labels for 2 samples; give one per sample"),
-        (torch.zeros(2, *SHAPE), {"mask": torch.ones(2)}, "a model of labels was given the condition 'mask'"),
+        (torch.zeros(2, *SHAPE), {"image": torch.ones(2)}, "a model of labels was given the condition 'image'"),
         (torch.zeros(2, *SHAPE), 3, "a condition is a mapping of names to tensors"),
     ],
 )
@@ -539,3 +541,162 @@ def test_training_in_a_region_leaves_the_rest(inner: IsotropicCovariance | Spect
     with torch.no_grad():
         torch.testing.assert_close(denoiser(x_t, 0.3)[..., left], x_0[..., left])
         torch.testing.assert_close(denoiser(x_t, 0.3)[..., ~left], denoiser.estimate(x_t, 0.3)[..., ~left])
+
+
+# Places that are missing, or count differently.
+
+
+def patched(count: int, channels: int = 1, share: float = 0.6, seed: int = 3) -> Tensor:
+    """Masks in which each place is valid with probability `share`, `(count, channels, 4, 5)`, bool."""
+    return torch.rand(count, channels, *SHAPE[1:], generator=seeded(seed)) < share
+
+
+AREA = (0.5 + torch.arange(4).double())[None, :, None].expand(1, 4, 5)
+
+
+def small_network(channels: int = SHAPE[0]) -> torch.nn.Conv2d:
+    torch.manual_seed(0)
+    return torch.nn.Conv2d(channels, channels, 3, padding=1)
+
+
+def plain_denoiser(p: Process | None = None, prediction: str = "eps") -> NetworkDenoiser:
+    network = small_network()
+    return NetworkDenoiser(lambda x, t: network(x), p or process(PowerLaw(0.5)), prediction)
+
+
+@pytest.mark.parametrize("weighting", ["flat", "min_snr"])
+@pytest.mark.parametrize(
+    ("mask", "field"),
+    [
+        (torch.ones(6, 1, 4, 5), None),
+        (torch.ones(6, *SHAPE, dtype=torch.bool), None),
+        (None, torch.ones(1, 4, 5)),
+        (torch.ones(6, 1, 4, 5, dtype=torch.uint8), torch.full(SHAPE, 4.0)),
+    ],
+)
+def test_masks_of_ones_change_no_bit(mask: Tensor | None, field: Tensor | None, weighting: str) -> None:
+    x_0, denoiser = torch.randn(6, *SHAPE, generator=seeded(0)), plain_denoiser()
+    plain = DenoisingLoss(weighting=Weighting.parse(weighting))(denoiser, x_0, generator=seeded(1))
+    loss = DenoisingLoss(weighting=Weighting.parse(weighting), weight_field=field)
+    assert torch.equal(loss(denoiser, x_0, None if mask is None else {"mask": mask}, seeded(1)), plain)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("field", [None, AREA, AREA.expand(SHAPE) * torch.tensor([1.0, 0.0])[:, None, None]])
+@pytest.mark.parametrize("weighting", ["flat", "min_snr"])
+def test_loss_counts_what_is_valid(channels: int, field: Tensor | None, weighting: str) -> None:
+    """Value by value: `sum_i w_i sum_x W e^2 / sum_i sum_x W`, the error `e` that of images with 0 where `W = 0`."""
+    x_0, mask = torch.randn(6, *SHAPE, generator=seeded(0), dtype=torch.float64), patched(6, channels)
+    denoiser = NetworkDenoiser(lambda x, t: 0.3 * x.roll(1, -1), process(PowerLaw(0.5)), "eps")
+    loss = DenoisingLoss(weighting=Weighting.parse(weighting), weight_field=field)
+    W = (torch.ones(SHAPE) if field is None else field.expand(SHAPE)) * mask.double()
+    found = loss(denoiser, torch.where(W > 0, x_0, math.nan), {"mask": mask}, seeded(1))
+
+    source, p = seeded(1), denoiser.process
+    eps = p.noise(x_0, source)
+    t = UniformTime().sample(6, p, source)
+    clean = x_0 * (W > 0)
+    error = denoiser.output(p.perturb(clean, t, eps), t) - eps
+    own = loss.weighting.weight(t, denoiser)
+    total = sum(
+        (1.0 if own is None else float(own[i])) * float(W[i, c, j, k] * error[i, c, j, k] ** 2)
+        for i, c, j, k in torch.cartesian_prod(*map(torch.arange, error.shape)).tolist()
+    )
+    assert found.item() == pytest.approx(total / float(W.sum()), rel=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
+def test_level_of_the_loss_does_not_depend_on_the_valid_share(share: float) -> None:
+    """A network that is wrong by the same everywhere has that loss, whatever is missing."""
+    p, x_0 = process(PowerLaw(0.5)), torch.randn(8, *SHAPE, generator=seeded(0), dtype=torch.float64)
+    source = seeded(1)
+    eps = p.noise(x_0, source)
+    denoiser = NetworkDenoiser(lambda x, t: eps + 0.25, p, "eps")
+    loss = DenoisingLoss(weight_field=AREA)(denoiser, x_0, {"mask": patched(8, share=share)}, seeded(1))
+    assert loss.item() == pytest.approx(0.0625, rel=1e-12)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_networks_are_shown_the_mask_only_if_they_take_it(takes: bool) -> None:
+    """And 0 in place of what is missing, with noise on it."""
+    seen, mask = [], patched(5)
+
+    def network(x: Tensor, timestep: Tensor, **condition: Tensor) -> Tensor:
+        seen.append((x, condition))
+        return x
+
+    p = process(Flat())
+    denoiser = NetworkDenoiser(network, p, "x0", names=("mask", "labels") if takes else ("labels",))
+    x_0 = torch.where(mask, 1.0, math.nan).expand(5, *SHAPE)
+    condition = {"mask": mask, "labels": torch.arange(5)}
+    loss = DenoisingLoss(Fixed(0.2))(denoiser, x_0, condition, seeded(1))
+    (x, told), noise = seen[0], p.noise(x_0, seeded(1))
+    assert sorted(told) == (["labels", "mask"] if takes else ["labels"])
+    assert not takes or torch.equal(told["mask"], mask)
+    assert torch.isfinite(loss)
+    torch.testing.assert_close(x, denoiser.process.perturb(mask.float().expand_as(x), 0.2, noise))
+
+
+@pytest.mark.parametrize("prediction", Parameterisation.kinds())
+def test_what_is_missing_enters_the_targets_of_its_own_places_alone(prediction: str) -> None:
+    """But for `wiener`, whose targets are scaled by frequency."""
+    p, mask = process(PowerLaw(0.5)), patched(4)
+    x_0 = torch.randn(4, *SHAPE, generator=seeded(0), dtype=torch.float64)
+    power = (0.2 + torch.exp(-4 * p.covariance.basis.radius())).expand(2, -1, -1)
+    data = DataStatistics(torch.zeros(SHAPE, dtype=torch.float64), power, 9, p.covariance.basis)
+    denoiser = NetworkDenoiser(lambda x, t: x, p, prediction, statistics=data)
+    eps = p.noise(x_0, seeded(1))
+    whole, holes = (denoiser.target(x, eps, 0.4) for x in (x_0, x_0 * mask))
+    away = ((whole - holes) * mask).abs().max()
+    assert (away > 0.01) if prediction == "wiener" else (away < 1e-12)
+
+
+def test_models_of_a_band_know_nothing_of_what_is_missing() -> None:
+    p, mask = process(Flat()), patched(4)
+    loss = BandLoss(DenoisingLoss(), BandLaw("ring(low=0.3, high=0.8)", p.covariance.basis or FourierBasis(SHAPE[1:])))
+    network = small_network()
+    denoiser = NetworkDenoiser(lambda x, t, image: network(x) + image[:, :2], p, "x0", names=("image",))
+    x_0 = torch.randn(4, *SHAPE, generator=seeded(0))
+    losses = [
+        loss(denoiser, torch.where(mask, x_0, fill), {"mask": mask}, generator=seeded(1)) for fill in (math.nan, 0.0)
+    ]
+    assert torch.isfinite(losses[0])
+    assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (torch.ones(2, 4, 5), r"condition 'mask' must have shape \(1 or 2, 4, 5\) for each sample, got \(4, 5\)"),
+        (torch.ones(2, 3, 4, 5), r"for each sample, got \(3, 4, 5\)"),
+        (torch.ones(3, 1, 4, 5), "got 3 masks for 2 images; give one per image"),
+        (torch.full((2, 1, 4, 5), 0.5), r"a mask holds 1 \(or True\) where data is valid"),
+        (torch.full((2, 1, 4, 5), math.nan), r"a mask holds 1 \(or True\) where data is valid"),
+        (torch.zeros(2, 1, 4, 5), "no place of the batch counts"),
+    ],
+)
+def test_bad_masks(mask: Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        DenoisingLoss()(plain_denoiser(), torch.zeros(2, *SHAPE), {"mask": mask})
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ([1.0], r"weight_field must be a tensor \(1 or C, \*spatial\), got list"),
+        (torch.ones(4), r"got \(4,\)"),
+        (torch.tensor([[-1.0, 1.0]]), "nowhere negative"),
+        (torch.tensor([[math.inf, 1.0]]), "must be finite"),
+        (torch.zeros(1, 4, 5), "somewhere positive"),
+    ],
+)
+def test_bad_fields_of_weights(field: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        DenoisingLoss(weight_field=field)
+
+
+def test_a_field_of_weights_for_other_images() -> None:
+    with pytest.raises(
+        InputError, match=r"weight_field must have shape \(1 or 2, 4, 5\) for each sample, got \(1, 5, 4\)"
+    ):
+        DenoisingLoss(weight_field=torch.ones(1, 5, 4))(plain_denoiser(), torch.zeros(2, *SHAPE))

@@ -13,6 +13,7 @@ from sagd.noise.basis.base import Basis, build_basis
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.covariance.build import build_covariance
 from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.grid import Grid, GridLike
 from sagd.noise.regions import Region
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics
@@ -34,6 +35,7 @@ def build_process(
     shape: Sequence[int],
     statistics: DataStatistics | None = None,
     classes: Sequence[str] | None = None,
+    grid: GridLike = None,
 ) -> Process:
     """The process that a configuration describes, for fields `(C, *spatial)`.
 
@@ -43,17 +45,20 @@ def build_process(
         statistics: Mean and spectrum of the data in the process's basis (`process_basis`), for spectra that are made
             from it.
         classes: Class names in label order, for spectra by class.
+        grid: How far apart samples are along each spatial axis, for frequencies with units: e.g. '8 kHz' or
+            ['0.5 mm', '0.5 mm', '2 mm']; see `Grid.parse`. Numbers without units do not depend on it.
 
     Raises:
         InputError: If a description cannot be read, its weights are refused, or it needs data that was not given.
     """
+    grid = checked_grid(grid, len(shape) - 1)
     basis = _basis(config, shape, statistics)
-    spectrum, evolution = Spectrum.parse(config.spectrum), Evolution.parse(config.evolution)
+    spectrum, evolution = Spectrum.parse(config.spectrum).on(grid), Evolution.parse(config.evolution).on(grid)
     if statistics is not None and tuple(statistics.mean.shape) == tuple(shape):
         spectrum, evolution = spectrum.resolve(statistics), evolution.resolve(statistics)
     region = None if config.region is None else Region.parse(config.region)
     schedule = Schedule.parse(config.schedule)
-    mode = omission_mode(config.omission)
+    mode = omission_mode(config.omission, grid)
     if mode is not None:
         if region is not None:
             raise InputError(
@@ -91,8 +96,12 @@ def _noised(
     return SpectralProcess(schedule, SpectralCovariance(spectrum, shape, basis, config.calibration), evolution)
 
 
-def omission_mode(config: OmissionConfig) -> Mode | None:
+def omission_mode(config: OmissionConfig, grid: Grid | None = None) -> Mode | None:
     """The mode of omission that a configuration describes, or None: `mode` is a kind, whose parameters are options.
+
+    Args:
+        config: Description.
+        grid: How far apart samples are, for bands with units.
 
     Raises:
         InputError: If it cannot be read, or an option is given that the mode does not take.
@@ -100,23 +109,49 @@ def omission_mode(config: OmissionConfig) -> Mode | None:
     if config.mode == NO_OMISSION:
         return None
     own = {f.name: f.default for f in dataclasses.fields(config) if f.name != "mode"}
-    return Mode.from_section(config.mode, "process.omission", {name: getattr(config, name) for name in own}, own)
+    mode = Mode.from_section(config.mode, "process.omission", {name: getattr(config, name) for name in own}, own)
+    return mode.on(grid)
 
 
-def build_loss(config: DenoiserConfig, process: Process, statistics: DataStatistics) -> DenoisingLoss | BandLoss:
+def build_loss(
+    config: DenoiserConfig,
+    process: Process,
+    statistics: DataStatistics,
+    grid: GridLike = None,
+    weight_field: Tensor | None = None,
+) -> DenoisingLoss | BandLoss:
     """The loss that a configuration describes, for a process and data.
 
     Args:
         config: Description.
         process: Forward process.
         statistics: Mean and spectrum of the data, which matched times need, in the basis of the bands.
+        grid: How far apart samples are, for bands with units, as in `build_process`.
+        weight_field: How much each place counts, as in `DenoisingLoss`.
 
     Raises:
         InputError: If a description cannot be read.
     """
     time = TimeLaw.parse(config.time).resolve(process, statistics)
-    loss = DenoisingLoss(time, Weighting.parse(config.weighting), config.condition_dropout)
-    return loss if config.bands == "none" else BandLoss(loss, BandLaw(config.bands, statistics.basis))
+    loss = DenoisingLoss(time, Weighting.parse(config.weighting), config.condition_dropout, weight_field)
+    if config.bands == "none":
+        return loss
+    one = (
+        Spectrum.parse(config.bands).on(checked_grid(grid, statistics.basis.rank)) if config.bands != "random" else None
+    )
+    return BandLoss(loss, BandLaw(config.bands if one is None else str(one), statistics.basis))
+
+
+def checked_grid(grid: GridLike, rank: int) -> Grid | None:
+    """The grid of data of `rank` spatial axes, if it is known.
+
+    Raises:
+        InputError: If it cannot be read, or is of another number of axes.
+    """
+    known = Grid.parse(grid)
+    if known is not None:
+        known.require_rank(rank)
+    return known
 
 
 def process_basis(config: ProcessConfig, shape: Sequence[int], channel_covariance: Tensor | None = None) -> Basis:

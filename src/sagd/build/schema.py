@@ -47,12 +47,14 @@ class ProcessConfig:
     oriented, axis_power_law, radial_table, tabulated, 'whitening(exponent=0.5)' (from the data's own spectrum),
     "per_channel(spectra=['flat', ...])", "by_class(spectra={'cat': 'flat'}, default='flat')" (with
     network.conditional), and products and sums:
-    'power_law(alpha=-0.1) * notch(at=[[0.25, 0]])'."""
+    'power_law(alpha=-0.1) * notch(at=[[0.25, 0]])'. Where the grid of the data is known, frequencies may have units:
+    "band_pass(low='300 Hz', high='3400 Hz')", "physical(spectrum='power_law(alpha=-1)', unit='1/mm')"."""
     calibration: Literal["variance", "snr", "none"] = "variance"
     """'variance': scale w so that the mean of w^2 is 1; 'snr': so that the mean of log w^2 is 0, which keeps the mean
     log-SNR of white noise; 'none': use w as it is."""
     basis: str = "fourier"
-    """Where the noise is diagonal: fourier, cosine (no wrap-around at borders) or "wavelet(name='db2', levels=2)"."""
+    """Where the noise is diagonal: fourier, cosine (no wrap-around at borders), 'mixed(periodic=[1])' (wrap-around
+    along longitudes alone) or "wavelet(name='db2', levels=2)"."""
     channels: Literal["as_given", "decorrelated"] = "as_given"
     """'decorrelated': noise channels are the principal colours of the data, so per_channel speaks of those."""
     region: str | None = None

@@ -6,7 +6,8 @@ A condition is a mapping of names to tensors whose first axis is the batch. All 
     labels      `(B,)`, class numbers; noise by class asks for them
     image       `(B, C', *spatial)`, fields on the grid of the data: what is to be refined, continued or filled in
     embedding   `(B, features)` or `(B, length, features)`
-    mask        `(B, ...)`
+    mask        `(B, 1|C, *spatial)`, 1 or true where the data of a sample is valid: the loss counts those places alone,
+                and a network is shown it if it takes a condition of that name
 """
 
 from __future__ import annotations
@@ -102,6 +103,11 @@ class Condition:
     def labels(self) -> Tensor | None:
         """Class numbers `(B,)`, if there are."""
         return self._values.get("labels")
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Where the data is valid, `(B, 1|C, *spatial)`, if it is said."""
+        return self._values.get("mask")
 
     def __or__(self, other: Conditional) -> Condition:
         """With the names of another condition of the same samples, whose values win."""

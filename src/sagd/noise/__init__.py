@@ -4,7 +4,16 @@ Needs torch and numpy alone.
 """
 
 from sagd.noise.bands import Outside, is_own_mirror, leave_out, mask
-from sagd.noise.basis import Basis, ChannelBasis, CosineBasis, FourierBasis, WaveletBasis, build_basis, corner_radius
+from sagd.noise.basis import (
+    Basis,
+    ChannelBasis,
+    CosineBasis,
+    FourierBasis,
+    MixedBasis,
+    WaveletBasis,
+    build_basis,
+    corner_radius,
+)
 from sagd.noise.covariance import (
     ClassCovariance,
     Covariance,
@@ -15,7 +24,9 @@ from sagd.noise.covariance import (
     SpectralCovariance,
     build_covariance,
 )
+from sagd.noise.grid import Grid, RingScale
 from sagd.noise.operator import Diagonal
+from sagd.noise.places import area_weights
 from sagd.noise.regions import Ball, Box, Region, Table
 from sagd.noise.spectra import (
     AxisPowerLaw,
@@ -27,6 +38,7 @@ from sagd.noise.spectra import (
     Notch,
     Oriented,
     PerChannel,
+    Physical,
     PowerLaw,
     Product,
     RadialTable,
@@ -40,7 +52,7 @@ from sagd.noise.spectra import (
     Wedge,
     Whitening,
 )
-from sagd.noise.statistics import DataStatistics, RadialProfile, channel_covariance, measure, radial_profile
+from sagd.noise.statistics import DataStatistics, RadialProfile, channel_covariance, measure, moments, radial_profile
 
 __all__ = [
     "AxisPowerLaw",
@@ -60,19 +72,23 @@ __all__ = [
     "ExponentialDecay",
     "Flat",
     "FourierBasis",
+    "Grid",
     "IsotropicCovariance",
     "LabelledCovariance",
+    "MixedBasis",
     "ModulatedCovariance",
     "Notch",
     "Oriented",
     "Outside",
     "PerChannel",
+    "Physical",
     "PowerLaw",
     "Product",
     "RadialProfile",
     "RadialTable",
     "Region",
     "Ring",
+    "RingScale",
     "SpectralCovariance",
     "Spectrum",
     "Spots",
@@ -84,6 +100,7 @@ __all__ = [
     "WaveletBasis",
     "Wedge",
     "Whitening",
+    "area_weights",
     "build_basis",
     "build_covariance",
     "channel_covariance",
@@ -92,5 +109,6 @@ __all__ = [
     "leave_out",
     "mask",
     "measure",
+    "moments",
     "radial_profile",
 ]

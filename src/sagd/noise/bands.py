@@ -22,11 +22,21 @@ from sagd.random import generator_for, randn
 class Outside(Spectrum, kind="outside"):
     """What a band leaves: `1 - b(f)`, or, if `hard`, 1 only where `b = 0`."""
 
+    scalable = False
     band: Spectrum
     hard: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "band", Spectrum.parse(self.band))
+
+    @property
+    def parts(self) -> tuple[Spectrum, ...]:
+        """The band."""
+        return (self.band,)
+
+    def with_parts(self, parts: tuple[Spectrum, ...]) -> Outside:
+        """Outside of another band."""
+        return Outside(parts[0], self.hard)
 
     def weights(self, frequencies: Tensor) -> Tensor:
         """The complement."""
@@ -51,9 +61,9 @@ def mask(band: Spectrum | str, basis: Basis) -> Tensor:
     band = Spectrum.parse(band)
     if band.depends_on_class:
         raise InputError("a band is the same for all classes; give one mask, e.g. 'ring(low=0.1, high=0.2)'")
-    b = band.weights(basis.frequencies()).double().clamp(max=1)
-    if basis.mirrored:
-        refuse_mirror_sense(band, basis.frequencies(), band.weights(basis.frequencies()).double())
+    values = band.weights(basis.frequencies()).double()
+    refuse_mirror_sense(band, values, basis)
+    b = values.clamp(max=1)
     size = " x ".join(map(str, basis.spatial))
     if not (b > 0).any():
         raise InputError(f"band {band.label} holds none of the frequencies of {size} samples; widen it")

@@ -2,12 +2,21 @@
 
 The power spectrum is `S(f) = E |U (x - mu)|^2 (f)` per channel; white noise of unit variance has `S = 1`. Averages over
 frequencies count each stored coefficient with its multiplicity, so they equal averages over all `d` frequencies.
+
+Where values are missing, the mean of a place is over the samples that are valid there, and the power spectrum is that
+of the deviations with 0 in place of missing ones, over the share of power that is left,
+
+    S(f) = sum_i |U m_i (x_i - mu)|^2 / (1/d sum_x (n_x - 1)),    n_x the number of samples that are valid at x.
+
+Of white noise that is unbiased. If values are missing independently of each other with probability `q`, it is
+`(1 - q) S(f) + q mean(S)` of stationary data: a blend with white noise of the same variance. Masks with a pattern smear
+`S` by the power spectrum of the pattern. The mean of `S`, the variance of a value, is right in all cases.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +25,8 @@ from torch import Tensor
 from sagd.errors import InputError
 from sagd.noise.basis.base import EDGE, Basis, build_basis
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.grid import Grid
+from sagd.noise.places import checked_weights, require_places
 
 _MEASURED_VALUES = 2**27
 """Data values that statistics are measured on, at most: 512 MiB as float32."""
@@ -53,24 +64,94 @@ def most_measured(shape: Sequence[int]) -> int:
     return max(2, _MEASURED_VALUES // math.prod(shape))
 
 
-def measure(x: Tensor, basis: Basis | str | None = None, batch_size: int = 512) -> DataStatistics:
+def measure(
+    x: Tensor, basis: Basis | str | None = None, batch_size: int = 512, mask: Tensor | None = None
+) -> DataStatistics:
     """Mean and power spectrum of data `(N, C, *spatial)`, in float64.
+
+    The mean is by place and the spectrum is that of the field as it lies on the grid, to which noise is added, so areas
+    of places do not enter; they do in `moments`.
 
     Args:
         x: Data; uint8 or floating point (used as it is, not rescaled).
         basis: A basis or its text; defaults to the Fourier basis of `x`'s spatial axes.
         batch_size: Samples transformed at a time.
+        mask: Where values are valid, 1 or true, and where they are missing, 0, whatever they hold: `(1|C, *spatial)`
+            for all samples or `(N, 1|C, *spatial)`. The spectrum is then an estimate, see above; the mean is 0 where no
+            sample is valid.
 
     Raises:
-        InputError: With fewer than two samples or non-finite values.
+        InputError: With fewer than two samples, non-finite values, a mask of another shape, or no place that is valid
+            in two samples.
     """
-    mean = _mean(x, batch_size)
+    valid = _valid(x, mask)
+    mean = _mean(x, batch_size, valid)
     basis = build_basis(basis, tuple(x.shape[2:])) if isinstance(basis, str) else basis
     basis = basis or FourierBasis(tuple(x.shape[2:]))
     power = torch.zeros(x.shape[1], *basis.coefficients, dtype=torch.float64)
-    for batch in x.split(batch_size):
-        power += basis.forward(batch.double() - mean).abs().square().sum(0)
-    return DataStatistics(mean, power / (len(x) - 1), len(x), basis)
+    for batch, own in _batches(x, valid, batch_size):
+        power += basis.forward(_only(batch - mean, own)).abs().square().sum(0)
+    if valid is None:
+        return DataStatistics(mean, power / (len(x) - 1), len(x), basis)
+    freedom = (_counts(x, valid) - 1).clamp(min=0).flatten(1).mean(1)
+    if not freedom.min() > 0:
+        raise InputError("no place is valid in two samples, which a spectrum needs; 1 or True is where data is valid")
+    return DataStatistics(mean, power / freedom.reshape(-1, *(1,) * basis.rank), len(x), basis)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Averages of the values of a data set over samples and places.
+
+    Attributes:
+        mean: Of each channel, `(C,)`, float64.
+        std: Spread about it, likewise.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+
+def moments(
+    x: Tensor, mask: Tensor | None = None, weight_field: Tensor | None = None, batch_size: int = 512
+) -> Moments:
+    """Mean and standard deviation of the values of data `(N, C, *spatial)` by channel, in float64.
+
+    Args:
+        x: Data; uint8 or floating point.
+        mask: Where values are valid, as in `measure`.
+        weight_field: How much each place counts, `(1|C, *spatial)`: e.g. the areas of the cells of a map.
+        batch_size: Samples taken at a time.
+
+    Raises:
+        InputError: As `measure`; if weights do not fit the data, or no value of a channel counts.
+    """
+    shape = tuple(x.shape[1:])
+    W = torch.ones(1, *shape, dtype=torch.float64)
+    valid = _valid(x, mask)
+    if weight_field is not None:
+        given = checked_weights(weight_field).double()[None]
+        require_places("weight_field", given, shape)
+        W = given.expand(1, *shape)
+    counting = W > 0 if valid is None else valid & (W > 0)
+
+    def average(of: Callable[[Tensor], Tensor]) -> Tensor:
+        total, weight = torch.zeros(2, shape[0], dtype=torch.float64)
+        for first in range(0, len(x), batch_size):
+            batch = x[first : first + batch_size].double()
+            own = counting if len(counting) == 1 else counting[first : first + batch_size]
+            counted = (W * own).expand(batch.shape)
+            total = total + _by_channel(counted * _only(of(batch), own))
+            weight = weight + _by_channel(counted)
+        if not weight.min() > 0:
+            raise InputError("no value of a channel counts: its mask is 0 wherever it has weight")
+        return total / weight
+
+    mean = average(lambda batch: batch)
+    if not torch.isfinite(mean).all():
+        raise InputError("data holds non-finite values (NaN or infinity) where it is said to be valid; clean it before")
+    centre = mean.reshape(-1, *(1,) * (x.ndim - 2))
+    return Moments(mean, average(lambda batch: (batch - centre).square()).sqrt())
 
 
 def channel_covariance(x: Tensor, batch_size: int = 512) -> Tensor:
@@ -87,15 +168,53 @@ def channel_covariance(x: Tensor, batch_size: int = 512) -> Tensor:
     return total / ((len(x) - 1) * mean[0].numel())
 
 
-def _mean(x: Tensor, batch_size: int) -> Tensor:
+def _mean(x: Tensor, batch_size: int, valid: Tensor | None = None) -> Tensor:
     if x.ndim < 3 or len(x) < 2:
         raise InputError(
             f"need at least two samples (N, C, *spatial) to measure a spectrum, got shape {tuple(x.shape)}"
         )
-    mean = sum((b.double().sum(0) for b in x.split(batch_size)), torch.zeros(x.shape[1:], dtype=torch.float64)) / len(x)
+    total = torch.zeros(x.shape[1:], dtype=torch.float64)
+    for batch, own in _batches(x, valid, batch_size):
+        total += _only(batch, own).sum(0)
+    mean = total / (len(x) if valid is None else _counts(x, valid).clamp(min=1))
     if not torch.isfinite(mean).all():
         raise InputError("data holds non-finite values (NaN or infinity); clean it before measuring its spectrum")
     return mean
+
+
+def _valid(x: Tensor, mask: Tensor | None) -> Tensor | None:
+    """Where values are valid, `(1|N, 1|C, *spatial)`, bool."""
+    if mask is None:
+        return None
+    mask = mask[None] if mask.ndim == x.ndim - 1 else mask
+    if mask.ndim != x.ndim or len(mask) not in (1, len(x)):
+        raise InputError(f"a mask is for all samples, or one for each of {len(x)}, got shape {tuple(mask.shape)}")
+    require_places("mask", mask, tuple(x.shape[1:]))
+    if not ((mask == 0) | (mask == 1)).all():
+        raise InputError("a mask holds 1 (or True) where data is valid and 0 where it is not")
+    return mask.bool()
+
+
+def _batches(x: Tensor, valid: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Batches in float64, and where each is valid."""
+    for first in range(0, len(x), size):
+        part = slice(first, first + size)
+        yield x[part].double(), valid if valid is None or len(valid) == 1 else valid[part]
+
+
+def _only(x: Tensor, valid: Tensor | None) -> Tensor:
+    """The values that are valid, and 0 for the others."""
+    return x if valid is None else torch.where(valid, x, 0.0)
+
+
+def _counts(x: Tensor, valid: Tensor) -> Tensor:
+    """How many samples are valid at each place, `(C, *spatial)`, float64."""
+    return (valid.double().sum(0) * (len(x) // len(valid))).expand(x.shape[1:])
+
+
+def _by_channel(x: Tensor) -> Tensor:
+    """Sums over samples and places, `(C,)`."""
+    return x.transpose(0, 1).flatten(1).sum(1)
 
 
 @dataclass(frozen=True)
@@ -118,8 +237,11 @@ class RadialProfile:
         return (self.edges[1:] + self.edges[:-1]) / 2
 
 
-def radial_profile(spectrum: Tensor, basis: Basis, bands: int = 10) -> RadialProfile:
+def radial_profile(spectrum: Tensor, basis: Basis, bands: int = 10, grid: Grid | None = None) -> RadialProfile:
     """Average `spectrum` `(*, *coefficients)` over `bands` equal bands of `rho` in [0, 1]; the last includes 1.
+
+    With a `grid`, radii are those of the world, in fractions of its `corner`: rings on samples that lie further apart
+    along some axes than along others. `RingScale.of(grid)` tells them in its units.
 
     >>> basis = FourierBasis((8, 8))
     >>> radial_profile(torch.ones(basis.coefficients, dtype=torch.float64), basis, bands=4).values.tolist()
@@ -128,7 +250,8 @@ def radial_profile(spectrum: Tensor, basis: Basis, bands: int = 10) -> RadialPro
     if bands < 1:
         raise InputError(f"bands must be at least 1, got {bands}")
     edges = torch.linspace(0, 1, bands + 1, dtype=torch.float64)
-    index = ((basis.relative_radius() + EDGE) * bands).long().clamp(max=bands - 1).flatten()
+    rho = basis.relative_radius() if grid is None else grid.relative_radius(basis.frequencies())
+    index = ((rho + EDGE) * bands).long().clamp(max=bands - 1).flatten()
     weight = basis.multiplicity().flatten()
     flat = spectrum.double().flatten(-basis.rank) * weight
     total = torch.zeros(*flat.shape[:-1], bands, dtype=torch.float64).index_add_(-1, index, flat)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sagd.errors import InputError
+from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.checks import require_finite
 from sagd.noise.statistics import DataStatistics
@@ -70,6 +71,10 @@ class Evolution(Description, family="evolution"):
 
     def resolve(self, statistics: DataStatistics) -> Self:
         """The same without anything that has to be measured first."""
+        return self
+
+    def on(self, grid: Grid | None) -> Evolution:
+        """The same with its spectra on a grid; see `Spectrum.on`."""
         return self
 
     @abstractmethod
@@ -165,6 +170,10 @@ class Interpolated(Evolution, kind="interpolated"):
     def resolve(self, statistics: DataStatistics) -> Interpolated:
         """With a resolved `far`."""
         return Interpolated(self.far_spectrum.resolve(statistics), self.power)
+
+    def on(self, grid: Grid | None) -> Interpolated:
+        """With `far` on the grid."""
+        return Interpolated(self.far_spectrum.on(grid), self.power)
 
     def places(self, vectors: Tensor) -> Tensor:
         """Nothing."""
@@ -263,6 +272,10 @@ class Deconvolved(Evolution, kind="deconvolved"):
     def resolve(self, statistics: DataStatistics) -> Deconvolved:
         """With a resolved `c`."""
         return Deconvolved(self.corruption.resolve(statistics), self.floor)
+
+    def on(self, grid: Grid | None) -> Deconvolved:
+        """With `c` on the grid."""
+        return Deconvolved(self.corruption.on(grid), self.floor)
 
     def places(self, vectors: Tensor) -> Tensor:
         """Nothing."""

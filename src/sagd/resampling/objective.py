@@ -10,7 +10,7 @@ from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import NetworkDenoiser
 from sagd.random import Generator
 from sagd.resampling.bands import BandLaw
-from sagd.training.objective import DenoisingLoss
+from sagd.training.objective import DenoisingLoss, filled
 from sagd.training.weighting import Weighting
 
 
@@ -39,5 +39,7 @@ class BandLoss:
         generator: Generator | None = None,
     ) -> Tensor:
         """Mean loss of a batch; bands are drawn first. Arguments and errors as for `DenoisingLoss`."""
+        told = Condition.of(condition)
+        x_0 = filled(x_0, self.loss.weights(x_0, told))
         band, _, image = self.law.split(x_0, self.law.sample(len(x_0), generator))
-        return self.loss(denoiser, x_0, Condition.of(condition) | {"image": image}, generator, band)
+        return self.loss(denoiser, x_0, told | {"image": image}, generator, band)

@@ -79,13 +79,13 @@ class BasisContract(ABC):
         assert float(multiplicity.sum()) == basis.size
 
     def test_frequencies(self) -> None:
-        """One frequency vector per coefficient, none above Nyquist, without signs if mirrored; `rho` in [0, 1]."""
+        """One frequency vector per coefficient, none above Nyquist, without sign where mirrored; `rho` in [0, 1]."""
         basis = self.basis()
         frequencies = basis.frequencies()
         assert frequencies.dtype == torch.float64
         assert tuple(frequencies.shape) == (basis.rank, *basis.coefficients)
         assert float(frequencies.abs().max()) <= 0.5
-        assert not basis.mirrored or float(frequencies.min()) >= 0
+        assert all(float(frequencies[axis].min()) >= 0 for axis in basis.mirrored)
         assert float(basis.relative_radius().min()) >= 0
         assert float(basis.relative_radius().max()) <= 1 + 1e-12
 

@@ -6,6 +6,7 @@ coefficient stands for, Parseval's identity reads `||x||^2 = sum_f m(f) |c(f)|^2
 
     fourier    c_k = d^(-1/2) sum_x exp(-2 pi i f_k x) x_x                fields that wrap around at their borders
     cosine     c_k = s_k sum_x cos(2 pi f_k (x + 1/2)) x_x per axis       fields mirrored at their borders
+    mixed      Fourier along some axes, cosine along the others              maps, closed eastwards alone
     wavelet    inner products with shifts and dilations of one wavelet    localised in space; borders wrap around
     channels   an orthonormal mix of the channels, then one of the others on each
 
@@ -21,7 +22,17 @@ A kind is a file; importing any of them makes all known to texts and description
 from sagd.noise.basis.base import Basis, build_basis, corner_radius
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.basis.cosine import CosineBasis
+from sagd.noise.basis.mixed import MixedBasis
 from sagd.noise.basis.wavelet import WaveletBasis
 from sagd.noise.basis.channels import ChannelBasis
 
-__all__ = ["Basis", "ChannelBasis", "CosineBasis", "FourierBasis", "WaveletBasis", "build_basis", "corner_radius"]
+__all__ = [
+    "Basis",
+    "ChannelBasis",
+    "CosineBasis",
+    "FourierBasis",
+    "MixedBasis",
+    "WaveletBasis",
+    "build_basis",
+    "corner_radius",
+]

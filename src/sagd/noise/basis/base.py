@@ -54,12 +54,12 @@ class Basis(Holding, Description, ABC, family="basis", example="fourier"):
         return math.prod(self.spatial)
 
     @property
-    def mirrored(self) -> bool:
-        """Whether only non-negative frequencies are stored, so that `f` and its mirror image in any axis are one.
+    def mirrored(self) -> tuple[int, ...]:
+        """Axes whose frequencies have no sign, so that `f` and its mirror image in any of them are one.
 
         Orientations that differ by such a mirroring cannot be told apart then.
         """
-        return False
+        return ()
 
     @property
     def channels(self) -> int | None:

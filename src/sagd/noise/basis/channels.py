@@ -95,7 +95,7 @@ class ChannelBasis(Basis, kind="channels"):
         return self.inner.is_fourier
 
     @property
-    def mirrored(self) -> bool:
+    def mirrored(self) -> tuple[int, ...]:
         """As `inner`."""
         return self.inner.mirrored
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -31,21 +32,29 @@ class CosineBasis(RealBasis, kind="cosine"):
     def forward(self, x: Tensor) -> Tensor:
         """DCT-II over the spatial axes; real `(*, *spatial)`."""
         self._require_trailing(x, self.spatial)
-        for axis in self._axes:
-            x = self._dct(x, axis)
-        return x
+        return self.along(x, self._axes)
 
     def inverse(self, c: Tensor) -> Tensor:
         """Its transpose, the DCT-III; real `(*, *spatial)`."""
         self._require_trailing(c, self.spatial)
-        for axis in self._axes:
-            c = self._inverse_dct(c, axis)
-        return c
+        return self.back_along(c, self._axes)
 
     def frequencies(self) -> Tensor:
         """`f_k = k / (2N)` on every axis: `(n, *spatial)`, float64."""
         axes = [torch.arange(side, dtype=torch.float64) / (2 * side) for side in self.spatial]
         return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+    def along(self, x: Tensor, axes: Iterable[int]) -> Tensor:
+        """DCT-II over some axes, counted from the end."""
+        for axis in axes:
+            x = self._dct(x, axis)
+        return x
+
+    def back_along(self, c: Tensor, axes: Iterable[int]) -> Tensor:
+        """Its inverse."""
+        for axis in axes:
+            c = self._inverse_dct(c, axis)
+        return c
 
     def _dct(self, x: Tensor, axis: int) -> Tensor:
         """DCT-II along one axis."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,22 +53,43 @@ class FourierBasis(Basis, kind="fourier"):
 
     def multiplicity(self) -> Tensor:
         """1 on self-conjugate columns of the last axis (DC, and Nyquist if even), 2 elsewhere."""
-        last = torch.full((self.coefficients[-1],), 2.0, dtype=torch.float64)
-        last[self._self_conjugate_columns()] = 1.0
-        return last.expand(self.coefficients).clone()
+        return half_counts(self.spatial[-1]).expand(self.coefficients).clone()
 
     def check_symmetry(self, weights: Tensor) -> None:
         """Weights of a real operator satisfy `w(k) = w(-k)`; only the self-conjugate columns can violate it."""
-        columns = weights[..., self._self_conjugate_columns()]
-        axes = tuple(range(weights.ndim - self.rank, weights.ndim - 1))
-        mirrored = torch.roll(torch.flip(columns, axes), shifts=(1,) * len(axes), dims=axes) if axes else columns
-        excess = (columns - mirrored).abs().max().item()
-        if excess > 1e-12 * weights.abs().max().item():
-            raise InputError(
-                f"weights differ between f and -f by up to {excess:.3g}, which no real field allows;"
-                " make them even, e.g. a function of |f|"
-            )
+        require_even(weights, range(-self.rank, -1), -1, self.spatial[-1])
 
-    def _self_conjugate_columns(self) -> list[int]:
-        side = self.spatial[-1]
-        return [0, side // 2] if side % 2 == 0 and side > 1 else [0]
+
+def half_counts(side: int) -> Tensor:
+    """What each stored coefficient of a halved axis counts, `(side // 2 + 1)`: 1 if it is its own conjugate, else 2."""
+    counts = torch.full((side // 2 + 1,), 2.0, dtype=torch.float64)
+    counts[_self_conjugate(side)] = 1.0
+    return counts
+
+
+def require_even(weights: Tensor, axes: Sequence[int], half: int, side: int, cure: str = "") -> None:
+    """Refuse weights with `w(k) != w(-k)`, of which only the self-conjugate columns of a halved axis hold both.
+
+    Args:
+        weights: `(*, *coefficients)`.
+        axes: The other axes that have signed frequencies, counted from the end.
+        half: The axis of which half is stored, counted from the end.
+        side: Its number of samples.
+        cure: What would work, if it is not to be even.
+
+    Raises:
+        InputError: If they differ by more than rounding.
+    """
+    columns = weights.index_select(half, torch.tensor(_self_conjugate(side), device=weights.device))
+    axes = tuple(axes)
+    mirrored = torch.roll(torch.flip(columns, axes), shifts=(1,) * len(axes), dims=axes) if axes else columns
+    excess = (columns - mirrored).abs().max().item()
+    if excess > 1e-12 * weights.abs().max().item():
+        raise InputError(
+            f"weights differ between f and -f by up to {excess:.3g}, which no real field allows;"
+            f" {cure or 'make them even, e.g. a function of |f|'}"
+        )
+
+
+def _self_conjugate(side: int) -> list[int]:
+    return [0, side // 2] if side % 2 == 0 and side > 1 else [0]

@@ -23,9 +23,9 @@ class RealBasis(Basis):
         return self.spatial
 
     @property
-    def mirrored(self) -> bool:
-        """True: frequencies have no sign."""
-        return True
+    def mirrored(self) -> tuple[int, ...]:
+        """All axes."""
+        return tuple(range(self.rank))
 
     def multiplicity(self) -> Tensor:
         """Ones."""

@@ -62,11 +62,9 @@ class SpectralCovariance(Covariance, kind="spectral"):
         self.basis = basis or FourierBasis(self.shape[1:])
         self.calibration = calibration
         require_basis(self.basis, self.shape)
-        frequencies = self.basis.frequencies()
-        raw = self.spectrum.weights(frequencies).double()
+        raw = self.spectrum.weights(self.basis.frequencies()).double()
         check_weights(raw, self.basis, self.spectrum.label, self.shape[0])
-        if self.basis.mirrored:
-            refuse_mirror_sense(self.spectrum, frequencies, raw)
+        refuse_mirror_sense(self.spectrum, raw, self.basis)
         span = span_of(raw)
         if span > MAX_SPAN:
             raise InputError(

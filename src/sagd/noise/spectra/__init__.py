@@ -23,6 +23,7 @@ from sagd.noise.spectra.tables import RadialTable, Tabulated
 from sagd.noise.spectra.whitening import Whitening
 from sagd.noise.spectra.by_channel import PerChannel
 from sagd.noise.spectra.by_class import ClassConditional
+from sagd.noise.spectra.physical import Physical
 from sagd.noise.spectra.damage import Ring, Spots, Strip, Wedge
 from sagd.plugins import import_all
 
@@ -36,6 +37,7 @@ __all__ = [
     "Notch",
     "Oriented",
     "PerChannel",
+    "Physical",
     "PowerLaw",
     "Product",
     "RadialTable",

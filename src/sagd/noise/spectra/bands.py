@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ class BandPass(Spectrum, kind="band_pass"):
     and samples hold there what they were started with, the mean of the data where it is known, else nothing.
     """
 
+    measures: ClassVar[Mapping[str, str]] = {"low": "corner", "high": "corner"}
     low: float = 0.0
     high: float = 1.0
     inside: float = 1.0
@@ -45,6 +48,7 @@ class TwoBand(Spectrum, kind="two_band"):
     Source: arXiv:2510.09660, section 4 (parameters `gamma_l, a_l, b_l, gamma_h, a_h, b_h`).
     """
 
+    measures: ClassVar[Mapping[str, str]] = dict.fromkeys(("low_start", "low_end", "high_start", "high_end"), "corner")
     gamma_low: float = 0.5
     low_start: float = 0.0
     low_end: float = 0.5
@@ -71,6 +75,7 @@ class TwoBand(Spectrum, kind="two_band"):
 class BandStop(Spectrum, kind="band_stop"):
     """`inside` (default 0) on the band `[low, high)`, `outside` (default 1) elsewhere: the complement of `BandPass`."""
 
+    measures: ClassVar[Mapping[str, str]] = {"low": "corner", "high": "corner"}
     low: float = 0.0
     high: float = 1.0
     inside: float = 0.0

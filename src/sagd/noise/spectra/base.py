@@ -6,17 +6,20 @@ import ast
 import dataclasses
 import itertools
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sagd.errors import InputError
+from sagd.noise.basis.base import Basis
+from sagd.noise.grid import Grid
 from sagd.noise.spectra.checks import in_range
 from sagd.noise.statistics import DataStatistics
+from sagd.noise.units import is_quantity
 from sagd.spec import Description
 
 LABEL_LENGTH = 80
@@ -24,7 +27,21 @@ LABEL_LENGTH = 80
 
 
 class Spectrum(Description, family="spectrum", example="flat"):
-    """Base of all spectral weights; a subclass supplies `weights`."""
+    """Base of all spectral weights; a subclass supplies `weights`.
+
+    Parameters that are frequencies may be texts with units, `band_pass(low='300 Hz', high='3400 Hz')`: what is read is
+    then a `physical` spectrum, which `on` tells the grid it is for.
+    """
+
+    measures: ClassVar[Mapping[str, str]] = {}
+    """What parameters that may have units measure: "corner" (fractions of the corner radius), "radius" (cycles per
+    sample in any direction), "axis" (along the axis that the parameter `axis` names), "at" (lists of one number for
+    each axis), "frequency" or "area" (of a law that holds in any unit). Parameters that are not named are frequencies
+    or powers of them, in the unit in which frequencies then are."""
+    names_axes: ClassVar[bool] = False
+    """Whether it tells axes apart, so that it needs all of them."""
+    scalable: ClassVar[bool] = True
+    """Whether it is a function of frequency alone, of which axes can be stretched."""
 
     @abstractmethod
     def weights(self, frequencies: Tensor) -> Tensor:
@@ -41,10 +58,23 @@ class Spectrum(Description, family="spectrum", example="flat"):
             InputError: If the spectrum does not fit the frequencies, or its weights leave the range of numbers there.
         """
 
+    def weights_of_period(self, frequencies: Tensor, period: Tensor | float) -> Tensor:
+        """Weights where frequencies along an axis repeat after another number than 1: those of stretched axes.
+
+        Args:
+            frequencies: As for `weights`, within half a period.
+            period: `(n, 1, ..., 1)`, or one number for all axes.
+        """
+        return self.weights(frequencies)
+
     @property
     def parts(self) -> tuple[Spectrum, ...]:
         """The spectra this one is made of; empty unless it is composite."""
         return ()
+
+    def with_parts(self, parts: tuple[Spectrum, ...]) -> Spectrum:
+        """The same made of others, of which there are as many."""
+        return self
 
     @property
     def depends_on_class(self) -> bool:
@@ -79,7 +109,15 @@ class Spectrum(Description, family="spectrum", example="flat"):
         Raises:
             InputError: If the statistics do not determine the weights.
         """
-        return self
+        return self.with_parts(tuple(part.resolve(statistics) for part in self.parts))
+
+    def on(self, grid: Grid | None) -> Spectrum:
+        """The same with all frequencies that have units told the grid that they are for.
+
+        Args:
+            grid: How far apart samples are; None changes nothing.
+        """
+        return self.with_parts(tuple(part.on(grid) for part in self.parts))
 
     @property
     def label(self) -> str:
@@ -98,6 +136,13 @@ class Spectrum(Description, family="spectrum", example="flat"):
 
     def __add__(self, other: Spectrum) -> Sum:
         return Sum((self, other))
+
+    @classmethod
+    def from_dict(cls, mapping: dict[str, Any]) -> Self:
+        """As `Description.from_dict`; one with units in its parameters is the `physical` spectrum around it."""
+        if mapping.get("kind") != "physical" and any(map(holds_units, mapping.values())):
+            return super().from_dict({"kind": "physical", "spectrum": mapping})
+        return super().from_dict(mapping)
 
     @classmethod
     def _from_node(cls, node: ast.expr) -> Self:
@@ -121,6 +166,7 @@ class Flat(Spectrum, kind="flat"):
 class Product(Spectrum, kind="product"):
     """Pointwise product of weights, `power_law(alpha=-0.1) * notch(at=[[0.25, 0.0]])`: filters one after the other."""
 
+    scalable = False
     factors: tuple[Spectrum, ...] = ()
 
     def __post_init__(self) -> None:
@@ -136,9 +182,9 @@ class Product(Spectrum, kind="product"):
         factors = _stacked(self, frequencies)
         return in_range(factors.prod(0), self.label, (factors > 0).all(0))
 
-    def resolve(self, statistics: DataStatistics) -> Product:
-        """Product of the resolved factors."""
-        return Product(tuple(factor.resolve(statistics) for factor in self.factors))
+    def with_parts(self, parts: tuple[Spectrum, ...]) -> Product:
+        """Product of other factors."""
+        return Product(parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Kind and the factors' mappings."""
@@ -155,6 +201,7 @@ class Product(Spectrum, kind="product"):
 class Sum(Spectrum, kind="sum"):
     """Pointwise sum of weights (amplitudes, not variances), `band_pass(low=0.0, high=0.3) + band_pass(low=0.6)`."""
 
+    scalable = False
     terms: tuple[Spectrum, ...] = ()
 
     def __post_init__(self) -> None:
@@ -169,9 +216,9 @@ class Sum(Spectrum, kind="sum"):
         """Sum of the terms' weights."""
         return in_range(_stacked(self, frequencies).sum(0), self.label, False)
 
-    def resolve(self, statistics: DataStatistics) -> Sum:
-        """Sum of the resolved terms."""
-        return Sum(tuple(term.resolve(statistics) for term in self.terms))
+    def with_parts(self, parts: tuple[Spectrum, ...]) -> Sum:
+        """Sum of other terms."""
+        return Sum(parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Kind and the terms' mappings."""
@@ -182,6 +229,11 @@ class Sum(Spectrum, kind="sum"):
 
     def _brief(self) -> str:
         return joined(self, " + ") or super()._brief()
+
+
+def holds_units(value: Any) -> bool:
+    """Whether a value is, or a list holds, a text with a unit."""
+    return any(map(holds_units, value)) if isinstance(value, (list, tuple)) else is_quantity(value)
 
 
 def _members(owner: Spectrum, parts: Sequence[Spectrum | str | dict[str, Any]]) -> tuple[Spectrum, ...]:
@@ -252,14 +304,21 @@ def _brief_value(value: Any) -> str:
         return f"{len(value)} spectra"
 
 
-def refuse_mirror_sense(spectrum: Spectrum, frequencies: Tensor, weights: Tensor) -> None:
+def refuse_mirror_sense(spectrum: Spectrum, weights: Tensor, basis: Basis) -> None:
     """Refuse weights that differ between frequencies which a mirrored basis holds in one coefficient.
+
+    Args:
+        spectrum: Where they come from.
+        weights: `w(f)` at the frequencies of the basis.
+        basis: The basis.
 
     Raises:
         InputError: If they do, by more than rounding.
     """
-    bound = 1e-9 * float(weights.max())
-    for signs in itertools.product((1.0, -1.0), repeat=len(frequencies)):
+    if not basis.mirrored:
+        return
+    bound, frequencies = 1e-9 * float(weights.max()), basis.frequencies()
+    for signs in itertools.product(*((1.0, -1.0) if axis in basis.mirrored else (1.0,) for axis in range(basis.rank))):
         mirror = torch.tensor(signs, dtype=frequencies.dtype).reshape(-1, *(1,) * (frequencies.ndim - 1))
         # Adding 0 turns -0 into 0, which is no other frequency.
         excess = float((spectrum.weights(frequencies * mirror + 0.0).double() - weights).abs().max())

@@ -22,6 +22,7 @@ class PerChannel(Spectrum, kind="per_channel"):
         spectra: Spectra, their texts or mappings; none of them may itself differ between channels.
     """
 
+    scalable = False
     spectra: tuple[Spectrum, ...] = ()
 
     def __post_init__(self) -> None:
@@ -49,6 +50,10 @@ class PerChannel(Spectrum, kind="per_channel"):
                     f" {tuple(frequencies.shape[1:])}"
                 )
         return torch.stack(weights)
+
+    def with_parts(self, parts: tuple[Spectrum, ...]) -> PerChannel:
+        """Other spectra for the channels."""
+        return PerChannel(parts)
 
     def resolve(self, statistics: DataStatistics) -> PerChannel:
         """Each channel's spectrum resolved on the statistics of that channel."""

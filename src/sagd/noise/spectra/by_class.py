@@ -10,7 +10,6 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.noise.spectra.base import LABEL_LENGTH, Spectrum, refuse_inside
-from sagd.noise.statistics import DataStatistics
 from sagd.spec import suggest
 
 
@@ -23,6 +22,7 @@ class ClassConditional(Spectrum, kind="by_class"):
         default: Spectrum of the classes that are not named.
     """
 
+    scalable = False
     spectra: tuple[tuple[str, Spectrum], ...] = ()
     default: Spectrum | None = None
 
@@ -68,10 +68,10 @@ class ClassConditional(Spectrum, kind="by_class"):
             " use it with labels (a ClassCovariance), or one class: spectrum.for_classes(names)[label]"
         )
 
-    def resolve(self, statistics: DataStatistics) -> ClassConditional:
-        """All classes' spectra resolved, on the same statistics."""
-        resolved = tuple((name, spectrum.resolve(statistics)) for name, spectrum in self.spectra)
-        return ClassConditional(resolved, self.default and self.default.resolve(statistics))
+    def with_parts(self, parts: tuple[Spectrum, ...]) -> ClassConditional:
+        """Other spectra for the classes, and in place of the default if there is one."""
+        named = tuple((name, part) for (name, _), part in zip(self.spectra, parts, strict=False))
+        return ClassConditional(named, parts[-1] if self.default else None)
 
     def to_dict(self) -> dict[str, Any]:
         """Kind, class name -> mapping, and the default's mapping or None."""

@@ -7,7 +7,9 @@ harmonics). A soft edge falls from 1 to 0 as a squared cosine over a distance `s
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +18,7 @@ from sagd.errors import InputError
 from sagd.noise.basis.base import EDGE, corner_radius
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.checks import require_finite
-from sagd.noise.spectra.geometry import band_mask
+from sagd.noise.spectra.geometry import band_mask, distance_on_torus, other_sign
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Ring(Spectrum, kind="ring"):
         soft: Width of the soft edges, outside of `[low, high)`.
     """
 
+    measures: ClassVar[Mapping[str, str]] = {"low": "corner", "high": "corner", "soft": "corner"}
     low: float = 0.0
     high: float = 1.0
     soft: float = 0.0
@@ -56,6 +59,7 @@ class Wedge(Spectrum, kind="wedge"):
         soft: Width of the soft edges, in fractions of the corner radius.
     """
 
+    measures: ClassVar[Mapping[str, str]] = {"low": "corner", "high": "corner", "soft": "corner"}
     angle: float = 0.0
     width: float = 20.0
     low: float = 0.0
@@ -72,12 +76,16 @@ class Wedge(Spectrum, kind="wedge"):
 
     def weights(self, frequencies: Tensor) -> Tensor:
         """1 in the wedge, 0 away from it; DC belongs to no direction."""
+        return self.weights_of_period(frequencies, 1.0)
+
+    def weights_of_period(self, frequencies: Tensor, period: Tensor | float) -> Tensor:
+        """Likewise."""
         if len(frequencies) != 2:
             raise InputError(f"a wedge is for images (2 spatial axes), the data has {len(frequencies)}")
         scale = corner_radius(2)
         rho = torch.linalg.vector_norm(frequencies, dim=0) / scale
         # A Nyquist frequency stands for both its signs: the nearer counts, so that the mask stays even.
-        signed = [torch.where(f.abs() == 0.5, -f, f) for f in frequencies]
+        signed = other_sign(frequencies, period)
         pairs = [(r, c) for r in (frequencies[0], signed[0]) for c in (frequencies[1], signed[1])]
         turn = torch.stack([self._turn(r, c) for r, c in pairs]).amin(0)
         across = rho * torch.sin(torch.deg2rad((turn - self.width / 2).clamp(-90, 90)))
@@ -105,6 +113,8 @@ class Strip(Spectrum, kind="strip"):
         soft: Width of the soft edges, in cycles per sample.
     """
 
+    measures: ClassVar[Mapping[str, str]] = {"low": "axis", "high": "axis", "width": "radius", "soft": "radius"}
+    names_axes = True
     axis: int = 0
     low: float = 0.0
     high: float = 0.5
@@ -140,6 +150,8 @@ class Spots(Spectrum, kind="spots"):
         soft: Width of the soft edges.
     """
 
+    measures: ClassVar[Mapping[str, str]] = {"at": "at", "radius": "radius", "soft": "radius"}
+    names_axes = True
     at: tuple[tuple[float, ...], ...] = ()
     radius: float = 0.02
     soft: float = 0.0
@@ -161,14 +173,17 @@ class Spots(Spectrum, kind="spots"):
 
     def weights(self, frequencies: Tensor) -> Tensor:
         """1 in the disks, 0 away from them."""
+        return self.weights_of_period(frequencies, 1.0)
+
+    def weights_of_period(self, frequencies: Tensor, period: Tensor | float) -> Tensor:
+        """Likewise."""
         nearest = torch.full_like(frequencies[0], math.inf)
         for f in self.at:
             if len(f) != len(frequencies):
                 raise InputError(f"spot {f} has {len(f)} numbers, the data has {len(frequencies)} spatial axes")
             centre = torch.tensor(f).to(frequencies).reshape(-1, *(1,) * (frequencies.ndim - 1))
             for sign in (1, -1):
-                difference = frequencies - sign * centre
-                away = torch.linalg.vector_norm(difference - difference.round(), dim=0)
+                away = distance_on_torus(frequencies - sign * centre, period)
                 nearest = torch.minimum(nearest, away)
         return _edge(nearest - self.radius, self.soft)
 

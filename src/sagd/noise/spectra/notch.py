@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from sagd.errors import InputError
 from sagd.noise.basis.base import EDGE, corner_radius
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.checks import in_range, require_finite
+from sagd.noise.spectra.geometry import distance_on_torus
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Notch(Spectrum, kind="notch"):
         unit: "cycles" per sample, or "corner": fractions of the corner radius.
     """
 
+    measures: ClassVar[Mapping[str, str]] = {"at": "at", "bandwidth": "radius"}
+    names_axes = True
     at: tuple[tuple[float, ...], ...] = ()
     bandwidth: float = 0.01
     depth: float = 0.0
@@ -51,6 +56,10 @@ class Notch(Spectrum, kind="notch"):
 
     def weights(self, frequencies: Tensor) -> Tensor:
         """`depth` at the notches, 1 far from them."""
+        return self.weights_of_period(frequencies, 1.0)
+
+    def weights_of_period(self, frequencies: Tensor, period: Tensor | float) -> Tensor:
+        """Likewise."""
         scale = 1.0 if self.unit == "cycles" else corner_radius(len(frequencies))
         keep = torch.ones_like(frequencies[0])
         for f in self.at:
@@ -59,15 +68,11 @@ class Notch(Spectrum, kind="notch"):
                     f"notch frequency {f} has {len(f)} numbers, the data has {len(frequencies)} spatial axes"
                 )
             centre = scale * torch.tensor(f, dtype=frequencies.dtype).reshape(-1, *(1,) * (frequencies.ndim - 1))
+            centre = centre.to(frequencies)
             # The nearer of +f and -f, on the torus.
-            distance = torch.minimum(*(_torus_distance(frequencies - s * centre.to(frequencies)) for s in (1, -1)))
+            distance = torch.minimum(*(distance_on_torus(frequencies - s * centre, period) for s in (1, -1)))
             # But for rounding, a frequency this close is the notch itself and has exactly its depth.
             distance = torch.where(distance < EDGE, 0.0, distance)
             w = -torch.expm1(-((distance / (scale * self.bandwidth)) ** 2) / 2)
             keep = keep * in_range(w, f"notch bandwidth={self.bandwidth}", distance > 0)
         return self.depth + (1 - self.depth) * keep
-
-
-def _torus_distance(difference: Tensor) -> Tensor:
-    """Length of frequency differences `(n, *coefficients)`, frequencies being periodic with period 1."""
-    return torch.linalg.vector_norm(difference - difference.round(), dim=0)

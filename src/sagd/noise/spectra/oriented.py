@@ -10,6 +10,7 @@ from torch import Tensor
 from sagd.errors import InputError
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.checks import require_finite, require_weight, two_levels
+from sagd.noise.spectra.geometry import other_sign
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,16 @@ class Oriented(Spectrum, kind="oriented"):
 
     def weights(self, frequencies: Tensor) -> Tensor:
         """`inside` in the wedge, `outside` elsewhere."""
+        return self.weights_of_period(frequencies, 1.0)
+
+    def weights_of_period(self, frequencies: Tensor, period: Tensor | float) -> Tensor:
+        """Likewise."""
         if len(frequencies) != 2:
             raise InputError(f"oriented spectra are for images (2 spatial axes), the data has {len(frequencies)}")
         rows, columns = frequencies
         # A Nyquist frequency stands for both its signs, so that weights stay even.
-        difference = [self._turn(torch.atan2(r, c)) for r in _signs(rows) for c in _signs(columns)]
+        mirror = other_sign(frequencies, period)
+        difference = [self._turn(torch.atan2(r, c)) for r in (rows, mirror[0]) for c in (columns, mirror[1])]
         wedge = torch.stack(difference).amin(0) <= self.bandwidth / 2 + 1e-9
         wedge &= (rows != 0) | (columns != 0)
         return two_levels(self.label, wedge.to(frequencies.dtype), self.inside, self.outside)
@@ -50,8 +56,3 @@ class Oriented(Spectrum, kind="oriented"):
     def _turn(self, angle: Tensor) -> Tensor:
         """Degrees between a direction and `self.angle`, both without sign."""
         return (torch.rad2deg(angle) - self.angle + 90).remainder(180).sub(90).abs()
-
-
-def _signs(frequency: Tensor) -> tuple[Tensor, Tensor]:
-    """A frequency, and what it stands for as well: at Nyquist, its negative."""
-    return frequency, torch.where(frequency.abs() == 0.5, -frequency, frequency)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +26,7 @@ class PowerLaw(Spectrum, kind="power_law"):
     section 4.
     """
 
+    measures: ClassVar[Mapping[str, str]] = {"epsilon": "frequency"}
     alpha: float = 0.0
     epsilon: float | None = None
 
@@ -47,6 +50,7 @@ class PowerLaw(Spectrum, kind="power_law"):
 class ExponentialDecay(Spectrum, kind="exponential_decay"):
     """`w = exp(-beta r^2)`, `r` in cycles per sample; positive `beta` puts noise into low frequencies."""
 
+    measures: ClassVar[Mapping[str, str]] = {"beta": "area"}
     beta: float = 1.0
 
     def __post_init__(self) -> None:
@@ -68,6 +72,7 @@ class AxisPowerLaw(Spectrum, kind="axis_power_law"):
         alphas: Exponent per spatial axis.
     """
 
+    names_axes = True
     alphas: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ class Tabulated(Spectrum, kind="tabulated"):
             nested tuples of floats.
     """
 
+    scalable = False
     values: tuple[Any, ...]
 
     def __post_init__(self) -> None:
@@ -56,6 +58,7 @@ class RadialTable(Spectrum, kind="radial_table"):
         w: As many weights.
     """
 
+    measures: ClassVar[Mapping[str, str]] = {"rho": "corner"}
     rho: tuple[float, ...]
     w: tuple[float, ...]
 

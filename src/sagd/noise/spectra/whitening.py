@@ -35,6 +35,7 @@ class Whitening(Spectrum, kind="whitening"):
     Source: "A Fourier Space Perspective on Diffusion Models" (arXiv:2505.11278), EqualSNR, for `g = 1`.
     """
 
+    scalable = False
     exponent: float = 1.0
     radial: bool = False
 

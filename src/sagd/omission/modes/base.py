@@ -18,6 +18,7 @@ from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import Denoiser
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
+from sagd.noise.grid import Grid
 from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics
@@ -118,6 +119,11 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
         Raises:
             InputError: If the band is still to be detected, does not fit the basis, or the noise cannot leave it out.
         """
+
+    def on(self, grid: Grid | None) -> Self:
+        """The same with its spectra on a grid; see `Spectrum.on`."""
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return dataclasses.replace(self, **{k: v.on(grid) for k, v in own.items() if isinstance(v, Spectrum)})
 
     def process(self, process: Process) -> Process:
         """The process of that noise as the network is to see it; itself unless the mode says otherwise."""
