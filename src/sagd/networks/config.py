@@ -13,8 +13,9 @@ class NetworkConfig:
     origin: ClassVar[str] = "built"
 
     name: str = "unet"
-    """unet (of 1, 2 or 3 axes), dit (of square images), or one of a plug-in with its parameters, as in
-    'mynet(width=64)'; 'sagd kinds network' lists them."""
+    """unet (of 1, 2 or 3 axes), dit (of square images), one of a plug-in with its parameters, as in 'mynet(width=64)';
+    'sagd kinds network' lists them. Or a class of a plug-in, as in 'my_module:Net(width=64)', made by
+    Net(inputs, outputs, spatial, num_classes, width=64)."""
     widths: tuple[int, ...] = (16, 32, 64)
     """U-Net channels per level; each level after the first halves the sides."""
     blocks: int = 1
