@@ -123,6 +123,14 @@ def test_periodic_axes_are_equivariant_and_others_are_not(axes, attention):
         assert (network(x.roll(1, -1), T.double()) - out.roll(1, -1)).abs().max() > 1e-3 * out.abs().max()
 
 
+def test_a_periodic_axis_is_exact_beside_one_that_is_padded():
+    """As longitude is beside latitude in a field of 73 by 144."""
+    network = shaken(build_network(config(periodic=(1,)), 1, (13, 16))).double()
+    x = data((13, 16)).double()
+    with torch.no_grad():
+        torch.testing.assert_close(network(x.roll(4, 3), T.double()), network(x, T.double()).roll(4, 3))
+
+
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_without_periodic_axes_none_is_equivariant(axes):
     network = shaken(build_network(config(), 1, SIDES[axes]))

@@ -19,7 +19,8 @@ _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 class Padded(nn.Module):
     """A network on sides that it cannot halve: data is padded to the next that it can, and its output cropped back.
 
-    An axis goes on beyond its ends as its own mirror image, or, where it is periodic, from its other end.
+    An axis goes on beyond its ends as its own mirror image, or, where it is periodic, from its other end. A periodic
+    axis that is padded is therefore longer inside, and its output moves with its input nearly, and not exactly.
 
     >>> import torch
     >>> network = Padded(lambda x, t: x, (5, 8), 4, periodic=[0])
