@@ -82,10 +82,10 @@ def start(folder):
             pytest.fail("started")
 
 
-def build(name):
+def build(name, spatial=(8, 8)):
     from sagd.networks.build import build_network
 
-    return build_network(NetworkConfig(name=name), 1, (8, 8))
+    return build_network(NetworkConfig(name=name), 1, spatial)
 
 
 def board(folder):
@@ -135,6 +135,7 @@ USES = {
     "huggingface_hub": lambda _: load(DataConfig(source="somebody/something")),
     "sklearn": lambda _: load(DataConfig(source="digits")),
     "diffusers": lambda _: (build("unet"), build("dit")),
+    "monai": lambda _: build("unet", (8, 8, 8)),
     "accelerate": start,
     "tensorboard": board,
     "matplotlib": plot,

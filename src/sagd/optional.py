@@ -19,6 +19,7 @@ EXTRAS = {
     "huggingface_hub": ("huggingface_hub", "data sets of the hub", "images"),
     "sklearn": ("scikit-learn", "the built-in digits", "images"),
     "diffusers": ("diffusers", "the networks that come with sagd", "networks"),
+    "monai": ("monai", "the networks of volumes", "volumes"),
     "accelerate": ("accelerate", "devices, mixed precision and several processes", "accelerate"),
     "matplotlib": ("matplotlib", "pictures", "report"),
     "jinja2": ("jinja2", "reports", "report"),

@@ -24,6 +24,9 @@ from sagd.errors import InputError, one_line
 GROUP = "sagd.plugins"
 """The group of entry points."""
 
+_named: set[str] = set()
+"""Modules that `load_plugin` was asked for."""
+
 _faults: list[str] | None = None
 """What went wrong with announced modules; None until they have been imported."""
 
@@ -36,18 +39,23 @@ def load_plugin(name: str) -> None:
     Raises:
         InputError: If there is no such module, importing it fails, or a file has the name of another module.
     """
-    if is_loaded(name) and not _is_path(name):
-        return
-    with _importing(name):
-        if _is_path(name):
-            _import_file(Path(name).expanduser())
-        else:
-            importlib.import_module(name)
+    if not is_loaded(name) or _is_path(name):
+        with _importing(name):
+            if _is_path(name):
+                _import_file(Path(name).expanduser())
+            else:
+                importlib.import_module(name)
+    _named.add(_module(name))
 
 
 def is_loaded(name: str) -> bool:
     """Whether the module that `load_plugin` would import, whoever imported it, is there."""
-    return (Path(name).stem if _is_path(name) else name) in sys.modules
+    return _module(name) in sys.modules
+
+
+def is_named(module: str) -> bool:
+    """Whether `load_plugin` has imported the module: the caller, and not a file, chose to run its code."""
+    return module in _named and is_loaded(module)
 
 
 def import_all(package: str, path: Iterable[str]) -> None:
@@ -85,6 +93,10 @@ def load_installed() -> list[str]:
             except InputError as error:
                 _faults.append(str(error))
     return _faults
+
+
+def _module(name: str) -> str:
+    return Path(name).stem if _is_path(name) else name
 
 
 def _is_path(name: str) -> bool:

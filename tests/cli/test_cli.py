@@ -1077,13 +1077,10 @@ def test_unreadable_configurations_are_refused(refused, tmp_path, command):
     [
         (["--data.channels", "2"], "data.channels must be 1 (grey) or 3 (RGB), got 2"),
         (["--data.size", "0"], "data.size must be at least 1, got 0; e.g. 32"),
-        (
-            ["--data.size", "10", "--network.widths", "4", "4", "4"],
-            "sides divisible by 4, got 10x10; use data.size 8 or 12",
-        ),
+        (["--network.periodic", "2"], "network.periodic must name axes from [0, 1], once each, got [2]"),
         (
             ["--network.widths", "8", "8", "8", "8", "8"],
-            "need sides divisible by 16, got 8x8; use data.size 16, or at most",
+            "need sides of at least 16, got 8x8; use at most 4 levels",
         ),
         (["--process.spectrum", "band_pass(inside=-1)"], "band_pass inside must not be negative, got -1"),
         (["--process.spectrum", "power_law(alpha=nan)"], "cannot read spectrum 'power_law(alpha=nan)': write"),

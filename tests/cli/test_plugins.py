@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 import sagd
+from sagd import plugins
 from sagd.cli.program import main
 from sagd.errors import CheckpointError
 from sagd.spec import Description
@@ -152,7 +153,8 @@ def plugin(tmp_path, monkeypatch):
 
     known = {family: dict(family._members) for family in Description.families().values()}
     yield "./plug_all.py"
-    sys.modules.pop("plug_all", None)
+    for name in ("plug_all", "plug_net"):
+        sys.modules.pop(name, None)
     for family, members in known.items():
         family._members.clear()
         family._members.update(members)
@@ -233,6 +235,38 @@ def test_a_model_says_which_plugin_it_needs_and_imports_none(plugin, tmp_path, c
     del sys.modules["plug_all"]
     with pytest.raises(CheckpointError, match=r"give --plugin \./plug_all\.py"):
         sagd.load("run")
+
+
+NETWORK = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, inputs, outputs, spatial, num_classes, width=4):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(inputs, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, outputs, 1))
+    def forward(self, x, t):
+        return self.body(x)
+"""
+
+
+def test_a_network_class_of_a_plugin_is_trained_and_loaded_where_that_is_named(plugin, tmp_path, capsys, monkeypatch):
+    (tmp_path / "plug_net.py").write_text(NETWORK)
+    sections = {"data": {"source": "stripes"}, "network": {"name": "plug_net:Net(width=3)"}}
+    asked = ["train", *flat(sections | {"training": KINDS["training"]}), "--plugin", plugin, "--out", "run"]
+    code, _, err = out_of(capsys, *asked)
+    assert code == 2
+    assert err.startswith("sagd: network 'plug_net:Net' is of module 'plug_net', whose code would be run; allow that")
+    code, _, err = out_of(capsys, *asked, "--plugin", "./plug_net.py")
+    assert (code, err) == (0, "")
+    done = separately("sample", "run", "--count", "2", "--out", "samples", "--plugin", plugin)
+    assert done.stderr.endswith("if you trust it, give --plugin ./plug_net.py (in Python, import it first)\n")
+    again = [f"--plugin={plugin}", "--plugin=./plug_net.py"]
+    done = separately("sample", "run", "--count", "2", "--out", "samples", *again)
+    assert (done.returncode, done.stderr) == (0, "")
+    monkeypatch.setattr(plugins, "_named", set())
+    with pytest.raises(CheckpointError, match="'plug_net:Net' is of module 'plug_net', whose code would be run"):
+        sagd.load("run")  # that somebody imported the module allows nothing
+    del sys.modules["plug_net"]
+    assert sagd.load("run", allow=["./plug_net.py"]).network.network.body[0].out_channels == 3
 
 
 @pytest.mark.parametrize(

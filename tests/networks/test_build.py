@@ -66,17 +66,12 @@ def test_weights_depend_on_the_seed_alone(config):
 @pytest.mark.parametrize(
     ("config", "spatial", "message"),
     [
-        (
-            NetworkConfig(widths=(8, 8, 8)),
-            (10, 10),
-            "divisible by 4, got 10x10; use data.size 8 or 12, or at most 2 lev",
-        ),
-        (NetworkConfig(widths=(8,) * 6), (28, 28), "divisible by 32, got 28x28; use data.size 32, or at most 3 levels"),
-        (NetworkConfig(widths=(8, 8)), (7, 7), "divisible by 2, got 7x7; use data.size 6 or 8, or at most 1 level$"),
+        (NetworkConfig(widths=(8,) * 6), (28, 28), "sides of at least 32, got 28x28; use at most 5 levels$"),
+        (NetworkConfig(widths=(8, 8)), (1, 7), "sides of at least 2, got 1x7; use at most 1 level$"),
         (NetworkConfig(widths=()), (8, 8), r"network.widths must be positive, one per level, got \[\]"),
         (NetworkConfig(blocks=0), (8, 8), "network.blocks must be at least 1 and whole, got 0"),
         (NetworkConfig(dropout=1.0), (8, 8), r"network.dropout must lie in \[0, 1\), got 1.0"),
-        (NetworkConfig(), (8,), r"is for images, got spatial shape \(8,\)"),
+        (NetworkConfig(name="dit"), (8,), r"is for images, got spatial shape \(8,\)"),
         (
             NetworkConfig(name="dit", patch=3),
             (8, 8),

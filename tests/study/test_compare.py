@@ -339,7 +339,7 @@ BAD = [
     ("seeds", (), r"seeds must be whole numbers from 0, all different, got \[\]"),
     ("seeds", (1, 1), r"seeds must be whole numbers from 0, all different, got \[1, 1\]"),
     ("seeds", (0, -1), r"seeds must be whole numbers from 0, all different, got \[0, -1\]"),
-    ("network", {"widths": (4, 4, 4, 4, 4)}, "network.widths has 5 levels, which need sides divisible by 16, got 8x8"),
+    ("network", {"widths": (4, 4, 4, 4, 4)}, "network.widths has 5 levels, which need sides of at least 16, got 8x8"),
     ("training", {"lr": 0.0}, "training.lr must be positive"),
     ("sampling", {"sampler": "huen"}, "unknown sampler 'huen'; did you mean 'heun'"),
     ("sampling", {"grid": "karras(rho=0)"}, "karras rho must be positive"),

@@ -526,7 +526,7 @@ def test_bf16_trains_and_fp16_is_refused_on_the_cpu(tmp_path, config, change, da
         ("training", {"ema_decay": 1.0}, r"training.ema_decay must be in \[0, 1\), got 1.0"),
         ("training", {"seed": -1}, "training.seed must be at least 0, got -1"),
         ("training", {"batch_size": 41}, "training.batch_size is 41 but the data has 40 images; use at most that"),
-        ("network", {"widths": (4, 4, 4, 4, 4)}, "divisible by 16, got 8x8; use data.size 16, or at most 4 levels"),
+        ("network", {"widths": (4, 4, 4, 4, 4)}, "of at least 16, got 8x8; use at most 4 levels"),
         ("process", {"spectrum": "pink"}, "unknown spectrum 'pink'"),
         ("process", {"schedule": "linear"}, "unknown schedule 'linear'"),
         ("denoiser", {"time": "sometimes"}, "unknown training time 'sometimes'"),

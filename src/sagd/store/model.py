@@ -40,6 +40,7 @@ from sagd.model.parameterisation import Parameterisation
 from sagd.model.wrappers import Calibrated, Guided
 from sagd.networks.build import build_network
 from sagd.networks.config import NetworkConfig
+from sagd.networks.own import OwnNetwork
 from sagd.networks.weights import UNREADABLE, check_layout, check_numbers
 from sagd.noise.basis.base import Basis
 from sagd.noise.statistics import DataStatistics
@@ -228,7 +229,7 @@ def load_model(
         process: The forward process you believe the model has.
         device: Where the network goes.
         network: For a model with a network of one's own: a network like that, whose weights are replaced.
-        allow: Modules that networks of one's own may be imported from; importing runs their code.
+        allow: Modules that networks of one's own may be imported from, and plug-ins; importing runs their code.
 
     Raises:
         ProcessMismatchError: If the model was trained with another process than `process`, or than `model.json` says.
@@ -298,7 +299,7 @@ def fingerprint(described: Mapping[str, Any], moments: str) -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Versions of Python, sagd and those libraries that results depend on and are installed."""
     found = {"python": platform.python_version()}
-    for name in ("sagd", "torch", "diffusers", "accelerate", "numpy", "safetensors"):
+    for name in ("sagd", "torch", "diffusers", "monai", "accelerate", "numpy", "safetensors"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
@@ -453,6 +454,7 @@ def _rebuilt(
 ) -> Trained:
     """The model of a description, its weights and its moments, all of which are checked."""
     described, data = content.described, content.described.data
+    _allow(described.plugins, allow)
     _refuse_unknown(content.path(0), described.plugins)
     with reading(content.path(0), "does not describe a model"):
         process = process_from_dict(described.process)
@@ -487,6 +489,13 @@ def _rebuilt(
     return model
 
 
+def _allow(names: Sequence[str], allow: Sequence[str]) -> None:
+    """Import those plug-ins that the caller allows."""
+    for name in names:
+        if name in allow:
+            plugins.load_plugin(name)
+
+
 def _refuse_unknown(path: Path, names: Sequence[str]) -> None:
     """Refuse a model whose plug-ins the caller has not imported: no file may choose code to run."""
     if missing := plugins.missing(names):
@@ -505,6 +514,8 @@ def _network(
     with reading(content.path(0), "does not describe a model"):
         if parts.keys() == {"built"}:
             config = from_dict(NetworkConfig, parts["built"], "network")
+            own = OwnNetwork.from_text(config.name)
+            _allow([] if own is None else [own.module], allow)
             classes = None if data.classes is None else len(data.classes)
             beside = shown_channels(described.bands, data.shape[0])
             built = build_network(config, data.shape[0], data.shape[1:], classes, beside=beside)
