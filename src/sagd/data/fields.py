@@ -137,7 +137,8 @@ class FieldRecords:
     classes: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
-        return sum(part.count for part in self.parts)
+        """Number of files, each of which may hold many fields."""
+        return len(self.parts)
 
     def describe(self, part: int, item: int = 0) -> str:
         """How errors name an item."""

@@ -147,7 +147,7 @@ def _check_no_columns(config: DataConfig) -> None:
 
 def _check_records(records: Any, opened: str) -> None:
     """Refuse what a source opened that no data set can be made of; `opened` is the method that did."""
-    if not isinstance(records, Records):
+    if not isinstance(records, (Records, FieldRecords)):
         raise InputError(f"{opened} must return Records, got {type(records).__name__}; for an array, ArrayRecords")
     if not len(records):
         raise InputError(f"{opened} returned no records; let it raise InputError that says where they should be")
