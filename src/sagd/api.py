@@ -138,7 +138,7 @@ class Model:
         Raises:
             InputError: If the model leaves no band out, or the fields do not fit.
         """
-        mode = omission_mode(self.trained.omission)
+        mode = omission_mode(self.trained.omission, self.trained.meaning.grid())
         if mode is None:
             raise InputError(
                 f"the model was trained with omission {NO_OMISSION!r}, which restores no band; train one with"

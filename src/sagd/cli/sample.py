@@ -86,4 +86,5 @@ def _require_spectrum(spectrum: str, path: Path, model: Trained) -> None:
     from sagd.store.model import load_model
 
     config = replace(model.config.process, spectrum=spectrum)
-    load_model(path, process=build_process(config, model.process.shape, model.statistics, model.classes))
+    grid = model.meaning.grid()
+    load_model(path, process=build_process(config, model.process.shape, model.statistics, model.classes, grid))

@@ -34,6 +34,9 @@ class DataConfig:
     shape that the largest has."""
     rate: float | None = None
     """Samples per second of files that do not say it."""
+    spacing: tuple[str, ...] = ()
+    """Distance of neighbours along each axis of space where files do not say it, e.g. '2 mm' '0.5 mm' '0.5 mm', for
+    frequencies in units."""
     resample: float | None = None
     """Samples per second to bring all to."""
     missing: Literal["refuse", "mask"] = "refuse"

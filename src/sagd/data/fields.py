@@ -20,6 +20,7 @@ from sagd.data.layout import Layout
 from sagd.data.meaning import Meaning
 from sagd.data.resize import resampled, scaled_and_cropped, with_channels
 from sagd.errors import InputError, one_line
+from sagd.noise.grid import Grid
 
 _MEASURED = 256
 """Fields whose values decide how models see them."""
@@ -364,7 +365,7 @@ def meaning_of(plan: Plan) -> Meaning:
     rows = np.linspace(0, len(plan) - 1, min(len(plan), _MEASURED)).astype(int)
     recent = Recent()
     offset, scale = records.kind.numbers([plan.read(row, recent) for row in dict.fromkeys(rows.tolist())], array)
-    steps = dict(first.steps(plan.config.rate))
+    steps = dict(first.steps(plan.config.rate)) | _given_steps(plan.config, first.layout.spatial)
     if plan.config.resample is not None and "T" in steps:
         steps["T"] = Step(1 / plan.config.resample, "s")
     if plan.scales:
@@ -381,6 +382,19 @@ def meaning_of(plan: Plan) -> Meaning:
         None if array.limits is None else (float(array.limits[0]), float(array.limits[1])),
         array.path.suffix.lower() if array.path.is_file() else records.kind.ending,
     )
+
+
+def _given_steps(config: DataConfig, spatial: str) -> dict[str, Step]:
+    """The steps that a configuration names."""
+    if not config.spacing:
+        return {}
+    if len(config.spacing) != len(spatial):
+        raise InputError(
+            f"data.spacing {list(config.spacing)} names {len(config.spacing)} axes, the data has {len(spatial)}"
+            f" ({', '.join(spatial)})"
+        )
+    grid = Grid.parse(config.spacing)
+    return {} if grid is None else {letter: Step(*step) for letter, step in zip(spatial, grid.steps, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)

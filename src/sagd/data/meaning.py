@@ -19,7 +19,10 @@ from sagd.data.formats import Contents, Step
 from sagd.data.formats.values import to_type
 from sagd.data.images import to_unit_range
 from sagd.errors import InputError, one_line
+from sagd.noise.grid import Grid
 
+_NAMES = {"degrees_north": "degrees", "degrees_east": "degrees", "seconds": "s", "um": "µm", "micron": "µm"}
+"""Units as files spell them -> as the library does."""
 BYTE = 127.5
 """Offset and scale of 8-bit pictures: `u / 127.5 - 1`."""
 
@@ -110,6 +113,12 @@ class Meaning:
             return None
         return tuple(step.size for step in known)
 
+    def grid(self) -> Grid | None:
+        """The grid of the fields, for frequencies in units; None if nothing is known of it."""
+        steps = [self.steps.get(letter) for letter in self.axes]
+        told = [None if step is None else _measured(step) for step in steps]
+        return Grid.parse(told) if any(told) else None
+
     @property
     def length(self) -> str:
         """Unit of the steps in space, if all have one."""
@@ -184,6 +193,16 @@ def standardised(values: Sequence[np.ndarray]) -> tuple[tuple[float, ...], tuple
     means = [float(c.mean()) for c in channels]
     scales = [2 * float(c.std()) for c in channels]
     return tuple(means), tuple(scale if scale > 0 else 1.0 for scale in scales)
+
+
+def _measured(step: Step) -> tuple[float, str] | None:
+    """A step in a unit of the library; None if its unit is none."""
+    unit = _NAMES.get(step.unit, step.unit)
+    try:
+        Grid.parse([(step.size, unit)])
+    except InputError:
+        return None
+    return step.size, unit
 
 
 def _finite(values: Sequence[np.ndarray]) -> np.ndarray:

@@ -95,7 +95,7 @@ def exhibit(entry: Entry, data: Signals, image: int = 0, seed: int = 0) -> Exhib
     """
     x, labels = data.batch([image])
     statistics = process_statistics(data, entry.process)
-    whole = build_process(entry.process, data.shape, statistics, data.classes)
+    whole = build_process(entry.process, data.shape, statistics, data.classes, data.meaning.grid())
     process = _of_class(whole, 0 if labels is None else int(labels))
     curve_times = torch.linspace(0.01, 1, TIMES, dtype=torch.float64)
     snr = _snr(process, statistics, curve_times)

@@ -110,7 +110,7 @@ def restore_files(
     Raises:
         InputError: If the model leaves no band out, an image does not fit, or a clean image is missing.
     """
-    mode = omission_mode(model.omission)
+    mode = omission_mode(model.omission, model.meaning.grid())
     if mode is None:
         raise InputError(
             f"the model was trained with omission {NO_OMISSION!r}, which restores no band; train one with"

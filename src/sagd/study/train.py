@@ -26,6 +26,7 @@ from sagd.model.denoiser import NetworkDenoiser
 from sagd.networks.build import build_network
 from sagd.noise.bands import is_own_mirror
 from sagd.noise.basis.base import Basis
+from sagd.noise.grid import Grid
 from sagd.noise.statistics import DataStatistics, channel_covariance, measure, most_measured
 from sagd.omission.detect import detect
 from sagd.omission.modes import Mode
@@ -148,8 +149,8 @@ def prepare(config: RunConfig, data: Signals, found: OmissionConfig | None = Non
     _check_data(config, data)
     config = dataclasses.replace(config, process=resolve_omission(config.process, data, found))
     model = _untrained(config, data)
-    _check_flips(config, model.statistics.basis)
-    loss = build_loss(config.denoiser, model.process, model.statistics)
+    _check_flips(config, model.statistics.basis, data.meaning.grid())
+    loss = build_loss(config.denoiser, model.process, model.statistics, data.meaning.grid())
     notes = checked_ends(model)
     loss.weighting.weight(torch.full((1,), 0.5, dtype=torch.float64), model.plain)
     recipe = Recipe(
@@ -243,7 +244,7 @@ def _untrained(config: RunConfig, data: Signals) -> Trained:
     statistics = process_statistics(data, config.process)
     classes = data.classes if config.network.conditional else None
     number = None if classes is None else len(classes)
-    process = build_process(config.process, data.shape, statistics, classes)
+    process = build_process(config.process, data.shape, statistics, classes, data.meaning.grid())
     bands = None if config.denoiser.bands == "none" else BandLaw(config.denoiser.bands, statistics.basis)
     beside = shown_channels(bands, data.shape[0])
     seed = seed_for(config.training.seed, "weights")
@@ -287,7 +288,7 @@ def _fixed(config: RunConfig, data: Signals) -> dict[str, Any]:
 
 def _calibration(model: Trained, data: Signals) -> Tensor | None:
     """What the mode of omission asks some training images, if there is one and it does."""
-    mode = omission_mode(model.omission)
+    mode = omission_mode(model.omission, model.meaning.grid())
     if mode is None:
         return None
     some, device = data.at_most(_CALIBRATED), model.plain.device
@@ -328,13 +329,13 @@ def _check_data(config: RunConfig, data: Signals) -> None:
         raise InputError("network.conditional needs labels, and the data has none; name them with data.label_column")
 
 
-def _check_flips(config: RunConfig, basis: Basis) -> None:
+def _check_flips(config: RunConfig, basis: Basis, grid: Grid | None) -> None:
     """Refuse to flip images whose damage would then lie outside its band, where the network learns it.
 
     Raises:
         InputError: If the band, or the spectrum of the damage, is not its own mirror image.
     """
-    mode = omission_mode(config.process.omission)
+    mode = omission_mode(config.process.omission, grid)
     if not config.data.flip or mode is None:
         return
     for name, values in mode.weights(basis).items():
@@ -358,11 +359,11 @@ def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfi
     Raises:
         InputError: If nothing is found.
     """
-    omission, mode = process.omission, omission_mode(process.omission)
+    omission, mode = process.omission, omission_mode(process.omission, data.meaning.grid())
     if mode is None or not mode.unmeasured:
         return process
     if found is None:
-        detected = detect(_measured_images(data))
+        detected = detect(_measured_part(data).tensor())
         if "band" in mode.unmeasured and detected.band is not None:
             logger.info("\n".join(detected.lines()))
         measured = mode.measured(detected)
@@ -374,16 +375,17 @@ def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfi
     return dataclasses.replace(process, omission=omission)
 
 
-def _measured_images(data: Signals) -> Tensor:
-    """As many images as memory allows."""
-    return data.at_most(most_measured(data.shape)).tensor()
+def _measured_part(data: Signals) -> Signals:
+    """As much of the data as memory allows."""
+    return data.at_most(most_measured(data.shape))
 
 
 def process_statistics(data: Signals, process: ProcessConfig) -> DataStatistics:
-    """Statistics of the data in the basis of the noise, or of as many images as memory allows."""
-    x = _measured_images(data)
+    """Statistics of the data in the basis of the noise, or of as much of it as memory allows."""
+    some = _measured_part(data)
+    x = some.tensor()
     colours = channel_covariance(x) if process.channels == "decorrelated" else None
-    return measure(x, process_basis(process, data.shape, colours))
+    return measure(x, process_basis(process, data.shape, colours), mask=some.known())
 
 
 def _flattened(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
