@@ -19,6 +19,7 @@ from sagd.terminal import say
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sagd.data.signals import Signals
     from sagd.design.levels import Inspection
     from sagd.noise.statistics import DataStatistics
     from sagd.omission.detect import Detection
@@ -66,10 +67,10 @@ def run_inspect(command: Inspect) -> None:
     inspection = design.inspect(statistics, process, command.bands)
     ends = design.check_ends(statistics, process, command.bands)
     found, detection = _detection(command, x)
-    lines = [_inspection_text(data.name, tuple(x.shape), inspection), *ends.lines(), *detection]
+    lines = [_inspection_text(data, inspection), *ends.lines(), *detection]
     if command.out is not None:
         lines += _write_inspection(
-            command.out, RunConfig(data=config, plugins=command.plugin), x, statistics, inspection, found
+            command.out, RunConfig(data=config, plugins=command.plugin), data, statistics, inspection, found
         )
     elif found is not None and found.band is not None:
         lines.append("with --out, 'sagd inspect' writes a configuration that trains around it")
@@ -79,13 +80,12 @@ def run_inspect(command: Inspect) -> None:
 def _write_inspection(
     out: Path,
     config: RunConfig,
-    x: Tensor,
+    data: Signals,
     statistics: DataStatistics,
     inspection: Inspection,
     found: Detection | None,
 ) -> list[str]:
     """Write what was measured; returns lines that say so."""
-    from sagd.noise.statistics import measure
     from sagd.random import generator_for, subset
     from sagd.report.inspection import inspect_figure
     from sagd.store.files import to_json, write_file, writing
@@ -93,15 +93,21 @@ def _write_inspection(
     record, picture = out / "inspection.json", out / "spectrum.png"
     told = {} if found is None else {"detection": found.to_dict()}
     write_file(record, to_json(inspection.to_dict() | told))
-    profile, fit = inspection.profile, inspection.fit
+    profile, fit, meaning = inspection.profile, inspection.fit, data.meaning
+    x = data.subset(subset(len(data), _SHOWN, generator_for(0, "shown"))).tensor()
+    picture_like = meaning.kind in ("image", "video") and x.shape[1] in (1, 3)
+    names = meaning.channels or None
     figure = inspect_figure(
         profile.centres.numpy(),
         profile.values.numpy(),
         slope=fit.slope,
         intercept=fit.intercept,
-        images=x[subset(len(x), _SHOWN, generator_for(0, "shown"))].numpy(),
-        spectrum2d=measure(x).spectrum.numpy(),
-        channels=None if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
+        examples=(x if picture_like else meaning.to_values(x)).numpy(),
+        spectrum=_spectrum(data, statistics).numpy(),
+        channels=names if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
+        limits=(-1.0, 1.0) if picture_like else None,
+        rate=meaning.rate,
+        quantity=meaning.quantity,
     )
     with writing(picture):
         figure.savefig(picture, dpi=150)
@@ -109,6 +115,16 @@ def _write_inspection(
             _draw_band(found, out / "band.png")
     advice = [] if found is None or found.band is None else [_write_band(out / "band.yaml", config, found)]
     return [*advice, f"wrote {picture} and {record}"]
+
+
+def _spectrum(data: Signals, statistics: DataStatistics) -> Tensor:
+    """The power spectrum of the data in the Fourier basis."""
+    from sagd.noise.basis.fourier import FourierBasis
+    from sagd.noise.statistics import measure
+
+    if isinstance(statistics.basis, FourierBasis):
+        return statistics.spectrum
+    return measure(data.tensor(), mask=data.known()).spectrum
 
 
 def _detection(command: Inspect, x: Tensor) -> tuple[Detection | None, list[str]]:
@@ -162,19 +178,28 @@ def _draw_band(found: Detection, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _inspection_text(name: str, shape: tuple[int, ...], inspection: Inspection) -> str:
-    profile, fit = inspection.profile, inspection.fit
-    channels = shape[1]
+def _inspection_text(data: Signals, inspection: Inspection) -> str:
+    from sagd.data.kinds import Kind
+    from sagd.noise.grid import RingScale
+
+    profile, fit, meaning = inspection.profile, inspection.fit, data.meaning
+    channels, scale = data.shape[0], RingScale.of(meaning.grid())
+    names = [name[:11] for name in meaning.channels] or [f"channel {c}" for c in range(channels)]
+    rate = "" if meaning.rate is None else f" at {meaning.rate:g} Hz"
     lines = [
-        f"{name}: {shape[0]} images, {channels} x {' x '.join(map(str, shape[2:]))}, values in [-1, 1]",
+        f"{data.name}: {len(data)} {Kind.member(meaning.kind).item[1]}, {' x '.join(map(str, data.shape))}{rate}",
         "",
-        "power by radial band (white noise of unit variance: 1)",
-        f"{'band of rho':>14}" + "".join(f"{f'channel {c}':>12}" for c in range(channels)) + f"{'freedoms':>10}",
+        "power by radial band, of values as models see them (white noise of unit variance: 1)",
+        f"{'band of rho':>14}"
+        + (f"{scale.unit:>18}" if scale.unit else "")
+        + "".join(f"{name:>12}" for name in names)
+        + f"{'freedoms':>10}",
     ]
     bands = zip(profile.edges.tolist(), profile.edges.tolist()[1:], profile.degrees_of_freedom.tolist(), strict=False)
     for k, (start, end, freedoms) in enumerate(bands):
         cells = (f"{profile.values[c, k]:12.4g}" if freedoms else f"{'-':>12}" for c in range(channels))
-        lines.append(f"{start:7.2f}-{end:<6.2f}{''.join(cells)}{int(freedoms):10d}")
+        own = f"{start * scale.corner:9.4g}-{end * scale.corner:<8.4g}" if scale.unit else ""
+        lines.append(f"{start:7.2f}-{end:<6.2f}{own}{''.join(cells)}{int(freedoms):10d}")
     low, high = inspection.sigma_range
     lines += [
         "",
