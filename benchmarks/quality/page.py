@@ -15,7 +15,7 @@ from PIL import Image
 
 from benchmarks.quality.scales import SCALES, Budget, is_small, shape_of
 from benchmarks.quality.studies import COMMON, EVALUATIONS, NOISES, OWN, PREDICTIONS, STUDIES, TIMES, Arm
-from sagd.report.figures import style, tidy_axes
+from sagd.data.drawing import style, tidy_axes
 from sagd.study.summary import Interval, interval
 
 if TYPE_CHECKING:

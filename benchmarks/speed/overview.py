@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.speed.result import demands_table
 from benchmarks.speed.timing import Demand, Summary
-from sagd.report.figures import style, tidy_axes
+from sagd.data.drawing import style, tidy_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

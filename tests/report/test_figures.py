@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from sagd.data.drawing import style, styles
 from sagd.errors import InputError
 from sagd.report import figures
 from sagd.report.figures import Estimate
 
 EDGES = [0.0, 0.25, 0.5, 0.75, 1.0]
 CENTRES = [0.125, 0.375, 0.625, 0.875]
-LOOKS = figures.styles(["white", "tilt"])
+LOOKS = styles(["white", "tilt"])
 
 
 def lines(axes):
@@ -24,7 +25,7 @@ def tick_labels(axis):
 
 
 def test_twelve_styles_are_all_different():
-    looks = [figures.style(i) for i in range(12)]
+    looks = [style(i) for i in range(12)]
     assert len({(s.colour, s.dash) for s in looks}) == 12
     assert looks[0].dash == ()
     assert len({s.marker for s in looks[:6]}) == 6
@@ -90,7 +91,7 @@ def test_intervals_show_means_runs_and_floor():
 
 def test_names_are_text_and_not_mathematics():
     names = ["$x$", "_hidden", "<b>"]
-    looks = figures.styles(names)
+    looks = styles(names)
     figure = figures.loss_figure({name: ([1, 2], [1.0, 0.5]) for name in names}, looks)
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert [text.replace("\\", "").strip() for text in legend] == names
@@ -99,13 +100,13 @@ def test_names_are_text_and_not_mathematics():
 
 def test_many_or_long_names_do_not_cover_the_curves():
     names = [f"process {i}" for i in range(6)]
-    crowded = figures.loss_figure({name: ([1, 2], [1.0, 0.5]) for name in names}, figures.styles(names))
+    crowded = figures.loss_figure({name: ([1, 2], [1.0, 0.5]) for name in names}, styles(names))
     assert crowded.axes[0].get_legend() is None
     assert [text.get_text() for text in crowded.legends[0].get_texts()] == names
 
     name = "a process with a long name"
     estimates = {name: Estimate(1.0, 0.5, 1.5)}
-    figure = figures.intervals_figure(estimates, figures.styles([name]), "distance")
+    figure = figures.intervals_figure(estimates, styles([name]), "distance")
     assert tick_labels(figure.axes[0].yaxis) == ["a process with …"]
 
 
@@ -119,38 +120,6 @@ def test_logarithmic_axes_have_a_few_round_ticks(low, span):
     assert bottom <= min(ticks)
     assert max(ticks) <= top
     assert len(set(tick_labels(axes.yaxis))) == len(ticks)
-
-
-def test_inspection_draws_the_fitted_line_and_every_channel():
-    values = np.ones((3, 4))
-    images = np.zeros((8, 3, 16, 8))
-    figure = figures.inspect_figure(CENTRES, values, -2.0, math.log(3), images, np.ones((3, 16, 5)))
-    axes = next(a for a in figure.axes if a.get_title() == "Power by radial band")
-    drawn = lines(axes)
-    assert list(drawn) == ["red", "green", "blue", "fit: slope −2.00"]
-    # S = 3 r^-2: 6 at the corner, r = sqrt(1/2), and 768 at the lowest frequency of 16 pixels, r = 1/16.
-    assert drawn["fit: slope −2.00"].get_ydata() == pytest.approx([768, 6])
-    assert drawn["fit: slope −2.00"].get_xdata()[1] == pytest.approx(1)
-
-
-@pytest.mark.parametrize("shape", [(6, 8), (5, 7), (8, 5)])
-def test_inspection_shows_the_full_spectrum(shape):
-    image = np.random.default_rng(0).normal(size=(1, *shape))
-    half = np.abs(np.fft.rfft2(image)) ** 2
-    figure = figures.inspect_figure(CENTRES, np.ones((1, 4)), -1.0, 0.0, image[None], half)
-    axes = next(a for a in figure.axes if a.get_title() == "Power by direction")
-    full = np.fft.fftshift(np.abs(np.fft.fft2(image[0])) ** 2)
-    np.testing.assert_allclose(axes.get_images()[0].get_array(), np.log10(full), atol=1e-6)
-
-
-def test_inspection_refuses_shapes_that_do_not_fit():
-    ones, images = np.ones((1, 4)), np.zeros((2, 1, 8, 8))
-    with pytest.raises(InputError, match=r"values must be \(C, 3\) to fit rho, got shape \(1, 4\)"):
-        figures.inspect_figure(CENTRES[:3], ones, -1.0, 0.0, images, np.ones((1, 8, 5)))
-    with pytest.raises(InputError, match=r"spectrum2d must be \(C, H, 5\) for images 8 wide, got shape \(1, 8, 8\)"):
-        figures.inspect_figure(CENTRES, ones, -1.0, 0.0, images, np.ones((1, 8, 8)))
-    with pytest.raises(InputError, match=r"1 or 3 channels, got shape \(2, 2, 8, 8\)"):
-        figures.inspect_figure(CENTRES, ones, -1.0, 0.0, images.repeat(2, 1), np.ones((1, 8, 5)))
 
 
 def test_svg_is_complete_and_the_same_every_time(tmp_path):

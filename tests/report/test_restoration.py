@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
+from sagd.data.drawing import styles
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
@@ -90,7 +91,7 @@ def test_other_bands(tmp_path, band):
 
 def test_the_band_is_shaded_by_its_share():
     edges = [0, 0.25, 0.5, 0.75, 1]
-    looks = figures.styles(["damaged", "restored"])
+    looks = styles(["damaged", "restored"])
     spectra = {"damaged": [3, 2, 1, 0.5], "restored": [3, 1, 1, 0.5]}
     figure = figures.restoration_figure(edges, spectra, {}, [0, 1, 0.5, 0], looks)
     (axes,) = figure.axes

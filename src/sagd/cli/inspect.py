@@ -86,7 +86,7 @@ def _write_inspection(
     """Write what was measured; returns lines that say so."""
     from sagd.noise.statistics import measure
     from sagd.random import generator_for, subset
-    from sagd.report.figures import inspect_figure
+    from sagd.report.inspection import inspect_figure
     from sagd.store.files import to_json, write_file, writing
 
     record, picture = out / "inspection.json", out / "spectrum.png"

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from sagd.build.catalogue import Entry
 from sagd.build.schema import ProcessConfig
 from sagd.build.text import to_dict
+from sagd.data.drawing import MUTED, Array, label_axes, tidy_axes
 from sagd.optional import need
-from sagd.report.figures import Array, centred, label_axes, tidy_axes
+from sagd.report.figures import centred
 from sagd.report.pictures import Picture, noise_colours, png, reach
 from sagd.report.template import fill
 from sagd.study.gallery import BANDS, Exhibit
@@ -230,7 +231,7 @@ def _draw_snr(sheet: _Sheet, exhibit: Exhibit) -> None:
     left = 2 * sheet.panel + 1.45
     axes = sheet.axes(left, sheet.top_foot + 0.12, _WIDTH - left - 0.15, sheet.top - sheet.top_foot - 0.12)
     tidy_axes(axes)
-    axes.axhline(0, color="#6b6b6b", linewidth=1, linestyle=(0, (4, 2)))
+    axes.axhline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 2)))
     colours = _band_colours(len(exhibit.snr))
     for colour, band in zip(colours, exhibit.snr.numpy(), strict=True):
         _draw_band(axes, exhibit.curve_times.numpy(), band, colour)
@@ -278,7 +279,7 @@ def _short(caption: str) -> str:
 def _frame(axes: Axes) -> Axes:
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
-        side.set(color="#6b6b6b", linewidth=0.6)
+        side.set(color=MUTED, linewidth=0.6)
     return axes
 
 

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from sagd.build.schema import ProcessConfig
+from sagd.data.drawing import Style, styles
 from sagd.errors import InputError
 from sagd.report import figures, tables, wording
-from sagd.report.figures import Style
 from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach, sample_columns
 from sagd.report.template import fill
 
@@ -57,7 +57,7 @@ def _tensor(values: Tensor | ArrayLike) -> Tensor:
 
 def _page(results: Results, arrays: Mapping[str, Tensor]) -> dict[str, Any]:
     """Everything the template shows, under the names it uses."""
-    looks = figures.styles(results["arms"])
+    looks = styles(results["arms"])
     return {
         "title": results["title"],
         "subtitle": _subtitle(results),

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from sagd.data.drawing import style
 from sagd.report import figures
 from sagd.report.pictures import Picture, pixels, plot, reach
 from sagd.report.restoration import as_pixels, band_map, heat, spread
@@ -17,7 +18,7 @@ from sagd.study.resampling import ResamplingResult
 
 MOST_DRAWS = 5
 """Draws of an image on the page."""
-_STYLES = {"given": figures.style(2), "resampled": figures.style(0)}
+_STYLES = {"given": style(2), "resampled": style(0)}
 
 
 def render_resampling(result: ResamplingResult, out: Path) -> Path:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sagd.data.drawing import style
 from sagd.noise.basis.base import Basis
 from sagd.optional import need
 from sagd.report import figures
@@ -28,7 +29,7 @@ COLUMNS = {
     "left": "error left",
     "std": "uncertainty",
 }
-_STYLES = {"damaged": figures.style(1), "restored": figures.style(0), "clean": figures.style(2)}
+_STYLES = {"damaged": style(1), "restored": style(0), "clean": style(2)}
 
 
 def render_restoration(result: RestorationResult, out: Path) -> Path:

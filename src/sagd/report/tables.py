@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sagd.data.drawing import Style
 from sagd.report import figures, wording
-from sagd.report.figures import Estimate, Style
+from sagd.report.figures import Estimate
 from sagd.report.pictures import Picture, plot
 from sagd.report.wording import Interval, Metric, number
 

@@ -1,0 +1,150 @@
+"""How pictures and figures look, on paper and on pages: colours, fonts, axes.
+
+Curves differ in colour, dash and marker; the colours are those of "Color Universal Design" (Okabe & Ito, 2008), which
+people with colour vision deficiency can tell apart. Lines and letters are dark, with nothing behind them, so that a
+dark page can turn their lightness around.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sagd.errors import InputError
+from sagd.optional import need
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = NDArray[np.float64]
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+DASHES: tuple[tuple[float, ...], ...] = ((), (5.0, 1.8), (1.2, 1.5), (7.0, 1.8, 1.2, 1.8))
+MARKERS = "osD^vP"
+INK, MUTED, GRID = "#1a1a1a", "#6b6b6b", "#dddddd"
+FONT = 10.0
+"""Points."""
+LONG_NAME = 16
+"""Characters beyond which a name crowds a figure."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one curve is told from the others.
+
+    Attributes:
+        colour: Hexadecimal colour.
+        dash: Lengths of dashes and gaps in line widths; empty for a solid line.
+        marker: Matplotlib marker.
+    """
+
+    colour: str
+    dash: tuple[float, ...]
+    marker: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Keyword arguments of `Axes.plot`."""
+        return {"color": self.colour, "linestyle": (0, self.dash) if self.dash else "-", "marker": self.marker}
+
+
+def style(index: int) -> Style:
+    """Style of curve number `index`; twelve in a row are all different."""
+    turn, place = divmod(index, len(COLOURS))
+    return Style(COLOURS[place], DASHES[(index + turn) % len(DASHES)], MARKERS[place])
+
+
+def styles(names: Iterable[str]) -> dict[str, Style]:
+    """A style for each name, in order."""
+    return {name: style(i) for i, name in enumerate(names)}
+
+
+def tidy_axes(axes: Axes) -> None:
+    """The look of all curves' axes: open above and at the right, with a light grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.tick_params(labelsize=FONT - 0.5, color=MUTED, labelcolor=INK)
+    axes.grid(color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def label_axes(axes: Axes, x: str, y: str) -> None:
+    """Label both axes."""
+    axes.set_xlabel(x, fontsize=FONT)
+    axes.set_ylabel(y, fontsize=FONT)
+
+
+def add_legend(axes: Axes) -> None:
+    """A legend of all curves: where it hides least, or above the panels if it is large."""
+    handles, names = axes.get_legend_handles_labels()
+    longest = max(len(name) for name in names)
+    look: dict[str, Any] = {"fontsize": FONT - 1, "framealpha": 0.8, "edgecolor": "none", "handlelength": 3.4}
+    if len(names) <= 4 and longest <= LONG_NAME:
+        axes.legend(handles, names, **look)
+        return
+    columns = 2 if longest <= LONG_NAME else 1
+    figure = axes.figure.figure
+    if figure is not None:
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height + 0.2 * math.ceil(len(names) / columns))
+        figure.legend(handles, names, loc="outside upper center", ncols=columns, **look)
+
+
+def plain(name: str) -> str:
+    """A name as it is: matplotlib reads dollar signs as mathematics and hides labels that begin with an underscore."""
+    return ("\u200a" if name.startswith("_") else "") + name.replace("$", r"\$")
+
+
+def positive(values: Array) -> Array:
+    """Values with a place on a logarithmic axis; NaN elsewhere."""
+    return np.where(values > 0, values, np.nan)
+
+
+def log_axes(axes: Axes, least_span: float = 1.0) -> None:
+    """Both axes logarithmic, as `log_axis` does; `least_span` is for the vertical one."""
+    log_axis(axes, "x")
+    log_axis(axes, "y", least_span)
+
+
+def log_axis(axes: Axes, which: Literal["x", "y"], least_span: float = 1.0) -> None:
+    """A logarithmic axis around what is drawn, `least_span` times or wider, with few and plain tick labels."""
+    low, high = (float(end) for end in (axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly))
+    if not 0 < low <= high < math.inf:
+        raise InputError("nothing to draw: no value is positive and finite")
+    margin = max(1.12, math.sqrt(least_span * low / high), (high / low) ** 0.05)
+    limits = (low / margin, high * margin)
+    ticks = _log_ticks(*limits)
+    axes.set(**{f"{which}scale": "log", f"{which}lim": limits})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_ticks(ticks, [_tick_label(tick) for tick in ticks])
+    axis.set_ticks([], minor=True)
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Three to seven round numbers in [low, high]."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for mantissas in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = [m * 10.0**k for k in decades for m in mantissas if low <= m * 10.0**k <= high]
+        if len(ticks) >= 3:
+            return ticks[:: math.ceil(len(ticks) / 7)]
+    need("matplotlib")
+    from matplotlib.ticker import MaxNLocator
+
+    return [float(t) for t in MaxNLocator(5).tick_values(low, high) if low <= t <= high]
+
+
+def _tick_label(value: float) -> str:
+    exponent = math.log10(value)
+    if 1e-3 <= value < 1e4 or exponent != round(exponent):
+        return f"{value:g}"
+    return f"$10^{{{round(exponent)}}}$"
+
+
+def array(values: ArrayLike) -> Array:
+    """Anything like an array as float64."""
+    return np.asarray(values, dtype=np.float64)
