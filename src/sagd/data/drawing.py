@@ -27,6 +27,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 DASHES: tuple[tuple[float, ...], ...] = ((), (5.0, 1.8), (1.2, 1.5), (7.0, 1.8, 1.2, 1.8))
 MARKERS = "osD^vP"
 INK, MUTED, GRID = "#1a1a1a", "#6b6b6b", "#dddddd"
+NO_VALUE = "#b3b3b3"
+"""Grey, of places that hold no value."""
 FONT = 10.0
 """Points."""
 LONG_NAME = 16
@@ -148,3 +150,81 @@ def _tick_label(value: float) -> str:
 def array(values: ArrayLike) -> Array:
     """Anything like an array as float64."""
     return np.asarray(values, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Which colours values have.
+
+    Attributes:
+        low: Value of the first colour; lower ones have it too.
+        high: Value of the last.
+        colours: Name of the colour map.
+        extend: "neither", "min", "max" or "both": on which sides values lie beyond.
+    """
+
+    low: float
+    high: float
+    colours: str
+    extend: str = "neither"
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """Keyword arguments of `Axes.imshow`."""
+        return {"cmap": colour_map(self.colours), "vmin": self.low, "vmax": self.high}
+
+    def bytes(self, values: Array) -> NDArray[np.uint8]:
+        """The colours `(H, W, 3)` of values `(H, W)`; grey where they are no numbers."""
+        place = np.clip((values - self.low) / (self.high - self.low), 0, 1)
+        return colour_map(self.colours)(np.ma.masked_invalid(place), bytes=True)[..., :3].copy()
+
+
+def scale_of(values: Array, limits: tuple[float, float] | None = None) -> Scale:
+    """The colour scale of values: diverging with 0 in the middle where both signs matter, else from least to greatest.
+
+    Both signs matter where the smaller side reaches an eighth of the larger. Without limits, up to two in a thousand
+    values at either end lie beyond the scale, but only if they are far from the others and would make them all alike.
+
+    >>> scale_of(np.array([-1.0, 0.0, 4.0]))
+    Scale(low=-4.0, high=4.0, colours='RdBu_r', extend='neither')
+    >>> scale_of(np.array([2.0, 3.0]), limits=(0, 1))
+    Scale(low=0.0, high=1.0, colours='viridis', extend='max')
+    """
+    if limits is not None and not -math.inf < limits[0] < limits[1] < math.inf:
+        raise InputError(f"limits must be two finite numbers, the lower one first, got {limits}")
+    held = values[np.isfinite(values)]
+    if not held.size:
+        low, high = limits or (0.0, 1.0)
+        return Scale(float(low), float(high), "viridis")
+    least, greatest = float(held.min()), float(held.max())
+    low, high = _ends(held) if limits is None else (float(limits[0]), float(limits[1]))
+    signed = low < 0 < high and min(-low, high) >= max(-low, high) / 8
+    if limits is None:
+        low, high = (-max(-low, high), max(-low, high)) if signed else widened(low, high)
+    beyond = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+    return Scale(low, high, "RdBu_r" if signed else "viridis", beyond[least < low, greatest > high])
+
+
+def _ends(values: Array) -> tuple[float, float]:
+    least, greatest = float(values.min()), float(values.max())
+    low, high = (float(end) for end in np.quantile(values, (0.002, 0.998)))
+    far = 0.25 * (high - low)
+    low, high = (least if least >= low - far else low), (greatest if greatest <= high + far else high)
+    return (low, high) if high > low else (least, greatest)
+
+
+def widened(low: float, high: float) -> tuple[float, float]:
+    """An interval around values that are all alike."""
+    least = 1e-6 * max(abs(low), abs(high))
+    if high - low > least:
+        return low, high
+    reach = 0.5 * max(abs(low), abs(high)) or 1.0
+    return low - reach, high + reach
+
+
+def colour_map(name: str) -> Any:
+    """A colour map of matplotlib, in which what is no number is grey."""
+    need("matplotlib")
+    from matplotlib import colormaps
+
+    return colormaps[name].with_extremes(bad=NO_VALUE)
