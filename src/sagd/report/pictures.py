@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sagd.data import previews
 from sagd.data.images import image_grid
 from sagd.errors import InputError
 from sagd.optional import need
@@ -18,6 +21,7 @@ from sagd.report.figures import to_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image
 
 _LEAST_WIDTH = 900
 """Pixels across a picture, so that browsers scale it down, which is smooth, and not up, which blurs."""
@@ -42,7 +46,7 @@ class Picture:
 
 def plot(figure: Figure, alt: str) -> Picture:
     """A matplotlib figure as SVG."""
-    return Picture(_data_uri("image/svg+xml", to_svg(figure)), alt, "plot")
+    return Picture(data_uri("image/svg+xml", to_svg(figure)), alt, "plot")
 
 
 def pixels(images: Tensor, columns: int, alt: str) -> Picture:
@@ -51,11 +55,51 @@ def pixels(images: Tensor, columns: int, alt: str) -> Picture:
     Raises:
         InputError: On another shape or non-finite values.
     """
+    return _picture(_enlarged(images, columns), alt)
+
+
+def _enlarged(images: Tensor, columns: int) -> Image.Image:
     grid = image_grid(images, columns)
     factor = -(-_LEAST_WIDTH // grid.width)
-    buffer = io.BytesIO()
-    grid.resize((grid.width * factor, grid.height * factor), resample=0).save(buffer, "PNG", optimize=True)
-    return png(buffer.getvalue(), alt)
+    return grid.resize((grid.width * factor, grid.height * factor), resample=0)
+
+
+def _square(images: Tensor) -> Image.Image:
+    """As many images as keep the page light."""
+    columns = sample_columns(images) if images.ndim == 4 else 1
+    return _enlarged(images[: columns**2], columns)
+
+
+def preview(x: Tensor, kind: str, **facts: Any) -> Picture:
+    """A batch of signals `(N, C, *spatial)` as the picture of its kind.
+
+    Args:
+        x: Images as for `pixels`, of which a square grid is drawn; other signals in the unit of the data.
+        kind: "image", "audio", "series", "video", "volume" or "field".
+        **facts: What the function of `sagd.data.previews` for this kind takes: rate, unit, names, steps, limits, ...
+
+    Raises:
+        InputError: On another kind, facts that it has no use for, or what its function refuses.
+    """
+    if kind not in _PREVIEWS:
+        raise InputError(f"no picture is known of {kind!r}; kinds are {', '.join(_PREVIEWS)}")
+    draw = _PREVIEWS[kind]
+    known = list(inspect.signature(draw).parameters)[1:]
+    if unknown := facts.keys() - known:
+        raise InputError(
+            f"pictures of kind {kind!r} have no {', '.join(sorted(unknown))}; they take {', '.join(known) or 'none'}"
+        )
+    return _picture(draw(x, **facts), f"Signals of kind {kind}, from a batch of {len(x)}.")
+
+
+_PREVIEWS: dict[str, Callable[..., Image.Image]] = {
+    "image": _square,
+    "audio": previews.waveforms,
+    "series": previews.series,
+    "video": previews.films,
+    "volume": previews.volumes,
+    "field": previews.fields,
+}
 
 
 def sample_columns(images: Tensor) -> int:
@@ -86,10 +130,17 @@ def reach(x: Tensor) -> float:
     return float(x.abs().flatten().quantile(0.995))
 
 
+def _picture(image: Image.Image, alt: str) -> Picture:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return png(buffer.getvalue(), alt)
+
+
 def png(content: bytes, alt: str) -> Picture:
     """A PNG file's content, with colours of its own on a white ground."""
-    return Picture(_data_uri("image/png", content), alt, "pixels")
+    return Picture(data_uri("image/png", content), alt, "pixels")
 
 
-def _data_uri(kind: str, content: bytes) -> str:
+def data_uri(kind: str, content: bytes) -> str:
+    """A file's content as the address that stands for it in a page; `kind` is its media type."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
