@@ -98,8 +98,8 @@ def _write_inspection(
         profile.values.numpy(),
         slope=fit.slope,
         intercept=fit.intercept,
-        images=x[subset(len(x), _SHOWN, generator_for(0, "shown"))].numpy(),
-        spectrum2d=measure(x).spectrum.numpy(),
+        examples=x[subset(len(x), _SHOWN, generator_for(0, "shown"))].numpy(),
+        spectrum=measure(x).spectrum.numpy(),
         channels=None if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
     )
     with writing(picture):

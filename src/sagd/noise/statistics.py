@@ -118,8 +118,13 @@ class RadialProfile:
         return (self.edges[1:] + self.edges[:-1]) / 2
 
 
-def radial_profile(spectrum: Tensor, basis: Basis, bands: int = 10) -> RadialProfile:
+def radial_profile(
+    spectrum: Tensor, basis: Basis, bands: int = 10, steps: Sequence[float] | None = None
+) -> RadialProfile:
     """Average `spectrum` `(*, *coefficients)` over `bands` equal bands of `rho` in [0, 1]; the last includes 1.
+
+    Given the distances of neighbours along the axes, radii are those of frequencies in cycles per unit of distance, and
+    `rho` is the fraction of the largest, `|1 / (2 steps)|`.
 
     >>> basis = FourierBasis((8, 8))
     >>> radial_profile(torch.ones(basis.coefficients, dtype=torch.float64), basis, bands=4).values.tolist()
@@ -128,9 +133,18 @@ def radial_profile(spectrum: Tensor, basis: Basis, bands: int = 10) -> RadialPro
     if bands < 1:
         raise InputError(f"bands must be at least 1, got {bands}")
     edges = torch.linspace(0, 1, bands + 1, dtype=torch.float64)
-    index = ((basis.relative_radius() + EDGE) * bands).long().clamp(max=bands - 1).flatten()
+    rho = basis.relative_radius() if steps is None else _physical_radius(basis, steps)
+    index = ((rho + EDGE) * bands).long().clamp(max=bands - 1).flatten()
     weight = basis.multiplicity().flatten()
     flat = spectrum.double().flatten(-basis.rank) * weight
     total = torch.zeros(*flat.shape[:-1], bands, dtype=torch.float64).index_add_(-1, index, flat)
     count = torch.zeros(bands, dtype=torch.float64).index_add_(0, index, weight)
     return RadialProfile(edges, total / count, count)
+
+
+def _physical_radius(basis: Basis, steps: Sequence[float]) -> Tensor:
+    if len(steps) != basis.rank or not all(0 < step < math.inf for step in steps):
+        raise InputError(f"steps must be {basis.rank} positive distances, got {tuple(steps)}")
+    sizes = torch.tensor([float(step) for step in steps], dtype=torch.float64)
+    radius = torch.linalg.vector_norm(basis.frequencies() / sizes.reshape(-1, *(1,) * len(basis.coefficients)), dim=0)
+    return radius / torch.linalg.vector_norm(0.5 / sizes)
