@@ -38,7 +38,7 @@ class Player:
 
     Attributes:
         source: Data URI of a WAV file.
-        caption: Its number and length.
+        caption: What it is called.
     """
 
     source: str
@@ -83,13 +83,9 @@ def audio_players(
     each = 2 * x.shape[1] * x.shape[2] * 4 / 3 + 100
     count = min(len(shown), max(1, int(budget / each)))
     length = x.shape[2] if each <= budget else max(1, int((budget - 100) * 3 / 4 / (2 * x.shape[1])))
-    items = tuple(
-        Player(
-            data_uri("audio/wav", wav(record[:, :length] * gain, rate)),
-            captions[i] if captions else f"{i + 1}",
-        )
-        for i, record in enumerate(shown[:count])
-    )
+    names = captions or [str(i + 1) for i in range(count)]
+    sounds = (data_uri("audio/wav", wav(record[:, :length] * gain, rate)) for record in shown[:count])
+    items = tuple(Player(sound, name) for sound, name in zip(sounds, names, strict=False))
     return Players(items, " ".join(_notes(x, count, length, rate, gain)))
 
 
