@@ -57,6 +57,18 @@ def test_a_comparison_shows_means_differences_and_floors(results):
     ]
 
 
+def test_many_figures_are_several_tables(results):
+    given = results({"white": 24.9})
+    for name in "abcdef":
+        given["floors"][name] = 0.5
+        given["arms"]["white"]["summary"][name] = {"mean": 1.0, "low": None, "high": None}
+    lines = comparison_text(given).splitlines()
+    assert [line.split() for line in lines if line.startswith("arm")] == [
+        ["arm", "Fréchet", "distance", "a", "b", "c", "d"],
+        ["arm", "e", "f"],
+    ]
+
+
 def test_one_seed_claims_no_difference(results):
     text = comparison_text(results({"white": 24.9, "low": 23.4}, {"low": (-1.5, 0.5)}, seeds=(0,)))
     assert "minus" not in text
@@ -81,8 +93,8 @@ def test_stars_stand_where_a_difference_holds_among_all_tests(results):
     assert [line.split()[-1] for line in lines if "minus white" in line] == ["−1.0*", "−0.1"]
     assert lines[-1] == (
         "*: shown to differ. Verdicts are on Fréchet distance alone, 2 tests in all, adjusted together by Holm's"
-        " method: the chance of even one wrong verdict is at most 5 %. Intervals hold one by one: one may exclude zero where no"
-        " difference is shown."
+        " method: the chance of even one wrong verdict is at most 5 %. Intervals hold one by one: one may exclude zero"
+        " where no difference is shown."
     )
 
 

@@ -11,6 +11,9 @@ from sagd.report.wording import FAR, LEVEL, Interval, counted, family_note, metr
 Results = Mapping[str, Any]
 Figures = Mapping[str, float | None]
 
+_ABREAST = 5
+"""Figures side by side in one table."""
+
 
 def evaluation_text(evaluation: Results, figures: Figures, floors: Figures) -> str:
     """Figures of one evaluation beside their floors."""
@@ -61,12 +64,7 @@ def comparison_text(results: Results) -> str:
     reference = results["reference_arm"]
     names = list(results["floors"])
     seeds = len(results["arms"][reference]["runs"])
-    rows = [["arm", *(metric(name).label for name in names)]]
-    for arm, entry in results["arms"].items():
-        rows.append([arm, *(number(entry["summary"][name]["mean"]) for name in names)])
-        if seeds > 1 and entry["difference"] is not None:
-            rows.append([f"  minus {reference}", *(_span(entry, name) for name in names)])
-    rows.append(["real images (floor)", *(number(results["floors"][name]) for name in names)])
+    blocks = [_means(results, names[i : i + _ABREAST], seeds) for i in range(0, len(names), _ABREAST)]
     note = (
         f"n = {results['metrics']['n']} images a side, features: {features_text(results['metrics']['features'])},"
         f" {counted(seeds, 'seed')}"
@@ -77,7 +75,19 @@ def comparison_text(results: Results) -> str:
         note += "; differences are paired by seed, with 95 % intervals"
     tested = family_note(results.get("tests")).replace("\u00a0", " ")
     notes = [note, *([f"*: shown to differ. {tested}"] if tested else [])]
-    return "\n".join([table(rows), *notes, *(f"{arm}: {doubt}" for arm, doubt in doubts(results).items())])
+    return "\n".join(["\n\n".join(blocks), *notes, *(f"{arm}: {doubt}" for arm, doubt in doubts(results).items())])
+
+
+def _means(results: Results, names: Sequence[str], seeds: int) -> str:
+    """Means of some figures, a row an arm, with the differences to the reference and the floors."""
+    reference = results["reference_arm"]
+    rows = [["arm", *(metric(name).label for name in names)]]
+    for arm, entry in results["arms"].items():
+        rows.append([arm, *(number(entry["summary"][name]["mean"]) for name in names)])
+        if seeds > 1 and entry["difference"] is not None:
+            rows.append([f"  minus {reference}", *(_span(entry, name) for name in names)])
+    rows.append(["real images (floor)", *(number(results["floors"][name]) for name in names)])
+    return table(rows)
 
 
 def _span(entry: Results, name: str) -> str:
