@@ -266,13 +266,16 @@ def test_an_evaluation_without_labels_or_features():
     model = sagd.fit(net(), x, **QUICK)
     told = model.evaluate(x, count=64, bands=4)
     assert told["n"] == 64
-    assert told["figure"]["frechet"] is None
+    assert told["features"] == "labelless"
+    assert told["figure"]["frechet"] > told["floor"]["frechet"] > 0
+    assert told["figure"]["sliced"]["distance"] > told["floor"]["sliced"]["distance"]
     assert len(told["figure"]["spectral"]["error"]) == 4
     # Real data against real data: 64 fields of 64 values, a few tenths of a decibel off.
     assert told["floor"]["spectral"]["rms_db"] < 1.5
     assert json.dumps(told)
     with_features = model.evaluate(x, count=64, features=lambda images: images.flatten(1)[:, :8])
     assert with_features["figure"]["frechet"] > with_features["floor"]["frechet"]
+    assert with_features["figure"]["labelless"]["value"] == pytest.approx(told["figure"]["kernel"]["value"], rel=1e-5)
 
 
 def test_an_evaluation_against_a_loader_reads_it_once():

@@ -222,8 +222,8 @@ class Model:
             data: Reference: a data set as for `fit`, best one the model has not seen; those of its conditions that the
                 model takes are those of the samples. Of a loader, the first items are taken, some thousands at most.
             count: Samples to draw, no more than half of the reference.
-            features: Maps fields to features `(N, D)`, for distances of distributions; without it there are those of
-                spectrum and mean alone.
+            features: Maps fields to features `(N, D)`, for distances of distributions; by default those of fixed
+                filters, which need no labels.
             bands: Radial bands of the spectral error.
             seed: Seed.
             batch_size: Samples per network call.

@@ -905,6 +905,13 @@ def test_evaluate_measures_a_model(works, runs, tmp_path):
     assert f"wrote {tmp_path / 'out' / 'evaluation.json'}" in out
 
 
+def test_evaluate_needs_no_labels(works, runs, tmp_path):
+    out = works("evaluate", runs / "plain", "--data.label-column", "none", "--out", tmp_path / "out", *EVALUATE)
+    assert "features: labelless (fixed filters; no labels needed)" in out
+    assert "Flatness of increments (dB)" in out
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["figure"]["recall"] is not None
+
+
 def test_evaluate_measures_the_folder_that_sample_wrote(works, runs, tmp_path):
     """The same samples, by either way, with options of the sampler: the same figures."""
     drawing = {"sampler": "ddim(eta=1)", "steps": "2", "grid": "uniform", "clip": "1"}
@@ -976,9 +983,10 @@ def test_evaluate_refuses_what_it_cannot_do(refused, runs, tmp_path):
     message = refused("evaluate", tmp_path / "images", "--data.source", "digits", "--sampling.steps", 3)
     assert message.endswith("a folder of images, from which nothing is drawn: leave out --sampling")
     assert "does not exist; give a run directory" in refused("evaluate", tmp_path / "nothing")
-    message = refused("evaluate", runs / "plain", "--data.label-column", "none")
+    message = refused("evaluate", runs / "plain", "--data.label-column", "none", "--evaluation.features", "classifier")
     assert message == (
-        "'digits' has no labels for the feature classifier; name a TorchScript file in evaluation.features"
+        "'digits' has no labels for the feature classifier; set evaluation.features to 'labelless', or name a"
+        " TorchScript file"
     )
     message = refused("evaluate", runs / "plain", "--data.source", "./gone")
     assert re.search(r"reference images: no data set './gone'.*; --data.source names others$", message)

@@ -4,9 +4,24 @@ import json
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sagd.errors import InputError
-from sagd.metrics import evaluate, frechet_distance, kernel_distance, precision_recall, spectral_error
+from sagd.metrics import (
+    SCALARS,
+    LabellessFeatures,
+    evaluate,
+    fields,
+    frechet_distance,
+    increments,
+    kernel_distance,
+    marginals,
+    precision_recall,
+    scalars,
+    sliced_wasserstein,
+    spectral_error,
+    spectrogram_distance,
+)
 
 
 class Pooled:
@@ -59,6 +74,12 @@ def test_figures_and_floors_are_the_metrics_of_those_sets():
         assert comparison.kernel == kernel_distance(ours, theirs)
         assert (comparison.precision, comparison.recall) == tuple(vars(precision_recall(ours, theirs)).values())
         assert comparison.spectral == spectral_error(images, second, 3)
+        assert comparison.marginals == marginals(images, second)
+        assert comparison.increments == increments(images, second)
+        assert comparison.sliced == sliced_wasserstein(images, second)
+        features = LabellessFeatures.fitted(second)
+        assert comparison.labelless.value == pytest.approx(kernel_distance(features(images), features(second)).value)
+        assert comparison.spectrogram is None
         assert comparison.frechet_interval[0] <= comparison.frechet <= comparison.frechet_interval[1]
 
 
@@ -122,3 +143,65 @@ def test_digits_against_digits_is_at_the_floor(digits, digit_features):
 def test_sets_that_do_not_fit_are_refused(samples, reference, message):
     with pytest.raises(InputError, match=message):
         evaluate(torch.zeros(samples), torch.zeros(reference), Pooled())
+
+
+def test_scalars_are_the_figures_of_one_number():
+    plain = evaluate(noise(14, 20), noise(15, 40), Pooled(), bands=20, resamples=0).to_dict()
+    got, floor = scalars(plain), scalars(plain, "floor")
+    assert list(got) == list(floor) == [name for name in SCALARS if name != "spectrogram_kernel"]
+    assert got["kernel"] == plain["figure"]["kernel"]["value"]
+    assert floor["labelless_kernel"] == plain["floor"]["labelless"]["value"]
+    assert got["structure_rms_db"] == plain["figure"]["increments"]["structure_rms_db"]
+
+
+def signals(seed, n):
+    return torch.randn(n, 1, 256, generator=torch.Generator().manual_seed(seed))
+
+
+def test_signals_have_a_distance_of_spectrograms_too():
+    result = evaluate(signals(0, 40), signals(1, 80), resamples=0)
+    assert result.features == "labelless"
+    assert result.figure.spectrogram is not None
+    plain = result.to_dict()
+    assert scalars(plain)["spectrogram_kernel"] == result.figure.spectrogram.value
+    assert "labelless_kernel" not in scalars(plain)
+    # Sets of one law, in any order: all of the reference is one half or the other.
+    assert abs(spectrogram_distance(signals(0, 40), signals(1, 80)).value) < 1
+
+
+def test_what_lies_under_masks_does_not_matter():
+    x, y = signals(2, 30), signals(3, 70)
+    a, b = (torch.arange(256) < torch.randint(100, 257, (len(z), 1), generator=None)[..., None] for z in (x, y))
+
+    def measured(value):
+        filled = (torch.where(mask, z, value) for z, mask in ((x, a), (y, b)))
+        return evaluate(*filled, resamples=0, samples_mask=a, reference_mask=b)
+
+    assert measured(0.0) == measured(torch.nan) == measured(1e6)
+    with pytest.raises(InputError, match="images hold non-finite"):
+        evaluate(torch.where(a, x, torch.nan), y, resamples=0)
+
+
+class Largest(TorchDispatchMode):
+    """The most bytes of a tensor that is made and does not lie where a given one lies."""
+
+    def __init__(self, *given):
+        super().__init__()
+        self.bytes, self.given = 0, {x.untyped_storage().data_ptr() for x in given}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for value in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() not in self.given:
+                self.bytes = max(self.bytes, value.untyped_storage().nbytes())
+        return out
+
+
+def test_no_set_of_images_is_copied(monkeypatch):
+    """Beyond batches of 1 MiB there are 2 MiB of directions and of histograms; the sets that are chosen hold 3.3 MB."""
+    monkeypatch.setattr(fields, "_VALUES", 2**17)
+    x = torch.randn(100, 1, 8192, generator=torch.Generator().manual_seed(0))
+    y = torch.randn(200, 1, 8192, generator=torch.Generator().manual_seed(1))
+    with Largest(x, y) as largest:
+        evaluate(x, y, resamples=0)
+    assert 2**20 <= largest.bytes < 3e6

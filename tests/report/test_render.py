@@ -127,6 +127,39 @@ def test_one_seed_shows_no_difference(draw, results):
     assert row(page, "tilt")[1:] == ["5.00 4.00 to 6.50", "−22 no difference shown"]
 
 
+def test_verdicts_are_those_that_hold_together(draw, results):
+    given = results({"white": 26.62, "tilt": 5.0, "band": 20.0}, {"tilt": (-21.6, 2.0), "band": (-6.6, 6.0)})
+    given["tests"] = {"method": "Holm", "level": 0.05, "figures": ["frechet"], "count": 2}
+    given["arms"]["tilt"]["adjusted"], given["arms"]["band"]["adjusted"] = {"frechet": 0.01}, {"frechet": 0.06}
+    for arm in given["arms"].values():
+        arm["summary"]["sliced"] = {"mean": 0.1, "low": 0.05, "high": 0.15}
+        if arm["difference"]:
+            arm["difference"]["sliced"] = {"mean": 0.1, "low": 0.05, "high": 0.15}
+    page = draw(given, {})
+    assert row(page, "tilt")[2].endswith("better")
+    assert row(page, "band")[2].endswith("no difference shown")
+    assert page.rows[-3][2].endswith("not tested") or any(r[-1].endswith("not tested") for r in page.rows if r)
+    assert "tilt is better than white and no difference between white and band is shown." in page.text
+    assert "2 tests in all, adjusted together by Holm's method" in page.text
+    assert "one in twenty" not in page.text
+
+
+def test_a_precision_that_means_nothing_is_called_so(draw, results):
+    given = results({"white": 0.9, "tilt": 1.0}, {"tilt": (0.1, 0.01)}, metric="precision")
+    given["floors"] = {"precision": 0.85, "recall": 0.8}
+    for arm in given["arms"].values():
+        arm["summary"]["recall"] = {"mean": 0.1, "low": 0.05, "high": 0.15}
+        if arm["difference"]:
+            arm["difference"]["recall"] = {"mean": 0.1, "low": 0.05, "high": 0.15}
+    assert "tilt : Precision means nothing here (1.00, real images 0.85)" in draw(given, {}).text
+
+
+def test_label_free_features_are_called_so(draw, results):
+    given = results({"white": 26.62})
+    given["metrics"]["features"] = "labelless"
+    assert "features of labelless (fixed filters; no labels needed)" in draw(given, {}).text
+
+
 def test_interval_that_includes_zero_shows_no_difference(draw, results):
     page = draw(results({"white": 26.62, "tilt": 5.0}, {"tilt": (-21.6, 21.7)}), {})
     assert "no difference between white and tilt is shown" in page.text

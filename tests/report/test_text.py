@@ -53,7 +53,19 @@ def test_a_comparison_shows_means_differences_and_floors(results):
         "low                              23.4",
         "  minus white            −2.0 to −1.0",
         "real images (floor)              2.13",
-        "n = 500 images a side, 3 seeds; differences are paired by seed, with 95 % intervals",
+        "n = 500 images a side, features: classifier, 3 seeds; differences are paired by seed, with 95 % intervals",
+    ]
+
+
+def test_many_figures_are_several_tables(results):
+    given = results({"white": 24.9})
+    for name in "abcdef":
+        given["floors"][name] = 0.5
+        given["arms"]["white"]["summary"][name] = {"mean": 1.0, "low": None, "high": None}
+    lines = comparison_text(given).splitlines()
+    assert [line.split() for line in lines if line.startswith("arm")] == [
+        ["arm", "Fréchet", "distance", "a", "b", "c", "d"],
+        ["arm", "e", "f"],
     ]
 
 
@@ -70,3 +82,51 @@ def test_differences_that_are_unknown_are_dashes(results):
     lines = comparison_text(given).splitlines()
     assert lines[2].split() == ["low", "–"]
     assert lines[3].split() == ["minus", "white", "–"]
+
+
+def test_stars_stand_where_a_difference_holds_among_all_tests(results):
+    given = results({"white": 24.9, "low": 23.4, "high": 24.0}, {"low": (-1.5, 0.5), "high": (-0.9, 0.8)})
+    given["tests"] = {"method": "Holm", "level": 0.05, "figures": ["frechet"], "count": 2}
+    for arm, p in (("low", 0.01), ("high", 0.06)):
+        given["arms"][arm]["adjusted"] = {"frechet": p}
+    lines = comparison_text(given).splitlines()
+    assert [line.split()[-1] for line in lines if "minus white" in line] == ["−1.0*", "−0.1"]
+    assert lines[-1] == (
+        "*: shown to differ. Verdicts are on Fréchet distance alone, 2 tests in all, adjusted together by Holm's"
+        " method: the chance of even one wrong verdict is at most 5 %. Intervals hold one by one: one may exclude zero"
+        " where no difference is shown."
+    )
+
+
+def test_a_precision_that_means_nothing_is_called_so(results):
+    """White noise: precision 1, recall 0, a distance of 84 where real images have 3.3."""
+    evaluation = {"n": 50, "features": "classifier", "figure": {"frechet_interval": None}}
+    figures = {"frechet": 84.0, "precision": 1.0, "recall": 0.0}
+    floors = {"frechet": 3.3, "precision": 0.9, "recall": 0.88}
+    assert (
+        "Precision means nothing here (1.00, real images 0.90), because recall is 0.00 where real images have 0.88 and"
+        " the Fréchet distance is 25 times its floor" in evaluation_text(evaluation, figures, floors)
+    )
+    given = results({"white": 0.9, "low": 1.0}, {"low": (0.1, 0.2)}, metric="precision")
+    assert "means nothing" not in comparison_text(given)
+    given["floors"] |= {"precision": 0.85, "recall": 0.8}
+    for arm, recall in (("white", 0.79), ("low", 0.3)):
+        given["arms"][arm]["summary"]["recall"] = {"mean": recall, "low": None, "high": None}
+    given["arms"]["low"]["difference"]["recall"] = {"mean": -0.49, "low": None, "high": None}
+    last = comparison_text(given).splitlines()[-1]
+    assert last.startswith("low: Precision means nothing here (1.00, real images 0.85), because recall is 0.30 where")
+
+
+def test_the_spectral_error_stands_beside_what_chance_explains():
+    spectral = {"spectral": {"rms_db_interval": [0.0, 0.212]}}
+    evaluation = {
+        "n": 50,
+        "features": "labelless",
+        "figure": {"frechet_interval": None, **spectral},
+        "floor": spectral,
+    }
+    lines = evaluation_text(evaluation, {"spectral_rms_db": 0.29}, {"spectral_rms_db": 0.31}).splitlines()
+    assert lines[3] == (
+        "spectral error with infinitely many images, 95 % interval: 0 to 0.21 dB; of real images in place: 0 to 0.21 dB"
+    )
+    assert lines[4].endswith("features: labelless (fixed filters; no labels needed)")

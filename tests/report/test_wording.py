@@ -38,6 +38,10 @@ def test_rounding_does_not_move_an_interval_onto_zero():
         (Interval(-1.5, -3.0, 0.0), "lower", "no difference shown"),
         (Interval(-1.5, None, None), "lower", "no difference shown"),
         (Interval(None, None, None), "lower", "no difference shown"),
+        (Interval(-1.5, -2.5, -0.5, adjusted=0.049), "lower", "better"),
+        (Interval(-1.5, -2.5, -0.5, adjusted=0.05), "lower", "no difference shown"),
+        (Interval(-1.5, -2.5, -0.5, tested=False), "lower", "not tested"),
+        (Interval(-1.5, None, None, tested=False), "lower", "no difference shown"),
     ],
 )
 def test_verdict_claims_only_what_the_interval_shows(difference, better, expected):
@@ -93,3 +97,27 @@ def test_unknown_metric_has_no_better_direction():
 
 def test_joined():
     assert [joined(["a"]), joined(["a", "b"]), joined(["a", "b", "c"], "or")] == ["a", "a and b", "a, b or c"]
+
+
+@pytest.mark.parametrize(
+    ("figures", "reasons"),
+    [
+        ({"precision": 0.95, "recall": 0.3, "frechet": 3.0}, ["recall is 0.30"]),
+        ({"precision": 0.9, "recall": 0.8, "frechet": 30.0}, ["distance is 10 times"]),
+        ({"precision": 0.89, "recall": 0.0, "frechet": 30.0}, []),
+        ({"precision": 1.0, "recall": 0.5, "frechet": 14.0}, []),
+        ({"precision": None, "recall": 0.0, "frechet": 90.0}, []),
+        ({"precision": 1.0, "recall": None}, []),
+    ],
+)
+def test_when_a_precision_means_nothing(figures, reasons):
+    found = wording.precision_note(figures, {"precision": 0.9, "recall": 0.8, "frechet": 3.0})
+    assert bool(found) == bool(reasons)
+    assert all(reason in found for reason in reasons)
+
+
+def test_every_scalar_of_an_evaluation_has_a_meaning():
+    from sagd.metrics import SCALARS
+
+    assert set(SCALARS) == set(wording.METRICS)
+    assert all(wording.metric(name).better and wording.metric(name).meaning for name in SCALARS)

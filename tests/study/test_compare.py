@@ -22,6 +22,7 @@ from sagd.interrupt import Interrupted
 from sagd.store.folder import claim
 from sagd.study.compare import compare
 from sagd.study.evaluation import figures
+from sagd.study.summary import HEADLINE, family
 from sagd.training.fit import Fit
 
 
@@ -111,6 +112,15 @@ def test_summary_is_over_seeds_and_difference_to_the_first_arm(finished):
     reach = 12.7062 * abs(gaps[0] - gaps[1]) / 2
     assert low["difference"]["frechet"]["high"] - low["difference"]["frechet"]["mean"] == pytest.approx(reach, rel=1e-5)
     assert arms["white"]["difference"] is None
+
+
+def test_verdicts_are_tested_together(finished):
+    """One arm beside the reference, by four figures; p-values are those of all of them."""
+    assert finished.results["tests"] == {"method": "Holm", "level": 0.05, "figures": HEADLINE, "count": 4}
+    arms = finished.results["arms"]
+    assert arms["white"]["adjusted"] == {}
+    values = {arm: {run["seed"]: figures(run["evaluation"]) for run in arms[arm]["runs"]} for arm in arms}
+    assert arms["low"]["adjusted"] == family(values, "white").adjusted["low"]
 
 
 def test_floors_are_shared(finished):
@@ -374,7 +384,8 @@ def test_two_arms_of_one_name_are_refused(tmp_path):
 
 
 def test_images_without_labels_are_refused_before_training(config, tmp_path, steps):
-    plain = dataclasses.replace(config, data=DataConfig(limit=160, label_column="none"))
+    evaluation = dataclasses.replace(config.evaluation, features="classifier")
+    plain = dataclasses.replace(config, data=DataConfig(limit=160, label_column="none"), evaluation=evaluation)
     with pytest.raises(InputError, match="'digits' has no labels for the feature classifier"):
         compare(plain, tmp_path / "out")
     assert steps == []

@@ -186,8 +186,31 @@ def test_classes_the_model_does_not_know_are_refused(conditional, finished):
 
 def test_classifier_features_need_labels(finished):
     plain = relabelled(load(finished.config.data), None, None)
-    with pytest.raises(InputError, match=r"'digits' has no labels for the feature classifier; name a TorchScript file"):
-        feature_extractor(EvaluationConfig(), plain)
+    with pytest.raises(InputError, match=r"'digits' has no labels .* set evaluation.features to 'labelless', or name"):
+        feature_extractor(EvaluationConfig(features="classifier"), plain)
+
+
+def test_the_classifier_is_taken_where_there_are_labels(finished):
+    data = load(finished.config.data)
+    assert feature_extractor(EvaluationConfig(), data).name == "classifier"
+    assert feature_extractor(EvaluationConfig(features="labelless"), data) is None
+    for other in (relabelled(data, None, None), relabelled(data, 0 * data.labels, ("all",))):
+        assert feature_extractor(EvaluationConfig(), other) is None
+
+
+def test_models_are_measured_without_labels(model, finished):
+    """The same figures of spectrum and values; the distances are of other features, and said to be."""
+    with_labels = evaluate_model(model, finished.config.evaluation)
+    without = evaluate_model(
+        model, finished.config.evaluation, dataclasses.replace(finished.config.data, label_column="none")
+    )
+    assert (with_labels["features"], without["features"]) == ("classifier", "labelless")
+    for part in ("spectral", "marginals", "increments", "sliced"):
+        assert without["figure"][part] == with_labels["figure"][part]
+    ours, real = figures(without), figures(without, "floor")
+    assert ours["frechet"] > 3 * real["frechet"] > 0
+    assert ours["kernel"] == pytest.approx(with_labels["figure"]["labelless"]["value"])
+    assert set(figures(with_labels)) - set(ours) == {"labelless_kernel"}
 
 
 def test_feature_files_need_their_checksum(finished):

@@ -155,8 +155,9 @@ class EvaluationConfig:
 
     samples: int = 1000
     """Images to draw."""
-    features: str = "classifier"
-    """'classifier' (trained once on the data's labels) or the path of a TorchScript file."""
+    features: str = "auto"
+    """'classifier' (trained once on the data's labels), 'labelless' (fixed filters), 'auto' (the classifier where there
+    are labels, else labelless) or the path of a TorchScript file."""
     features_sha256: str | None = None
     """Checksum of the TorchScript file; required with one."""
     features_range: tuple[float, ...] = (-1.0, 1.0)

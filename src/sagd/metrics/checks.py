@@ -31,16 +31,3 @@ def check_finite(x: Tensor, what: str) -> None:
     if not finite.all():
         row = int((~finite).nonzero()[0, 0])
         raise InputError(f"{what} hold non-finite values (NaN or infinity), first in row {row}")
-
-
-def field_pair(samples: Tensor, reference: Tensor, least: int = 2) -> None:
-    """Check two sets of fields `(N, C, *spatial)`, `(M, C, *spatial)`.
-
-    Raises:
-        InputError: If their shapes beyond the first axis differ, or there are fewer than `least` of either.
-    """
-    shapes = f"samples {tuple(samples.shape)} and reference {tuple(reference.shape)}"
-    if samples.ndim < 3 or samples.shape[1:] != reference.shape[1:]:
-        raise InputError(f"{shapes} must both be (N, C, *spatial) with equal channels and sides")
-    if min(len(samples), len(reference)) < least:
-        raise InputError(f"{shapes} must each hold at least {least}")

@@ -25,6 +25,7 @@ from sagd.random import Generator, generator_for, randn, randperm
 from sagd.training.progress import counted
 
 _LEAST_SIDE = 8
+_LEAST_IMAGES = 10  # a tenth is held out
 _STANDARDISED = 10_000  # images that fix the scale of the features
 
 
@@ -121,6 +122,11 @@ class ClassifierFeatures:
             stored = cache.write(safetensors.torch.save(body.state_dict()), details)
         return cls(body, shape, stored.accuracy, stored.held_out, f"sha256:{stored.sha256}")
 
+    @staticmethod
+    def suits(shape: tuple[int, ...], count: int) -> bool:
+        """Whether it can be trained on so many items of `shape`."""
+        return len(shape) == 3 and min(shape[1:]) >= _LEAST_SIDE and count >= _LEAST_IMAGES
+
     def __call__(self, images: Tensor, batch_size: int = 256) -> Tensor:
         """Features `(N, 64)`, float32 on the CPU, of images `(N, C, H, W)` in [-1, 1].
 
@@ -137,15 +143,19 @@ class ClassifierFeatures:
 def _check_training_set(images: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
     """Labels as int64 on the CPU, or an error."""
     if labels is None:
-        raise InputError("the built-in classifier needs labels and the data has none; use a TorchScript feature file")
+        raise InputError(
+            "the built-in classifier needs labels and the data has none; use LabellessFeatures or a TorchScript file"
+        )
     if images.ndim != 4 or not images.is_floating_point() or min(images.shape[2:]) < _LEAST_SIDE:
         raise InputError(
             "the built-in classifier needs floating-point images (N, C, H, W) with sides of at least"
             f" {_LEAST_SIDE}, got {tuple(images.shape)} {images.dtype}"
         )
     check_finite(images, "images")
-    if len(images) < 10:
-        raise InputError(f"the built-in classifier needs at least 10 images to hold a tenth out, got {len(images)}")
+    if len(images) < _LEAST_IMAGES:
+        raise InputError(
+            f"the built-in classifier needs at least {_LEAST_IMAGES} images to hold a tenth out, got {len(images)}"
+        )
     if images.abs().max() > 1 + 1e-3:
         raise InputError(f"images must lie in [-1, 1], got {images.min():.3g} to {images.max():.3g}; rescale them")
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.is_complex():

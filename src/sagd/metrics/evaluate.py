@@ -3,10 +3,13 @@
 The reference is split at random into disjoint halves `R1`, `R2` of `n` images. A figure compares `n` samples
 with `R2`; its floor compares `R1` with `R2`. Both have the same sample sizes, so the biases of finite samples,
 which fall with `n`, are in both alike, and a perfect model's figure is another draw of the floor.
+
+Beyond what it is given, it holds a batch of fields, their features, and sums.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,17 +17,40 @@ import torch
 from torch import Tensor
 
 from sagd.errors import InputError
-from sagd.metrics.checks import field_pair
 from sagd.metrics.features import FeatureExtractor
+from sagd.metrics.fields import Fields, channel_scale, field_sets
 from sagd.metrics.frechet import frechet_distance, frechet_interval
+from sagd.metrics.increments import Increments, increments
 from sagd.metrics.kernel import Estimate, kernel_distance
+from sagd.metrics.labelless import LabellessFeatures
+from sagd.metrics.marginals import Marginals, marginals
 from sagd.metrics.precision_recall import precision_recall
+from sagd.metrics.sliced import Sliced, sliced_wasserstein
 from sagd.metrics.spectral import SpectralError, spectral_error
-from sagd.random import Generator, generator_for, subset
-from sagd.training.progress import counted, stage
+from sagd.metrics.spectrogram import spectrogram_distance
+from sagd.random import generator_for, subset
+from sagd.training.progress import stage
 
-_AT_A_TIME = 256  # images whose features are extracted between two movements of a bar
 _LEAST = 4  # images per set that the kernel distance and three nearest neighbours need
+
+SCALARS: Mapping[str, tuple[str, ...]] = {
+    "frechet": ("frechet",),
+    "kernel": ("kernel",),
+    "precision": ("precision",),
+    "recall": ("recall",),
+    "labelless_kernel": ("labelless",),
+    "spectrogram_kernel": ("spectrogram",),
+    "sliced": ("sliced", "distance"),
+    "spectral_rms_db": ("spectral", "rms_db"),
+    "spectral_mean_error": ("spectral", "mean_error"),
+    "marginal_wasserstein": ("marginals", "wasserstein"),
+    "structure_rms_db": ("increments", "structure_rms_db"),
+    "flatness_rms_db": ("increments", "flatness_rms_db"),
+}
+"""Figures that are one number, and where each stands in a `Comparison` as plain values. Those of `labelless` and
+`spectrogram`, like `kernel`, have a standard error; an interval, where there is one, stands beside under the name
+with `_interval`."""
+_OPTIONAL = ("labelless_kernel", "spectrogram_kernel")
 
 
 @dataclass(frozen=True)
@@ -32,20 +58,30 @@ class Comparison:
     """All figures of one set of images against another of the same size.
 
     Attributes:
-        frechet: Fréchet distance; this and the next four are None without features.
+        frechet: Fréchet distance.
         frechet_interval: 95 % interval for its mean at this sample size, or None if not asked for.
         kernel: Kernel distance and its standard error.
         precision: Share of samples within the manifold of the reference.
         recall: Share of the reference within the manifold of the samples.
         spectral: Errors of the power spectrum by band.
+        marginals: Distributions of single values.
+        increments: Structure functions and flatness of increments.
+        sliced: Sliced Wasserstein distances, of fields and of patches.
+        labelless: Kernel distance of features that need no labels; None where the others are of these features too.
+        spectrogram: Kernel distance of log-spectrograms; None but for signals of one axis.
     """
 
-    frechet: float | None
+    frechet: float
     frechet_interval: tuple[float, float] | None
-    kernel: Estimate | None
-    precision: float | None
-    recall: float | None
+    kernel: Estimate
+    precision: float
+    recall: float
     spectral: SpectralError
+    marginals: Marginals
+    increments: Increments
+    sliced: Sliced
+    labelless: Estimate | None
+    spectrogram: Estimate | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -53,10 +89,15 @@ class Comparison:
         return {
             "frechet": self.frechet,
             "frechet_interval": interval,
-            "kernel": {"value": None, "standard_error": None} if self.kernel is None else asdict(self.kernel),
+            "kernel": asdict(self.kernel),
             "precision": self.precision,
             "recall": self.recall,
             "spectral": self.spectral.to_dict(),
+            "marginals": self.marginals.to_dict(),
+            "increments": self.increments.to_dict(),
+            "sliced": self.sliced.to_dict(),
+            "labelless": None if self.labelless is None else asdict(self.labelless),
+            "spectrogram": None if self.spectrogram is None else asdict(self.spectrogram),
         }
 
 
@@ -66,7 +107,7 @@ class Evaluation:
 
     Attributes:
         n: Images in each of the three sets: samples, `R1` and `R2`.
-        features: Name of the feature extractor; "none" without one.
+        features: Name of the feature extractor.
         features_identifier: Which extractor exactly.
         feature_dimension: Its dimension `D`.
         seed: Seed of the split.
@@ -88,14 +129,36 @@ class Evaluation:
         return plain | {"figure": self.figure.to_dict(), "floor": self.floor.to_dict()}
 
 
+def scalars(evaluation: Mapping[str, Any], which: str = "figure") -> dict[str, float | None]:
+    """The figures that are one number (`which="figure"`), or their floors (`"floor"`), by name: as in `SCALARS`.
+
+    None for one that is not finite; what was not measured is left out.
+
+    Args:
+        evaluation: An `Evaluation` as plain values.
+        which: "figure" or "floor".
+    """
+    values = {name: _at(evaluation[which], path) for name, path in SCALARS.items()}
+    measured = {name: value for name, value in values.items() if value is not None or name not in _OPTIONAL}
+    return {name: v["value"] if isinstance(v, Mapping) else v for name, v in measured.items()}
+
+
+def _at(values: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        values = values[key]
+    return values
+
+
 def evaluate(
     samples: Tensor,
     reference: Tensor,
-    extractor: FeatureExtractor | None,
+    extractor: FeatureExtractor | None = None,
     bands: int = 10,
     seed: int = 0,
     resamples: int = 100,
     progress: bool = False,
+    samples_mask: Tensor | None = None,
+    reference_mask: Tensor | None = None,
 ) -> Evaluation:
     """Measure samples against real images, and real images against each other.
 
@@ -105,12 +168,16 @@ def evaluate(
     Args:
         samples: `(N, C, *spatial)`, scaled as the data.
         reference: `(M, C, *spatial)`, real ones; best not those the samples' model was trained on.
-        extractor: Feature extractor of Fréchet and kernel distance, precision and recall; without one these are None.
+        extractor: Feature extractor of Fréchet and kernel distance, precision and recall; by default
+            `LabellessFeatures` of `R2`, which need no labels.
         bands: Radial bands of the spectral error.
         seed: Seed of the choice of images and of the bootstrap.
         resamples: Bootstrap resamples of the Fréchet interval; 0 leaves it out (each costs a distance: seconds
             at `D = 2048`).
         progress: Name what is done that takes long, and say how far it is.
+        samples_mask: Valid places of the samples, `(N, 1 | C, *spatial)`, bool; None: all. Spectrum, mean, marginals
+            and increments ignore the others; features and sliced distances see the mean of the reference there.
+        reference_mask: The same of the reference.
 
     Raises:
         InputError: If shapes differ, there are fewer than 4 samples or 8 reference images, values are not
@@ -119,47 +186,49 @@ def evaluate(
     Warns:
         UserWarning: If `n` is at most the feature dimension, where the Fréchet distance means little.
     """
-    field_pair(samples, reference)
+    given, real = field_sets(samples, reference, samples_mask, reference_mask)
     n = min(len(samples), len(reference) // 2)
     if n < _LEAST:
         raise InputError(
             f"need at least {_LEAST} samples and {2 * _LEAST} reference images, got {len(samples)} and {len(reference)}"
         )
     generator = generator_for(seed, "evaluation")
-    halves = reference[_choose(len(reference), 2 * n, generator, reference.device)]
-    chosen = samples[_choose(len(samples), n, generator, samples.device)]
-    if extractor is None:
-        with stage("comparing spectra", progress):
-            floor, figure = (_of_fields(x, halves[n:], bands) for x in (halves[:n], chosen))
-        return Evaluation(n, "none", "none", 0, seed, figure, floor)
-    ours = _features(extractor, chosen, "extracting features of the samples", progress)
-    first, second = _features(extractor, halves, "extracting features of the reference", progress).split(n)
-    floor, figure = (
-        _compare(images, halves[n:], features, second, bands, seed, resamples, progress)
-        for images, features in ((halves[:n], first), (chosen, ours))
-    )
-    return Evaluation(n, extractor.name, extractor.identifier, ours.shape[1], seed, figure, floor)
+    halves = real.taken(subset(len(real), 2 * n, generator))
+    chosen = given.taken(subset(len(given), n, generator))
+    target = halves[n:]
+    with stage("fitting label-free features", progress):
+        labelless = LabellessFeatures.fitted(target)
+    fill = channel_scale(target).mean
+    used = extractor or labelless
+    ours, first, theirs = _features(used, chosen, halves, fill, progress)
+    others = None if extractor is None else _features(labelless, chosen, halves, fill, progress)
+
+    def compared(fields: Fields, features: Tensor, other: int) -> Comparison:
+        beside = None if others is None else kernel_distance(others[other], others[2])
+        return _compare(fields, target, features, theirs, beside, bands, seed, resamples, progress)
+
+    figure, floor = compared(chosen, ours, 0), compared(halves[:n], first, 1)
+    return Evaluation(n, used.name, used.identifier, ours.shape[1], seed, figure, floor)
 
 
-def _choose(available: int, count: int, generator: Generator, device: torch.device) -> Tensor:
-    return subset(available, count, generator).to(device)
-
-
-def _features(extractor: FeatureExtractor, images: Tensor, task: str, progress: bool) -> Tensor:
-    """Features of images, so many at a time that the bar moves, and few extractors are called with smaller batches."""
-    return torch.cat([extractor(part) for part in counted(images.split(_AT_A_TIME), task, "parts", progress)])
-
-
-def _of_fields(x: Tensor, target: Tensor, bands: int) -> Comparison:
-    """The figures that need no features."""
-    return Comparison(None, None, None, None, None, spectral_error(x, target, bands))
+def _features(
+    extractor: FeatureExtractor, chosen: Fields, halves: Fields, fill: Tensor, progress: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features of samples, `R1` and `R2`."""
+    with stage("extracting features of the samples", progress):
+        ours = torch.cat([extractor(x) for x in chosen.rows(fill)])
+    with stage("extracting features of the reference", progress):
+        real = torch.cat([extractor(x) for x in halves.rows(fill)])
+    first, second = real.split(len(chosen))
+    return ours, first, second
 
 
 def _compare(
-    images: Tensor,
-    target: Tensor,
+    fields: Fields,
+    target: Fields,
     ours: Tensor,
     theirs: Tensor,
+    labelless: Estimate | None,
     bands: int,
     seed: int,
     resamples: int,
@@ -172,6 +241,17 @@ def _compare(
     interval = frechet_interval(ours, theirs, resamples, seed=seed, progress=progress) if resamples else None
     with stage("measuring the kernel distance", progress):
         kernel = kernel_distance(ours, theirs)
-    with stage("comparing spectra", progress):
-        spectral = spectral_error(images, target, bands)
-    return Comparison(frechet, interval, kernel, manifold.precision, manifold.recall, spectral)
+    with stage("comparing spectra, values, increments and patches", progress):
+        return Comparison(
+            frechet=frechet,
+            frechet_interval=interval,
+            kernel=kernel,
+            precision=manifold.precision,
+            recall=manifold.recall,
+            spectral=spectral_error(fields, target, bands),
+            marginals=marginals(fields, target),
+            increments=increments(fields, target),
+            sliced=sliced_wasserstein(fields, target),
+            labelless=labelless,
+            spectrogram=spectrogram_distance(fields, target),
+        )

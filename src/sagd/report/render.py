@@ -19,6 +19,7 @@ from sagd.errors import InputError
 from sagd.report import figures, tables, wording
 from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach, sample_columns
 from sagd.report.template import fill
+from sagd.report.text import features_text
 
 Results = Mapping[str, Any]
 Arrays = Mapping[str, Tensor | ArrayLike]
@@ -67,7 +68,10 @@ def _page(results: Results, arrays: Mapping[str, Tensor]) -> dict[str, Any]:
         "seeds": tables.seeds(results),
         "looks": looks,
         "metrics": results.get("metrics"),
+        "features": features_text(results["metrics"]["features"]) if results.get("metrics") else "",
         "tables": tables.tables(results, looks),
+        "doubts": tables.doubts(results),
+        "family": wording.family_note(results.get("tests")),
         "samples": _samples(arrays, looks),
         "noise": _noise(arrays, looks),
         "in_colour": any(noise.shape[1] != 1 for noise in _by_arm(arrays, looks, "noise").values()),

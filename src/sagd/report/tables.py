@@ -8,11 +8,12 @@ beside `NAME`, and a standard error, cover the chance in drawing images only; in
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sagd.data.drawing import Style
+from sagd.metrics import SCALARS
 from sagd.report import figures, wording
 from sagd.report.figures import Estimate
 from sagd.report.pictures import Picture, plot
@@ -75,6 +76,16 @@ def tables(results: Results, looks: Mapping[str, Style]) -> tuple[Table, ...]:
     return tuple(_table(results, looks, name) for name in _metric_names(results))
 
 
+def doubts(results: Results) -> dict[str, str]:
+    """Arm -> why its precision means nothing; arms of which there is nothing to say are left out."""
+    floors = results.get("floors", {})
+    notes = {
+        arm: wording.precision_note({name: s["mean"] for name, s in entry.get("summary", {}).items()}, floors)
+        for arm, entry in results["arms"].items()
+    }
+    return {arm: note for arm, note in notes.items() if note}
+
+
 def runs(results: Results) -> Runs:
     """Every run on its own."""
     names = _metric_names(results)
@@ -122,8 +133,12 @@ def _metric_names(results: Results) -> list[str]:
 
 
 def _difference(entry: Results, name: str) -> Interval | None:
-    differences = entry.get("difference")
-    return Interval.read(differences[name]) if differences else None
+    differences, adjusted = entry.get("difference"), entry.get("adjusted")
+    if not differences:
+        return None
+    if adjusted is None:  # results without tests
+        return Interval.read(differences[name])
+    return Interval.read(differences[name], name in adjusted, adjusted.get(name))
 
 
 def _estimate(entry: Results, name: str) -> Estimate:
@@ -136,13 +151,20 @@ def _estimate(entry: Results, name: str) -> Estimate:
 
 def _measured(run: Results, part: str, name: str) -> Any:
     """A figure of one run, or its floor, as recorded: a number, value and standard error, or None."""
-    found = run.get("evaluation", {}).get(part, {})
-    return found.get(name, found.get("spectral", {}).get(name.removeprefix("spectral_")))
+    return _recorded(run, part, SCALARS.get(name, (name,)))
+
+
+def _recorded(run: Results, part: str, path: Sequence[str]) -> Any:
+    found = run.get("evaluation", {}).get(part)
+    for key in path:
+        found = (found or {}).get(key)
+    return found
 
 
 def _measured_text(run: Results, part: str, name: str, decimals: int | None = None) -> tuple[str, str]:
     """The same as text, and the chance in drawing images beside it (empty if not recorded)."""
-    value, interval = _measured(run, part, name), run.get("evaluation", {}).get(part, {}).get(f"{name}_interval")
+    *above, last = SCALARS.get(name, (name,))
+    value, interval = _measured(run, part, name), _recorded(run, part, (*above, f"{last}_interval"))
     if isinstance(value, Mapping):
         decimals = wording.places(value["standard_error"], digits=2)
         return number(value["value"], decimals), f"± {number(value['standard_error'], decimals)}"

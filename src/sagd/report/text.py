@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagd.errors import argument
-from sagd.report.wording import Interval, counted, metric, number
+from sagd.report.tables import doubts
+from sagd.report.wording import FAR, LEVEL, Interval, counted, family_note, metric, number, precision_note
 
 Results = Mapping[str, Any]
 Figures = Mapping[str, float | None]
 
-_FAR = 5.0
-"""Times its floor from which a distance is called far."""
+_ABREAST = 5
+"""Figures side by side in one table."""
 
 
 def evaluation_text(evaluation: Results, figures: Figures, floors: Figures) -> str:
@@ -21,24 +22,32 @@ def evaluation_text(evaluation: Results, figures: Figures, floors: Figures) -> s
     for name, value in figures.items():
         rows.append([metric(name).label, number(value), number(floors[name]), metric(name).better or ""])
     interval = evaluation["figure"]["frechet_interval"]
+    spectral = [evaluation.get(part, {}).get("spectral", {}).get("rms_db_interval") for part in ("figure", "floor")]
     notes = [
-        f"{evaluation['n']} images each of samples and of two disjoint real sets; features: {evaluation['features']}",
+        f"{evaluation['n']} images each of samples and of two disjoint real sets; features:"
+        f" {features_text(evaluation['features'])}",
         "floor: the same figure for real images in place of samples",
     ]
     if interval:
         notes.insert(0, f"Fréchet distance, 95 % interval at this sample size: {interval[0]:.3g} to {interval[1]:.3g}")
+    if all(spectral):
+        ours, real = (f"{low:.2g} to {high:.2g} dB" for low, high in spectral)
+        notes.insert(
+            -2, f"spectral error with infinitely many images, 95 % interval: {ours}; of real images in place: {real}"
+        )
     if "likelihood" in evaluation:
         bits = evaluation["likelihood"]
         error = bits["standard_error"]
         spread = f"{bits['bits_per_dim']:.3f}" + (f" ± {error:.3f} (standard error)" if error is not None else "")
         notes.insert(0, f"bits per dimension of {bits['n']} dequantised reference images: {spread}")
-    return "\n".join([table(rows), "", *notes, *_far(figures, floors)])
+    doubt = precision_note(figures, floors)
+    return "\n".join([table(rows), "", *notes, *([doubt] if doubt else []), *_far(figures, floors)])
 
 
 def _far(figures: Figures, floors: Figures) -> list[str]:
     """A word where the samples are easily told from real images."""
     figure, floor = figures.get("frechet"), floors.get("frechet")
-    if figure is None or floor is None or not figure > _FAR * floor > 0:
+    if figure is None or floor is None or not figure > FAR * floor > 0:
         return []
     return [
         f"The Fréchet distance is {figure / floor:.0f} times its floor: far from the data. More training"
@@ -46,24 +55,47 @@ def _far(figures: Figures, floors: Figures) -> list[str]:
     ]
 
 
+def features_text(name: str) -> str:
+    """What features are called, and what that means where it is not plain."""
+    return f"{name} (fixed filters; no labels needed)" if name == "labelless" else name
+
+
 def comparison_text(results: Results) -> str:
     """Means over seeds of every arm, beside the floors, with paired differences to the reference arm."""
     reference = results["reference_arm"]
     names = list(results["floors"])
     seeds = len(results["arms"][reference]["runs"])
-    rows = [["arm", *(metric(name).label for name in names)]]
-    for arm, entry in results["arms"].items():
-        rows.append([arm, *(number(entry["summary"][name]["mean"]) for name in names)])
-        if seeds > 1 and entry["difference"] is not None:
-            differences = [Interval.read(entry["difference"][name]) for name in names]
-            rows.append([f"  minus {reference}", *(d.span(d.places(2), sign=True) or "–" for d in differences)])
-    rows.append(["real images (floor)", *(number(results["floors"][name]) for name in names)])
-    note = f"n = {results['metrics']['n']} images a side, {counted(seeds, 'seed')}"
+    blocks = [_means(results, names[i : i + _ABREAST], seeds) for i in range(0, len(names), _ABREAST)]
+    note = (
+        f"n = {results['metrics']['n']} images a side, features: {features_text(results['metrics']['features'])},"
+        f" {counted(seeds, 'seed')}"
+    )
     if seeds == 1:
         note += ": one seed cannot tell arms apart; add seeds for intervals"
     else:
         note += "; differences are paired by seed, with 95 % intervals"
-    return f"{table(rows)}\n{note}"
+    tested = family_note(results.get("tests")).replace("\u00a0", " ")
+    notes = [note, *([f"*: shown to differ. {tested}"] if tested else [])]
+    return "\n".join(["\n\n".join(blocks), *notes, *(f"{arm}: {doubt}" for arm, doubt in doubts(results).items())])
+
+
+def _means(results: Results, names: Sequence[str], seeds: int) -> str:
+    """Means of some figures, a row an arm, with the differences to the reference and the floors."""
+    reference = results["reference_arm"]
+    rows = [["arm", *(metric(name).label for name in names)]]
+    for arm, entry in results["arms"].items():
+        rows.append([arm, *(number(entry["summary"][name]["mean"]) for name in names)])
+        if seeds > 1 and entry["difference"] is not None:
+            rows.append([f"  minus {reference}", *(_span(entry, name) for name in names)])
+    rows.append(["real images (floor)", *(number(results["floors"][name]) for name in names)])
+    return table(rows)
+
+
+def _span(entry: Results, name: str) -> str:
+    """Interval of a difference, with a star where it holds among all tests."""
+    difference, adjusted = Interval.read(entry["difference"][name]), entry.get("adjusted", {}).get(name)
+    star = "*" if adjusted is not None and adjusted < LEVEL else ""
+    return (difference.span(difference.places(2), sign=True) or "–") + star
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 NO_DIFFERENCE = "no difference shown"
+NOT_TESTED = "not tested"
+LEVEL = 0.05
+"""Adjusted p-value below which a difference is shown."""
+FAR = 5.0
+"""Times its floor from which a distance is called far."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,46 @@ METRICS = {
     "spectral_rms_db": Metric(
         "Spectral error (dB)",
         "lower",
-        "How far the power of generated images is from that of real ones over all bands; 3 dB is a factor of 2.",
+        "How far the power of generated images is from that of real ones over all bands; 3 dB is a factor of 2. The"
+        " range of a single run is for infinitely many images: where it starts at zero, chance alone explains it.",
+    ),
+    "sliced": Metric(
+        "Sliced Wasserstein distance",
+        "lower",
+        "How far small patches of generated and real images are apart along random directions, averaged over scales, in"
+        " standard deviations.",
     ),
     "spectral_mean_error": Metric(
         "Error of the mean image",
         "lower",
         "Difference between the average generated and the average real image, in standard deviations of the data.",
+    ),
+    "marginal_wasserstein": Metric(
+        "Distance of single values",
+        "lower",
+        "How far single values are off, whatever their place, as by brightness, contrast or clipping; in standard"
+        " deviations of the data.",
+    ),
+    "structure_rms_db": Metric(
+        "Structure functions (dB)",
+        "lower",
+        "How far the size of the differences between values at distances of 1, 2, 4 ... is off; 6 dB is a factor of 2.",
+    ),
+    "flatness_rms_db": Metric(
+        "Flatness of increments (dB)",
+        "lower",
+        "How far these differences are from being as uneven as in real images, many small and few large, as at edges;"
+        " no spectrum tells that.",
+    ),
+    "labelless_kernel": Metric(
+        "Kernel distance, label-free",
+        "lower",
+        "Kernel distance of the features of fixed filters, which no label and no training has shaped.",
+    ),
+    "spectrogram_kernel": Metric(
+        "Kernel distance, spectrograms",
+        "lower",
+        "Kernel distance of log-spectrograms: which tones there are, how they change, and how steadily.",
     ),
 }
 """Figures of merit in the order of the page; the first one measured decides the answer."""
@@ -86,16 +125,26 @@ def number(value: float | None, decimals: int | None = None, sign: bool = False)
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds and its 95 % interval, which one seed does not have."""
+    """A mean over seeds and its 95 % interval, which one seed does not have.
+
+    Attributes:
+        mean: The mean.
+        low: Lower end.
+        high: Upper end.
+        tested: Of a difference: whether its figure is one of those that are tested.
+        adjusted: p-value of that test, adjusted for all tests of the comparison; None if the interval stands alone.
+    """
 
     mean: float | None
     low: float | None
     high: float | None
+    tested: bool = True
+    adjusted: float | None = None
 
     @classmethod
-    def read(cls, mapping: Mapping[str, Any]) -> Interval:
+    def read(cls, mapping: Mapping[str, Any], tested: bool = True, adjusted: float | None = None) -> Interval:
         """From `{"mean", "low", "high"}`."""
-        return cls(mapping["mean"], mapping["low"], mapping["high"])
+        return cls(mapping["mean"], mapping["low"], mapping["high"], tested, adjusted)
 
     @property
     def excludes_zero(self) -> bool:
@@ -115,8 +164,14 @@ class Interval:
 
 
 def verdict(difference: Interval, better: str | None) -> str:
-    """'better' or 'worse' ('lower' or 'higher' if it is not known which is better), or that no difference is shown."""
-    if not difference.excludes_zero or difference.mean is None:
+    """'better' or 'worse' ('lower' or 'higher' if it is not known which is better), or that no difference is shown.
+
+    A difference that was tested among others must hold after their adjustment too.
+    """
+    if not difference.tested:
+        return NOT_TESTED if difference.low is not None else NO_DIFFERENCE
+    by_chance = difference.adjusted is not None and difference.adjusted >= LEVEL
+    if not difference.excludes_zero or difference.mean is None or by_chance:
         return NO_DIFFERENCE
     direction = "lower" if difference.mean < 0 else "higher"
     if better is None:
@@ -168,6 +223,50 @@ def _aside(difference: Interval | None) -> str:
     decimals = difference.places(2)
     mean, span = number(difference.mean, decimals, sign=True), difference.span(decimals, sign=True)
     return f" (difference {mean}, 95\u00a0% interval {span})"
+
+
+def precision_note(figures: Mapping[str, float | None], floors: Mapping[str, float | None]) -> str:
+    """Why a precision means nothing, in one sentence; empty where it means something.
+
+    Samples count as precise within balls about real images. Where these lie wide apart, samples that are alike and like
+    no image, as noise is, fall within the balls of a few outliers: then precision is as high as that of real images,
+    and recall, or the distance, says that the two sets have little in common.
+    """
+    precision, recall, distance = (_beside(name, figures, floors) for name in ("precision", "recall", "frechet"))
+    if precision is None or precision[0] < precision[1]:
+        return ""
+    reasons = []
+    if recall is not None and recall[0] < recall[1] / 2:
+        reasons.append(f"recall is {number(recall[0], 2)} where real images have {number(recall[1], 2)}")
+    if distance is not None and distance[0] > FAR * distance[1] > 0:
+        reasons.append(f"the Fréchet distance is {distance[0] / distance[1]:.0f} times its floor")
+    if not reasons:
+        return ""
+    return (
+        f"Precision means nothing here ({number(precision[0], 2)}, real images {number(precision[1], 2)}), because"
+        f" {joined(reasons)}: samples that are all alike lie within reach of a few real images."
+    )
+
+
+def _beside(
+    name: str, figures: Mapping[str, float | None], floors: Mapping[str, float | None]
+) -> tuple[float, float] | None:
+    """A figure and its floor, if both are known."""
+    figure, floor = figures.get(name), floors.get(name)
+    return None if figure is None or floor is None else (figure, floor)
+
+
+def family_note(tests: Mapping[str, Any] | None) -> str:
+    """What verdicts are about, and how often they are wrong; empty without tests."""
+    if not tests or not tests["count"]:
+        return ""
+    names = joined([metric(name).label for name in tests["figures"]])
+    return (
+        f"Verdicts are on {names} alone, {counted(tests['count'], 'test')} in all, adjusted together by"
+        f" {tests['method']}'s method: the chance of even one wrong verdict is at most"
+        f" {100 * tests['level']:.0f}\u00a0%."
+        " Intervals hold one by one: one may exclude zero where no difference is shown."
+    )
 
 
 def joined(parts: Sequence[str], word: str = "and") -> str:

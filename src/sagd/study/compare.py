@@ -49,7 +49,7 @@ from sagd.study.evaluation import (
 )
 from sagd.study.illustration import forward_images, shown_power
 from sagd.study.machine import describe_machine
-from sagd.study.summary import summarise
+from sagd.study.summary import LEVEL, family, summarise
 from sagd.study.train import check_training, prepare, settled, train
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def compare(
                 runs[name][seed] = _run(config, name, seed, out, data, extractor, progress)
         statistics = measure(clean.tensor())
         write_file(out / "arrays.safetensors", to_safetensors(_arrays(config, out, clean, processes, statistics)))
-        results = _results(config, data, runs, extractor)
+        results = _results(config, data, runs)
         write_file(out / "results.json", to_json(results))
         if then is not None:
             then(out)
@@ -202,7 +202,7 @@ def _run(
     seed: int,
     out: Path,
     data: Signals,
-    extractor: FeatureExtractor,
+    extractor: FeatureExtractor | None,
     progress: bool,
 ) -> dict[str, Any]:
     """One arm and seed, trained and evaluated; read from disk if it was already."""
@@ -280,11 +280,10 @@ def _results(
     config: CompareConfig,
     data: Signals,
     runs: dict[str, dict[int, dict[str, Any]]],
-    extractor: FeatureExtractor,
 ) -> dict[str, Any]:
     reference = next(iter(config.arms))
     values = {arm: {seed: figures(run["evaluation"]) for seed, run in by_seed.items()} for arm, by_seed in runs.items()}
-    summary = summarise(values, reference)
+    summary, tests = summarise(values, reference), family(values, reference)
     first = next(iter(runs[reference].values()))["evaluation"]
     return {
         "title": f"{', '.join(config.arms)} on {data.name}",
@@ -293,14 +292,16 @@ def _results(
         "versions": versions(),
         "machine": describe_machine(),
         "data": {"name": data.name, "shape": list(data.shape), "count": len(data), "classes": data.classes},
-        "metrics": {"features": extractor.name, "n": first["n"]},
+        "metrics": {"features": first["features"], "n": first["n"]},
         "reference_arm": reference,
         "floors": figures(first, "floor"),
+        "tests": {"method": "Holm", "level": LEVEL, "figures": tests.figures, "count": tests.count},
         "arms": {
             arm: {
                 "process": to_dict(config.arms[arm]),
                 "runs": list(by_seed.values()),
                 **summary[arm],
+                "adjusted": tests.adjusted[arm],
             }
             for arm, by_seed in runs.items()
         },

@@ -16,7 +16,7 @@ from sagd.data.config import DataConfig
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError, argument
-from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures, TorchScriptFeatures, evaluate
+from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures, TorchScriptFeatures, evaluate, scalars
 from sagd.process.base import Process
 from sagd.random import generator_for, randint, subset
 from sagd.sampling.likelihood import dequantise, log_likelihood
@@ -55,13 +55,19 @@ def check_evaluation(config: EvaluationConfig, images: int) -> None:
         raise InputError(f"need at least {2 * _LEAST} reference images, got {images}")
 
 
-def feature_extractor(config: EvaluationConfig, data: Signals, progress: bool = True) -> FeatureExtractor:
+def feature_extractor(config: EvaluationConfig, data: Signals, progress: bool = True) -> FeatureExtractor | None:
     """The feature extractor that a configuration names; the classifier is trained on `data` unless it is cached.
+
+    Returns:
+        None for the label-free features, which `sagd.metrics.evaluate` makes of the reference that it compares with:
+        those of 'labelless', and of 'auto' where the data has no labels of two classes or more, or too small images.
 
     Raises:
         InputError: If the classifier is asked for and `data` has no labels, or a TorchScript file cannot be used.
     """
-    if config.features != "classifier":
+    if config.features == "labelless" or (config.features == "auto" and not _classifiable(data)):
+        return None
+    if config.features not in ("auto", "classifier"):
         if config.features_sha256 is None:
             raise InputError(f"evaluation.features {config.features!r} needs evaluation.features_sha256 of that file")
         low, high = config.features_range
@@ -69,9 +75,16 @@ def feature_extractor(config: EvaluationConfig, data: Signals, progress: bool = 
             return TorchScriptFeatures(config.features, config.features_sha256, (low, high), config.features_channels)
     if data.labels is None or data.classes is None:
         raise InputError(
-            f"{data.name!r} has no labels for the feature classifier; name a TorchScript file in evaluation.features"
+            f"{data.name!r} has no labels for the feature classifier; set evaluation.features to 'labelless', or name a"
+            " TorchScript file"
         )
     return ClassifierFeatures.train_or_load(data.tensor(), data.labels, len(data.classes), progress=progress)
+
+
+def _classifiable(data: Signals) -> bool:
+    """Whether the built-in classifier can be trained on the data."""
+    several = data.labels is not None and data.classes is not None and len(data.classes) > 1
+    return several and ClassifierFeatures.suits(data.shape, len(data))
 
 
 def draw_labels(model: Trained, data: Signals, count: int, seed: int) -> Tensor | None:
@@ -136,7 +149,11 @@ def draw_samples(
 
 
 def evaluate_samples(
-    samples: Tensor, data: Signals, extractor: FeatureExtractor, config: EvaluationConfig, progress: bool = True
+    samples: Tensor,
+    data: Signals,
+    extractor: FeatureExtractor | None,
+    config: EvaluationConfig,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """All figures of `samples`, each beside its real-against-real floor, as plain values.
 
@@ -145,8 +162,12 @@ def evaluate_samples(
     """
     # Twice as many real images as samples are ever used: two disjoint sets of that size.
     with stage("reading reference images", progress):
-        reference = data.some(2 * len(samples), config.seed).tensor()
-    return evaluate(samples, reference, extractor, config.bands, config.seed, progress=progress).to_dict()
+        some = data.some(2 * len(samples), config.seed)
+        reference, known = some.tensor(), some.known()
+    evaluation = evaluate(
+        samples, reference, extractor, config.bands, config.seed, progress=progress, reference_mask=known
+    )
+    return evaluation.to_dict()
 
 
 def evaluate_fields(
@@ -156,17 +177,21 @@ def evaluate_fields(
     bands: int = 10,
     seed: int = 0,
     progress: bool = False,
+    samples_mask: Tensor | None = None,
+    reference_mask: Tensor | None = None,
 ) -> dict[str, Any]:
     """All figures of samples of any kind, each beside its real-against-real floor, as plain values.
 
     Args:
         samples: `(N, C, *spatial)`.
         reference: `(M, C, *spatial)`, real ones.
-        features: A `FeatureExtractor`, or any function of fields that gives features `(N, D)`; None: the figures that
-            need none.
+        features: A `FeatureExtractor`, or any function of fields that gives features `(N, D)`; None: label-free
+            features, those of fixed filters.
         bands: Radial bands of the spectral error.
         seed: Seed of the split of the reference.
         progress: Name what is done that takes long, and say how far it is.
+        samples_mask: Valid places of the samples, `(N, 1 | C, *spatial)`, bool; None: all. See `sagd.metrics.evaluate`.
+        reference_mask: The same of the reference.
 
     Raises:
         InputError: If shapes differ, there are too few of either, or `features` is no function.
@@ -175,7 +200,8 @@ def evaluate_fields(
         if not callable(features):
             raise InputError(f"features must be a function of fields, got {type(features).__name__}")
         features = FunctionFeatures(features)
-    return evaluate(samples, reference, features, bands, seed, progress=progress).to_dict()
+    masks = {"samples_mask": samples_mask, "reference_mask": reference_mask}
+    return evaluate(samples, reference, features, bands, seed, progress=progress, **masks).to_dict()  # type: ignore[arg-type]
 
 
 def is_model(target: Path) -> bool:
@@ -298,15 +324,7 @@ def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, pr
 
 def figures(evaluation: Mapping[str, Any], which: str = "figure") -> dict[str, float | None]:
     """The scalars of an evaluation (`which="figure"`) or of its floor (`"floor"`), by name; None for one not finite."""
-    values = evaluation[which]
-    return {
-        "frechet": values["frechet"],
-        "kernel": values["kernel"]["value"],
-        "precision": values["precision"],
-        "recall": values["recall"],
-        "spectral_rms_db": values["spectral"]["rms_db"],
-        "spectral_mean_error": values["spectral"]["mean_error"],
-    }
+    return scalars(evaluation, which)
 
 
 def _reference(config: DataConfig, evaluation: EvaluationConfig, progress: bool) -> Signals:
