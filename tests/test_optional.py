@@ -110,6 +110,13 @@ def interval(folder):
     interval([1.0, 2.0])
 
 
+def scan(name, folder):
+    from sagd.data.formats.find import format_of
+
+    (folder / name).mkdir() if name.endswith(".zarr") else (folder / name).write_bytes(b"x")
+    format_of(folder / name).scan(folder / name)
+
+
 def fill(folder):
     from sagd.report.template import fill
 
@@ -134,6 +141,15 @@ USES = {
     "jinja2": fill,
     "scipy": interval,
     "pywt": lambda _: sagd.WaveletBasis((8,)),
+    "tifffile": lambda folder: scan("a.tif", folder),
+    "soundfile": lambda folder: scan("a.wav", folder),
+    "h5py": lambda folder: scan("a.h5", folder),
+    "zarr": lambda folder: scan("a.zarr", folder),
+    "xarray": lambda folder: scan("a.nc", folder),
+    "netCDF4": lambda folder: scan("a.nc", folder),
+    "nibabel": lambda folder: scan("a.nii", folder),
+    "pydicom": lambda folder: scan("a.dcm", folder),
+    "av": lambda folder: scan("a.mp4", folder),
 }
 
 

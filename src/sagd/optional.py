@@ -25,6 +25,15 @@ EXTRAS = {
     "scipy": ("scipy", "confidence intervals and pictures of few colours", "report"),
     "tensorboard": ("tensorboard", "TensorBoard's pages", "tensorboard"),
     "pywt": ("PyWavelets", "wavelet bases", "wavelets"),
+    "tifffile": ("tifffile", "TIFF files", "signals"),
+    "soundfile": ("soundfile", "WAV and FLAC files", "signals"),
+    "h5py": ("h5py", "HDF5 files", "science"),
+    "zarr": ("zarr", "Zarr folders", "science"),
+    "xarray": ("xarray", "NetCDF files", "science"),
+    "netCDF4": ("netCDF4", "NetCDF files", "science"),
+    "nibabel": ("nibabel", "NIfTI files", "medical"),
+    "pydicom": ("pydicom", "DICOM files", "medical"),
+    "av": ("av", "films", "video"),
 }
 """Name of the import: name of the package, what it is for, and the extra that has it."""
 

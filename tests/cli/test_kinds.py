@@ -24,7 +24,16 @@ def test_all_families_of_a_new_process():
     done = subprocess.run([sys.executable, "-m", "sagd", "kinds"], capture_output=True, text=True, check=True)
     families = [line for line in done.stdout.splitlines() if line and not line.startswith(" ")]
     assert families == [
-        *("basis", "corruption", "data-source", "evolution", "loss-weighting", "network", "omission-mode"),
+        *(
+            "basis",
+            "corruption",
+            "data-source",
+            "evolution",
+            "file-format",
+            "loss-weighting",
+            "network",
+            "omission-mode",
+        ),
         *("prediction", "region", "sampler", "schedule", "spectrum", "time-grid", "training-time"),
     ]
     for member in ("box(low, high, inside=1.0", "dit(depth=4", "hub(name, subset=None)", "heun(churn=0.0", "wiener("):

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.dataset import ImageData
+from sagd.data.formats.find import walk
 from sagd.data.images import EXTENSIONS, open_image, read_header, to_pixels, to_unit_range, write_image
 from sagd.errors import InputError
 
@@ -43,7 +44,7 @@ class NamedImages:
 
 
 def read_images(paths: Sequence[Path], shape: tuple[int, ...]) -> NamedImages:
-    """Read image files, and all that lie below folders, in sorted order, as they are: none is scaled.
+    """Read image files, and all that lie below folders, in natural order, as they are: none is scaled.
 
     Args:
         paths: Files or folders.
@@ -71,7 +72,7 @@ def read_partners(names: Sequence[str], folder: Path, shape: tuple[int, ...]) ->
 
 
 def find_images(paths: Sequence[Path]) -> dict[str, tuple[str, Path]]:
-    """Image files and all below folders, in sorted order: name without ending -> name and file.
+    """Image files and all below folders, in natural order: name without ending -> name and file.
 
     Raises:
         InputError: If there is none, a path is missing, or two have the same name but for the ending.
@@ -181,8 +182,8 @@ def _files(path: Path) -> list[tuple[str, Path]]:
         return [(path.name, path)]
     if not path.is_dir():
         raise InputError(f"no image file or folder {str(path)!r}")
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
-    return [(str(file.relative_to(path)), file) for file in files if not file.name.startswith(".")]
+    files = (file for file in walk(path) if file.suffix.lower() in EXTENSIONS)
+    return [(str(file.relative_to(path)), file) for file in files]
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> Tensor:

@@ -34,8 +34,9 @@ EXTENSIONS = (
 
 # Named, because Pillow would otherwise also try formats that run other programs (EPS starts Ghostscript).
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
-_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
-_GREY = ("1", "L", "LA", "La", *_SIXTEEN_BIT)
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+"""Pillow's modes of 16-bit grey."""
+_GREY = ("1", "L", "LA", "La", *SIXTEEN_BIT)
 _COLOUR = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
 _READABLE_SIDE = 64
@@ -205,17 +206,18 @@ def to_pixels(image: Image.Image, channels: int, size: int | None = None) -> np.
     from PIL import ImageOps
 
     ImageOps.exif_transpose(image, in_place=True)
-    image = _to_mode(image, "L" if channels == 1 else "RGB")
+    image = to_mode(image, "L" if channels == 1 else "RGB")
     if size is not None and image.size != (size, size):
         image = _scale_and_crop(image, size)
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
-def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+def to_mode(image: Image.Image, mode: str) -> Image.Image:
+    """8-bit grey ("L") or "RGB": transparency is laid over white, 16-bit grey scaled to 8 bits."""
     from PIL import Image
 
-    if image.mode in _SIXTEEN_BIT or image.mode == "I":
+    if image.mode in SIXTEEN_BIT or image.mode == "I":
         # Rounded division by 257 = 65535 / 255; Pillow's own conversion clips at 255 instead.
         image = Image.fromarray(((np.asarray(image).astype(np.int64) + 128) // 257).astype(np.uint8))
     elif image.has_transparency_data:

@@ -10,14 +10,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import numpy as np
 
+from sagd.data.formats.checks import decoding, encoding, numeric, part_of, present, replacing
+from sagd.errors import InputError
 from sagd.spec import Description
 
 Region = tuple[slice, ...]
-"""A part of an array: a slice of each axis."""
+"""A part of an array: a slice of each axis, whose step is positive."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Contents:
         steps: Letter of an axis -> distance of neighbours, where the file says it. Its inverse along `T` is the rate.
         quantity: Unit of the values, e.g. "mV"; "" if the file says none.
         notes: What is worth telling whoever reads the file: profiles of colour that are not applied, and the like.
-        kept: What `write` needs, beyond the array, to give the metadata back; of the format's own making.
+        kept: What `write` needs, beyond the array, to give the metadata back: under the kind of the format, a value of
+            its own making, which other formats leave.
     """
 
     path: Path
@@ -64,34 +67,63 @@ class Contents:
     kept: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Format(Description, ABC, family="file format", example="png"):
-    """A file format; members are frozen dataclasses with a `kind`, a file each.
+class Format(Description, ABC, family="file format", example="npy"):
+    """A file format; members are frozen dataclasses with a `kind` and no parameters, and have three methods: `look`,
+    `load` and `save`. What is the same for all, such as refusing empty files and writing whole files or none, is in
+    `scan`, `read` and `write`, which call them.
 
     Attributes:
         endings: Endings of its files, in lower case, the dot included. A file's format is that of its longest ending.
         streams: Whether `read` of a region costs about as much as the region, not as the whole file.
+        folders: Whether its files are folders.
+        lossy: Those of the endings whose files do not hold the values they are given, but some near them.
     """
 
     endings: ClassVar[tuple[str, ...]]
     streams: ClassVar[bool] = False
+    folders: ClassVar[bool] = False
+    lossy: ClassVar[tuple[str, ...]] = ()
 
-    @abstractmethod
+    @final
     def scan(self, path: Path) -> Sequence[Contents]:
         """The arrays of a file, from its header.
 
         Raises:
-            InputError: In one line, without the path, if it is damaged, of another format, or of no known type.
+            InputError: In one line, without the path, if it is missing, empty, damaged, of another format, or of no
+                known type, or if it holds no values.
         """
+        present(path, self.folders)
+        with decoding(self.kind, path):
+            found = self.look(path)
+        for contents in found:
+            numeric(np.dtype(contents.dtype))
+            if 0 in contents.shape:
+                raise InputError(f"holds no values: its shape is {contents.shape}")
+        return found
 
-    @abstractmethod
-    def read(self, contents: Contents, region: Region | None = None) -> np.ndarray:
-        """Values of an array or of a part of it, in their own type, axes as `contents` says.
+    # The class method that it hides reads sections of a configuration, in which no format stands.
+    @final
+    def read(  # type: ignore[override]
+        self, contents: Contents, region: Region | None = None
+    ) -> np.ndarray:
+        """Values of an array or of a part of it, in their own type, axes as `contents` says; the caller's own.
 
         Raises:
-            InputError: Likewise.
+            InputError: Likewise, or if the region is not within the array, or the file has become another.
         """
+        present(contents.path, self.folders)
+        part = part_of(contents.shape, region)
+        with decoding(self.kind, contents.path):
+            values = self.load(contents, part)
+        shape = tuple(len(range(s.start, s.stop, s.step)) for s in part)
+        if (values.shape, values.dtype.name) != (shape, contents.dtype):
+            raise InputError(
+                f"its header promises {contents.dtype} values of shape {shape}, read were {values.dtype.name} of shape"
+                f" {values.shape}; it is damaged, or has been written anew since"
+            )
+        return np.array(values, dtype=values.dtype.newbyteorder("="), order="C", copy=True)
 
-    @abstractmethod
+    @final
     def write(self, path: Path, values: np.ndarray, like: Contents) -> None:
         """Write one array with the metadata of another; `like` says axes, limits, steps and what else was kept.
 
@@ -102,4 +134,32 @@ class Format(Description, ABC, family="file format", example="png"):
 
         Raises:
             InputError: If the format cannot hold such an array; nothing is left then.
+        """
+        numeric(values.dtype)
+        if values.ndim != len(like.axes) or values.size == 0:
+            raise InputError(f"values of shape {values.shape} cannot be written with the axes {like.axes!r}")
+        with replacing(path) as new, encoding(self.kind, new):
+            self.save(new, values, like)
+
+    @abstractmethod
+    def look(self, path: Path) -> Sequence[Contents]:
+        """The arrays of a file that is there and not empty; errors of libraries may pass."""
+
+    @abstractmethod
+    def load(self, contents: Contents, region: Region) -> np.ndarray:
+        """Values of a part of an array, in any byte order, memory-mapped or not; errors of libraries may pass.
+
+        Args:
+            contents: One of `look`.
+            region: Slices within the shape, none of whose bounds is None or negative.
+        """
+
+    @abstractmethod
+    def save(self, path: Path, values: np.ndarray, like: Contents) -> None:
+        """Write a file or folder that is not there yet; errors of libraries may pass, and what is left then is removed.
+
+        Args:
+            path: The new file, of the ending that was asked for.
+            values: Of real numbers, at least one.
+            like: Contents with as many axes.
         """

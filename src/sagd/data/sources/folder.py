@@ -6,13 +6,12 @@ of files.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from sagd.data.config import DataConfig
+from sagd.data.formats.find import walk
 from sagd.data.images import EXTENSIONS, open_image
 from sagd.data.sources.base import Records, Source, check_text, encode_labels, expanded
 from sagd.errors import InputError
@@ -25,7 +24,7 @@ _SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validat
 
 @dataclass(frozen=True)
 class Folder(Source, kind="folder"):
-    """Every image file below a folder, sorted by path; classes are the first level of sub-folders.
+    """Every image file below a folder, in natural order of paths; classes are the first level of sub-folders.
 
     Args:
         path: The folder.
@@ -44,7 +43,7 @@ class Folder(Source, kind="folder"):
     def open(self, config: DataConfig) -> Records:
         """The image files."""
         folder = expanded(self.path)
-        files = sorted(_walk(folder))
+        files = walk(folder)
         paths = [path for path in files if path.suffix.lower() in EXTENSIONS]
         if not paths:
             found = f"{len(files)} other file(s), e.g. {files[0].name!r}" if files else "no files"
@@ -74,22 +73,3 @@ class FolderRecords(Records):
 
     def describe(self, index: int) -> str:  # noqa: D102
         return repr(str(self.paths[index]))
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Files below `folder` but hidden ones, links followed."""
-
-    def fail(error: OSError) -> None:
-        raise InputError(f"cannot list {str(error.filename)!r}: {error.strerror}")
-
-    seen: set[str] = set()
-    for root, folders, files in os.walk(folder, followlinks=True, onerror=fail):
-        # A link to a folder above would otherwise be walked again and again.
-        resolved = os.path.realpath(root)
-        if resolved in seen:
-            folders.clear()
-            continue
-        seen.add(resolved)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        # Reading a pipe would wait for ever.
-        yield from (path for name in files if not name.startswith(".") and not (path := Path(root, name)).is_fifo())

@@ -1,0 +1,208 @@
+"""What all formats refuse, and how: damaged files, parts outside of arrays, values that are no real numbers."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from sagd.errors import InputError, one_line
+
+
+def present(path: Path, folder: bool) -> None:
+    """Refuse what is missing, empty, a folder that should be a file or the reverse, or a pipe, device or socket.
+
+    Raises:
+        InputError: In one line, without the path.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {_reason(error, path)}") from None
+    if folder != path.is_dir():
+        raise InputError("is no folder" if folder else "is a folder, where a file is needed")
+    if folder:
+        return
+    if not path.is_file():
+        raise InputError("is no file: reading a pipe, device or socket could wait for ever")
+    if status.st_size == 0:
+        raise InputError("is empty: it has no bytes")
+
+
+@contextmanager
+def decoding(kind: str, path: Path) -> Iterator[None]:
+    """Errors of decoders, which on damaged files are of every kind, as one line; a lack of memory stays one."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(f"cannot be read as {kind}: {_reason(error, path)}") from None
+
+
+@contextmanager
+def encoding(kind: str, path: Path) -> Iterator[None]:
+    """The same of encoders."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(f"cannot be written as {kind}: {_reason(error, path)}") from None
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """What an error says, without the path that it brings along."""
+    if isinstance(error, OSError) and error.strerror:
+        return one_line(error.strerror)
+    text = str(error) or type(error).__name__
+    for name in (repr(os.fsencode(path)), repr(str(path)), repr(path), str(path)):
+        text = text.replace(name, "the file")
+    return one_line(text)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path` and with its ending, which becomes `path` if all went well, and is removed otherwise.
+
+    A file of that name is replaced; a folder must be empty or not there.
+    """
+    new = next(
+        name for i in itertools.count() if not (name := path.with_name(f".{os.getpid()}-{i}{path.name}")).exists()
+    )
+    try:
+        yield new
+        with encoding("a file", path):
+            new.replace(path)
+    finally:
+        if new.is_dir():
+            shutil.rmtree(new)
+        else:
+            new.unlink(missing_ok=True)
+
+
+@contextmanager
+def encodable(path: Path) -> Iterator[Path]:
+    """The path, or a link to it if its name is no UTF-8, which some libraries need."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, "file" + path.suffix.encode("ascii", "ignore").decode())
+            link.symlink_to(path.absolute())
+            yield link
+    else:
+        yield path
+
+
+def numeric(dtype: np.dtype) -> None:
+    """Refuse values that are no real numbers of at most 64 bits.
+
+    Raises:
+        InputError: If they are something else.
+    """
+    if dtype.kind == "c":
+        raise InputError(
+            f"holds complex numbers ({dtype}); save real and imaginary part, or amplitude and phase, as real ones"
+        )
+    if not is_numeric(dtype):
+        raise InputError(
+            f"holds values of type {one_line(dtype)}; whole numbers, floating point or booleans are needed"
+        )
+
+
+def is_numeric(dtype: np.dtype) -> bool:
+    """Whether a type is one of real numbers of at most 64 bits, or booleans."""
+    return dtype.kind in "biuf" and dtype.itemsize <= 8
+
+
+def part_of(shape: Sequence[int], region: Sequence[slice] | None) -> tuple[slice, ...]:
+    """A region with its bounds spelt out; None is all.
+
+    >>> part_of((4, 5), (slice(1, None), slice(-2, None, 2)))
+    (slice(1, 4, 1), slice(3, 5, 2))
+
+    Raises:
+        InputError: If it has not a slice for each axis, goes backwards, or has nothing in it.
+    """
+    if region is None:
+        return tuple(slice(0, n, 1) for n in shape)
+    if len(region) != len(shape):
+        raise InputError(f"a region has a slice for each of the {len(shape)} axes, got {len(region)}")
+    part = tuple(slice(*s.indices(n)) for s, n in zip(region, shape, strict=True))
+    if any(s.step < 1 or s.stop <= s.start for s in part):
+        raise InputError(f"the region {_spelt(region)} has no values in an array of shape {tuple(shape)}")
+    return part
+
+
+def _spelt(region: Sequence[slice]) -> str:
+    return "[" + ", ".join(f"{s.start}:{s.stop}:{s.step}".replace("None", "") for s in region) + "]"
+
+
+def first_of(region: tuple[slice, ...], axis: int = 0) -> tuple[slice, tuple[slice, ...]]:
+    """A region as the slice of one axis from its start to its stop, and the slices left to be taken of that."""
+    taken = region[axis]
+    rest = slice(0, taken.stop - taken.start, taken.step)
+    return slice(taken.start, taken.stop), (*region[:axis], rest, *region[axis + 1 :])
+
+
+def holds_bytes(size: int, needed: int) -> None:
+    """Refuse a header that promises more than the file has, before memory is taken for it.
+
+    Raises:
+        InputError: If it does.
+    """
+    if needed > size:
+        raise InputError(f"its header promises {needed} bytes of values, {max(0, size)} are there; it is cut short")
+
+
+def arranged(values: np.ndarray, axes: str, *wanted: str) -> tuple[np.ndarray, str]:
+    """Values with their axes in one of the orders that a format knows; axes of length 1 that it has not are left out.
+
+    >>> arranged(np.zeros((1, 3, 4, 5)), "TCYX", "YX", "YXC")[0].shape
+    (4, 5, 3)
+
+    Args:
+        values: An array.
+        axes: Letters of its axes.
+        wanted: Letters that the format can hold, the best first.
+
+    Returns:
+        The array and its letters.
+
+    Raises:
+        InputError: If there is no such order.
+    """
+    long = "".join(letter for letter, n in zip(axes, values.shape, strict=True) if n > 1)
+    for order in wanted:
+        spare = set(axes) - set(order)
+        if len(set(axes)) == len(axes) and set(order) <= set(axes) and not spare & set(long):
+            squeezed = values.squeeze(tuple(axes.index(letter) for letter in spare))
+            kept = "".join(letter for letter in axes if letter in order)
+            return squeezed.transpose([kept.index(letter) for letter in order]), order
+    raise InputError(
+        f"axes {axes!r} of shape {values.shape} cannot be written so; it takes {' or '.join(map(repr, wanted))}"
+    )
+
+
+def typed(values: np.ndarray, *names: str) -> None:
+    """Refuse values of a type that a format cannot hold.
+
+    Raises:
+        InputError: If their type is not among the names.
+    """
+    if values.dtype.name not in names:
+        raise InputError(f"{values.dtype.name} values cannot be written so; it takes {', '.join(names)}")
+
+
+def full_scale(dtype: np.dtype) -> tuple[float, float] | None:
+    """Black and white of pictures: the range of 1, 8 and 16 bits without sign; None of other numbers."""
+    if dtype.kind == "b":
+        return (0, 1)
+    return (0, int(np.iinfo(dtype).max)) if dtype.name in ("uint8", "uint16") else None

@@ -1,0 +1,267 @@
+"""Tables of text, a column a channel and a line a time."""
+
+from __future__ import annotations
+
+import csv as tables
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from sagd.data.formats.base import Contents, Format, Region, Step
+from sagd.data.formats.checks import arranged
+from sagd.data.formats.dimensions import step_of
+from sagd.errors import InputError, one_line
+
+_TIME = re.compile(r"(time|t|timestamp|date|datetime)(\s*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])])?", re.IGNORECASE)
+"""A name of a column of times, its unit in brackets."""
+_MISSING = ("", "nan", "na", "n/a", "null", "none", "-")
+_UNEVEN = 1e-4
+"""Of a step, by which a time may be off beside what its digits leave open."""
+
+_Rows = list[tuple[int, list[str]]]
+"""Number and cells of each line."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a table is laid out, and what of it is no value.
+
+    Attributes:
+        comments: Lines that begin with '#', above the table.
+        names: Of all columns; None if the first line has values.
+        times: Cells of the column of times, as they are; None if there is none.
+        place: The number of that column.
+        missing: What stands for a missing value.
+    """
+
+    delimiter: str
+    decimal: str = "."
+    encoding: str = "utf-8"
+    newline: str = "\n"
+    comments: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
+    times: tuple[str, ...] | None = None
+    place: int = 0
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Csv(Format, kind="csv"):
+    """Tables of text with comma, semicolon or tab between the cells, with or without a line of names.
+
+    Values are float64, and missing cells NaN. A column of times is kept beside the values, and gives the step if its
+    times are evenly spaced: one that is named time, t, timestamp or date, or else a first column that rises evenly.
+    Other cells that are no numbers are refused.
+    """
+
+    endings: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
+
+    def look(self, path: Path) -> Sequence[Contents]:  # noqa: D102
+        layout, rows = _parsed(path)
+        notes = [] if layout.encoding.startswith("utf") else ["its text is no UTF-8, and taken for Latin-1"]
+        steps = {}
+        if layout.times is not None:
+            name = repr(layout.names[layout.place]) if layout.names else "1"
+            step = _step(layout)
+            steps = {} if step is None else {"T": step}
+            notes.append(f"column {name} is taken for times{'' if step else ', which are not evenly spaced'}")
+        shape = _values(rows, layout).shape
+        kept = {self.kind: asdict(layout)}
+        return [Contents(path, "", shape, "TC", "float64", steps=steps, notes=tuple(notes), kept=kept)]
+
+    def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
+        layout, rows = _parsed(contents.path)
+        return _values(rows, layout)[region]
+
+    def save(self, path: Path, values: np.ndarray, like: Contents) -> None:  # noqa: D102
+        values, _ = arranged(values, like.axes, "TC", "T")
+        values = values.reshape(len(values), -1)
+        kept = like.kept.get(self.kind)
+        layout = _new_layout(path, values.shape[1], like) if kept is None else _Layout(**kept)
+        rows = [[_spelt(value, layout) for value in row] for row in values.tolist()]
+        times = _times(len(rows), layout, like)
+        if layout.names and len(layout.names) != values.shape[1] + (times is not None):
+            raise InputError(
+                f"{values.shape[1]} channels cannot be written under the {len(layout.names)} names there are"
+            )
+        for row, time in zip(rows, times or (), strict=False):
+            row.insert(layout.place, time)
+        with path.open("w", newline="", encoding=layout.encoding) as file:
+            file.writelines(comment + layout.newline for comment in layout.comments)
+            writer = tables.writer(file, delimiter=layout.delimiter, lineterminator=layout.newline)
+            writer.writerows([layout.names, *rows] if layout.names else rows)
+
+
+def _parsed(path: Path) -> tuple[_Layout, _Rows]:
+    """The layout of a table, and its lines of values."""
+    data = path.read_bytes()
+    try:
+        encoding = "utf-8-sig" if data.startswith(b"\xef\xbb\xbf") else "utf-8"
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        encoding = "latin-1"
+        text = data.decode(encoding)
+    lines = text.splitlines(keepends=True)
+    skipped = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    table = "".join(lines[skipped:])
+    if not table.strip():
+        raise InputError("holds no lines of values")
+    first = table.strip().splitlines()[0]
+    delimiter = "\t" if "\t" in first else ";" if ";" in first else ","
+    rows = _rows(table, delimiter, skipped)
+    decimal = "." if delimiter == "," else _decimal(rows)
+    named = not all(_number(cell, decimal) is not None or _moment(cell) is not None for cell in rows[0][1])
+    names = tuple(rows[0][1]) if named else None
+    rows = rows[named:]
+    if not rows:
+        raise InputError("holds no lines of values below its names")
+    place = _place_of_times(rows, names, decimal)
+    return _Layout(
+        delimiter,
+        decimal,
+        encoding,
+        "\r\n" if "\r\n" in text else "\n",
+        tuple(line.rstrip("\r\n") for line in lines[:skipped]),
+        names,
+        None if place is None else tuple(row[place] for _, row in rows),
+        place or 0,
+        next((cell for _, row in rows for cell in row if cell.lower() in _MISSING), ""),
+    ), rows
+
+
+def _rows(text: str, delimiter: str, skipped: int) -> _Rows:
+    """All lines that are not empty.
+
+    Raises:
+        InputError: If they have different numbers of cells.
+    """
+    reader = tables.reader(io.StringIO(text), delimiter=delimiter)
+    rows = [(reader.line_num + skipped, [cell.strip() for cell in row]) for row in reader if row]
+    number, first = rows[0]
+    for line, row in rows:
+        if len(row) != len(first):
+            raise InputError(f"line {line} has {len(row)} cells, line {number} has {len(first)}")
+    return rows
+
+
+def _decimal(rows: _Rows) -> str:
+    """Comma or point, where the comma does not stand between cells."""
+    cells = (cell for _, row in rows for cell in row)
+    return "," if any(re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", cell) for cell in cells) else "."
+
+
+def _number(cell: str, decimal: str) -> float | None:
+    """The number that a cell stands for, NaN if it is missing, or None."""
+    if cell.lower() in _MISSING:
+        return np.nan
+    if "_" in cell or not cell.isascii() or (decimal == "," and "." in cell):
+        return None
+    try:
+        return float(cell.replace(",", ".") if decimal == "," else cell)
+    except ValueError:
+        return None
+
+
+def _moment(cell: str) -> float | None:
+    """Seconds of a date or time in ISO 8601, of a timezone or of none."""
+    try:
+        return (datetime.fromisoformat(cell).replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds()
+    except ValueError:
+        return None
+
+
+def _place_of_times(rows: _Rows, names: tuple[str, ...] | None, decimal: str) -> int | None:
+    """The column of times: by its name, or the first one if it rises evenly over three lines and more."""
+    columns = len(rows[0][1])
+    if columns == 1:
+        return None
+    for place, name in enumerate(names or ()):
+        if _TIME.fullmatch(name):
+            return place
+    layout = _Layout(",", decimal, times=tuple(row[0] for _, row in rows))
+    return 0 if len(rows) > 2 and _step(layout) is not None else None
+
+
+def _seconds(layout: _Layout) -> tuple[np.ndarray, str] | None:
+    """The times as numbers with their unit, if they are numbers or dates."""
+    cells = layout.times or ()
+    numbers = [_number(cell, layout.decimal) for cell in cells]
+    if all(number is not None for number in numbers):
+        found = _TIME.fullmatch(layout.names[layout.place]) if layout.names else None
+        return np.array(numbers, np.float64), (found["unit"] or "") if found else ""
+    moments = [_moment(cell) for cell in cells]
+    return None if any(moment is None for moment in moments) else (np.array(moments, np.float64), "s")
+
+
+def _step(layout: _Layout) -> Step | None:
+    """The step of times that rise evenly, to the digits that they are given with."""
+    found = _seconds(layout)
+    if found is None or not (np.diff(found[0]) > 0).all():
+        return None
+    times, unit = found
+    digits = max(len(cell.partition(layout.decimal)[2]) for cell in layout.times or ())
+    spread = (times[-1] - times[0]) / max(len(times) - 1, 1)
+    rounding = 0.51 * 10.0**-digits / spread if 0 < digits < 10 and spread > 0 else 0.0
+    size = step_of(times, max(_UNEVEN, min(rounding, 0.4)))
+    return None if size is None else Step(size, unit)
+
+
+def _values(rows: _Rows, layout: _Layout) -> np.ndarray:
+    """Values of all columns but that of times, `(T, C)`.
+
+    Raises:
+        InputError: Naming line and column of a cell that is no number.
+    """
+    left_out = None if layout.times is None else layout.place
+    values = []
+    for line, row in rows:
+        numbers = [_number(cell, layout.decimal) for i, cell in enumerate(row) if i != left_out]
+        if None in numbers:
+            place = next(i for i, cell in enumerate(row) if i != left_out and _number(cell, layout.decimal) is None)
+            name = repr(layout.names[place]) if layout.names else str(place + 1)
+            raise InputError(f"line {line}, column {name}: {one_line(row[place])!r} is no number")
+        values.append(numbers)
+    return np.array(values, np.float64)
+
+
+def _new_layout(path: Path, channels: int, like: Contents) -> _Layout:
+    """For values that come from no table."""
+    step = like.steps.get("T")
+    time = () if step is None else (f"time [{step.unit}]" if step.unit else "time",)
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    return _Layout(delimiter, names=(*time, *(f"channel {i + 1}" for i in range(channels))))
+
+
+def _times(count: int, layout: _Layout, like: Contents) -> Sequence[str] | None:
+    """Cells of the column of times: those of the file, or, of another number of them, evenly spaced ones.
+
+    Raises:
+        InputError: If there are others, which are not evenly spaced.
+    """
+    if layout.times is not None and len(layout.times) == count:
+        return layout.times
+    step = like.steps.get("T")
+    if layout.times is None:
+        new = step is not None and Csv.kind not in like.kept
+        return [_spelt(step.size * i, layout) for i in range(count)] if new and step is not None else None
+    found = _seconds(layout)
+    if step is None or found is None:
+        raise InputError(f"{count} lines cannot be written with the file's {len(layout.times)} uneven times")
+    start = found[0][0]
+    if _number(layout.times[0], layout.decimal) is not None:
+        return [_spelt(float(start + step.size * i), layout) for i in range(count)]
+    first = datetime.fromisoformat(layout.times[0])
+    return [(first + timedelta(seconds=step.size * i)).isoformat() for i in range(count)]
+
+
+def _spelt(value: float, layout: _Layout) -> str:
+    """The shortest text that is read as the same number."""
+    if value != value:
+        return layout.missing
+    return repr(value).removesuffix(".0").replace(".", layout.decimal)

@@ -1,0 +1,172 @@
+"""NetCDF: every variable, by xarray and netCDF4."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from sagd.data.formats.base import Contents, Format, Region, Step
+from sagd.data.formats.checks import encodable, full_scale, is_numeric
+from sagd.data.formats.dimensions import letters, step_of
+from sagd.errors import InputError
+from sagd.optional import need
+
+if TYPE_CHECKING:
+    import xarray
+
+logger = logging.getLogger(__name__)
+
+_STORED = ("zlib", "complevel", "shuffle", "fletcher32", "chunksizes")
+_PACKING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
+
+
+@dataclass(frozen=True)
+class NetCdf(Format, kind="netcdf"):
+    """NetCDF: variables with at least one axis, their packing undone and missing values NaN; times stay numbers.
+
+    Axes have letters by their names or their attribute `axis`, and steps where their coordinates are evenly spaced.
+    Coordinates and attributes of a written variable are those it had, and so is its packing if all values fit in it.
+    """
+
+    endings: ClassVar[tuple[str, ...]] = (".nc", ".nc4", ".cdf")
+    streams: ClassVar[bool] = True
+
+    def look(self, path: Path) -> Sequence[Contents]:  # noqa: D102
+        with _opened(path) as data:
+            variables = [data[name] for name in data.data_vars]
+            found = [_contents(path, v, data) for v in variables if v.ndim and v.size and is_numeric(v.dtype)]
+            names = [str(v.name) for v in variables]
+        if not found:
+            raise InputError(f"holds no variable of real numbers with an axis; found: {', '.join(names) or 'none'}")
+        return found
+
+    def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
+        with _opened(contents.path) as data:
+            return np.asarray(data[contents.name][region].values)
+
+    def save(self, path: Path, values: np.ndarray, like: Contents) -> None:  # noqa: D102
+        need("xarray", "netCDF4")
+        import xarray
+
+        kept = like.kept.get(self.kind)
+        if kept is None:
+            kept = _new(values.shape, like)
+        name = like.name or "data"
+        variable = xarray.DataArray(values, dims=kept["dims"], attrs=kept["attributes"])
+        coordinates = {n: c for n, c in kept["coordinates"].items() if _fits(c, kept["dims"], values.shape)}
+        data = xarray.Dataset({name: variable}, coordinates, kept["of_file"])
+        encoding = {name: _encoding(values, kept["encoding"], kept["dims"])}
+        with encodable(path) as file:
+            data.to_netcdf(file, engine="netcdf4", format=kept["format"], encoding=encoding)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[xarray.Dataset]:
+    """A file whose values are read when asked for."""
+    need("xarray", "netCDF4")
+    import xarray
+
+    with encodable(path) as name, warnings.catch_warnings():
+        # Of fill values that do not fit their type, which are dropped.
+        warnings.simplefilter("ignore", xarray.SerializationWarning)
+        data = xarray.open_dataset(name, engine="netcdf4", decode_times=False, cache=False)
+        with data:
+            yield data
+
+
+def _contents(path: Path, variable: xarray.DataArray, data: xarray.Dataset) -> Contents:
+    dims = [str(dim) for dim in variable.dims]
+    said = [str(data[dim].attrs.get("axis", "")) if dim in data.coords else "" for dim in dims]
+    axes = letters(dims, "N", said)
+    coordinates = {str(name): coordinate.load() for name, coordinate in variable.coords.items()}
+    steps = {}
+    for letter, dim in zip(axes, dims, strict=True):
+        size = step_of(coordinates[dim].values) if dim in coordinates and letter != "N" else None
+        if size is not None:
+            steps[letter] = Step(size, str(coordinates[dim].attrs.get("units", "")))
+    packed = variable.encoding.get("scale_factor") is not None or variable.encoding.get("add_offset") is not None
+    kept = {
+        "dims": dims,
+        "attributes": dict(variable.attrs),
+        "of_file": dict(data.attrs),
+        "coordinates": coordinates,
+        "encoding": {n: v for n, v in variable.encoding.items() if n in (*_STORED, *_PACKING, "dtype")},
+        "format": _format(path),
+    }
+    return Contents(
+        path,
+        str(variable.name),
+        variable.shape,
+        axes,
+        variable.dtype.name,
+        None if packed else full_scale(variable.dtype),
+        steps,
+        str(variable.attrs.get("units", "")),
+        kept={NetCdf.kind: kept},
+    )
+
+
+def _format(path: Path) -> str:
+    """The kind of NetCDF, as its first bytes say it."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    classic = {b"CDF\x01": "NETCDF3_CLASSIC", b"CDF\x02": "NETCDF3_64BIT"}
+    return classic.get(start, "NETCDF4")
+
+
+def _new(shape: tuple[int, ...], like: Contents) -> dict[str, Any]:
+    """What is written of an array from another format: dimensions by its axes, coordinates by its steps."""
+    need("xarray")
+    import xarray
+
+    names = {"T": "time", "Z": "z", "Y": "y", "X": "x", "C": "channel"}
+    dims = [names.get(letter, f"axis_{i}") for i, letter in enumerate(like.axes)]
+    coordinates = {}
+    for letter, dim, n in zip(like.axes, dims, shape, strict=True):
+        if letter in like.steps:
+            step = like.steps[letter]
+            attributes = {"units": step.unit} if step.unit else {}
+            coordinates[dim] = xarray.DataArray(step.size * np.arange(n), dims=[dim], attrs=attributes)
+    return {
+        "dims": dims,
+        "attributes": {"units": like.quantity} if like.quantity else {},
+        "of_file": {},
+        "coordinates": coordinates,
+        "encoding": {},
+        "format": "NETCDF4",
+    }
+
+
+def _fits(coordinate: xarray.DataArray, dims: Sequence[str], shape: Sequence[int]) -> bool:
+    """Whether a coordinate is one of an array of that shape, which may be a part of the file's."""
+    lengths = dict(zip(dims, shape, strict=True))
+    return all(lengths.get(str(dim)) == n for dim, n in coordinate.sizes.items())
+
+
+def _encoding(values: np.ndarray, kept: dict[str, Any], dims: Sequence[str]) -> dict[str, Any]:
+    """How a variable is stored: packed as it was, unless values are outside of what that can hold."""
+    encoding = {name: kept[name] for name in _STORED if kept.get(name) is not None}
+    chunks = encoding.get("chunksizes")
+    if chunks is not None and any(c > n for c, n in zip(chunks, values.shape, strict=True)):
+        del encoding["chunksizes"]
+    packing = {name: kept[name] for name in _PACKING if kept.get(name) is not None}
+    stored = np.dtype(kept.get("dtype", values.dtype))
+    if stored.kind not in "iu" or values.dtype.kind != "f":
+        return encoding | {name: packing[name] for name in ("_FillValue", "missing_value") if name in packing}
+    scale, offset = float(packing.get("scale_factor", 1)), float(packing.get("add_offset", 0))
+    codes = np.rint((values.astype(np.float64) - offset) / scale)
+    bounds, fill = np.iinfo(stored), packing.get("_FillValue")
+    fits = (codes >= bounds.min) & (codes <= bounds.max) & (codes != (np.nan if fill is None else fill))
+    outside = int(np.count_nonzero(~(fits if fill is None else fits | np.isnan(codes))))
+    if outside or "scale_factor" not in packing:
+        if outside:
+            logger.warning("%d value(s) are outside of the packing as %s; written as they are", outside, stored.name)
+        return encoding | {"_FillValue": np.nan}
+    return encoding | packing | {"dtype": stored}
