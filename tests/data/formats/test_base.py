@@ -143,7 +143,7 @@ def test_missing_files_and_folders_are_told_apart(kind, tmp_path):
         form.scan(tmp_path / "missing")
     (tmp_path / "file").write_bytes(b"x")
     said = "is no folder" if form.folders else "is a folder, where a file is needed"
-    with pytest.raises(InputError, match=f"^{said}$"):
+    with pytest.raises(InputError, match=rf"^{said}$"):
         form.scan(tmp_path / "file" if form.folders else tmp_path)
 
 

@@ -89,5 +89,5 @@ def test_damaged_blocks_are_refused(tmp_path, draw):
     with pytest.raises(InputError, match=r"has an unknown block b'\?' after 2 picture"):
         FORM.scan(path)
     path.write_bytes(b"GIF89a" + bytes(7) + b";")
-    with pytest.raises(InputError, match="holds no picture"):
+    with pytest.raises(InputError, match=r"holds no picture"):
         FORM.scan(path)

@@ -72,9 +72,9 @@ def test_more_pictures_are_said(tmp_path):
 
 def test_values_above_the_largest_are_not_written(tmp_path, like):
     values = np.array([[1, 5000]], np.uint16)
-    with pytest.raises(InputError, match="the value 5000 is above 4095"):
+    with pytest.raises(InputError, match=r"the value 5000 is above 4095"):
         FORM.write(tmp_path / "a.pgm", values, like(values, "YX", limits=(0, 4095)))
-    with pytest.raises(InputError, match="int16 values cannot be written so"):
+    with pytest.raises(InputError, match=r"int16 values cannot be written so"):
         FORM.write(tmp_path / "a.pgm", values.astype(np.int16), like(values, "YX"))
     FORM.write(tmp_path / "a.pgm", values, like(values, "YX"))
     assert FORM.scan(tmp_path / "a.pgm")[0].limits == (0, 65535)

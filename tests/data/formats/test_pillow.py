@@ -156,7 +156,7 @@ def test_jpeg_is_lossy_and_says_so(tmp_path):
 def test_other_formats_are_named(tmp_path, draw):
     values = draw("uint8", 5, 7)
     for name in ("TIFF", "GIF", "PPM"):
-        with pytest.raises(InputError, match=f"^is {name}, whatever its ending says; give it that of {name}$"):
+        with pytest.raises(InputError, match=rf"^is {name}, whatever its ending says; give it that of {name}$"):
             FORM.scan(saved(tmp_path / "a.png", values, format=name))
     (contents,) = FORM.scan(saved(tmp_path / "a.png", values, format="BMP"))
     assert contents.notes == ("is BMP, though it ends in '.png'",)

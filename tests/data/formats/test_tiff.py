@@ -220,7 +220,7 @@ def test_compressions_that_need_more_say_what(tmp_path, draw):
     (contents,) = FORM.scan(tmp_path / "a.tif")
     assert contents.notes == ("its compression LZW is written as Deflate",)
     if importlib.util.find_spec("imagecodecs") is None:
-        with pytest.raises(InputError, match="requires the 'imagecodecs' package"):
+        with pytest.raises(InputError, match=r"requires the 'imagecodecs' package"):
             FORM.read(contents)
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region, Step
-from sagd.data.formats.checks import encodable, full_scale, is_numeric
+from sagd.data.formats.checks import bytes_of, encodable, full_scale, holds_bytes, holds_packed, is_numeric
 from sagd.data.formats.dimensions import letters, step_of
+from sagd.data.formats.netcdf_classic import classic_end
 from sagd.errors import InputError
 from sagd.optional import need
 
@@ -39,6 +40,7 @@ class NetCdf(Format, kind="netcdf"):
     streams: ClassVar[bool] = True
 
     def look(self, path: Path) -> Sequence[Contents]:  # noqa: D102
+        holds_bytes(path.stat().st_size, classic_end(path))
         with _opened(path) as data:
             variables = [data[name] for name in data.data_vars]
             found = [_contents(path, v, data) for v in variables if v.ndim and v.size and is_numeric(v.dtype)]
@@ -49,6 +51,7 @@ class NetCdf(Format, kind="netcdf"):
 
     def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
         with _opened(contents.path) as data:
+            holds_packed(contents.path.stat().st_size, bytes_of(region, contents.dtype))
             return np.asarray(data[contents.name][region].values)
 
     def save(self, path: Path, values: np.ndarray, like: Contents) -> None:  # noqa: D102
