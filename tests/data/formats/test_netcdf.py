@@ -145,4 +145,10 @@ def test_winds_of_a_reanalysis(tmp_path, again):
     wind = found["u"].contents
     assert (wind.axes, wind.quantity, wind.steps["Y"]) == ("TZYX", "m s**-1", Step(0.75, "degrees_north"))
     with netCDF4.Dataset(path) as file:
-        np.testing.assert_allclose(found["u"].values, file["u"][:], rtol=1e-12)
+        file.set_auto_maskandscale(False)
+        codes = file["u"][:]
+        expected = codes * file["u"].scale_factor + file["u"].add_offset
+    np.testing.assert_allclose(found["u"].values, expected, rtol=1e-12)
+    with netCDF4.Dataset(found["u"].written.path) as file:
+        file.set_auto_maskandscale(False)
+        np.testing.assert_array_equal(file["u"][:], codes)
