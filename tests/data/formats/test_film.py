@@ -72,6 +72,22 @@ def test_parts_are_found_between_pictures_that_depend_on_others(tmp_path, smooth
     )
 
 
+@pytest.mark.parametrize(("b", "c", "quarters"), [(1, -1, -1), (-1, 1, 1)])
+def test_films_that_were_held_upright_are_turned(b, c, quarters, tmp_path, smooth):
+    """The matrix of the track says `x' = c y, y' = b x`: it is written into the bytes."""
+    path = encoded(tmp_path / "a.mp4", smooth)
+    before = FORM.read(FORM.scan(path)[0])
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    assert data[at : at + 4] == (1 << 16).to_bytes(4, "big")
+    for place, value in ((0, 0), (4, b << 16), (12, c << 16), (16, 0)):
+        data[at + place : at + place + 4] = value.to_bytes(4, "big", signed=True)
+    path.write_bytes(data)
+    (contents,) = FORM.scan(path)
+    assert contents.shape == (40, 48, 32, 3)
+    np.testing.assert_array_equal(FORM.read(contents), np.rot90(before, quarters, (1, 2)))
+
+
 def test_other_streams_are_left_out_and_said(tmp_path, smooth):
     (contents,) = FORM.scan(encoded(tmp_path / "a.mp4", smooth, sound=True))
     assert contents.notes[0] == "its other streams are left out: audio"

@@ -1,7 +1,6 @@
 """Folders of image files.
 
-A folder is walked here, because `datasets.load_dataset("imagefolder")` calls home, and it guesses splits from the names
-of files.
+`datasets.load_dataset("imagefolder")` is not asked: it calls home, and it guesses splits from the names of files.
 """
 
 from __future__ import annotations
