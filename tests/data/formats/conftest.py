@@ -56,7 +56,7 @@ def again(tmp_path):
             assert values.flags.writeable
             part = _every_second(contents)
             np.testing.assert_array_equal(form.read(contents, part), values[part])
-            folder = tmp_path / f"written-{number}"
+            folder = tmp_path / f"written-{path.name}-{number}"
             folder.mkdir(exist_ok=True)
             form.write(folder / path.name, values, contents)
             assert [file.name for file in folder.iterdir()] == [path.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import shutil
 import tempfile
@@ -13,6 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from sagd.errors import InputError, one_line
+
+_DEFLATED = 1032
+_SMALL = 2**16
+"""Bytes of a file below which nothing is said of its packing: memory for as much is always there."""
 
 
 def present(path: Path, folder: bool) -> None:
@@ -145,6 +150,11 @@ def _spelt(region: Sequence[slice]) -> str:
     return "[" + ", ".join(f"{s.start}:{s.stop}:{s.step}".replace("None", "") for s in region) + "]"
 
 
+def bytes_of(region: Sequence[slice], dtype: str) -> int:
+    """Bytes of the values of a region whose bounds are spelt out."""
+    return math.prod(len(range(s.start, s.stop, s.step)) for s in region) * np.dtype(dtype).itemsize
+
+
 def first_of(region: tuple[slice, ...], axis: int = 0) -> tuple[slice, tuple[slice, ...]]:
     """A region as the slice of one axis from its start to its stop, and the slices left to be taken of that."""
     taken = region[axis]
@@ -160,6 +170,16 @@ def holds_bytes(size: int, needed: int) -> None:
     """
     if needed > size:
         raise InputError(f"its header promises {needed} bytes of values, {max(0, size)} are there; it is cut short")
+
+
+def holds_packed(size: int, needed: int) -> None:
+    """The same of compressed values, of which Deflate makes at most 1,032 bytes of one.
+
+    Raises:
+        InputError: If even that is too little.
+    """
+    if needed > _DEFLATED * max(size, _SMALL):
+        raise InputError(f"its header promises {needed} bytes of values, more than {size} bytes hold, however packed")
 
 
 def arranged(values: np.ndarray, axes: str, *wanted: str) -> tuple[np.ndarray, str]:

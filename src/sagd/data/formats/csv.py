@@ -213,7 +213,8 @@ def _step(layout: _Layout) -> Step | None:
     times, unit = found
     digits = max(len(cell.partition(layout.decimal)[2]) for cell in layout.times or ())
     spread = (times[-1] - times[0]) / max(len(times) - 1, 1)
-    rounding = 0.51 * 10.0**-digits / spread if 0 < digits < 10 and spread > 0 else 0.0
+    # A time is off by half of its last digit, and so are the first and the last, which the step is from.
+    rounding = 1.01 * 10.0**-digits / spread if 0 < digits < 10 and spread > 0 else 0.0
     size = step_of(times, max(_UNEVEN, min(rounding, 0.4)))
     return None if size is None else Step(size, unit)
 

@@ -45,7 +45,7 @@ class Film(Format, kind="mp4"):
             times = _times(container, stream)
             container.seek(0)
             frame = next(container.decode(stream))
-            turned, grey = round(getattr(frame, "rotation", 0)), _is_grey(stream)
+            turned, grey = round(frame.rotation), _is_grey(stream)
             rate = stream.average_rate or stream.guessed_rate
             notes = tuple(_notes(path, container, stream, times))
             kept = {"times": times, "rate": rate, "turned": turned, "codec": stream.codec_context.name}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region
-from sagd.data.formats.checks import full_scale, is_numeric
+from sagd.data.formats.checks import bytes_of, full_scale, holds_packed, is_numeric
 from sagd.data.formats.dimensions import letters
 from sagd.errors import InputError, one_line
 from sagd.optional import need
@@ -53,6 +53,7 @@ class Hdf5(Format, kind="hdf5"):
         import h5py
 
         with h5py.File(os.fsencode(contents.path), "r") as file:
+            holds_packed(contents.path.stat().st_size, bytes_of(region, contents.dtype))
             return file[contents.name][region]
 
     def save(self, path: Path, values: np.ndarray, like: Contents) -> None:  # noqa: D102

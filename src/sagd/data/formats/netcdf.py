@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region, Step
-from sagd.data.formats.checks import encodable, full_scale, is_numeric
+from sagd.data.formats.checks import bytes_of, encodable, full_scale, holds_bytes, holds_packed, is_numeric
 from sagd.data.formats.dimensions import letters, step_of
+from sagd.data.formats.netcdf_classic import classic_end
 from sagd.errors import InputError
 from sagd.optional import need
 
@@ -39,6 +40,7 @@ class NetCdf(Format, kind="netcdf"):
     streams: ClassVar[bool] = True
 
     def look(self, path: Path) -> Sequence[Contents]:  # noqa: D102
+        holds_bytes(path.stat().st_size, classic_end(path))
         with _opened(path) as data:
             variables = [data[name] for name in data.data_vars]
             found = [_contents(path, v, data) for v in variables if v.ndim and v.size and is_numeric(v.dtype)]
@@ -49,6 +51,7 @@ class NetCdf(Format, kind="netcdf"):
 
     def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
         with _opened(contents.path) as data:
+            holds_packed(contents.path.stat().st_size, bytes_of(region, contents.dtype))
             return np.asarray(data[contents.name][region].values)
 
     def save(self, path: Path, values: np.ndarray, like: Contents) -> None:  # noqa: D102
@@ -59,10 +62,11 @@ class NetCdf(Format, kind="netcdf"):
         if kept is None:
             kept = _new(values.shape, like)
         name = like.name or "data"
-        variable = xarray.DataArray(values, dims=kept["dims"], attrs=kept["attributes"])
+        stored, packing = _packed(values, kept["encoding"])
+        variable = xarray.DataArray(stored, dims=kept["dims"], attrs=kept["attributes"] | packing)
         coordinates = {n: c for n, c in kept["coordinates"].items() if _fits(c, kept["dims"], values.shape)}
         data = xarray.Dataset({name: variable}, coordinates, kept["of_file"])
-        encoding = {name: _encoding(values, kept["encoding"], kept["dims"])}
+        encoding = {name: _stored(kept["encoding"], values.shape)}
         with encodable(path) as file:
             data.to_netcdf(file, engine="netcdf4", format=kept["format"], encoding=encoding)
 
@@ -150,23 +154,32 @@ def _fits(coordinate: xarray.DataArray, dims: Sequence[str], shape: Sequence[int
     return all(lengths.get(str(dim)) == n for dim, n in coordinate.sizes.items())
 
 
-def _encoding(values: np.ndarray, kept: dict[str, Any], dims: Sequence[str]) -> dict[str, Any]:
-    """How a variable is stored: packed as it was, unless values are outside of what that can hold."""
-    encoding = {name: kept[name] for name in _STORED if kept.get(name) is not None}
-    chunks = encoding.get("chunksizes")
-    if chunks is not None and any(c > n for c, n in zip(chunks, values.shape, strict=True)):
-        del encoding["chunksizes"]
+def _stored(kept: dict[str, Any], shape: Sequence[int]) -> dict[str, Any]:
+    """How a variable is stored: compressed and in chunks as it was, if it is not smaller."""
+    stored = {name: kept[name] for name in _STORED if kept.get(name) is not None}
+    chunks = stored.get("chunksizes")
+    if chunks is not None and any(c > n for c, n in zip(chunks, shape, strict=True)):
+        del stored["chunksizes"]
+    return stored
+
+
+def _packed(values: np.ndarray, kept: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    """Values packed as they were, with the attributes that say how; as they are if that cannot hold them all."""
+    dtype = np.dtype(kept.get("dtype", values.dtype))
     packing = {name: kept[name] for name in _PACKING if kept.get(name) is not None}
-    stored = np.dtype(kept.get("dtype", values.dtype))
-    if stored.kind not in "iu" or values.dtype.kind != "f":
-        return encoding | {name: packing[name] for name in ("_FillValue", "missing_value") if name in packing}
+    if dtype.kind in "iu":  # some files name NaN, which whole numbers cannot be
+        packing = {name: value for name, value in packing.items() if np.isfinite(value).all()}
+    fill = packing.get("_FillValue")
+    if values.dtype.kind != "f":
+        return values, packing
+    if dtype.kind not in "iu":
+        return values, {} if fill is None else {"_FillValue": values.dtype.type(fill)}
     scale, offset = float(packing.get("scale_factor", 1)), float(packing.get("add_offset", 0))
     codes = np.rint((values.astype(np.float64) - offset) / scale)
-    bounds, fill = np.iinfo(stored), packing.get("_FillValue")
+    bounds = np.iinfo(dtype)
     fits = (codes >= bounds.min) & (codes <= bounds.max) & (codes != (np.nan if fill is None else fill))
-    outside = int(np.count_nonzero(~(fits if fill is None else fits | np.isnan(codes))))
-    if outside or "scale_factor" not in packing:
-        if outside:
-            logger.warning("%d value(s) are outside of the packing as %s; written as they are", outside, stored.name)
-        return encoding | {"_FillValue": np.nan}
-    return encoding | packing | {"dtype": stored}
+    missing = np.isnan(codes) if fill is not None else np.zeros(codes.shape, bool)
+    if outside := int(np.count_nonzero(~(fits | missing))):
+        logger.warning("%d value(s) are outside of the packing as %s; written as they are", outside, dtype.name)
+        return values, {"_FillValue": values.dtype.type(np.nan)}
+    return np.where(missing, 0 if fill is None else fill, codes).astype(dtype), packing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region, Step
-from sagd.data.formats.checks import arranged, holds_bytes, numeric
+from sagd.data.formats.checks import arranged, holds_bytes, holds_packed, numeric
 from sagd.errors import InputError
 from sagd.optional import need
 
@@ -41,8 +42,11 @@ class Nifti(Format, kind="nifti"):
         numeric(stored)
         if not 1 <= len(image.shape) <= len(_AXES):
             raise InputError(f"has {len(image.shape)} axes; 1 to {len(_AXES)} are supported")
-        if path.suffix.lower() != ".gz":
-            holds_bytes(path.stat().st_size - image.dataobj.offset, stored.itemsize * int(np.prod(image.shape)))
+        needed = stored.itemsize * math.prod(int(n) for n in image.shape)
+        if path.suffix.lower() == ".gz":
+            holds_packed(path.stat().st_size, needed)
+        else:
+            holds_bytes(path.stat().st_size - image.dataobj.offset, needed)
         scaled = (slope, inter) != (1.0, 0.0)
         axes = _AXES[: len(image.shape)]
         return [
@@ -107,9 +111,15 @@ def _steps(image: Nifti1Image) -> dict[str, Step]:
 
 def _set_steps(image: Any, like: Contents, order: str) -> None:
     """Write the steps of contents from another format."""
+    units = {unit: name for name, unit in _SPACES.items()} | {"micrometer": "micron", "µm": "micron", "": None}
+    for letter, step in like.steps.items():
+        if letter in "XYZ" and step.unit not in units:
+            raise InputError(f"a step of {step.size:g} {step.unit!r} cannot be written so; it takes mm, m and um")
     image.header.set_zooms([like.steps[letter].size if letter in like.steps else 1.0 for letter in order])
-    space = {unit: name for name, unit in _SPACES.items()}.get(like.steps["X"].unit if "X" in like.steps else "")
-    image.header.set_xyzt_units(space, "sec" if "T" in like.steps and like.steps["T"].unit == "s" else None)
+    image.header.set_xyzt_units(
+        units[like.steps["X"].unit] if "X" in like.steps else None,
+        "sec" if "T" in like.steps and like.steps["T"].unit == "s" else None,
+    )
 
 
 def _codes(values: np.ndarray, kept: dict[str, Any]) -> tuple[np.ndarray, tuple[float, float]]:

@@ -12,11 +12,8 @@ from typing import IO, ClassVar
 import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region
-from sagd.data.formats.checks import full_scale, holds_bytes, is_numeric, numeric
+from sagd.data.formats.checks import full_scale, holds_bytes, holds_packed, is_numeric, numeric
 from sagd.errors import InputError
-
-_DEFLATED = 1032
-"""Deflate makes no more bytes of one."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +116,8 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Header:
     """The header of an array of an archive, which promises no more than the archive has."""
     with archive.open(member) as file:
         header = _header(file)
-        most = min(member.file_size, member.compress_size * _DEFLATED)
-        holds_bytes(most - file.tell(), header.size)
+        holds_bytes(member.file_size - file.tell(), header.size)
+        holds_packed(member.compress_size, header.size)
     return header
 
 

@@ -82,6 +82,9 @@ class Pillow(Format, kind="pillow"):
         from PIL import Image
 
         name = _NAMES[path.suffix.lower()]
+        Image.init()
+        if name not in Image.SAVE:
+            raise InputError(f"this pillow cannot write {name}; a newer one may, or choose another ending")
         typed(values, *_TYPES.get(name, ("uint8",)))
         values, order = arranged(values, like.axes, "YX", "YXC")
         if order == "YXC" and (values.shape[2] != 3 or values.dtype.name != "uint8"):

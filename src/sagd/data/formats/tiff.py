@@ -12,7 +12,7 @@ import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region, Step
 from sagd.data.formats.checks import full_scale, holds_bytes, numeric
-from sagd.data.formats.tiff_pages import ends, part_of_series
+from sagd.data.formats.tiff_pages import ends, part_of_series, whole_chain
 from sagd.errors import InputError
 from sagd.optional import need
 
@@ -47,7 +47,7 @@ class Tiff(Format, kind="tiff"):
         need("tifffile")
         from tifffile import TiffFile
 
-        with TiffFile(path) as file:
+        with whole_chain(), TiffFile(path) as file:
             holds_bytes(path.stat().st_size, ends(file))
             several = len(file.series) > 1
             return [_contents(path, file, i, str(i) if several else "") for i in range(len(file.series))]

@@ -3,19 +3,56 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sagd.data.formats.base import Region
 from sagd.data.formats.checks import first_of
-from sagd.errors import InputError
+from sagd.errors import InputError, one_line
+from sagd.optional import need
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 _SEPARATE = 2
+
+
+class _Complaints(logging.Handler):
+    """What tifffile says of pages that it looked for in vain."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        if "TiffPages" in record.getMessage():
+            self.found.append(record.getMessage())
+
+
+@contextmanager
+def whole_chain() -> Iterator[None]:
+    """Refuse files whose pages point to others that are not there; tifffile only logs it.
+
+    Raises:
+        InputError: If there are some.
+    """
+    need("tifffile")
+    import tifffile
+
+    complaints = _Complaints()
+    tifffile.logger().addHandler(complaints)
+    try:
+        yield
+    finally:
+        tifffile.logger().removeHandler(complaints)
+    if complaints.found:
+        raise InputError(f"pages of it are missing; it is cut short ({one_line(complaints.found[0])})")
 
 
 def ends(file: TiffFile) -> int:
