@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import os
+import signal
 
 import pytest
 import torch
@@ -31,6 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Networks this small gain nothing from threads, and lose much to them where tests run side by side.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# What a script starts in the background ignores Ctrl-C, and so would all programs under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

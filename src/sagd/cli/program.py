@@ -167,8 +167,6 @@ def _unboxed(box: str) -> str:
     >>> _unboxed("╭─ Missing ─────────────╮\\n│ Missing value for '-a'. │\\n╰─────────────────────────╯")
     "missing value for '-a'"
     """
-    # Versions up to 1.0.8 write an option as a tuple there.
-    box = re.sub(r"\('(--[\w.-]+)',\)", r"\1", box)
     # A title, then parts between horizontal rules, all two characters in from the left.
     body = "\n".join(line[2:].rstrip(" │╮╯") for line in box.splitlines()[1:])
     parts = [part for part in re.split(r"^[─-]{4,}$", body, flags=re.MULTILINE) if part.strip()]
