@@ -93,7 +93,7 @@ def test_faults_of_digits(digits, fault):
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", ["mnist-test", "cifar10-test"])
 def test_faults_of_images(name, fault):
-    from sagd.data.dataset import load
+    from sagd.data.load import load
 
     from sagd.data.config import DataConfig
 

@@ -95,14 +95,14 @@ def test_every_stage_can_be_told(model, finished, monkeypatch, caplog, tmp_path)
         "training the feature classifier",
         f"drawing {evaluation.samples} samples ...",
         "reading reference images ...",
-        "extracting features of the samples",
-        "extracting features of the reference",
+        "fitting label-free features ...",
+        *("extracting features of the samples ...", "extracting features of the reference ...") * 2,
         *(
             "measuring precision and recall ...",
             "measuring the Fréchet distance ...",
             "resampling the Fréchet distance",
             "measuring the kernel distance ...",
-            "comparing spectra ...",
+            "comparing spectra, values, increments and patches ...",
         )
         * 2,
         "measuring the likelihood of 2 images ...",
