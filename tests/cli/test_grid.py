@@ -74,6 +74,7 @@ RUN = {
     "training": {"steps": 4, "batch_size": 4, "sample_every": 4, "log_every": 2, "device": "cpu", "precision": "no"},
     "sampling": {"steps": 3},
 }
+OWN = {"audio": {"size": 64}, "volume": {"kind": "volume"}}
 BAND = "ring(low=0.6, high=0.8)"
 
 
@@ -128,20 +129,20 @@ def test_sample_and_evaluate(kind, capfd):
 
 
 def test_compare(kind):
-    _, root, _, options = kind
+    name, root, _, _ = kind
     config = RUN | {
         "arms": {"white": {}, "low": {"spectrum": "power_law(alpha=-0.2)"}},
         "evaluation": {"samples": 8, "bands": 3},
-        "data": {"source": str(root / "data")},
+        "data": {"source": str(root / "data")} | OWN.get(name, {}),
     }
     (root / "compare.yaml").write_text(yaml.safe_dump(config))
-    assert main(["compare", str(root / "compare.yaml"), *options, "--out", str(root / "compared")]) == 0
+    assert main(["compare", str(root / "compare.yaml"), "--out", str(root / "compared")]) == 0
     assert "<img" in (root / "compared" / "report.html").read_text()
 
 
 def test_gallery(kind):
     _, root, _, options = kind
-    names = ["--names", "white", "low", "blurring"]
+    names = ["--names", "white", "low_tilt", "blurring"]
     assert main(["gallery", str(root / "data"), *options, *names, "--out", str(root / "gallery")]) == 0
 
 

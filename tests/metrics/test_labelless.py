@@ -93,9 +93,8 @@ def test_faults_of_digits(digits, fault):
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", ["mnist-test", "cifar10-test"])
 def test_faults_of_images(name, fault):
-    from sagd.data.load import load
-
     from sagd.data.config import DataConfig
+    from sagd.data.load import load
 
     path = SHARED / f"{name}.parquet"
     if not path.is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -31,7 +32,7 @@ class Corrupt(Command):
     """Contrast of the images, in (0, 1], which leaves room for damage: what is clipped to black or white spreads."""
     seed: int = 0
     """Seed of the damage: the same image always gets the same."""
-    float: Flag = False
+    unrounded: Annotated[Flag, tyro.conf.arg(name="float")] = False
     """Write floating point, so that nothing is rounded or clipped."""
     data: DataConfig = field(default_factory=DataConfig)
 
@@ -54,7 +55,7 @@ def run_corrupt(command: Corrupt) -> None:
     corruption = Corruption.parse(command.corruption)
     clean = load(config)
     band = corruption.band(clean.shape[1:], command.seed)
-    written = save_damaged(clean, corruption, command.out, command.contrast, command.seed, command.float)
+    written = save_damaged(clean, corruption, command.out, command.contrast, command.seed, command.unrounded)
     clipped = written.clipped / written.values
     items = Kind.member(clean.meaning.kind).item[1]
     say(f"wrote {len(clean)} {items} in {command.out / 'damaged'} and {command.out / 'clean'}")

@@ -40,7 +40,7 @@ class Resample(Command):
     """Conditional models: class of the images."""
     batch_size: int = 64
     """Draws per network call."""
-    float: Flag = False
+    unrounded: Annotated[Flag, tyro.conf.arg(name="float")] = False
     """Write floating point, so that nothing is rounded or clipped."""
     drawing: Annotated[Drawing, tyro.conf.arg(name="")] = field(default_factory=Drawing)
 
@@ -74,7 +74,7 @@ def run_resample(command: Resample) -> None:
         progress=True,
     )
     for k, draw in enumerate(result.samples):
-        written = save_like(draw, result.named, command.out / "images", f"-{k:02d}", command.float)
+        written = save_like(draw, result.named, command.out / "images", f"-{k:02d}", command.unrounded)
     write_file(command.out / "resampled.safetensors", to_safetensors({"resampled": result.samples}))
     write_file(command.out / "resampling.json", to_json(result.to_dict()))
     with writing(command.out):

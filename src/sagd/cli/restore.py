@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -36,7 +37,7 @@ class Restore(Command):
     """Seed of samples, and of the noise that some modes work under."""
     batch_size: int = 64
     """Images per network call."""
-    float: Flag = False
+    unrounded: Annotated[Flag, tyro.conf.arg(name="float")] = False
     """Write floating point, so that nothing is rounded or clipped."""
 
 
@@ -65,12 +66,12 @@ def run_restore(command: Restore) -> None:
         progress=True,
     )
     restoration = result.restoration
-    written = save_like(restoration.images, result.named, command.out / "images", keep=command.float)
+    written = save_like(restoration.images, result.named, command.out / "images", keep=command.unrounded)
     tensors = {"restored": restoration.images}
     if restoration.std is not None and restoration.samples is not None:
         tensors |= {"std": restoration.std, "samples": restoration.samples}
         for k, sample in enumerate(restoration.samples):
-            save_like(sample, result.named, command.out / "samples" / f"{k:02d}", keep=command.float)
+            save_like(sample, result.named, command.out / "samples" / f"{k:02d}", keep=command.unrounded)
     write_file(command.out / "restored.safetensors", to_safetensors(tensors))
     write_file(command.out / "restoration.json", to_json(result.to_dict()))
     with writing(command.out):

@@ -38,7 +38,7 @@ class Sample(Command):
     """Images per network call."""
     spectrum: str | None = None
     """The noise spectrum you believe the model has: refused if it was trained with another."""
-    float: Flag = False
+    unrounded: Annotated[Flag, tyro.conf.arg(name="float")] = False
     """Write floating point, so that nothing is rounded or clipped."""
     drawing: Annotated[Drawing, tyro.conf.arg(name="")] = field(default_factory=Drawing)
 
@@ -72,7 +72,7 @@ def run_sample(command: Sample) -> None:
     kind = Kind.member(model.meaning.kind)()
     folder, grid = command.out / kind.item[1], command.out / "grid.png"
     names = [f"{i:06d}" for i in range(command.count)]
-    written = save_fields(images, names, folder, model.meaning, command.float)
+    written = save_fields(images, names, folder, model.meaning, command.unrounded)
     with writing(grid):
         kind.picture(images[:256], model.meaning).save(grid)
     if (told := written.line()) is not None:
