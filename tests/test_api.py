@@ -552,3 +552,35 @@ def test_missing_values_are_neither_measured_nor_learnt(takes):
     assert bool(shown) == takes
     told = {"mask": torch.ones(2, 1, 8, 8)} if takes else None
     assert torch.isfinite(model.sample(2, condition=told, steps=2)).all()
+
+
+def test_data_of_files_and_values_in_their_unit(tmp_path):
+    """Records of two lengths, the shorter padded: what models see, and what comes back."""
+    for i in range(12):
+        wave = 300 * np.sin(np.arange(64 - 16 * (i % 2)) / (3 + i % 5)) + 5
+        np.save(tmp_path / f"{i}.npy", wave)
+    data = sagd.read(tmp_path, kind="series", size=64, rate=100.0)
+    assert (len(data), data.shape, data.gaps) == (12, (1, 64), True)
+    model = sagd.fit(net(rank=1), data, "band_pass(low='5 Hz', high='40 Hz', outside=0.3)", **QUICK)
+    assert model.meaning == data.meaning
+    assert "Hz" in json.dumps(model.process.to_dict())
+    x = model.sample(3)
+    assert torch.allclose(
+        model.meaning.to_values(x).float(), x * data.meaning.scale[0] + data.meaning.offset[0], atol=1e-2
+    )
+    assert model.evaluate(data, count=6)["n"] == 6
+    model.save(tmp_path / "model")
+    assert sagd.load(tmp_path / "model", network=net(rank=1)).meaning == data.meaning
+    with pytest.raises(InputError, match=r"unknown key 'sizes'; did you mean 'size'"):
+        sagd.read(tmp_path, sizes=64)
+
+
+def test_labels_of_files_reach_networks_that_take_them(tmp_path):
+    for i in range(12):
+        (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
+        np.save(tmp_path / "ab"[i % 2] / f"{i}.npy", np.random.default_rng(i).normal(size=32))
+    data = sagd.read(tmp_path)
+    assert data.classes == ("a", "b")
+    model = sagd.fit(net(rank=1, classes=2), data, **QUICK)
+    assert model.classes == ("a", "b")
+    assert model.sample(2, condition=["a", "b"]).shape == (2, 1, 32)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sagd.api import Model as Model
     from sagd.api import fit as fit
     from sagd.api import load as load
+    from sagd.api import read as read
     from sagd.api import train as train
     from sagd.build.objects import build_process as build_process
     from sagd.build.objects import process_basis as process_basis
@@ -123,6 +124,7 @@ _EXPORTS = {
         "Model",
         "fit",
         "load",
+        "read",
         "train",
     ],
     "sagd.build.objects": [

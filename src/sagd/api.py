@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from sagd.build.draw import draw, draw_band
 from sagd.build.objects import omission_mode
 from sagd.build.schema import NO_OMISSION, SamplingConfig
-from sagd.build.text import to_dict
+from sagd.build.text import from_dict, to_dict
+from sagd.data.config import DataConfig
+from sagd.data.load import load as load_signals
+from sagd.data.signals import SignalReader, Signals
 from sagd.errors import InputError, one_line
 from sagd.integrations.accelerate import runtime
 from sagd.model.condition import Condition, Conditional
@@ -26,6 +29,7 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.covariance.build import build_covariance
+from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, measure, most_measured
 from sagd.omission.modes import Mode, Restoration
@@ -38,13 +42,13 @@ from sagd.store.model import Trained, load_model, reference_of, save_model
 from sagd.study.evaluation import evaluate_fields
 from sagd.study.run import Begun, Keeping, Recipe, begun, checked_ends, run
 from sagd.study.train import train
-from sagd.training.batches import Batches, batches_of
+from sagd.training.batches import Batches, Shuffled, batches_of
 from sagd.training.fit import Budget, Callback
 from sagd.training.objective import DenoisingLoss
 from sagd.training.runtime import Runtime
 from sagd.training.times import MatchedTime
 
-__all__ = ["Model", "fit", "load", "train"]
+__all__ = ["Model", "fit", "load", "read", "train"]
 
 
 @final
@@ -59,6 +63,7 @@ class Model:
         process: The forward process it was trained with.
         statistics: Mean and power spectrum of the training data.
         classes: Class names in label order; None without.
+        meaning: What values mean: `meaning.to_values(x)` are those of files, in their unit.
         network: The network, with averaged weights.
         sampling: How samples are drawn unless asked otherwise.
         trained: All of it.
@@ -69,6 +74,7 @@ class Model:
         self.denoiser: Denoiser = trained.denoiser
         self.process, self.statistics, self.classes = trained.process, trained.statistics, trained.classes
         self.network, self.sampling = trained.plain.module, trained.sampling
+        self.meaning = trained.meaning
 
     def sample(
         self,
@@ -232,13 +238,14 @@ class Model:
         Raises:
             InputError: If the data is too small or of another shape.
         """
-        x, told = batches_of(data, 2, seed).some(2 * count, seed)
+        x, told = _batches(data, 2, seed).some(2 * count, seed)
+        known = None if told.mask is None else told.mask.bool()
         if tuple(x.shape[1:]) != self.process.shape:
             raise InputError(f"the model draws fields {self.process.shape}, the data holds {tuple(x.shape[1:])}")
         at = subset(len(x), max(1, min(count, len(x) // 2)), generator_for(seed, "evaluate"))
         told = told.without(set(told.names) - set(self.denoiser.names or ()))
         samples = self.sample(len(at), seed=seed, condition=told[at], batch_size=batch_size, progress=progress)
-        return evaluate_fields(samples, x, features, bands, seed, progress)
+        return evaluate_fields(samples, x, features, bands, seed, progress, reference_mask=known)
 
     def save(self, path: str | Path) -> Path:
         """Write a model directory, whole or not at all, that `sagd.load` and every command read.
@@ -280,6 +287,21 @@ class Model:
             known = ", ".join(self.classes or ()) or "none, since fit was given no classes="
             raise InputError(f"the model has no class {one_line(repr(value))}; known: {known}")
         return (self.classes or ()).index(value)
+
+
+def read(source: str | Path, **options: Any) -> Signals:
+    """Data of files, as the commands read it: any kind of signal, in windows of one size, scaled for models.
+
+    `signals.tensor()` is all of it; `model.meaning.to_values(x)` are values of files again.
+
+    Args:
+        source: A folder, a file, 'digits', or the name of a data set of the hub.
+        options: Settings of `sagd.data.config.DataConfig`, e.g. `kind="audio"`, `size=4096`.
+
+    Raises:
+        InputError: If an option is unknown, or the data cannot be read.
+    """
+    return load_signals(from_dict(DataConfig, {"source": str(source), **options}))
 
 
 def load(
@@ -328,10 +350,10 @@ def fit(
     Args:
         network: Called as `network(x, t, **condition)`, `x` `(B, C, *spatial)`, `t` `(B,)` from 0 to 1000; returns a
             tensor like `x`, or an output of diffusers. `sagd.Adapter` translates other signatures.
-        data: A map-style data set or list of items, a tensor `(N, C, *spatial)`, or a loader of batches: of tensors,
-            pairs `(x, condition)` or mappings, see `sagd.training.batches`; `x` is floating point and scaled to about
-            [-1, 1]. Loaders have their own batch size, and each process has its own; those with `state_dict` are
-            resumed exactly.
+        data: What `sagd.read` gives; a map-style data set or list of items, a tensor `(N, C, *spatial)`, or a loader
+            of batches: of tensors, pairs `(x, condition)` or mappings, see `sagd.training.batches`; `x` is floating
+            point and scaled to about [-1, 1]. Loaders have their own batch size, and each process has its own; those
+            with `state_dict` are resumed exactly.
         process: Forward process, or the noise of one with a variance-preserving schedule; default: white noise.
         out: Run directory with checkpoints, metrics and `model/`; without one, nothing is kept on disk.
         resume: Go on from the newest checkpoint in `out`.
@@ -377,20 +399,34 @@ def fit(
         folder = stack.enter_context(tempfile.TemporaryDirectory()) if out is None else out
         machine = stack.enter_context(runtime(device, precision, batch_size))
         where = stack.enter_context(begun(Path(folder), resume, machine))
-        batches = batches_of(data, batch_size, seed, machine.rank, machine.processes)
+        labelled = _takes(network, "labels")
+        batches = _batches(data, batch_size, seed, machine.rank, machine.processes, labelled)
+        meaning = data.meaning if isinstance(data, Signals) else None
+        data.classes if isinstance(data, Signals) and labelled else None
         asked = _asked(process)
         basis = _basis(asked, batches.peek()[0].shape[1:])
         known = statistics or _known(where, machine, lambda: _measured(batches, basis, seed))
-        plain = _denoiser(network, _noised(asked, known), prediction, known, null, batches.peek()[1])
+        noised = _noised(asked, known, None if meaning is None else meaning.grid())
+        plain = _denoiser(network, noised, prediction, known, null, batches.peek()[1])
         model = Trained(
             plain,
             known,
             reference_of(network, arguments),
             sampling or SamplingConfig(),
-            _checked_classes(classes, batches.peek()[1]),
+            _checked_classes(
+                classes or (data.classes if isinstance(data, Signals) and labelled else None), batches.peek()[1]
+            ),
+            given_meaning=meaning,
         )
         recipe = _recipe(model, loss, budget, batch_size)
         return Model(run(recipe, batches, where, machine, keeping, callbacks))
+
+
+def _batches(data: Any, batch_size: int, seed: int, rank: int = 0, world: int = 1, labelled: bool = True) -> Batches:
+    """The share of a process in the batches of any data."""
+    if isinstance(data, Signals):
+        return Shuffled(SignalReader(data, seed, rank=rank, labelled=labelled), batch_size, seed, rank, world)
+    return batches_of(data, batch_size, seed, rank, world)
 
 
 def _known(where: Begun, machine: Runtime, measured: Callable[[], DataStatistics]) -> DataStatistics:
@@ -501,12 +537,12 @@ def _asked(process: Process | Covariance | Spectrum | str | None) -> Process | S
     )
 
 
-def _noised(asked: Process | Spectrum, statistics: DataStatistics) -> Process:
-    """The forward process of data with these statistics."""
+def _noised(asked: Process | Spectrum, statistics: DataStatistics, grid: Grid | None) -> Process:
+    """The forward process of data with these statistics, on that grid."""
     if isinstance(asked, Process):
         return asked
     shape = tuple(statistics.mean.shape)
-    covariance = build_covariance(asked.resolve(statistics), shape, "variance", statistics.basis)
+    covariance = build_covariance(asked.on(grid).resolve(statistics), shape, "variance", statistics.basis)
     return ForwardProcess(VPSchedule(), covariance)
 
 
