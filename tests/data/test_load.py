@@ -290,6 +290,23 @@ def test_pictures_have_one_channel_or_three(write, noise):
         loaded(write({"1.png": noise(8, 10), "2.png": noise(8, 10)}), channels=2)
 
 
+def test_what_decoding_does_not_keep_is_said(tmp_path, caplog):
+    for i in range(3):
+        image = Image.fromarray(np.zeros((4, 4, 4), np.uint8), "RGBA" if i == 0 else None)
+        image.convert("RGB" if i else "RGBA").save(tmp_path / f"{i}.png", icc_profile=b"profile" if i == 2 else None)
+    with caplog.at_level(logging.INFO):
+        loaded(tmp_path)
+    assert "note: 1 of 3 images have transparency, which is laid over white" in caplog.text
+    assert "note: 1 of 3 images have a profile of colours (ICC), which is not applied" in caplog.text
+
+
+def test_single_frames_are_images(tmp_path):
+    for i in range(2):
+        Image.fromarray(np.full((4, 6), 40 * i, np.uint8)).save(tmp_path / f"{i}.gif")
+    data = loaded(tmp_path)
+    assert (data.meaning.kind, data.shape) == ("image", (3, 4, 6))  # a palette, whatever its colours
+
+
 def test_mixed_channels_need_a_choice(write, noise):
     folder = write({"1.png": noise(), "2.png": noise(channels=1)})
     with pytest.raises(

@@ -150,12 +150,15 @@ def _pillow_layout(pixels: Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image before it is decoded: size as displayed, 1 or 3 channels, if it has over 8 bits."""
+    """What a file says of its image before it is decoded: size as displayed, 1 or 3 channels, if it has over 8 bits,
+    transparency, or a profile of colours."""
 
     width: int
     height: int
     channels: int
     deep: bool = False
+    transparent: bool = False
+    profiled: bool = False
 
 
 def open_image(source: str | Path | bytes) -> Image.Image:
@@ -190,7 +193,8 @@ def read_header(image: Image.Image) -> Header:
         raise InputError(f"pixel format {image.mode!r} is not supported; save as 8- or 16-bit grey, or as RGB")
     width, height = image.size
     deep = image.mode in SIXTEEN_BIT or image.mode == "I"
-    return Header(height, width, channels, deep) if _is_rotated(image) else Header(width, height, channels, deep)
+    sides = (height, width) if _is_rotated(image) else (width, height)
+    return Header(*sides, channels, deep, image.has_transparency_data, "icc_profile" in image.info)
 
 
 def to_pixels(image: Image.Image, channels: int, size: int | None = None) -> np.ndarray:

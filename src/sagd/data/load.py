@@ -149,7 +149,18 @@ def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> 
     _report_bad(len(numbers), problems, config)
     labels = None if records.labels is None else records.labels[torch.tensor(rows)]
     _name_missing_classes(records.labels, records.classes, labels, config)
+    _say_notes(headers)
     return Signals(records.name, pixels, labels, records.classes, places=torch.tensor(rows))
+
+
+def _say_notes(headers: dict[int, Header]) -> None:
+    """Lines for what decoding does not keep."""
+    for name, told in (
+        ("transparent", "transparency, which is laid over white"),
+        ("profiled", "a profile of colours (ICC), which is not applied"),
+    ):
+        if count := sum(getattr(header, name) for header in headers.values()):
+            logger.info("note: %d of %d images have %s", count, len(headers), told)
 
 
 def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) -> Signals:

@@ -156,6 +156,8 @@ def _known(path: Path) -> Format | None:
 
 def _kind_of(path: Path, found: Format) -> type[Kind]:
     """The kind of signal that files of a format hold unless somebody says otherwise."""
+    if found.kind == "gif" and "T" not in found.scan(path)[0].axes:
+        return Kind.member("image")
     if found.kind == "npy":
         shape = found.scan(path)[0].shape
         if len(shape) == 1 or (len(shape) == 2 and shape[0] >= _LONG * shape[1]):
