@@ -121,8 +121,9 @@ def accelerated() -> Accelerator:
 
 def sagd_step(config: RunConfig, data: Signals) -> Callable[[], object]:
     """A step of sagd's training, which writes nothing."""
-    recipe, machine = prepare(config, data).recipe, OneProcess("cpu")
-    return Fit(recipe.model.plain, recipe.loss, recipe.batches(machine), recipe.budget, machine).advance
+    plan, machine = prepare(config, data), OneProcess("cpu")
+    recipe = plan.recipe
+    return Fit(recipe.model.plain, recipe.loss, plan.batches(machine), recipe.budget, machine).advance
 
 
 def plain_step(config: RunConfig, data: Signals, accelerator: Accelerator, tuned: bool = False) -> Callable[[], object]:

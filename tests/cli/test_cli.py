@@ -203,7 +203,8 @@ def options_of(command, prefix="--"):
             # Sections without a name lie flat.
             yield from options_of(bare, prefix if "name=''" in notes else f"{prefix}{field.name}.")
         elif "Positional" not in notes and "POSITIONAL" not in notes:
-            yield prefix + field.name.replace("_", "-")
+            own = re.search(r"name='(\w+)'", notes)
+            yield prefix + (own[1] if own else field.name.replace("_", "-"))
 
 
 def test_version(capsys):
@@ -399,7 +400,9 @@ def test_corrupt_warns_of_clipping(sagd_, tmp_path):
     command = ["corrupt", "digits", "scan_lines(level=0.5)", "--data.limit", 20, "--contrast", 1]
     code, _, err = sagd_(*command, "--out", tmp_path / "out")
     assert code == 0
-    assert re.fullmatch(r"sagd: warning: [\d.]+ % of the values were clipped to black or white, .*--contrast\n", err)
+    assert re.fullmatch(
+        r"sagd: warning: [\d.]+ % of the values were clipped to what files hold, .*--contrast, or give --float\n", err
+    )
 
 
 @pytest.mark.parametrize(
@@ -517,11 +520,11 @@ def test_restore_refuses_what_it_cannot_do(refused, works, runs, striped, tmp_pa
     save(tmp_path / "a.png", np.zeros((8, 8)))
     for args, message in [
         ((runs / "plain", damaged), "trained with omission 'none', which restores no band"),
-        ((striped / "fill", tmp_path / "none"), "no image file or folder"),
-        ((striped / "fill", tmp_path / "large"), "is 8 x 9, the model is for 8 x 8"),
+        ((striped / "fill", tmp_path / "none"), "no file or folder"),
+        ((striped / "fill", tmp_path / "large"), "is 9 x 8, the model is for 8 x 8"),
         ((striped / "fill", damaged, "--samples", 2), "samples need a model of mode 'deconvolve'"),
         ((striped / "fill", damaged, "--clean", tmp_path / "large"), "no clean image '0/"),
-        ((striped / "fill", tmp_path / "a.png", "--clean", tmp_path / "large"), "is 8 x 9, the model is for 8 x 8"),
+        ((striped / "fill", tmp_path / "a.png", "--clean", tmp_path / "large"), "is 9 x 8, the model is for 8 x 8"),
         ((striped / "fill", damaged, "--batch-size", 0), "--batch-size must be at least 1, got 0"),
         ((striped / "fill", damaged, "--label", "3"), "--label 3: the model is unconditional; leave --label out"),
         ((tmp_path, damaged), "no model"),
@@ -622,7 +625,7 @@ def test_resample_refuses_what_it_cannot_do(refused, runs, banded, tmp_path):
         ((banded / "random", clean, "--band", 0.5, 1, "--count", 0), "--count and --batch-size must be at least 1"),
         ((banded / "random", clean, "--band", 0.5, 1, "--label", "3"), "the model is unconditional"),
         ((banded / "high", clean, "--band", 0.7, 1), "changes the band 'ring(low=0.4)'"),
-        ((banded / "random", tmp_path / "none", "--band", 0.5, 1), "no image file or folder"),
+        ((banded / "random", tmp_path / "none", "--band", 0.5, 1), "no file or folder"),
     ]:
         assert message in refused("resample", *args, "--out", tmp_path / "out"), args
     assert "use sagd resample" in refused("sample", banded / "high", "--out", tmp_path / "out2")
@@ -1083,7 +1086,7 @@ def test_unreadable_configurations_are_refused(refused, tmp_path, command):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--data.channels", "2"], "data.channels must be 1 (grey) or 3 (RGB), got 2"),
+        (["--data.channels", "2"], "data.channels must be 1 (grey) or 3 (RGB) of images, got 2"),
         (["--data.size", "0"], "data.size must be at least 1, got 0; e.g. 32"),
         (["--network.periodic", "2"], "network.periodic must name axes from [0, 1], once each, got [2]"),
         (
@@ -1160,8 +1163,8 @@ def write_parquet(path, images):
             r"images differ in channels: .* is grey, .*30\.png' is colour; choose with --data\.channels 1 or 3",
         ),
         ("broken", {}, r"cannot read '.*30\.png': .*; leave such images out with --data\.skip-bad"),
-        ("empty", {}, r"no images in '.*empty': found no files; known endings: \.png"),
-        ("texts", {}, r"no images in '.*texts': found 1 other file\(s\), e\.g\. 'notes\.txt'"),
+        ("empty", {}, r"no data in '.*empty': found no files; known endings: .*\.png"),
+        ("texts", {}, r"no data in '.*texts': found 1 other file\(s\), e\.g\. 'notes\.txt'"),
         (
             "table.parquet",
             {"--data.label-column": "label"},
@@ -1183,7 +1186,8 @@ def test_bad_images_are_refused(refused, bad_images, command, source, options, m
 
 
 def test_labels_missing_for_a_comparison(refused, bad_images):
-    config = write(bad_images / "compare.yaml", COMPARISON | {"data": {"source": str(bad_images / "table.parquet")}})
+    given = {"data": {"source": str(bad_images / "table.parquet")}, "evaluation": {"features": "classifier"}}
+    config = write(bad_images / "compare.yaml", COMPARISON | given)
     assert "'table' has no labels for the feature classifier" in refused("compare", config, "--out", bad_images / "out")
 
 

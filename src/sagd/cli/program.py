@@ -174,8 +174,8 @@ def _unboxed(box: str) -> str:
     if message.startswith("Missing from"):
         # Options stand indented by four, their explanations by eight.
         return "missing " + " and ".join(re.findall(r"^ {4}(\S.*)$", parts[0], flags=re.MULTILINE))
-    if wrong := re.match(r"Error parsing (\S+): .*?('[^']*'|\[.*?\])", message):
-        takes = re.search(r"Argument helptext: \S+ (?:\{None\}\|)?(?:\{(.*?)\}|(\[.*?\]\]|\S+))", " ".join(others))
+    if wrong := re.match(r"Error parsing (\S+): (?:.*instantiated from |.*?)('[^']*'|\[.*?\])", message):
+        takes = re.search(r"Argument helptext: \S+ (?:\{None\}\|)?(?:\{(.*?)\}|(\[.*?\]\]|[^\s|]+))", " ".join(others))
         return f"{wrong[1]} cannot be {wrong[2]}" + (f"; it takes {takes[1] or takes[2]}" if takes else "")
     similar = re.search(r"(?:meant|similar to \S+): (--\S+)", " ".join(others))
     return message[0].lower() + message[1:].rstrip(".") + (f"; did you mean {similar[1]}?" if similar else "")
