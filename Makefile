@@ -3,7 +3,7 @@
 # `make test`: the whole test suite. `make test-bits`: those of its tests that assert equal bits, under other arithmetic
 # of the processor. Each sets up a local .venv first.
 # `make test-oldest`: the test suite with the oldest versions that pyproject.toml allows, in an environment of its own with
-# Python 3.11; their warnings are no errors. It takes 10 minutes of processor time, as `make test` does, and before that a
+# Python 3.11; their warnings are no errors. It takes 15 minutes of processor time, as `make test` does, and before that a
 # download of 3 GB: torch so old comes with its CUDA.
 # `make test-wheel`: what a wheel installs and can do, first alone and then with all extras.
 PYTHON ?= python3
