@@ -83,7 +83,7 @@ class LazyPixels:
         def decode(i: int) -> None:
             out[i] = self.decode(wanted[i])
 
-        for outcome in list(_each(decode, len(wanted), self.threads)):
+        for outcome in list(_each(decode, len(wanted), self.threads if len(wanted) > _RUN else 1)):
             if isinstance(outcome, InputError):
                 raise outcome
         return torch.from_numpy(out)

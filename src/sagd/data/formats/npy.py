@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, ClassVar
@@ -13,6 +14,7 @@ import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region
 from sagd.data.formats.checks import full_scale, holds_bytes, holds_packed, is_numeric, numeric
+from sagd.data.formats.handles import opened
 from sagd.errors import InputError
 
 
@@ -51,7 +53,11 @@ class Npy(Format, kind="npy"):
         return [header.contents(path, "", {})]
 
     def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
-        return np.load(contents.path, mmap_mode="r", allow_pickle=False)[region]
+        def opening() -> nullcontext[np.ndarray]:
+            return nullcontext(np.load(contents.path, mmap_mode="r", allow_pickle=False))
+
+        with opened(contents.path, opening) as values:
+            return values[region]
 
     def save(self, path: Path, values: np.ndarray, like: Contents) -> None:  # noqa: D102
         with path.open("wb") as file:
