@@ -26,9 +26,9 @@ class Rigged(Signals):
     at, asked, then = 0, 0, None
 
     def shown(self, x, indices, flips=None, draw=0):
-        x, labels = super().shown(x, indices, flips, draw)
+        x, labels, known = super().shown(x, indices, flips, draw)
         object.__setattr__(self, "asked", self.asked + 1)
-        return self.then(x, labels) if self.asked == self.at else (x, labels)
+        return (*(self.then(x, labels) if self.asked == self.at else (x, labels)), known)
 
 
 def rigged(data, at, then):
