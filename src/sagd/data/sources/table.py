@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,15 @@ _ARCHIVES = ("zip://", "tar://")
 
 @dataclass(frozen=True)
 class TableRecords(Records):
-    """A column of encoded images: bytes, or structs of bytes and path of which one may be missing."""
+    """A column of encoded images: bytes, or structs of bytes and path of which one may be missing.
+
+    Attributes:
+        column: The images.
+        files: Where they are from, and how many of them, in order.
+    """
 
     column: pa.ChunkedArray
-    source: str
+    files: Sequence[tuple[str, int]]
 
     def __len__(self) -> int:
         return len(self.column)
@@ -43,7 +49,11 @@ class TableRecords(Records):
         return open_image(_read_path(path))
 
     def describe(self, index: int) -> str:  # noqa: D102
-        return f"row {index} of {self.source!r}"
+        for name, rows in self.files:
+            if index < rows:
+                break
+            index -= rows
+        return f"row {index} of {name!r}"
 
 
 def _read_path(path: str) -> str | bytes:
@@ -77,8 +87,18 @@ def table_records(
     schema: pa.Schema,
     columns: tuple[str, str | None],
     config: DataConfig,
+    files: Sequence[tuple[str, int]] = (),
 ) -> Records:
     """The records of a table, by the names of its image column and its label column.
+
+    Args:
+        name: Short name of the data set.
+        source: Where it is, for messages.
+        table: Rows.
+        schema: Its schema.
+        columns: Names of the image column and of the label column, if any.
+        config: Settings.
+        files: The files that the rows are from and the number of rows of each; default: `source` alone.
 
     Raises:
         InputError: If it has no rows, or labels that are none.
@@ -91,7 +111,7 @@ def table_records(
         values = table.column(label_column).to_pylist()
         names = _class_names(schema, label_column, source)
         labels, classes = _read_labels(values, names, label_column, source, config)
-    return TableRecords(name, labels, classes, table.column(image_column), source)
+    return TableRecords(name, labels, classes, table.column(image_column), files or [(source, table.num_rows)])
 
 
 def choose_columns(schema: pa.Schema, config: DataConfig) -> tuple[str, str | None]:
@@ -113,11 +133,11 @@ def _choose_image_column(schema: pa.Schema, config: DataConfig) -> str:
         raise InputError(f"{config.source!r} has several image columns; set --data.image-column to one of {listed}")
     if wanted is None:
         kinds = "bytes, or structs of bytes and path"
-        raise InputError(f"{config.source!r} has no image column ({kinds}); it has {_listed(schema)}")
+        raise InputError(f"{config.source!r} has no image column ({kinds}); it has {listed(schema)}")
     if wanted not in schema.names:
-        raise InputError(f"{config.source!r} has no column {wanted!r}; it has {_listed(schema)}")
+        raise InputError(f"{config.source!r} has no column {wanted!r}; it has {listed(schema)}")
     if wanted not in candidates:
-        raise InputError(f"column {wanted!r} of {config.source!r} holds no images; it has {_listed(schema)}")
+        raise InputError(f"column {wanted!r} of {config.source!r} holds no images; it has {listed(schema)}")
     return wanted
 
 
@@ -128,11 +148,11 @@ def _choose_label_column(schema: pa.Schema, config: DataConfig) -> str | None:
     if wanted == NO_LABELS:
         return None
     if wanted not in schema.names:
-        raise InputError(f"{config.source!r} has no label column {wanted!r}; it has {_listed(schema)}")
+        raise InputError(f"{config.source!r} has no label column {wanted!r}; it has {listed(schema)}")
     return wanted
 
 
-def _listed(schema: pa.Schema) -> str:
+def listed(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name} ({field.type})" for field in schema)
 
 
