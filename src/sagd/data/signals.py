@@ -188,6 +188,15 @@ class Signals:
         return self if len(self) <= count else self.some(count, *key)
 
     @property
+    def held(self) -> Signals:
+        """The same fields in memory, for whoever needs all of them more than once."""
+        if isinstance(self.stored, Tensor):
+            return self
+        every = torch.arange(len(self))
+        places = self.places_of(every)
+        return replace(self, stored=self.values(every), rows=None, places=places)
+
+    @property
     def clean(self) -> Signals:
         """The same fields without the damage that is added as they are read."""
         return replace(self, corruption=None)

@@ -13,7 +13,7 @@ from sagd.data.config import DataConfig
 from sagd.data.formats.find import endings, natural
 from sagd.data.sources import base
 from sagd.data.sources.base import SPLIT_NAMES, Records, Source, check_split, check_text, expanded
-from sagd.data.sources.table import choose_columns, listed, table_records
+from sagd.data.sources.table import choose_columns, listed_columns, table_records
 from sagd.errors import InputError, one_line
 from sagd.optional import need
 
@@ -63,13 +63,14 @@ class Parquet(Source, kind="parquet"):
         schema = schemas[0]
         for other, own in zip(paths, schemas, strict=True):
             if not own.equals(schema):
+                one, another = (one_line(listed_columns(columns)) for columns in (schema, own))
                 raise InputError(
-                    f"{paths[0].name!r} has columns {one_line(listed(schema))}, {other.name!r} {one_line(listed(own))};"
-                    f" files of one data set in {str(path)!r} have the same"
+                    f"{paths[0].name!r} has columns {one}, {other.name!r} {another}; files of one data set in"
+                    f" {str(path)!r} have the same"
                 )
         columns = choose_columns(schema, config)
         table = _read(paths, [name for name in columns if name is not None])
-        files = [(str(one), count) for one, count in zip(paths, counts, strict=True)]
+        files = {str(one): count for one, count in zip(paths, counts, strict=True)}
         name = path.resolve().name if found else path.stem
         return table_records(name, str(path), table, schema, columns, config, files)
 
@@ -89,19 +90,20 @@ def shards(folder: Path) -> list[Path]:
 
 def _of_split(paths: Sequence[Path], config: DataConfig) -> list[Path]:
     """Those of the split that a configuration names, by the start of their names; all where no name tells one."""
-    splits: dict[str | None, list[Path]] = {}
+    splits: dict[str, list[Path]] = {}
     for path in paths:
         told = _SPLIT.match(path.name)
-        splits.setdefault(told[1].lower() if told else None, []).append(path)
-    if None in splits and len(splits) > 1:
-        other, told = splits.pop(None)[0], next(iter(splits.values()))[0]
+        splits.setdefault(told[1].lower() if told else "", []).append(path)
+    other = splits.pop("", [])
+    if other and splits:
+        named = next(iter(splits.values()))[0]
         raise InputError(
-            f"{told.name!r} is named as a file of a split, {other.name!r} in the same folder is not; name one file, or"
-            " move those of others elsewhere"
+            f"{named.name!r} is named as a file of a split, {other[0].name!r} in the same folder is not; name one file,"
+            " or move those of others elsewhere"
         )
-    by_name = {name or "train": own for name, own in splits.items()}
-    check_split(config, list(by_name))
-    return by_name[config.split]
+    splits = splits or {"train": other}
+    check_split(config, list(splits))
+    return splits[config.split]
 
 
 def _header(path: Path) -> tuple[pa.Schema, int]:
