@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import zipfile
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -57,7 +58,9 @@ class Npy(Format, kind="npy"):
             return nullcontext(np.load(contents.path, mmap_mode="r", allow_pickle=False))
 
         with opened(contents.path, opening) as values:
-            return values[region]
+            part = np.array(values[region])
+            _let_go(values)
+            return part
 
     def save(self, path: Path, values: np.ndarray, like: Contents) -> None:  # noqa: D102
         with path.open("wb") as file:
@@ -125,6 +128,14 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Header:
         holds_bytes(member.file_size - file.tell(), header.size)
         holds_packed(member.compress_size, header.size)
     return header
+
+
+def _let_go(values: np.ndarray) -> None:
+    """Take the pages that were read out of this process, which would grow by the whole of a file that stays open; they
+    stay in the system's cache.
+    """
+    if isinstance(values.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        values.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _ordered(values: np.ndarray, like: Contents) -> np.ndarray:
