@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from benchmarks.speed import bases, dense, memory, noise, overview, peers, sampling, spectra, startup, training
-from benchmarks.speed.result import demands_table, write
+from benchmarks.speed import bases, dense, memory, noise, overview, peers, sampling, spectra, startup, training, waiting
+from benchmarks.speed.result import Result, demands_table, write
 
-STUDIES = {
+STUDIES: dict[str, Callable[[bool], Result]] = {
     "noise": noise.study,
     "spectra": spectra.study,
     "bases": bases.study,
@@ -20,6 +21,7 @@ STUDIES = {
     "peers": peers.study,
     "memory": memory.study,
     "startup": startup.study,
+    "waiting": waiting.study,
 }
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,10 +41,14 @@ def main(args: Sequence[str] | None = None) -> None:
         "--out", type=Path, default=RESULTS, metavar="DIR", help="directory for STUDY.json and STUDY.md"
     )
     parser.add_argument("--quick", action="store_true", help="a trial in seconds that measures next to nothing")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder with cifar10-train.parquet and speech/ for waiting"
+    )
     given = parser.parse_args(args)
+    studies = STUDIES | {"waiting": partial(waiting.study, data=given.data)}
     load = os.getloadavg()[0]
     for name in STUDIES if "all" in given.what else given.what:
-        result = STUDIES[name](given.quick)
+        result = studies[name](given.quick)
         page = write(name, result, load, given.out)
         print(f"{demands_table(result.demands)}wrote {page}")
     print(f"wrote {overview.write(given.out)}")

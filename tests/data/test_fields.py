@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import pickle
 import wave
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 from sagd.data.config import DataConfig
-from sagd.data.fields import LazyFields, windows
+from sagd.data.fields import LazyFields, Recent, windows
 from sagd.data.load import load
 from sagd.data.signals import SignalReader
 from sagd.data.sources import base as sources
@@ -291,3 +292,69 @@ def test_scales_of_another_data_set_are_taken(records):
     meaning = loaded(records, size=100).meaning
     quiet = load(DataConfig(str(records), size=70), meaning)
     assert quiet.meaning is meaning
+
+
+def test_windows_of_long_files_open_them_once(tmp_path, monkeypatch):
+    """Whatever the order, and of a format that cannot be read in part, the whole once."""
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", 0)
+    whole = np.random.default_rng(0).normal(size=(30, 6, 6)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", whole)
+    np.savez(tmp_path / "b.npz", whole)
+    order = torch.randperm(30, generator=torch.Generator().manual_seed(0))
+    for name, times in (("a.tif", "tifffile.TiffFile.__init__"), ("b.npz", "numpy.lib.format.read_array")):
+        data = loaded(tmp_path / name, kind="image", axes="NYX")
+        calls = []
+        target, attribute = times.rsplit(".", 1)
+        module = tifffile.TiffFile if target == "tifffile.TiffFile" else np.lib.format
+        before = getattr(module, attribute)
+        monkeypatch.setattr(module, attribute, lambda *a, b=before, c=calls, **k: (c.append(1), b(*a, **k))[1])
+        x = torch.cat([data.values(part) for part in order.split(7)])
+        assert np.allclose(data.meaning.to_values(x)[:, 0], whole[order], atol=1e-5)
+        assert len(calls) == 1
+        monkeypatch.setattr(module, attribute, before)
+
+
+def test_arrays_that_were_read_whole_make_room(tmp_path, monkeypatch):
+    """Two of three files fit; those used least of late go, but never one of the file that is read."""
+    monkeypatch.setattr("sagd.data.fields._HELD", 2 * 8 * 10)
+    recent, made = Recent(), []
+
+    def take(path, name=""):
+        return recent.whole((path, name), lambda: (made.append(path), np.zeros(10))[1])
+
+    for path in ("a", "b", "a", "c", "a", "b"):
+        take(path)
+    assert made == ["a", "b", "c", "b"]
+    for name in "xyzxyz":
+        take("d", name)
+    assert made[4:] == ["d", "d", "d"]
+    take("a")
+    assert len(recent._held) == 2
+    assert recent._bytes == 2 * 8 * 10
+
+
+def test_records_that_are_resampled_are_resampled_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", 0)
+    write_wav(tmp_path / "a.wav", sound(4000))
+    data, calls = loaded(tmp_path / "a.wav", size=100, resample=4000.0), []
+    from sagd.data import fields
+
+    once = fields.resampled
+    monkeypatch.setattr(fields, "resampled", lambda *args: (calls.append(1), once(*args))[1])
+    data.values(torch.arange(len(data)).flip(0))
+    assert len(calls) <= 1
+
+
+def test_fields_on_demand_are_read_by_several_threads(tmp_path, monkeypatch):
+    monkeypatch.setattr("sagd.data.fields._THREADED", 16)
+    whole = np.random.default_rng(0).integers(0, 4096, (40, 8, 8)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", whole, compression="zlib")
+    memory = loaded(tmp_path / "a.tif").tensor()
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    data = loaded(tmp_path / "a.tif")
+    assert data.stored.threads == 4
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(data.values(order), memory[order])
+    again = pickle.loads(pickle.dumps(data))
+    assert torch.equal(again.tensor(), memory)

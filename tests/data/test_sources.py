@@ -270,6 +270,70 @@ def test_paths_that_come_with_data_open_local_archives_only(path, parquet, conne
     assert connections == []
 
 
+@pytest.fixture
+def shards(parquet, tmp_path, images):
+    """Eleven files of two images each, whose labels count them; and a hidden one."""
+
+    def write(names=None):
+        folder = tmp_path / "shards.v1"
+        folder.mkdir()
+        names = names or [f"part-{k}.parquet" for k in range(11)]
+        content = [encoded(v) for v in images]
+        for k, name in enumerate(names):
+            columns = {"image": [content[k % 4], content[(k + 1) % 4]], "label": [2 * k, 2 * k + 1]}
+            Path(parquet(columns)).rename(folder / name)
+        (folder / ".part.parquet").write_bytes(b"half")
+        return folder
+
+    return write
+
+
+@pytest.mark.parametrize("limit", [2**30, 0])
+def test_shards_are_one_data_set_in_natural_order(shards, images, monkeypatch, connections, limit):
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", limit)
+    records = opened(source=str(shards()))
+    assert records.labels.tolist() == list(range(22))
+    assert records.name == "shards.v1"
+    for k in (0, 1, 5, 20, 21):
+        with records.open(k) as image:
+            assert np.array_equal(np.asarray(image), images[(k // 2 + k % 2) % 4])
+    assert re.fullmatch(r"row 1 of '.*part-10.parquet'", records.describe(21))
+    assert re.fullmatch(r"row 0 of '.*part-0.parquet'", records.describe(0))
+    assert connections == []
+
+
+def test_shards_are_of_the_splits_that_they_are_named_by(shards):
+    names = [f"train-0000{k}-of-00002.parquet" for k in range(2)] + ["test.parquet", "validation_1.parquet"]
+    folder = str(shards(names))
+    found = {split: opened(source=folder, split=split).classes for split in ("train", "test", "validation")}
+    assert found == {"train": ("0", "1", "2", "3"), "test": ("4", "5"), "validation": ("6", "7")}
+    with pytest.raises(InputError, match=r"shards.v1' has no split 'dev'; available: test, train, validation"):
+        opened(source=folder, split="dev")
+
+
+def test_shards_that_do_not_belong_together_are_refused(shards, parquet, images):
+    folder = shards()
+    Path(parquet({"image": [encoded(images[0])], "kind": ["a"]})).rename(folder / "part-3.parquet")
+    with pytest.raises(
+        InputError, match=r"'part-0.parquet' has columns image .*, label .*'part-3.parquet' image .*kind"
+    ):
+        opened(source=str(folder))
+    (folder / "part-3.parquet").rename(folder / "test.parquet")
+    with pytest.raises(InputError, match=r"'test.parquet' is named as a file of a split, 'part-0.parquet' in the same"):
+        opened(source=str(folder))
+    (folder / "test.parquet").write_bytes(b"PAR1")
+    for path in folder.glob("part-*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"cannot read parquet file '.*/test.parquet'"):
+        opened(source=str(folder), split="test")
+
+
+def test_a_folder_of_pictures_and_a_table_stays_one_of_pictures(write, noise, parquet):
+    folder = write({"1.png": noise(), "2.png": noise(seed=1)})
+    Path(parquet()).rename(folder / "more.parquet")
+    assert len(opened(source=str(folder))) == 2
+
+
 @pytest.mark.parametrize("name", ["odd [1] name?.parquet", "UPPER.PARQUET", "label=3/part.parquet"])
 def test_parquet_of_odd_names(parquet, tmp_path, name, monkeypatch):
     (tmp_path / name).parent.mkdir(exist_ok=True)

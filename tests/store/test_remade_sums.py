@@ -466,6 +466,7 @@ STATE = {
     "losses too large": ("callbacks", {"Metrics": {"losses": [1e308, 1e308, 1e308]}}),
     "seconds of another kind": ("callbacks", {"Metrics": {"seconds": {}}}),
     "seconds infinite": ("callbacks", {"Metrics": {"seconds": float("inf")}}),
+    "waiting of another kind": ("callbacks", {"Metrics": {"waited": "long"}}),
     "processes of another kind": ("processes", "two"),
     "no scaler": ("scaler", "delete"),
     "scaler of another kind": ("scaler", 3),

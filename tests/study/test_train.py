@@ -35,7 +35,7 @@ from sagd.training.fit import Fit
 from sagd.training.objective import DenoisingLoss
 from sagd.training.runtime import OneProcess
 
-TIMINGS = ("seconds", "items_per_second")
+TIMINGS = ("seconds", "items_per_second", "waited")
 
 
 def metrics(out):
@@ -434,6 +434,7 @@ def test_what_a_run_writes(tmp_path, config, data):
         line["items_per_second"] * line["seconds"] == pytest.approx(n * 6)
         for line, n in zip(lines, (4, 4, 3), strict=True)
     )
+    assert all(0 < line["waited"] < 1 for line in lines)
     checkpoint = load_checkpoint(out / "checkpoints" / "step-00000011")
     model = load_model(out)
     averaged = model.plain.module.state_dict()

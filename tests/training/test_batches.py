@@ -1,9 +1,12 @@
 import random
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from sagd.data.corruption import Corruption
 from sagd.data.signals import SignalReader
 from sagd.errors import DataMismatchError, InputError
 from sagd.training.batches import Shuffled, batches_of
@@ -229,3 +232,99 @@ def test_hashes_of_images_in_memory_are_those_of_each(data, monkeypatch):
     indices = torch.tensor([3, 39, 0])
     _, found = SignalReader(data, 0).read(indices, 1)
     assert torch.equal(found, data.digests(data.values(indices), indices))
+
+
+class OnDemand:
+    """Fields of a tensor that are read when they are asked for, by whom is noted; some cannot be."""
+
+    def __init__(self, stored, threads=1, bad=()):
+        self.stored, self.threads, self.bad = stored, threads, bad
+        self.shape, self.readers = stored.shape, []
+
+    def __len__(self):
+        return len(self.stored)
+
+    def __getitem__(self, indices):
+        self.readers.append(threading.current_thread().name)
+        if set(indices.tolist()) & set(self.bad):
+            raise InputError("a field cannot be read")
+        return self.stored[indices]
+
+
+def on_demand(data, **options):
+    return replace(data, stored=OnDemand(data.stored, **options))
+
+
+def training(data, steps, corruption=None, seed=0):
+    """Fields, conditions and hashes of the steps of a loop that expects each batch but the first."""
+    batches = shuffled(replace(data, corruption=corruption), 7, seed, flip=True)
+    found = []
+    for step in range(1, steps + 1):
+        found.append(batches(step))
+        batches.expect(step + 1)
+        random.random(), np.random.random(), torch.rand(3)
+    batches.close()
+    return found, batches.snapshot()[0]["digests"]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("corruption", [None, Corruption.parse("rain(level=0.4)")])
+def test_what_is_read_ahead_is_what_is_in_memory(data, threads, corruption):
+    """Two epochs and a half, which ends of batches lie across."""
+    lazy = on_demand(data, threads=threads)
+    (memory, hashed), (read, hashed_so) = (training(d, 15, corruption) for d in (data, lazy))
+    for (x, told), (y, told_so) in zip(memory, read, strict=True):
+        assert torch.equal(x, y)
+        assert torch.equal(told.labels, told_so.labels)
+    assert torch.equal(hashed, hashed_so)
+    assert all(name.startswith("sagd-ahead") for name in lazy.stored.readers)
+
+
+def test_reading_ahead_leaves_global_generators_alone(data):
+    def drawn(data):
+        random.seed(1), np.random.seed(1), torch.manual_seed(1)
+        batches = shuffled(data, 8, 0)
+        values = []
+        for step in range(1, 6):
+            batches(step)
+            batches.expect(step + 1)
+            values.append((random.random(), np.random.random(), torch.rand(()).item()))
+        batches.close()
+        return values
+
+    assert drawn(data) == drawn(on_demand(data))
+
+
+def test_an_item_that_cannot_be_read_stops_the_step_it_belongs_to(data):
+    batches = shuffled(on_demand(data), 8, 0)
+    bad = int(batches.indices(3)[5])
+    batches.reader.data.stored.bad = (bad,)
+    for step in (1, 2):
+        batches(step)
+        batches.expect(step + 1)
+    with pytest.raises(InputError, match="a field cannot be read"):
+        batches(3)
+    batches.close()
+
+
+def test_a_run_that_read_ahead_is_resumed_bit_for_bit(data):
+    whole = training(data, 9)[0]
+    first = shuffled(on_demand(data), 7, 0, flip=True)
+    for step in range(1, 5):
+        first(step)
+        first.expect(step + 1)
+    kept = first.snapshot()
+    first.close()
+    resumed = shuffled(on_demand(data), 7, 0, flip=True)
+    resumed.restore(*kept)
+    for step in range(5, 10):
+        assert torch.equal(resumed(step)[0], whole[step - 1][0])
+        resumed.expect(step + 1)
+    resumed.close()
+
+
+def test_fields_in_memory_need_no_threads(data):
+    batches = shuffled(data, 8, 0)
+    batches(1)
+    batches.expect(2)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sagd-ahead")]

@@ -1,5 +1,6 @@
 """The loop, its averages, runtimes and what it tells, on networks small enough to follow by hand."""
 
+import dataclasses
 import logging
 import re
 import sys
@@ -289,6 +290,92 @@ def test_progress_tells_the_time_left_at_growing_intervals(monkeypatch, caplog):
     assert gaps == sorted(gaps)
     assert gaps[0] == 8
     assert 3 <= len(lines) <= 8
+
+
+class Waited(Callback):
+    """Says of every step that it waited so many seconds."""
+
+    def __init__(self, seconds):
+        self.progress, self.seconds = Progress(), seconds
+
+    def start(self, fit):
+        self.progress.start(fit)
+
+    def after(self, fit, step):
+        self.progress.after(fit, dataclasses.replace(step, waited=self.seconds))
+
+    def end(self):
+        self.progress.end()
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.38, []), (0.42, ["21 %"])])
+def test_waiting_for_data_is_told_once(monkeypatch, caplog, seconds, told):
+    """A clock of 2 seconds a step, of which one fifth may be spent so."""
+    now = iter(range(0, 10**6, 2))
+    monkeypatch.setattr("sagd.training.progress.time.monotonic", lambda: float(next(now)))
+    with caplog.at_level(logging.WARNING, "sagd"):
+        fit(steps=100, callbacks=[Waited(seconds)]).run()
+    said = [re.search(r"waits for its data (.*) of the time", record.getMessage())[1] for record in caplog.records]
+    assert said == told
+
+
+def test_a_step_knows_how_long_it_waited(monkeypatch):
+    run = fit(steps=2)
+    read = run.batches.reader.read
+
+    def slow(indices, step):
+        time.sleep(0.2)
+        return read(indices, step)
+
+    monkeypatch.setattr(run.batches.reader, "read", slow)
+    assert 0.2 <= run.advance().waited < 10
+
+
+class Expecting(Batches):
+    """Knows what it was asked for."""
+
+    def __init__(self, batches):
+        self.batches, self.asked = batches, []
+
+    def __call__(self, step):
+        self.asked.append(step)
+        return self.batches(step)
+
+    def expect(self, step):
+        self.asked.append(f"expect {step}")
+
+    def close(self):
+        self.asked.append("close")
+
+    def peek(self):
+        return self.batches.peek()
+
+    def some(self, count, seed):
+        return self.batches.some(count, seed)
+
+    def identity(self):
+        return self.batches.identity()
+
+    def snapshot(self):
+        return self.batches.snapshot()
+
+    def restore(self, tensors, state):
+        self.batches.restore(tensors, state)
+
+
+def test_the_next_batch_is_expected_and_none_after_the_last():
+    run = fit(steps=2)
+    run.batches = Expecting(run.batches)
+    run.run()
+    assert run.batches.asked == [1, "expect 2", 2, "close"]
+
+
+def test_what_was_expected_is_given_up_when_a_step_fails():
+    run = fit(steps=2, loss=lambda denoiser, x, *_: denoiser(x, torch.full((len(x),), 0.5)).sum() * torch.inf)
+    run.batches = Expecting(run.batches)
+    with pytest.raises(DivergenceError):
+        run.run()
+    assert run.batches.asked == [1, "expect 2", "close"]
 
 
 def test_short_work_is_done_without_a_word(caplog):

@@ -56,18 +56,18 @@ def run_inspect(command: Inspect) -> None:
     from sagd import design
     from sagd.build.objects import build_process
     from sagd.data.load import load
-    from sagd.study.train import process_statistics, resolve_omission
+    from sagd.study.train import measured_part, process_statistics, resolve_omission
 
     config = chosen_data(command.source, command.data)
     data = load(config)
-    x = data.tensor()
-    statistics = process_statistics(data, command.process)
-    resolved, grid = resolve_omission(command.process, data), data.meaning.grid()
+    some = measured_part(data).held
+    statistics = process_statistics(some, command.process)
+    resolved, grid = resolve_omission(command.process, some), data.meaning.grid()
     process = build_process(resolved, data.shape, statistics, data.classes, grid)
     inspection = design.inspect(statistics, process, command.bands)
     ends = design.check_ends(statistics, process, command.bands)
-    found, detection = _detection(command, x)
-    lines = [_inspection_text(data, inspection), *ends.lines(), *detection]
+    found, detection = _detection(command, some)
+    lines = [_inspection_text(data, some, inspection), *ends.lines(), *detection]
     if command.out is not None:
         lines += _write_inspection(
             command.out, RunConfig(data=config, plugins=command.plugin), data, statistics, inspection, found
@@ -121,22 +121,26 @@ def _spectrum(data: Signals, statistics: DataStatistics) -> Tensor:
     """The power spectrum of the data in the Fourier basis."""
     from sagd.noise.basis.fourier import FourierBasis
     from sagd.noise.statistics import measure
+    from sagd.study.train import measured_part
 
     if isinstance(statistics.basis, FourierBasis):
         return statistics.spectrum
-    return measure(data.tensor(), mask=data.known()).spectrum
+    some = measured_part(data)
+    return measure(some.tensor(), mask=some.known()).spectrum
 
 
-def _detection(command: Inspect, x: Tensor) -> tuple[Detection | None, list[str]]:
+def _detection(command: Inspect, data: Signals) -> tuple[Detection | None, list[str]]:
     """What detection finds in the images, and lines that tell; None where they are too few or too small."""
     from sagd.data.load import load
     from sagd.omission.detect import detect
+    from sagd.study.train import measured_part
 
     reference = None
     if command.reference is not None:
-        reference = load(replace(command.data, source=command.reference, corruption="none")).tensor()
+        clean = load(replace(command.data, source=command.reference, corruption="none"))
+        reference = measured_part(clean).tensor()
     try:
-        found = detect(x, reference)
+        found = detect(data.tensor(), reference)
     except InputError as error:
         if reference is not None:
             raise
@@ -178,7 +182,7 @@ def _draw_band(found: Detection, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _inspection_text(data: Signals, inspection: Inspection) -> str:
+def _inspection_text(data: Signals, measured: Signals, inspection: Inspection) -> str:
     from sagd.data.kinds import Kind
     from sagd.noise.grid import RingScale
 
@@ -187,7 +191,8 @@ def _inspection_text(data: Signals, inspection: Inspection) -> str:
     names = [name[:11] for name in meaning.channels] or [f"channel {c}" for c in range(channels)]
     rate = "" if meaning.rate is None else f" at {meaning.rate:g} Hz"
     lines = [
-        f"{data.name}: {len(data)} {Kind.member(meaning.kind).item[1]}, {' x '.join(map(str, data.shape))}{rate}",
+        f"{data.name}: {len(data)} {Kind.member(meaning.kind).item[1]}, {' x '.join(map(str, data.shape))}{rate}"
+        + ("" if len(measured) == len(data) else f", of which {len(measured)} are measured"),
         "",
         "power by radial band, of values as models see them (white noise of unit variance: 1)",
         f"{'band of rho':>14}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,40 +17,64 @@ from torch import Tensor
 
 from sagd.data.config import DataConfig
 from sagd.data.formats import Contents, Format, Region, Step
+from sagd.data.formats.handles import Handles
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
 from sagd.data.meaning import Meaning
 from sagd.data.resize import resampled, scaled_and_cropped, with_channels
 from sagd.errors import InputError, one_line
 from sagd.noise.grid import Grid
+from sagd.training.ahead import RUN, Ahead
 
 _MEASURED = 256
 """Fields whose values decide how models see them."""
 _HELD = 2**28
-"""Bytes of an array that is read whole, at most."""
+"""Bytes of an array that is read whole, at most, and of several that are kept."""
+_THREADED = 128 * 128
+"""Values of a field from which several threads read faster than one: below, Python takes most of the time."""
 _ALIKE = 1e-6
 """Relative difference of steps that are the same."""
 
 
 class Recent:
-    """Arrays that were read whole a moment ago, since their next windows are wanted next.
+    """Arrays that were read whole a moment ago, since other windows of them may be wanted next.
 
-    Formats that hold values compressed, or take long to open, would otherwise be read anew for each window.
+    Formats that hold values compressed, or take long to open, would otherwise be read anew for each window. Threads may
+    share it; copies and other processes begin with none.
     """
 
     def __init__(self) -> None:
-        self._held: dict[tuple[Path, str], np.ndarray] = {}
+        self._held: dict[tuple[Any, ...], np.ndarray] = {}
+        self._bytes, self._lock = 0, threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Recent, ()
 
     def read(self, found: Format, array: Contents, region: Region) -> np.ndarray:
         """The part of an array, of which the whole is kept if it is not too large."""
-        if math.prod(array.shape) * np.dtype(array.dtype).itemsize > _HELD:
+        size = math.prod(array.shape)
+        taken = math.prod(len(range(*s.indices(n))) for s, n in zip(region, array.shape, strict=True))
+        if taken == size or size * np.dtype(array.dtype).itemsize > _HELD:
             return found.read(array, region)
-        key = (array.path, array.name)
-        if key not in self._held:
-            if self._held and next(iter(self._held))[0] != array.path:
-                self._held.clear()
-            self._held[key] = found.read(array)
-        return self._held[key][region]
+        written = array.path.stat().st_mtime_ns
+        return self.whole((array.path, array.name, written), lambda: found.read(array))[region]
+
+    def whole(self, key: tuple[Any, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
+        """An array by a path and what else tells it from others; made unless it is here.
+
+        Those used least of late make room, but for others of the same path: they are wanted together.
+        """
+        with self._lock:
+            values = self._held.pop(key, None)
+            self._bytes -= 0 if values is None else values.nbytes
+        values = make() if values is None else values
+        with self._lock:
+            self._bytes += values.nbytes - (self._held[key].nbytes if key in self._held else 0)
+            self._held[key] = values
+            others = iter([other for other in self._held if other[0] != key[0]] if self._bytes > _HELD else [])
+            while self._bytes > _HELD and (other := next(others, None)) is not None:
+                self._bytes -= self._held.pop(other).nbytes
+        return values
 
 
 @dataclass(frozen=True)
@@ -191,27 +217,38 @@ class Plan:
         """How errors name a field."""
         return self.records.describe(int(self.part[row]), int(self.item[row]))
 
-    def read(self, row: int, recent: Recent | None = None) -> np.ndarray:
+    def read(self, row: int, recent: Recent, streaming: bool = False) -> np.ndarray:
         """One field `(C, *spatial)`: in its own type if nothing is missing, else float with NaN beyond the end.
+
+        Args:
+            row: Number of the field.
+            recent: Arrays that were read whole.
+            streaming: Read windows alone of files of which that is possible, not the whole.
 
         Raises:
             InputError: Naming the file, if it cannot be read.
         """
         part, item = self.records.parts[self.part[row]], int(self.item[row])
+        held = None if streaming and part.format.streams else recent
         wanted = self.shape[1:]
         if self.scales:
-            values = with_channels(part.read(item, recent=recent), self.shape[0])
+            values = with_channels(part.read(item, recent=held), self.shape[0])
             return values if values.shape[1:] == wanted else scaled_and_cropped(values, wanted)
         if self.config.resample is not None and (step := part.steps(self.config.rate).get("T")) is not None:
             axis = 1 + part.layout.spatial.index("T")
-            whole = resampled(part.read(item, recent=recent), 1 / step.size, self.config.resample, axis)
+            rate = self.config.resample
+
+            def make() -> np.ndarray:
+                return resampled(part.read(item), 1 / step.size, rate, axis)
+
+            whole = recent.whole((part.path, item, rate), make)
             window = tuple(slice(o, o + n) for o, n in zip(self.origin[row], wanted, strict=True))
             values = whole[(slice(None), *window)]
         else:
             limits = part.shape[1:]
             starts = zip(self.origin[row].tolist(), wanted, limits, strict=True)
             window = tuple(slice(o, min(o + n, most)) for o, n, most in starts)
-            values = part.read(item, window, recent)
+            values = part.read(item, window, held)
         return padded(with_channels(values, self.shape[0]), wanted)
 
 
@@ -249,16 +286,14 @@ def plan_of(records: FieldRecords, config: DataConfig) -> Plan:
     lengths = [_length(part, config) for part in records.parts]
     size = _size(records, config, lengths)
     channels = _channels(records, config)
-    rows: list[tuple[int, int, tuple[int, ...]]] = []
+    numbers, items, places = [], [], []
     for number, (part, spatial) in enumerate(zip(records.parts, lengths, strict=True)):
-        if scales(records.kind, config):
-            origins: list[tuple[int, ...]] = [(0,) * len(size)]
-        else:
-            starts = [windows(length, n) for length, n in zip(spatial, size, strict=True)]
-            origins = list(itertools.product(*starts))
-        rows += [(number, item, origin) for item in range(part.count) for origin in origins]
-    numbers, items, places = (np.array([row[k] for row in rows], np.int64) for k in range(3))
-    return Plan(records, config, (channels, *size), numbers, items, places.reshape(len(rows), len(size)))
+        starts = [[0] if scales(records.kind, config) else windows(*pair) for pair in zip(spatial, size, strict=True)]
+        origins = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(size))
+        numbers.append(np.full(part.count * len(origins), number))
+        items.append(np.repeat(np.arange(part.count), len(origins)))
+        places.append(np.tile(origins, (part.count, 1)))
+    return Plan(records, config, (channels, *size), *map(np.concatenate, (numbers, items, places)))
 
 
 def _length(part: Part, config: DataConfig) -> tuple[int, ...]:
@@ -410,6 +445,13 @@ class LazyFields:
     plan: Plan
     meaning: Meaning
     missing: bool = False
+    _handles: Handles = field(default_factory=Handles, repr=False)
+    _recent: Recent = field(default_factory=Recent, repr=False)
+
+    @property
+    def threads(self) -> int:
+        """Threads that read faster than one does."""
+        return os.cpu_count() or 1 if math.prod(self.plan.shape) >= _THREADED else 1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -425,11 +467,18 @@ class LazyFields:
         Raises:
             InputError: Naming a file that cannot be read, or holds what is no number.
         """
-        return torch.stack([self.field(row) for row in indices.tolist()])
+        if len(indices) <= RUN:
+            return torch.stack([self.field(row) for row in indices.tolist()])
+        several = Ahead(lambda run: (self[run],), self.threads)
+        try:
+            return several.take(indices)[0]
+        finally:
+            several.close()
 
     def field(self, row: int, recent: Recent | None = None) -> Tensor:
-        """One field `(C, *spatial)`."""
-        values = self.plan.read(row, recent)
+        """One field `(C, *spatial)`; `recent` is for whoever reads one after the other."""
+        with self._handles.kept():
+            values = self.plan.read(row, recent or self._recent, streaming=recent is None)
         if self.meaning.is_bytes and values.dtype == np.uint8:
             return torch.from_numpy(np.ascontiguousarray(values))
         x = self.meaning.to_model(torch.from_numpy(values.astype(np.float64)))

@@ -83,7 +83,7 @@ class LazyPixels:
         def decode(i: int) -> None:
             out[i] = self.decode(wanted[i])
 
-        for outcome in list(_each(decode, len(wanted), self.threads)):
+        for outcome in list(_each(decode, len(wanted), self.threads if len(wanted) > _RUN else 1)):
             if isinstance(outcome, InputError):
                 raise outcome
         return torch.from_numpy(out)
@@ -133,7 +133,7 @@ def load(config: DataConfig, meaning: Meaning | None = None) -> Signals:
 
 def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> Signals:
     """Pictures of 8 bits, decoded by Pillow; those of files that turn out to be deeper are fields like all others."""
-    numbers = _limited(len(records), config)
+    numbers = _limited(len(records), config).tolist()
     problems: list[InputError] = []
     checked = _each(lambda i: _read(records, numbers[i], read_header), len(numbers), task="checking")
     headers = {numbers[i]: header for i, header in _sift(checked, config, problems).items()}
@@ -166,7 +166,7 @@ def _say_notes(headers: dict[int, Header]) -> None:
 def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) -> Signals:
     """Fields of files, whatever their kind, type and format."""
     plan = plan_of(records, config)
-    rows = np.array(_limited(len(plan), config))
+    rows = _limited(len(plan), config)
     items = records.kind.item[1]
     _check_enough(len(rows), [], config, items)
     chosen = plan.some(rows)
@@ -190,12 +190,12 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     )
 
 
-def _stored(lazy: LazyFields, config: DataConfig, problems: list[InputError]) -> tuple[Tensor | LazyFields, list[int]]:
-    """Fields in memory if they fit, and which of them could be read."""
+def _stored(lazy: LazyFields, config: DataConfig, problems: list[InputError]) -> tuple[Tensor | LazyFields, np.ndarray]:
+    """Fields in memory if they fit, and the numbers of those that could be read, int64."""
     bytes_each = math.prod(lazy.plan.shape) * (1 if lazy.meaning.is_bytes else 4)
     fits = len(lazy) * bytes_each <= base.MEMORY_LIMIT
     if not fits and not config.skip_bad:
-        return lazy, list(range(len(lazy)))
+        return lazy, np.arange(len(lazy))
     kind = torch.uint8 if lazy.meaning.is_bytes else torch.float32
     store = torch.empty(lazy.shape if fits else 0, dtype=kind)
 
@@ -207,10 +207,10 @@ def _stored(lazy: LazyFields, config: DataConfig, problems: list[InputError]) ->
             store[i] = x
 
     unit = lazy.plan.records.kind.item[0]
-    good = list(_sift(_each(read, len(lazy), task="reading", unit=unit), config, problems))
+    good = np.array(list(_sift(_each(read, len(lazy), task="reading", unit=unit), config, problems)), np.int64)
     if not fits:
-        return replace(lazy, plan=lazy.plan.some(np.array(good, int))), good
-    return store if len(good) == len(store) else store[good], good
+        return replace(lazy, plan=lazy.plan.some(good)), good
+    return store if len(good) == len(store) else store[torch.from_numpy(good)], good
 
 
 def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> list[str]:
@@ -238,9 +238,9 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     ]
 
 
-def _limited(count: int, config: DataConfig) -> list[int]:
-    """Numbers of the items that `limit` takes, in order."""
-    return subset(count, config.limit or count, generator_for(0, "limit")).sort().values.tolist()
+def _limited(count: int, config: DataConfig) -> np.ndarray:
+    """Numbers of the items that `limit` takes, in order, int64."""
+    return subset(count, config.limit or count, generator_for(0, "limit")).sort().values.numpy()
 
 
 def _report_bad(count: int, problems: Sequence[InputError], config: DataConfig, items: str = "images") -> None:

@@ -15,6 +15,7 @@ from sagd.data.meaning import Meaning
 from sagd.errors import InputError
 from sagd.model.condition import Condition
 from sagd.random import generator_for, rand, randperm, subset
+from sagd.training.ahead import Ahead
 from sagd.training.batches import Batch, hashes
 
 _HASHED = 256
@@ -22,11 +23,15 @@ _HASHED = 256
 
 
 class OnDemand(Protocol):
-    """Fields that are read whenever they are indexed."""
+    """Fields that are read whenever they are indexed; threads may index them, several at a time."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """`(M, C, *spatial)`."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that read faster than one does."""
 
     def __len__(self) -> int: ...
 
@@ -183,6 +188,15 @@ class Signals:
         return self if len(self) <= count else self.some(count, *key)
 
     @property
+    def held(self) -> Signals:
+        """The same fields in memory, for whoever needs all of them more than once."""
+        if isinstance(self.stored, Tensor):
+            return self
+        every = torch.arange(len(self))
+        places = self.places_of(every)
+        return replace(self, stored=self.values(every), rows=None, places=places)
+
+    @property
     def clean(self) -> Signals:
         """The same fields without the damage that is added as they are read."""
         return replace(self, corruption=None)
@@ -216,6 +230,9 @@ class Signals:
 class SignalReader:
     """Fields for training, flipped at random if asked for; see `sagd.training.batches.Reader`.
 
+    Those that are read on demand are read and hashed by threads, and damaged and flipped by whoever asks for them: what
+    is in files is the same whoever reads it, damage of a plug-in may be drawn from global generators.
+
     Args:
         data: Fields.
         seed: Seed of the flips.
@@ -227,9 +244,26 @@ class SignalReader:
     def __init__(self, data: Signals, seed: int, flip: bool = False, rank: int = 0, labelled: bool = True) -> None:
         self.data, self.seed, self.flip, self.rank, self.labelled = data, seed, flip, rank, labelled
         self._known: Tensor | None = None
+        stored = data.stored
+
+        def fetch(indices: Tensor) -> tuple[Tensor, Tensor]:
+            values = data.values(indices)
+            return values, data.digests(values, indices)
+
+        self._ahead = None if isinstance(stored, Tensor) else Ahead(fetch, stored.threads)
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def expect(self, indices: Tensor) -> None:
+        """Begin to read the fields of these numbers `(B,)`, unless they are in memory."""
+        if self._ahead is not None:
+            self._ahead.begin(indices)
+
+    def close(self) -> None:
+        """End the threads that read."""
+        if self._ahead is not None:
+            self._ahead.close()
 
     def read(self, indices: Tensor, step: int) -> tuple[Batch, Tensor]:
         """Fields as `Signals.batch` gives them, with a `mask` where values are missing, and hashes of what was read."""
@@ -237,18 +271,20 @@ class SignalReader:
         if self.flip:
             generator = generator_for(self.seed, "flips", step, self.rank)
             flips = rand((len(indices),), generator) < 0.5
-        values = self.data.values(indices)
+        values, digests = self._read(indices)
         x, labels, known = self.data.shown(values, indices, flips, step)
         told = {} if labels is None or not self.labelled else {"labels": labels}
         if known is not None:
             told["mask"] = known
-        return (x, Condition(told)), self._digests(values, indices)
+        return (x, Condition(told)), digests
 
-    def _digests(self, values: Tensor, indices: Tensor) -> Tensor:
-        if not isinstance(self.data.stored, Tensor):
-            return self.data.digests(values, indices)
+    def _read(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """The values of fields, and their hashes."""
+        if self._ahead is not None:
+            values, digests = self._ahead.take(indices)
+            return values, digests
         # Once for all fields in memory: those on a GPU would have to come back for each batch.
         if self._known is None:
             parts = torch.arange(len(self.data)).split(_HASHED)
             self._known = torch.cat([self.data.digests(self.data.values(part), part) for part in parts])
-        return self._known[indices]
+        return self.data.values(indices), self._known[indices]

@@ -57,7 +57,8 @@ def describe(out: Path, settings: Mapping[str, Any]) -> None:
 class Metrics(Callback):
     """`metrics.jsonl`, a line per so many steps.
 
-    It is cut back on opening, so that a resumed run writes what the uninterrupted one would.
+    It is cut back on opening, so that a resumed run writes what the uninterrupted one would. `waited` is the share of
+    the time that the first process waited for its data.
 
     Args:
         out: Run directory.
@@ -67,7 +68,7 @@ class Metrics(Callback):
     def __init__(self, out: Path, every: int) -> None:
         self._path, self._every = out / "metrics.jsonl", every
         self._losses: list[float] = []
-        self._items, self._seconds = 0, 0.0
+        self._items, self._seconds, self._waited = 0, 0.0, 0.0
 
     def start(self, fit: Fit) -> None:
         """Open the file."""
@@ -78,6 +79,7 @@ class Metrics(Callback):
         """A line on the steps since the last one, if it is time."""
         self._losses.append(step.loss)
         self._items += step.items
+        self._waited += step.waited
         if step.last or step.number % self._every == 0:
             now = time.perf_counter()
             seconds, self._clock = now - self._clock, now
@@ -88,13 +90,15 @@ class Metrics(Callback):
                 "grad_norm": step.grad_norm if math.isfinite(step.grad_norm) else None,
                 "items_per_second": self._items / seconds,
                 "seconds": seconds,
+                "waited": self._waited / seconds,
             }
-            self._losses, self._items = [], 0
+            self._losses, self._items, self._waited = [], 0, 0.0
             fit.runtime.on_first(lambda: self._write(line))
 
     def snapshot(self) -> dict[str, Any]:
-        """Losses, items and time since the last line."""
-        return {"losses": self._losses, "items": self._items, "seconds": time.perf_counter() - self._clock}
+        """Losses, items and times since the last line."""
+        seconds = time.perf_counter() - self._clock
+        return {"losses": self._losses, "items": self._items, "seconds": seconds, "waited": self._waited}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take them back."""
@@ -103,9 +107,11 @@ class Metrics(Callback):
             raise InputError(f"losses must be numbers, got {one_line(losses)}")
         if type(items) is not int or items < 0:
             raise InputError(f"items must be a whole number, got {one_line(items)}")
-        if not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
-            raise InputError(f"seconds must be a time, got {one_line(seconds)}")
-        self._losses, self._items, self._seconds = list(losses), items, float(seconds)
+        waited = state.get("waited", 0.0)
+        for name, value in (("seconds", seconds), ("waited", waited)):
+            if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+                raise InputError(f"{name} must be a time, got {one_line(value)}")
+        self._losses, self._items, self._seconds, self._waited = list(losses), items, float(seconds), float(waited)
 
     def _write(self, values: dict[str, Any]) -> None:
         with writing(self._path), self._path.open("a", encoding="utf-8") as file:

@@ -50,7 +50,7 @@ from sagd.study.evaluation import (
 from sagd.study.illustration import forward_images, shown_power
 from sagd.study.machine import describe_machine
 from sagd.study.summary import LEVEL, family, summarise
-from sagd.study.train import check_training, prepare, settled, train
+from sagd.study.train import check_training, measured_part, prepare, settled, train
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def compare(
         for seed in config.seeds:
             for name in config.arms:
                 runs[name][seed] = _run(config, name, seed, out, data, extractor, progress)
-        statistics = measure(clean.tensor())
+        statistics = measure(measured_part(clean).tensor())
         write_file(out / "arrays.safetensors", to_safetensors(_arrays(config, out, clean, processes, statistics)))
         results = _results(config, data, runs)
         write_file(out / "results.json", to_json(results))

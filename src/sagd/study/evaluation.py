@@ -26,6 +26,8 @@ from sagd.training.progress import stage
 
 _FOLDER = 1
 """Second key of the choice among the images of a folder."""
+_TRAINED_VALUES = 2**28
+"""Values of the images that the classifier is trained on, at most: 1 GiB as float32."""
 _LEAST = 4
 """Images a side that `sagd.metrics.evaluate` needs."""
 
@@ -78,7 +80,8 @@ def feature_extractor(config: EvaluationConfig, data: Signals, progress: bool = 
             f"{data.name!r} has no labels for the feature classifier; set evaluation.features to 'labelless', or name a"
             " TorchScript file"
         )
-    return ClassifierFeatures.train_or_load(data.tensor(), data.labels, len(data.classes), progress=progress)
+    some = data.at_most(max(1, _TRAINED_VALUES // math.prod(data.shape)))
+    return ClassifierFeatures.train_or_load(some.tensor(), some.labels, len(data.classes), progress=progress)
 
 
 def _classifiable(data: Signals) -> bool:

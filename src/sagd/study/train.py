@@ -363,7 +363,7 @@ def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfi
     if mode is None or not mode.unmeasured:
         return process
     if found is None:
-        detected = detect(_measured_part(data).tensor())
+        detected = detect(measured_part(data).tensor())
         if "band" in mode.unmeasured and detected.band is not None:
             logger.info("\n".join(detected.lines()))
         measured = mode.measured(detected)
@@ -375,14 +375,14 @@ def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfi
     return dataclasses.replace(process, omission=omission)
 
 
-def _measured_part(data: Signals) -> Signals:
-    """As much of the data as memory allows."""
+def measured_part(data: Signals) -> Signals:
+    """As much of the data as is measured: all, or where that is too much for memory, a part at random."""
     return data.at_most(most_measured(data.shape))
 
 
 def process_statistics(data: Signals, process: ProcessConfig) -> DataStatistics:
     """Statistics of the data in the basis of the noise, or of as much of it as memory allows."""
-    some = _measured_part(data)
+    some = measured_part(data)
     x = some.tensor()
     colours = channel_covariance(x) if process.channels == "decorrelated" else None
     return measure(x, process_basis(process, data.shape, colours), mask=some.known())

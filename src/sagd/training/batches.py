@@ -55,6 +55,12 @@ class Batches(ABC):
         What it draws from global generators it seeds itself, by `sagd.random.seeded`.
         """
 
+    def expect(self, step: int) -> None:  # noqa: B027 (most have nothing to do)
+        """Begin to read the batch of a step, which is asked for next, while others work; where that is possible."""
+
+    def close(self) -> None:  # noqa: B027
+        """End what `expect` began, threads included."""
+
     @abstractmethod
     def peek(self) -> Batch:
         """A batch to look at, which no step misses."""
@@ -92,6 +98,12 @@ class Reader(Protocol):
         `step` tells readings apart; the hash does not depend on it, and is None where an item is not always the same.
         """
 
+    def expect(self, indices: Tensor) -> None:
+        """Begin to read the items of numbers `(B,)` in threads, but for what draws from global generators."""
+
+    def close(self) -> None:
+        """End these threads."""
+
 
 @final
 class Items:
@@ -115,6 +127,12 @@ class Items:
         """Read and put together by torch's `default_collate`; data that is augmented as it is read has no hashes."""
         batch = as_batch(self._collated(indices.tolist()), "the data")
         return batch, _digests(batch) if self.fixed else None
+
+    def expect(self, indices: Tensor) -> None:
+        """Nothing: what data of others draws from, nobody knows. A loader with workers reads such data ahead."""
+
+    def close(self) -> None:
+        """Nothing."""
 
     def _collated(self, indices: Sequence[int]) -> Any:
         read = getattr(self.dataset, "__getitems__", None)
@@ -175,6 +193,14 @@ class Shuffled(Batches):
             batch, digests = self.reader.read(indices, step)
         self._compare(indices, digests)
         return batch
+
+    def expect(self, step: int) -> None:
+        """By the reader, which knows what threads may do."""
+        self.reader.expect(self.indices(step))
+
+    def close(self) -> None:
+        """Likewise."""
+        self.reader.close()
 
     def indices(self, step: int) -> Tensor:
         """Which items step `step` takes, `(B / world,)`."""

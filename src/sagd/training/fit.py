@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -95,6 +96,7 @@ class Step:
         items: Fields in the batch, over all processes.
         last: Whether it is the last one of the run.
         stop: A signal that a process received, or 0; the run stops once callbacks have seen the step.
+        waited: Seconds that this process waited for its share of the batch.
     """
 
     number: int
@@ -104,6 +106,7 @@ class Step:
     items: int
     last: bool
     stop: int
+    waited: float
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,7 @@ class Fit:
         """
         device = self.runtime.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []), contextlib.ExitStack() as stack:
+            stack.callback(self.batches.close)
             for callback in self.callbacks:
                 stack.callback(callback.end)
                 callback.start(self)
@@ -235,7 +239,11 @@ class Fit:
             DivergenceError: Before weights and averages are touched.
         """
         number, seed, rank = self.step + 1, self.budget.seed, self.runtime.rank
+        begun = time.perf_counter()
         x, condition = self.batches(number)
+        waited = time.perf_counter() - begun
+        if number < self.budget.steps:
+            self.batches.expect(number + 1)
         x = x.to(self.runtime.device, non_blocking=True)
         # Whatever the network draws by itself, as dropout does.
         torch.manual_seed(seed_for(seed, "network", number, rank))
@@ -253,7 +261,7 @@ class Fit:
             self.average.update(self.network)
         self._optimizer.zero_grad()
         self.step = number
-        return Step(number, loss_value, norm_value, lr, items, number == self.budget.steps, stop)
+        return Step(number, loss_value, norm_value, lr, items, number == self.budget.steps, stop, waited)
 
     def heed(self) -> None:
         """Stop, on all processes, if one of them received a signal since the last step."""

@@ -28,11 +28,13 @@ _SHORT = 2.0
 """Seconds of work that are done without a word."""
 _FIRST, _GROWTH, _LONGEST = 15.0, 1.6, 900.0
 """Seconds from the estimate to the next line, the ratio of intervals, and the longest one."""
+_WAITED = 0.2
+"""Share of the time that a training may wait for its data before that is told."""
 
 
 @final
 class Progress(Callback):
-    """Time and memory after the first steps, then how far the run is.
+    """Time and memory after the first steps, then how far the run is; once, that it waits for its data if it does.
 
     Args:
         unit: What items are called.
@@ -45,7 +47,7 @@ class Progress(Callback):
     def start(self, fit: Fit) -> None:
         """Open the bar; where the output is no terminal there is none."""
         self._total = fit.budget.steps
-        self._seen, self._wait = 0, _FIRST
+        self._seen, self._wait, self._warned = 0, _FIRST, False
         self._restart(time.monotonic())
         self._speaks = fit.runtime.first
         hidden = None if self._speaks else True
@@ -56,6 +58,7 @@ class Progress(Callback):
         self._seen += 1
         self._items += step.items
         self._losses += step.loss
+        self._waited += step.waited
         if self._bar is not None and self._bar.update():
             rate = (self._bar.format_dict["rate"] or 0) * step.items
             self._bar.set_postfix_str(f"loss {step.loss:.4f}, {rate:.0f} {self.unit}/s", refresh=False)
@@ -74,7 +77,7 @@ class Progress(Callback):
 
     def _restart(self, now: float) -> None:
         self._since = now
-        self._items, self._losses, self._counted = 0, 0.0, self._seen
+        self._items, self._losses, self._waited, self._counted = 0, 0.0, 0.0, self._seen
 
     def _estimate(self, fit: Fit, step: Step, now: float) -> None:
         seconds = (now - self._since) / _MEASURED
@@ -102,6 +105,13 @@ class Progress(Callback):
                 self._items / elapsed,
                 self.unit,
                 duration(elapsed / steps * (self._total - step.number)),
+            )
+        if self._speaks and not self._warned and self._waited > _WAITED * elapsed:
+            self._warned = True
+            logger.warning(
+                "the training waits for its data %.0f %% of the time: copy it to a faster disk, or to files that are"
+                " quicker to read (not packed, in pieces of about the size of an item); of a loader, use more workers",
+                100 * self._waited / elapsed,
             )
         self._wait = min(self._wait * _GROWTH, _LONGEST)
         self._restart(now)

@@ -13,6 +13,7 @@ import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region, Step
 from sagd.data.formats.checks import arranged, first_of, holds_bytes, typed
+from sagd.data.formats.handles import opened
 from sagd.errors import InputError
 from sagd.optional import need
 
@@ -75,7 +76,7 @@ class Sound(Format, ABC):
 
         frames, rest = first_of(region)
         _, carrier, shift, silence, _ = _SUBTYPES[contents.kept["sound"]["subtype"]]
-        with soundfile.SoundFile(os.fsencode(contents.path)) as file:
+        with opened(contents.path, lambda: soundfile.SoundFile(os.fsencode(contents.path))) as file:
             file.seek(frames.start)
             values = file.read(frames.stop - frames.start, carrier, always_2d=len(contents.shape) > 1)
         if len(values) < frames.stop - frames.start:

@@ -13,6 +13,7 @@ import numpy as np
 from sagd.data.formats.base import Contents, Format, Region
 from sagd.data.formats.checks import bytes_of, full_scale, holds_packed, is_numeric
 from sagd.data.formats.dimensions import letters
+from sagd.data.formats.handles import opened
 from sagd.errors import InputError, one_line
 from sagd.optional import need
 
@@ -52,7 +53,7 @@ class Hdf5(Format, kind="hdf5"):
         need("h5py")
         import h5py
 
-        with h5py.File(os.fsencode(contents.path), "r") as file:
+        with opened(contents.path, lambda: h5py.File(os.fsencode(contents.path), "r")) as file:
             holds_packed(contents.path.stat().st_size, bytes_of(region, contents.dtype))
             return file[contents.name][region]
 

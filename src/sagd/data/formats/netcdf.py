@@ -15,6 +15,7 @@ import numpy as np
 from sagd.data.formats.base import Contents, Format, Region, Step
 from sagd.data.formats.checks import bytes_of, encodable, full_scale, holds_bytes, holds_packed, is_numeric
 from sagd.data.formats.dimensions import letters, step_of
+from sagd.data.formats.handles import opened
 from sagd.data.formats.netcdf_classic import classic_end
 from sagd.errors import InputError
 from sagd.optional import need
@@ -50,7 +51,7 @@ class NetCdf(Format, kind="netcdf"):
         return found
 
     def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
-        with _opened(contents.path) as data:
+        with opened(contents.path, lambda: _opened(contents.path)) as data:
             holds_packed(contents.path.stat().st_size, bytes_of(region, contents.dtype))
             return np.asarray(data[contents.name][region].values)
 
@@ -77,10 +78,11 @@ def _opened(path: Path) -> Iterator[xarray.Dataset]:
     need("xarray", "netCDF4")
     import xarray
 
-    with encodable(path) as name, warnings.catch_warnings():
-        # Of fill values that do not fit their type, which are dropped.
-        warnings.simplefilter("ignore", xarray.SerializationWarning)
-        data = xarray.open_dataset(name, engine="netcdf4", decode_times=False, cache=False)
+    with encodable(path) as name:
+        with warnings.catch_warnings():
+            # Of fill values that do not fit their type, which are dropped.
+            warnings.simplefilter("ignore", xarray.SerializationWarning)
+            data = xarray.open_dataset(name, engine="netcdf4", decode_times=False, cache=False)
         with data:
             yield data
 

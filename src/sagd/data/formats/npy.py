@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import mmap
 import zipfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, ClassVar
@@ -13,6 +15,7 @@ import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region
 from sagd.data.formats.checks import full_scale, holds_bytes, holds_packed, is_numeric, numeric
+from sagd.data.formats.handles import opened
 from sagd.errors import InputError
 
 
@@ -51,7 +54,13 @@ class Npy(Format, kind="npy"):
         return [header.contents(path, "", {})]
 
     def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
-        return np.load(contents.path, mmap_mode="r", allow_pickle=False)[region]
+        def opening() -> nullcontext[np.ndarray]:
+            return nullcontext(np.load(contents.path, mmap_mode="r", allow_pickle=False))
+
+        with opened(contents.path, opening) as values:
+            part = np.array(values[region])
+            _let_go(values)
+            return part
 
     def save(self, path: Path, values: np.ndarray, like: Contents) -> None:  # noqa: D102
         with path.open("wb") as file:
@@ -119,6 +128,14 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Header:
         holds_bytes(member.file_size - file.tell(), header.size)
         holds_packed(member.compress_size, header.size)
     return header
+
+
+def _let_go(values: np.ndarray) -> None:
+    """Take the pages that were read out of this process, which would grow by the whole of a file that stays open; they
+    stay in the system's cache.
+    """
+    if isinstance(values.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        values.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _ordered(values: np.ndarray, like: Contents) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region, Step
 from sagd.data.formats.checks import full_scale, holds_bytes, numeric
+from sagd.data.formats.handles import opened
 from sagd.data.formats.tiff_pages import ends, part_of_series, whole_chain
 from sagd.errors import InputError
 from sagd.optional import need
@@ -56,7 +57,7 @@ class Tiff(Format, kind="tiff"):
         need("tifffile")
         from tifffile import TiffFile
 
-        with TiffFile(contents.path) as file:
+        with opened(contents.path, lambda: TiffFile(contents.path)) as file:
             series = file.series[int(contents.name or 0)]
             page = series.keyframe
             if page.photometric == _PALETTE:

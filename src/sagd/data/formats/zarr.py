@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +13,7 @@ import numpy as np
 from sagd.data.formats.base import Contents, Format, Region, Step
 from sagd.data.formats.checks import full_scale, is_numeric
 from sagd.data.formats.dimensions import letters
+from sagd.data.formats.handles import opened
 from sagd.errors import InputError
 from sagd.optional import need
 
@@ -31,10 +33,9 @@ class Zarr(Format, kind="zarr"):
         need("zarr")
         import zarr
 
-        opened = zarr.open(str(path), mode="r")
         found = [
             _contents(path, array, name, group)
-            for name, array, group in _arrays(opened)
+            for name, array, group in _arrays(zarr.open(str(path), mode="r"))
             if array.shape and 0 not in array.shape and is_numeric(array.dtype)
         ]
         if not found:
@@ -45,8 +46,8 @@ class Zarr(Format, kind="zarr"):
         need("zarr")
         import zarr
 
-        opened = zarr.open(str(contents.path), mode="r")
-        return np.asarray((opened[contents.name] if contents.name else opened)[region])
+        with opened(contents.path, lambda: nullcontext(zarr.open(str(contents.path), mode="r"))) as file:
+            return np.asarray((file[contents.name] if contents.name else file)[region])
 
     def save(self, path: Path, values: np.ndarray, like: Contents) -> None:  # noqa: D102
         need("zarr")

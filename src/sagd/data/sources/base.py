@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MEMORY_LIMIT = 4 * 2**30
 """Bytes a data set may take in memory; beyond it, files are mapped and images are decoded when they are asked for."""
 
+SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
+"""What folders and files of splits are called."""
+
 NO_LABELS = "none"
 """The `label_column` that leaves labels out."""
 

@@ -19,15 +19,15 @@ from sagd.data.formats.find import walk
 from sagd.data.images import EXTENSIONS, open_image
 from sagd.data.kinds import Kind
 from sagd.data.kinds.image import Image as Pictures
-from sagd.data.sources.base import Records, Source, check_text, encode_labels, expanded
+from sagd.data.sources.base import SPLIT_NAMES, Records, Source, check_text, encode_labels, expanded
 from sagd.data.sources.choose import field_records, of_one_kind
 from sagd.data.sources.metadata import METADATA, read_labels
+from sagd.data.sources.parquet import shards
 from sagd.errors import InputError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-_SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 _STACKS = (".tif", ".tiff")
 """Endings of pictures that may hold several."""
 
@@ -49,8 +49,9 @@ class Folder(Source, kind="folder"):
 
     @classmethod
     def recognise(cls, text: str) -> Self | None:
-        """The folder of that name, if there is one."""
-        return cls(text) if text and expanded(text).is_dir() else None
+        """The folder of that name, if there is one, and it holds more than tables."""
+        path = expanded(text)
+        return cls(text) if text and path.is_dir() and not shards(path) else None
 
     def open(self, config: DataConfig) -> Records | FieldRecords:
         """The files, by their headers."""
@@ -106,7 +107,7 @@ def _labels(folder: Path, paths: Sequence[Path], config: DataConfig) -> tuple[Te
     if not all(parents):
         return None, None
     labels, classes = encode_labels([parts[0] for parts in parents])
-    if _SPLIT_NAMES.issuperset(name.lower() for name in classes):
+    if SPLIT_NAMES.issuperset(name.lower() for name in classes):
         chosen = str(folder / classes[-1])
         raise InputError(f"{str(folder)!r} holds splits ({', '.join(classes)}), not classes; name one: {chosen!r}")
     return labels, classes

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +28,17 @@ _ARCHIVES = ("zip://", "tar://")
 
 @dataclass(frozen=True)
 class TableRecords(Records):
-    """A column of encoded images: bytes, or structs of bytes and path of which one may be missing."""
+    """A column of encoded images: bytes, or structs of bytes and path of which one may be missing.
+
+    Attributes:
+        column: The images.
+        files: Where they are from, in order.
+        ends: How many images there are up to the end of each.
+    """
 
     column: pa.ChunkedArray
-    source: str
+    files: Sequence[str]
+    ends: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.column)
@@ -43,7 +53,8 @@ class TableRecords(Records):
         return open_image(_read_path(path))
 
     def describe(self, index: int) -> str:  # noqa: D102
-        return f"row {index} of {self.source!r}"
+        at = bisect(self.ends, index)
+        return f"row {index - (self.ends[at - 1] if at else 0)} of {self.files[at]!r}"
 
 
 def _read_path(path: str) -> str | bytes:
@@ -77,8 +88,18 @@ def table_records(
     schema: pa.Schema,
     columns: tuple[str, str | None],
     config: DataConfig,
+    files: Mapping[str, int] | None = None,
 ) -> Records:
     """The records of a table, by the names of its image column and its label column.
+
+    Args:
+        name: Short name of the data set.
+        source: Where it is, for messages.
+        table: Rows.
+        schema: Its schema.
+        columns: Names of the image column and of the label column, if any.
+        config: Settings.
+        files: The files that the rows are from, in order, and the number of rows of each; default: `source` alone.
 
     Raises:
         InputError: If it has no rows, or labels that are none.
@@ -91,7 +112,9 @@ def table_records(
         values = table.column(label_column).to_pylist()
         names = _class_names(schema, label_column, source)
         labels, classes = _read_labels(values, names, label_column, source, config)
-    return TableRecords(name, labels, classes, table.column(image_column), source)
+    files = files or {source: table.num_rows}
+    ends = list(accumulate(files.values()))
+    return TableRecords(name, labels, classes, table.column(image_column), list(files), ends)
 
 
 def choose_columns(schema: pa.Schema, config: DataConfig) -> tuple[str, str | None]:
@@ -113,11 +136,11 @@ def _choose_image_column(schema: pa.Schema, config: DataConfig) -> str:
         raise InputError(f"{config.source!r} has several image columns; set --data.image-column to one of {listed}")
     if wanted is None:
         kinds = "bytes, or structs of bytes and path"
-        raise InputError(f"{config.source!r} has no image column ({kinds}); it has {_listed(schema)}")
+        raise InputError(f"{config.source!r} has no image column ({kinds}); it has {listed_columns(schema)}")
     if wanted not in schema.names:
-        raise InputError(f"{config.source!r} has no column {wanted!r}; it has {_listed(schema)}")
+        raise InputError(f"{config.source!r} has no column {wanted!r}; it has {listed_columns(schema)}")
     if wanted not in candidates:
-        raise InputError(f"column {wanted!r} of {config.source!r} holds no images; it has {_listed(schema)}")
+        raise InputError(f"column {wanted!r} of {config.source!r} holds no images; it has {listed_columns(schema)}")
     return wanted
 
 
@@ -128,11 +151,12 @@ def _choose_label_column(schema: pa.Schema, config: DataConfig) -> str | None:
     if wanted == NO_LABELS:
         return None
     if wanted not in schema.names:
-        raise InputError(f"{config.source!r} has no label column {wanted!r}; it has {_listed(schema)}")
+        raise InputError(f"{config.source!r} has no label column {wanted!r}; it has {listed_columns(schema)}")
     return wanted
 
 
-def _listed(schema: pa.Schema) -> str:
+def listed_columns(schema: pa.Schema) -> str:
+    """Names and types of columns, for messages."""
     return ", ".join(f"{field.name} ({field.type})" for field in schema)
 
 
