@@ -111,9 +111,8 @@ def _subtitle(results: Results) -> str:
     arms, seeds, data = len(results["arms"]), tables.seeds(results), results.get("data")
     parts = [wording.counted(arms, "forward process", "es"), wording.counted(seeds, "seed")]
     if data:
-        parts.append(
-            f"{data['name']}: {wording.number_of(data['count'], subject_of(results).called)} of {' × '.join(map(str, data['shape']))}"
-        )
+        count = wording.number_of(data["count"], subject_of(results).called)
+        parts.append(f"{data['name']}: {count} of {' × '.join(map(str, data['shape']))}")
     if results.get("created"):
         parts.append(f"{datetime.datetime.fromisoformat(results['created']):%d %B %Y, %H:%M %Z}".strip())
     return " · ".join(parts)

@@ -74,6 +74,11 @@ class Subject:
         return self.kind.tiled(self.channels)
 
     @property
+    def seen(self) -> bool:
+        """Whether values are brightness, grey or of three colours."""
+        return self.kind.seen(self.channels)
+
+    @property
     def rank(self) -> int:
         """Number of spatial axes."""
         return len(self.meaning.axes)

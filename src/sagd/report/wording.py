@@ -53,8 +53,8 @@ METRICS = {
     "sliced": Metric(
         "Sliced Wasserstein distance",
         "lower",
-        "How far small patches of generated and real {items} are apart along random directions, averaged over scales, in"
-        " standard deviations.",
+        "How far small patches of generated and real {items} are apart along random directions, averaged over scales,"
+        " in standard deviations.",
     ),
     "spectral_mean_error": Metric(
         "Error of the mean {item}",
