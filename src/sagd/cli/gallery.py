@@ -38,6 +38,7 @@ def run_gallery(command: Gallery) -> None:
     import torch
 
     from sagd.build.catalogue import unfit
+    from sagd.data.kinds import Kind
     from sagd.data.load import load
     from sagd.report.gallery import render_gallery
     from sagd.store.files import writing
@@ -50,7 +51,8 @@ def run_gallery(command: Gallery) -> None:
     size = " x ".join(map(str, data.shape))
     place = int(data.places_of(torch.tensor([command.image])))
     where = "" if place == command.image else f" (number {place:,} of the source)"
-    subtitle = f"{data.name}: image {command.image} of {len(data):,}{where}, {size}; noise of seed {command.seed}"
+    item = Kind.member(data.meaning.kind).item[0]
+    subtitle = f"{data.name}: {item} {command.image} of {len(data):,}{where}, {size}; noise of seed {command.seed}"
     with writing(command.out):
         page = render_gallery(shown, command.out, f"Forward processes on {data.name}", subtitle)
     left_out = {} if command.names else unfit(data.shape, data.classes)

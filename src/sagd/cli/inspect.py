@@ -86,6 +86,7 @@ def _write_inspection(
     found: Detection | None,
 ) -> list[str]:
     """Write what was measured; returns lines that say so."""
+    from sagd.data.kinds import Kind
     from sagd.random import generator_for, subset
     from sagd.report.inspection import inspect_figure
     from sagd.store.files import to_json, write_file, writing
@@ -95,7 +96,7 @@ def _write_inspection(
     write_file(record, to_json(inspection.to_dict() | told))
     profile, fit, meaning = inspection.profile, inspection.fit, data.meaning
     x = data.subset(subset(len(data), _SHOWN, generator_for(0, "shown"))).tensor()
-    picture_like = meaning.kind in ("image", "video") and x.shape[1] in (1, 3)
+    picture_like = Kind.member(meaning.kind)().seen(x.shape[1])
     names = meaning.channels or None
     figure = inspect_figure(
         profile.centres.numpy(),

@@ -48,6 +48,7 @@ class Resample(Command):
 def run_resample(command: Resample) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
     from sagd.data.files import save_like
+    from sagd.data.kinds import Kind
     from sagd.report.resampling import render_resampling
     from sagd.store.files import to_json, to_safetensors, write_file, writing
     from sagd.store.model import load_model
@@ -81,4 +82,5 @@ def run_resample(command: Resample) -> None:
         page = render_resampling(result, command.out)
     if (told := written.line()) is not None:
         say(told)
-    say(f"wrote {len(result.names)} x {command.count} images in {command.out / 'images'} and {page}")
+    items = Kind.member(model.meaning.kind).item[1]
+    say(f"wrote {len(result.names)} x {command.count} {items} in {command.out / 'images'} and {page}")

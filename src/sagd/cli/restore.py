@@ -44,8 +44,9 @@ class Restore(Command):
 def run_restore(command: Restore) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
     from sagd.data.files import save_like
+    from sagd.data.kinds import Kind
     from sagd.report.restoration import render_restoration
-    from sagd.report.wording import counted
+    from sagd.report.wording import number_of
     from sagd.store.files import to_json, to_safetensors, write_file, writing
     from sagd.store.model import load_model
     from sagd.study.restoration import restore_files
@@ -76,8 +77,9 @@ def run_restore(command: Restore) -> None:
     write_file(command.out / "restoration.json", to_json(result.to_dict()))
     with writing(command.out):
         page = render_restoration(result, command.out)
+    called = Kind.member(model.meaning.kind).item
     for name, value in result.psnr.items():
-        say(f"PSNR of {name} images: {value:.2f} dB")
+        say(f"PSNR of {name} {called[1]}: {value:.2f} dB")
     if (told := written.line()) is not None:
         say(told)
-    say(f"wrote {counted(len(result.names), 'image')} in {command.out / 'images'} and {page}")
+    say(f"wrote {number_of(len(result.names), called)} in {command.out / 'images'} and {page}")

@@ -205,6 +205,15 @@ def scale_of(values: Array, limits: tuple[float, float] | None = None) -> Scale:
     return Scale(low, high, "RdBu_r" if signed else "viridis", beyond[least < low, greatest > high])
 
 
+def balanced(values: Array) -> Scale:
+    """The colour scale of noise and differences: 0 in the middle, whatever the signs of the values.
+
+    >>> balanced(np.array([1.0, 4.0]))
+    Scale(low=-4.0, high=4.0, colours='RdBu_r', extend='neither')
+    """
+    return scale_of(np.concatenate([values.ravel(), -values.ravel()]))
+
+
 def _ends(values: Array) -> tuple[float, float]:
     least, greatest = float(values.min()), float(values.max())
     low, high = (float(end) for end in np.quantile(values, (0.002, 0.998)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +118,15 @@ class Meaning:
         steps = [self.steps.get(letter) for letter in self.axes]
         told = [None if step is None else _measured(step) for step in steps]
         return Grid.parse(told) if any(told) else None
+
+    def rings(self) -> Grid | None:
+        """The same where radii go across all axes, as rings of frequencies need; else None."""
+        grid = self.grid()
+        return grid if grid is not None and grid.alike else None
+
+    def bare(self) -> Meaning:
+        """Values as models see them, without a unit: of noise, which has no other."""
+        return replace(self, offset=(0.0,), scale=(1.0,), quantity="", dtype="float32", limits=None)
 
     @property
     def length(self) -> str:

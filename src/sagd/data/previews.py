@@ -8,14 +8,15 @@ without a value (NaN, infinity) are grey. `sagd.data.images` has the same for im
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.data.drawing import NO_VALUE, Array, Scale, plain, scale_of, style, tidy_axes, widened
+from sagd.data.drawing import NO_VALUE, Array, Scale, balanced, plain, scale_of, style, tidy_axes, widened
 from sagd.data.sheets import INCHES, TALLEST, Clock, Grid, Sheet, inner_ticks, reduced
 from sagd.errors import InputError
 
@@ -35,10 +36,62 @@ _SIDE = 640
 """Pixels that a slice keeps along an axis; larger ones are averaged."""
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """How the items of a picture are named and scaled.
+
+    Attributes:
+        captions: What each is called; by default its number.
+        like: Values `(M, C, *spatial)` whose scales are used, so that pictures compare; by default those drawn.
+        signed: Whether 0 lies in the middle of each scale, as befits noise and differences.
+        by_value: Whether what is seen as brightness elsewhere has colours by value too.
+    """
+
+    captions: Sequence[str] = ()
+    like: Tensor | None = None
+    signed: bool = False
+    by_value: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The captions as matplotlib is to write them."""
+        return [plain(caption) for caption in self.captions]
+
+    def caption(self, i: int) -> str:
+        """What item number `i` is called; "" where its number is to do."""
+        return self.names[i] if self.captions else ""
+
+    def of(self, convert: Callable[[Tensor], Tensor]) -> Look:
+        """With the values that set the scales converted, e.g. to the unit of the data."""
+        return self if self.like is None else replace(self, like=convert(self.like))
+
+    def head(self, shown: int, total: int, thing: str) -> str:
+        """How many items there are, where they have no names."""
+        return "" if self.captions else _count(shown, total, thing)
+
+    def scale(self, channel: int, own: Sequence[Sequence[Array]], limits: tuple[float, float] | None = None) -> Scale:
+        """Colours of a channel, of which `own` is drawn."""
+        if self.like is None:
+            values = np.concatenate([panel.ravel() for item in own for panel in item])
+        else:
+            values = _numpy(self.like[:, channel]).ravel()
+        return balanced(values) if self.signed else scale_of(values, limits)
+
+    def ends(self, own: Sequence[Array], channel: int | None = None) -> tuple[float, float]:
+        """Ends of an axis of values, of one channel or of all."""
+        records = own if self.like is None else [_numpy(record) for record in self.like]
+        low, high = _limits([record if channel is None else record[channel : channel + 1] for record in records])
+        reach = max(abs(low), abs(high))
+        return (-reach, reach) if self.signed else (low, high)
+
+
+USUAL = Look()
+
+
 # Sound and series ------------------------------------------------------------------------------------------------
 
 
-def waveforms(x: Tensor, rate: float | None = None, unit: str = "") -> Image.Image:
+def waveforms(x: Tensor, rate: float | None = None, unit: str = "", look: Look = USUAL) -> Image.Image:
     """Records `(N, C, T)` as waveform above spectrogram, all on one scale; numbered as in the batch, from 1.
 
     Spectrograms show the power of all channels together (Hann windows), in decibels below the loudest of the picture.
@@ -49,6 +102,7 @@ def waveforms(x: Tensor, rate: float | None = None, unit: str = "") -> Image.Ima
         x: Records in the unit of the data; up to 12 are drawn.
         rate: Samples per second; None: axes count samples.
         unit: Unit of the values, e.g. "Pa".
+        look: Names and scales.
 
     Raises:
         InputError: On another shape, no record, or a rate that is not positive.
@@ -57,16 +111,17 @@ def waveforms(x: Tensor, rate: float | None = None, unit: str = "") -> Image.Ima
     clock = Clock(rate, "s", x.shape[-1])
     columns = min(3, len(records))
     grid = Grid(len(records), columns, 2.2 if len(records) > 2 else 3.6, left=0.8, right=0.85)
-    grid.head(_count(len(records), len(x), "record"), _overlaid(x.shape[1]))
-    limits = _limits(records)
+    grid.head(look.head(len(records), len(x), "record"), _overlaid(x.shape[1]))
+    limits = look.ends(records)
     spectrograms = [spectrogram(record) for record in records]
-    loudest = max((float(s[np.isfinite(s)].max()) for s in spectrograms if np.isfinite(s).any()), default=0.0)
+    heard = spectrograms if look.like is None else [spectrogram(_numpy(record)) for record in look.like]
+    loudest = max((float(s[np.isfinite(s)].max()) for s in heard if np.isfinite(s).any()), default=0.0)
     for i, (record, power) in enumerate(zip(records, spectrograms, strict=True)):
         panels = above, below = grid.panels(i, (0.42, 0.58), 0.06)
         draw_record(above, record, clock.ends, grid.pixels)
         above.set(ylim=limits, xlim=clock.ends)
         _draw_spectrogram(below, power - loudest, clock)
-        grid.finish(i, panels, clock.label, (_quantity("value", unit), clock.frequency_label))
+        grid.finish(i, panels, clock.label, (_quantity("value", unit), clock.frequency_label), look.caption(i))
     grid.bar(_DECIBELS, "power (dB, 0: loudest)")
     return grid.drawn()
 
@@ -77,6 +132,7 @@ def series(
     unit: str | Sequence[str] = "",
     names: Sequence[str] = (),
     time: str = "s",
+    look: Look = USUAL,
 ) -> Image.Image:
     """Series `(N, C, T)`: a panel per channel, with a scale of its own that all series of the picture share.
 
@@ -88,6 +144,7 @@ def series(
         unit: Unit of the values, of all channels or of each.
         names: Names of the channels; by default their numbers.
         time: Unit of time, e.g. "s", "h", "day".
+        look: Names and scales.
 
     Raises:
         InputError: On another shape, no series, names or units that are not as many as channels, or a rate that is not
@@ -102,17 +159,17 @@ def series(
     records = _shown(x[:, :shown], 1, "series", min(_MOST_RECORDS, columns * rows))
     clock = Clock(rate, time, x.shape[-1])
     grid = Grid(len(records), columns, each, left=0.95, right=0.12)
-    grid.head(_count(len(records), len(x), "series"), _part(shown, total, "channel"))
+    grid.head(look.head(len(records), len(x), "series"), _part(shown, total, "channel"))
     # A line for the name and one for the unit, as several channels stand close.
     labels = [_quantity(plain(name), unit, "\n") for name, unit in zip(names[:shown], units, strict=False)]
-    scales = [_limits([record[c : c + 1] for record in records]) for c in range(shown)]
+    scales = [look.ends(records, c) for c in range(shown)]
     for i, record in enumerate(records):
         panels = grid.panels(i, (1 / shown,) * shown, 0.05)
         for c, axes in enumerate(panels):
             draw_record(axes, record[c : c + 1], clock.ends, grid.pixels, first=c)
             axes.set(ylim=scales[c], xlim=clock.ends)
             axes.set_yticks(inner_ticks(*scales[c], 3 if shown > 2 else 5))
-        grid.finish(i, panels, clock.label, labels)
+        grid.finish(i, panels, clock.label, labels, look.caption(i))
     return grid.drawn()
 
 
@@ -209,6 +266,7 @@ def fields(
     names: Sequence[str] = (),
     steps: Sequence[float] | None = None,
     limits: tuple[float, float] | None = None,
+    look: Look = USUAL,
 ) -> Image.Image:
     """Fields `(N, C, H, W)` in colours: a block of rows per channel, each with one scale and a colour bar.
 
@@ -218,6 +276,7 @@ def fields(
         names: Names of the channels; by default their numbers.
         steps: Distance of neighbours along the two axes, which gives the aspect; default: square pixels.
         limits: Values of the first and last colour; default: as `scale_of` finds for each channel.
+        look: Names and scales.
 
     Raises:
         InputError: On another shape, no field, or facts that do not fit.
@@ -228,11 +287,11 @@ def fields(
     shown = min(total, _MOST_CHANNELS)
     items = [[[reduced(channel, _SIDE, _SIDE)] for channel in _numpy(item[:shown])] for item in x[:_MOST_TILES]]
     size = (x.shape[3] * across, x.shape[2] * down)
-    sheet = Sheet([size], len(items), shown, least=1.3)
-    sheet.head(_count(sheet.shown, len(x), "field"), _part(shown, total, "channel"))
+    sheet = Sheet([size], len(items), shown, least=1.3, captions=look.names)
+    sheet.head(look.head(sheet.shown, len(x), "field"), _part(shown, total, "channel"))
     for c in range(shown):
         panels = [item[c] for item in items[: sheet.shown]]
-        sheet.block(panels, _scale(panels, limits), labels[c], units[c])
+        sheet.block(panels, look.scale(c, panels, limits), labels[c], units[c])
     return sheet.drawn()
 
 
@@ -243,6 +302,7 @@ def volumes(
     steps: Sequence[float] | None = None,
     length: str = "",
     limits: tuple[float, float] | None = None,
+    look: Look = USUAL,
 ) -> Image.Image:
     """The three slices through the middle of volumes `(N, C, Z, Y, X)`, side by side and on one scale per channel.
 
@@ -253,6 +313,7 @@ def volumes(
         steps: Distance of neighbours along the three axes, which gives the aspect; default: cubes.
         length: Unit of the steps, e.g. "mm".
         limits: Values of the first and last colour; default: as `scale_of` finds for each channel.
+        look: Names and scales.
 
     Raises:
         InputError: On another shape, no volume, or facts that do not fit.
@@ -263,13 +324,14 @@ def volumes(
     depth, height, width = (side * step for side, step in zip(x.shape[2:], sizes, strict=True))
     shown = min(total, _MOST_CHANNELS)
     items = [[mid_slices(channel) for channel in item[:shown]] for item in x[:_MOST_TILES]]
-    sheet = Sheet([(width, height), (width, depth), (height, depth)], len(items), shown, least=3.6)
-    sheet.head(_count(sheet.shown, len(x), "volume"), _part(shown, total, "channel"))
+    sizes_of_panels = [(width, height), (width, depth), (height, depth)]
+    sheet = Sheet(sizes_of_panels, len(items), shown, least=3.6, captions=look.names, headed=True)
+    sheet.head(look.head(sheet.shown, len(x), "volume"), _part(shown, total, "channel"))
     places = [f"{side // 2 * step:.4g} {length}".strip() for side, step in zip(x.shape[2:], sizes, strict=True)]
     heads = [f"{axis} = {place}" for axis, place in zip("zyx", places, strict=True)]
     for c in range(shown):
         panels = [item[c] for item in items[: sheet.shown]]
-        sheet.block(panels, _scale(panels, limits), labels[c], units[c], heads)
+        sheet.block(panels, look.scale(c, panels, limits), labels[c], units[c], heads)
     return sheet.drawn()
 
 
@@ -284,6 +346,7 @@ def films(
     unit: str = "",
     names: Sequence[str] = (),
     rate: float | None = None,
+    look: Look = USUAL,
 ) -> Image.Image:
     """Film strips: clips `(N, C, T, H, W)`, a row each, of evenly spaced frames from the first to the last.
 
@@ -294,6 +357,7 @@ def films(
         unit: Unit of the values, for the colour bar.
         names: Names of the channels.
         rate: Frames per second; given, frames are named by their time, else by their number from 1.
+        look: Names and scales.
 
     Raises:
         InputError: On another shape, no clip, or facts that do not fit.
@@ -305,9 +369,10 @@ def films(
     chosen = x[:_MOST_CLIPS, :, frames].transpose(1, 2)
     whole = limits is not None and total in (1, 3)
     blocks = 1 if whole else min(total, _MOST_CHANNELS)
-    sheet = Sheet([(x.shape[4], x.shape[3])] * len(frames), len(chosen), blocks, least=INCHES, numbered="left")
+    size = (x.shape[4], x.shape[3])
+    sheet = Sheet([size] * len(frames), len(chosen), blocks, INCHES, "left", look.names, headed=True)
     channels = "" if whole else _part(blocks, total, "channel")
-    sheet.head(_count(sheet.shown, len(x), "clip"), _part(len(frames), x.shape[2], "frame"), channels)
+    sheet.head(look.head(sheet.shown, len(x), "clip"), _part(len(frames), x.shape[2], "frame"), channels)
     heads = [str(k + 1) if rate is None else f"{k * clock.step:.3g} {clock.unit}" for k in frames]
     clips = [[_numpy(frame) for frame in clip] for clip in chosen[: sheet.shown]]
     if limits is not None and whole:
@@ -315,7 +380,7 @@ def films(
         return sheet.drawn()
     for c in range(blocks):
         panels = [[reduced(frame[c], _SIDE, _SIDE) for frame in clip] for clip in clips]
-        sheet.block(panels, _scale(panels, limits), labels[c], units[c], heads)
+        sheet.block(panels, look.scale(c, panels, limits), labels[c], units[c], heads)
     return sheet.drawn()
 
 
@@ -342,10 +407,6 @@ def spread(count: int, most: int) -> list[int]:
     even = (shown for shown in range(most, most // 2, -1) if shown > 2 and (count - 1) % (shown - 1) == 0)
     shown = next(even, most)
     return [round(i * (count - 1) / (shown - 1)) for i in range(shown)]
-
-
-def _scale(items: Sequence[Sequence[Array]], limits: tuple[float, float] | None) -> Scale:
-    return scale_of(np.concatenate([panel.ravel() for item in items for panel in item]), limits)
 
 
 # Checks and words --------------------------------------------------------------------------------------------------

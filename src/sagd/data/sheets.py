@@ -135,10 +135,12 @@ class Grid(Page):
             y += share * free + gap
         return made
 
-    def finish(self, i: int, panels: Sequence[Axes], time: str, labels: Sequence[str]) -> None:
-        """Number a cell, and label those of its axes that are at the margins."""
+    def finish(self, i: int, panels: Sequence[Axes], time: str, labels: Sequence[str], caption: str = "") -> None:
+        """Name or number a cell, and label those of its axes that are at the margins."""
         leftmost, lowest = i % self.columns == 0, i + self.columns >= self.count
-        if self.count > 1:
+        if caption:
+            panels[0].set_title(caption, fontsize=FONT, loc="left", pad=3, color=INK)
+        elif self.count > 1:
             panels[0].set_title(str(i + 1), fontsize=FONT - 1, loc="right", pad=2, color=MUTED)
         for axes, text in zip(panels, labels, strict=True):
             axes.tick_params(labelleft=leftmost, labelbottom=lowest and axes is panels[-1])
@@ -164,15 +166,29 @@ class Sheet(Page):
         blocks: Number of blocks.
         least: Least width of an item in inches.
         numbered: Where the number of an item stands: "above" or "left".
+        captions: Names of the items, in the place of their numbers.
+        headed: Whether something stands above each panel.
     """
 
     right, gap, inner, between = 1.0, 0.12, 0.05, 0.22
+    letter, line = 0.075, 0.17
 
     def __init__(
-        self, panels: Sequence[tuple[float, float]], count: int, blocks: int, least: float, numbered: str = "above"
+        self,
+        panels: Sequence[tuple[float, float]],
+        count: int,
+        blocks: int,
+        least: float,
+        numbered: str = "above",
+        captions: Sequence[str] = (),
+        headed: bool = False,
     ) -> None:
-        self.numbered, self.left, self.top = numbered, 0.45, 0.45
+        self.numbered, self.captions, self.left, self.top = numbered, captions, 0.45, 0.45
         self.space = self.gap if numbered == "left" else self.between
+        if numbered == "left":
+            self.left += self.letter * max(map(len, captions), default=0)
+        self.raised = self.line if captions and headed and numbered == "above" else 0.0
+        self.space, self.top = self.space + self.raised, self.top + self.raised
         most = min(count, max(1, int((INCHES - self.left - self.right + self.gap) / (least + self.gap))))
         for self.columns in range(1, most + 1):
             self.panels = self._fitted(panels, blocks)
@@ -215,8 +231,8 @@ class Sheet(Page):
         for i, panels in enumerate(items):
             row, column = divmod(i, self.columns)
             x, y = self.left + column * (self.item[0] + self.gap), self.top + row * self.step
-            if len(items) > 1:
-                self._number(i, x, y)
+            if len(items) > 1 or self.captions:
+                self._number(i, x, y, self.raised if row == 0 else 0.0)
             for k, (values, size) in enumerate(zip(panels, self.panels, strict=True)):
                 if row == 0 and heads:
                     self.write(x + size[0] / 2, y - 0.04, heads[k], fontsize=FONT - 1, ha="center")
@@ -224,18 +240,21 @@ class Sheet(Page):
                 x += size[0] + self.inner
         if name:
             look = {"rotation": 90, "ha": "right", "va": "center"}
-            self.write(self.left - (0.12 if self.numbered == "above" else 0.28), self.top + height / 2, name, **look)
+            self.write(self.left - 0.12 if self.numbered == "above" else 0.17, self.top + height / 2, name, **look)
         if scale is not None:
             x = self.left + self.columns * (self.item[0] + self.gap) + 0.02
             self.colour_bar(scale, (x, self.top, 0.13, min(height, 3.0)), unit)
         self.top += self.rows * self.step + 0.15
 
-    def _number(self, i: int, x: float, y: float) -> None:
+    def _number(self, i: int, x: float, y: float, raised: float) -> None:
         look: dict[str, Any] = {"fontsize": FONT - 1.5, "color": MUTED}
+        text = str(i + 1)
+        if self.captions:
+            text, look = self.captions[i], {"fontsize": FONT - 0.5}
         if self.numbered == "above":
-            self.write(x, y - 0.04, str(i + 1), **look)
+            self.write(x, y - 0.04 - raised, text, **look)
         else:
-            self.write(x - 0.06, y + self.item[1] / 2, str(i + 1), ha="right", va="center", **look)
+            self.write(x - 0.06, y + self.item[1] / 2, text, ha="right", va="center", **look)
 
 
 def reduced(values: Array, width: int, height: int) -> Array:

@@ -36,6 +36,7 @@ from sagd.data.drawing import (
     tidy_axes,
 )
 from sagd.errors import InputError
+from sagd.noise.grid import RingScale
 from sagd.optional import need
 
 if TYPE_CHECKING:
@@ -47,24 +48,36 @@ WIDTH = 4.0
 RHO_LABEL = r"frequency $\rho$ (1: corner of the grid)"
 
 
+RHO = RingScale()
+"""Radii in fractions of the corner."""
+
 _DATA, _FLOOR = Style(INK, (), ""), Style(INK, (4.0, 2.0), "")
 
 
-def noise_spectra_figure(edges: ArrayLike, profiles: Mapping[str, ArrayLike], looks: Mapping[str, Style]) -> Figure:
+def frequency_label(scale: RingScale) -> str:
+    """What an axis of radii shows."""
+    return plain(scale.label) if scale.unit else RHO_LABEL
+
+
+def noise_spectra_figure(
+    edges: ArrayLike, profiles: Mapping[str, ArrayLike], looks: Mapping[str, Style], scale: RingScale = RHO
+) -> Figure:
     """Power spectra `w^2` of noise by radial band.
 
     Args:
         edges: Band edges as fractions of the corner radius, `(K + 1,)`.
         profiles: Name -> power by band, `(K,)`.
         looks: Name -> style.
+        scale: In what unit frequencies are told.
 
     Raises:
         InputError: If a profile does not have one value per band, or none is positive.
     """
     figure, (axes,) = _panels(2.9)
+    rho = scale.corner * array(edges)
     for name, values in profiles.items():
-        plot_bands(axes, edges, _by_band(values, edges, name), looks[name], name)
-    label_axes(axes, RHO_LABEL, "noise power $w^2$")
+        plot_bands(axes, rho, _by_band(values, edges, name), looks[name], name)
+    label_axes(axes, frequency_label(scale), "noise power $w^2$")
     log_axes(axes, least_span=4)
     add_legend(axes)
     return figure
@@ -76,6 +89,7 @@ def spectra_figure(
     samples: Mapping[str, ArrayLike],
     looks: Mapping[str, Style],
     floor: ArrayLike | None = None,
+    scale: RingScale = RHO,
 ) -> Figure:
     """Power spectra of data and samples by radial band, channels averaged, and below them samples over data.
 
@@ -84,25 +98,26 @@ def spectra_figure(
         data: Power of the data by channel and band, `(C, K)`.
         samples: Name -> power of its samples, `(C, K)`.
         looks: Name -> style.
-        floor: Power of real images over that of other real images, `(K,)`: what chance alone makes of the ratio.
+        floor: Power of real data over that of other real data, `(K,)`: what chance alone makes of the ratio.
+        scale: In what unit frequencies are told.
 
     Raises:
         InputError: If a profile does not have one value per band, or the data has no power.
     """
     figure, (above, below) = _panels(4.6, heights=(3, 2))
-    truth = _by_band(data, edges, "data")
-    plot_bands(above, edges, truth, _DATA, "real data", linewidth=3)
+    truth, rho = _by_band(data, edges, "data"), scale.corner * array(edges)
+    plot_bands(above, rho, truth, _DATA, "real data", linewidth=3)
     below.axhline(1, color=INK, linewidth=1.5)
     if floor is not None:
-        plot_bands(below, edges, _by_band(floor, edges, "floor"), _FLOOR, "real / real", linewidth=1.3)
+        plot_bands(below, rho, _by_band(floor, edges, "floor"), _FLOOR, "real / real", linewidth=1.3)
         below.legend(*below.get_legend_handles_labels(), fontsize=FONT - 1, framealpha=0.8, edgecolor="none")
     for name, values in samples.items():
         power = _by_band(values, edges, name)
         ratio = np.divide(power, truth, out=np.full_like(truth, np.nan), where=truth > 0)
-        plot_bands(above, edges, power, looks[name], name)
-        plot_bands(below, edges, ratio, looks[name], name)
+        plot_bands(above, rho, power, looks[name], name)
+        plot_bands(below, rho, ratio, looks[name], name)
     label_axes(above, "", "power $S$")
-    label_axes(below, RHO_LABEL, "samples / data")
+    label_axes(below, frequency_label(scale), "samples / data")
     log_axes(above)
     log_axes(below, least_span=1.5)
     above.tick_params(labelbottom=False)
@@ -221,6 +236,7 @@ def restoration_figure(
     errors: Mapping[str, ArrayLike],
     share: ArrayLike,
     looks: Mapping[str, Style],
+    scale: RingScale = RHO,
 ) -> Figure:
     """Power by radial band before and after, the replaced band shaded; below, errors by band if there are any.
 
@@ -230,20 +246,22 @@ def restoration_figure(
         errors: Name -> mean squared error by band, `(K,)`; may be empty.
         share: Share of the frequencies of each radial band that were replaced, `(K,)`.
         looks: Name -> style.
+        scale: In what unit frequencies are told.
 
     Raises:
         InputError: If a profile does not have one value per band, or none is positive.
     """
     figure, panels = _panels(4.6 if errors else 2.9, heights=(3, 2) if errors else (1,))
+    rho = scale.corner * array(edges)
     for axes, curves, label in zip(panels, (spectra, errors), ("power $S$", "error"), strict=False):
         for name, values in curves.items():
-            plot_bands(axes, edges, _by_band(values, edges, name), looks[name], name)
-        for low, high, part in zip(array(edges)[:-1], array(edges)[1:], array(share), strict=True):
+            plot_bands(axes, rho, _by_band(values, edges, name), looks[name], name)
+        for low, high, part in zip(rho[:-1], rho[1:], array(share), strict=True):
             if part > 0:
                 axes.axvspan(low, high, color=MUTED, alpha=0.35 * part, linewidth=0)
-        label_axes(axes, RHO_LABEL if axes is panels[-1] else "", label)
+        label_axes(axes, frequency_label(scale) if axes is panels[-1] else "", label)
         log_axis(axes, "y", least_span=4)
-        axes.set_xlim(0, 1)
+        axes.set_xlim(0, scale.corner)
     if errors:
         panels[0].tick_params(labelbottom=False)
     add_legend(panels[0])

@@ -9,23 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 import yaml
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sagd.build.catalogue import Entry
 from sagd.build.schema import ProcessConfig
 from sagd.build.text import to_dict
-from sagd.data.drawing import MUTED, Array, label_axes, tidy_axes
+from sagd.data.drawing import COLOURS, MUTED, Array, label_axes, tidy_axes
+from sagd.data.images import to_uint8
+from sagd.data.previews import draw_record
+from sagd.noise.grid import RingScale
 from sagd.optional import need
 from sagd.report.figures import centred
 from sagd.report.pictures import Picture, noise_colours, png, reach
+from sagd.report.subject import Subject, subject_of
 from sagd.report.template import fill
 from sagd.study.gallery import BANDS, Exhibit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from torch import Tensor
 
 Colour = tuple[float, ...]
 
@@ -40,13 +45,18 @@ PARTS = {
     " dashed line is the order in which the process destroys, and a sampler, going back, creates in the reverse order.",
     "The image": "One image at six times, from nearly clean to nearly noise. Contrast is fitted to each.",
 }
-"""What the parts of a figure mean: heading -> explanation."""
+"""What the parts of a figure of images mean: heading -> explanation."""
 
 DPI = 120
 _WIDTH = 8.0
 _FONT = 10.0
 _LONG_CAPTION = 20
 _MOST_DB = 60
+_FLAT = 3.0
+"""Decibels either side of 0 that a spectrum's axis spans at least: equal powers are not to show their rounding."""
+_LINE, _BEYOND = 150, 1.3
+"""Parts of a line in a panel, about one a pixel, and how far it reaches, when all but few values are in [-1, 1]."""
+_LEAST_SPAN = 1e-6
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,28 @@ class Piece:
     picture: Picture
 
 
+def parts_of(subject: Subject) -> dict[str, str]:
+    """What the parts of a figure mean: heading -> explanation."""
+    if subject.tiled:
+        return PARTS
+    item = subject.called[0]
+    smooth, fine = subject.shapes["smooth"], subject.shapes["fine"]
+    unit = subject.scale.unit or "fractions of the corner of the grid"
+    shown = {1: "", 2: " Colours go from blue (below zero) over white to red.", 3: " Shown is the middle slice."}
+    of_many = " Of several channels, the first is shown." if subject.rank > 1 and subject.channels > 1 else ""
+    parts = {
+        "Noise": f"A draw of the noise. {smooth.capitalize()} are low frequencies, {fine} is high ones. Where the noise"
+        f" depends on the class or changes in time, there are two.{shown[subject.rank]}{of_many}",
+        "Spectrum of the noise": f"Its power by frequency, in {unit}. In decibels: white noise is at 0 everywhere."
+        " Where the line is broken, there is no noise.",
+        "SNR": PARTS["SNR"],
+        f"The {item}": f"One {item} at six times, from nearly clean to nearly noise. Contrast is fitted to each.",
+    }
+    if subject.rank == 2:
+        parts["Spectrum of the noise"] = PARTS["Spectrum of the noise"].replace("an even image", "an even field")
+    return parts
+
+
 def render_gallery(exhibits: Iterable[Exhibit], out: Path, title: str, subtitle: str) -> Path:
     """Draw `out/images/NAME.png` of every exhibit and `out/gallery.html`, which needs no other file; returns its path.
 
@@ -78,12 +110,22 @@ def render_gallery(exhibits: Iterable[Exhibit], out: Path, title: str, subtitle:
     """
     images, page = out / "images", out / "gallery.html"
     images.mkdir(exist_ok=True)
-    pieces = []
+    pieces, subject = [], subject_of({})
     for exhibit in exhibits:
+        subject = Subject(exhibit.meaning, exhibit.images.shape[1])
         content = figure_png(gallery_figure(exhibit))
         (images / f"{exhibit.entry.name}.png").write_bytes(content)
-        pieces.append(Piece(exhibit.entry, arm(exhibit.entry), png(content, alt_text(exhibit.entry))))
-    values = {"title": title, "subtitle": subtitle, "parts": PARTS, "pieces": pieces}
+        pieces.append(
+            Piece(exhibit.entry, arm(exhibit.entry), png(content, alt_text(exhibit.entry, subject.called[0])))
+        )
+    values = {
+        "title": title,
+        "subtitle": subtitle,
+        "parts": parts_of(subject),
+        "pieces": pieces,
+        "items": subject.called[1],
+        "shapes": subject.shapes,
+    }
     page.write_text(fill("gallery.html", values), encoding="utf-8")
     return page
 
@@ -100,9 +142,12 @@ def arm(entry: Entry) -> str:
     return yaml.safe_dump({entry.name: changed}, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def alt_text(entry: Entry) -> str:
+def alt_text(entry: Entry, item: str = "image") -> str:
     """What a figure shows, for those who cannot see it."""
-    return f"{entry.name}: its noise, the spectrum of the noise, SNR over time by band, and an image at six times."
+    article = "an" if item[0] in "aeiou" else "a"
+    return (
+        f"{entry.name}: its noise, the spectrum of the noise, SNR over time by band, and {article} {item} at six times."
+    )
 
 
 def gallery_figure(exhibit: Exhibit) -> Figure:
@@ -110,12 +155,15 @@ def gallery_figure(exhibit: Exhibit) -> Figure:
 
     All places are fixed, so that figures of different processes can be laid on each other.
     """
-    sheet = _Sheet(len(exhibit.noise))
+    sheet, subject = _Sheet(len(exhibit.noise)), Subject(exhibit.meaning, exhibit.images.shape[1])
     sheet.write(0.1, sheet.height - 0.28, exhibit.entry.name, fontsize=_FONT + 2, fontweight="bold")
-    _draw_noise(sheet, exhibit.noise)
-    _draw_power(sheet, exhibit.power, exhibit.images.shape[-1])
+    _draw_noise(sheet, exhibit.noise, subject)
+    if subject.rank == 2:
+        _draw_power(sheet, exhibit.power, exhibit.images.shape[-1])
+    else:
+        _draw_power_curves(sheet, exhibit.power, subject.scale)
     _draw_snr(sheet, exhibit)
-    _draw_images(sheet, exhibit.images, exhibit.times)
+    _draw_images(sheet, exhibit.images, exhibit.times, subject)
     return sheet.figure
 
 
@@ -191,10 +239,10 @@ def _own_colours() -> NDArray[np.uint8]:
     return (255 * np.concatenate([scale, greys, *shades])).round().astype(np.uint8)
 
 
-def _draw_noise(sheet: _Sheet, fields: dict[str, Tensor]) -> None:
+def _draw_noise(sheet: _Sheet, fields: dict[str, Tensor], subject: Subject) -> None:
     limit = max(reach(field) for field in fields.values())
     for axes, (caption, field) in zip(sheet.column(0.1, "Noise"), fields.items(), strict=True):
-        _show(axes, noise_colours(field[None].float(), limit)[0])
+        _show(axes, field.float() / limit, subject, signed=True)
         axes.set_xlabel(_short(caption), fontsize=_FONT, labelpad=3)
 
 
@@ -204,8 +252,7 @@ def _draw_power(sheet: _Sheet, powers: dict[str, Tensor], width: int) -> None:
     drawn = {caption: centred(power.numpy(), width) for caption, power in powers.items()}
     decibels = {caption: _decibels(power) for caption, (power, _) in drawn.items()}
     held = np.concatenate([values[np.isfinite(values)] for values in decibels.values()])
-    # 3 dB either side or more: equal powers are not to show their rounding.
-    scale = {"vmin": min(held.min(), -3), "vmax": max(held.max(), 3)}
+    scale = {"vmin": min(held.min(), -_FLAT), "vmax": max(held.max(), _FLAT)}
     panels = sheet.column(left, "Spectrum of the noise (dB)")
     for axes, (caption, values) in zip(panels, decibels.items(), strict=True):
         image = axes.imshow(values, cmap="cividis", extent=drawn[caption][1], interpolation="nearest", **scale)
@@ -217,6 +264,21 @@ def _draw_power(sheet: _Sheet, powers: dict[str, Tensor], width: int) -> None:
     )
     bar.ax.tick_params(labelsize=_FONT - 0.5)
     bar.ax.locator_params(nbins=6)
+
+
+def _draw_power_curves(sheet: _Sheet, powers: dict[str, Tensor], scale: RingScale) -> None:
+    """All spectra of a figure on one scale; gaps where there is no noise."""
+    left = sheet.panel + 0.85
+    decibels = {caption: _decibels(curve[1].numpy()) for caption, curve in powers.items()}
+    held = np.concatenate([values[np.isfinite(values)] for values in decibels.values()])
+    low, high = min(held.min(), -_FLAT), max(held.max(), _FLAT)
+    panels = sheet.column(left, f"Noise power (dB) by {scale.unit or 'frequency'}")
+    for axes, (caption, curve) in zip(panels, powers.items(), strict=True):
+        tidy_axes(axes)
+        axes.plot(scale.corner * curve[0].numpy(), decibels[caption], color=COLOURS[0], linewidth=1.5)
+        axes.set(xlim=(0, scale.corner), ylim=(low - 0.05 * (high - low), high + 0.05 * (high - low)))
+        axes.locator_params(nbins=4)
+        axes.set_xlabel(_short(caption), fontsize=_FONT, labelpad=1)
 
 
 def _note_flatness(axes: Axes, decibels: Array) -> None:
@@ -264,10 +326,11 @@ def _draw_key(sheet: _Sheet, colours: Sequence[Colour]) -> None:
     sheet.write(right, y, "high", ha="right")
 
 
-def _draw_images(sheet: _Sheet, images: Tensor, times: Tensor) -> None:
+def _draw_images(sheet: _Sheet, images: Tensor, times: Tensor, subject: Subject) -> None:
+    least = 1.0 if subject.seen else _LEAST_SPAN
     for i, (image, t) in enumerate(zip(images, times.tolist(), strict=True)):
         axes = _frame(sheet.axes(0.1 + i * sheet.side_by_side, sheet.foot, sheet.image, sheet.image))
-        _show(axes, image / max(1.0, reach(image)))
+        _show(axes, image.float() / max(least, reach(image)), subject)
         axes.set_xlabel(f"t = {t:.2f}", fontsize=_FONT, labelpad=3)
 
 
@@ -283,11 +346,25 @@ def _frame(axes: Axes) -> Axes:
     return axes
 
 
-def _show(axes: Axes, image: Tensor) -> None:
-    """An image `(C, H, W)` in [-1, 1] or of bytes."""
-    from sagd.data.images import to_uint8
+def _show(axes: Axes, x: Tensor, subject: Subject, signed: bool = False) -> None:
+    """A field `(C, *spatial)`, of values in [-1, 1] but for few: lines, an image, or the middle slice of more.
 
-    pixels = image if str(image.dtype) == "torch.uint8" else to_uint8(image.clamp(-1, 1))
+    Args:
+        axes: A frame.
+        x: The field.
+        subject: What it is; brightness is grey or RGB, all else has colours by value, of the first channel.
+        signed: Whether one channel has colours by value in any case.
+    """
+    if subject.rank == 1:
+        draw_record(axes, x.numpy(), (0.0, 1.0), _LINE)
+        axes.set(xlim=(0, 1), ylim=(-_BEYOND, _BEYOND))
+        axes.grid(visible=False)
+        _frame(axes)
+        return
+    image = x if subject.rank == 2 else x[:, x.shape[1] // 2]
+    if not subject.seen or (signed and len(image) == 1):
+        image = noise_colours(image[None, :1], 1.0)[0]
+    pixels = image if image.dtype == torch.uint8 else to_uint8(image.clamp(-1, 1))
     axes.imshow(pixels.numpy().transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
 
 

@@ -55,7 +55,7 @@ def pixels(images: Tensor, columns: int, alt: str) -> Picture:
     Raises:
         InputError: On another shape or non-finite values.
     """
-    return _picture(_enlarged(images, columns), alt)
+    return picture(_enlarged(images, columns), alt)
 
 
 def _enlarged(images: Tensor, columns: int) -> Image.Image:
@@ -89,7 +89,7 @@ def preview(x: Tensor, kind: str, **facts: Any) -> Picture:
         raise InputError(
             f"pictures of kind {kind!r} have no {', '.join(sorted(unknown))}; they take {', '.join(known) or 'none'}"
         )
-    return _picture(draw(x, **facts), f"Signals of kind {kind}, from a batch of {len(x)}.")
+    return picture(draw(x, **facts), f"Signals of kind {kind}, from a batch of {len(x)}.")
 
 
 _PREVIEWS: dict[str, Callable[..., Image.Image]] = {
@@ -130,7 +130,8 @@ def reach(x: Tensor) -> float:
     return float(x.abs().flatten().quantile(0.995))
 
 
-def _picture(image: Image.Image, alt: str) -> Picture:
+def picture(image: Image.Image, alt: str) -> Picture:
+    """A Pillow image as PNG."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return png(buffer.getvalue(), alt)

@@ -24,7 +24,7 @@ from sagd.report.pictures import Picture, data_uri
 
 BUDGET = 5 * 2**20
 """Bytes of data URIs that the players of one list may take, so that a page with some pictures stays below 8 MB."""
-_MOST_PLAYERS = 12
+MOST_PLAYERS = 12
 _FILM_BUDGET = 2**22
 """Values of enlarged frames in one film."""
 _LEAST_SIDE = 128
@@ -77,7 +77,7 @@ def audio_players(
         InputError: On another shape, values that are not finite, or a rate that no WAV file can say.
     """
     _check_records(x, rate, full_scale, captions)
-    shown = x[:_MOST_PLAYERS].detach().cpu().double() / full_scale
+    shown = x[:MOST_PLAYERS].detach().cpu().double() / full_scale
     peak = float(shown.abs().max())
     gain = 1.0 if peak <= 1 else 1 / peak
     each = 2 * x.shape[1] * x.shape[2] * 4 / 3 + 100
@@ -129,7 +129,12 @@ def _check_records(x: Tensor, rate: float, full_scale: float, captions: Sequence
         raise InputError(f"need a caption for each of {len(x)} records, got {len(captions)}")
 
 
-def film(x: Tensor, rate: float | None = None, limits: tuple[float, float] | None = None) -> tuple[Picture, str]:
+def film(
+    x: Tensor,
+    rate: float | None = None,
+    limits: tuple[float, float] | None = None,
+    budget: int = 3 * _FILM_BUDGET,
+) -> tuple[Picture, str]:
     """Clips `(N, C, T, H, W)` side by side as an animated PNG, enlarged by a whole factor, and a sentence on them.
 
     Args:
@@ -137,6 +142,7 @@ def film(x: Tensor, rate: float | None = None, limits: tuple[float, float] | Non
         rate: Frames per second. Films run at 1 to 25 frames per second, and the sentence says what was made slower or
             faster; 8 where no rate is given.
         limits: Black and white; clips of one channel may leave them out and have colours by value.
+        budget: Bytes of enlarged frames, three for each pixel; files are smaller by as much as PNG can compress them.
 
     Raises:
         InputError: On another shape, limits that are none, or missing where there are 3 channels.
@@ -152,7 +158,7 @@ def film(x: Tensor, rate: float | None = None, limits: tuple[float, float] | Non
         raise InputError(f"rate must be positive, the number of frames per second; got {rate}")
     *_, frames, height, width = x.shape
     factor = max(1, -(-_LEAST_SIDE // max(height, width)))
-    count = min(len(x), max(1, _FILM_BUDGET // (frames * height * width * factor**2)))
+    count = min(len(x), max(1, budget // (3 * frames * height * width * factor**2)))
     clips = _coloured(x[:count], limits)
     columns = math.ceil(math.sqrt(count))
     images = [Image.fromarray(_tiled(clips[:, t], columns, factor)) for t in range(frames)]

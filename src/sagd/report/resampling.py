@@ -11,9 +11,10 @@ import torch
 from sagd.data.drawing import style
 from sagd.report import figures
 from sagd.report.pictures import Picture, pixels, plot, reach
-from sagd.report.restoration import as_pixels, band_map, heat, spread
+from sagd.report.restoration import MOST_FILES, MOST_IMAGES, File, as_pixels, band_map, heat, spread
+from sagd.report.subject import Subject
 from sagd.report.template import fill
-from sagd.report.wording import counted
+from sagd.report.wording import counted, number_of
 from sagd.study.resampling import ResamplingResult
 
 MOST_DRAWS = 5
@@ -37,23 +38,43 @@ def render_resampling(result: ResamplingResult, out: Path) -> Path:
 
 
 def _page(result: ResamplingResult) -> dict[str, Any]:
-    rows, draws = spread(len(result.names)), len(result.samples)
-    spectra = figures.restoration_figure(result.edges, result.spectra, {}, torch.nan_to_num(result.share), _STYLES)
+    subject, draws = Subject(result.named.meaning, result.given.shape[1]), len(result.samples)
+    item, items = subject.called
+    rows = spread(len(result.names), MOST_IMAGES if subject.tiled else MOST_FILES)
+    share = torch.nan_to_num(result.share)
+    spectra = figures.restoration_figure(result.edges, result.spectra, {}, share, _STYLES, subject.scale)
     return {
-        "title": "Resampled images",
-        "subtitle": f"{counted(len(result.names), 'image')} · {counted(draws, 'draw')} each ·"
+        "item": item,
+        "items": items,
+        "frequency": subject.frequency,
+        "title": f"Resampled {items}",
+        "subtitle": f"{number_of(len(result.names), subject.called)} · {counted(draws, 'draw')} each ·"
         f" {100 * result.replaced:.1f} % of the frequencies drawn anew",
         "band": str(result.band),
         "outside": f"{result.change_outside:.1g}",
         "columns": _columns(draws),
         "names": [result.names[i] for i in rows],
-        "images": _grid(result, rows),
+        "images": _grid(result, rows) if subject.tiled else None,
+        "files": [] if subject.tiled else [_file(result, subject, i, len(rows)) for i in rows],
         "several": draws > 1,
         "spectra": plot(
-            spectra, "Line plot of power against frequency of given and resampled images, the band shaded."
+            spectra, f"Line plot of power against frequency of given and resampled {items}, the band shaded."
         ),
         "map": band_map(result.b, result.basis, "Map of all frequencies with the band that was drawn anew in dark."),
     }
+
+
+def _file(result: ResamplingResult, subject: Subject, i: int, parts: int) -> File:
+    """One file as it was, without the band, and with draws of it; and how far these differ."""
+    name, draws = result.names[i], result.samples[:, i]
+    fields = torch.cat([result.given[i][None], result.kept[i][None], draws[:MOST_DRAWS]])
+    if result.named.known is not None:
+        fields = fields.where(result.named.known[i], torch.nan)
+    captions = _columns(len(draws))[: len(fields)]
+    lists = [("", subject.signals(fields, f"{name}: {', '.join(captions)}.", captions, parts=parts))]
+    if len(draws) > 1:
+        lists.append(("spread", subject.spread(draws.std(0)[None], f"{name}: spread of the draws.")))
+    return File(name, tuple(lists))
 
 
 def _columns(draws: int) -> list[str]:

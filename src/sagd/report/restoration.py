@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from sagd.noise.basis.base import Basis
 from sagd.optional import need
 from sagd.report import figures
 from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach
+from sagd.report.subject import Shown, Subject
 from sagd.report.template import fill
-from sagd.report.wording import counted
+from sagd.report.wording import counted, joined, number_of
 from sagd.study.restoration import RestorationResult
 
 MOST_IMAGES = 8
 """Rows of images on the page."""
+MOST_FILES, MOST_DRAWS = 3, 4
+"""Signals with axes on the page, and posterior samples of each."""
 COLUMNS = {
     "damaged": "damaged",
     "restored": "restored",
@@ -47,13 +51,30 @@ def render_restoration(result: RestorationResult, out: Path) -> Path:
     return page
 
 
+@dataclass(frozen=True)
+class File:
+    """What the page shows of one signal with axes.
+
+    Attributes:
+        name: Its name.
+        lists: Heading, empty for the first, and signals under it.
+    """
+
+    name: str
+    lists: tuple[tuple[str, Shown], ...]
+
+
 def _page(result: RestorationResult) -> dict[str, Any]:
-    rows = spread(len(result.names))
-    columns = _columns(result, rows)
+    subject = Subject(result.named.meaning, result.damaged.shape[1])
+    rows = spread(len(result.names), MOST_IMAGES if subject.tiled else MOST_FILES)
+    columns = _columns(result, rows) if subject.tiled else {}
     return {
-        "title": "Restored images",
-        "subtitle": f"{counted(len(result.names), 'image')} · mode {result.mode.kind} · {100 * result.replaced:.1f} %"
-        " of the frequencies replaced",
+        "item": subject.called[0],
+        "items": subject.called[1],
+        "frequency": subject.frequency,
+        "title": f"Restored {subject.called[1]}",
+        "subtitle": f"{number_of(len(result.names), subject.called)} · mode {result.mode.kind} ·"
+        f" {100 * result.replaced:.1f} % of the frequencies replaced",
         "mode": result.mode.said,
         "band": str(result.mode.band),
         "answer": _answer(result),
@@ -61,17 +82,61 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "columns": [COLUMNS[name] for name in columns],
         "names": [result.names[i] for i in rows],
         "total": len(result.names),
-        "images": _grid(columns, len(rows)),
-        "shows": set(columns),
-        "spectra": _spectra(result),
+        "images": _grid(columns, len(rows)) if subject.tiled else None,
+        "files": [] if subject.tiled else [_file(result, subject, i, len(rows)) for i in rows],
+        "shows": set(columns or _stages(result) | _changes(result) | _deviation(result)),
+        "spectra": _spectra(result, subject),
         "map": band_map(result.b, result.basis, "Map of all frequencies with the band that was replaced in dark."),
-        "draws": _draws(result, rows),
+        "draws": _draws(result, rows) if subject.tiled else None,
     }
 
 
-def spread(count: int) -> list[int]:
-    """Numbers of the images to show: evenly spaced, since those of one folder are often alike."""
-    shown = min(count, MOST_IMAGES)
+def _stages(result: RestorationResult) -> dict[str, Tensor]:
+    """Kind -> fields, NaN where values are missing."""
+    stages = {"damaged": result.damaged, "restored": result.restoration.images}
+    stages |= {} if result.clean is None else {"clean": result.clean}
+    known = result.named.known
+    return stages if known is None else {name: x.where(known, torch.nan) for name, x in stages.items()}
+
+
+def _changes(result: RestorationResult) -> dict[str, Tensor]:
+    stages = _stages(result)
+    changes = {"change": stages["restored"] - stages["damaged"]}
+    return changes if result.clean is None else changes | {"left": stages["restored"] - stages["clean"]}
+
+
+def _deviation(result: RestorationResult) -> dict[str, Tensor]:
+    return {} if result.restoration.std is None else {"std": result.restoration.std}
+
+
+def _file(result: RestorationResult, subject: Subject, i: int, parts: int) -> File:
+    """One file before and after, what has changed, and what is not known; different answers, if there are."""
+    name = result.names[i]
+
+    def captioned(fields: Mapping[str, Tensor]) -> tuple[Tensor, str, list[str]]:
+        captions = [COLUMNS[key] for key in fields]
+        return torch.stack([x[i] for x in fields.values()]), f"{name}: {', '.join(captions)}.", captions
+
+    lists = [
+        ("", subject.signals(*captioned(_stages(result)), parts=parts)),
+        (_list(_changes(result)), subject.differences(*captioned(_changes(result)))),
+    ]
+    if result.restoration.std is not None:
+        lists.append((COLUMNS["std"], subject.spread(result.restoration.std[i][None], f"{name}: uncertainty.")))
+    if result.restoration.samples is not None:
+        draws = result.restoration.samples[:MOST_DRAWS, i]
+        captions = [f"sample {k + 1}" for k in range(len(draws))]
+        lists.append(("posterior samples", subject.signals(draws, f"{name}: samples.", captions, parts=parts)))
+    return File(name, tuple(lists))
+
+
+def _list(fields: Mapping[str, Tensor]) -> str:
+    return joined([COLUMNS[key] for key in fields])
+
+
+def spread(count: int, most: int = MOST_IMAGES) -> list[int]:
+    """Numbers of the signals to show: evenly spaced, since those of one folder are often alike."""
+    shown = min(count, most)
     return [i * count // shown for i in range(shown)]
 
 
@@ -117,16 +182,18 @@ def _draws(result: RestorationResult, rows: Sequence[int]) -> Picture | None:
     return pixels(as_pixels(shown.flatten(0, 1)), shown.shape[1], alt)
 
 
-def _spectra(result: RestorationResult) -> Picture:
+def _spectra(result: RestorationResult, subject: Subject) -> Picture:
     share = torch.nan_to_num(result.share)
-    figure = figures.restoration_figure(result.edges, result.spectra, result.errors, share, _STYLES)
-    alt = f"Line plot of power against frequency for {' and '.join(result.spectra)} images, the band shaded."
+    figure = figures.restoration_figure(result.edges, result.spectra, result.errors, share, _STYLES, subject.scale)
+    what = f"{' and '.join(result.spectra)} {subject.called[1]}"
+    alt = f"Line plot of power against frequency for {what}, the band shaded."
     return plot(figure, alt + (" Below, the error by frequency." if result.errors else ""))
 
 
 def band_map(b: Tensor, basis: Basis, alt: str) -> Picture | None:
-    """A band among all frequencies; None in bases whose coefficients have no place in such a map."""
-    return plot(figures.mask_figure(b.numpy(), basis.spatial[-1]), alt) if basis.is_fourier else None
+    """A band among all frequencies of images; None where coefficients have no place in such a map."""
+    drawn = basis.is_fourier and basis.rank == 2
+    return plot(figures.mask_figure(b.numpy(), basis.spatial[-1]), alt) if drawn else None
 
 
 def as_pixels(x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from sagd.metrics import SCALARS
 from sagd.report import figures, wording
 from sagd.report.figures import Estimate
 from sagd.report.pictures import Picture, plot
+from sagd.report.subject import subject_of
 from sagd.report.wording import Interval, Metric, number
 
 Results = Mapping[str, Any]
@@ -63,12 +64,13 @@ def outcome(results: Results) -> tuple[str, str]:
     names, arms, reference = _metric_names(results), results["arms"], results["reference_arm"]
     if not names:
         return "No difference shown: no figure of merit was measured.", ""
-    metric = wording.metric(names[0])
+    called = subject_of(results).called
+    metric = wording.metric(names[0], called)
     differences = {arm: _difference(entry, names[0]) for arm, entry in arms.items() if arm != reference}
     means = {arm: entry["summary"][names[0]]["mean"] for arm, entry in arms.items()}
     floor = results.get("floors", {}).get(names[0])
     sentence = wording.answer(metric, reference, seeds(results), differences)
-    return sentence, wording.values(metric, means, differences, floor)
+    return sentence, wording.values(metric, means, differences, floor, called[1])
 
 
 def tables(results: Results, looks: Mapping[str, Style]) -> tuple[Table, ...]:
@@ -78,9 +80,9 @@ def tables(results: Results, looks: Mapping[str, Style]) -> tuple[Table, ...]:
 
 def doubts(results: Results) -> dict[str, str]:
     """Arm -> why its precision means nothing; arms of which there is nothing to say are left out."""
-    floors = results.get("floors", {})
+    floors, (_, items) = results.get("floors", {}), subject_of(results).called
     notes = {
-        arm: wording.precision_note({name: s["mean"] for name, s in entry.get("summary", {}).items()}, floors)
+        arm: wording.precision_note({name: s["mean"] for name, s in entry.get("summary", {}).items()}, floors, items)
         for arm, entry in results["arms"].items()
     }
     return {arm: note for arm, note in notes.items() if note}
@@ -88,7 +90,7 @@ def doubts(results: Results) -> dict[str, str]:
 
 def runs(results: Results) -> Runs:
     """Every run on its own."""
-    names = _metric_names(results)
+    names, called = _metric_names(results), subject_of(results).called
     records = tuple(results["arms"][results["reference_arm"]]["runs"][0].get("training", {}))
     rows = []
     for arm, entry in results["arms"].items():
@@ -97,11 +99,13 @@ def runs(results: Results) -> Runs:
             measured = (f"{value} ({chance})" if chance else value for value, chance in texts)
             training = (number(run.get("training", {}).get(record)) for record in records)
             rows.append((arm, run["seed"], (*measured, *training)))
-    return Runs((*(wording.metric(n).label for n in names), *(r.replace("_", " ") for r in records)), tuple(rows))
+    labels = (wording.metric(name, called).label for name in names)
+    return Runs((*labels, *(r.replace("_", " ") for r in records)), tuple(rows))
 
 
 def _table(results: Results, looks: Mapping[str, Style], name: str) -> Table:
-    metric, arms, floor = wording.metric(name), results["arms"], results.get("floors", {}).get(name)
+    metric = wording.metric(name, subject_of(results).called)
+    arms, floor = results["arms"], results.get("floors", {}).get(name)
     estimates = {arm: _estimate(entry, name) for arm, entry in arms.items()}
     values = "; ".join(f"{arm} {number(entry['summary'][name]['mean'])}" for arm, entry in arms.items())
     picture = plot(

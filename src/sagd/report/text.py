@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sagd.data.kinds import Kind
 from sagd.errors import argument
+from sagd.report.subject import subject_of
 from sagd.report.tables import doubts
 from sagd.report.wording import FAR, LEVEL, Interval, counted, family_note, metric, number, precision_note
 
@@ -18,29 +20,31 @@ _ABREAST = 5
 
 def evaluation_text(evaluation: Results, figures: Figures, floors: Figures) -> str:
     """Figures of one evaluation beside their floors."""
+    called = Kind.member(evaluation.get("kind", "image")).item
+    items = called[1]
     rows = [["figure", "value", "floor", "better"]]
     for name, value in figures.items():
-        rows.append([metric(name).label, number(value), number(floors[name]), metric(name).better or ""])
+        rows.append([metric(name, called).label, number(value), number(floors[name]), metric(name).better or ""])
     interval = evaluation["figure"]["frechet_interval"]
     spectral = [evaluation.get(part, {}).get("spectral", {}).get("rms_db_interval") for part in ("figure", "floor")]
     notes = [
-        f"{evaluation['n']} images each of samples and of two disjoint real sets; features:"
+        f"{evaluation['n']} {items} each of samples and of two disjoint real sets; features:"
         f" {features_text(evaluation['features'])}",
-        "floor: the same figure for real images in place of samples",
+        f"floor: the same figure for real {items} in place of samples",
     ]
     if interval:
         notes.insert(0, f"Fréchet distance, 95 % interval at this sample size: {interval[0]:.3g} to {interval[1]:.3g}")
     if all(spectral):
         ours, real = (f"{low:.2g} to {high:.2g} dB" for low, high in spectral)
         notes.insert(
-            -2, f"spectral error with infinitely many images, 95 % interval: {ours}; of real images in place: {real}"
+            -2, f"spectral error with infinitely many {items}, 95 % interval: {ours}; of real {items} in place: {real}"
         )
     if "likelihood" in evaluation:
         bits = evaluation["likelihood"]
         error = bits["standard_error"]
         spread = f"{bits['bits_per_dim']:.3f}" + (f" ± {error:.3f} (standard error)" if error is not None else "")
-        notes.insert(0, f"bits per dimension of {bits['n']} dequantised reference images: {spread}")
-    doubt = precision_note(figures, floors)
+        notes.insert(0, f"bits per dimension of {bits['n']} dequantised reference {items}: {spread}")
+    doubt = precision_note(figures, floors, items)
     return "\n".join([table(rows), "", *notes, *([doubt] if doubt else []), *_far(figures, floors)])
 
 
@@ -63,18 +67,18 @@ def features_text(name: str) -> str:
 def comparison_text(results: Results) -> str:
     """Means over seeds of every arm, beside the floors, with paired differences to the reference arm."""
     reference = results["reference_arm"]
-    names = list(results["floors"])
+    names, called = list(results["floors"]), subject_of(results).called
     seeds = len(results["arms"][reference]["runs"])
     blocks = [_means(results, names[i : i + _ABREAST], seeds) for i in range(0, len(names), _ABREAST)]
     note = (
-        f"n = {results['metrics']['n']} images a side, features: {features_text(results['metrics']['features'])},"
+        f"n = {results['metrics']['n']} {called[1]} a side, features: {features_text(results['metrics']['features'])},"
         f" {counted(seeds, 'seed')}"
     )
     if seeds == 1:
         note += ": one seed cannot tell arms apart; add seeds for intervals"
     else:
         note += "; differences are paired by seed, with 95 % intervals"
-    tested = family_note(results.get("tests")).replace("\u00a0", " ")
+    tested = family_note(results.get("tests"), called).replace("\u00a0", " ")
     notes = [note, *([f"*: shown to differ. {tested}"] if tested else [])]
     return "\n".join(["\n\n".join(blocks), *notes, *(f"{arm}: {doubt}" for arm, doubt in doubts(results).items())])
 
@@ -82,12 +86,13 @@ def comparison_text(results: Results) -> str:
 def _means(results: Results, names: Sequence[str], seeds: int) -> str:
     """Means of some figures, a row an arm, with the differences to the reference and the floors."""
     reference = results["reference_arm"]
-    rows = [["arm", *(metric(name).label for name in names)]]
+    called = subject_of(results).called
+    rows = [["arm", *(metric(name, called).label for name in names)]]
     for arm, entry in results["arms"].items():
         rows.append([arm, *(number(entry["summary"][name]["mean"]) for name in names)])
         if seeds > 1 and entry["difference"] is not None:
             rows.append([f"  minus {reference}", *(_span(entry, name) for name in names)])
-    rows.append(["real images (floor)", *(number(results["floors"][name]) for name in names)])
+    rows.append([f"real {called[1]} (floor)", *(number(results["floors"][name]) for name in names)])
     return table(rows)
 
 

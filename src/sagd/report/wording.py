@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+IMAGES = ("image", "images")
 NO_DIFFERENCE = "no difference shown"
 NOT_TESTED = "not tested"
 LEVEL = 0.05
@@ -34,31 +35,31 @@ METRICS = {
     "frechet": Metric(
         "Fréchet distance",
         "lower",
-        "How far apart generated and real images lie in feature space, each set taken as a Gaussian cloud.",
+        "How far apart generated and real {items} lie in feature space, each set taken as a Gaussian cloud.",
     ),
     "kernel": Metric(
         "Kernel distance",
         "lower",
         "The same question without assuming the shape of the clouds; it is unbiased, so it can fall below zero.",
     ),
-    "precision": Metric("Precision", "higher", "Share of generated images that lie among real ones: realism."),
-    "recall": Metric("Recall", "higher", "Share of real images that lie among generated ones: variety."),
+    "precision": Metric("Precision", "higher", "Share of generated {items} that lie among real ones: realism."),
+    "recall": Metric("Recall", "higher", "Share of real {items} that lie among generated ones: variety."),
     "spectral_rms_db": Metric(
         "Spectral error (dB)",
         "lower",
-        "How far the power of generated images is from that of real ones over all bands; 3 dB is a factor of 2. The"
-        " range of a single run is for infinitely many images: where it starts at zero, chance alone explains it.",
+        "How far the power of generated {items} is from that of real ones over all bands; 3 dB is a factor of 2. The"
+        " range of a single run is for infinitely many {items}: where it starts at zero, chance alone explains it.",
     ),
     "sliced": Metric(
         "Sliced Wasserstein distance",
         "lower",
-        "How far small patches of generated and real images are apart along random directions, averaged over scales, in"
-        " standard deviations.",
+        "How far small patches of generated and real {items} are apart along random directions, averaged over scales,"
+        " in standard deviations.",
     ),
     "spectral_mean_error": Metric(
-        "Error of the mean image",
+        "Error of the mean {item}",
         "lower",
-        "Difference between the average generated and the average real image, in standard deviations of the data.",
+        "Difference between the average generated and the average real {item}, in standard deviations of the data.",
     ),
     "marginal_wasserstein": Metric(
         "Distance of single values",
@@ -74,7 +75,7 @@ METRICS = {
     "flatness_rms_db": Metric(
         "Flatness of increments (dB)",
         "lower",
-        "How far these differences are from being as uneven as in real images, many small and few large, as at edges;"
+        "How far these differences are from being as uneven as in real {items}, many small and few large, as at edges;"
         " no spectrum tells that.",
     ),
     "labelless_kernel": Metric(
@@ -88,12 +89,25 @@ METRICS = {
         "Kernel distance of log-spectrograms: which tones there are, how they change, and how steadily.",
     ),
 }
-"""Figures of merit in the order of the page; the first one measured decides the answer."""
+"""Figures of merit in the order of the page; the first one measured decides the answer. `metric` names the signals."""
 
 
-def metric(name: str) -> Metric:
-    """What is known about the figure called `name`; a bare label for one that is not known."""
-    return METRICS.get(name, Metric(name, None, ""))
+def metric(name: str, called: tuple[str, str] = IMAGES) -> Metric:
+    """What is known about the figure called `name`; a bare label for one that is not known.
+
+    Args:
+        name: The figure.
+        called: What one of the signals is called, and many.
+
+    >>> metric("spectral_mean_error", ("record", "records")).label
+    'Error of the mean record'
+    """
+    known = METRICS.get(name)
+    if known is None:
+        return Metric(name, None, "")
+    item, items = called
+    label, meaning = (text.format(item=item, items=items) for text in (known.label, known.meaning))
+    return Metric(label, known.better, meaning)
 
 
 def places(*values: float | None, digits: int = 3) -> int:
@@ -207,13 +221,14 @@ def values(
     means: Mapping[str, float | None],
     differences: Mapping[str, Interval | None],
     floor: float | None,
+    items: str = "images",
 ) -> str:
     """The values behind an answer."""
     # More than a few intervals make a list, which is the table's business.
     asides = {arm: _aside(difference) for arm, difference in differences.items() if len(means) <= 4}
     parts = [f"{arm} {number(mean)}{asides.get(arm, '')}" for arm, mean in means.items()]
     direction = f" ({metric.better} is better)" if metric.better else ""
-    beside = "" if floor is None else f" Real images against other real images: {number(floor)}."
+    beside = "" if floor is None else f" Real {items} against other real {items}: {number(floor)}."
     return f"{metric.label}{direction}: {joined(parts)}.{beside}"
 
 
@@ -225,7 +240,9 @@ def _aside(difference: Interval | None) -> str:
     return f" (difference {mean}, 95\u00a0% interval {span})"
 
 
-def precision_note(figures: Mapping[str, float | None], floors: Mapping[str, float | None]) -> str:
+def precision_note(
+    figures: Mapping[str, float | None], floors: Mapping[str, float | None], items: str = "images"
+) -> str:
     """Why a precision means nothing, in one sentence; empty where it means something.
 
     Samples count as precise within balls about real images. Where these lie wide apart, samples that are alike and like
@@ -237,14 +254,14 @@ def precision_note(figures: Mapping[str, float | None], floors: Mapping[str, flo
         return ""
     reasons = []
     if recall is not None and recall[0] < recall[1] / 2:
-        reasons.append(f"recall is {number(recall[0], 2)} where real images have {number(recall[1], 2)}")
+        reasons.append(f"recall is {number(recall[0], 2)} where real {items} have {number(recall[1], 2)}")
     if distance is not None and distance[0] > FAR * distance[1] > 0:
         reasons.append(f"the Fréchet distance is {distance[0] / distance[1]:.0f} times its floor")
     if not reasons:
         return ""
     return (
-        f"Precision means nothing here ({number(precision[0], 2)}, real images {number(precision[1], 2)}), because"
-        f" {joined(reasons)}: samples that are all alike lie within reach of a few real images."
+        f"Precision means nothing here ({number(precision[0], 2)}, real {items} {number(precision[1], 2)}), because"
+        f" {joined(reasons)}: samples that are all alike lie within reach of a few real {items}."
     )
 
 
@@ -256,11 +273,11 @@ def _beside(
     return None if figure is None or floor is None else (figure, floor)
 
 
-def family_note(tests: Mapping[str, Any] | None) -> str:
+def family_note(tests: Mapping[str, Any] | None, called: tuple[str, str] = IMAGES) -> str:
     """What verdicts are about, and how often they are wrong; empty without tests."""
     if not tests or not tests["count"]:
         return ""
-    names = joined([metric(name).label for name in tests["figures"]])
+    names = joined([metric(name, called).label for name in tests["figures"]])
     return (
         f"Verdicts are on {names} alone, {counted(tests['count'], 'test')} in all, adjusted together by"
         f" {tests['method']}'s method: the chance of even one wrong verdict is at most"
@@ -277,3 +294,8 @@ def joined(parts: Sequence[str], word: str = "and") -> str:
 def counted(count: int, noun: str, ending: str = "s") -> str:
     """`1 seed`, `3 seeds`."""
     return f"{count:,} {noun}{ending if count != 1 else ''}"
+
+
+def number_of(count: int, called: tuple[str, str]) -> str:
+    """`1 series`, `3 records`."""
+    return f"{count:,} {called[count != 1]}"

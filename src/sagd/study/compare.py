@@ -25,6 +25,7 @@ from torch import Tensor
 from sagd.build.schema import CompareConfig, ProcessConfig, RunConfig
 from sagd.build.text import dump_yaml, load_yaml, to_dict
 from sagd.data.files import RESERVED
+from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError, argument
@@ -54,8 +55,6 @@ from sagd.study.train import check_training, measured_part, prepare, settled, tr
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 64
-"""Samples of each arm kept for the report."""
 FIELDS = 4
 """Noise fields of each arm that the report shows."""
 LEVELS = 6
@@ -101,7 +100,8 @@ def compare(
         for seed in config.seeds:
             for name in config.arms:
                 runs[name][seed] = _run(config, name, seed, out, data, extractor, progress)
-        statistics = measure(measured_part(clean).tensor())
+        some = measured_part(clean)
+        statistics = measure(some.tensor(), mask=some.known())
         write_file(out / "arrays.safetensors", to_safetensors(_arrays(config, out, clean, processes, statistics)))
         results = _results(config, data, runs)
         write_file(out / "results.json", to_json(results))
@@ -219,8 +219,9 @@ def _run(
     if config.evaluation.likelihood:
         evaluation |= {"likelihood": measure_likelihood(model, clean, config.evaluation, progress)}
     spectrum = measure(samples)
-    profile = radial_profile(spectrum.spectrum, spectrum.basis, config.evaluation.bands).values
-    write_file(images, to_safetensors({"samples": data.meaning.packed(samples[:SHOWN]), "profile": profile}))
+    profile = radial_profile(spectrum.spectrum, spectrum.basis, config.evaluation.bands, data.meaning.rings()).values
+    kept = samples[: Kind.member(data.meaning.kind).kept]
+    write_file(images, to_safetensors({"samples": data.meaning.packed(kept), "profile": profile}))
     result = {"seed": seed, "training": _training_record(folder, model.plain.module), "evaluation": evaluation}
     write_file(finished, to_json(result))
     return result
@@ -291,7 +292,13 @@ def _results(
         "config": to_dict(config),
         "versions": versions(),
         "machine": describe_machine(),
-        "data": {"name": data.name, "shape": list(data.shape), "count": len(data), "classes": data.classes},
+        "data": {
+            "name": data.name,
+            "shape": list(data.shape),
+            "count": len(data),
+            "classes": data.classes,
+            "meaning": to_dict(data.meaning),
+        },
         "metrics": {"features": first["features"], "n": first["n"]},
         "reference_arm": reference,
         "floors": figures(first, "floor"),
@@ -316,14 +323,15 @@ def _arrays(
     statistics: DataStatistics,
 ) -> dict[str, Tensor]:
     """What the report draws, float32; see `sagd.report`."""
-    bands = config.evaluation.bands
-    profile = radial_profile(statistics.spectrum, statistics.basis, bands)
-    some = data.some(SHOWN)
-    shown = some.tensor()
+    bands, rings = config.evaluation.bands, data.meaning.rings()
+    profile = radial_profile(statistics.spectrum, statistics.basis, bands, rings)
+    kind = Kind.member(data.meaning.kind)()
+    some = data.some(kind.kept)
+    shown, known = some.tensor(), some.known()
     # One range of noise levels for all arms, so that the pictures compare.
     highest = max(level for _, level in processes.values())
     arrays = {
-        "data/images": shown,
+        "data/images": shown if known is None or kind.tiled(shown.shape[1]) else shown.where(known, torch.nan),
         "data/profile": profile.values,
         "profile/edges": profile.edges,
         "forward/levels": torch.logspace(-1.5, torch.tensor(highest).log10().item(), LEVELS),
@@ -336,7 +344,7 @@ def _arrays(
         samples, _ = read_tensors(folder / "samples.safetensors")
         arrays |= {
             f"{name}/noise": process.reference.given(labels).sample(min(FIELDS, len(data)), generator_for(0, "noise")),
-            f"{name}/noise_profile": radial_profile(power, statistics.basis, bands).values,
+            f"{name}/noise_profile": radial_profile(power, statistics.basis, bands, rings).values,
             f"{name}/forward": forward_images(process, shown[:1], arrays["forward/levels"], labels),
             f"{name}/samples": data.meaning.unpacked(samples["samples"]),
             f"{name}/sample_profile": samples["profile"],

@@ -170,7 +170,7 @@ def evaluate_samples(
     evaluation = evaluate(
         samples, reference, extractor, config.bands, config.seed, progress=progress, reference_mask=known
     )
-    return evaluation.to_dict()
+    return evaluation.to_dict() | {"kind": data.meaning.kind}
 
 
 def evaluate_fields(

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from sagd.build.catalogue import Entry, choose
 from sagd.build.objects import build_process
+from sagd.data.meaning import Meaning
 from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.noise.covariance.base import Covariance
@@ -21,7 +22,7 @@ from sagd.process.base import Process
 from sagd.process.scalar import ForwardProcess
 from sagd.process.spectral import SpectralProcess
 from sagd.random import generator_for
-from sagd.study.illustration import forward_images, shown_power
+from sagd.study.illustration import forward_images, power_curve, shown_power
 from sagd.study.train import process_statistics
 
 LEVELS, TIMES, BANDS = 6, 101, 5
@@ -41,10 +42,12 @@ class Exhibit:
 
     Attributes:
         entry: Name, configuration, summary, source.
-        noise: Caption -> a draw of the noise, `(C, H, W)`. There is one without a caption; two where the noise depends
+        meaning: What values of the data mean.
+        noise: Caption -> a draw of the noise, `(C, *spatial)`. There is one without a caption; two where the noise depends
             on the class (that of the image first) or changes in time.
-        power: Caption -> power spectrum of that noise in the Fourier basis, channels averaged, `(H, W // 2 + 1)`.
-        images: One image at rising noise levels, scaled to unit noise and data, `(6, C, H, W)`.
+        power: Caption -> power spectrum of that noise in the Fourier basis, channels averaged: of images by frequency,
+            `(H, W // 2 + 1)`; else as `power_curve` has it, `(2, K)`.
+        images: One image at rising noise levels, scaled to unit noise and data, `(6, C, *spatial)`.
         times: Times of those images, `(6,)`.
         curve_times: Times of the curves, `(T,)`.
         snr: Signal-to-noise ratio, the power of signal over that of noise, by band `(K, T)`: bands of equal width from
@@ -52,6 +55,7 @@ class Exhibit:
     """
 
     entry: Entry
+    meaning: Meaning
     noise: dict[str, Tensor]
     power: dict[str, Tensor]
     images: Tensor
@@ -101,10 +105,12 @@ def exhibit(entry: Entry, data: Signals, image: int = 0, seed: int = 0) -> Exhib
     snr = _snr(process, statistics, curve_times)
     levels = _levels(process, curve_times, snr)
     noises = _by_class(whole, process, data) or _by_time(process, levels) or {"": process.reference}
+    flat, rings = len(data.shape) == 3, data.meaning.rings()
     return Exhibit(
         entry,
+        data.meaning,
         {caption: noise.sample(1, generator_for(seed, "noise"))[0] for caption, noise in noises.items()},
-        {caption: shown_power(noise) for caption, noise in noises.items()},
+        {caption: shown_power(noise) if flat else power_curve(noise, rings) for caption, noise in noises.items()},
         forward_images(process, x, levels, None, seed),
         process.time_at(levels),
         curve_times,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sagd.build.draw import draw_band
 from sagd.build.schema import SamplingConfig
+from sagd.build.text import to_dict
 from sagd.data.files import Named, read_named
 from sagd.errors import InputError, argument
 from sagd.noise.bands import mask
@@ -68,6 +69,7 @@ class ResamplingResult:
         """JSON-ready summary; empty bands are None."""
         return {
             "images": list(self.names),
+            "meaning": to_dict(self.named.meaning),
             "draws": len(self.samples),
             "band": str(self.band),
             "band_edges": self.edges.tolist(),
@@ -128,7 +130,8 @@ def measured(named: Named, samples: Tensor, band: Spectrum, basis: Basis) -> Res
     """The result with its spectra, of `B` files and draws `(N, B, C, *spatial)`; the band is one of `basis`."""
     given = named.x
     b = mask(band, basis)
-    before, after = band_powers(given), band_powers(samples.flatten(0, 1))
+    rings = named.meaning.rings()
+    before, after = band_powers(given, rings), band_powers(samples.flatten(0, 1), rings)
     return ResamplingResult(
         named=named,
         kept=given - basis.inverse(b * basis.forward(given.double())).to(given.dtype),
@@ -137,7 +140,7 @@ def measured(named: Named, samples: Tensor, band: Spectrum, basis: Basis) -> Res
         b=b,
         basis=basis,
         edges=before.edges,
-        share=radial_profile(b, basis, BANDS).values,
+        share=radial_profile(b, basis, BANDS, rings).values,
         replaced=share_of(b, basis),
         spectra={"given": before.values, "resampled": after.values},
         change_outside=max(change_outside(given, draw, b, basis) for draw in samples),

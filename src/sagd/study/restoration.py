@@ -13,11 +13,13 @@ from torch import Tensor
 
 from sagd.build.objects import omission_mode
 from sagd.build.schema import NO_OMISSION
+from sagd.build.text import to_dict
 from sagd.data.files import Named, read_named, read_partners
 from sagd.errors import InputError, argument
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.grid import Grid
 from sagd.noise.statistics import RadialProfile, radial_profile
 from sagd.omission.modes import Mode, Restoration
 from sagd.omission.restore import restore
@@ -75,6 +77,7 @@ class RestorationResult:
         """JSON-ready summary; empty bands are None."""
         return {
             "images": list(self.names),
+            "meaning": to_dict(self.named.meaning),
             "mode": self.mode.kind,
             "band": str(self.mode.band),
             "band_edges": self.edges.tolist(),
@@ -146,12 +149,13 @@ def measured(
     """
     damaged, restored = named.x, restoration.images
     stages = {"damaged": damaged, "restored": restored} | ({} if clean is None else {"clean": clean})
-    spectra = {name: band_powers(x) for name, x in stages.items()}
+    rings = named.meaning.rings()
+    spectra = {name: band_powers(x, rings) for name, x in stages.items()}
     errors, psnr = {}, {}
     if clean is not None:
         for name in ("damaged", "restored"):
             difference = stages[name] - clean
-            errors[name] = band_powers(difference).values
+            errors[name] = band_powers(difference, rings).values
             psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()), 1e-12))
     values = mask(mode.place, basis)
     b = values.reshape(-1, *basis.coefficients).amax(0)
@@ -164,7 +168,7 @@ def measured(
         basis=basis,
         edges=spectra["damaged"].edges,
         replaced=share_of(b, basis),
-        share=radial_profile(b, basis, BANDS).values,
+        share=radial_profile(b, basis, BANDS, rings).values,
         spectra={name: profile.values for name, profile in spectra.items()},
         errors=errors,
         psnr=psnr,
@@ -182,13 +186,16 @@ def change_outside(damaged: Tensor, restored: Tensor, b: Tensor, basis: Basis) -
     return largest / max(math.sqrt(power / damaged.numel()), 1e-12)
 
 
-def band_powers(x: Tensor) -> RadialProfile:
-    """Mean power of images by radial band, all channels together; not about a mean, so that single images have one."""
+def band_powers(x: Tensor, rings: Grid | None = None) -> RadialProfile:
+    """Mean power of fields by radial band, all channels together; not about a mean, so that single ones have one.
+
+    With a grid, radii are those of the world; see `radial_profile`.
+    """
     basis = FourierBasis(tuple(x.shape[2:]))
     power = torch.zeros(basis.coefficients, dtype=torch.float64)
     for batch in x.split(256):
         power += basis.forward(batch.double()).abs().square().sum((0, 1))
-    return radial_profile(power / (len(x) * x.shape[1]), basis, BANDS)
+    return radial_profile(power / (len(x) * x.shape[1]), basis, BANDS, rings)
 
 
 def share_of(b: Tensor, basis: Basis) -> float:

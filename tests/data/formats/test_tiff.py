@@ -171,12 +171,29 @@ def test_resolution_says_the_step(tmp_path, draw, again):
 
 
 def test_steps_of_other_formats_become_resolution(tmp_path, draw, like):
-    values = draw("float32", 3, 5, 7)
-    steps = {"Y": Step(0.5, "mm"), "X": Step(250.0, "um"), "Z": Step(1.0, "mm")}
-    FORM.write(tmp_path / "a.tif", values, like(values, "ZYX", steps=steps))
+    values = draw("float32", 5, 7)
+    steps = {"Y": Step(0.5, "mm"), "X": Step(250.0, "um")}
+    FORM.write(tmp_path / "a.tif", values, like(values, "YX", steps=steps))
     (contents,) = FORM.scan(tmp_path / "a.tif")
-    assert (contents.axes, contents.steps) == ("ZYX", {"Y": Step(0.5, "mm"), "X": Step(0.25, "mm")})
-    FORM.write(tmp_path / "a.ome.tif", values, like(values, "ZYX", steps=steps))
+    assert (contents.axes, contents.steps) == ("YX", {"Y": Step(0.5, "mm"), "X": Step(0.25, "mm")})
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+@pytest.mark.parametrize(
+    ("axes", "steps"),
+    [
+        ("ZYX", {"Y": Step(0.5, "mm"), "X": Step(250.0, "um"), "Z": Step(1.0, "mm")}),
+        ("TYX", {"T": Step(0.04, "s"), "Y": Step(0.5, "mm"), "X": Step(0.5, "mm")}),
+        ("YX", {"Y": Step(0.25, "degrees"), "X": Step(0.25, "degrees")}),
+    ],
+)
+def test_steps_that_resolution_cannot_say_are_kept_in_ome(dtype, axes, steps, tmp_path, draw, like):
+    values = draw(dtype, *(3, 5, 7)[-len(axes) :])
+    FORM.write(tmp_path / "a.tif", values, like(values, axes, steps=steps))
+    (contents,) = FORM.scan(tmp_path / "a.tif")
+    assert (contents.axes, contents.steps, contents.dtype) == (axes, steps, dtype)
+    assert np.array_equal(FORM.read(contents), values)
+    FORM.write(tmp_path / "a.ome.tif", values, like(values, axes, steps=steps))
     assert FORM.scan(tmp_path / "a.ome.tif")[0].steps == steps
 
 

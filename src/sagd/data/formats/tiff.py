@@ -77,6 +77,8 @@ class Tiff(Format, kind="tiff"):
             options = {"imagej": True, "metadata": kept["imagej"] | {"axes": letters}}
         elif kept.get("description"):
             options = {"description": kept["description"], "metadata": None}
+        elif not kept and _beyond_tags(like) and set(letters) <= set("TZCYXS"):
+            options = {"ome": True, "metadata": _ome_metadata(letters, like)}
         else:
             options = {"metadata": {"axes": letters}}
         big = {"bigtiff": True} if kept.get("bigtiff") else {}
@@ -273,6 +275,11 @@ def _resolution(like: Contents) -> dict[str, Any]:
     if len(lengths) < 2 or not all(0 < length < math.inf for length in lengths):
         return {}
     return {"resolution": tuple(10 / length for length in lengths), "resolutionunit": _CENTIMETRE}
+
+
+def _beyond_tags(like: Contents) -> bool:
+    """Whether a new file has steps that the tags of resolution, lengths along X and Y, cannot say."""
+    return any(letter not in "XY" or step.unit not in _LENGTHS for letter, step in like.steps.items())
 
 
 def _ome_metadata(letters: str, like: Contents) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from sagd.data.formats import Contents
 from sagd.data.kinds.base import Kind, Numbers
 from sagd.data.meaning import Meaning, peak
-from sagd.data.previews import waveforms
+from sagd.data.previews import USUAL, Look, waveforms
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,11 +27,13 @@ class Audio(Kind, kind="audio"):
     ending: ClassVar[str] = ".wav"
     exact: ClassVar[str] = ".wav"
     item: ClassVar[tuple[str, str]] = ("record", "records")
+    plays: ClassVar[Literal["", "sound", "film"]] = "sound"
 
     def numbers(self, values: Sequence[np.ndarray], contents: Contents) -> Numbers:
         """The loudest value becomes 1."""
         return peak(values)
 
-    def picture(self, x: Tensor, meaning: Meaning) -> Image.Image:
+    def picture(self, x: Tensor, meaning: Meaning, look: Look = USUAL) -> Image.Image:
         """Waveforms above spectrograms."""
-        return waveforms(meaning.to_values(x), meaning.rate, meaning.quantity)
+        values = meaning.to_values(x)
+        return waveforms(values, meaning.rate, meaning.quantity, look.of(meaning.to_values))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 import numpy as np
 from torch import Tensor
 
 from sagd.data.formats import Contents
+from sagd.data.images import CHANNELS
 from sagd.data.layout import Layout, layout_of
 from sagd.data.meaning import Meaning
+from sagd.data.previews import USUAL, Look
 from sagd.spec import Description
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ class Kind(Description, ABC, family="kind of signal", example="image"):
         scales: Whether `data.size` scales fields, as it does with pictures, or cuts windows out of them.
         coloured: Whether a last axis of 1, 3 or 4, of which nobody said more, is colour.
         item: What one is called, and many.
+        plays: What a page can do beside showing them: play their "sound", or run them as a "film".
+        kept: How many examples a comparison keeps for its report.
     """
 
     spatial: ClassVar[str]
@@ -41,6 +46,8 @@ class Kind(Description, ABC, family="kind of signal", example="image"):
     scales: ClassVar[bool] = False
     coloured: ClassVar[bool] = False
     item: ClassVar[tuple[str, str]] = ("field", "fields")
+    plays: ClassVar[Literal["", "sound", "film"]] = ""
+    kept: ClassVar[int] = 12
 
     def layout(self, contents: Contents, axes: str | None = None) -> Layout:
         """How the axes of an array make items of this kind; `axes` are letters that somebody chose for them.
@@ -55,5 +62,34 @@ class Kind(Description, ABC, family="kind of signal", example="image"):
         """Offset and scale by which models see values, from some items `(C, *spatial)` in their own type."""
 
     @abstractmethod
-    def picture(self, x: Tensor, meaning: Meaning) -> Image.Image:
-        """A picture of fields `(N, C, *spatial)` as models see them, with axes and scales in their units."""
+    def picture(self, x: Tensor, meaning: Meaning, look: Look = USUAL) -> Image.Image:
+        """A picture of fields `(N, C, *spatial)` as models see them, with axes and scales in their units.
+
+        `look.like` are fields as models see them, too.
+        """
+
+    @final
+    def difference_picture(
+        self, x: Tensor, meaning: Meaning, captions: Sequence[str] = (), like: Tensor | None = None
+    ) -> Image.Image:
+        """The same of noise or differences: each scale has 0 in the middle."""
+        return self.picture(x, _about_zero(meaning), Look(captions, like, signed=True, by_value=True))
+
+    @final
+    def spread_picture(self, x: Tensor, meaning: Meaning, captions: Sequence[str] = ()) -> Image.Image:
+        """The same of standard deviations."""
+        return self.picture(x, _about_zero(meaning), Look(captions, by_value=True))
+
+    @final
+    def seen(self, channels: int) -> bool:
+        """Whether values are brightness, grey or of three colours, which needs no scale."""
+        return self.coloured and channels in CHANNELS
+
+    @final
+    def tiled(self, channels: int) -> bool:
+        """Whether items are small pictures as they are, many of which stand side by side without axes."""
+        return self.seen(channels) and len(self.spatial) == 2
+
+
+def _about_zero(meaning: Meaning) -> Meaning:
+    return replace(meaning, offset=(0.0,) * len(meaning.offset))

@@ -13,7 +13,7 @@ from sagd.data.formats import Contents
 from sagd.data.kinds.base import Kind, Numbers
 from sagd.data.layout import Layout, layout_of
 from sagd.data.meaning import Meaning, standardised
-from sagd.data.previews import fields, series, volumes
+from sagd.data.previews import USUAL, Look, fields, series, volumes
 from sagd.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ class Field(Kind, kind="field"):
         """Each channel by its own mean and deviation."""
         return standardised(values)
 
-    def picture(self, x: Tensor, meaning: Meaning) -> Image.Image:
+    def picture(self, x: Tensor, meaning: Meaning, look: Look = USUAL) -> Image.Image:
         """Colours by value, on a scale for each channel."""
-        values = meaning.to_values(x)
+        values, look = meaning.to_values(x), look.of(meaning.to_values)
         if len(meaning.axes) == 1:
-            return series(values, None, meaning.quantity, meaning.channels)
+            return series(values, None, meaning.quantity, meaning.channels, look=look)
         if len(meaning.axes) == 3:
-            return volumes(values, meaning.quantity, meaning.channels, meaning.sides(), meaning.length)
-        return fields(values, meaning.quantity, meaning.channels, meaning.sides())
+            return volumes(values, meaning.quantity, meaning.channels, meaning.sides(), meaning.length, look=look)
+        return fields(values, meaning.quantity, meaning.channels, meaning.sides(), look=look)

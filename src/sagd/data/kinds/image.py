@@ -10,10 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from sagd.data.formats import Contents
-from sagd.data.images import CHANNELS, image_grid
+from sagd.data.images import image_grid
 from sagd.data.kinds.base import Kind, Numbers
 from sagd.data.meaning import BYTE, Meaning, spread
-from sagd.data.previews import fields
+from sagd.data.previews import USUAL, Look, fields
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -34,6 +34,7 @@ class Image(Kind, kind="image"):
     formats: ClassVar[tuple[str, ...]] = ("pillow", "netpbm", "tiff")
     ending: ClassVar[str] = ".png"
     scales: ClassVar[bool] = True
+    kept: ClassVar[int] = 64
     exact: ClassVar[str] = ".tif"
     coloured: ClassVar[bool] = True
     item: ClassVar[tuple[str, str]] = ("image", "images")
@@ -42,8 +43,9 @@ class Image(Kind, kind="image"):
         """Black and white, or the range that is used."""
         return picture_numbers(values, contents)
 
-    def picture(self, x: Tensor, meaning: Meaning) -> PIL.Image.Image:
+    def picture(self, x: Tensor, meaning: Meaning, look: Look = USUAL) -> PIL.Image.Image:
         """Grey or colours as they are; of other numbers of channels, each by its values."""
-        if x.shape[1] in CHANNELS:
+        if self.seen(x.shape[1]) and not look.by_value and not look.captions:
             return image_grid(x.clamp(-1, 1))
-        return fields(meaning.to_values(x), meaning.quantity, meaning.channels)
+        look = look.of(meaning.to_values)
+        return fields(meaning.to_values(x), meaning.quantity, meaning.channels, meaning.sides(), look=look)

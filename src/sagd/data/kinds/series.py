@@ -12,7 +12,7 @@ from torch import Tensor
 from sagd.data.formats import Contents
 from sagd.data.kinds.base import Kind, Numbers
 from sagd.data.meaning import Meaning, standardised
-from sagd.data.previews import series
+from sagd.data.previews import USUAL, Look, series
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,6 +32,7 @@ class Series(Kind, kind="series"):
         """Each channel by its own mean and deviation."""
         return standardised(values)
 
-    def picture(self, x: Tensor, meaning: Meaning) -> Image.Image:
+    def picture(self, x: Tensor, meaning: Meaning, look: Look = USUAL) -> Image.Image:
         """Lines, a panel for each channel."""
-        return series(meaning.to_values(x), meaning.rate, meaning.quantity, meaning.channels)
+        values, look = meaning.to_values(x), look.of(meaning.to_values)
+        return series(values, meaning.rate, meaning.quantity, meaning.channels, look=look)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
 
 from sagd.data.formats import Contents
-from sagd.data.images import CHANNELS
 from sagd.data.kinds.base import Kind, Numbers
 from sagd.data.kinds.image import picture_numbers
 from sagd.data.meaning import Meaning
-from sagd.data.previews import films
+from sagd.data.previews import USUAL, Look, films
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,15 +28,16 @@ class Video(Kind, kind="video"):
     ending: ClassVar[str] = ".gif"
     coloured: ClassVar[bool] = True
     item: ClassVar[tuple[str, str]] = ("clip", "clips")
+    plays: ClassVar[Literal["", "sound", "film"]] = "film"
 
     def numbers(self, values: Sequence[np.ndarray], contents: Contents) -> Numbers:
         """As for pictures."""
         return picture_numbers(values, contents)
 
-    def picture(self, x: Tensor, meaning: Meaning) -> Image.Image:
+    def picture(self, x: Tensor, meaning: Meaning, look: Look = USUAL) -> Image.Image:
         """Strips of frames."""
-        values = meaning.to_values(x)
-        if x.shape[1] not in CHANNELS:
-            return films(values, None, meaning.quantity, meaning.channels, meaning.rate)
+        values, look = meaning.to_values(x), look.of(meaning.to_values)
+        if look.by_value or not self.seen(x.shape[1]):
+            return films(values, None, meaning.quantity, meaning.channels, meaning.rate, look)
         (offset,), (scale,) = meaning.offset, meaning.scale
-        return films(values, (offset - scale, offset + scale), rate=meaning.rate)
+        return films(values, (offset - scale, offset + scale), rate=meaning.rate, look=look)

@@ -12,7 +12,7 @@ from torch import Tensor
 from sagd.data.formats import Contents
 from sagd.data.kinds.base import Kind, Numbers
 from sagd.data.meaning import Meaning, spread
-from sagd.data.previews import volumes
+from sagd.data.previews import USUAL, Look, volumes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,6 +32,7 @@ class Volume(Kind, kind="volume"):
         """The range that is used."""
         return spread(values)
 
-    def picture(self, x: Tensor, meaning: Meaning) -> Image.Image:
+    def picture(self, x: Tensor, meaning: Meaning, look: Look = USUAL) -> Image.Image:
         """Three slices through the middle."""
-        return volumes(meaning.to_values(x), meaning.quantity, meaning.channels, meaning.sides(), meaning.length)
+        values, look = meaning.to_values(x), look.of(meaning.to_values)
+        return volumes(values, meaning.quantity, meaning.channels, meaning.sides(), meaning.length, look=look)
