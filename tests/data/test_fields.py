@@ -12,6 +12,7 @@ from PIL import Image
 
 from sagd.data.config import DataConfig
 from sagd.data.fields import LazyFields, windows
+from sagd.data.formats import Step
 from sagd.data.load import load
 from sagd.data.signals import SignalReader
 from sagd.data.sources import base as sources
@@ -95,9 +96,9 @@ def test_what_was_read_is_said(records, caplog):
     said = caplog.text
     assert "left out 1 file(s)" in said
     assert "1 .txt" in said
-    assert "5 records of 3 files, 1 x 100 at 8000 Hz" in said
+    assert "5 records of 3 files, 1 x 100 (C, T) at 8000 Hz" in said
     assert "values are int16, which models see as (v - 0) / " in said
-    assert "6 % of the values that are missing or beyond the end are left out" in said
+    assert "6 % of the values are missing or beyond the end, and are left out of loss and measures" in said
 
 
 def test_records_are_resampled(tmp_path):
@@ -291,3 +292,42 @@ def test_scales_of_another_data_set_are_taken(records):
     meaning = loaded(records, size=100).meaning
     quiet = load(DataConfig(str(records), size=70), meaning)
     assert quiet.meaning is meaning
+
+
+def stack(path, shape=(6, 8, 8), step=0.5):
+    """A stack of floating point whose pixels are `step` micrometres wide."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    tifffile.imwrite(path, values, imagej=True, resolution=(1 / step, 1 / step), metadata={"axes": "ZYX", "unit": "um"})
+
+
+def test_pixels_keep_their_size_or_are_scaled(tmp_path, caplog):
+    stack(tmp_path / "a" / "1.tif")
+    with caplog.at_level(logging.INFO):
+        whole, half = loaded(tmp_path / "a"), loaded(tmp_path / "a", size=4)
+    assert {letter: step.size for letter, step in whole.meaning.steps.items()} == pytest.approx({"X": 0.5, "Y": 0.5})
+    assert {letter: step.size for letter, step in half.meaning.steps.items()} == pytest.approx({"X": 1.0, "Y": 1.0})
+    assert "6 images of 1.tif, 1 x 8 x 8 (C, Y, X), steps " in caplog.text
+    given = loaded(tmp_path / "a", size=4, spacing=("3 mm", "3 mm"))
+    assert given.meaning.steps["X"] == Step(6.0, "mm")
+
+
+def test_pixels_of_several_sizes_are_told_none(tmp_path, caplog):
+    stack(tmp_path / "a" / "1.tif")
+    stack(tmp_path / "a" / "2.tif", step=0.25)
+    stack(tmp_path / "b" / "1.tif")
+    stack(tmp_path / "b" / "2.tif", (6, 16, 16))
+    with caplog.at_level(logging.INFO):
+        assert loaded(tmp_path / "a").meaning.steps == loaded(tmp_path / "b", size=8).meaning.steps == {}
+    assert caplog.text.count("files differ in the size of a pixel") == 2
+
+
+def test_messages_name_the_kind_of_item(tmp_path):
+    values = np.ones((4, 6, 6))
+    values[0, 0, 0] = np.nan
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(InputError, match=r"missing mask; leave such fields out with --data.skip-bad"):
+        loaded(tmp_path / "a.npy", kind="field")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "still.gif")
+    with pytest.raises(InputError, match=r"no array with axes T, Y, X; it has one of shape \(8, 8\)"):
+        loaded(tmp_path / "still.gif", kind="video")

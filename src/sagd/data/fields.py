@@ -337,8 +337,8 @@ def _check_alike(records: FieldRecords, config: DataConfig) -> None:
             )
         own = part.steps(config.rate)
         for letter in part.layout.spatial:
-            if letter == "T" and config.resample is not None:
-                continue
+            if (letter == "T" and config.resample is not None) or scales(records.kind, config):
+                continue  # what becomes of the steps is for `meaning_of` to say
             if _differ(steps.get(letter), own.get(letter)):
                 told = (_told(s.get(letter), letter) for s in (steps, own))
                 pair = ", ".join(f"{records.describe(k)} {t}" for k, t in zip((0, number), told, strict=True))
@@ -369,7 +369,7 @@ def meaning_of(plan: Plan) -> Meaning:
     if plan.config.resample is not None and "T" in steps:
         steps["T"] = Step(1 / plan.config.resample, "s")
     if plan.scales:
-        steps = {}  # a pixel is no longer what it was
+        steps = _scaled_steps(plan, steps)
     return Meaning(
         records.kind.kind,
         first.layout.spatial,
@@ -382,6 +382,19 @@ def meaning_of(plan: Plan) -> Meaning:
         None if array.limits is None else (float(array.limits[0]), float(array.limits[1])),
         array.path.suffix.lower() if array.path.is_file() else records.kind.ending,
     )
+
+
+def _scaled_steps(plan: Plan, steps: dict[str, Step]) -> dict[str, Step]:
+    """The steps of fields that are scaled; none where files differ in them, or are scaled by different factors."""
+    parts, sides = plan.records.parts, plan.shape[1:]
+    factors = {max(n / own for n, own in zip(sides, part.shape[1:], strict=True)) for part in parts}
+    first = parts[0].steps(plan.config.rate)
+    differ = not plan.config.spacing and any(
+        _differ(first.get(letter), part.steps(plan.config.rate).get(letter)) for part in parts for letter in steps
+    )
+    if differ or len(factors) > 1:
+        return {}
+    return {letter: Step(step.size / max(factors), step.unit) for letter, step in steps.items()}
 
 
 def _given_steps(config: DataConfig, spatial: str) -> dict[str, Step]:

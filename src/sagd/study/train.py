@@ -163,6 +163,7 @@ def prepare(config: RunConfig, data: Signals, found: OmissionConfig | None = Non
         compile=_compiler(config, data, model) if config.training.compile else None,
         finish=lambda trained: dataclasses.replace(trained, calibration=_calibration(trained, data)),
         notes=notes,
+        unit=Kind.member(data.meaning.kind).item[1],
     )
     return Plan(config, data, recipe)
 
