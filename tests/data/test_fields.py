@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import xarray
 from PIL import Image
 
 from sagd.data.config import DataConfig
 from sagd.data.fields import LazyFields, windows
+from sagd.data.files import save_fields
 from sagd.data.formats import Step
 from sagd.data.load import load
 from sagd.data.signals import SignalReader
@@ -331,3 +333,19 @@ def test_messages_name_the_kind_of_item(tmp_path):
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "still.gif")
     with pytest.raises(InputError, match=r"no array with axes T, Y, X; it has one of shape \(8, 8\)"):
         loaded(tmp_path / "still.gif", kind="video")
+
+
+def test_variables_keep_their_names_and_their_common_unit(tmp_path):
+    """From NetCDF to samples of it, and read again."""
+    rng, path = np.random.default_rng(0), tmp_path / "wind.nc"
+    unit = {"units": "m s-1"}
+    xarray.Dataset({name: (("time", "lat", "lon"), rng.normal(size=(4, 5, 6)), unit) for name in "uv"}).to_netcdf(path)
+    data = loaded(path)
+    assert (data.meaning.channels, data.meaning.quantity) == (("u", "v"), "m s-1")
+    save_fields(data.tensor(), [f"{k}" for k in range(4)], tmp_path / "new", data.meaning)
+    again = loaded(tmp_path / "new")
+    assert (again.meaning.channels, again.meaning.quantity, again.shape) == (("u", "v"), "m s-1", (2, 5, 6))
+    values = [d.meaning.to_values(d.tensor()) for d in (data, again)]
+    assert torch.allclose(*values, atol=1e-5)
+    alone = loaded(path, arrays=("v",))
+    assert alone.meaning.channels == ("v",)

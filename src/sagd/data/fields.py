@@ -115,8 +115,8 @@ class Part:
             each = self.shape[0] // len(self.arrays)
             names = [array.name for array in self.arrays]
             return tuple(names if each == 1 else (f"{name} {k}" for name in names for k in range(each)))
-        own = self.arrays[0].channels
-        return own if len(own) == self.shape[0] else ()
+        own = self.arrays[0].channels or (self.arrays[0].name,)
+        return own if len(own) == self.shape[0] and all(own) else ()
 
 
 @dataclass(frozen=True)
@@ -376,7 +376,7 @@ def meaning_of(plan: Plan) -> Meaning:
         offset,
         scale,
         steps,
-        array.quantity if len(first.arrays) == 1 else "",
+        array.quantity if len({own.quantity for own in first.arrays}) == 1 else "",
         first.channel_names() if first.shape[0] == plan.shape[0] else (),
         array.dtype,
         None if array.limits is None else (float(array.limits[0]), float(array.limits[1])),

@@ -208,7 +208,7 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     first = records.parts[0].arrays[0]
     shape = f"{' x '.join(map(str, plan.shape))} (C, {', '.join(meaning.axes)})"
     rate = "" if meaning.rate is None else f" at {meaning.rate:g} Hz"
-    steps = [(a, s) for a, s in meaning.steps.items() if a in meaning.axes and not (a == "T" and rate)]
+    steps = [(a, meaning.steps[a]) for a in meaning.axes if a in meaning.steps and not (a == "T" and rate)]
     apart = f", steps {', '.join(f'{a} {s.size:.6g} {s.unit}'.strip() for a, s in steps)}" if steps else ""
     many = f" of {len(records.parts)} files" if len(records.parts) > 1 else f" of {first.path.name}"
     names = [array.name for array in records.parts[0].arrays if array.name]
