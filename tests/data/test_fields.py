@@ -4,6 +4,7 @@ import csv
 import logging
 import wave
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -13,7 +14,7 @@ from PIL import Image
 
 from sagd.data.config import DataConfig
 from sagd.data.fields import LazyFields, windows
-from sagd.data.files import save_fields
+from sagd.data.files import read_named, save_fields, save_like
 from sagd.data.formats import Step
 from sagd.data.load import load
 from sagd.data.signals import SignalReader
@@ -349,3 +350,58 @@ def test_variables_keep_their_names_and_their_common_unit(tmp_path):
     assert torch.allclose(*values, atol=1e-5)
     alone = loaded(path, arrays=("v",))
     assert alone.meaning.channels == ("v",)
+
+
+def test_sound_of_several_channels_is_mixed_on_request(tmp_path):
+    left, right = sound(50), sound(50, 1)
+    write_wav(tmp_path / "1.wav", np.stack([left, right], 1))
+    write_wav(tmp_path / "2.wav", left)
+    with pytest.raises(InputError, match=r"differ in channels: '.*1.wav' has 2, '.*2.wav' 1; choose with --data.chan"):
+        loaded(tmp_path)
+    one = loaded(tmp_path, channels=1)
+    assert np.allclose(one.meaning.to_values(one.tensor())[:, 0], [(left + right) / 2, left], atol=0.6)
+    two = loaded(tmp_path, channels=2)
+    assert np.allclose(two.meaning.to_values(two.tensor()), [[left, right], [left, left]], atol=0.01)
+
+
+def test_quantities_are_not_mixed(tmp_path):
+    np.save(tmp_path / "1.npy", np.ones((3, 2, 6, 6)))
+    np.save(tmp_path / "2.npy", np.ones((3, 1, 6, 6)))
+    with pytest.raises(InputError, match=r"fields differ in channels: .*; keep those of one number"):
+        loaded(tmp_path, kind="field")
+    with pytest.raises(InputError, match=r"has 2 channels, which cannot be made 1"):
+        loaded(tmp_path, kind="field", channels=1)
+
+
+def test_only_two_axes_are_scaled(records):
+    with pytest.raises(
+        InputError, match=r"data.fit 'scale' is for two axes of space, records here have 1 \(T\); leave"
+    ):
+        loaded(records, size=100, fit="scale")
+
+
+def test_an_array_that_is_one_item_asks_what_its_axes_are(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((20, 30)))
+    with pytest.raises(
+        InputError, match=r"x.npy is taken for one, its axes \(20, 30\) for YX; say otherwise with --da"
+    ):
+        loaded(tmp_path / "x.npy")
+    assert loaded(tmp_path / "x.npy", kind="series").shape == (1, 30)
+
+
+def test_compressed_volumes_come_back_as_what_they_were(tmp_path):
+    """Endings of two parts, as `.nii.gz`, stay whole."""
+    values = np.random.default_rng(0).integers(0, 500, (4, 5, 6)).astype(np.int16)
+    for k in range(2):
+        image = nibabel.Nifti1Image(values + k, np.diag([2.0, 2, 3, 1]))
+        image.header.set_xyzt_units("mm")
+        nibabel.save(image, tmp_path / f"sub-{k}.nii.gz")
+    data = loaded(tmp_path)
+    assert data.meaning.ending == ".nii.gz"
+    (path, _) = save_fields(data.tensor(), ["0", "1"], tmp_path / "new", data.meaning).paths
+    again = nibabel.load(path)
+    assert np.array_equal(again.get_fdata(), values)
+    assert (again.get_data_dtype(), again.header.get_zooms()) == (np.int16, (2, 2, 3))
+    named = read_named([tmp_path / "sub-0.nii.gz"], data.shape, data.meaning)
+    (path,) = save_like(named.x, named, tmp_path / "like", "-00").paths
+    assert path.name == "sub-0-00.nii.gz"

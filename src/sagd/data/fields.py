@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sagd.data.config import DataConfig
 from sagd.data.formats import Contents, Format, Region, Step
+from sagd.data.formats.find import ending_of
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
 from sagd.data.meaning import Meaning
@@ -200,7 +201,7 @@ class Plan:
         part, item = self.records.parts[self.part[row]], int(self.item[row])
         wanted = self.shape[1:]
         if self.scales:
-            values = with_channels(part.read(item, recent=recent), self.shape[0])
+            values = with_channels(part.read(item, recent=recent), self.shape[0], self.records.kind.mixes)
             return values if values.shape[1:] == wanted else scaled_and_cropped(values, wanted)
         if self.config.resample is not None and (step := part.steps(self.config.rate).get("T")) is not None:
             axis = 1 + part.layout.spatial.index("T")
@@ -212,7 +213,7 @@ class Plan:
             starts = zip(self.origin[row].tolist(), wanted, limits, strict=True)
             window = tuple(slice(o, min(o + n, most)) for o, n, most in starts)
             values = part.read(item, window, recent)
-        return padded(with_channels(values, self.shape[0]), wanted)
+        return padded(with_channels(values, self.shape[0], self.records.kind.mixes), wanted)
 
 
 def scales(kind: Kind, config: DataConfig) -> bool:
@@ -276,6 +277,11 @@ def _size(records: FieldRecords, config: DataConfig, lengths: Sequence[tuple[int
     odd = next((k for k, sides in enumerate(lengths) if len(sides) != rank), None)
     if odd is not None:
         raise InputError(f"{records.describe(0)} has {rank} axes of space, {records.describe(odd)} {len(lengths[odd])}")
+    if rank != 2 and scales(kind, config):
+        raise InputError(
+            f"data.fit 'scale' is for two axes of space, {kind.item[1]} here have {rank}"
+            f" ({records.parts[0].layout.spatial}); leave it out, which cuts windows"
+        )
     if config.size is not None:
         sides = (config.size,) * rank if isinstance(config.size, int) else tuple(config.size)
         if len(sides) == 1:
@@ -307,13 +313,17 @@ def _channels(records: FieldRecords, config: DataConfig) -> int:
     first = records.parts[0].shape[0]
     odd = next((k for k, part in enumerate(records.parts) if part.shape[0] != first), None)
     if config.channels is None and odd is not None:
+        cure = "choose with --data.channels"
+        if {first, records.parts[odd].shape[0]} != {1, 3} and not records.kind.mixes:
+            cure = "keep those of one number"
         raise InputError(
             f"{records.kind.item[1]} differ in channels: {records.describe(0)} has {first}, {records.describe(odd)}"
-            f" {records.parts[odd].shape[0]}; choose with --data.channels"
+            f" {records.parts[odd].shape[0]}; {cure}"
         )
     wanted = config.channels or first
     for number, part in enumerate(records.parts):
-        if part.shape[0] != wanted and {part.shape[0], wanted} != {1, 3}:
+        mixes = records.kind.mixes and 1 in (part.shape[0], wanted)
+        if part.shape[0] != wanted and {part.shape[0], wanted} != {1, 3} and not mixes:
             raise InputError(
                 f"{records.describe(number)} has {part.shape[0]} channels, which cannot be made {wanted}; leave"
                 " --data.channels out"
@@ -380,7 +390,7 @@ def meaning_of(plan: Plan) -> Meaning:
         first.channel_names() if first.shape[0] == plan.shape[0] else (),
         array.dtype,
         None if array.limits is None else (float(array.limits[0]), float(array.limits[1])),
-        array.path.suffix.lower() if array.path.is_file() else records.kind.ending,
+        ending_of(array.path.name).lower() if array.path.is_file() else records.kind.ending,
     )
 
 

@@ -157,6 +157,13 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     plan = plan_of(records, config)
     rows = np.array(_limited(len(plan), config))
     items = records.kind.item[1]
+    if len(plan) == 1 and records.parts[0].format.kind in ("npy", "npz"):
+        array = records.parts[0].arrays[0]
+        raise InputError(
+            f"need at least two {items}, and {array.path.name} is taken for one, its axes {array.shape} for"
+            f" {records.parts[0].layout.axes}; say otherwise with --data.axes, a letter for each (N items, C channels,"
+            " T time, Z Y X space), or --data.kind, or cut windows: --data.fit tile --data.size 64"
+        )
     _check_enough(len(rows), [], config, items)
     chosen = plan.some(rows)
     meaning = meaning or meaning_of(chosen)

@@ -31,6 +31,7 @@ class Kind(Description, ABC, family="kind of signal", example="image"):
         exact: Ending of files that hold floating point.
         scales: Whether `data.size` scales fields, as it does with pictures, or cuts windows out of them.
         coloured: Whether a last axis of 1, 3 or 4, of which nobody said more, is colour.
+        mixes: Whether the mean of channels is a channel, and one stands for many, as with loudspeakers.
         item: What one is called, and many.
     """
 
@@ -40,6 +41,7 @@ class Kind(Description, ABC, family="kind of signal", example="image"):
     exact: ClassVar[str] = ".npy"
     scales: ClassVar[bool] = False
     coloured: ClassVar[bool] = False
+    mixes: ClassVar[bool] = False
     item: ClassVar[tuple[str, str]] = ("field", "fields")
 
     def layout(self, contents: Contents, axes: str | None = None) -> Layout:
