@@ -5,14 +5,18 @@ import logging
 import pickle
 import wave
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
 import torch
+import xarray
 from PIL import Image
 
 from sagd.data.config import DataConfig
 from sagd.data.fields import LazyFields, Recent, windows
+from sagd.data.files import read_named, save_fields, save_like
+from sagd.data.formats import Step
 from sagd.data.load import load
 from sagd.data.signals import SignalReader
 from sagd.data.sources import base as sources
@@ -96,9 +100,9 @@ def test_what_was_read_is_said(records, caplog):
     said = caplog.text
     assert "left out 1 file(s)" in said
     assert "1 .txt" in said
-    assert "5 records of 3 files, 1 x 100 at 8000 Hz" in said
+    assert "5 records of 3 files, 1 x 100 (C, T) at 8000 Hz" in said
     assert "values are int16, which models see as (v - 0) / " in said
-    assert "6 % of the values that are missing or beyond the end are left out" in said
+    assert "6 % of the values are missing or beyond the end, and are left out of loss and measures" in said
 
 
 def test_records_are_resampled(tmp_path):
@@ -358,3 +362,113 @@ def test_fields_on_demand_are_read_by_several_threads(tmp_path, monkeypatch):
     assert torch.equal(data.values(order), memory[order])
     again = pickle.loads(pickle.dumps(data))
     assert torch.equal(again.tensor(), memory)
+
+
+def stack(path, shape=(6, 8, 8), step=0.5):
+    """A stack of floating point whose pixels are `step` micrometres wide."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    tifffile.imwrite(path, values, imagej=True, resolution=(1 / step, 1 / step), metadata={"axes": "ZYX", "unit": "um"})
+
+
+def test_pixels_keep_their_size_or_are_scaled(tmp_path, caplog):
+    stack(tmp_path / "a" / "1.tif")
+    with caplog.at_level(logging.INFO):
+        whole, half = loaded(tmp_path / "a"), loaded(tmp_path / "a", size=4)
+    assert {letter: step.size for letter, step in whole.meaning.steps.items()} == pytest.approx({"X": 0.5, "Y": 0.5})
+    assert {letter: step.size for letter, step in half.meaning.steps.items()} == pytest.approx({"X": 1.0, "Y": 1.0})
+    assert "6 images of 1.tif, 1 x 8 x 8 (C, Y, X), steps " in caplog.text
+    given = loaded(tmp_path / "a", size=4, spacing=("3 mm", "3 mm"))
+    assert given.meaning.steps["X"] == Step(6.0, "mm")
+
+
+def test_pixels_of_several_sizes_are_told_none(tmp_path, caplog):
+    stack(tmp_path / "a" / "1.tif")
+    stack(tmp_path / "a" / "2.tif", step=0.25)
+    stack(tmp_path / "b" / "1.tif")
+    stack(tmp_path / "b" / "2.tif", (6, 16, 16))
+    with caplog.at_level(logging.INFO):
+        assert loaded(tmp_path / "a").meaning.steps == loaded(tmp_path / "b", size=8).meaning.steps == {}
+    assert caplog.text.count("files differ in the size of a pixel") == 2
+
+
+def test_messages_name_the_kind_of_item(tmp_path):
+    values = np.ones((4, 6, 6))
+    values[0, 0, 0] = np.nan
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(InputError, match=r"missing mask; leave such fields out with --data.skip-bad"):
+        loaded(tmp_path / "a.npy", kind="field")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "still.gif")
+    with pytest.raises(InputError, match=r"no array with axes T, Y, X; it has one of shape \(8, 8\)"):
+        loaded(tmp_path / "still.gif", kind="video")
+
+
+def test_variables_keep_their_names_and_their_common_unit(tmp_path):
+    """From NetCDF to samples of it, and read again."""
+    rng, path = np.random.default_rng(0), tmp_path / "wind.nc"
+    unit = {"units": "m s-1"}
+    xarray.Dataset({name: (("time", "lat", "lon"), rng.normal(size=(4, 5, 6)), unit) for name in "uv"}).to_netcdf(path)
+    data = loaded(path)
+    assert (data.meaning.channels, data.meaning.quantity) == (("u", "v"), "m s-1")
+    save_fields(data.tensor(), [f"{k}" for k in range(4)], tmp_path / "new", data.meaning)
+    again = loaded(tmp_path / "new")
+    assert (again.meaning.channels, again.meaning.quantity, again.shape) == (("u", "v"), "m s-1", (2, 5, 6))
+    values = [d.meaning.to_values(d.tensor()) for d in (data, again)]
+    assert torch.allclose(*values, atol=1e-5)
+    alone = loaded(path, arrays=("v",))
+    assert alone.meaning.channels == ("v",)
+
+
+def test_sound_of_several_channels_is_mixed_on_request(tmp_path):
+    left, right = sound(50), sound(50, 1)
+    write_wav(tmp_path / "1.wav", np.stack([left, right], 1))
+    write_wav(tmp_path / "2.wav", left)
+    with pytest.raises(InputError, match=r"differ in channels: '.*1.wav' has 2, '.*2.wav' 1; choose with --data.chan"):
+        loaded(tmp_path)
+    one = loaded(tmp_path, channels=1)
+    assert np.allclose(one.meaning.to_values(one.tensor())[:, 0], [(left + right) / 2, left], atol=0.6)
+    two = loaded(tmp_path, channels=2)
+    assert np.allclose(two.meaning.to_values(two.tensor()), [[left, right], [left, left]], atol=0.01)
+
+
+def test_quantities_are_not_mixed(tmp_path):
+    np.save(tmp_path / "1.npy", np.ones((3, 2, 6, 6)))
+    np.save(tmp_path / "2.npy", np.ones((3, 1, 6, 6)))
+    with pytest.raises(InputError, match=r"fields differ in channels: .*; keep those of one number"):
+        loaded(tmp_path, kind="field")
+    with pytest.raises(InputError, match=r"has 2 channels, which cannot be made 1"):
+        loaded(tmp_path, kind="field", channels=1)
+
+
+def test_only_two_axes_are_scaled(records):
+    with pytest.raises(
+        InputError, match=r"data.fit 'scale' is for two axes of space, records here have 1 \(T\); leave"
+    ):
+        loaded(records, size=100, fit="scale")
+
+
+def test_an_array_that_is_one_item_asks_what_its_axes_are(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((20, 30)))
+    with pytest.raises(
+        InputError, match=r"x.npy is taken for one, its axes \(20, 30\) for YX; say otherwise with --da"
+    ):
+        loaded(tmp_path / "x.npy")
+    assert loaded(tmp_path / "x.npy", kind="series").shape == (1, 30)
+
+
+def test_compressed_volumes_come_back_as_what_they_were(tmp_path):
+    """Endings of two parts, as `.nii.gz`, stay whole."""
+    values = np.random.default_rng(0).integers(0, 500, (4, 5, 6)).astype(np.int16)
+    for k in range(2):
+        image = nibabel.Nifti1Image(values + k, np.diag([2.0, 2, 3, 1]))
+        image.header.set_xyzt_units("mm")
+        nibabel.save(image, tmp_path / f"sub-{k}.nii.gz")
+    data = loaded(tmp_path)
+    assert data.meaning.ending == ".nii.gz"
+    (path, _) = save_fields(data.tensor(), ["0", "1"], tmp_path / "new", data.meaning).paths
+    again = nibabel.load(path)
+    assert np.array_equal(again.get_fdata(), values)
+    assert (again.get_data_dtype(), again.header.get_zooms()) == (np.int16, (2, 2, 3))
+    named = read_named([tmp_path / "sub-0.nii.gz"], data.shape, data.meaning)
+    (path,) = save_like(named.x, named, tmp_path / "like", "-00").paths
+    assert path.name == "sub-0-00.nii.gz"

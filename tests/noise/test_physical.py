@@ -290,7 +290,7 @@ def test_labels_leave_the_grid_out():
 @pytest.mark.parametrize(
     ("text", "grid", "spatial", "message"),
     [
-        (SPEECH, None, (8,), r"high='3400 Hz'\) is in Hz, and the data has no rate; give data\.rate, e\.g\. '8 kHz'$"),
+        (SPEECH, None, (8,), r"high='3400 Hz'\) is in Hz, and the data has no rate; give data\.rate, e\.g\. 8000$"),
         ("ring(low='1 1/mm')", None, (8,), r"is in 1/mm, and the data has no spacing; give data\.spacing"),
         ("physical(spectrum='flat')", None, (8,), "is in physical units, and the data has no spacing"),
         (SPEECH, "8 kHz", (8, 8), "the grid 0.000125 s has 1 axes, the data 2"),

@@ -57,6 +57,6 @@ def run_train(command: Train) -> None:
     if model.process.covariance.depends_on_class:
         labels = " --labels " + " ".join(map(shlex.quote, model.classes or ()))
     say(f"model: {path}\nsample it with: sagd sample {out}{labels}{plugins} --out {out}-samples")
-    say(f"measure it, given labels or a feature network, with: sagd evaluate {out}{plugins}")
+    say(f"measure it with: sagd evaluate {out}{plugins}")
     if omission_mode(config.process.omission, model.meaning.grid()) is not None:
         say(f"restore images with: sagd restore {out} IMAGES{plugins} --out {out}-restored")

@@ -19,7 +19,8 @@ class DataConfig:
     split: str = "train"
     """Split to read; digits has 'train', 'test' and 'all', a folder or parquet file has only 'train'."""
     channels: int | None = None
-    """1 (grey) or 3 (RGB; transparency is laid over white); default: as the files are, which must agree."""
+    """Images: 1 (grey) or 3 (RGB; transparency is laid over white); sound: 1 (the mean of all) or, of files with one,
+    any number; default: as the files are, which must agree."""
     size: int | tuple[int, ...] | None = None
     """Side length, or one for each axis. Images are scaled on the shorter side (Lanczos) and centre-cropped; of all
     else windows of that size are cut, end to end, and what is shorter is padded, the padding left out of the loss.
@@ -42,7 +43,8 @@ class DataConfig:
     missing: Literal["refuse", "mask"] = "refuse"
     """NaN in files: refuse, or mask: left out of loss and measures, filled by the model."""
     flip: bool = False
-    """Flip images left-right at random while training; a damaged band must then be its own mirror image."""
+    """Flip along the last axis at random while training: images left-right, sound and series in time; a damaged band
+    must then be its own mirror image."""
     image_column: str | None = None
     """Column with images; default: the only image column."""
     label_column: str | None = None

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sagd.data.config import DataConfig
 from sagd.data.formats import Contents, Format, Region, Step
+from sagd.data.formats.find import ending_of
 from sagd.data.formats.handles import Handles
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
@@ -141,8 +142,8 @@ class Part:
             each = self.shape[0] // len(self.arrays)
             names = [array.name for array in self.arrays]
             return tuple(names if each == 1 else (f"{name} {k}" for name in names for k in range(each)))
-        own = self.arrays[0].channels
-        return own if len(own) == self.shape[0] else ()
+        own = self.arrays[0].channels or (self.arrays[0].name,)
+        return own if len(own) == self.shape[0] and all(own) else ()
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ class Plan:
         held = None if streaming and part.format.streams else recent
         wanted = self.shape[1:]
         if self.scales:
-            values = with_channels(part.read(item, recent=held), self.shape[0])
+            values = with_channels(part.read(item, recent=held), self.shape[0], self.records.kind.mixes)
             return values if values.shape[1:] == wanted else scaled_and_cropped(values, wanted)
         if self.config.resample is not None and (step := part.steps(self.config.rate).get("T")) is not None:
             axis = 1 + part.layout.spatial.index("T")
@@ -249,7 +250,7 @@ class Plan:
             starts = zip(self.origin[row].tolist(), wanted, limits, strict=True)
             window = tuple(slice(o, min(o + n, most)) for o, n, most in starts)
             values = part.read(item, window, held)
-        return padded(with_channels(values, self.shape[0]), wanted)
+        return padded(with_channels(values, self.shape[0], self.records.kind.mixes), wanted)
 
 
 def scales(kind: Kind, config: DataConfig) -> bool:
@@ -311,6 +312,11 @@ def _size(records: FieldRecords, config: DataConfig, lengths: Sequence[tuple[int
     odd = next((k for k, sides in enumerate(lengths) if len(sides) != rank), None)
     if odd is not None:
         raise InputError(f"{records.describe(0)} has {rank} axes of space, {records.describe(odd)} {len(lengths[odd])}")
+    if rank != 2 and scales(kind, config):
+        raise InputError(
+            f"data.fit 'scale' is for two axes of space, {kind.item[1]} here have {rank}"
+            f" ({records.parts[0].layout.spatial}); leave it out, which cuts windows"
+        )
     if config.size is not None:
         sides = (config.size,) * rank if isinstance(config.size, int) else tuple(config.size)
         if len(sides) == 1:
@@ -342,13 +348,17 @@ def _channels(records: FieldRecords, config: DataConfig) -> int:
     first = records.parts[0].shape[0]
     odd = next((k for k, part in enumerate(records.parts) if part.shape[0] != first), None)
     if config.channels is None and odd is not None:
+        cure = "choose with --data.channels"
+        if {first, records.parts[odd].shape[0]} != {1, 3} and not records.kind.mixes:
+            cure = "keep those of one number"
         raise InputError(
             f"{records.kind.item[1]} differ in channels: {records.describe(0)} has {first}, {records.describe(odd)}"
-            f" {records.parts[odd].shape[0]}; choose with --data.channels"
+            f" {records.parts[odd].shape[0]}; {cure}"
         )
     wanted = config.channels or first
     for number, part in enumerate(records.parts):
-        if part.shape[0] != wanted and {part.shape[0], wanted} != {1, 3}:
+        mixes = records.kind.mixes and 1 in (part.shape[0], wanted)
+        if part.shape[0] != wanted and {part.shape[0], wanted} != {1, 3} and not mixes:
             raise InputError(
                 f"{records.describe(number)} has {part.shape[0]} channels, which cannot be made {wanted}; leave"
                 " --data.channels out"
@@ -372,8 +382,8 @@ def _check_alike(records: FieldRecords, config: DataConfig) -> None:
             )
         own = part.steps(config.rate)
         for letter in part.layout.spatial:
-            if letter == "T" and config.resample is not None:
-                continue
+            if (letter == "T" and config.resample is not None) or scales(records.kind, config):
+                continue  # what becomes of the steps is for `meaning_of` to say
             if _differ(steps.get(letter), own.get(letter)):
                 told = (_told(s.get(letter), letter) for s in (steps, own))
                 pair = ", ".join(f"{records.describe(k)} {t}" for k, t in zip((0, number), told, strict=True))
@@ -404,19 +414,32 @@ def meaning_of(plan: Plan) -> Meaning:
     if plan.config.resample is not None and "T" in steps:
         steps["T"] = Step(1 / plan.config.resample, "s")
     if plan.scales:
-        steps = {}  # a pixel is no longer what it was
+        steps = _scaled_steps(plan, steps)
     return Meaning(
         records.kind.kind,
         first.layout.spatial,
         offset,
         scale,
         steps,
-        array.quantity if len(first.arrays) == 1 else "",
+        array.quantity if len({own.quantity for own in first.arrays}) == 1 else "",
         first.channel_names() if first.shape[0] == plan.shape[0] else (),
         array.dtype,
         None if array.limits is None else (float(array.limits[0]), float(array.limits[1])),
-        array.path.suffix.lower() if array.path.is_file() else records.kind.ending,
+        ending_of(array.path.name).lower() if array.path.is_file() else records.kind.ending,
     )
+
+
+def _scaled_steps(plan: Plan, steps: dict[str, Step]) -> dict[str, Step]:
+    """The steps of fields that are scaled; none where files differ in them, or are scaled by different factors."""
+    parts, sides = plan.records.parts, plan.shape[1:]
+    factors = {max(n / own for n, own in zip(sides, part.shape[1:], strict=True)) for part in parts}
+    first = parts[0].steps(plan.config.rate)
+    differ = not plan.config.spacing and any(
+        _differ(first.get(letter), part.steps(plan.config.rate).get(letter)) for part in parts for letter in steps
+    )
+    if differ or len(factors) > 1:
+        return {}
+    return {letter: Step(step.size / max(factors), step.unit) for letter, step in steps.items()}
 
 
 def _given_steps(config: DataConfig, spatial: str) -> dict[str, Step]:

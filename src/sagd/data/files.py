@@ -20,7 +20,7 @@ from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.fields import Part
 from sagd.data.formats import Contents, Format
-from sagd.data.formats.find import format_of, walk
+from sagd.data.formats.find import ending_of, format_of, walk
 from sagd.data.formats.values import to_type
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
@@ -247,10 +247,10 @@ def _whole(values: np.ndarray, layout: Layout, array: Contents) -> tuple[np.ndar
 
 def _ending(path: Path, found: Format, kind: type[Kind], dtype: str, keep: bool) -> str:
     """The ending of a new file beside one of a format: another where that loses something."""
-    own = path.suffix.lower()
+    own = ending_of(path.name)
     if keep and dtype != "float32":
         return kind.exact
-    return kind.ending if own in found.lossy else path.suffix
+    return kind.ending if own.lower() in found.lossy else own
 
 
 def _write(path: Path, values: np.ndarray, like: Contents) -> Written:
@@ -295,7 +295,7 @@ def _field(part: Part, item: int, shape: tuple[int, ...], meaning: Meaning) -> T
         )
     values = part.read(item)
     try:
-        values = with_channels(values, shape[0])
+        values = with_channels(values, shape[0], Kind.member(meaning.kind).mixes)
     except InputError as error:
         raise InputError(f"{str(part.path)!r}: {error}") from None
     x = meaning.to_model(torch.from_numpy(values.astype(np.float64)))
@@ -369,7 +369,7 @@ def save_damaged(
 
 
 def _without_ending(name: str) -> str:
-    return str(Path(name).with_suffix(""))
+    return name.removesuffix(ending_of(name))
 
 
 def _files(path: Path, config: DataConfig) -> list[tuple[str, Path]]:

@@ -168,6 +168,13 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     plan = plan_of(records, config)
     rows = _limited(len(plan), config)
     items = records.kind.item[1]
+    if len(plan) == 1 and records.parts[0].format.kind in ("npy", "npz"):
+        array = records.parts[0].arrays[0]
+        raise InputError(
+            f"need at least two {items}, and {array.path.name} is taken for one, its axes {array.shape} for"
+            f" {records.parts[0].layout.axes}; say otherwise with --data.axes, a letter for each (N items, C channels,"
+            " T time, Z Y X space), or --data.kind, or cut windows: --data.fit tile --data.size 64"
+        )
     _check_enough(len(rows), [], config, items)
     chosen = plan.some(rows)
     meaning = meaning or meaning_of(chosen)
@@ -180,7 +187,7 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     if records.labels is not None:
         every = records.labels[torch.from_numpy(plan.part)]
         labels = every[torch.from_numpy(rows[good])]
-    _name_missing_classes(every, records.classes, labels, config)
+    _name_missing_classes(every, records.classes, labels, config, records.kind.item[0])
     gaps = config.missing == "mask" or plan.pads
     missing = float(stored.isnan().double().mean()) if gaps and isinstance(stored, Tensor) else None
     gaps = gaps and missing != 0
@@ -206,8 +213,8 @@ def _stored(lazy: LazyFields, config: DataConfig, problems: list[InputError]) ->
         if fits:
             store[i] = x
 
-    unit = lazy.plan.records.kind.item[0]
-    good = np.array(list(_sift(_each(read, len(lazy), task="reading", unit=unit), config, problems)), np.int64)
+    unit, units = lazy.plan.records.kind.item
+    good = np.array(list(_sift(_each(read, len(lazy), task="reading", unit=unit), config, problems, units)), np.int64)
     if not fits:
         return replace(lazy, plan=lazy.plan.some(good)), good
     return store if len(good) == len(store) else store[torch.from_numpy(good)], good
@@ -217,25 +224,38 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     """What was read, in a few lines; `missing` is the share of values that are, if it is known."""
     records = plan.records
     first = records.parts[0].arrays[0]
-    shape = " x ".join(map(str, plan.shape))
+    shape = f"{' x '.join(map(str, plan.shape))} (C, {', '.join(meaning.axes)})"
     rate = "" if meaning.rate is None else f" at {meaning.rate:g} Hz"
+    steps = [(a, meaning.steps[a]) for a in meaning.axes if a in meaning.steps and not (a == "T" and rate)]
+    apart = f", steps {', '.join(f'{a} {s.size:.6g} {s.unit}'.strip() for a, s in steps)}" if steps else ""
     many = f" of {len(records.parts)} files" if len(records.parts) > 1 else f" of {first.path.name}"
     names = [array.name for array in records.parts[0].arrays if array.name]
     arrays = f", arrays {', '.join(names)}" if names else ""
-    lines = [f"{records.name}: {len(plan)} {records.kind.item[1]}{many}, {shape}{rate}{arrays}"]
+    lines = [f"{records.name}: {len(plan)} {records.kind.item[1]}{many}, {shape}{rate}{apart}{arrays}"]
     axes = records.parts[0].layout.axes
     if axes != first.axes and plan.config.axes is None:
         lines.append(f"axes of arrays {first.shape} taken as {axes}; --data.axes says otherwise")
+    if plan.scales and not meaning.steps and any(part.steps(plan.config.rate) for part in records.parts):
+        lines.append("files differ in the size of a pixel, so that none is told here")
     if not meaning.is_bytes:
-        scale = ", ".join(f"(v - {o:.6g}) / {s:.6g}" for o, s in zip(meaning.offset, meaning.scale, strict=True))
+        scale = ", ".join(_formula(o, s) for o, s in zip(meaning.offset, meaning.scale, strict=True))
         unit = f" {meaning.quantity}" if meaning.quantity else ""
         lines.append(f"values{unit} are {meaning.dtype}, which models see as {scale}")
     if gaps:
         share = "values" if missing is None else f"{100 * missing:.2g} % of the values"
-        lines.append(f"{share} that are missing or beyond the end are left out of loss and measures")
+        lines.append(f"{share} are missing or beyond the end, and are left out of loss and measures")
     return lines + [
         f"note: {note}" for note in dict.fromkeys(n for p in records.parts for a in p.arrays for n in a.notes)
     ]
+
+
+def _formula(offset: float, scale: float) -> str:
+    """How models see a value `v`.
+
+    >>> _formula(-0.5, 2)
+    '(v + 0.5) / 2'
+    """
+    return f"(v {'+' if offset < 0 else '-'} {abs(offset):.6g}) / {scale:.6g}"
 
 
 def _limited(count: int, config: DataConfig) -> np.ndarray:
@@ -256,7 +276,11 @@ def side_of(config: DataConfig) -> int | None:
 
 
 def _name_missing_classes(
-    every: Tensor | None, classes: Sequence[str] | None, labels: Tensor | None, config: DataConfig
+    every: Tensor | None,
+    classes: Sequence[str] | None,
+    labels: Tensor | None,
+    config: DataConfig,
+    item: str = "image",
 ) -> None:
     """A line for classes of which nothing is left."""
     if every is None or classes is None or labels is None:
@@ -267,7 +291,7 @@ def _name_missing_classes(
         listed = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
         reasons = {"data.limit": config.limit is not None, "data.skip_bad": config.skip_bad}
         why = " and ".join(name for name, given in reasons.items() if given)
-        logger.warning("%s leaves no image of %d of %d classes: %s", why, len(missing), len(classes), listed)
+        logger.warning("%s leaves no %s of %d of %d classes: %s", why, item, len(missing), len(classes), listed)
 
 
 def _check(config: DataConfig) -> None:
@@ -365,7 +389,10 @@ def _reason(error: Exception) -> str:
 
 
 def _sift(
-    outcomes: Generator[T | InputError, None, None], config: DataConfig, problems: list[InputError]
+    outcomes: Generator[T | InputError, None, None],
+    config: DataConfig,
+    problems: list[InputError],
+    items: str = "images",
 ) -> dict[int, T]:
     """Successes by their number; failures are appended to `problems` or, without `skip_bad`, raised."""
     good: dict[int, T] = {}
@@ -376,7 +403,7 @@ def _sift(
             elif config.skip_bad:
                 problems.append(outcome)
             else:
-                raise InputError(f"{outcome}; leave such images out with --data.skip-bad")
+                raise InputError(f"{outcome}; leave such {items} out with --data.skip-bad")
     return good
 
 

@@ -14,16 +14,24 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 """ITU-R 601."""
 
 
-def with_channels(values: np.ndarray, channels: int) -> np.ndarray:
+def with_channels(values: np.ndarray, channels: int, mixes: bool = False) -> np.ndarray:
     """Values `(1|3, *spatial)` in grey or colour; as they are if they have so many channels.
+
+    Args:
+        values: `(C, *spatial)`.
+        channels: How many there are to be.
+        mixes: Whether channels are those of sound, whose mean is one channel, and of which one stands for many.
 
     Raises:
         InputError: If one number of channels cannot become the other.
     """
     if len(values) == channels:
         return values
-    if (len(values), channels) == (1, 3):
-        return values.repeat(3, 0)
+    if (len(values), channels) == (1, 3) or (mixes and len(values) == 1):
+        return values.repeat(channels, 0)
+    if mixes and channels == 1:
+        mean = values.mean(0, keepdims=True, dtype=np.float64)
+        return mean.round().astype(values.dtype) if values.dtype.kind in "iu" else mean.astype(values.dtype)
     if (len(values), channels) == (3, 1):
         grey = np.tensordot(_LUMA, values, 1)[None]
         return grey.round().astype(values.dtype) if values.dtype.kind in "iu" else grey.astype(values.dtype)

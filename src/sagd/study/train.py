@@ -163,6 +163,7 @@ def prepare(config: RunConfig, data: Signals, found: OmissionConfig | None = Non
         compile=_compiler(config, data, model) if config.training.compile else None,
         finish=lambda trained: dataclasses.replace(trained, calibration=_calibration(trained, data)),
         notes=notes,
+        unit=Kind.member(data.meaning.kind).item[1],
     )
     return Plan(config, data, recipe)
 
@@ -324,7 +325,8 @@ def _near(data: Signals, device: torch.device) -> Signals:
 def _check_data(config: RunConfig, data: Signals) -> None:
     batch_size = config.training.batch_size
     if len(data) < batch_size:
-        raise InputError(f"training.batch_size is {batch_size} but the data has {len(data)} images; use at most that")
+        items = Kind.member(data.meaning.kind).item[1]
+        raise InputError(f"training.batch_size is {batch_size} but the data has {len(data)} {items}; use at most that")
     if config.network.conditional and data.classes is None:
         raise InputError("network.conditional needs labels, and the data has none; name them with data.label_column")
 

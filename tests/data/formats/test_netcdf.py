@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray
 
-from sagd.data.formats import Format, Step
+from sagd.data.formats import Contents, Format, Step
 from sagd.errors import InputError
 
 FORM = Format.parse("netcdf")
@@ -152,3 +152,26 @@ def test_winds_of_a_reanalysis(tmp_path, again):
     with netCDF4.Dataset(found["u"].written.path) as file:
         file.set_auto_maskandscale(False)
         np.testing.assert_array_equal(file["u"][:], codes)
+
+
+def test_channels_with_names_become_variables(tmp_path):
+    """Each with its values, the common unit and the steps; read again, they are the arrays of the file."""
+    values = np.random.default_rng(0).normal(size=(4, 6, 2)).astype(np.float32)
+    path = tmp_path / "new.nc"
+    like = Contents(
+        path, "", (4, 6, 2), "YXC", "float32", steps={"Y": Step(2.5, "km")}, quantity="m s-1", channels=("u", "v")
+    )
+    FORM.write(path, values, like)
+    found = FORM.scan(path)
+    assert [(c.name, c.axes, c.quantity, c.steps) for c in found] == [
+        (name, "YX", "m s-1", {"Y": Step(2.5, "km")}) for name in "uv"
+    ]
+    assert all(np.array_equal(FORM.read(c), values[..., k]) for k, c in enumerate(found))
+
+
+def test_names_that_are_no_names_of_variables_stay_one_array(tmp_path):
+    path = tmp_path / "new.nc"
+    for names in (("a/b", "c"), ("u", "u"), ("x", "y")):
+        FORM.write(path, np.ones((4, 6, 2)), Contents(path, "", (4, 6, 2), "YXC", "float64", channels=names))
+        assert [(c.name, c.shape) for c in FORM.scan(path)] == [("data", (4, 6, 2))]
+        path.unlink()

@@ -35,6 +35,16 @@ def format_of(path: Path) -> Format:
     raise InputError(f"{path.name!r} has no known ending; known: {' '.join(endings())}")
 
 
+def ending_of(name: str) -> str:
+    """The longest known ending of a name, as it is spelt; else what comes after its last dot.
+
+    >>> ending_of("a.b.nii.gz"), ending_of("a/b.OME.TIF"), ending_of("a.txt"), ending_of("a")
+    ('.nii.gz', '.OME.TIF', '.txt', '')
+    """
+    longest = max((known for known in endings() if name.lower().endswith(known)), key=len, default="")
+    return name[-len(longest) :] if longest else Path(name).suffix
+
+
 def endings() -> list[str]:
     """All endings that are known, sorted."""
     return sorted({ending for member in Format.members().values() for ending in member.endings})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _STORED = ("zlib", "complevel", "shuffle", "fletcher32", "chunksizes")
+_NAME = re.compile(r"[A-Za-z][\w .+@()-]*\w|[A-Za-z]", re.ASCII)
+"""Names of variables that every reader takes."""
 _PACKING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
 
 
@@ -61,8 +64,9 @@ class NetCdf(Format, kind="netcdf"):
 
         kept = like.kept.get(self.kind)
         if kept is None:
-            kept = _new(values.shape, like)
-        name = like.name or "data"
+            _save_new(path, values, like)
+            return
+        name = like.name
         stored, packing = _packed(values, kept["encoding"])
         variable = xarray.DataArray(stored, dims=kept["dims"], attrs=kept["attributes"] | packing)
         coordinates = {n: c for n, c in kept["coordinates"].items() if _fits(c, kept["dims"], values.shape)}
@@ -127,27 +131,31 @@ def _format(path: Path) -> str:
     return classic.get(start, "NETCDF4")
 
 
-def _new(shape: tuple[int, ...], like: Contents) -> dict[str, Any]:
-    """What is written of an array from another format: dimensions by its axes, coordinates by its steps."""
+def _save_new(path: Path, values: np.ndarray, like: Contents) -> None:
+    """Write an array from another format: dimensions by its axes, coordinates by its steps, and a variable for each
+    channel that has a name.
+    """
     need("xarray")
     import xarray
 
-    names = {"T": "time", "Z": "z", "Y": "y", "X": "x", "C": "channel"}
-    dims = [names.get(letter, f"axis_{i}") for i, letter in enumerate(like.axes)]
+    usual = {"T": "time", "Z": "z", "Y": "y", "X": "x", "C": "channel"}
+    dims = [usual.get(letter, f"axis_{i}") for i, letter in enumerate(like.axes)]
     coordinates = {}
-    for letter, dim, n in zip(like.axes, dims, shape, strict=True):
+    for letter, dim, n in zip(like.axes, dims, values.shape, strict=True):
         if letter in like.steps:
             step = like.steps[letter]
             attributes = {"units": step.unit} if step.unit else {}
             coordinates[dim] = xarray.DataArray(step.size * np.arange(n), dims=[dim], attrs=attributes)
-    return {
-        "dims": dims,
-        "attributes": {"units": like.quantity} if like.quantity else {},
-        "of_file": {},
-        "coordinates": coordinates,
-        "encoding": {},
-        "format": "NETCDF4",
-    }
+    whole = xarray.DataArray(values, dims=dims, attrs={"units": like.quantity} if like.quantity else {})
+    names, channels = like.channels, values.shape[like.axes.index("C")] if "C" in like.axes else 1
+    if len(set(names)) != channels or {*names} & {*dims} or not all(map(_NAME.fullmatch, names)):
+        variables = {like.name or "data": whole}
+    elif "C" in like.axes:
+        variables = {name: whole.isel(channel=k) for k, name in enumerate(names)}
+    else:
+        variables = {names[0]: whole}
+    with encodable(path) as file:
+        xarray.Dataset(variables, coordinates).to_netcdf(file, engine="netcdf4", format="NETCDF4")
 
 
 def _fits(coordinate: xarray.DataArray, dims: Sequence[str], shape: Sequence[int]) -> bool:

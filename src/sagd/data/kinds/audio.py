@@ -26,6 +26,7 @@ class Audio(Kind, kind="audio"):
     formats: ClassVar[tuple[str, ...]] = ("wav", "flac")
     ending: ClassVar[str] = ".wav"
     exact: ClassVar[str] = ".wav"
+    mixes: ClassVar[bool] = True
     item: ClassVar[tuple[str, str]] = ("record", "records")
     plays: ClassVar[Literal["", "sound", "film"]] = "sound"
 

@@ -34,6 +34,7 @@ class Kind(Description, ABC, family="kind of signal", example="image"):
         exact: Ending of files that hold floating point.
         scales: Whether `data.size` scales fields, as it does with pictures, or cuts windows out of them.
         coloured: Whether a last axis of 1, 3 or 4, of which nobody said more, is colour.
+        mixes: Whether the mean of channels is a channel, and one stands for many, as with loudspeakers.
         item: What one is called, and many.
         plays: What a page can do beside showing them: play their "sound", or run them as a "film".
         kept: How many examples a comparison keeps for its report.
@@ -45,6 +46,7 @@ class Kind(Description, ABC, family="kind of signal", example="image"):
     exact: ClassVar[str] = ".npy"
     scales: ClassVar[bool] = False
     coloured: ClassVar[bool] = False
+    mixes: ClassVar[bool] = False
     item: ClassVar[tuple[str, str]] = ("field", "fields")
     plays: ClassVar[Literal["", "sound", "film"]] = ""
     kept: ClassVar[int] = 12

@@ -144,7 +144,7 @@ def _size(shape: Sequence[int]) -> int:
 
 
 def _names(arrays: Sequence[Contents]) -> str:
-    return ", ".join(f"{array.name or 'one'} {array.shape}" for array in arrays)
+    return ", ".join(f"{array.name or 'one of shape'} {array.shape}" for array in arrays)
 
 
 def _known(path: Path) -> Format | None:

@@ -171,7 +171,7 @@ class Physical(Spectrum, kind="physical"):
             return _of_samples(rank)
         told = "physical units" if unit is None else unit.text
         if unit is not None and unit.base == "s":
-            raise InputError(f"{self.spectrum} is in {told}, and the data has no rate; give data.rate, e.g. '8 kHz'")
+            raise InputError(f"{self.spectrum} is in {told}, and the data has no rate; give data.rate, e.g. 8000")
         raise InputError(f"{self.spectrum} is in {told}, and the data has no spacing; give data.spacing, e.g. '0.5 mm'")
 
     def _number(self, name: str, value: Any, space: _Space) -> Any:
