@@ -94,6 +94,7 @@ def test_reading_builds_nothing():
     """Values are not checked, fields may be missing, names unknown."""
     assert Shape.read("circle(holes=(1, 2))") == {"kind": "circle", "holes": (1, 2)}
     assert Shape.read("  no-such(size=inf)") == {"kind": "no_such", "size": math.inf}
+    assert Shape.read("no_such(a=true, b=false, c=True)") == {"kind": "no_such", "a": True, "b": False, "c": True}
     assert Shape.read("point()") == Shape.read("point") == {"kind": "point"}
     assert Shape.read(Circle(2)) == Circle(2).to_dict()
     mapping = {"kind": "circle"}
@@ -310,6 +311,12 @@ def test_values_of_other_types_are_refused(text, message):
         Shape.parse(f"star({text})")
     with pytest.raises(InputError, match=f"^shape 'star': {message}"):
         Shape.from_dict(Shape.read(f"star({text})"))
+
+
+def test_yes_and_no_are_written_as_errors_say_them():
+    assert Spectrum.parse("whitening(radial=true)") == Spectrum.parse("whitening(radial=True)")
+    with pytest.raises(InputError, match="radial must be true or false, got 1"):
+        Spectrum.parse("whitening(radial=1)")
 
 
 def test_values_of_the_annotated_types_pass():

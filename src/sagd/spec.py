@@ -258,6 +258,7 @@ def suggest(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
 
 
+_NAMES = {"inf": math.inf, "true": True, "false": False}
 _NUMBERS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real}
 _WORDS: dict[Any, tuple[str, str]] = {
     int: ("a whole number", "whole numbers"),
@@ -313,8 +314,8 @@ def _words(hint: Any, several: bool = False) -> str:
 
 
 def _literal(node: ast.expr) -> Any:
-    """A literal value; `inf` is one too, since Python writes infinity so."""
-    return math.inf if isinstance(node, ast.Name) and node.id == "inf" else ast.literal_eval(node)
+    """A literal value; so are `inf`, as Python writes infinity, and `true` and `false`, as YAML and our errors do."""
+    return _NAMES[node.id] if isinstance(node, ast.Name) and node.id in _NAMES else ast.literal_eval(node)
 
 
 def _nested(value: Any) -> Any:
