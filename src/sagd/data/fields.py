@@ -376,7 +376,7 @@ def meaning_of(plan: Plan) -> Meaning:
         offset,
         scale,
         steps,
-        array.quantity if len(first.arrays) == 1 else "",
+        array.quantity if len({each.quantity for each in first.arrays}) == 1 else "",
         first.channel_names() if first.shape[0] == plan.shape[0] else (),
         array.dtype,
         None if array.limits is None else (float(array.limits[0]), float(array.limits[1])),

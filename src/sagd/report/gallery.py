@@ -115,9 +115,8 @@ def render_gallery(exhibits: Iterable[Exhibit], out: Path, title: str, subtitle:
         subject = Subject(exhibit.meaning, exhibit.images.shape[1])
         content = figure_png(gallery_figure(exhibit))
         (images / f"{exhibit.entry.name}.png").write_bytes(content)
-        pieces.append(
-            Piece(exhibit.entry, arm(exhibit.entry), png(content, alt_text(exhibit.entry, subject.called[0])))
-        )
+        picture = png(content, alt_text(exhibit.entry, subject.called[0]))
+        pieces.append(Piece(exhibit.entry, arm(exhibit.entry), picture))
     values = {
         "title": title,
         "subtitle": subtitle,
@@ -144,10 +143,8 @@ def arm(entry: Entry) -> str:
 
 def alt_text(entry: Entry, item: str = "image") -> str:
     """What a figure shows, for those who cannot see it."""
-    article = "an" if item[0] in "aeiou" else "a"
-    return (
-        f"{entry.name}: its noise, the spectrum of the noise, SNR over time by band, and {article} {item} at six times."
-    )
+    one = f"an {item}" if item[0] in "aeiou" else f"a {item}"
+    return f"{entry.name}: its noise, the spectrum of the noise, SNR over time by band, and {one} at six times."
 
 
 def gallery_figure(exhibit: Exhibit) -> Figure:

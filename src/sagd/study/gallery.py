@@ -43,8 +43,8 @@ class Exhibit:
     Attributes:
         entry: Name, configuration, summary, source.
         meaning: What values of the data mean.
-        noise: Caption -> a draw of the noise, `(C, *spatial)`. There is one without a caption; two where the noise depends
-            on the class (that of the image first) or changes in time.
+        noise: Caption -> a draw of the noise, `(C, *spatial)`. There is one without a caption; two where the noise
+            depends on the class (that of the image first) or changes in time.
         power: Caption -> power spectrum of that noise in the Fourier basis, channels averaged: of images by frequency,
             `(H, W // 2 + 1)`; else as `power_curve` has it, `(2, K)`.
         images: One image at rising noise levels, scaled to unit noise and data, `(6, C, *spatial)`.
