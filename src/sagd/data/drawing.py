@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -168,6 +168,13 @@ class Scale:
     colours: str
     extend: str = "neither"
 
+    def over(self, values: Array) -> Scale:
+        """The same, saying on which sides the values of a picture lie beyond."""
+        held = values[np.isfinite(values)]
+        beyond = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+        below, above = bool((held < self.low).any()), bool((held > self.high).any())
+        return replace(self, extend=beyond[below, above])
+
     @property
     def look(self) -> dict[str, Any]:
         """Keyword arguments of `Axes.imshow`."""
@@ -196,13 +203,11 @@ def scale_of(values: Array, limits: tuple[float, float] | None = None) -> Scale:
     if not held.size:
         low, high = limits or (0.0, 1.0)
         return Scale(float(low), float(high), "viridis")
-    least, greatest = float(held.min()), float(held.max())
     low, high = _ends(held) if limits is None else (float(limits[0]), float(limits[1]))
     signed = low < 0 < high and min(-low, high) >= max(-low, high) / 8
     if limits is None:
         low, high = (-max(-low, high), max(-low, high)) if signed else widened(low, high)
-    beyond = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
-    return Scale(low, high, "RdBu_r" if signed else "viridis", beyond[least < low, greatest > high])
+    return Scale(low, high, "RdBu_r" if signed else "viridis").over(held)
 
 
 def balanced(values: Array) -> Scale:

@@ -7,6 +7,7 @@ axes, their steps, the unit, and the type that the files have, so that what it d
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,8 +126,9 @@ class Meaning:
         return grid if grid is not None and grid.alike else None
 
     def bare(self) -> Meaning:
-        """Values as models see them, without a unit: of noise, which has no other."""
-        return replace(self, offset=(0.0,), scale=(1.0,), quantity="", dtype="float32", limits=None)
+        """Values as models see them, without a unit, which tables have in their names: of noise, which has no other."""
+        names = tuple(re.sub(r"\s*\[[^]]*\]$", "", name) for name in self.channels)
+        return replace(self, offset=(0.0,), scale=(1.0,), quantity="", channels=names, dtype="float32", limits=None)
 
     @property
     def length(self) -> str:

@@ -45,12 +45,14 @@ class Look:
         like: Values `(M, C, *spatial)` whose scales are used, so that pictures compare; by default those drawn.
         signed: Whether 0 lies in the middle of each scale, as befits noise and differences.
         by_value: Whether what is seen as brightness elsewhere has colours by value too.
+        colours: Name of the colour map; by default as signs ask for it.
     """
 
     captions: Sequence[str] = ()
     like: Tensor | None = None
     signed: bool = False
     by_value: bool = False
+    colours: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -71,11 +73,10 @@ class Look:
 
     def scale(self, channel: int, own: Sequence[Sequence[Array]], limits: tuple[float, float] | None = None) -> Scale:
         """Colours of a channel, of which `own` is drawn."""
-        if self.like is None:
-            values = np.concatenate([panel.ravel() for item in own for panel in item])
-        else:
-            values = _numpy(self.like[:, channel]).ravel()
-        return balanced(values) if self.signed else scale_of(values, limits)
+        drawn = np.concatenate([panel.ravel() for item in own for panel in item])
+        values = drawn if self.like is None else _numpy(self.like[:, channel]).ravel()
+        scale = balanced(values) if self.signed else scale_of(values, limits)
+        return replace(scale.over(drawn), colours=self.colours or scale.colours)
 
     def ends(self, own: Sequence[Array], channel: int | None = None) -> tuple[float, float]:
         """Ends of an axis of values, of one channel or of all."""

@@ -194,7 +194,8 @@ class Sheet(Page):
             self.panels = self._fitted(panels, blocks)
             self.item = sum(w + self.inner for w, _ in self.panels) - self.inner, max(h for _, h in self.panels)
             self.step = self.item[1] + self.space
-            if blocks * self.step * -(-count // self.columns) <= _COMFORTABLE:
+            left_over = -count % self.columns
+            if blocks * self.step * -(-count // self.columns) <= _COMFORTABLE and 2 * left_over <= self.columns:
                 break
         self.rows = min(-(-count // self.columns), max(1, int(TALLEST / (blocks * self.step))))
         self.shown = min(count, self.rows * self.columns)

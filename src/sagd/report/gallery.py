@@ -56,7 +56,7 @@ _FLAT = 3.0
 """Decibels either side of 0 that a spectrum's axis spans at least: equal powers are not to show their rounding."""
 _LINE, _BEYOND = 150, 1.3
 """Parts of a line in a panel, about one a pixel, and how far it reaches, when all but few values are in [-1, 1]."""
-_LEAST_SPAN = 1e-6
+_LEAST_SPAN, _RHO = 1e-6, "\u03c1"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def parts_of(subject: Subject) -> dict[str, str]:
         return PARTS
     item = subject.called[0]
     smooth, fine = subject.shapes["smooth"], subject.shapes["fine"]
-    unit = subject.scale.unit or "fractions of the corner of the grid"
+    unit = subject.scale.unit or "fractions \u03c1 of the corner of the grid"
     shown = {1: "", 2: " Colours go from blue (below zero) over white to red.", 3: " Shown is the middle slice."}
     of_many = " Of several channels, the first is shown." if subject.rank > 1 and subject.channels > 1 else ""
     parts = {
@@ -115,9 +115,8 @@ def render_gallery(exhibits: Iterable[Exhibit], out: Path, title: str, subtitle:
         subject = Subject(exhibit.meaning, exhibit.images.shape[1])
         content = figure_png(gallery_figure(exhibit))
         (images / f"{exhibit.entry.name}.png").write_bytes(content)
-        pieces.append(
-            Piece(exhibit.entry, arm(exhibit.entry), png(content, alt_text(exhibit.entry, subject.called[0])))
-        )
+        picture = png(content, alt_text(exhibit.entry, subject.called[0]))
+        pieces.append(Piece(exhibit.entry, arm(exhibit.entry), picture))
     values = {
         "title": title,
         "subtitle": subtitle,
@@ -144,10 +143,8 @@ def arm(entry: Entry) -> str:
 
 def alt_text(entry: Entry, item: str = "image") -> str:
     """What a figure shows, for those who cannot see it."""
-    article = "an" if item[0] in "aeiou" else "a"
-    return (
-        f"{entry.name}: its noise, the spectrum of the noise, SNR over time by band, and {article} {item} at six times."
-    )
+    one = f"an {item}" if item[0] in "aeiou" else f"a {item}"
+    return f"{entry.name}: its noise, the spectrum of the noise, SNR over time by band, and {one} at six times."
 
 
 def gallery_figure(exhibit: Exhibit) -> Figure:
@@ -191,10 +188,14 @@ class _Sheet:
         self.figure.text(x / _WIDTH, y / self.height, text, **({"fontsize": _FONT} | look))
 
     def column(self, x: float, title: str) -> list[Axes]:
-        """The panels of one column from top to bottom, under a title."""
+        """The panels of one column from top to bottom, under a title, without ticks."""
+        return [_frame(axes) for axes in self.panels(x, title)]
+
+    def panels(self, x: float, title: str) -> list[Axes]:
+        """The same with ticks."""
         self.write(x, self.top + 0.09, title)
         heights = [self.top - (row + 1) * self.panel - row * self.gap for row in range(self.rows)]
-        return [_frame(self.axes(x, y, self.panel, self.panel)) for y in heights]
+        return [self.axes(x, y, self.panel, self.panel) for y in heights]
 
 
 def figure_png(figure: Figure) -> bytes:
@@ -272,7 +273,7 @@ def _draw_power_curves(sheet: _Sheet, powers: dict[str, Tensor], scale: RingScal
     decibels = {caption: _decibels(curve[1].numpy()) for caption, curve in powers.items()}
     held = np.concatenate([values[np.isfinite(values)] for values in decibels.values()])
     low, high = min(held.min(), -_FLAT), max(held.max(), _FLAT)
-    panels = sheet.column(left, f"Noise power (dB) by {scale.unit or 'frequency'}")
+    panels = sheet.panels(left, f"Noise (dB) by {scale.unit or _RHO}")
     for axes, (caption, curve) in zip(panels, powers.items(), strict=True):
         tidy_axes(axes)
         axes.plot(scale.corner * curve[0].numpy(), decibels[caption], color=COLOURS[0], linewidth=1.5)

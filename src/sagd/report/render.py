@@ -27,8 +27,8 @@ Arrays = Mapping[str, Tensor | ArrayLike]
 Looks = Mapping[str, Style]
 
 _MOST_WIDE, _FEW_WIDE, _MANY_LISTS = 6, 3, 5
-"""Signals with axes in a list, fewer where there are many lists; noises are two."""
-_MOST_NOISE, _LEAST_SPAN = 2, 1e-6
+"""Signals with axes in a list, and fewer where there are many lists."""
+_FEW_NOISES, _LEAST_SPAN = 2, 1e-6
 
 
 def render(results: Results, arrays: Arrays, path: str | Path) -> None:
@@ -89,7 +89,7 @@ def _page(results: Results, arrays: Mapping[str, Tensor]) -> dict[str, Any]:
         "in_colour": any(noise.shape[1] != 1 for noise in _by_arm(arrays, looks, "noise").values()),
         "noise_spectra": _noise_spectra(arrays, looks, subject),
         "forward": _forward(arrays, looks, subject),
-        "levels": [f"{level:.2g}" for level in arrays.get("forward/levels", torch.empty(0)).tolist()],
+        "levels": _levels(arrays),
         "spectra": _spectra(results, arrays, looks, subject),
         "loss": _loss(arrays, looks),
         "runs": tables.runs(results),
@@ -151,7 +151,8 @@ def _samples(arrays: Mapping[str, Tensor], looks: Looks, subject: Subject) -> di
     if not subject.tiled:
         count = _MOST_WIDE if len(lists) < _MANY_LISTS else _FEW_WIDE
         few = {arm: x[:count] for arm, x in lists.items()}
-        like = torch.cat(list(few.values())) if few else None
+        # Colours are those of real data, and the scales say what lies beyond; lines must not leave their axes.
+        like = few[""] if real and subject.rank > 1 else torch.cat(list(few.values())) if few else None
         return {arm: subject.signals(x, f"{len(x)} {what[arm]}.", like=like, parts=len(few)) for arm, x in few.items()}
     shown = {}
     for arm, images in lists.items():
@@ -165,7 +166,7 @@ def _noise(arrays: Mapping[str, Tensor], looks: Looks, subject: Subject) -> dict
     fields = _by_arm(arrays, looks, "noise")
     alts = {arm: f"{len(noise)} draws of the noise of {arm}." for arm, noise in fields.items()}
     if not subject.tiled:
-        few = {arm: noise[:_MOST_NOISE] for arm, noise in fields.items()}
+        few = {arm: noise[: _FEW_NOISES if subject.rank == 1 else None] for arm, noise in fields.items()}
         like = torch.cat(list(few.values())) if few else None
         return {arm: subject.noise(x, alts[arm], like, len(few)) for arm, x in few.items()}
     limit = max((reach(noise) for noise in fields.values()), default=1.0)
@@ -191,9 +192,14 @@ def _forward(arrays: Mapping[str, Tensor], looks: Looks, subject: Subject) -> di
     alts = {arm: f"One {subject.called[0]} under {arm} at {len(row)} rising noise levels." for arm, row in rows.items()}
     if subject.tiled:
         return {arm: Shown(pixels(row, len(row), alts[arm]), wide=False) for arm, row in fitted.items()}
-    levels = arrays.get("forward/levels", torch.empty(0)).tolist()
-    captions = [f"\u03c3/\u03b1 = {level:.2g}" for level in levels]
+    captions = [f"\u03c3/\u03b1 = {level}" for level in _levels(arrays)]
     return {arm: subject.drowned(row, alts[arm], captions, len(fitted)) for arm, row in fitted.items()}
+
+
+def _levels(arrays: Mapping[str, Tensor]) -> list[str]:
+    """Noise levels as text."""
+    levels = arrays.get("forward/levels", torch.empty(0)).tolist()
+    return [wording.number(level, wording.places(level, digits=2)) for level in levels]
 
 
 def _spectra(results: Results, arrays: Mapping[str, Tensor], looks: Looks, subject: Subject) -> Picture | None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sagd.build.text import from_dict
+from sagd.data.drawing import scale_of
 from sagd.data.images import CHANNELS
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning, usual
@@ -134,7 +135,7 @@ class Subject:
 
     def noise(self, x: Tensor, alt: str, like: Tensor | None = None, parts: int = 1) -> Shown:
         """Noise as models see it, likewise."""
-        drawn = self.kind.difference_picture(x, self.meaning.bare(), like=like)
+        drawn = self.kind.difference_picture(x, self.meaning.bare(), [f"draw {k + 1}" for k in range(len(x))], like)
         return Shown(picture(drawn, alt), self.players(x, (), parts))
 
     def spread(self, x: Tensor, alt: str) -> Shown:
@@ -143,7 +144,9 @@ class Subject:
 
     def drowned(self, x: Tensor, alt: str, captions: Sequence[str], parts: int = 1) -> Shown:
         """A signal at several noise levels, each in [-1, 1] but for few values: without a unit."""
-        drawn = self.kind.picture(x, self.meaning.bare(), Look(captions, signed=True))
+        ends = self.meaning.to_values(torch.tensor([-1.0, 1.0]).reshape(2, *(1,) * (self.rank + 1)))
+        colours = scale_of(ends.numpy()).colours  # those that the signal itself has
+        drawn = self.kind.picture(x, self.meaning.bare(), Look(captions, signed=True, colours=colours))
         return Shown(picture(drawn, alt), self.players(x, captions, parts))
 
     def players(self, x: Tensor, captions: Sequence[str], parts: int) -> Players | None:
