@@ -51,6 +51,7 @@ LIMITS = {
     "peers": [1, 1 / 1.2],
     "memory": [],
     "startup": [1],
+    "waiting": 6 * [0.05],
 }
 
 

@@ -102,6 +102,36 @@ def test_interrupted_at_an_odd_step_and_resumed_equals_uninterrupted(tmp_path, c
     assert result(out) == whole
 
 
+class OnDemand:
+    """Fields of a tensor that take some milliseconds to be read."""
+
+    threads = 2
+
+    def __init__(self, stored):
+        self.stored, self.shape = stored, stored.shape
+
+    def __len__(self):
+        return len(self.stored)
+
+    def __getitem__(self, indices):
+        time.sleep(0.005)
+        return self.stored[indices]
+
+
+def test_data_that_is_read_ahead_trains_the_same_and_leaves_no_thread(tmp_path, config, data, whole, monkeypatch):
+    """Stopped and resumed on the way."""
+    out, lazy = tmp_path / "parts", dataclasses.replace(data, stored=OnDemand(data.stored))
+    with monkeypatch.context() as patch:
+        at_step(patch, 7, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(Interrupted):
+            train(config, out, data=lazy)
+    assert [p.name for p in list_checkpoints(out)] == ["step-00000007"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sagd-ahead")]
+    train(config, out, resume=True, data=lazy)
+    assert result(out) == whole
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sagd-ahead")]
+
+
 def test_killed_and_resumed_from_an_older_checkpoint_equals_uninterrupted(
     tmp_path, config, change, data, whole, monkeypatch
 ):
