@@ -16,7 +16,7 @@ from PIL import Image
 from sagd.data.config import DataConfig
 from sagd.data.fields import LazyFields, Recent, windows
 from sagd.data.files import read_named, save_fields, save_like
-from sagd.data.formats import Step
+from sagd.data.formats import Format, Step
 from sagd.data.load import load
 from sagd.data.signals import SignalReader
 from sagd.data.sources import base as sources
@@ -472,3 +472,11 @@ def test_compressed_volumes_come_back_as_what_they_were(tmp_path):
     named = read_named([tmp_path / "sub-0.nii.gz"], data.shape, data.meaning)
     (path,) = save_like(named.x, named, tmp_path / "like", "-00").paths
     assert path.name == "sub-0-00.nii.gz"
+
+
+def test_new_files_that_need_a_header_are_of_another_format(tmp_path, monkeypatch):
+    """As those of DICOM do."""
+    stack(tmp_path / "1.tif")
+    monkeypatch.setattr(Format.member("tiff"), "inherits", True)
+    assert loaded(tmp_path, kind="field", axes="NYX").meaning.ending == ".npy"
+    assert Format.member("dicom").inherits

@@ -425,8 +425,15 @@ def meaning_of(plan: Plan) -> Meaning:
         first.channel_names() if first.shape[0] == plan.shape[0] else (),
         array.dtype,
         None if array.limits is None else (float(array.limits[0]), float(array.limits[1])),
-        ending_of(array.path.name).lower() if array.path.is_file() else records.kind.ending,
+        _new_ending(first, records.kind),
     )
+
+
+def _new_ending(part: Part, kind: Kind) -> str:
+    """Ending of new files of a kind beside those of a part."""
+    if part.format.inherits:
+        return kind.exact
+    return ending_of(part.path.name).lower() if part.path.is_file() else kind.ending
 
 
 def _scaled_steps(plan: Plan, steps: dict[str, Step]) -> dict[str, Step]:

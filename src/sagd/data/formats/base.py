@@ -78,12 +78,14 @@ class Format(Description, ABC, family="file format", example="npy"):
         endings: Endings of its files, in lower case, the dot included. A file's format is that of its longest ending.
         streams: Whether `read` of a region costs about as much as the region, not as the whole file.
         folders: Whether its files are folders.
+        inherits: Whether a file can only be written with the header of another one.
         lossy: Those of the endings whose files do not hold the values they are given, but some near them.
     """
 
     endings: ClassVar[tuple[str, ...]]
     streams: ClassVar[bool] = False
     folders: ClassVar[bool] = False
+    inherits: ClassVar[bool] = False
     lossy: ClassVar[tuple[str, ...]] = ()
 
     @final

@@ -34,6 +34,7 @@ class Dicom(Format, kind="dicom"):
 
     endings: ClassVar[tuple[str, ...]] = (".dcm", ".dicom")
     streams: ClassVar[bool] = True
+    inherits: ClassVar[bool] = True
 
     def look(self, path: Path) -> Sequence[Contents]:  # noqa: D102
         need("pydicom")
