@@ -1,0 +1,318 @@
+"""Trainings through the command line, as a user would run them: train, sample, evaluate, each kept once done."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from torch import Tensor
+
+from benchmarks import records
+from benchmarks.signals.studies import DRAWN, STUDIES, THREADS, Study
+from sagd.build.schema import EvaluationConfig
+from sagd.data.config import DataConfig
+from sagd.data.load import load
+from sagd.data.signals import Signals
+from sagd.metrics.evaluate import scalars
+from sagd.noise.statistics import measure
+from sagd.random import generator_for, randn
+from sagd.store.model import versions
+from sagd.study.evaluation import evaluate_samples
+from sagd.study.machine import describe_machine
+
+PREPARED = "done"
+PLAIN = ("--training.precision", "no", "--training.sample-every", "0", "--training.log-every", "10")
+_TINY = ("--network.widths", "4", "8")
+_TINY_ITEMS = 40
+_MEASURED = 4000
+"""Fields of which mean and spectrum are taken, at most."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a study runs.
+
+    Attributes:
+        study: Its name.
+        scale: Name of the scale.
+        source: Folder of the raw data.
+        out: Folder of the results.
+        work: Folder of data and runs.
+    """
+
+    study: str
+    scale: str
+    source: Path
+    out: Path
+    work: Path
+
+    @property
+    def of(self) -> Study:
+        """The study."""
+        return STUDIES[self.study]
+
+    @property
+    def name(self) -> str:
+        """Name of its results."""
+        return f"{self.study}-{self.scale}"
+
+    @property
+    def results(self) -> Path:
+        """Lines of JSON, one an arm."""
+        return self.out / f"{self.name}.jsonl"
+
+    @property
+    def runs(self) -> Path:
+        """Folder of its trainings."""
+        return self.work / self.name
+
+    @property
+    def data(self) -> Path:
+        """Folder of its data, which studies of the same data share."""
+        size = "-tiny" if self.scale == "tiny" else ""
+        return self.work / "data" / f"{self.of.prepare.__name__}{size}"
+
+    def part(self, name: str) -> str:
+        """The source of a part of the data."""
+        return str(self.data / f"{name}{self.of.ending}")
+
+
+def prepare(setting: Setting) -> None:
+    """Write the data, unless it is there."""
+    if (setting.data / PREPARED).exists():
+        return
+    shutil.rmtree(setting.data, ignore_errors=True)
+    setting.of.prepare(setting.source, setting.data, _TINY_ITEMS if setting.scale == "tiny" else None)
+    (setting.data / PREPARED).touch()
+
+
+def run(setting: Setting, arms: Sequence[str] = (), processes: int = 1) -> None:
+    """Run the arms that have no result yet, and append a line for each that ends."""
+    if unknown := set(arms) - set(setting.of.arms):
+        raise SystemExit(f"no arms {sorted(unknown)} in {setting.study}; there are: {', '.join(setting.of.arms)}")
+    prepare(setting)
+    setting.out.mkdir(parents=True, exist_ok=True)
+    done = {line["arm"] for line in records.read(setting.results)}
+    missing = [arm for arm in setting.of.arms if arm not in done and (not arms or arm in arms)]
+    if processes == 1:
+        for arm in missing:
+            records.append(setting.results, one(setting, arm))
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        for future in [pool.submit(one, setting, arm) for arm in missing]:
+            records.append(setting.results, future.result())
+
+
+def one(setting: Setting, arm: str) -> dict[str, Any]:
+    """One training with seed 0, drawn from and measured against held-out data."""
+    study, folder = setting.of, setting.runs / arm
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds = {
+        "train": _once(folder / "train.json", lambda: _train(setting, arm, folder / "run")),
+        "sample": _once(folder / "sample.json", lambda: _sample(setting, folder)),
+        "evaluate": _once(folder / "evaluate.json", lambda: _evaluate(setting, folder)),
+    }
+    return {
+        "study": setting.study,
+        "scale": setting.scale,
+        "arm": arm,
+        "spectrum": study.arms[arm],
+        "steps": study.steps_at(setting.scale),
+        "batch": study.batch,
+        "seconds": seconds,
+        "versions": versions(),
+        "machine": describe_machine(),
+    } | measured(json.loads((folder / "evaluation" / "evaluation.json").read_text(encoding="utf-8")))
+
+
+def beside(setting: Setting) -> dict[str, Any]:
+    """Figures of what else could stand in the place of samples, by name: measured once, and kept.
+
+    Held-out data may be of another region or another hour, to which no model of the training data can be nearer than
+    that is. Gaussian fields of its mean and spectrum say what a spectrum alone is worth.
+    """
+    path = setting.out / f"{setting.name}-beside.json"
+    if not path.exists():
+        held = load(reading(setting, "held-out"))
+        train = load(reading(setting, "train"), held.meaning).some(_MEASURED)
+        config = EvaluationConfig(samples=DRAWN[setting.scale])
+        fields = {"Gaussian fields": gaussian(train, DRAWN[setting.scale])}
+        if not train.gaps:
+            fields["training data"] = train.tensor()[: DRAWN[setting.scale]]
+        found = {name: measured(evaluate_samples(x, held, None, config, progress=False)) for name, x in fields.items()}
+        path.write_text(json.dumps(found) + "\n", encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def gaussian(data: Signals, count: int) -> Tensor:
+    """Gaussian fields `(count, C, *spatial)` of the mean and the spectrum of data."""
+    statistics = measure(data.tensor(), mask=data.known())
+    white = randn((count, *data.shape), generator_for(0, "gaussian"))
+    basis = statistics.basis
+    return statistics.mean + basis.inverse(statistics.spectrum.sqrt() * basis.forward(white.double())).float()
+
+
+def reading(setting: Setting, part: str) -> DataConfig:
+    """How a part of the data is read, as the options of the commands say it."""
+    given = dict(zip(setting.of.reading[::2], setting.of.reading[1::2], strict=True))
+    size, rate = given.get("--data.size"), given.get("--data.rate")
+    return DataConfig(
+        setting.part(part),
+        kind=given.get("--data.kind", "auto"),
+        size=None if size is None else int(size),
+        rate=None if rate is None else float(rate),
+    )
+
+
+def compare(setting: Setting) -> Path:
+    """A matched comparison; finished runs of it are kept. Gives the file of what is committed of its results."""
+    prepare(setting)
+    out, config = setting.runs / "comparison", setting.runs / "compare.yaml"
+    setting.runs.mkdir(parents=True, exist_ok=True)
+    config.write_text(yaml.safe_dump(comparison(setting), sort_keys=False), encoding="utf-8")
+    resumed = ["--resume"] if out.exists() else []
+    _once(setting.runs / "compare.json", lambda: _sagd(setting, "compare", str(config), "--out", str(out), *resumed))
+    return keep_comparison(setting)
+
+
+def keep_comparison(setting: Setting) -> Path:
+    """The file of what is committed of the results of a comparison."""
+    results = json.loads((setting.runs / "comparison" / "results.json").read_text(encoding="utf-8"))
+    setting.out.mkdir(parents=True, exist_ok=True)
+    path = setting.out / f"{setting.name}.json"
+    path.write_text(json.dumps(shortened(results), indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def comparison(setting: Setting) -> dict[str, Any]:
+    """The configuration of a comparison."""
+    study = setting.of
+    data = dict(zip([key.removeprefix("--data.") for key in study.reading[::2]], study.reading[1::2], strict=True))
+    if "size" in data:
+        data["size"] = int(data["size"])  # type: ignore[assignment]
+    steps, tiny = study.steps_at(setting.scale), setting.scale == "tiny"
+    return {
+        "arms": {arm: {"spectrum": spectrum} for arm, spectrum in study.arms.items()},
+        "seeds": list(study.seeds),
+        "data": {"source": setting.part("train"), **data},
+        "network": {"widths": [4, 8] if tiny else list(study.network)},
+        "training": {"steps": steps, "batch_size": study.batch, "precision": "no", "sample_every": 0, "log_every": 10}
+        | ({"batch_size": 4, "log_every": 1} if tiny else {}),
+        "evaluation": {"samples": DRAWN[setting.scale]},
+    }
+
+
+def measured(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of an evaluation: single numbers, and by ring and lag what cannot be read from them."""
+    kept: dict[str, Any] = {"n": evaluation["n"]}
+    for which in ("figure", "floor"):
+        of = evaluation[which]
+        kept[which] = {name: _short(value) for name, value in scalars(evaluation, which).items()}
+        kept[which]["rings"] = [_decibels(error) for error in of["spectral"]["error"]]
+        kept[which]["increments"] = [
+            {"axis": entry["axis"], "lag": entry["lag"]}
+            | {key: [_short(v) for v in entry[key]] for key in ("ratio_db", "flatness", "reference_flatness")}
+            for entry in of["increments"]["entries"]
+        ]
+    return kept
+
+
+def flicker(figures: Mapping[str, Any]) -> float:
+    """Power of the differences of neighbouring frames over that of the data, in dB."""
+    return next(e["ratio_db"][0] for e in figures["increments"] if (e["axis"], e["lag"]) == (0, 1))
+
+
+def shortened(results: Mapping[str, Any]) -> dict[str, Any]:
+    """What is committed of a comparison: floors, and of each arm means, differences and intervals."""
+    kept = {key: results[key] for key in ("reference_arm", "metrics", "floors", "tests", "versions", "machine")}
+    leave_out = ("runs",)
+    arms = {
+        name: {key: value for key, value in arm.items() if key not in leave_out}
+        | {"runs": [{"seed": run["seed"], "training": run["training"]} for run in arm["runs"]]}
+        for name, arm in results["arms"].items()
+    }
+    return kept | {"config": results["config"] | {"data": None}, "arms": arms}
+
+
+def _train(setting: Setting, arm: str, out: Path) -> dict[str, float]:
+    study = setting.of
+    tiny = ("--training.batch-size", "4", *_TINY) if setting.scale == "tiny" else ()
+    return _sagd(
+        setting,
+        *("train", "--data.source", setting.part("train"), *study.reading),
+        *("--process.spectrum", study.arms[arm]),
+        *("--network.widths", *map(str, study.network), "--training.batch-size", str(study.batch)),
+        *("--training.steps", str(study.steps_at(setting.scale)), *PLAIN, *tiny, "--out", str(out)),
+        *(["--resume"] if out.exists() else []),
+    )
+
+
+def _sample(setting: Setting, folder: Path) -> dict[str, float]:
+    shutil.rmtree(folder / "samples", ignore_errors=True)
+    return _sagd(
+        setting,
+        *("sample", str(folder / "run"), "--count", str(DRAWN[setting.scale]), "--out", str(folder / "samples")),
+        *(["--steps", "2"] if setting.scale == "tiny" else []),
+    )
+
+
+def _evaluate(setting: Setting, folder: Path) -> dict[str, float]:
+    (samples,) = (path for path in (folder / "samples").iterdir() if path.is_dir())
+    return _sagd(setting, "evaluate", str(samples), *_against(setting), "--out", str(folder / "evaluation"))
+
+
+def _against(setting: Setting) -> tuple[str, ...]:
+    count = ("--evaluation.samples", str(DRAWN[setting.scale]))
+    return ("--data.source", setting.part("held-out"), *setting.of.reading, *count)
+
+
+def _once(record: Path, action: Any) -> dict[str, float]:
+    """What an action took, done unless its record is there."""
+    if not record.exists():
+        taken = json.dumps(action())
+        record.write_text(taken, encoding="utf-8")
+    return json.loads(record.read_text(encoding="utf-8"))
+
+
+def _sagd(setting: Setting, *command: str) -> dict[str, float]:
+    """Run a command of the library in a process of its own; its seconds by the clock and of the processors.
+
+    Raises:
+        SystemExit: If it fails; what it printed is shown.
+    """
+    threads = str(THREADS[setting.scale])
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    wall, used = time.perf_counter(), _of_children()
+    setting.runs.mkdir(parents=True, exist_ok=True)
+    with (setting.runs / "log.txt").open("a", encoding="utf-8") as log:
+        print(f"$ sagd {' '.join(command)}", file=log, flush=True)
+        code = subprocess.call([sys.executable, "-m", "sagd", *command], env=environment, stdout=log, stderr=log)
+    if code:
+        raise SystemExit(f"sagd {command[0]} ended with {code}; see {setting.runs / 'log.txt'}")
+    return {"wall": round(time.perf_counter() - wall, 1), "cpu": round(_of_children() - used, 1)}
+
+
+def _of_children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
+def _decibels(error: float | None) -> float | None:
+    """`10 log10(1 + e)` of a relative error of power; None for a ring without frequencies, or without power."""
+    return None if error is None or error <= -1 else round(10 * float(np.log10(1 + error)), 2)
