@@ -169,7 +169,7 @@ def _sounds(folder: Path, count: int) -> Path:
 
 
 def _tiffs(folder: Path, count: int, side: int) -> Path:
-    """Large pictures of 12 of 16 bits, packed in strips as microscopes and scanners write them."""
+    """Large pictures of 12 bits in 16, packed in strips as microscopes and scanners write them."""
     import tifffile
 
     folder.mkdir()
