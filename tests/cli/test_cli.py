@@ -475,6 +475,14 @@ def test_inspect_finds_nothing_in_clean_images(works, tmp_path):
     assert not (tmp_path / "look" / "band.yaml").exists()
 
 
+def test_inspect_does_not_take_every_tone_for_damage(works, tmp_path):
+    noise, t = np.random.default_rng(0).standard_normal((64, 128)), np.arange(128)
+    phases = np.random.default_rng(1).uniform(0, 6.28, (64, 1))
+    np.save(tmp_path / "tones.npy", noise + 3 * np.sin(2 * np.pi * t / 8 + phases))
+    out = works("inspect", tmp_path / "tones.npy", "--data.kind", "series")
+    assert re.search(r"damaged band:\n  spots.*\n  the data's own may stick out likewise \(tones, ", out)
+
+
 def test_inspect_against_clean_images(works, refused, striped, tmp_path):
     trial = striped / "trial"
     found = works("inspect", trial / "damaged", "--reference", trial / "clean", "--out", tmp_path / "look")
@@ -980,11 +988,9 @@ def test_evaluate_takes_features_from_a_file(works, runs, tmp_path):
 def test_evaluate_refuses_what_it_cannot_do(refused, runs, tmp_path):
     save(tmp_path / "images" / "a.png", np.eye(8) * 255)
     save(tmp_path / "images" / "b.png", np.eye(8)[::-1] * 255)
-    assert refused("evaluate", tmp_path / "images").endswith(
-        "a folder of images: name the reference with --data.source"
-    )
+    assert refused("evaluate", tmp_path / "images").endswith("a folder of files: name the reference with --data.source")
     message = refused("evaluate", tmp_path / "images", "--data.source", "digits", "--sampling.steps", 3)
-    assert message.endswith("a folder of images, from which nothing is drawn: leave out --sampling")
+    assert message.endswith("a folder of files, from which nothing is drawn: leave out --sampling")
     assert "does not exist; give a run directory" in refused("evaluate", tmp_path / "nothing")
     message = refused("evaluate", runs / "plain", "--data.label-column", "none", "--evaluation.features", "classifier")
     assert message == (

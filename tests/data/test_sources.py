@@ -3,7 +3,10 @@
 import dataclasses
 import hashlib
 import io
+import os
 import re
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -660,3 +663,12 @@ def test_what_a_kind_does_not_heed_is_refused(shelf):
     with pytest.raises(InputError, match=r"'a.shelf' has no columns, so image_column 'x' cannot be chosen"):
         opened(source="a.shelf", image_column="x")
     assert opened(source="a.shelf", label_column="none").labels is None
+
+
+def test_nothing_that_another_command_has_imported_is_needed_to_ask_the_hub():
+    code = (
+        "from sagd.data.config import DataConfig; from sagd.data.sources.hub import _check_hub;"
+        " _check_hub('a/b', DataConfig())"
+    )
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -93,7 +93,7 @@ class TrainingConfig:
     steps: int = 2000
     """Optimiser steps. The default is for a first look: minutes on two cores with photographs of 32 x 32."""
     batch_size: int = 32
-    """Images per step, over all processes."""
+    """Items per step, over all processes."""
     lr: float = 2e-3
     """Peak learning rate of AdamW."""
     warmup_steps: int = 100

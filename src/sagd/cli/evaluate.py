@@ -19,7 +19,7 @@ _AS_TRAINED = DataConfig(source="")
 
 @dataclass(frozen=True)
 class Evaluate(Command):
-    """Measure a model, or a folder of images, against a data set; a real-against-real floor beside every figure.
+    """Measure a model, or a folder of files, against a data set; a real-against-real floor beside every figure.
 
     Example: sagd evaluate runs/low --data.split test --out runs/low-evaluation
     """
@@ -27,11 +27,11 @@ class Evaluate(Command):
     folder = "any"
 
     target: tyro.conf.Positional[Path]
-    """Run directory, model directory, or folder of images (which needs --data.source)."""
+    """Run directory, model directory, or folder of files (which needs --data.source)."""
     out: Path | None = None
     """Directory for evaluation.json; default: only print."""
     data: DataConfig = _AS_TRAINED
-    """Reference images; for a model, what is left out is as for its training data."""
+    """Reference data; for a model, what is left out is as for its training data."""
     sampling: Drawing = field(default_factory=Drawing)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
@@ -52,9 +52,9 @@ def run_evaluate(command: Evaluate) -> None:
         sampling = override(model.sampling, command.sampling, Drawing())
         result = evaluate_model(model, command.evaluation, data, sampling)
     elif not command.data.source:
-        raise InputError(f"{str(target)!r} is a folder of images: name the reference with --data.source")
+        raise InputError(f"{str(target)!r} is a folder of files: name the reference with --data.source")
     elif command.sampling != Drawing():
-        raise InputError(f"{str(target)!r} is a folder of images, from which nothing is drawn: leave out --sampling")
+        raise InputError(f"{str(target)!r} is a folder of files, from which nothing is drawn: leave out --sampling")
     else:
         result = evaluate_folder(target, command.evaluation, command.data)
     lines = [evaluation_text(result, figures(result), figures(result, "floor"))]

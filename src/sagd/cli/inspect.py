@@ -35,12 +35,12 @@ class Inspect(Command):
     folder = "any"
 
     source: tyro.conf.Positional[str | None] = None
-    """'digits' (built in), a folder of images, a .parquet file, or a hub data set name; default: --data.source."""
+    """'digits' (built in), a folder or file of any kind of signal, or a hub data set; default: --data.source."""
     out: Path | None = None
     """Directory for inspection.json, spectrum.png, band.png and, if a damaged band is found, band.yaml for training;
     default: only print."""
     reference: str | None = None
-    """Clean images of the same kind (a folder, file or data set): far fainter damage is found against them."""
+    """Clean data of the same kind (a folder, file or data set): far fainter damage is found against them."""
     bands: int = 10
     """Radial bands, equal parts of [0, 1] in fractions of the corner frequency."""
     data: DataConfig = field(default_factory=lambda: DataConfig(limit=10_000))
@@ -48,7 +48,10 @@ class Inspect(Command):
 
 
 _SHOWN = 8
-"""Images in the picture of `inspect`."""
+"""Items in the picture of `inspect`."""
+
+
+_CAUTION = "  the data's own may stick out likewise (tones, formants, what stands still): look before it is left out"
 
 
 def run_inspect(command: Inspect) -> None:
@@ -67,6 +70,8 @@ def run_inspect(command: Inspect) -> None:
     inspection = design.inspect(statistics, process, command.bands)
     ends = design.check_ends(statistics, process, command.bands)
     found, detection = _detection(command, some)
+    if found is not None and found.findings and data.meaning.kind != "image":
+        detection.append(_CAUTION)
     lines = [_inspection_text(data, some, inspection), *ends.lines(), *detection]
     if command.out is not None:
         lines += _write_inspection(

@@ -70,7 +70,7 @@ def with_plugins(config: Config, command: Command) -> Config:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How to draw images; what is left out is as the run was configured."""
+    """How to draw; what is left out is as the run was configured."""
 
     sampler: str | None = None
     """ddpm, 'ddim(eta=0)', euler, heun or dpm_solver; default: as the run was configured."""

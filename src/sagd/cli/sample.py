@@ -29,13 +29,13 @@ class Sample(Command):
     out: Path
     """Directory for grid.png and a folder of files; must be empty or missing."""
     count: int = 64
-    """Number of images."""
+    """How many to draw."""
     seed: int = 0
-    """Image i depends, but for rounding, on the seed and i only, not on count or batch size."""
+    """Draw i depends, but for rounding, on the seed and i only, not on count or batch size."""
     labels: tuple[str, ...] = ()
     """Conditional models: class names, repeated in turn; default: no label, which noise by class cannot do without."""
     batch_size: int = 64
-    """Images per network call."""
+    """Draws per network call."""
     spectrum: str | None = None
     """The noise spectrum you believe the model has: refused if it was trained with another."""
     unrounded: Annotated[Flag, tyro.conf.arg(name="float")] = False

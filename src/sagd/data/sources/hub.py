@@ -73,13 +73,13 @@ class Hub(Source, kind="hub"):
 def _check_hub(name: str, config: DataConfig) -> None:
     """One question to the hub, without the 24 s of retries with which `datasets` meets a missing network."""
     need("huggingface_hub")
-    import huggingface_hub
+    from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
-    if huggingface_hub.constants.HF_HUB_OFFLINE:  # then `datasets` looks in its cache only
+    if constants.HF_HUB_OFFLINE:  # then `datasets` looks in its cache only
         return
     try:
-        huggingface_hub.HfApi().dataset_info(name, timeout=_TIMEOUT)
+        HfApi().dataset_info(name, timeout=_TIMEOUT)
     except GatedRepoError:
         raise InputError(f"hub data set {name!r} needs an approved account; log in with 'hf auth login'") from None
     except (RepositoryNotFoundError, HFValidationError):
