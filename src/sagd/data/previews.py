@@ -121,6 +121,7 @@ def waveforms(x: Tensor, rate: float | None = None, unit: str = "", look: Look =
         panels = above, below = grid.panels(i, (0.42, 0.58), 0.06)
         draw_record(above, record, clock.ends, grid.pixels)
         above.set(ylim=limits, xlim=clock.ends)
+        above.set_yticks(inner_ticks(*limits, 4))
         _draw_spectrogram(below, power - loudest, clock)
         grid.finish(i, panels, clock.label, (_quantity("value", unit), clock.frequency_label), look.caption(i))
     grid.bar(_DECIBELS, "power (dB, 0: loudest)")

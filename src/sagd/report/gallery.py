@@ -17,7 +17,7 @@ from torch import Tensor
 from sagd.build.catalogue import Entry
 from sagd.build.schema import ProcessConfig
 from sagd.build.text import to_dict
-from sagd.data.drawing import COLOURS, MUTED, Array, label_axes, tidy_axes
+from sagd.data.drawing import COLOURS, MUTED, Array, Scale, label_axes, tidy_axes
 from sagd.data.images import to_uint8
 from sagd.data.previews import draw_record
 from sagd.noise.grid import RingScale
@@ -81,7 +81,7 @@ def parts_of(subject: Subject) -> dict[str, str]:
     item = subject.called[0]
     smooth, fine = subject.shapes["smooth"], subject.shapes["fine"]
     unit = subject.scale.unit or "fractions \u03c1 of the corner of the grid"
-    shown = {1: "", 2: " Colours go from blue (below zero) over white to red.", 3: " Shown is the middle slice."}
+    shown = {1: "", 2: " Colours go from blue (below zero) over grey to red.", 3: " Shown is the middle slice."}
     of_many = " Of several channels, the first is shown." if subject.rank > 1 and subject.channels > 1 else ""
     parts = {
         "Noise": f"A draw of the noise. {smooth.capitalize()} are low frequencies, {fine} is high ones. Where the noise"
@@ -279,6 +279,7 @@ def _draw_power_curves(sheet: _Sheet, powers: dict[str, Tensor], scale: RingScal
         axes.plot(scale.corner * curve[0].numpy(), decibels[caption], color=COLOURS[0], linewidth=1.5)
         axes.set(xlim=(0, scale.corner), ylim=(low - 0.05 * (high - low), high + 0.05 * (high - low)))
         axes.locator_params(nbins=4)
+        axes.tick_params(labelbottom=axes is panels[-1])
         axes.set_xlabel(_short(caption), fontsize=_FONT, labelpad=1)
 
 
@@ -363,8 +364,11 @@ def _show(axes: Axes, x: Tensor, subject: Subject, signed: bool = False) -> None
         _frame(axes)
         return
     image = x if subject.rank == 2 else x[:, x.shape[1] // 2]
-    if not subject.seen or (signed and len(image) == 1):
+    if signed and (len(image) == 1 or not subject.seen):
         image = noise_colours(image[None, :1], 1.0)[0]
+    elif not subject.seen:
+        axes.imshow(Scale(-1, 1, subject.colours).bytes(image[0].double().numpy()), interpolation="nearest")
+        return
     pixels = image if image.dtype == torch.uint8 else to_uint8(image.clamp(-1, 1))
     axes.imshow(pixels.numpy().transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
 

@@ -168,6 +168,7 @@ def _noise(arrays: Mapping[str, Tensor], looks: Looks, subject: Subject) -> dict
     if not subject.tiled:
         few = {arm: noise[: _FEW_NOISES if subject.rank == 1 else None] for arm, noise in fields.items()}
         like = torch.cat(list(few.values())) if few else None
+        alts = {arm: f"{len(noise)} draws of the noise of {arm}." for arm, noise in few.items()}
         return {arm: subject.noise(x, alts[arm], like, len(few)) for arm, x in few.items()}
     limit = max((reach(noise) for noise in fields.values()), default=1.0)
     return {arm: Shown(pixels(noise_colours(noise, limit), 2, alts[arm]), wide=False) for arm, noise in fields.items()}

@@ -85,6 +85,12 @@ class Subject:
         return len(self.meaning.axes)
 
     @property
+    def colours(self) -> str:
+        """The colour map that values in the range of the data have."""
+        ends = torch.tensor([-1.0, 1.0]).reshape(2, *(1,) * (self.rank + 1))
+        return scale_of(self.meaning.to_values(ends).numpy()).colours
+
+    @property
     def scale(self) -> RingScale:
         """In what unit radii of frequencies are told."""
         return RingScale.of(self.meaning.rings())
@@ -144,9 +150,7 @@ class Subject:
 
     def drowned(self, x: Tensor, alt: str, captions: Sequence[str], parts: int = 1) -> Shown:
         """A signal at several noise levels, each in [-1, 1] but for few values: without a unit."""
-        ends = self.meaning.to_values(torch.tensor([-1.0, 1.0]).reshape(2, *(1,) * (self.rank + 1)))
-        colours = scale_of(ends.numpy()).colours  # those that the signal itself has
-        drawn = self.kind.picture(x, self.meaning.bare(), Look(captions, signed=True, colours=colours))
+        drawn = self.kind.picture(x, self.meaning.bare(), Look(captions, signed=True, colours=self.colours))
         return Shown(picture(drawn, alt), self.players(x, captions, parts))
 
     def players(self, x: Tensor, captions: Sequence[str], parts: int) -> Players | None:

@@ -44,7 +44,7 @@ class Deconvolve(Mode, kind="deconvolve"):
     """
 
     said: ClassVar[str] = (
-        "The band was replaced by what the model expects there, <b>given the whole damaged image</b> and the"
+        "The band was replaced by what the model expects there, <b>given all that was damaged</b> and the"
         " known spectrum of the damage."
     )
     knows_posterior: ClassVar[bool] = True

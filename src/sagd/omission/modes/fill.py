@@ -32,7 +32,7 @@ class Fill(Mode, kind="fill"):
 
     said: ClassVar[str] = (
         "The band was replaced by what the model expects there, <b>given everything outside the band</b>. What was"
-        " in the band before has no part in it. Where the rest of an image leaves open what belongs there, this is the"
+        " in the band before has no part in it. Where all the rest leaves open what belongs there, this is the"
         " mean of all possibilities, which looks smooth."
     )
 
