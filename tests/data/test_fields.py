@@ -480,3 +480,12 @@ def test_new_files_that_need_a_header_are_of_another_format(tmp_path, monkeypatc
     monkeypatch.setattr(Format.member("tiff"), "inherits", True)
     assert loaded(tmp_path, kind="field", axes="NYX").meaning.ending == ".npy"
     assert Format.member("dicom").inherits
+
+
+def test_volumes_of_several_steps_are_refused(tmp_path):
+    for k in (2, 3):
+        nibabel.save(nibabel.Nifti1Image(np.ones((4, 5, 6), np.int16), np.diag([2.0, 2, k, 1])), tmp_path / f"{k}.nii")
+    with pytest.raises(
+        InputError, match=r"volumes differ in steps along Z: '.*2.nii' has 2, '.*3.nii' has 3; resample"
+    ):
+        loaded(tmp_path)

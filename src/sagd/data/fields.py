@@ -400,7 +400,11 @@ def _differ(one: Step | None, other: Step | None) -> bool:
 def _told(step: Step | None, letter: str) -> str:
     if step is None:
         return "does not say"
-    return f"has a rate of {1 / step.size:g} Hz" if letter == "T" and step.unit == "s" else f"{step.size:g} {step.unit}"
+    return (
+        f"has a rate of {1 / step.size:g} Hz"
+        if letter == "T" and step.unit == "s"
+        else f"has {step.size:g} {step.unit}".rstrip()
+    )
 
 
 def meaning_of(plan: Plan) -> Meaning:
