@@ -489,3 +489,111 @@ def test_volumes_of_several_steps_are_refused(tmp_path):
         InputError, match=r"volumes differ in steps along Z: '.*2.nii' has 2, '.*3.nii' has 3; resample"
     ):
         loaded(tmp_path)
+
+
+def write_grey(path, values):
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+@pytest.mark.parametrize("limit", [sources.MEMORY_LIMIT, 0])
+def test_pictures_of_8_bits_that_are_padded_keep_their_values(limit, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", limit)
+    full, short = (
+        np.random.default_rng(k).integers(0, 256, (side, 16), dtype=np.uint8) for k, side in ((0, 16), (1, 10))
+    )
+    write_grey(tmp_path / "a.png", full)
+    write_grey(tmp_path / "b.png", short)
+    data = loaded(tmp_path, size=16, fit="tile")
+    x = data.tensor()[:, 0]
+    assert torch.allclose(x[0], torch.from_numpy(full).float() / 127.5 - 1, atol=1e-6)
+    assert torch.allclose(x[1, :10], torch.from_numpy(short).float() / 127.5 - 1, atol=1e-6)
+    assert data.known()[:, 0].sum((1, 2)).tolist() == [16 * 16, 10 * 16]
+
+
+def test_films_of_8_bits_that_are_resampled_are_not_rounded_to_bits(tmp_path):
+    frames = [Image.fromarray(np.full((8, 8), 16 * k, np.uint8)) for k in range(12)]
+    for name in ("a.gif", "b.gif"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=100)
+    x = loaded(tmp_path, resample=5.0).tensor()
+    wanted = torch.arange(0, 12, 2) * 16 / 127.5 - 1
+    assert (x[0, 0, 1:-1, 4, 4] - wanted[1:-1]).abs().max() < 0.02
+
+
+def test_a_header_that_cannot_be_read_is_named_or_left_out(tmp_path, caplog):
+    for name in "abc":
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(0).normal(size=(1, 8, 8)))
+    whole = (tmp_path / "b.npy").read_bytes()
+    (tmp_path / "b.npy").write_bytes(whole[:-100])
+    with pytest.raises(
+        InputError, match=r"cannot read .*b.npy': .*cut short; leave such files out with --data.skip-bad"
+    ):
+        loaded(tmp_path)
+    assert len(loaded(tmp_path, skip_bad=True)) == 2
+    assert "left out 1 of 3 files" in caplog.text
+
+
+def test_values_that_cannot_be_read_do_not_stop_those_that_measure_all(tmp_path):
+    for seed, name in enumerate("abc"):
+        values = np.random.default_rng(seed).integers(0, 2**16, (32, 32)).astype(np.uint16)
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    (tmp_path / "c.png").write_bytes((tmp_path / "c.png").read_bytes()[:900])
+    with pytest.raises(InputError, match=r"c.png': .*; leave such images out with --data.skip-bad"):
+        loaded(tmp_path)
+    assert len(loaded(tmp_path, skip_bad=True)) == 2
+
+
+def test_records_of_one_file_make_room_for_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("sagd.data.fields._HELD", 3 * 500 * 8)
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(20, 1000)))
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", 0)
+    data = loaded(tmp_path / "a.npy", kind="series", axes="NT", rate=1000.0, resample=500.0)
+    data.stored[torch.arange(8)]
+    assert len(data.stored._recent._held) <= 3
+
+
+@pytest.mark.parametrize("rate", [0.3, 1e9])
+def test_rates_that_are_too_far_apart_are_refused(rate, tmp_path):
+    write_wav(tmp_path / "a.wav", sound(3000))
+    write_wav(tmp_path / "b.wav", sound(3000))
+    with pytest.raises(InputError, match=r"more than a factor of 1000 from the rate of the file, 8000 per second"):
+        loaded(tmp_path, resample=rate)
+
+
+@pytest.mark.parametrize("name", ["rate", "resample"])
+def test_infinite_rates_are_refused(name, tmp_path):
+    with pytest.raises(InputError, match=f"data.{name} must be positive and finite"):
+        loaded(tmp_path, **{name: float("inf")})
+
+
+def test_windows_may_be_longer_than_images(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=200_000))
+    assert loaded(tmp_path / "a.npy", size=100_000).shape == (1, 100_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("metadata.jsonl", '{"file_name": "a.png", "label": 1}\n{"label": 2}', "row 2 .* must name a file"),
+        (
+            "metadata.jsonl",
+            '{"file_name": "a.png", "label": 1}\n{"file_name": "b.png"}',
+            "row 2 .* its class in 'label'",
+        ),
+        ("metadata.jsonl", '{"file_name": "a.png", "label": [1]}', "row 1 .* its class in 'label'"),
+        ("metadata.jsonl", '{"file_name": "a.png", "label": 1}\n{"file_name": "b.png", "label": "x"}', "all classes"),
+        ("metadata.csv", "file_name,label\na.png,x\nb.png", "row 2 .* its class in 'label'"),
+        ("metadata.csv", "file_name,label\na.png,x\nb.png,y\na.png,y", "gives 'a.png' two classes: 'x' and 'y'"),
+    ],
+)
+def test_tables_of_labels_that_are_not_whole_are_refused(name, text, message, tmp_path):
+    for picture in ("a.png", "b.png"):
+        write_grey(tmp_path / picture, np.zeros((8, 8), np.uint8))
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        loaded(tmp_path)
+
+
+def test_names_that_no_file_can_have_are_one_line():
+    with pytest.raises(InputError, match="File name too long"):
+        loaded("x" * 5000)

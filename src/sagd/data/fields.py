@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,17 +22,19 @@ from sagd.data.formats.handles import Handles
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
 from sagd.data.meaning import Meaning
-from sagd.data.resize import resampled, scaled_and_cropped, with_channels
+from sagd.data.resize import ratio_of, resampled, scaled_and_cropped, with_channels
 from sagd.errors import InputError, one_line
 from sagd.noise.grid import Grid
 from sagd.training.ahead import RUN, Ahead
 
-_MEASURED = 256
+_SAMPLE = 256
 """Fields whose values decide how models see them."""
 _HELD = 2**28
 """Bytes of an array that is read whole, at most, and of several that are kept."""
 _THREADED = 128 * 128
 """Values of a field from which several threads read faster than one: below, Python takes most of the time."""
+LARGEST = 2**16
+"""Side length that images are scaled to, at most."""
 _ALIKE = 1e-6
 """Relative difference of steps that are the same."""
 
@@ -210,6 +212,13 @@ class Plan:
         sides = np.array([_length(part, self.config) for part in self.records.parts])
         return bool((self.origin + np.array(self.shape[1:]) > sides[self.part]).any())
 
+    @property
+    def packed(self) -> bool:
+        """Whether fields are read as 8 bits: none is padded, or computed from its neighbours in time."""
+        parts = self.records.parts
+        resampled = self.config.resample is not None and any("T" in part.steps(self.config.rate) for part in parts)
+        return parts[0].arrays[0].dtype == "uint8" and not self.pads and not resampled
+
     def some(self, rows: np.ndarray) -> Plan:
         """The plan of these fields."""
         return Plan(self.records, self.config, self.shape, self.part[rows], self.item[rows], self.origin[rows])
@@ -242,7 +251,8 @@ class Plan:
             def make() -> np.ndarray:
                 return resampled(part.read(item), 1 / step.size, rate, axis)
 
-            whole = recent.whole((part.path, item, rate), make)
+            # Items of a file make room for each other: nobody wants all of them together.
+            whole = recent.whole(((part.path, item), rate), make)
             window = tuple(slice(o, o + n) for o, n in zip(self.origin[row], wanted, strict=True))
             values = whole[(slice(None), *window)]
         else:
@@ -303,7 +313,7 @@ def _length(part: Part, config: DataConfig) -> tuple[int, ...]:
     step = part.steps(config.rate).get("T")
     if config.resample is not None and step is not None:
         axis = part.layout.spatial.index("T")
-        sides[axis] = max(1, math.ceil(sides[axis] * step.size * config.resample - 1e-9))
+        sides[axis] = math.ceil(sides[axis] * ratio_of(1 / step.size, config.resample))
     return tuple(sides)
 
 
@@ -326,6 +336,8 @@ def _size(records: FieldRecords, config: DataConfig, lengths: Sequence[tuple[int
                 f"data.size {list(sides)} names {len(sides)} sides, {kind.item[1]} here have {rank}"
                 f" ({', '.join(records.parts[0].layout.spatial)})"
             )
+        if scales(kind, config) and max(sides) > LARGEST:
+            raise InputError(f"data.size must be at most {LARGEST}, got {list(sides)}; e.g. 32")
         longest = [max(own[axis] for own in lengths) for axis in range(rank)]
         if not scales(kind, config) and any(side > most for side, most in zip(sides, longest, strict=True)):
             raise InputError(
@@ -411,9 +423,8 @@ def meaning_of(plan: Plan) -> Meaning:
     """What the values of fields mean, from the headers of files and the values of some fields."""
     records, first = plan.records, plan.records.parts[0]
     array = first.arrays[0]
-    rows = np.linspace(0, len(plan) - 1, min(len(plan), _MEASURED)).astype(int)
-    recent = Recent()
-    offset, scale = records.kind.numbers([plan.read(row, recent) for row in dict.fromkeys(rows.tolist())], array)
+    rows = np.linspace(0, len(plan) - 1, min(len(plan), _SAMPLE)).astype(int)
+    offset, scale = records.kind.numbers(_measured(plan, dict.fromkeys(rows.tolist())), array)
     steps = dict(first.steps(plan.config.rate)) | _given_steps(plan.config, first.layout.spatial)
     if plan.config.resample is not None and "T" in steps:
         steps["T"] = Step(1 / plan.config.resample, "s")
@@ -438,6 +449,22 @@ def _new_ending(part: Part, kind: Kind) -> str:
     if part.format.inherits:
         return kind.exact
     return ending_of(part.path.name).lower() if part.path.is_file() else kind.ending
+
+
+def _measured(plan: Plan, rows: Iterable[int]) -> list[np.ndarray]:
+    """Some fields, but for those that cannot be read where these are to be left out."""
+    recent, values, problems = Recent(), [], []
+    for row in rows:
+        try:
+            values.append(plan.read(row, recent))
+        except InputError as error:
+            if not plan.config.skip_bad:
+                items = plan.records.kind.item[1]
+                raise InputError(f"{error}; leave such {items} out with --data.skip-bad") from None
+            problems.append(error)
+    if not values:
+        raise InputError(f"none of {len(problems)} {plan.records.kind.item[1]} can be read; the first: {problems[0]}")
+    return values
 
 
 def _scaled_steps(plan: Plan, steps: dict[str, Step]) -> dict[str, Step]:
@@ -482,6 +509,11 @@ class LazyFields:
     _handles: Handles = field(default_factory=Handles, repr=False)
     _recent: Recent = field(default_factory=Recent, repr=False)
 
+    @cached_property
+    def packed(self) -> bool:
+        """Whether they are kept as 8 bits, until they are shown."""
+        return self.meaning.is_bytes and self.plan.packed
+
     @property
     def threads(self) -> int:
         """Threads that read faster than one does."""
@@ -496,7 +528,7 @@ class LazyFields:
         return len(self.plan)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
-        """Of indices `(B,)`: uint8 of 8-bit pictures, else float32 with NaN where values are missing.
+        """Of indices `(B,)`: uint8 where they are packed, else float32 with NaN where values are missing.
 
         Raises:
             InputError: Naming a file that cannot be read, or holds what is no number.
@@ -513,7 +545,7 @@ class LazyFields:
         """One field `(C, *spatial)`; `recent` is for whoever reads one after the other."""
         with self._handles.kept():
             values = self.plan.read(row, recent or self._recent, streaming=recent is None)
-        if self.meaning.is_bytes and values.dtype == np.uint8:
+        if self.packed:
             return torch.from_numpy(np.ascontiguousarray(values))
         x = self.meaning.to_model(torch.from_numpy(values.astype(np.float64)))
         self._check(x, row)

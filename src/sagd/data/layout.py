@@ -102,10 +102,12 @@ def suggested(shape: Sequence[int], spatial: str, coloured: bool = False) -> str
     """Letters for the axes of an array of which nothing is known but its shape.
 
     Space is last, but for colours (1, 3 or 4 of them) after it; a record is time by channels, as tables are, where it
-    is longer than wide.
+    is longer than wide, and of several records likewise.
 
     >>> suggested((100, 28, 28), "YX"), suggested((100, 28, 28, 3), "YX", coloured=True), suggested((6000, 2), "T")
     ('NYX', 'NYXC', 'TC')
+    >>> suggested((100, 2, 6000), "T"), suggested((100, 6000, 2), "T")
+    ('NCT', 'NTC')
 
     Raises:
         InputError: If it has fewer axes than a kind of signal needs, or so many that their order is anybody's guess.
@@ -120,7 +122,7 @@ def suggested(shape: Sequence[int], spatial: str, coloured: bool = False) -> str
         return spatial
     if rank == 1:
         if more == 2:
-            return "N" + suggested(shape[1:], spatial)
+            return f"N{spatial}C" if shape[1] > shape[2] else f"NC{spatial}"
         return f"{spatial}C" if shape[0] > shape[1] else f"N{spatial}"
     if coloured and shape[-1] in _COLOURS and more == 2:
         return f"N{spatial}C"

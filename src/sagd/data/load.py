@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption
-from sagd.data.fields import FieldRecords, LazyFields, Plan, Recent, meaning_of, plan_of
+from sagd.data.fields import LARGEST, FieldRecords, LazyFields, Plan, Recent, meaning_of, plan_of
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
@@ -39,8 +39,6 @@ T = TypeVar("T")
 _THREADED_AREA = 128 * 128
 _RUN = 8
 _PROGRESS_DELAY = 2.0
-_LARGEST = 2**16
-"""Side length that images are scaled to, at most."""
 _NAMED, _LONGEST = 10, 40
 """Classes that a line lists, and characters of their names."""
 
@@ -199,11 +197,11 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
 
 def _stored(lazy: LazyFields, config: DataConfig, problems: list[InputError]) -> tuple[Tensor | LazyFields, np.ndarray]:
     """Fields in memory if they fit, and the numbers of those that could be read, int64."""
-    bytes_each = math.prod(lazy.plan.shape) * (1 if lazy.meaning.is_bytes else 4)
+    bytes_each = math.prod(lazy.plan.shape) * (1 if lazy.packed else 4)
     fits = len(lazy) * bytes_each <= base.MEMORY_LIMIT
     if not fits and not config.skip_bad:
         return lazy, np.arange(len(lazy))
-    kind = torch.uint8 if lazy.meaning.is_bytes else torch.float32
+    kind = torch.uint8 if lazy.packed else torch.float32
     store = torch.empty(lazy.shape if fits else 0, dtype=kind)
 
     recent = Recent()
@@ -302,12 +300,10 @@ def _check(config: DataConfig) -> None:
     for side in (config.size,) if isinstance(config.size, int) else config.size or ():
         if side < 1:
             raise InputError(f"data.size must be at least 1, got {side}; e.g. 32")
-        if side > _LARGEST and (config.kind == "image" or isinstance(config.size, int)) and config.kind != "audio":
-            raise InputError(f"data.size must be at most {_LARGEST}, got {side}; e.g. 32")
     for name in ("rate", "resample"):
         value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise InputError(f"data.{name} must be positive (samples per second), got {value}")
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"data.{name} must be positive and finite (samples per second), got {value}")
     if config.limit is not None and config.limit < 2:
         raise InputError(f"data.limit must be at least 2, got {config.limit}")
 
@@ -336,6 +332,8 @@ def _common_shape(headers: dict[int, Header], records: Records, config: DataConf
         pair = f"{records.describe(first_row)} is {one}, {records.describe(row)} is {other}"
         raise InputError(f"images differ in {problem}: {pair}; {advice}")
     side = side_of(config)
+    if side is not None and side > LARGEST:
+        raise InputError(f"data.size must be at most {LARGEST}, got {side}; e.g. 32")
     height, width = (first.height, first.width) if side is None else (side, side)
     return config.channels or first.channels, height, width
 

@@ -10,6 +10,8 @@ import numpy as np
 from sagd.errors import InputError
 from sagd.optional import need
 
+_FURTHEST = 1000
+"""Factor between two rates, at most."""
 _LUMA = np.array([0.299, 0.587, 0.114])
 """ITU-R 601."""
 
@@ -59,8 +61,27 @@ def scaled_and_cropped(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return np.stack([np.asarray(plane) for plane in planes])
 
 
+def ratio_of(rate: float, wanted: float) -> Fraction:
+    """By how much a rate changes, as whole numbers that a filter can take; both rates finite and positive.
+
+    >>> ratio_of(44100, 16000)
+    Fraction(160, 441)
+
+    Raises:
+        InputError: If one is more than so many times the other.
+    """
+    if not 1 / _FURTHEST <= wanted / rate <= _FURTHEST:
+        raise InputError(
+            f"data.resample {wanted:g} is more than a factor of {_FURTHEST} from the rate of the file, {rate:g} per"
+            " second; give one that is nearer"
+        )
+    return Fraction(wanted / rate).limit_denominator(10_000)
+
+
 def resampled(values: np.ndarray, rate: float, wanted: float, axis: int) -> np.ndarray:
     """Values at another rate along an axis, by a polyphase filter without aliasing; float64 unless rates are equal.
+
+    An axis of `n` becomes one of `ceil(n * ratio_of(rate, wanted))`.
 
     Args:
         values: `(C, *spatial)`.
@@ -68,7 +89,7 @@ def resampled(values: np.ndarray, rate: float, wanted: float, axis: int) -> np.n
         wanted: Samples per second of the result.
         axis: The axis of time.
     """
-    ratio = Fraction(wanted / rate).limit_denominator(10_000)
+    ratio = ratio_of(rate, wanted)
     if ratio == 1:
         return values
     need("scipy")

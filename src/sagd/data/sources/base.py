@@ -122,7 +122,12 @@ class Source(Description, ABC, family="data source", example="digits"):
 
 def expanded(source: str) -> Path:
     """The path that a text would be."""
-    return Path(os.path.expanduser(source))  # noqa: PTH111 (Path raises on an unknown '~user')
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 (Path raises on an unknown '~user')
+    try:
+        path.exists()
+    except OSError as error:  # of names that are too long, and folders that may not be entered
+        raise InputError(f"cannot look for {source[:60]!r}: {error.strerror}") from None
+    return path
 
 
 def not_here(source: str) -> str:

@@ -45,9 +45,14 @@ def of_one_kind(paths: Sequence[Path], config: DataConfig, where: str) -> tuple[
         others = f"{len(paths)} other file(s), e.g. {paths[0].name!r}" if paths else "no files"
         raise InputError(f"no data in {where}: found {others}; known endings: {known}")
     if config.kind == "auto":
-        kinds = Counter(_kind_of(path, found).kind for path, found in formats.items())
-        kind = Kind.member(kinds.most_common(1)[0][0])
-        taken = [path for path, found in formats.items() if _kind_of(path, found) is kind]
+        kinds = {path: _kind_of(path, found) for path, found in formats.items()}
+        told = [member.kind for member in kinds.values() if member] or [
+            _usual(found).kind for found in formats.values()
+        ]
+        kind = Kind.member(Counter(told).most_common(1)[0][0])
+        alike = {formats[path].kind for path, member in kinds.items() if member is kind} or set(kind.formats)
+        # Those that cannot be read are refused, or left out with a word, as all others are that are read later.
+        taken = [path for path, own in kinds.items() if own is kind or (own is None and formats[path].kind in alike)]
     else:
         kind = Kind.member(config.kind)
         own = [path for path, found in formats.items() if found.kind in kind.formats]
@@ -154,14 +159,24 @@ def _known(path: Path) -> Format | None:
         return None
 
 
-def _kind_of(path: Path, found: Format) -> type[Kind]:
-    """The kind of signal that files of a format hold unless somebody says otherwise."""
-    if found.kind == "gif" and "T" not in found.scan(path)[0].axes:
+def _kind_of(path: Path, found: Format) -> type[Kind] | None:
+    """The kind of signal that a file holds unless somebody says otherwise; None if its header cannot be read."""
+    if found.kind not in ("gif", "npy"):
+        return _usual(found)
+    try:
+        array = found.scan(path)[0]
+    except InputError:
+        return None
+    if found.kind == "gif" and "T" not in array.axes:
         return Kind.member("image")
-    if found.kind == "npy":
-        shape = found.scan(path)[0].shape
-        if len(shape) == 1 or (len(shape) == 2 and shape[0] >= _LONG * shape[1]):
-            return Kind.member("series")
+    shape = array.shape
+    if found.kind == "npy" and (len(shape) == 1 or (len(shape) == 2 and shape[0] >= _LONG * shape[1])):
+        return Kind.member("series")
+    return _usual(found)
+
+
+def _usual(found: Format) -> type[Kind]:
+    """The kind of signal that files of a format hold, if nothing is known of them."""
     return next((kind for kind in Kind.members().values() if found.kind in kind.formats), Kind.member("field"))
 
 

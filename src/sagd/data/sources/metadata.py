@@ -48,7 +48,16 @@ def read_labels(folder: Path, paths: Sequence[Path], config: DataConfig) -> list
         return None
     if label not in columns:
         raise InputError(f"{str(table)!r} has no column {label!r}; it has {', '.join(columns)}")
-    known = {str(Path(str(row[name]))): row[label] for row in rows}
+    known: dict[str, Any] = {}
+    for number, row in enumerate(rows, 1):
+        file, told = row.get(name), row.get(label)
+        if not isinstance(file, str) or not isinstance(told, (str, int)) or type(told) is not type(rows[0].get(label)):
+            raise InputError(
+                f"row {number} of {str(table)!r} must name a file in {name!r} and its class in {label!r}, all classes"
+                f" texts or all whole numbers; it holds {one_line(repr(row))}"
+            )
+        if known.setdefault(str(Path(file)), told) != told:
+            raise InputError(f"{str(table)!r} gives {file!r} two classes: {known[str(Path(file))]!r} and {told!r}")
     missing = next((path for path in paths if str(path.relative_to(folder)) not in known), None)
     if missing is not None:
         raise InputError(f"{str(table)!r} has no row for {str(missing.relative_to(folder))!r}; add it")
