@@ -55,7 +55,7 @@ INSIDE = {
     ],
     "networks": ["config", "base"],
     "data": [
-        *["config", "images", "drawing", "sheets", "previews", "formats", "layout", "meaning", "kinds", "resize"],
+        *["config", "images", "drawing", "sheets", "previews", "formats", "layout", "meaning", "resize", "kinds"],
         *["fields", "sources", "corruption", "signals", "load", "files"],
     ],
     "data.formats": ["checks", "base", "dimensions", "tiff_pages"],

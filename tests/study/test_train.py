@@ -776,3 +776,10 @@ def test_sigterm_of_a_real_process_leaves_a_resumable_run(tmp_path, config, chan
     train(finish, out, resume=True, data=data)
     train(finish, tmp_path / "whole", data=data)
     assert result(out) == result(tmp_path / "whole")
+
+
+def test_data_that_does_not_vary_is_refused(tmp_path, config):
+    constant = Signals("flat", torch.full((40, 1, 8, 8), 7, dtype=torch.uint8))
+    plain = dataclasses.replace(config, network=dataclasses.replace(config.network, conditional=False))
+    with pytest.raises(InputError, match="'flat' does not vary: all its values are 7, of which nothing can be learnt"):
+        train(plain, tmp_path, data=constant)

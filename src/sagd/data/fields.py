@@ -22,7 +22,7 @@ from sagd.data.formats.handles import Handles
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
 from sagd.data.meaning import Meaning
-from sagd.data.resize import ratio_of, resampled, scaled_and_cropped, with_channels
+from sagd.data.resize import mixable, ratio_of, resampled, scaled_and_cropped, with_channels
 from sagd.errors import InputError, one_line
 from sagd.noise.grid import Grid
 from sagd.training.ahead import RUN, Ahead
@@ -242,7 +242,7 @@ class Plan:
         held = None if streaming and part.format.streams else recent
         wanted = self.shape[1:]
         if self.scales:
-            values = with_channels(part.read(item, recent=held), self.shape[0], self.records.kind.mixes)
+            values = with_channels(part.read(item, recent=held), self.shape[0], self.records.kind.mixing)
             return values if values.shape[1:] == wanted else scaled_and_cropped(values, wanted)
         if self.config.resample is not None and (step := part.steps(self.config.rate).get("T")) is not None:
             axis = 1 + part.layout.spatial.index("T")
@@ -260,7 +260,7 @@ class Plan:
             starts = zip(self.origin[row].tolist(), wanted, limits, strict=True)
             window = tuple(slice(o, min(o + n, most)) for o, n, most in starts)
             values = part.read(item, window, held)
-        return padded(with_channels(values, self.shape[0], self.records.kind.mixes), wanted)
+        return padded(with_channels(values, self.shape[0], self.records.kind.mixing), wanted)
 
 
 def scales(kind: Kind, config: DataConfig) -> bool:
@@ -361,7 +361,7 @@ def _channels(records: FieldRecords, config: DataConfig) -> int:
     odd = next((k for k, part in enumerate(records.parts) if part.shape[0] != first), None)
     if config.channels is None and odd is not None:
         cure = "choose with --data.channels"
-        if {first, records.parts[odd].shape[0]} != {1, 3} and not records.kind.mixes:
+        if not mixable(max(first, records.parts[odd].shape[0]), 1, records.kind.mixing):
             cure = "keep those of one number"
         raise InputError(
             f"{records.kind.item[1]} differ in channels: {records.describe(0)} has {first}, {records.describe(odd)}"
@@ -369,8 +369,7 @@ def _channels(records: FieldRecords, config: DataConfig) -> int:
         )
     wanted = config.channels or first
     for number, part in enumerate(records.parts):
-        mixes = records.kind.mixes and 1 in (part.shape[0], wanted)
-        if part.shape[0] != wanted and {part.shape[0], wanted} != {1, 3} and not mixes:
+        if not mixable(part.shape[0], wanted, records.kind.mixing):
             raise InputError(
                 f"{records.describe(number)} has {part.shape[0]} channels, which cannot be made {wanted}; leave"
                 " --data.channels out"

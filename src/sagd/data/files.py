@@ -295,7 +295,7 @@ def _field(part: Part, item: int, shape: tuple[int, ...], meaning: Meaning) -> T
         )
     values = part.read(item)
     try:
-        values = with_channels(values, shape[0], Kind.member(meaning.kind).mixes)
+        values = with_channels(values, shape[0], Kind.member(meaning.kind).mixing)
     except InputError as error:
         raise InputError(f"{str(part.path)!r}: {error}") from None
     x = meaning.to_model(torch.from_numpy(values.astype(np.float64)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 
@@ -12,32 +13,45 @@ from sagd.optional import need
 
 _FURTHEST = 1000
 """Factor between two rates, at most."""
+Mixing = Literal["luma", "mean"] | None
+"""How one channel is made of many; None where channels are different things."""
+
 _LUMA = np.array([0.299, 0.587, 0.114])
 """ITU-R 601."""
 
 
-def with_channels(values: np.ndarray, channels: int, mixes: bool = False) -> np.ndarray:
-    """Values `(1|3, *spatial)` in grey or colour; as they are if they have so many channels.
+def mixable(have: int, wanted: int, mixing: Mixing) -> bool:
+    """Whether so many channels can become another number of them.
+
+    >>> mixable(3, 1, "luma"), mixable(2, 1, "luma"), mixable(2, 1, "mean"), mixable(3, 1, None)
+    (True, False, True, False)
+    """
+    if have == wanted:
+        return True
+    return {have, wanted} == {1, 3} if mixing == "luma" else mixing == "mean" and 1 in (have, wanted)
+
+
+def with_channels(values: np.ndarray, channels: int, mixing: Mixing) -> np.ndarray:
+    """Values `(C, *spatial)` with another number of channels; as they are if they have that.
 
     Args:
         values: `(C, *spatial)`.
         channels: How many there are to be.
-        mixes: Whether channels are those of sound, whose mean is one channel, and of which one stands for many.
+        mixing: How one channel is made of many: by the luma of colours, or the mean of loudspeakers. One stands for
+            many.
 
     Raises:
         InputError: If one number of channels cannot become the other.
     """
     if len(values) == channels:
         return values
-    if (len(values), channels) == (1, 3) or (mixes and len(values) == 1):
+    if not mixable(len(values), channels, mixing):
+        raise InputError(f"{len(values)} channels cannot be made {channels}")
+    if len(values) == 1:
         return values.repeat(channels, 0)
-    if mixes and channels == 1:
-        mean = values.mean(0, keepdims=True, dtype=np.float64)
-        return mean.round().astype(values.dtype) if values.dtype.kind in "iu" else mean.astype(values.dtype)
-    if (len(values), channels) == (3, 1):
-        grey = np.tensordot(_LUMA, values, 1)[None]
-        return grey.round().astype(values.dtype) if values.dtype.kind in "iu" else grey.astype(values.dtype)
-    raise InputError(f"{len(values)} channels cannot be made {channels}")
+    weights = _LUMA if mixing == "luma" else np.full(len(values), 1 / len(values))
+    one = np.tensordot(weights, values, 1)[None]
+    return one.round().astype(values.dtype) if values.dtype.kind in "iu" else one.astype(values.dtype)
 
 
 def scaled_and_cropped(values: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -386,6 +386,9 @@ def process_statistics(data: Signals, process: ProcessConfig) -> DataStatistics:
     """Statistics of the data in the basis of the noise, or of as much of it as memory allows."""
     some = measured_part(data)
     x = some.tensor()
+    if len(x) and x.min() == x.max():
+        value = data.meaning.to_values(x.flatten()[:1].expand(1, *data.shape)).flatten()[0]
+        raise InputError(f"{data.name!r} does not vary: all its values are {value:g}, of which nothing can be learnt")
     colours = channel_covariance(x) if process.channels == "decorrelated" else None
     return measure(x, process_basis(process, data.shape, colours), mask=some.known())
 

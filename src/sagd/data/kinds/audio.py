@@ -13,6 +13,7 @@ from sagd.data.formats import Contents
 from sagd.data.kinds.base import Kind, Numbers
 from sagd.data.meaning import Meaning, peak
 from sagd.data.previews import USUAL, Look, waveforms
+from sagd.data.resize import Mixing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,7 +27,7 @@ class Audio(Kind, kind="audio"):
     formats: ClassVar[tuple[str, ...]] = ("wav", "flac")
     ending: ClassVar[str] = ".wav"
     exact: ClassVar[str] = ".wav"
-    mixes: ClassVar[bool] = True
+    mixing: ClassVar[Mixing] = "mean"
     item: ClassVar[tuple[str, str]] = ("record", "records")
     plays: ClassVar[Literal["", "sound", "film"]] = "sound"
 

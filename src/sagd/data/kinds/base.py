@@ -15,6 +15,7 @@ from sagd.data.images import CHANNELS
 from sagd.data.layout import Layout, layout_of
 from sagd.data.meaning import Meaning
 from sagd.data.previews import USUAL, Look
+from sagd.data.resize import Mixing
 from sagd.spec import Description
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Kind(Description, ABC, family="kind of signal", example="image"):
         exact: Ending of files that hold floating point.
         scales: Whether `data.size` scales fields, as it does with pictures, or cuts windows out of them.
         coloured: Whether a last axis of 1, 3 or 4, of which nobody said more, is colour.
-        mixes: Whether the mean of channels is a channel, and one stands for many, as with loudspeakers.
+        mixing: How one channel is made of many: by luma, as of colours, or the mean, as of loudspeakers; None: never.
         item: What one is called, and many.
         plays: What a page can do beside showing them: play their "sound", or run them as a "film".
         kept: How many examples a comparison keeps for its report.
@@ -46,7 +47,7 @@ class Kind(Description, ABC, family="kind of signal", example="image"):
     exact: ClassVar[str] = ".npy"
     scales: ClassVar[bool] = False
     coloured: ClassVar[bool] = False
-    mixes: ClassVar[bool] = False
+    mixing: ClassVar[Mixing] = None
     item: ClassVar[tuple[str, str]] = ("field", "fields")
     plays: ClassVar[Literal["", "sound", "film"]] = ""
     kept: ClassVar[int] = 12

@@ -14,6 +14,7 @@ from sagd.data.images import image_grid
 from sagd.data.kinds.base import Kind, Numbers
 from sagd.data.meaning import BYTE, Meaning, spread
 from sagd.data.previews import USUAL, Look, fields
+from sagd.data.resize import Mixing
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -37,6 +38,7 @@ class Image(Kind, kind="image"):
     kept: ClassVar[int] = 64
     exact: ClassVar[str] = ".tif"
     coloured: ClassVar[bool] = True
+    mixing: ClassVar[Mixing] = "luma"
     item: ClassVar[tuple[str, str]] = ("image", "images")
 
     def numbers(self, values: Sequence[np.ndarray], contents: Contents) -> Numbers:

@@ -14,6 +14,7 @@ from sagd.data.kinds.base import Kind, Numbers
 from sagd.data.kinds.image import picture_numbers
 from sagd.data.meaning import Meaning
 from sagd.data.previews import USUAL, Look, films
+from sagd.data.resize import Mixing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,6 +28,7 @@ class Video(Kind, kind="video"):
     formats: ClassVar[tuple[str, ...]] = ("gif", "mp4", "frames")
     ending: ClassVar[str] = ".gif"
     coloured: ClassVar[bool] = True
+    mixing: ClassVar[Mixing] = "luma"
     item: ClassVar[tuple[str, str]] = ("clip", "clips")
     plays: ClassVar[Literal["", "sound", "film"]] = "film"
 
