@@ -70,8 +70,9 @@ def _file(result: ResamplingResult, subject: Subject, i: int, parts: int) -> Fil
     fields = torch.cat([result.given[i][None], result.kept[i][None], draws[:MOST_DRAWS]])
     if result.named.known is not None:
         fields = fields.where(result.named.known[i], torch.nan)
+    like = subject.colours_of(result.given[i])
     captions = _columns(len(draws))[: len(fields)]
-    lists = [("", subject.signals(fields, f"{name}: {', '.join(captions)}.", captions, parts=parts))]
+    lists = [("", subject.signals(fields, f"{name}: {', '.join(captions)}.", captions, like, parts))]
     if len(draws) > 1:
         lists.append(("spread", subject.spread(draws.std(0)[None], f"{name}: spread of the draws.")))
     return File(name, tuple(lists))

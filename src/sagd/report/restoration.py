@@ -117,8 +117,10 @@ def _file(result: RestorationResult, subject: Subject, i: int, parts: int) -> Fi
         captions = [COLUMNS[key] for key in fields]
         return torch.stack([x[i] for x in fields.values()]), f"{name}: {', '.join(captions)}.", captions
 
+    # What is nearest to the truth sets the colours.
+    best = (result.restoration.images if result.clean is None else result.clean)[i]
     lists = [
-        ("", subject.signals(*captioned(_stages(result)), parts=parts)),
+        ("", subject.signals(*captioned(_stages(result)), subject.colours_of(best), parts)),
         (_list(_changes(result)), subject.differences(*captioned(_changes(result)))),
     ]
     if result.restoration.std is not None:

@@ -90,6 +90,10 @@ class Subject:
         ends = torch.tensor([-1.0, 1.0]).reshape(2, *(1,) * (self.rank + 1))
         return scale_of(self.meaning.to_values(ends).numpy()).colours
 
+    def colours_of(self, x: Tensor) -> Tensor | None:
+        """One signal `(C, *spatial)` as what sets the scales of others; None for lines, which must not leave theirs."""
+        return x[None] if self.rank > 1 else None
+
     @property
     def scale(self) -> RingScale:
         """In what unit radii of frequencies are told."""
@@ -133,7 +137,7 @@ class Subject:
             parts: How many such lists share the sound and the films that a page can hold.
         """
         drawn = self.kind.picture(x, self.meaning, Look(captions, like))
-        return Shown(picture(drawn, alt), self.players(x, captions, parts), self.film(x, parts))
+        return Shown(picture(drawn, alt), self.players(x, captions, parts), self.film(x, captions, parts))
 
     def differences(self, x: Tensor, alt: str, captions: Sequence[str] = ()) -> Shown:
         """Differences of signals, in their unit, with 0 in the middle of each scale."""
@@ -163,11 +167,12 @@ class Subject:
         heard = torch.nan_to_num(x[:MOST_PLAYERS])
         return audio_players(heard, round(rate), captions=captions[: len(heard)], budget=PLAYED // parts)
 
-    def film(self, x: Tensor, parts: int) -> tuple[Picture, str] | None:
+    def film(self, x: Tensor, captions: Sequence[str], parts: int) -> tuple[Picture, str] | None:
         """The same of clips."""
         if self.kind.plays != "film" or self.channels not in CHANNELS:
             return None
-        return film(torch.nan_to_num(x), self.meaning.rate, (-1.0, 1.0), FILMED // parts)
+        drawn, note = film(torch.nan_to_num(x), self.meaning.rate, (-1.0, 1.0), FILMED // parts)
+        return drawn, f"{note} Row by row: {', '.join(captions)}." if captions else note
 
 
 def subject_of(results: Mapping[str, Any], channels: int = 1) -> Subject:

@@ -12,7 +12,7 @@ from torch import Tensor
 from sagd.data.formats import Contents
 from sagd.data.kinds.base import Kind, Numbers
 from sagd.data.meaning import Meaning, peak
-from sagd.data.previews import USUAL, Look, waveforms
+from sagd.data.previews import USUAL, Look, series, waveforms
 from sagd.data.resize import Mixing
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Audio(Kind, kind="audio"):
         return peak(values)
 
     def picture(self, x: Tensor, meaning: Meaning, look: Look = USUAL) -> Image.Image:
-        """Waveforms above spectrograms."""
-        values = meaning.to_values(x)
-        return waveforms(values, meaning.rate, meaning.quantity, look.of(meaning.to_values))
+        """Waveforms above spectrograms, which deviations do not have."""
+        values, look = meaning.to_values(x), look.of(meaning.to_values)
+        if look.by_value and not look.signed:
+            return series(values, meaning.rate, meaning.quantity, meaning.channels, look=look)
+        return waveforms(values, meaning.rate, meaning.quantity, look)

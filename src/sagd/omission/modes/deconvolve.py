@@ -44,8 +44,8 @@ class Deconvolve(Mode, kind="deconvolve"):
     """
 
     said: ClassVar[str] = (
-        "The band was replaced by what the model expects there, <b>given all that was damaged</b> and the"
-        " known spectrum of the damage."
+        "The band was replaced by what the model expects there, <b>given everything, the damaged band included,</b> and"
+        " the known spectrum of the damage."
     )
     knows_posterior: ClassVar[bool] = True
 
