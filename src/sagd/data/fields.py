@@ -392,6 +392,13 @@ def _check_alike(records: FieldRecords, config: DataConfig) -> None:
                 f"{records.kind.item[1]} differ in type: {records.describe(0)} holds {first.arrays[0].dtype},"
                 f" {records.describe(number)} {part.arrays[0].dtype}; convert one"
             )
+        names = first.channel_names(), part.channel_names()
+        if names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
+            raise InputError(
+                f"{records.kind.item[1]} hold the same channels in another order: {records.describe(0)}"
+                f" {', '.join(names[0])}, {records.describe(number)} {', '.join(names[1])}; write one anew, or name"
+                " arrays with --data.arrays"
+            )
         own = part.steps(config.rate)
         for letter in part.layout.spatial:
             if (letter == "T" and config.resample is not None) or scales(records.kind, config):
