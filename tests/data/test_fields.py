@@ -597,3 +597,10 @@ def test_tables_of_labels_that_are_not_whole_are_refused(name, text, message, tm
 def test_names_that_no_file_can_have_are_one_line():
     with pytest.raises(InputError, match="File name too long"):
         loaded("x" * 5000)
+
+
+def test_channels_in_another_order_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("u,v\n1,20\n2,30\n5,60\n")
+    (tmp_path / "b.csv").write_text("v,u\n20,1\n30,2\n60,5\n")
+    with pytest.raises(InputError, match=r"same channels in another order: .*a.csv' u, v, .*b.csv' v, u"):
+        loaded(tmp_path)

@@ -227,8 +227,71 @@ def test_sound_comes_back_as_sound(tmp_path):
 def test_fields_of_every_kind_are_written_and_read_again(tmp_path, meaning, shape):
     x = meaning.as_files_hold(0.3 * torch.randn(3, *shape, generator=torch.Generator().manual_seed(0)))
     save_fields(x, ["0", "1", "2"], tmp_path, meaning)
-    axes = meaning.axes + "C" * (shape[0] > 1)
-    data = load(DataConfig(str(tmp_path), kind=meaning.kind, axes=None if meaning.ending != ".npy" else axes), meaning)
+    data = load(DataConfig(str(tmp_path), kind=meaning.kind), meaning)
     assert data.shape == shape
     assert torch.allclose(data.tensor(), x, atol=1e-6)
     assert [path.suffix for path in sorted(tmp_path.iterdir())] == [meaning.ending] * 3
+
+
+def grey(path, dtype, seed=0):
+    path.mkdir()
+    for name in "ab":
+        pixels = np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, (8, 8)).astype(dtype)
+        Image.fromarray(pixels).save(path / f"{name}.png")
+    return path
+
+
+def test_files_of_another_encoding_are_refused(tmp_path):
+    small, deep = grey(tmp_path / "small", np.uint8), grey(tmp_path / "deep", np.uint16)
+    with pytest.raises(
+        InputError, match=r"a.png' holds uint16 values from 0 to 65535, the model is for uint8 from 0 to 255"
+    ):
+        read_named([deep], (1, 8, 8), load(DataConfig(str(small))).meaning)
+    with pytest.raises(InputError, match="holds uint8 values from 0 to 255, the model is for uint16"):
+        read_named([small], (1, 8, 8), load(DataConfig(str(deep))).meaning)
+    with pytest.raises(InputError, match="holds uint16 values from 0 to 65535, the model is for uint8"):
+        load(DataConfig(str(deep)), load(DataConfig(str(small))).meaning)
+
+
+def test_sound_of_another_rate_is_refused(tmp_path):
+    for name, rate in (("a", 8000), ("b", 8000), ("c", 44100)):
+        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as file:
+            file.setparams((1, 2, rate, 0, "NONE", ""))
+            file.writeframes(np.arange(-50, 50, dtype="<i2").tobytes())
+    meaning = Meaning(
+        "audio", "T", (0.0,), (50.0,), {"T": Step(1 / 8000, "s")}, "", (), "int16", (-32768, 32767), ".wav"
+    )
+    assert read_named([tmp_path / "a.wav"], (1, 100), meaning).x.shape == (1, 1, 100)
+    with pytest.raises(
+        InputError, match=r"c.wav' has 44100 samples per s, the model is for 8000 per s; resample the file"
+    ):
+        read_named([tmp_path / "c.wav"], (1, 100), meaning)
+
+
+def test_arrays_that_a_model_knows_by_name_are_taken(tmp_path):
+    a, b = np.random.default_rng(0).normal(size=(2, 4, 6, 7))
+    np.savez(tmp_path / "x.npz", a=a, b=b)
+    meaning = load(DataConfig(str(tmp_path / "x.npz"), arrays=("b",))).meaning
+    named = read_named([tmp_path / "x.npz"], (1, 6, 7), meaning)
+    assert np.allclose(meaning.to_values(named.x)[:, 0], b, atol=1e-6)
+
+
+@pytest.mark.parametrize("where", ["", "folder"])
+def test_folders_that_are_files_come_back_as_such(where, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    values = np.random.default_rng(0).normal(size=(4, 6, 7))
+    (tmp_path / "folder").mkdir()
+    zarr.save(str(tmp_path / "folder" / "x.zarr"), values)
+    path = tmp_path / "folder" / ("" if where else "x.zarr")
+    data = load(DataConfig(str(path)))
+    assert data.shape == (1, 6, 7)
+    named = read_named([path], (1, 6, 7), data.meaning)
+    save_like(named.x, named, tmp_path / "out")
+    assert np.allclose(zarr.load(str(tmp_path / "out" / "x.zarr")), values, atol=1e-6)
+
+
+def test_volumes_without_letters_are_read_as_the_model_takes_them(tmp_path):
+    meaning = Meaning("field", "ZYX", (0.0,), (1.0,), dtype="float32", limits=None, ending=".npy")
+    x = torch.randn(2, 1, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+    save_fields(x, ["0", "1"], tmp_path, meaning)
+    assert torch.allclose(read_named([tmp_path], (1, 5, 6, 7), meaning).x, x, atol=1e-6)

@@ -391,6 +391,13 @@ def _check_alike(records: FieldRecords, config: DataConfig) -> None:
                 f"{records.kind.item[1]} differ in type: {records.describe(0)} holds {first.arrays[0].dtype},"
                 f" {records.describe(number)} {part.arrays[0].dtype}; convert one"
             )
+        names = first.channel_names(), part.channel_names()
+        if names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
+            raise InputError(
+                f"{records.kind.item[1]} hold the same channels in another order: {records.describe(0)}"
+                f" {', '.join(names[0])}, {records.describe(number)} {', '.join(names[1])}; write one anew, or name"
+                " arrays with --data.arrays"
+            )
         own = part.steps(config.rate)
         for letter in part.layout.spatial:
             if (letter == "T" and config.resample is not None) or scales(records.kind, config):
@@ -403,6 +410,7 @@ def _check_alike(records: FieldRecords, config: DataConfig) -> None:
 
 
 def _differ(one: Step | None, other: Step | None) -> bool:
+    """Whether distances of neighbours are not the same."""
     if one is None or other is None:
         return one is not other
     return one.unit != other.unit or abs(one.size / other.size - 1) > _ALIKE
@@ -464,6 +472,25 @@ def _measured(plan: Plan, rows: Iterable[int]) -> list[np.ndarray]:
     if not values:
         raise InputError(f"none of {len(problems)} {plan.records.kind.item[1]} can be read; the first: {problems[0]}")
     return values
+
+
+def check_means(part: Part, meaning: Meaning, config: DataConfig) -> None:
+    """Refuse a file whose numbers or samples stand for something else than those that the model was trained on.
+
+    Raises:
+        InputError: Naming it.
+    """
+    array, step, own = part.arrays[0], meaning.steps.get("T"), part.steps(config.rate).get("T")
+    if array.limits is not None and meaning.limits is not None and tuple(array.limits) != tuple(meaning.limits):
+        raise InputError(
+            f"{str(part.path)!r} holds {array.dtype} values from {array.limits[0]:g} to {array.limits[1]:g}, the model"
+            f" is for {meaning.dtype} from {meaning.limits[0]:g} to {meaning.limits[1]:g}; convert the file"
+        )
+    if step is not None and own is not None and config.resample is None and _differ(step, own):
+        raise InputError(
+            f"{str(part.path)!r} has {1 / own.size:g} samples per {own.unit or 'unit of time'}, the model is for"
+            f" {1 / step.size:g} per {step.unit or 'unit of time'}; resample the file"
+        )
 
 
 def _scaled_steps(plan: Plan, steps: dict[str, Step]) -> dict[str, Step]:

@@ -18,12 +18,12 @@ from tqdm import tqdm
 
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, corrupt
-from sagd.data.fields import Part
+from sagd.data.fields import Part, check_means
 from sagd.data.formats import Contents, Format
-from sagd.data.formats.find import ending_of, format_of, walk
+from sagd.data.formats.find import ending_of, format_of, is_one, walk
 from sagd.data.formats.values import to_type
 from sagd.data.kinds import Kind
-from sagd.data.layout import Layout
+from sagd.data.layout import Layout, suggested
 from sagd.data.meaning import Meaning
 from sagd.data.resize import with_channels
 from sagd.data.signals import Signals
@@ -34,6 +34,8 @@ from sagd.errors import InputError
 logger = logging.getLogger(__name__)
 
 _BATCH = 256
+_MUTE = ("npy", "npz")
+"""Formats that do not say which axis is which."""
 _LONGEST = 120
 """Bytes of a folder's name: file systems take 255."""
 RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])( *\..*)?", re.IGNORECASE | re.DOTALL)
@@ -91,25 +93,20 @@ class Written:
         )
 
 
-def read_named(
-    paths: Sequence[Path], shape: tuple[int, ...], meaning: Meaning, axes: str | None = None, rate: float | None = None
-) -> Named:
+def read_named(paths: Sequence[Path], shape: tuple[int, ...], meaning: Meaning) -> Named:
     """Read files, and all of one kind that lie below folders, in natural order, as they are: none is scaled.
 
     Args:
         paths: Files or folders.
         shape: `(C, *spatial)` that all must have; colour is turned into grey or grey into colour where `C` asks for it.
         meaning: Of the model: what kind of signal it is, and how it sees values.
-        axes: Letters for the axes of the arrays, if files do not say or one knows better.
-        rate: Samples per second of files that do not say it.
 
     Raises:
-        InputError: Naming the file that is missing, of another kind or size, or named as another one.
+        InputError: Naming the file that is missing, of another kind, size, encoding or rate, or named as another one.
     """
-    kind, config = Kind.member(meaning.kind)(), DataConfig(kind=meaning.kind, axes=axes, rate=rate)
     names, fields, parts, items, files = [], [], [], [], []
-    for name, path in find_files(paths, config).values():
-        part = _part(path, kind, config)
+    for name, path in find_files(paths, DataConfig(kind=meaning.kind)).values():
+        part = _part(path, meaning)
         for item in range(part.count):
             fields.append(_field(part, item, shape, meaning))
             names.append(name if part.count == 1 else f"{name}[{item}]")
@@ -129,15 +126,15 @@ def read_partners(named: Named, folder: Path) -> Tensor:
     Raises:
         InputError: As `read_named`, or naming the one that is missing.
     """
-    kind, config = Kind.member(named.meaning.kind)(), DataConfig(kind=named.meaning.kind)
-    found = find_files([folder], config)
+    kind = Kind.member(named.meaning.kind)
+    found = find_files([folder], DataConfig(kind=kind.kind))
     fields = []
     for file, item in zip(named.files, named.items, strict=True):
         name = _without_ending(file)
         if name not in found:
             what = kind.item[0]
             raise InputError(f"no clean {what} {name!r} in {str(folder)!r}; names must be those of the damaged {what}s")
-        part = _part(found[name][1], kind, config)
+        part = _part(found[name][1], named.meaning)
         if item >= part.count:
             raise InputError(f"{str(part.path)!r} holds {part.count} {kind.item[1]}, and none is number {item}")
         fields.append(_field(part, item, tuple(named.x.shape[1:]), named.meaning))
@@ -215,8 +212,11 @@ def save_fields(x: Tensor, names: Sequence[str], folder: Path, meaning: Meaning,
         like = meaning.contents(folder / f"{name}{meaning.ending}", x.shape[1:])
         if keep:
             like = replace(like, dtype="float32", limits=None)
-        ending = _ending(like.path, format_of(like.path), kind, like.dtype, keep)
-        written.append(_write(_inside(folder, name + ending), field, like))
+        path = _inside(folder, name + _ending(like.path, format_of(like.path), kind, like.dtype, keep))
+        if x.shape[1] > 1 and format_of(path).kind in _MUTE:
+            # A last axis of channels would be taken for space: so many axes are items, channels and space.
+            field, like = np.moveaxis(field, -1, 0)[None], replace(like, axes="NC" + meaning.axes)
+        written.append(_write(path, field, like))
     return _all(written)
 
 
@@ -278,11 +278,21 @@ def _inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _part(path: Path, kind: Kind, config: DataConfig) -> Part:
+def _part(path: Path, meaning: Meaning) -> Part:
+    """The arrays of a file that a model takes: those of the names it knows, if the file has all of them."""
+    kind = Kind.member(meaning.kind)()
     try:
-        return part_of(path, kind, config)
+        arrays = {array.name: array for array in format_of(path).scan(path)}
+        named = bool(meaning.channels) and arrays.keys() >= set(meaning.channels)
+        config = DataConfig(kind=kind.kind, arrays=meaning.channels if named else ())
+        part = part_of(path, kind, config)
+        if "?" in part.arrays[0].axes:
+            axes = suggested(part.arrays[0].shape, meaning.axes, kind.coloured)
+            part = part_of(path, kind, replace(config, axes=axes))
     except InputError as error:
         raise InputError(f"cannot read {str(path)!r}: {error}") from None
+    check_means(part, meaning, config)
+    return part
 
 
 def _field(part: Part, item: int, shape: tuple[int, ...], meaning: Meaning) -> Tensor:
@@ -376,7 +386,7 @@ def _files(path: Path, config: DataConfig) -> list[tuple[str, Path]]:
     """Names and files at a path."""
     if not path.exists():
         raise InputError(f"no file or folder {str(path)!r}")
-    if not path.is_dir():
+    if not path.is_dir() or is_one(path):
         return [(path.name, path)]
     found = [file for file in walk(path) if file.name not in METADATA]
     return [(str(file.relative_to(path)), file) for file in of_one_kind(found, config, repr(str(path)))[1]]

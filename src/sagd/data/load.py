@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption
-from sagd.data.fields import LARGEST, FieldRecords, LazyFields, Plan, Recent, meaning_of, plan_of
+from sagd.data.fields import LARGEST, FieldRecords, LazyFields, Plan, Recent, check_means, meaning_of, plan_of
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
@@ -175,7 +175,11 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
         )
     _check_enough(len(rows), [], config, items)
     chosen = plan.some(rows)
-    meaning = meaning or meaning_of(chosen)
+    if meaning is None:
+        meaning = meaning_of(chosen)
+    else:
+        for part in records.parts:
+            check_means(part, meaning, config)
     lazy = LazyFields(chosen, meaning, config.missing == "mask")
     problems: list[InputError] = []
     stored, good = _stored(lazy, config, problems)

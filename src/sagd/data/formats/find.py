@@ -28,11 +28,17 @@ def format_of(path: Path) -> Format:
         InputError: If no format has that ending, with those that are known.
     """
     folder = path.is_dir()
-    if (found := _by_ending(path.name, folder)) is not None:
+    kinds = (folder,) if path.exists() else (False, True)  # what is to be written may be either
+    if (found := next(filter(None, (_by_ending(path.name, kind) for kind in kinds)), None)) is not None:
         return found
     if folder:
         return Format.parse("frames")
     raise InputError(f"{path.name!r} has no known ending; known: {' '.join(endings())}")
+
+
+def is_one(path: Path) -> bool:
+    """Whether a path is a file, or a folder that is a file of a format, such as those of zarr."""
+    return path.is_file() or (path.is_dir() and _by_ending(path.name, folder=True) is not None)
 
 
 def ending_of(name: str) -> str:

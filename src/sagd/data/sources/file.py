@@ -7,6 +7,7 @@ from typing import Self
 
 from sagd.data.config import DataConfig
 from sagd.data.fields import FieldRecords
+from sagd.data.formats.find import is_one
 from sagd.data.sources.base import Records, Source, check_text, expanded
 from sagd.data.sources.choose import field_records, of_one_kind
 from sagd.data.sources.folder import FolderRecords, are_pictures
@@ -30,7 +31,7 @@ class File(Source, kind="file"):
     def recognise(cls, text: str) -> Self | None:
         """The file of that name, if there is one and it is no table of images."""
         path = expanded(text)
-        return cls(text) if path.is_file() and path.suffix.lower() != ENDING else None
+        return cls(text) if is_one(path) and path.suffix.lower() != ENDING else None
 
     def open(self, config: DataConfig) -> Records | FieldRecords:
         """Its arrays, by their headers."""

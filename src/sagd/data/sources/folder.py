@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sagd.data.config import DataConfig
 from sagd.data.fields import FieldRecords
-from sagd.data.formats.find import walk
+from sagd.data.formats.find import is_one, walk
 from sagd.data.images import EXTENSIONS, open_image
 from sagd.data.kinds import Kind
 from sagd.data.kinds.image import Image as Pictures
@@ -51,7 +51,7 @@ class Folder(Source, kind="folder"):
     def recognise(cls, text: str) -> Self | None:
         """The folder of that name, if there is one, and it holds more than tables."""
         path = expanded(text)
-        return cls(text) if text and path.is_dir() and not shards(path) else None
+        return cls(text) if text and path.is_dir() and not is_one(path) and not shards(path) else None
 
     def open(self, config: DataConfig) -> Records | FieldRecords:
         """The files, by their headers."""
