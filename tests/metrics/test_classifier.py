@@ -273,7 +273,7 @@ IMAGES, LABELS = stripes()
         (IMAGES, None, 2, "needs labels and the data has none"),
         (IMAGES[..., :7], LABELS, 2, r"sides of at least 8, got \(60, 1, 8, 7\)"),
         ((IMAGES * 127).byte(), LABELS, 2, r"floating-point images .* got \(60, 1, 8, 8\) torch.uint8"),
-        (IMAGES * 255, LABELS, 2, r"images must lie in \[-1, 1\], got -.* to .*; rescale"),
+        (IMAGES * 255, LABELS, 2, r"images must be scaled to about \[-1, 1\], got -.* to .*; rescale"),
         (IMAGES.where(IMAGES < 0.6, torch.nan), LABELS, 2, "images hold non-finite values"),
         (IMAGES[:9], LABELS[:9], 2, "at least 10 images to hold a tenth out, got 9"),
         (IMAGES, LABELS[:50], 2, r"labels must be whole numbers of shape \(60,\), got \(50,\)"),
@@ -295,3 +295,10 @@ def test_images_of_another_kind_are_refused(tmp_path):
         extractor(torch.tensor([0, torch.nan]).view(2, 1, 1, 1).expand(2, 1, 8, 8))
     with pytest.raises(InputError, match="floating point"):
         extractor(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+
+
+def test_single_bright_pixels_are_no_reason_to_refuse():
+    """Images of 16 bits are scaled by the range that all but a thousandth of their values use."""
+    images = IMAGES.clone()
+    images[0, 0, 0, 0] = 12.0
+    ClassifierFeatures.train(images, LABELS, 2, recipe=dataclasses.replace(ClassifierRecipe(), steps=1))

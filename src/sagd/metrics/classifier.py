@@ -26,6 +26,7 @@ from sagd.training.progress import counted
 
 _LEAST_SIDE = 8
 _LEAST_IMAGES = 10  # a tenth is held out
+_LARGEST_RMS = 2.0
 _STANDARDISED = 10_000  # images that fix the scale of the features
 
 
@@ -156,8 +157,11 @@ def _check_training_set(images: Tensor, labels: Tensor | None, num_classes: int)
         raise InputError(
             f"the built-in classifier needs at least {_LEAST_IMAGES} images to hold a tenth out, got {len(images)}"
         )
-    if images.abs().max() > 1 + 1e-3:
-        raise InputError(f"images must lie in [-1, 1], got {images.min():.3g} to {images.max():.3g}; rescale them")
+    # Single values beyond are those of bright pixels, for which all else would have little room.
+    if images.square().mean().sqrt() > _LARGEST_RMS:
+        raise InputError(
+            f"images must be scaled to about [-1, 1], got {images.min():.3g} to {images.max():.3g}; rescale them"
+        )
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.is_complex():
         raise InputError(
             f"labels must be whole numbers of shape ({len(images)},), got {tuple(labels.shape)} {labels.dtype}"
