@@ -604,3 +604,11 @@ def test_channels_in_another_order_are_refused(tmp_path):
     (tmp_path / "b.csv").write_text("v,u\n20,1\n30,2\n60,5\n")
     with pytest.raises(InputError, match=r"same channels in another order: .*a.csv' u, v, .*b.csv' v, u"):
         loaded(tmp_path)
+
+
+def test_of_large_fields_only_some_are_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr("sagd.data.fields._MEASURED", 3 * 64)
+    np.save(tmp_path / "a.npy", np.arange(9.0)[:, None, None] * np.ones((9, 8, 8)))
+    meaning = loaded(tmp_path / "a.npy").meaning
+    measured = np.array([0.0, 4.0, 8.0])
+    assert np.allclose((meaning.offset, meaning.scale), ([measured.mean()], [2 * measured.std()]))

@@ -28,7 +28,9 @@ from sagd.noise.grid import Grid
 from sagd.training.ahead import RUN, Ahead
 
 _SAMPLE = 256
-"""Fields whose values decide how models see them."""
+"""Fields whose values decide how models see them, at most."""
+_MEASURED = 2**25
+"""Values of these, at most, but for two fields: several copies of them are held in memory."""
 _HELD = 2**28
 """Bytes of an array that is read whole, at most, and of several that are kept."""
 _THREADED = 128 * 128
@@ -430,7 +432,8 @@ def meaning_of(plan: Plan) -> Meaning:
     """What the values of fields mean, from the headers of files and the values of some fields."""
     records, first = plan.records, plan.records.parts[0]
     array = first.arrays[0]
-    rows = np.linspace(0, len(plan) - 1, min(len(plan), _SAMPLE)).astype(int)
+    count = max(2, min(_SAMPLE, _MEASURED // math.prod(plan.shape)))
+    rows = np.linspace(0, len(plan) - 1, min(len(plan), count)).astype(int)
     offset, scale = records.kind.numbers(_measured(plan, dict.fromkeys(rows.tolist())), array)
     steps = dict(first.steps(plan.config.rate)) | _given_steps(plan.config, first.layout.spatial)
     if plan.config.resample is not None and "T" in steps:
