@@ -76,7 +76,7 @@ class Nifti(Format, kind="nifti"):
         if kept is None:
             image = nibabel.Nifti1Image(values, None, dtype=values.dtype)
             _set_steps(image, like, order)
-            # nibabel's own would run from right to left along X, which mirrors what a model drew of volumes that do not.
+            # nibabel's own would run from right to left along X, and mirror what a model drew of volumes that do not.
             zooms = [float(z) for z in image.header.get_zooms()[:3]]
             image.set_sform(np.diag([*zooms, *[1.0] * (4 - len(zooms))]), code="aligned")
         else:
