@@ -17,6 +17,7 @@ from sagd.build.text import dump_yaml, load_yaml, to_dict
 from sagd.data.config import DataConfig
 from sagd.data.images import to_unit_range
 from sagd.data.load import load
+from sagd.data.meaning import Meaning
 from sagd.errors import InputError
 from sagd.interrupt import Interrupted
 from sagd.store.folder import claim
@@ -87,6 +88,7 @@ def test_results_are_what_was_written(finished):
         "shape": [1, 8, 8],
         "count": 160,
         "classes": tuple("0123456789"),
+        "meaning": to_dict(Meaning()),
     }
 
 
