@@ -13,8 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from benchmarks import records
-from benchmarks.signals.run import Setting, beside, flicker, reading
-from sagd.data.config import DataConfig
+from benchmarks.signals.run import Setting, beside, drawn, flicker, folder_of, reading
 from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.meaning import Meaning
@@ -34,7 +33,8 @@ def write(setting: Setting) -> Path:
     lines = {arm: lines[arm] for arm in setting.of.arms if arm in lines}
     if not lines:
         raise SystemExit(f"nothing measured yet in {setting.results}")
-    others = beside(setting)
+    known = beside(setting)
+    others = known["others"]
     drawn = _draw(setting, lines)
     parts = [
         _head(setting),
@@ -42,9 +42,12 @@ def write(setting: Setting) -> Path:
         + "\n".join(_arm(line) for line in lines.values()),
         _figures(lines, others, setting.of.flicker),
         _rings(lines, others),
+        _whitened(known["whitened"]),
         *(f"![{name}]({path.name})" for name, path in drawn.items() if path.exists()),
         "One seed: differences between arms may be chance.",
     ]
+    if missing := [arm for arm in setting.of.arms if arm not in lines]:
+        parts.append(f"Not yet run: {'; '.join(missing)}.")
     path = setting.out / f"{setting.name}.md"
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path
@@ -88,16 +91,19 @@ def _head(setting: Setting) -> str:
 
 
 def _arm(line: Line) -> str:
+    settings = ", ".join(value if name == "spectrum" else f"{name} {value}" for name, value in line["process"].items())
     train, sample = (line["seconds"][key]["cpu"] for key in ("train", "sample"))
-    return f"| {line['arm']} | `{line['spectrum']}` | {line['steps']} | {line['batch']} | {train:.0f} | {sample:.0f} |"
+    return f"| {line['arm']} | `{settings}` | {line['steps']} | {line['batch']} | {train:.0f} | {sample:.0f} |"
 
 
 def _figures(lines: Mapping[str, Line], others: Mapping[str, Line], flickers: bool) -> str:
     first = next(iter(lines.values()))
     columns = {arm: line["figure"] for arm, line in lines.items()} | {"floor": first["floor"]}
     columns |= {name: line["figure"] for name, line in others.items()}
-    names = [name for name in first["floor"] if name not in ("rings", "increments")]
+    names = [name for name in first["floor"] if name not in ("rings", "increments", "border_db")]
     rows = [[_label(name), *(number(of[name]) for of in columns.values())] for name in names]
+    label = "Power at the ends of axes (dB; 0 is right)"
+    rows.append([label, *(_signed(of["border_db"]) for of in columns.values())])
     if flickers:
         label = "Flicker: power of differences of neighbouring frames (dB; 0 is right)"
         rows.append([label, *(_signed(flicker(of)) for of in columns.values())])
@@ -119,13 +125,19 @@ def _rings(lines: Mapping[str, Line], others: Mapping[str, Line]) -> str:
     return _table(head, [[name, *map(_signed, values)] for name, values in rows.items()]) + f"\n\n{note}"
 
 
+def _whitened(bases: Mapping[str, Mapping[str, float]]) -> str:
+    """How far the ends of windows stand out in each basis."""
+    told = "; ".join(f"{of['ends']:.2g} and {of['inside']:.2g} with `{basis}`" for basis, of in bases.items())
+    return f"Variance of the training data made white by its own spectrum, at the ends of axes and inside: {told}."
+
+
 def _draw(setting: Setting, lines: Mapping[str, Line]) -> dict[str, Path]:
     """Title -> picture of data and samples, and sounds; what was drawn before stays where a run is gone."""
     picture = setting.out / f"{setting.name}.png"
-    folders = {arm: setting.runs / arm / "samples" for arm in lines}
+    folders = {arm: folder_of(setting, arm) / "samples" for arm in lines}
     if all(folder.exists() for folder in folders.values()) and setting.data.exists():
         data = load(reading(setting, "held-out"))
-        groups = {"held-out data": _some(data)} | {arm: _drawn(data, folder) for arm, folder in folders.items()}
+        groups = {"held-out data": _some(data)} | {arm: drawn(setting, arm).batch(range(SHOWN))[0] for arm in lines}
         kind = Kind.member(data.meaning.kind)()
         titled = [(name, kind.picture(x, data.meaning).convert("RGB")) for name, x in groups.items()]
         stacked(titled).save(picture, optimize=True)
@@ -157,12 +169,6 @@ def _some(data: Signals) -> Tensor:
     some = data.some(SHOWN)
     known, x = some.known(), some.tensor()
     return x if known is None else torch.where(known, x, torch.nan)
-
-
-def _drawn(data: Signals, folder: Path) -> Tensor:
-    (files,) = (path for path in folder.iterdir() if path.is_dir())
-    config = DataConfig(str(files), kind=data.meaning.kind, channels=data.shape[0], label_column="none")
-    return load(config, data.meaning).batch(range(SHOWN))[0]
 
 
 def _record(path: Path, x: Tensor, meaning: Meaning) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -11,11 +12,12 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 import yaml
 from torch import Tensor
 
@@ -26,6 +28,10 @@ from sagd.data.config import DataConfig
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.metrics.evaluate import scalars
+from sagd.model.parameterisation.wiener import LEAST_POWER
+from sagd.noise.basis.base import Basis
+from sagd.noise.basis.cosine import CosineBasis
+from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.statistics import measure
 from sagd.random import generator_for, randn
 from sagd.store.model import versions
@@ -38,6 +44,7 @@ _TINY = ("--network.widths", "4", "8")
 _TINY_ITEMS = 40
 _MEASURED = 4000
 """Fields of which mean and spectrum are taken, at most."""
+_BASES: Mapping[str, type[Basis]] = {"fourier": FourierBasis, "cosine": CosineBasis}
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ def run(setting: Setting, arms: Sequence[str] = (), processes: int = 1) -> None:
 
 def one(setting: Setting, arm: str) -> dict[str, Any]:
     """One training with seed 0, drawn from and measured against held-out data."""
-    study, folder = setting.of, setting.runs / arm
+    study, folder = setting.of, folder_of(setting, arm)
     folder.mkdir(parents=True, exist_ok=True)
     seconds = {
         "train": _once(folder / "train.json", lambda: _train(setting, arm, folder / "run")),
@@ -128,13 +135,30 @@ def one(setting: Setting, arm: str) -> dict[str, Any]:
         "study": setting.study,
         "scale": setting.scale,
         "arm": arm,
-        "spectrum": study.arms[arm],
+        "process": study.arms[arm],
         "steps": study.steps_at(setting.scale),
         "batch": study.batch,
         "seconds": seconds,
         "versions": versions(),
         "machine": describe_machine(),
-    } | measured(json.loads((folder / "evaluation" / "evaluation.json").read_text(encoding="utf-8")))
+    } | with_borders(
+        measured(json.loads((folder / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))),
+        drawn(setting, arm).tensor(),
+        load(reading(setting, "held-out")),
+    )
+
+
+def drawn(setting: Setting, arm: str) -> Signals:
+    """The samples of an arm, read as `sagd evaluate` reads them."""
+    (files,) = (path for path in (folder_of(setting, arm) / "samples").iterdir() if path.is_dir())
+    held = load(reading(setting, "held-out"))
+    config = DataConfig(str(files), kind=held.meaning.kind, channels=held.shape[0], label_column="none")
+    return load(config, held.meaning)
+
+
+def folder_of(setting: Setting, arm: str) -> Path:
+    """Folder of the training of an arm."""
+    return setting.runs / arm.replace(", ", "-").replace(" ", "-")
 
 
 def beside(setting: Setting) -> dict[str, Any]:
@@ -151,9 +175,30 @@ def beside(setting: Setting) -> dict[str, Any]:
         fields = {"Gaussian fields": gaussian(train, DRAWN[setting.scale])}
         if not train.gaps:
             fields["training data"] = train.tensor()[: DRAWN[setting.scale]]
-        found = {name: measured(evaluate_samples(x, held, None, config, progress=False)) for name, x in fields.items()}
-        path.write_text(json.dumps(found) + "\n", encoding="utf-8")
+        found = {
+            name: with_borders(measured(evaluate_samples(x, held, None, config, progress=False)), x, held)
+            for name, x in fields.items()
+        }
+        ends = {name: whitened_ends(train, basis) for name, basis in _BASES.items()}
+        path.write_text(json.dumps({"others": found, "whitened": ends}) + "\n", encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def whitened_ends(data: Signals, basis: type[Basis]) -> dict[str, float]:
+    """Variance at the ends of axes, and inside, of data that was made white by its own spectrum in a basis.
+
+    It is what a network sees at little noise, and is 1 everywhere if windows go on as the basis has it: from their
+    other end with `fourier`, as their mirror image with `cosine`. Else the jump is large beside small scales.
+    """
+    x, known = data.tensor(), data.known()
+    statistics = measure(x, basis(data.shape[1:]), mask=known)
+    centred = (x - statistics.mean).double()
+    centred = centred if known is None else torch.where(known, centred, 0.0)
+    std = statistics.spectrum.clamp(min=LEAST_POWER * float(statistics.spectrum.max())).sqrt()
+    white = statistics.basis.inverse(statistics.basis.forward(centred) / std)
+    variance = white.square().mean((0, 1))
+    ends = _ends(variance.shape)
+    return {name: _short(float(variance[at].mean())) or 0.0 for name, at in (("ends", ends), ("inside", ~ends))}
 
 
 def gaussian(data: Signals, count: int) -> Tensor:
@@ -204,7 +249,7 @@ def comparison(setting: Setting) -> dict[str, Any]:
         data["size"] = int(data["size"])  # type: ignore[assignment]
     steps, tiny = study.steps_at(setting.scale), setting.scale == "tiny"
     return {
-        "arms": {arm: {"spectrum": spectrum} for arm, spectrum in study.arms.items()},
+        "arms": {arm: dict(process) for arm, process in study.arms.items()},
         "seeds": list(study.seeds),
         "data": {"source": setting.part("train"), **data},
         "network": {"widths": [4, 8] if tiny else list(study.network)},
@@ -227,6 +272,38 @@ def measured(evaluation: Mapping[str, Any]) -> dict[str, Any]:
             for entry in of["increments"]["entries"]
         ]
     return kept
+
+
+def with_borders(line: dict[str, Any], x: Tensor, data: Signals) -> dict[str, Any]:
+    """Figures with the power of fields `(N, C, *spatial)` at the ends of their axes over that of the data, in dB."""
+    halves = data.split_halves(0)
+    for which, fields in (("figure", x), ("floor", _known(halves[0]))):
+        line[which]["border_db"] = round(borders(fields, _known(halves[1])), 2)
+    return line
+
+
+def borders(x: Tensor, data: Tensor) -> float:
+    """Mean square about the data's mean, at all places that are first or last along an axis, over the data's, in dB.
+
+    Args:
+        x: Fields `(N, C, *spatial)`; NaN where nothing is known.
+        data: Others, likewise.
+    """
+    ours, theirs = (fields[:, :, _ends(x.shape[2:])].double() for fields in (x, data))
+    mean = theirs.nanmean(0)
+    return 10 * math.log10(float((ours - mean).square().nanmean() / (theirs - mean).square().nanmean()))
+
+
+def _ends(spatial: Sequence[int]) -> Tensor:
+    """Places that are first or last along an axis, bool."""
+    ends = torch.ones(tuple(spatial), dtype=torch.bool)
+    ends[(slice(1, -1),) * ends.ndim] = False
+    return ends
+
+
+def _known(data: Signals) -> Tensor:
+    known, x = data.known(), data.tensor()
+    return x if known is None else torch.where(known, x, torch.nan)
 
 
 def flicker(figures: Mapping[str, Any]) -> float:
@@ -252,7 +329,7 @@ def _train(setting: Setting, arm: str, out: Path) -> dict[str, float]:
     return _sagd(
         setting,
         *("train", "--data.source", setting.part("train"), *study.reading),
-        *("--process.spectrum", study.arms[arm]),
+        *chain.from_iterable((f"--process.{name}", value) for name, value in study.arms[arm].items()),
         *("--network.widths", *map(str, study.network), "--training.batch-size", str(study.batch)),
         *("--training.steps", str(study.steps_at(setting.scale)), *PLAIN, *tiny, "--out", str(out)),
         *(["--resume"] if out.exists() else []),
@@ -315,4 +392,4 @@ def _short(value: float | None) -> float | None:
 
 def _decibels(error: float | None) -> float | None:
     """`10 log10(1 + e)` of a relative error of power; None for a ring without frequencies, or without power."""
-    return None if error is None or error <= -1 else round(10 * float(np.log10(1 + error)), 2)
+    return None if error is None or error <= -1 else round(10 * math.log10(1 + error), 2)

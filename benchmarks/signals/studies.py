@@ -8,6 +8,8 @@ from pathlib import Path
 
 from benchmarks.signals import data
 
+Process = Mapping[str, str]
+"""Settings of a process, as `sagd train` takes them."""
 SCALES: Mapping[str, int] = {"tiny": 1, "trial": 1, "full": 13}
 """Scale -> factor of the steps of a trial.
 
@@ -17,7 +19,11 @@ THREADS: Mapping[str, int] = {"tiny": 1, "trial": 1, "full": 2}
 DRAWN: Mapping[str, int] = {"tiny": 8, "trial": 256, "full": 256}
 """Scale -> samples that are drawn and measured."""
 TINY_STEPS = 2
-WHITE = "white"
+WHITE: Mapping[str, Process] = {"white": {"spectrum": "flat"}}
+"""The arm that others are held against."""
+HALF: Mapping[str, Process] = WHITE | {"half-whitened": {"spectrum": "whitening(exponent=0.5)"}}
+COSINE: Mapping[str, Process] = {"white, cosine basis": {"spectrum": "flat", "basis": "cosine"}}
+"""The same noise, but spectra are measured, and the linear guess is made, without taking windows to be periodic."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Study:
         network: Options of the network.
         batch: Fields a step.
         steps: Steps of a trial, which were measured to take about two minutes of one core.
-        arms: Name -> spectrum of the noise; white noise first.
+        arms: Name -> settings of the process; white noise first.
         why: Why the others.
         flicker: Whether the first axis is time, along which neighbours are compared.
         seeds: Seeds of a matched comparison by `sagd compare`; () for single trainings.
@@ -45,7 +51,7 @@ class Study:
     network: tuple[int, ...]
     batch: int
     steps: int
-    arms: Mapping[str, str]
+    arms: Mapping[str, Process]
     why: str
     flicker: bool = False
     seeds: tuple[int, ...] = ()
@@ -54,8 +60,6 @@ class Study:
         """Steps of a training."""
         return TINY_STEPS if scale == "tiny" else self.steps * SCALES[scale]
 
-
-HALF = {WHITE: "flat", "half-whitened": "whitening(exponent=0.5)"}
 
 STUDIES: Mapping[str, Study] = {
     "speech": Study(
@@ -78,7 +82,7 @@ STUDIES: Mapping[str, Study] = {
         (16, 32, 64),
         16,
         500,
-        HALF,
+        HALF | COSINE,
         "The power of wind falls by seven orders from the largest scales to the smallest; with half of that in the"
         " noise, large and small scales drown at times that are less far apart.",
     ),
@@ -90,7 +94,7 @@ STUDIES: Mapping[str, Study] = {
         (16, 32, 64, 64),
         16,
         700,
-        HALF,
+        HALF | COSINE,
         "The power of beats falls by four orders above 40 Hz; with half of that in the noise, what is high and small"
         " does not drown long before what is low and large.",
     ),
@@ -102,7 +106,7 @@ STUDIES: Mapping[str, Study] = {
         (16, 32, 64),
         8,
         300,
-        {WHITE: "flat", "slow": "axis_power_law(alphas=[-0.5, 0, 0])"},
+        WHITE | {"slow": {"spectrum": "axis_power_law(alphas=[-0.5, 0, 0])"}},
         "An exponent for time alone: noise that changes slowly, as films do (their power falls by 17 dB over"
         " temporal frequencies), in the hope of less flicker than with noise that is new in every frame.",
         flicker=True,
@@ -115,7 +119,7 @@ STUDIES: Mapping[str, Study] = {
         (8, 16, 32),
         8,
         200,
-        {WHITE: "flat", "half-whitened": "whitening(exponent=0.5, radial=true)"},
+        WHITE | {"half-whitened": {"spectrum": "whitening(exponent=0.5, radial=true)"}},
         "The liquids have one size of drops, a peak in the spectrum, and smooth surfaces, beyond which it falls by"
         " 60 dB; no direction differs, so the measured spectrum is averaged over directions.",
     ),
