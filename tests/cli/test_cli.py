@@ -1552,7 +1552,7 @@ def test_a_terminal_that_knows_ascii_alone(runs, tmp_path):
 
 
 def test_bars_are_for_terminals(runs, tmp_path):
-    """On a terminal, sampling shows a bar, whatever takes over two seconds another; the tests above see none elsewhere."""
+    """On a terminal, sampling shows a bar, and what takes over two seconds; the tests above see none elsewhere."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 80))
     environment = os.environ | {"SAGD_CACHE": str(tmp_path / "cache"), "TERM": "xterm"}
