@@ -70,8 +70,8 @@ def signals(raw, tmp_path, monkeypatch):
     ("study", "arms"),
     [
         ("speech", ["white", "half-whitened"]),
-        ("weather", ["white", "half-whitened", "white, cosine basis"]),
-        ("ecg", ["white", "half-whitened", "white, cosine basis"]),
+        ("weather", ["white", "half-whitened", "white, Fourier basis", "half-whitened, Fourier basis"]),
+        ("ecg", ["white", "half-whitened", "white, Fourier basis", "half-whitened, Fourier basis"]),
         ("digits-film", ["white", "slow"]),
         ("cubes", ["white", "half-whitened"]),
     ],

@@ -252,7 +252,7 @@ def comparison(setting: Setting) -> dict[str, Any]:
         "arms": {arm: dict(process) for arm, process in study.arms.items()},
         "seeds": list(study.seeds),
         "data": {"source": setting.part("train"), **data},
-        "network": {"widths": [4, 8] if tiny else list(study.network)},
+        "network": {"widths": [4, 8] if tiny else list(study.network), "attention": study.attention},
         "training": {"steps": steps, "batch_size": study.batch, "precision": "no", "sample_every": 0, "log_every": 10}
         | ({"batch_size": 4, "log_every": 1} if tiny else {}),
         "evaluation": {"samples": DRAWN[setting.scale]},
@@ -331,6 +331,7 @@ def _train(setting: Setting, arm: str, out: Path) -> dict[str, float]:
         *("train", "--data.source", setting.part("train"), *study.reading),
         *chain.from_iterable((f"--process.{name}", value) for name, value in study.arms[arm].items()),
         *("--network.widths", *map(str, study.network), "--training.batch-size", str(study.batch)),
+        *(["--network.attention"] if study.attention else []),
         *("--training.steps", str(study.steps_at(setting.scale)), *PLAIN, *tiny, "--out", str(out)),
         *(["--resume"] if out.exists() else []),
     )

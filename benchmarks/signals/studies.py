@@ -10,20 +10,23 @@ from benchmarks.signals import data
 
 Process = Mapping[str, str]
 """Settings of a process, as `sagd train` takes them."""
-SCALES: Mapping[str, int] = {"tiny": 1, "trial": 1, "full": 13}
+SCALES: Mapping[str, int] = {"tiny": 1, "trial": 1, "middle": 4, "full": 13}
 """Scale -> factor of the steps of a trial.
 
 Two threads do about 1.75 times the steps of one, so that 15 minutes of two cores are 26 of one: 13 trials.
 """
-THREADS: Mapping[str, int] = {"tiny": 1, "trial": 1, "full": 2}
-DRAWN: Mapping[str, int] = {"tiny": 8, "trial": 256, "full": 256}
+THREADS: Mapping[str, int] = {"tiny": 1, "trial": 1, "middle": 1, "full": 2}
+DRAWN: Mapping[str, int] = {"tiny": 8, "trial": 256, "middle": 256, "full": 256}
 """Scale -> samples that are drawn and measured."""
 TINY_STEPS = 2
 WHITE: Mapping[str, Process] = {"white": {"spectrum": "flat"}}
 """The arm that others are held against."""
 HALF: Mapping[str, Process] = WHITE | {"half-whitened": {"spectrum": "whitening(exponent=0.5)"}}
-COSINE: Mapping[str, Process] = {"white, cosine basis": {"spectrum": "flat", "basis": "cosine"}}
-"""The same noise, but spectra are measured, and the linear guess is made, without taking windows to be periodic."""
+FOURIER: Mapping[str, Process] = {
+    "white, Fourier basis": WHITE["white"] | {"basis": "fourier"},
+    "half-whitened, Fourier basis": HALF["half-whitened"] | {"basis": "fourier"},
+}
+"""The same, but spectra are measured, and the linear guess is made, as if windows went on from their other end."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,11 @@ class Study:
         reading: Options of the data, for all commands.
         network: Options of the network.
         batch: Fields a step.
-        steps: Steps of a trial, which were measured to take about two minutes of one core.
+        steps: Steps of a trial, which were measured to take about 90 seconds of one core.
         arms: Name -> settings of the process; white noise first.
         why: Why the others.
         flicker: Whether the first axis is time, along which neighbours are compared.
+        attention: Whether the network has it, at its coarsest level: of records, where far away is many halvings away.
         seeds: Seeds of a matched comparison by `sagd compare`; () for single trainings.
     """
 
@@ -54,6 +58,7 @@ class Study:
     arms: Mapping[str, Process]
     why: str
     flicker: bool = False
+    attention: bool = False
     seeds: tuple[int, ...] = ()
 
     def steps_at(self, scale: str) -> int:
@@ -69,10 +74,11 @@ STUDIES: Mapping[str, Study] = {
         ("--data.size", "4096"),
         (8, 16, 32, 64, 64, 64),
         8,
-        250,
+        450,
         HALF,
         "The power of speech is largest near 500 Hz and some 30 dB less at either end of the range, which no power law"
         " says; half whitening, the measured spectrum to the power of one half, puts less noise where speech is weak.",
+        attention=True,
     ),
     "weather": Study(
         "Wind",
@@ -82,7 +88,7 @@ STUDIES: Mapping[str, Study] = {
         (16, 32, 64),
         16,
         500,
-        HALF | COSINE,
+        HALF | FOURIER,
         "The power of wind falls by seven orders from the largest scales to the smallest; with half of that in the"
         " noise, large and small scales drown at times that are less far apart.",
     ),
@@ -94,9 +100,10 @@ STUDIES: Mapping[str, Study] = {
         (16, 32, 64, 64),
         16,
         700,
-        HALF | COSINE,
+        HALF | FOURIER,
         "The power of beats falls by four orders above 40 Hz; with half of that in the noise, what is high and small"
         " does not drown long before what is low and large.",
+        attention=True,
     ),
     "digits-film": Study(
         "Moving digits",
@@ -105,7 +112,7 @@ STUDIES: Mapping[str, Study] = {
         ("--data.kind", "video"),
         (16, 32, 64),
         8,
-        300,
+        600,
         WHITE | {"slow": {"spectrum": "axis_power_law(alphas=[-0.5, 0, 0])"}},
         "An exponent for time alone: noise that changes slowly, as films do (their power falls by 17 dB over"
         " temporal frequencies), in the hope of less flicker than with noise that is new in every frame.",
@@ -118,7 +125,7 @@ STUDIES: Mapping[str, Study] = {
         ("--data.kind", "volume"),
         (8, 16, 32),
         8,
-        200,
+        600,
         WHITE | {"half-whitened": {"spectrum": "whitening(exponent=0.5, radial=true)"}},
         "The liquids have one size of drops, a peak in the spectrum, and smooth surfaces, beyond which it falls by"
         " 60 dB; no direction differs, so the measured spectrum is averaged over directions.",
@@ -130,9 +137,10 @@ STUDIES: Mapping[str, Study] = {
         ("--data.size", "1024"),
         (8, 16, 32, 64),
         16,
-        120,
+        400,
         HALF,
         "As for single trainings.",
+        attention=True,
         seeds=(0, 1, 2),
     ),
     "weather-seeds": Study(
@@ -142,7 +150,7 @@ STUDIES: Mapping[str, Study] = {
         (),
         (16, 32, 64),
         16,
-        150,
+        500,
         HALF,
         "As for single trainings.",
         seeds=(0, 1, 2),

@@ -14,7 +14,7 @@ from sagd.noise.basis.wavelet import WaveletBasis
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.places import area_weights
 from sagd.noise.spectra.power_law import PowerLaw
-from sagd.noise.statistics import channel_covariance, measure, moments, radial_profile
+from sagd.noise.statistics import channel_covariance, jumps, measure, moments, radial_profile
 
 
 @pytest.mark.parametrize("shape", [(7,), (4, 6), (5, 4), (3, 4, 2)])
@@ -265,3 +265,42 @@ def test_moments_skip_places_without_weight():
 def test_bad_moments(arguments, message):
     with pytest.raises(InputError, match=message):
         moments(torch.tensor([[[1.0, math.nan, 3.0]]]), **arguments)
+
+
+def _walks(rows=4000, length=64):
+    """Stationary random walks `(N, 1, length)` whose neighbours correlate with 0.95 (AR(1), unit variance)."""
+    r, x = 0.95, torch.randn(rows, length, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    walks = [x[:, 0]]
+    for column in x.T[1:]:
+        walks.append(r * walks[-1] + math.sqrt(1 - r * r) * column)
+    return torch.stack(walks, 1)[:, None]
+
+
+def test_jumps_of_pieces_of_a_record():
+    """Of AR(1) the step has power 2 (1 - r), the jump 2 (1 - r^63); 4000 draws, 5 standard errors of a variance."""
+    assert jumps(_walks())[0] == pytest.approx((1 - 0.95**63) / 0.05, rel=5 * math.sqrt(2 / 4000))
+
+
+def test_jumps_are_one_where_axes_close_on_themselves():
+    covariance = SpectralCovariance(PowerLaw(-1.0), (1, 12, 10))
+    x = covariance.sample(4000, torch.Generator().manual_seed(0), torch.float64)
+    assert jumps(x) == pytest.approx((1, 1), rel=0.15)
+    wound = x[..., torch.arange(7)]
+    assert jumps(wound)[0] == pytest.approx(1, rel=0.15)
+    assert jumps(wound)[1] > 2
+
+
+def test_jumps_by_hand_and_by_mask():
+    x = torch.tensor([[[0.0, 1.0, 3.0, 5.0]], [[2.0, 2.0, 2.0, 99.0]]])
+    known = torch.tensor([[[1, 1, 1, 1]], [[1, 1, 1, 0]]])
+    assert jumps(x, known) == pytest.approx((25 / (9 / 5),))
+    assert jumps(x, known * torch.tensor([1, 1, 1, 0])) == (1.0,)  # no field is known at both ends
+    assert jumps(torch.zeros(3, 1, 5)) == (1.0,)
+    assert jumps(torch.tensor([[[0.0, 0.0, 0.0]], [[0.0, 0.0, 1.0]]]))[0] == pytest.approx(2)
+
+
+def test_masks_of_jumps_hide_what_is_beneath():
+    x, known = _walks(200), torch.ones(200, 1, 64)
+    known[:, :, 20:30] = 0
+    broken = torch.where(known > 0, x, torch.nan)
+    assert jumps(broken, known) == pytest.approx(jumps(torch.where(known > 0, x, 7.0), known))

@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import errno
 import json
+import logging
 import os
 import shutil
 import signal
@@ -29,7 +30,7 @@ from sagd.store.checkpoint import list_checkpoints, load_checkpoint
 from sagd.store.files import read_manifest
 from sagd.store.folder import claim
 from sagd.store.model import load_model
-from sagd.study.train import prepare, resolve_omission, train
+from sagd.study.train import prepare, process_statistics, resolve_basis, resolve_omission, train
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Fit
 from sagd.training.objective import DenoisingLoss
@@ -452,10 +453,10 @@ def test_no_band_is_no_run(tmp_path, config, change):
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
-def test_what_a_run_writes(tmp_path, config, data):
+def test_what_a_run_writes(tmp_path, config, change, data):
     out = tmp_path / "run"
     assert train(config, out, data=data) == out / "model"
-    assert load_yaml(RunConfig, out / "config.yaml") == config
+    assert load_yaml(RunConfig, out / "config.yaml") == change(config, "process", basis="cosine")
     assert json.loads((out / "versions.json").read_text()).keys() >= {"sagd", "torch", "diffusers", "accelerate"}
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [4, 8, 11]
@@ -783,3 +784,43 @@ def test_data_that_does_not_vary_is_refused(tmp_path, config):
     plain = dataclasses.replace(config, network=dataclasses.replace(config.network, conditional=False))
     with pytest.raises(InputError, match="'flat' does not vary: all its values are 7, of which nothing can be learnt"):
         train(plain, tmp_path, data=constant)
+
+
+def _windows(cut=(0,), side=16):
+    """Smooth periodic noise of `side` samples an axis, cut from twice as many along some axes."""
+    shape = (1, *(side * 2 if axis in cut else side for axis in range(2)))
+    x = SpectralCovariance(Spectrum.parse("power_law(alpha=-2)"), shape).sample(64, torch.Generator().manual_seed(0))
+    return Signals("windows", x[:, :, :side, :side].contiguous())
+
+
+def test_basis_follows_the_ends_of_the_data():
+    assert resolve_basis(ProcessConfig(), _windows((0, 1))).basis == "cosine"
+    assert resolve_basis(ProcessConfig(), _windows()).basis == "mixed(periodic=[1])"
+    assert resolve_basis(ProcessConfig(), _windows(())).basis == "fourier"
+
+
+def test_basis_that_is_named_is_kept():
+    assert resolve_basis(ProcessConfig(basis="fourier"), _windows()).basis == "fourier"
+    assert resolve_basis(ProcessConfig(), _windows(), found="fourier").basis == "fourier"
+
+
+def test_basis_of_noise_that_cosines_cannot_have_is_fourier(caplog):
+    data = _windows()
+    for process in (
+        ProcessConfig(spectrum="oriented(angle=30, width=20)"),
+        ProcessConfig(omission=OmissionConfig(mode="project", band="strip(axis=0, low=0.1)")),
+    ):
+        assert resolve_basis(process, data).basis == "fourier"
+    assert resolve_basis(ProcessConfig(spectrum="whitening(exponent=0.5)"), data).basis == "mixed(periodic=[1])"
+
+
+def test_chosen_basis_is_said_and_written(caplog, tmp_path, config, change):
+    caplog.set_level(logging.INFO)
+    data = _windows(side=8)
+    config = change(change(config, "network", conditional=False), "training", steps=2, batch_size=4)
+    model = load_model(train(config, tmp_path / "run", data=data))
+    assert model.statistics.basis == process_statistics(data, ProcessConfig()).basis
+    assert str(model.configuration["process"]["basis"]) == "mixed(periodic=[1])"
+    assert "the data does not go on from its other end" in caplog.text
+    more = change(config, "training", steps=3)
+    assert load_model(train(more, tmp_path / "run", resume=True, data=data)).statistics.basis == model.statistics.basis

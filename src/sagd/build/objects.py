@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sagd.build.schema import NO_OMISSION, DenoiserConfig, OmissionConfig, ProcessConfig
+from sagd.build.schema import AUTO_BASIS, NO_OMISSION, DenoiserConfig, OmissionConfig, ProcessConfig
 from sagd.errors import InputError
 from sagd.noise.basis.base import Basis, build_basis
 from sagd.noise.basis.channels import ChannelBasis
@@ -157,6 +157,8 @@ def checked_grid(grid: GridLike, rank: int) -> Grid | None:
 def process_basis(config: ProcessConfig, shape: Sequence[int], channel_covariance: Tensor | None = None) -> Basis:
     """The basis in which the noise of a configuration is diagonal, and statistics must be measured.
 
+    `auto` is fourier here, where no data is at hand; `sagd.study.train.resolve_basis` looks at it.
+
     Args:
         config: Description.
         shape: `(C, *spatial)`.
@@ -165,7 +167,7 @@ def process_basis(config: ProcessConfig, shape: Sequence[int], channel_covarianc
     Raises:
         InputError: If the basis does not fit the shape, or needs data that was not given.
     """
-    basis = build_basis(config.basis, tuple(shape[1:]))
+    basis = build_basis("fourier" if config.basis == AUTO_BASIS else config.basis, tuple(shape[1:]))
     if config.channels == "as_given":
         return basis
     if shape[0] < 2:
@@ -181,7 +183,7 @@ def _basis(config: ProcessConfig, shape: Sequence[int], statistics: DataStatisti
     if statistics is None:
         return process_basis(config, shape)
     basis = statistics.basis
-    wanted = build_basis(config.basis, tuple(shape[1:]))
+    wanted = basis.spatial_part if config.basis == AUTO_BASIS else build_basis(config.basis, tuple(shape[1:]))
     if basis.spatial_part != wanted or (basis.channels is not None) != (config.channels == "decorrelated"):
         raise InputError(
             f"statistics were measured in {basis}, the process is in {config.basis!r} with channels"

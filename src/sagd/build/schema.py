@@ -13,6 +13,8 @@ from sagd.networks.config import NetworkConfig
 
 NO_OMISSION = "none"
 """The mode that leaves no band out."""
+AUTO_BASIS = "auto"
+"""The basis that is chosen by the data."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,11 @@ class ProcessConfig:
     calibration: Literal["variance", "snr", "none"] = "variance"
     """'variance': scale w so that the mean of w^2 is 1; 'snr': so that the mean of log w^2 is 0, which keeps the mean
     log-SNR of white noise; 'none': use w as it is."""
-    basis: str = "fourier"
-    """Where the noise is diagonal: fourier, cosine (no wrap-around at borders), 'mixed(periodic=[1])' (wrap-around
-    along longitudes alone) or "wavelet(name='db2', levels=2)"."""
+    basis: str = AUTO_BASIS
+    """Where the noise is diagonal, and the data's spectrum is measured: fourier (fields go on from their other end),
+    cosine (as their own mirror image), 'mixed(periodic=[1])' (the first along longitudes alone), "wavelet(name='db2',
+    levels=2)", or auto: of the first three the one that the data's ends ask for, fourier for noise that they do not
+    take."""
     channels: Literal["as_given", "decorrelated"] = "as_given"
     """'decorrelated': noise channels are the principal colours of the data, so per_channel speaks of those."""
     region: str | None = None

@@ -154,6 +154,46 @@ def moments(
     return Moments(mean, average(lambda batch: (batch - centre).square()).sqrt())
 
 
+def jumps(x: Tensor, mask: Tensor | None = None) -> tuple[float, ...]:
+    """How far fields `(N, C, *spatial)` jump from the end of each axis to its start: the power of that, by axis, over
+    the power of the steps between neighbours.
+
+    About 1 where an axis closes on itself, as longitude does, and where neighbours have nothing in common; less where
+    borders are empty; `1 / (1 - r)` if ends are independent and neighbours correlate with `r`. Also 1 where no field
+    is known at both ends, or where steps and jumps are both 0.
+
+    Args:
+        x: Data, uint8 or floating point.
+        mask: Where values are valid, as in `measure`.
+
+    >>> jumps(torch.arange(8.0).repeat(2, 1, 1))
+    (49.0,)
+    """
+    valid = _valid(x, mask)
+    found = []
+    for axis in range(2, x.ndim):
+        first, last = slice(0, 1), slice(x.shape[axis] - 1, None)
+        jump = _mean_square(x, valid, axis, first, last)
+        step = _mean_square(x, valid, axis, slice(1, None), slice(0, -1))
+        found.append(1.0 if math.isnan(jump) or jump == step else jump / step if step else math.inf)
+    return tuple(found)
+
+
+def _mean_square(x: Tensor, valid: Tensor | None, axis: int, one: slice, other: slice, size: int = 512) -> float:
+    """Mean square of the difference of two parts of an axis, where both are valid; NaN if that is nowhere."""
+
+    def part(of: Tensor, where: slice) -> Tensor:
+        return of[(slice(None),) * axis + (where,)]
+
+    total, count = 0.0, 0.0
+    for batch, own in _batches(x, valid, size):
+        square = (part(batch, one) - part(batch, other)).square()
+        known = None if own is None else (part(own, one) & part(own, other)).expand(square.shape)
+        total += float(_only(square, known).sum())
+        count += square.numel() if known is None else float(known.sum())
+    return total / count if count else math.nan
+
+
 def channel_covariance(x: Tensor, batch_size: int = 512) -> Tensor:
     """Covariance of the channels about the mean image, over all samples and places: `(C, C)`, float64.
 

@@ -137,6 +137,12 @@ class Before:
         with reading(self.folder / STATE, "does not fit the run"):
             return from_dict(OmissionConfig, self.state.model["described"]["omission"], "omission")
 
+    @property
+    def basis(self) -> str | None:
+        """The basis of the noise of the run; None if it does not say."""
+        named = self.state.fixed.get("process.basis")
+        return None if named is None else str(named)
+
 
 @dataclass(frozen=True)
 class Begun:

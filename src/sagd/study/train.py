@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -14,7 +14,15 @@ from tqdm import tqdm
 
 from sagd.build.draw import draw
 from sagd.build.objects import build_loss, build_process, omission_mode, process_basis
-from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig, TrainingConfig
+from sagd.build.schema import (
+    AUTO_BASIS,
+    NO_OMISSION,
+    DenoiserConfig,
+    OmissionConfig,
+    ProcessConfig,
+    RunConfig,
+    TrainingConfig,
+)
 from sagd.build.text import call_text, to_dict
 from sagd.data.kinds import Kind
 from sagd.data.load import load
@@ -27,7 +35,7 @@ from sagd.networks.build import build_network
 from sagd.noise.bands import is_own_mirror
 from sagd.noise.basis.base import Basis
 from sagd.noise.grid import Grid
-from sagd.noise.statistics import DataStatistics, channel_covariance, measure, most_measured
+from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, measure, most_measured
 from sagd.omission.detect import detect
 from sagd.omission.modes import Mode
 from sagd.optional import need
@@ -36,7 +44,7 @@ from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained
 from sagd.study.compilation import compiled
-from sagd.study.run import Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
+from sagd.study.run import Before, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Budget, Callback, Fit, Step
 from sagd.training.runtime import Runtime
@@ -59,6 +67,12 @@ _as_configured = calling(
 
 # Training images that an unseen band is calibrated on, at most.
 _CALIBRATED = 2048
+
+# The basis is chosen by so many fields, at most. An axis whose jump from end to start has more than `_FAR` times the
+# power of a step between neighbours is taken not to be periodic.
+_LOOKED_AT = 512
+_FAR = 2.0
+_SHOWN_JUMP = 1e4
 
 # Share of a GPU's free memory that the data may take.
 _NEAR = 0.1
@@ -97,7 +111,7 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: Signal
         begun(out, resume, machine) as where,
     ):
         images = load(config.data) if data is None else data
-        plan = prepare(config, images, where.before.omission if where.before else None)
+        plan = prepare(config, images, where.before)
         if settings.init is not None and where.before is None:
             start_from(settings.init, plan.model)
         keeping = Keeping(settings.checkpoint_every, settings.keep_checkpoints, settings.log_every)
@@ -135,19 +149,22 @@ class Plan:
         return Shuffled(reader, config.training.batch_size, seed, machine.rank, machine.processes)
 
 
-def prepare(config: RunConfig, data: Signals, found: OmissionConfig | None = None) -> Plan:
+def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> Plan:
     """Build and check all that a configuration describes; nothing is written.
 
     Args:
         config: Configuration.
         data: Training images.
-        found: What was detected in the data when the run was started.
+        before: Where the run was; what it found in the data when it was started is taken as it is, since sums of
+            another machine may round otherwise.
 
     Raises:
         InputError: If configuration and data do not fit each other.
     """
     _check_data(config, data)
-    config = dataclasses.replace(config, process=resolve_omission(config.process, data, found))
+    process = resolve_omission(config.process, data, before.omission if before else None)
+    process = resolve_basis(process, data, config.denoiser, before.basis if before else None)
+    config = dataclasses.replace(config, process=process)
     model = _untrained(config, data)
     _check_flips(config, model.statistics.basis, data.meaning.grid())
     loss = build_loss(config.denoiser, model.process, model.statistics, data.meaning.grid())
@@ -377,6 +394,57 @@ def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfi
     return dataclasses.replace(process, omission=omission)
 
 
+def resolve_basis(
+    process: ProcessConfig, data: Signals, denoiser: DenoiserConfig | None = None, found: str | None = None
+) -> ProcessConfig:
+    """The configuration with the basis that the data's ends ask for, where it is to be chosen.
+
+    A window of a longer record does not go on from its other end. In the Fourier basis its jump there has power at all
+    frequencies, which hides what little the data has at high ones; in the cosine basis there is no jump. Where a band
+    is left out or drawn anew, and for noise that has a direction, it is Fourier, which alone tells all directions
+    apart.
+
+    Args:
+        process: Configuration.
+        data: Training data.
+        denoiser: How it is trained.
+        found: What was chosen when the run was started.
+    """
+    if process.basis != AUTO_BASIS:
+        return process
+    chosen = found or "fourier"
+    banded = process.omission.mode != NO_OMISSION or (denoiser is not None and denoiser.bands != "none")
+    if found is None and not banded:
+        some = data.at_most(_LOOKED_AT, "basis")
+        far = jumps(some.tensor(), some.known())
+        asked = _basis_of([axis for axis, jump in enumerate(far) if jump <= _FAR], len(far))
+        if asked != chosen and _fits(process, some, asked):
+            ends = ", ".join(f"{jump:.0f}" if jump < _SHOWN_JUMP else f"over {_SHOWN_JUMP:g}" for jump in far)
+            logger.info(
+                f"basis: {asked}, since the data does not go on from its other end (jumps there have {ends} times the"
+                " power of steps between neighbours, by axis)"
+            )
+            chosen = asked
+    return dataclasses.replace(process, basis=chosen)
+
+
+def _basis_of(periodic: Sequence[int], rank: int) -> str:
+    """The basis of fields that close on themselves along some of their axes."""
+    if len(periodic) == rank:
+        return "fourier"
+    return f"mixed(periodic={[*periodic]})" if periodic else "cosine"
+
+
+def _fits(process: ProcessConfig, data: Signals, basis: str) -> bool:
+    """Whether the noise can be had in a basis."""
+    process = dataclasses.replace(process, basis=basis)
+    try:
+        build_process(process, data.shape, process_statistics(data, process), data.classes, data.meaning.grid())
+    except InputError:
+        return False
+    return True
+
+
 def measured_part(data: Signals) -> Signals:
     """As much of the data as is measured: all, or where that is too much for memory, a part at random."""
     return data.at_most(most_measured(data.shape))
@@ -386,6 +454,7 @@ def process_statistics(data: Signals, process: ProcessConfig) -> DataStatistics:
     """Statistics of the data in the basis of the noise, or of as much of it as memory allows."""
     some = measured_part(data)
     x = some.tensor()
+    process = resolve_basis(process, data)
     if len(x) and x.min() == x.max():
         value = data.meaning.to_values(x.flatten()[:1].expand(1, *data.shape)).flatten()[0]
         raise InputError(f"{data.name!r} does not vary: all its values are {value:g}, of which nothing can be learnt")
