@@ -127,7 +127,7 @@ class Bench:
             "group": arm.group,
             "value": arm.value,
             "reference": arm.reference,
-            "process": to_dict(arm.process),
+            "process": to_dict(arm.noise),
             "denoiser": to_dict(arm.denoiser),
             "evaluations": evaluations,
             "floor": floor,
@@ -155,7 +155,7 @@ class Bench:
         b = self.budget
         return RunConfig(
             data=self.config,
-            process=arm.process,
+            process=arm.noise,
             network=NetworkConfig(widths=b.widths, attention=b.attention),
             denoiser=arm.denoiser,
             training=TrainingConfig(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sagd.build.catalogue import catalogue
-from sagd.build.schema import DenoiserConfig, ProcessConfig, SamplingConfig
+from sagd.build.schema import AUTO_BASIS, DenoiserConfig, ProcessConfig, SamplingConfig
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.power_law import PowerLaw
 
@@ -45,6 +45,11 @@ class Arm:
     reference: str = WHITE
     parts: tuple[float, ...] = (1.0,)
     loop: str = "sagd"
+
+    @property
+    def noise(self) -> ProcessConfig:
+        """Its process, in the basis of the published ones unless it names another."""
+        return replace(self.process, basis="fourier") if self.process.basis == AUTO_BASIS else self.process
 
 
 @dataclass(frozen=True)

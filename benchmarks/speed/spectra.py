@@ -14,7 +14,7 @@ from benchmarks.speed.timing import Demand, Summary, alternate, ratio, settle_me
 from sagd import SpectralCovariance, Spectrum
 from sagd.build.catalogue import Entry, catalogue
 from sagd.build.objects import build_process, process_basis
-from sagd.build.schema import ProcessConfig
+from sagd.build.schema import AUTO_BASIS, ProcessConfig
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.statistics import channel_covariance, measure
 from sagd.process.evolution import Common, Evolution
@@ -88,7 +88,7 @@ def kinds(side: int) -> dict[str, Kind]:
 
 
 def _is_fixed(config: ProcessConfig) -> bool:
-    return isinstance(Evolution.parse(config.evolution), Common) and config.basis == "fourier"
+    return isinstance(Evolution.parse(config.evolution), Common) and config.basis in (AUTO_BASIS, "fourier")
 
 
 def _covariance(config: ProcessConfig, images: Tensor) -> Covariance:
