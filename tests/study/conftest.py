@@ -30,7 +30,10 @@ def _cache(tmp_path_factory):
 def comparison():
     """Two arms, two seeds, a few steps; more samples than features, which a Fréchet distance needs."""
     return CompareConfig(
-        arms={"white": ProcessConfig(), "low": ProcessConfig(spectrum="power_law(alpha=-0.2)")},
+        arms={
+            "white": ProcessConfig(basis="fourier"),
+            "low": ProcessConfig(basis="fourier", spectrum="power_law(alpha=-0.2)"),
+        },
         seeds=(3, 5),
         data=DataConfig(limit=160),
         network=NetworkConfig(widths=(4, 8)),

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -442,3 +443,23 @@ def test_what_a_finished_run_left_is_refused_in_one_line(copy, config, name, con
     with pytest.raises(InputError, match=message) as refused:
         compare(config, copy, resume=True)
     assert "\n" not in str(refused.value)
+
+
+def _arm_bases(arms, data, out=Path("none")):
+    config = MODULE._in_one_basis(CompareConfig(arms=arms), out, data)
+    return [arm.basis for arm in config.arms.values()]
+
+
+def test_arms_share_the_basis_that_all_can_have(data):
+    white, low, oblique = (
+        ProcessConfig(spectrum=text) for text in ("flat", "power_law(alpha=-0.2)", "oriented(angle=30, width=20)")
+    )
+    wavelet = ProcessConfig(basis="wavelet(name='haar')")
+    assert _arm_bases({"white": white, "low": low, "own": wavelet}, data) == ["cosine", "cosine", wavelet.basis]
+    assert _arm_bases({"white": white, "oblique": oblique}, data) == ["fourier", "fourier"]
+
+
+def test_added_arms_have_the_basis_of_the_others(data, tmp_path):
+    dump_yaml(CompareConfig(arms={"white": ProcessConfig(basis="fourier")}), tmp_path / "config.yaml")
+    arms = {"white": ProcessConfig(), "low": ProcessConfig(spectrum="power_law(alpha=-0.2)")}
+    assert _arm_bases(arms, data, tmp_path) == ["fourier", "fourier"]

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sagd.build.schema import CompareConfig, ProcessConfig, RunConfig
+from sagd.build.schema import AUTO_BASIS, CompareConfig, ProcessConfig, RunConfig
 from sagd.build.text import dump_yaml, load_yaml, to_dict
 from sagd.data.files import RESERVED
 from sagd.data.kinds import Kind
@@ -51,7 +51,7 @@ from sagd.study.evaluation import (
 from sagd.study.illustration import forward_images, shown_power
 from sagd.study.machine import describe_machine
 from sagd.study.summary import LEVEL, family, summarise
-from sagd.study.train import check_training, measured_part, prepare, settled, train
+from sagd.study.train import basis_for, check_training, measured_part, prepare, settled, train
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ def compare(
     check_evaluation(config.evaluation, len(data))
     with claim(out, empty=not resume, advice=advice()):
         _refuse_other(config, out)
+        config = _in_one_basis(config, out, data)
         processes = _check_arms(config, data)
         config = _settled(config, out, data)
         # Whatever the arms are trained on, they are measured against clean images.
@@ -152,7 +153,7 @@ def _refuse_other(config: CompareConfig, out: Path) -> None:
 def _refuse_change(section: str, before: dict[str, Any], after: dict[str, Any], out: Path) -> None:
     for key, value in after.items():
         # 'auto' is whatever it was settled as.
-        if before[key] != value and (key, value) != ("precision", "auto"):
+        if before[key] != value and not (key in ("precision", "basis") and value == "auto"):
             raise InputError(
                 f"{section}.{key} is {value!r}, but the comparison in {str(out)!r} was started with {before[key]!r};"
                 f" give that to resume, or choose another {argument('out')}"
@@ -169,6 +170,19 @@ def _settled(config: CompareConfig, out: Path, data: Signals) -> CompareConfig:
         first = next(iter(config.arms.values()))
         precision = settled(_run_config(config, first, config.seeds[0]), data).training.precision
     return dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
+
+
+def _in_one_basis(config: CompareConfig, out: Path, data: Signals) -> CompareConfig:
+    """The configuration with one basis for all arms that leave it to the data, that of then in a directory with a
+    comparison: arms in several bases would differ by more than their noise."""
+    left = {name: arm for name, arm in config.arms.items() if arm.basis == AUTO_BASIS}
+    if not left:
+        return config
+    before = load_yaml(CompareConfig, out / CONFIG).arms if (out / CONFIG).exists() else {}
+    known = [before[name].basis for name in left if name in before]
+    basis = known[0] if known else basis_for([*left.values()], data, config.denoiser)
+    arms = {name: dataclasses.replace(arm, basis=basis) if name in left else arm for name, arm in config.arms.items()}
+    return dataclasses.replace(config, arms=arms)
 
 
 def _check_arms(config: CompareConfig, data: Signals) -> dict[str, tuple[Process, float]]:

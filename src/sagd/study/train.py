@@ -68,6 +68,9 @@ _as_configured = calling(
 # Training images that an unseen band is calibrated on, at most.
 _CALIBRATED = 2048
 
+FOURIER = "fourier"
+"""The basis of data that goes on from its other end, and of noise with a direction."""
+
 # The basis is chosen by so many fields, at most. An axis whose jump from end to start has more than `_FAR` times the
 # power of a step between neighbours is taken not to be periodic.
 _LOOKED_AT = 512
@@ -399,11 +402,6 @@ def resolve_basis(
 ) -> ProcessConfig:
     """The configuration with the basis that the data's ends ask for, where it is to be chosen.
 
-    A window of a longer record does not go on from its other end. In the Fourier basis its jump there has power at all
-    frequencies, which hides what little the data has at high ones; in the cosine basis there is no jump. Where a band
-    is left out or drawn anew, and for noise that has a direction, it is Fourier, which alone tells all directions
-    apart.
-
     Args:
         process: Configuration.
         data: Training data.
@@ -412,26 +410,42 @@ def resolve_basis(
     """
     if process.basis != AUTO_BASIS:
         return process
-    chosen = found or "fourier"
-    banded = process.omission.mode != NO_OMISSION or (denoiser is not None and denoiser.bands != "none")
-    if found is None and not banded:
-        some = data.at_most(_LOOKED_AT, "basis")
-        far = jumps(some.tensor(), some.known())
-        asked = _basis_of([axis for axis, jump in enumerate(far) if jump <= _FAR], len(far))
-        if asked != chosen and _fits(process, some, asked):
-            ends = ", ".join(f"{jump:.0f}" if jump < _SHOWN_JUMP else f"over {_SHOWN_JUMP:g}" for jump in far)
-            logger.info(
-                f"basis: {asked}, since the data does not go on from its other end (jumps there have {ends} times the"
-                " power of steps between neighbours, by axis)"
-            )
-            chosen = asked
-    return dataclasses.replace(process, basis=chosen)
+    return dataclasses.replace(process, basis=found or basis_for([process], data, denoiser))
+
+
+def basis_for(processes: Sequence[ProcessConfig], data: Signals, denoiser: DenoiserConfig | None = None) -> str:
+    """One basis for several processes that leave it to the data.
+
+    A window of a longer record does not go on from its other end. In the Fourier basis its jump there has power at all
+    frequencies, which hides what little the data has at high ones; in the cosine basis there is no jump. Where a band
+    is left out or drawn anew, and for noise that has a direction, it is Fourier, which alone tells all directions
+    apart.
+
+    Args:
+        processes: Their configurations.
+        data: Training data.
+        denoiser: How they are trained.
+    """
+    banded = any(process.omission.mode != NO_OMISSION for process in processes)
+    if banded or (denoiser is not None and denoiser.bands != "none"):
+        return FOURIER
+    some = data.at_most(_LOOKED_AT, "basis")
+    far = jumps(some.tensor(), some.known())
+    asked = _basis_of([axis for axis, jump in enumerate(far) if jump <= _FAR], len(far))
+    if asked == FOURIER or not all(_fits(process, some, asked) for process in processes):
+        return FOURIER
+    ends = ", ".join(f"{jump:.0f}" if jump < _SHOWN_JUMP else f"over {_SHOWN_JUMP:g}" for jump in far)
+    logger.info(
+        f"basis: {asked}, since the data does not go on from its other end (jumps there have {ends} times the power of"
+        " steps between neighbours, by axis)"
+    )
+    return asked
 
 
 def _basis_of(periodic: Sequence[int], rank: int) -> str:
     """The basis of fields that close on themselves along some of their axes."""
     if len(periodic) == rank:
-        return "fourier"
+        return FOURIER
     return f"mixed(periodic={[*periodic]})" if periodic else "cosine"
 
 
