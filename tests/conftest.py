@@ -8,7 +8,7 @@ import signal
 import pytest
 import torch
 
-from sagd.build.schema import DenoiserConfig, RunConfig, TrainingConfig
+from sagd.build.schema import DenoiserConfig, ProcessConfig, RunConfig, TrainingConfig
 from sagd.data.config import DataConfig
 from sagd.data.signals import Signals
 from sagd.networks.config import NetworkConfig
@@ -51,6 +51,7 @@ def config():
     """A run of a few seconds that uses every source of randomness: order, flips, noise, labels, dropout."""
     return RunConfig(
         data=DataConfig(flip=True),
+        process=ProcessConfig(basis="fourier"),
         network=NetworkConfig(widths=(4, 8), conditional=True, dropout=0.1),
         denoiser=DenoiserConfig(prediction="eps", time="uniform"),
         training=TrainingConfig(

@@ -16,9 +16,9 @@ from sagd.study.train import process_statistics
 
 
 def images(shape, labelled=True):
-    """Smooth random images in two classes."""
+    """Smooth random images in two classes, which go on from their other end."""
     white = torch.randn(30, *shape, generator=torch.Generator().manual_seed(0))
-    smooth = torch.nn.functional.avg_pool2d(white, 3, stride=1, padding=1)
+    smooth = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(white, (1, 1, 1, 1), mode="circular"), 3, stride=1)
     pixels = (smooth / smooth.std() * 60 + 127).clamp(0, 255).to(torch.uint8)
     return Signals("smooth", pixels, torch.arange(30) % 2 if labelled else None, ("a", "b") if labelled else None)
 
