@@ -17,6 +17,7 @@ from benchmarks.signals.run import Setting, beside, drawn, flicker, folder_of, r
 from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.meaning import Meaning
+from sagd.data.previews import Look
 from sagd.data.signals import Signals
 from sagd.report.wording import metric, number
 
@@ -139,7 +140,8 @@ def _draw(setting: Setting, lines: Mapping[str, Line]) -> dict[str, Path]:
         data = load(reading(setting, "held-out"))
         groups = {"held-out data": _some(data)} | {arm: drawn(setting, arm).batch(range(SHOWN))[0] for arm in lines}
         kind = Kind.member(data.meaning.kind)()
-        titled = [(name, kind.picture(x, data.meaning).convert("RGB")) for name, x in groups.items()]
+        look = Look(like=torch.cat([*groups.values()]))
+        titled = [(name, kind.picture(x, data.meaning, look).convert("RGB")) for name, x in groups.items()]
         stacked(titled).save(picture, optimize=True)
         if data.meaning.kind == "audio":
             for name, x in groups.items():
