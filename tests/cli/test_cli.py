@@ -315,7 +315,7 @@ def test_inspect_measures_digits(works, tmp_path):
     alike = 1 / np.maximum(r, r[r > 0].min())
     assert record["log_sigma_mean"] == pytest.approx(np.average(np.log(power), weights=alike) / 2, rel=1e-5)
 
-    assert "digits: 1797 images, 1 x 8 x 8" in out
+    assert "1797 images of digits, 1 x 8 x 8" in out
     rows = re.findall(r"^ +[\d.]+-[\d.]+ +([\d.]+) +(\d+)$", out, re.MULTILINE)
     assert [float(value) for value, _ in rows] == pytest.approx(expected, rel=1e-3)
     assert [int(freedoms) for _, freedoms in rows] == [int((band == k).sum()) for k in range(4)]
@@ -357,7 +357,7 @@ def test_inspect_takes_one_data_set(refused, works, tmp_path):
     assert message == "two data sets, 'photos' and --data.source 'pictures'; name one"
     save(tmp_path / "few" / "a.png", np.eye(8) * 255)
     save(tmp_path / "few" / "b.png", np.eye(8)[::-1] * 255)
-    assert "few: 2 images" in works("inspect", "--data.source", tmp_path / "few")
+    assert "2 images of few" in works("inspect", "--data.source", tmp_path / "few")
 
 
 # --- damaged images ---
@@ -1591,4 +1591,4 @@ sys.exit(main(sys.argv[1:]))
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "table: 20 images" in done.stdout
+    assert "20 images of table" in done.stdout

@@ -11,8 +11,10 @@ import torch
 
 from sagd.build.schema import EvaluationConfig, RunConfig, SamplingConfig
 from sagd.data.config import DataConfig
-from sagd.data.images import save_images
+from sagd.data.files import save_fields
+from sagd.data.images import to_unit_range
 from sagd.data.load import load
+from sagd.data.meaning import Meaning
 from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.noise.covariance.spectral import SpectralCovariance
@@ -53,6 +55,10 @@ def conditional(finished, tmp_path_factory):
     network = dataclasses.replace(shared.network, conditional=True)
     run = RunConfig(shared.data, network=network, training=shared.training, sampling=shared.sampling)
     return load_model(train(run, tmp_path_factory.mktemp("conditional") / "run"))
+
+
+def save_images(x, folder):
+    save_fields(x, [f"{i:06d}" for i in range(len(x))], folder, Meaning())
 
 
 def relabelled(data, labels, classes):
@@ -304,7 +310,7 @@ def test_a_folder_and_a_reference_of_the_same_images_are_drawn_independently(mon
     """As many images of both as chance gives: 32 of the 80 samples lie among the 160 of 400, within five deviations."""
     pixels = torch.arange(400).reshape(-1, 1, 1, 1).expand(-1, 3, 8, 8).clone()
     pixels = torch.stack([pixels[:, 0] // 20 * 10, pixels[:, 0] % 20 * 10, 0 * pixels[:, 0]], 1).to(torch.uint8)
-    save_images(pixels, tmp_path / "images")
+    save_images(to_unit_range(pixels), tmp_path / "images")
     seen = {}
     monkeypatch.setattr("sagd.study.evaluation.feature_extractor", lambda *_: None)
 

@@ -36,7 +36,7 @@ from sagd.data.drawing import (
     tidy_axes,
 )
 from sagd.errors import InputError
-from sagd.noise.grid import RingScale
+from sagd.noise.grid import Grid, RingScale
 from sagd.optional import need
 
 if TYPE_CHECKING:
@@ -57,6 +57,43 @@ _DATA, _FLOOR = Style(INK, (), ""), Style(INK, (4.0, 2.0), "")
 def frequency_label(scale: RingScale) -> str:
     """What an axis of radii shows."""
     return plain(scale.label) if scale.unit else RHO_LABEL
+
+
+@dataclass(frozen=True)
+class AxisScale:
+    """In what unit frequencies along one axis are told.
+
+    Attributes:
+        factor: One cycle per sample in the unit.
+        unit: The unit.
+    """
+
+    factor: float = 1.0
+    unit: str = "cycles/pixel"
+
+    def values(self, frequencies: Array) -> Array:
+        """Frequencies in cycles per sample, in the unit."""
+        return self.factor * frequencies
+
+    @classmethod
+    def of(cls, grid: Grid | None, axis: int, sample: str = "sample") -> AxisScale:
+        """The scale along one axis of a grid; cycles per `sample` where its steps are not known.
+
+        >>> AxisScale.of(Grid.parse(["20 s", "0.5 mm"]), 1)
+        AxisScale(factor=2.0, unit='cycles/mm')
+        """
+        ring = RingScale.of(None if grid is None else Grid((grid.steps[axis],)))
+        # The corner of a single axis is half a cycle per sample.
+        return cls(2 * ring.corner, ring.unit) if ring.unit else cls(1.0, f"cycles/{sample}")
+
+
+PIXELS = (AxisScale(), AxisScale())
+"""Rows and columns of pixels that are no distance apart."""
+
+
+def pixel_scales(grid: Grid | None) -> tuple[AxisScale, AxisScale]:
+    """The scales of rows and columns of an image."""
+    return AxisScale.of(grid, 0, "pixel"), AxisScale.of(grid, 1, "pixel")
 
 
 def noise_spectra_figure(
@@ -195,7 +232,14 @@ def intervals_figure(
 
 
 def band_figure(
-    rho: ArrayLike, power: ArrayLike, smooth: ArrayLike, band: ArrayLike, excess2d: ArrayLike | None, width: int = 0
+    rho: ArrayLike,
+    power: ArrayLike,
+    smooth: ArrayLike,
+    band: ArrayLike,
+    excess2d: ArrayLike | None,
+    width: int = 0,
+    scale: RingScale = RHO,
+    pixel: tuple[AxisScale, AxisScale] = PIXELS,
 ) -> Figure:
     """What sticks out of a spectrum: every frequency against the smooth fit, those of the band marked; and the map.
 
@@ -206,11 +250,13 @@ def band_figure(
         band: Band at each frequency, in [0, 1], `(n,)`.
         excess2d: Of images, the excess in dB as half spectrum `(H, W // 2 + 1)`; else None.
         width: Width `W` of the images.
+        scale: In what unit radii are told.
+        pixel: In what units frequencies along rows and columns are.
     """
     need("matplotlib")
     from matplotlib.figure import Figure
 
-    x, y, fit, b = array(rho), array(power), array(smooth), array(band) > 0
+    x, y, fit, b = scale.corner * array(rho), array(power), array(smooth), array(band) > 0
     figure = Figure(figsize=(2 * WIDTH if excess2d is not None else 1.3 * WIDTH, 3.6), layout="constrained")
     panels = figure.subplots(
         1, 1 + (excess2d is not None), squeeze=False, width_ratios=(1.2, 1)[: 1 + (excess2d is not None)]
@@ -222,11 +268,11 @@ def band_figure(
         axes.plot(x[b], y[b], ".", color=COLOURS[1], markersize=4, label="damaged band", rasterized=True)
     axes.plot(x[order], fit[order], ".", color=INK, markersize=1.5, label="smooth fit", rasterized=True)
     axes.set_title("Power of each frequency", fontsize=FONT + 1)
-    label_axes(axes, RHO_LABEL, "power $S$")
+    label_axes(axes, frequency_label(scale), "power $S$")
     axes.set_yscale("log")
     axes.legend(frameon=False, fontsize=FONT - 1, markerscale=2)
     if excess2d is not None:
-        _draw_excess(panels[1], array(excess2d), np.reshape(b, np.shape(excess2d)), width)
+        _draw_excess(panels[1], array(excess2d), np.reshape(b, np.shape(excess2d)), width, pixel)
     return figure
 
 
@@ -268,25 +314,32 @@ def restoration_figure(
     return figure
 
 
-def mask_figure(b: ArrayLike, width: int) -> Figure:
+def mask_figure(b: ArrayLike, width: int, pixel: tuple[AxisScale, AxisScale] = PIXELS) -> Figure:
     """A band among all frequencies of images: white 0, dark 1, DC in the middle.
 
     Args:
         b: Band as half spectrum of the real FFT, `(H, W // 2 + 1)`, in [0, 1].
         width: `W`.
+        pixel: In what units frequencies along rows and columns are.
     """
     figure, (axes,) = _panels(0.8 * WIDTH)
     image, extent = centred(array(b), width)
     axes.grid(visible=False)
     axes.imshow(image, extent=extent, cmap="Blues", vmin=0, vmax=1.2, interpolation="nearest")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks([-0.25, 0, 0.25], ["\N{MINUS SIGN}¼", "0", "¼"])
-    axes.tick_params(labelsize=FONT - 0.5)
-    label_axes(axes, "horizontal (cycles/pixel)", "vertical (cycles/pixel)")
+    _tell_directions(axes, pixel)
     return figure
 
 
-def _draw_excess(axes: Axes, half: Array, band: Array, width: int) -> None:
+def _tell_directions(axes: Axes, pixel: tuple[AxisScale, AxisScale]) -> None:
+    """Ticks and labels of a map of frequencies, which is drawn in cycles per pixel."""
+    for axis, scale in zip((axes.yaxis, axes.xaxis), pixel, strict=True):
+        quarter = "¼" if scale == AxisScale() else f"{scale.factor / 4:.3g}"
+        axis.set_ticks([-0.25, 0, 0.25], [f"\N{MINUS SIGN}{quarter}", "0", quarter])
+    axes.tick_params(labelsize=FONT - 0.5)
+    label_axes(axes, f"horizontal ({plain(pixel[1].unit)})", f"vertical ({plain(pixel[0].unit)})")
+
+
+def _draw_excess(axes: Axes, half: Array, band: Array, width: int, pixel: tuple[AxisScale, AxisScale]) -> None:
     """Excess by direction, the band outlined along the borders of its frequencies."""
     image, extent = centred(half, width)
     inside, _ = centred(band.astype(np.float64), width)
@@ -302,7 +355,7 @@ def _draw_excess(axes: Axes, half: Array, band: Array, width: int) -> None:
     down, sides = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
     axes.vlines(xs[sides], ys[down], ys[down + 1], color=INK, linewidth=0.9)
     axes.set_title("Excess over the fit, by direction", fontsize=FONT + 1)
-    label_axes(axes, "columns (cycles per pixel)", "rows (cycles per pixel)")
+    _tell_directions(axes, pixel)
     bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.85)
     bar.set_label("dB", fontsize=FONT)
 
@@ -317,7 +370,9 @@ def to_svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def draw_power_image(axes: Axes, half: Array, width: int, title: str, symbol: str) -> None:
+def draw_power_image(
+    axes: Axes, half: Array, width: int, title: str, symbol: str, pixel: tuple[AxisScale, AxisScale] = PIXELS
+) -> None:
     """Draw a stored half spectrum as log10 of the power: all frequencies, DC in the middle, channels averaged.
 
     Args:
@@ -326,6 +381,7 @@ def draw_power_image(axes: Axes, half: Array, width: int, title: str, symbol: st
         width: `W`.
         title: Title of the axes.
         symbol: The power's symbol, for the colour bar.
+        pixel: In what units frequencies along rows and columns are.
 
     Raises:
         InputError: If the half spectrum is not that of fields of this width.
@@ -337,10 +393,7 @@ def draw_power_image(axes: Axes, half: Array, width: int, title: str, symbol: st
     image = axes.imshow(power, cmap="cividis", extent=extent, interpolation="nearest", **_colour_range(power))
     axes.set_facecolor("white")
     axes.set_title(plain(title), fontsize=FONT + 1)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks([-0.25, 0, 0.25], ["\N{MINUS SIGN}¼", "0", "¼"])
-    axes.tick_params(labelsize=FONT - 0.5)
-    label_axes(axes, "horizontal (cycles/pixel)", "vertical (cycles/pixel)")
+    _tell_directions(axes, pixel)
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.85)
     empty = " (white: none)" if np.isnan(power).any() else ""
     bar.set_label(rf"$\log_{{10}} {symbol}$" + empty, fontsize=FONT)
