@@ -70,13 +70,13 @@ def test_inspection_of_records_shows_lines_and_every_frequency():
         dtype="float32",
         limits=None,
     )
-    given = (torch.from_numpy(x) - torch.tensor([[1.0], [0.0]])) / torch.tensor([[2.0], [1.0]])
-    figure = inspect_figure(CENTRES, np.ones((2, 4)), -1.0, 0.0, given, power, meaning)
+    figure = inspect_figure(CENTRES, np.ones((2, 4)), -1.0, 0.0, torch.from_numpy(x), power, meaning)
     examples = [axes for axes in figure.axes if not axes.get_title()]
     assert len(examples) == 3
     for axes, record in zip(examples, x, strict=False):
-        np.testing.assert_allclose([line.get_ydata() for line in axes.get_lines()[::2]], record)
+        np.testing.assert_allclose([line.get_ydata() for line in axes.get_lines()[::2]], record, atol=1e-12)
         assert (axes.get_xlabel(), axes.get_xlim()) == ("time (s)", (0, 0.5))
+    assert examples[0].get_ylabel() == "as models see it"
     drawn = lines(titled(figure, "Power of each frequency"))
     assert drawn["lead I"].get_xdata() == pytest.approx(np.arange(1, 16) * 2)
     assert drawn["lead II"].get_ydata() == pytest.approx(power[1, 1:])
@@ -88,6 +88,15 @@ def test_inspection_of_records_shows_lines_and_every_frequency():
     assert lines(bands)["fit: slope −1.00"].get_xdata()[1] == pytest.approx(30)
     assert lines(bands)["fit: slope −1.00"].get_ydata()[1] == pytest.approx(2)
     assert b"<svg" in to_svg(figure)
+
+
+def test_one_channel_is_shown_in_its_unit():
+    x = torch.randn(2, 1, 30)
+    meaning = Meaning("series", "T", (1.0,), (2.0,), quantity="mV", dtype="float32", limits=None)
+    figure = inspect_figure(CENTRES, np.ones((1, 4)), -1.0, 0.0, x, np.ones((1, 16)), meaning)
+    axes = next(axes for axes in figure.axes if not axes.get_title())
+    assert axes.get_ylabel() == "mV"
+    np.testing.assert_allclose(axes.get_lines()[0].get_ydata(), 1 + 2 * x[0, 0].double())
 
 
 @pytest.mark.parametrize("side", [6, 7])

@@ -97,10 +97,10 @@ def test_every_stage_can_be_told(model, finished, monkeypatch, caplog, tmp_path)
         evaluate_model(model, evaluation)
     said = [record.getMessage() for record in caplog.records if record.name == "sagd.training.progress"]
     assert [line.partition(":")[0] for line in said] == [
-        "reading reference images ...",
+        "reading the reference ...",
         "training the feature classifier",
         f"drawing {evaluation.samples} samples ...",
-        "reading reference images ...",
+        "reading the reference ...",
         "fitting label-free features ...",
         *("extracting features of the samples ...", "extracting features of the reference ...") * 2,
         *(
@@ -248,7 +248,7 @@ def test_too_few_reference_images_are_refused():
 def test_a_reference_that_is_gone_is_named(model, finished):
     settings = dict(model.configuration) | {"data": {"source": "./gone"}}
     gone = dataclasses.replace(model, configuration=settings)
-    with pytest.raises(InputError, match=r"reference images: no data set '\./gone'.*; data\.source names others"):
+    with pytest.raises(InputError, match=r"reference data: no data set '\./gone'.*; data\.source names others"):
         evaluate_model(gone, finished.config.evaluation)
 
 

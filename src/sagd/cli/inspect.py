@@ -100,13 +100,14 @@ def _write_inspection(
     told = {} if found is None else {"detection": found.to_dict()}
     write_file(record, to_json(inspection.to_dict() | told))
     profile, fit, meaning = inspection.profile, inspection.fit, data.meaning
-    x = data.subset(subset(len(data), _SHOWN, generator_for(0, "shown"))).tensor()
+    some = data.subset(subset(len(data), _SHOWN, generator_for(0, "shown")))
+    x, known = some.tensor(), some.known()
     figure = inspect_figure(
         profile.centres.numpy(),
         profile.values.numpy(),
         slope=fit.slope,
         intercept=fit.intercept,
-        examples=x,
+        examples=x if known is None else x.where(known, float("nan")),
         spectrum=_spectrum(data, statistics).numpy(),
         meaning=meaning,
         channels=None if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
@@ -132,7 +133,7 @@ def _spectrum(data: Signals, statistics: DataStatistics) -> Tensor:
 
 
 def _detection(command: Inspect, data: Signals) -> tuple[Detection | None, list[str]]:
-    """What detection finds in the images, and lines that tell; None where they are too few or too small."""
+    """What detection finds in the data, and lines that tell; None where they are too few or too small."""
     from sagd.data.load import load
     from sagd.omission.detect import detect
     from sagd.study.train import measured_part

@@ -48,6 +48,9 @@ WIDTH = 4.0
 RHO_LABEL = r"frequency $\rho$ (1: corner of the grid)"
 
 
+_FEW, _MANY = 40, 4000
+"""Points beyond which a curve has no markers, and beyond which it is drawn as pixels, which keeps the file small."""
+
 RHO = RingScale()
 """Radii in fractions of the corner."""
 
@@ -99,10 +102,10 @@ def pixel_scales(grid: Grid | None) -> tuple[AxisScale, AxisScale]:
 def noise_spectra_figure(
     edges: ArrayLike, profiles: Mapping[str, ArrayLike], looks: Mapping[str, Style], scale: RingScale = RHO
 ) -> Figure:
-    """Power spectra `w^2` of noise by radial band.
+    """Power spectra `w^2` of noise by radial band, or at every frequency.
 
     Args:
-        edges: Band edges as fractions of the corner radius, `(K + 1,)`.
+        edges: Band edges as fractions of the corner radius, `(K + 1,)`; or frequencies, `(K,)`.
         profiles: Name -> power by band, `(K,)`.
         looks: Name -> style.
         scale: In what unit frequencies are told.
@@ -120,6 +123,21 @@ def noise_spectra_figure(
     return figure
 
 
+@dataclass(frozen=True)
+class FineSpectra:
+    """Power at every frequency, so that narrow lines stay.
+
+    Attributes:
+        rho: Frequencies as fractions of the corner, `(K,)`.
+        data: Power of the data by channel, `(C, K)`.
+        samples: Name -> power of its samples, `(C, K)`.
+    """
+
+    rho: ArrayLike
+    data: ArrayLike
+    samples: Mapping[str, ArrayLike]
+
+
 def spectra_figure(
     edges: ArrayLike,
     data: ArrayLike,
@@ -127,6 +145,7 @@ def spectra_figure(
     looks: Mapping[str, Style],
     floor: ArrayLike | None = None,
     scale: RingScale = RHO,
+    fine: FineSpectra | None = None,
 ) -> Figure:
     """Power spectra of data and samples by radial band, channels averaged, and below them samples over data.
 
@@ -137,13 +156,13 @@ def spectra_figure(
         looks: Name -> style.
         floor: Power of real data over that of other real data, `(K,)`: what chance alone makes of the ratio.
         scale: In what unit frequencies are told.
+        fine: The spectra at every frequency, which are then drawn above in place of those by band.
 
     Raises:
         InputError: If a profile does not have one value per band, or the data has no power.
     """
     figure, (above, below) = _panels(4.6, heights=(3, 2))
     truth, rho = _by_band(data, edges, "data"), scale.corner * array(edges)
-    plot_bands(above, rho, truth, _DATA, "real data", linewidth=3)
     below.axhline(1, color=INK, linewidth=1.5)
     if floor is not None:
         plot_bands(below, rho, _by_band(floor, edges, "floor"), _FLOOR, "real / real", linewidth=1.3)
@@ -151,8 +170,12 @@ def spectra_figure(
     for name, values in samples.items():
         power = _by_band(values, edges, name)
         ratio = np.divide(power, truth, out=np.full_like(truth, np.nan), where=truth > 0)
-        plot_bands(above, rho, power, looks[name], name)
         plot_bands(below, rho, ratio, looks[name], name)
+    shown = FineSpectra(edges, data, samples) if fine is None else fine
+    places = scale.corner * array(shown.rho)
+    plot_bands(above, places, _by_band(shown.data, shown.rho, "data"), _DATA, "real data", linewidth=3)
+    for name, values in shown.samples.items():
+        plot_bands(above, places, _by_band(values, shown.rho, name), looks[name], name)
     label_axes(above, "", "power $S$")
     label_axes(below, frequency_label(scale), "samples / data")
     log_axes(above)
@@ -464,16 +487,19 @@ def _panels(height: float, heights: Sequence[float] = (1,)) -> tuple[Figure, lis
 
 
 def _by_band(values: ArrayLike, edges: ArrayLike, name: str) -> Array:
-    """Power by band `(K,)`, the mean over any leading axis."""
-    power, bands = array(values), len(array(edges)) - 1
-    if power.shape[-1:] != (bands,):
-        raise InputError(f"spectrum of {name!r} must have {bands} bands as the edges say, got shape {power.shape}")
-    return power.reshape(-1, bands).mean(0)
+    """Power by band, or at frequencies, `(K,)`: the mean over any leading axis."""
+    power, ends = array(values), len(array(edges))
+    if power.shape[-1:] not in ((ends - 1,), (ends,)):
+        raise InputError(f"spectrum of {name!r} must have {ends - 1} bands as the edges say, got shape {power.shape}")
+    return power.reshape(-1, power.shape[-1]).mean(0)
 
 
 def plot_bands(axes: Axes, edges: ArrayLike, power: Array, look: Style, name: str, linewidth: float = 1.8) -> None:
-    """A curve over bands given by their edges `(K + 1,)` or centres `(K,)`."""
+    """A curve over bands given by their edges `(K + 1,)` or centres `(K,)`; a thin line where there are many."""
     rho = array(edges)
     rho = rho if len(rho) == len(power) else (rho[1:] + rho[:-1]) / 2
     held = np.isfinite(power)
-    axes.plot(rho[held], positive(power[held]), label=plain(name), linewidth=linewidth, markersize=4.5, **look.line)
+    full: dict[str, Any] = {"linewidth": linewidth, "markersize": 4.5} | look.line
+    if (count := held.sum()) > _FEW:
+        full |= {"linewidth": linewidth / 2, "marker": "", "linestyle": "-", "rasterized": bool(count > _MANY)}
+    axes.plot(rho[held], positive(power[held]), label=plain(name), **full)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ from sagd.data.drawing import (
     label_axes,
     log_axes,
     plain,
-    positive,
     scale_of,
     style,
     tidy_axes,
@@ -39,9 +38,6 @@ from sagd.report.figures import WIDTH, AxisScale, draw_power_image, frequency_la
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
-
-_MANY = 4000
-"""Points beyond which a curve is drawn as pixels, which keeps the file small."""
 
 
 def inspect_figure(
@@ -65,7 +61,8 @@ def inspect_figure(
         values: Power spectrum by channel and band, `(C, K)`; NaN where a band holds no frequency.
         slope: Slope of the fitted line `log S = intercept + slope log r`.
         intercept: Natural logarithm of the fitted power at `r` = 1 cycle per sample.
-        examples: As models see them, `(N, C, *spatial)`, of which the first few are shown, in the unit of the data.
+        examples: As models see them, `(N, C, *spatial)`, of which the first few are shown, in the unit of the data but
+            for records of several channels; NaN where values are missing.
         spectrum: Power spectrum as half spectrum of the real FFT, `(C, *coefficients)`.
         meaning: What values and axes mean; by default what is taken for granted of such a shape.
         channels: Names of the channels of `values`; by default those of the data, the colours of images, or numbers.
@@ -85,7 +82,9 @@ def inspect_figure(
         )
     meaning = usual(examples.shape[1:]) if meaning is None else meaning
     rank, seen = examples.ndim - 2, Kind.member(meaning.kind)().seen(examples.shape[1])
-    shown = array(examples if seen else meaning.to_values(examples))
+    # Several lines share an axis, whatever their units.
+    alone = rank > 1 or len(examples[0]) == 1
+    shown = array(meaning.to_values(examples) if alone and not seen else examples)
     figure = Figure(figsize=(2 * WIDTH, 4.9), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 3))[:, 0]
     left, right = below.subplots(1, 2, width_ratios=(1.15, 1))
@@ -100,7 +99,7 @@ def inspect_figure(
     log_axes(left)
     add_legend(left)
     if rank == 1:
-        _draw_records(above, shown, meaning)
+        _draw_records(above, shown, meaning, meaning.quantity if alone else "as models see it")
         _draw_frequencies(right, half, shown.shape[2], looks, AxisScale.of(grid, 0))
     elif rank == 2:
         _draw_images(above, list(shown[:8]), seen)
@@ -123,21 +122,6 @@ def _channel_names(count: int) -> list[str]:
     return ["data"] if count == 1 else [f"channel {i}" for i in range(count)]
 
 
-def _plot_power(axes: Axes, x: Array, y: Array, look: Style, name: str) -> None:
-    if x.shape != y.shape or x.ndim != 1:
-        raise InputError(f"frequencies and power of {name!r} must be (K,) both, got shapes {x.shape} and {y.shape}")
-    held = np.isfinite(y) & (x > 0)
-    few = held.sum() <= 40
-    full: dict[str, Any] = {"linewidth": 1.8 if few else 0.9, "markersize": 4.5} | look.line
-    axes.plot(
-        x[held],
-        positive(y[held]),
-        label=plain(name),
-        rasterized=bool(held.sum() > _MANY),
-        **(full if few else full | {"marker": "", "linestyle": "-"}),
-    )
-
-
 def _draw_bands(axes: Axes, centres: Array, power: Array, looks: Mapping[str, Style], scale: RingScale) -> None:
     tidy_axes(axes)
     for (name, look), values in zip(looks.items(), power, strict=True):
@@ -146,7 +130,7 @@ def _draw_bands(axes: Axes, centres: Array, power: Array, looks: Mapping[str, St
     label_axes(axes, frequency_label(scale), "power $S$ (as models see it)")
 
 
-def _draw_records(figure: SubFigure, records: Array, meaning: Meaning) -> None:
+def _draw_records(figure: SubFigure, records: Array, meaning: Meaning, label: str) -> None:
     """Up to three records, their channels in the colours of the spectra."""
     step = meaning.steps.get("T")
     clock = Clock(None if step is None else 1 / step.size, "" if step is None else step.unit, records.shape[2])
@@ -155,7 +139,7 @@ def _draw_records(figure: SubFigure, records: Array, meaning: Meaning) -> None:
         draw_record(axes, record, clock.ends)
         axes.locator_params(nbins=4)
         axes.set_xlim(clock.ends)
-        label_axes(axes, clock.label, plain(meaning.quantity) if axes is panels[0] else "")
+        label_axes(axes, clock.label, plain(label) if axes is panels[0] else "")
 
 
 def _draw_frequencies(axes: Axes, half: Array, count: int, looks: Mapping[str, Style], scale: AxisScale) -> None:
@@ -164,7 +148,7 @@ def _draw_frequencies(axes: Axes, half: Array, count: int, looks: Mapping[str, S
     tidy_axes(axes)
     frequencies = scale.values(np.arange(count // 2 + 1) / count)
     for (name, look), values in zip(looks.items(), half, strict=True):
-        _plot_power(axes, frequencies, values, look, name)
+        plot_bands(axes, frequencies[1:], values[1:], look, name)  # 0 has no place on a logarithmic axis
     axes.set_title("Power of each frequency", fontsize=FONT + 1)
     label_axes(axes, f"frequency ({plain(scale.unit)})", "")
     log_axes(axes, least_span=4)
@@ -206,7 +190,7 @@ def _draw_axes(axes: Axes, half: Array, spatial: tuple[int, ...], meaning: Meani
             along = (mean[k] + mean[-k]) / 2
         if len(k):
             name = f"along {letter}" + ("" if alike else f" ({scale.unit})")
-            _plot_power(axes, scale.values(k / side), along, style(i), name)
+            plot_bands(axes, scale.values(k / side), along, style(i), name)
     axes.set_title("Power along each axis", fontsize=FONT + 1)
     label_axes(axes, f"frequency ({plain(scales[0].unit)})" if alike else "frequency", "")
     log_axes(axes, least_span=4)

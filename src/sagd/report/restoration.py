@@ -83,7 +83,7 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "names": [result.names[i] for i in rows],
         "total": len(result.names),
         "images": _grid(columns, len(rows)) if subject.tiled else None,
-        "files": [] if subject.tiled else [_file(result, subject, i, len(rows)) for i in rows],
+        "files": [] if subject.tiled else [_file(result, subject, i, _lists(result) * len(rows)) for i in rows],
         "shows": set(columns or _stages(result) | _changes(result) | _deviation(result)),
         "spectra": _spectra(result, subject),
         "map": band_map(result.b, result.basis, "Map of all frequencies with the band that was replaced in dark."),
@@ -130,6 +130,11 @@ def _file(result: RestorationResult, subject: Subject, i: int, parts: int) -> Fi
         captions = [f"sample {k + 1}" for k in range(len(draws))]
         lists.append(("posterior samples", subject.signals(draws, f"{name}: samples.", captions, parts=parts)))
     return File(name, tuple(lists))
+
+
+def _lists(result: RestorationResult) -> int:
+    """Lists of a file that share what a page can play: the stages, and posterior samples if there are any."""
+    return 1 if result.restoration.samples is None else 2
 
 
 def _list(fields: Mapping[str, Tensor]) -> str:
