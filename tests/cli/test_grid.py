@@ -149,7 +149,7 @@ def test_compare(kind):
 
 def test_gallery(kind):
     _, root, _, options = kind
-    names = ["--names", "white", "low_tilt", "blurring"]
+    names = ["--names", "white", "blurring"]
     assert main(["gallery", str(root / "data"), *options, *names, "--out", str(root / "gallery")]) == 0
 
 

@@ -8,7 +8,7 @@ import torch
 
 from sagd.data.drawing import style, styles
 from sagd.errors import InputError
-from sagd.noise.grid import RingScale
+from sagd.noise.grid import Grid, RingScale
 from sagd.report import figures
 from sagd.report.figures import Estimate
 
@@ -53,6 +53,15 @@ def test_white_noise_is_not_blown_up_to_numerical_noise():
     figure = figures.noise_spectra_figure(EDGES, {"white": [1, 1 + 1e-7, 1, 1 - 1e-7]}, LOOKS)
     low, high = figure.axes[0].get_ylim()
     assert high / low > 3
+
+
+def test_maps_of_frequencies_have_the_units_of_their_axes():
+    grid = Grid.parse(["0.5 mm", "2 mm"])
+    (axes,) = figures.mask_figure(np.zeros((8, 5)), 8, figures.pixel_scales(grid)).axes
+    assert (axes.get_xlabel(), tick_labels(axes.xaxis)) == ("horizontal (cycles/mm)", ["−0.125", "0", "0.125"])
+    assert (axes.get_ylabel(), tick_labels(axes.yaxis)) == ("vertical (cycles/mm)", ["−0.5", "0", "0.5"])
+    (axes,) = figures.mask_figure(np.zeros((8, 5)), 8, figures.pixel_scales(None)).axes
+    assert (axes.get_xlabel(), tick_labels(axes.xaxis)) == ("horizontal (cycles/pixel)", ["−¼", "0", "¼"])
 
 
 def test_a_narrow_line_stays_where_every_frequency_is_told():

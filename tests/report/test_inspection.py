@@ -126,8 +126,8 @@ def test_axes_of_volumes_have_their_units():
     assert lines(along)["along x"].get_xdata() == pytest.approx([0.25, 0.5, 0.75, 1])
     film = Meaning("video", "TYX", steps={"T": Step(0.05, "s")})
     along = titled(inspect_figure(CENTRES, np.ones((1, 4)), -1.0, 0.0, x, power, film), "Power along each axis")
-    assert list(lines(along)) == ["along t (Hz)", "along y (cycles/sample)", "along x (cycles/sample)"]
-    assert lines(along)["along t (Hz)"].get_xdata() == pytest.approx([5, 10])
+    assert list(lines(along)) == ["t (Hz)", "y (cycles/pixel)", "x (cycles/pixel)"]
+    assert lines(along)["t (Hz)"].get_xdata() == pytest.approx([5, 10])
 
 
 def test_directions_of_fields_have_their_units():

@@ -179,7 +179,7 @@ def _draw_axes(axes: Axes, half: Array, spatial: tuple[int, ...], meaning: Meani
     # Columns that stand for their mirror images too count twice, and have those at the opposite frequency.
     weights = np.where((np.arange(expected[-1]) * 2) % spatial[-1] == 0, 1.0, 2.0)
     power, grid = half.mean(0), meaning.grid()
-    scales = [AxisScale.of(grid, i) for i in range(3)]
+    scales = [AxisScale.of(grid, i, "sample" if grid is None else "pixel") for i in range(3)]
     alike = len({scale.unit for scale in scales}) == 1
     for i, (letter, side, scale) in enumerate(zip(meaning.axes.lower(), spatial, scales, strict=True)):
         k = np.arange(1, side // 2 + 1)
@@ -189,7 +189,7 @@ def _draw_axes(axes: Axes, half: Array, spatial: tuple[int, ...], meaning: Meani
             mean = np.average(power.mean(1 - i), axis=-1, weights=weights)
             along = (mean[k] + mean[-k]) / 2
         if len(k):
-            name = f"along {letter}" + ("" if alike else f" ({scale.unit})")
+            name = f"along {letter}" if alike else f"{letter} ({scale.unit})"
             plot_bands(axes, scale.values(k / side), along, style(i), name)
     axes.set_title("Power along each axis", fontsize=FONT + 1)
     label_axes(axes, f"frequency ({plain(scales[0].unit)})" if alike else "frequency", "")
