@@ -315,7 +315,7 @@ def test_inspect_measures_digits(works, tmp_path):
     alike = 1 / np.maximum(r, r[r > 0].min())
     assert record["log_sigma_mean"] == pytest.approx(np.average(np.log(power), weights=alike) / 2, rel=1e-5)
 
-    assert "digits: 1797 images, 1 x 8 x 8" in out
+    assert "1797 images of digits, 1 x 8 x 8" in out
     rows = re.findall(r"^ +[\d.]+-[\d.]+ +([\d.]+) +(\d+)$", out, re.MULTILINE)
     assert [float(value) for value, _ in rows] == pytest.approx(expected, rel=1e-3)
     assert [int(freedoms) for _, freedoms in rows] == [int((band == k).sum()) for k in range(4)]
@@ -357,7 +357,7 @@ def test_inspect_takes_one_data_set(refused, works, tmp_path):
     assert message == "two data sets, 'photos' and --data.source 'pictures'; name one"
     save(tmp_path / "few" / "a.png", np.eye(8) * 255)
     save(tmp_path / "few" / "b.png", np.eye(8)[::-1] * 255)
-    assert "few: 2 images" in works("inspect", "--data.source", tmp_path / "few")
+    assert "2 images of few" in works("inspect", "--data.source", tmp_path / "few")
 
 
 # --- damaged images ---
@@ -506,8 +506,8 @@ def test_restore_changes_the_band_alone(works, striped, tmp_path):
     record = json.loads((tmp_path / "out" / "restoration.json").read_text())
     assert record["change_outside"] < 1e-6
     assert record["mode"] == "fill"
-    assert len(restored) == len(record["images"]) == 160
-    name = record["images"][3]
+    assert len(restored) == len(record["names"]) == 160
+    name = record["names"][3]
     written = np.asarray(Image.open(tmp_path / "out" / "images" / name), dtype=float) / 127.5 - 1
     assert np.abs(written - restored[3, 0].clamp(-1, 1).numpy()).max() <= 0.5 / 127.5 + 1e-6
     damaged = np.asarray(Image.open(trial / "damaged" / name), dtype=float) / 127.5 - 1
@@ -571,11 +571,11 @@ def banded(tmp_path_factory):
 def test_training_says_what_the_model_is_for(works, tmp_path):
     config = tiny(tmp_path)
     out = works("train", config, "--out", tmp_path / "high", "--denoiser.bands", "ring(low=0.4)")
-    assert f"use it with: sagd resample {tmp_path / 'high'} IMAGES --out" in out
+    assert f"use it with: sagd resample {tmp_path / 'high'} FILES --out" in out
     assert "sagd sample" not in out
     options = ["--process.omission.mode", "fill", "--process.omission.band", "ring(low=0.4)"]
     out = works("train", config, "--out", tmp_path / "fill", *options)
-    assert f"restore images with: sagd restore {tmp_path / 'fill'} IMAGES --out" in out
+    assert f"restore damaged files with: sagd restore {tmp_path / 'fill'} FILES --out" in out
     assert f"sample it with: sagd sample {tmp_path / 'fill'} --out" in out
 
 
@@ -589,19 +589,19 @@ def test_resample_changes_the_band_alone(works, banded, tmp_path):
     assert draws.shape == (2, 3, 1, 8, 8)
     record = json.loads((tmp_path / "out" / "resampling.json").read_text())
     assert record["band"] == "ring(low=0.3)"
-    given = np.stack([np.asarray(Image.open(clean / name), dtype=float) for name in record["images"]]) / 127.5 - 1
+    given = np.stack([np.asarray(Image.open(clean / name), dtype=float) for name in record["names"]]) / 127.5 - 1
     # Values of a draw are rounded to float32: a coefficient by sqrt(64) times half a unit in the last place at most.
     rounding = 4 * np.finfo(np.float32).eps * np.abs(draws).max() / np.sqrt(np.square(given).mean())
     assert record["change_outside"] < rounding
     f = np.fft.fftfreq(8)
     inside = np.hypot(f[:, None], f) >= 0.3 * np.sqrt(0.5) - 1e-9
-    for i, name in enumerate(record["images"]):
+    for i, name in enumerate(record["names"]):
         given = np.asarray(Image.open(clean / name), dtype=float) / 127.5 - 1
         change = np.abs(np.fft.fft2(draws[:, i, 0] - given))
         assert change[:, ~inside].max() < 1e-4
         assert change[:, inside].max() > 1e-2
     written = sorted(path.relative_to(tmp_path / "out" / "images") for path in (tmp_path / "out").rglob("*-01.png"))
-    assert [str(path).replace("-01", "") for path in written] == record["images"]
+    assert [str(path).replace("-01", "") for path in written] == record["names"]
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 
 
@@ -653,10 +653,10 @@ def test_gallery_draws_every_process_that_fits(works, tmp_path, monkeypatch):
     out = works("gallery", "--data.limit", 60, "--out", tmp_path / "out")
     left, wrote = out.splitlines()
     assert left == "left out: by_colour, which needs images in colour"
-    assert wrote == f"wrote {tmp_path / 'out' / 'gallery.html'} and its figures in {tmp_path / 'out' / 'images'}"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["gallery.html", "images"]
-    assert sorted(path.stem for path in (tmp_path / "out" / "images").iterdir()) == sorted(names)
-    assert all(path.read_text() == path.stem for path in (tmp_path / "out" / "images").iterdir())
+    assert wrote == f"wrote {tmp_path / 'out' / 'gallery.html'} and its figures in {tmp_path / 'out' / 'figures'}"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["figures", "gallery.html"]
+    assert sorted(path.stem for path in (tmp_path / "out" / "figures").iterdir()) == sorted(names)
+    assert all(path.read_text() == path.stem for path in (tmp_path / "out" / "figures").iterdir())
     page = (tmp_path / "out" / "gallery.html").read_text(encoding="utf-8")
     assert re.findall(r"<h2>(\w+)</h2>", page) == names
     assert re.search(r"digits: image 0 of 60 \(number \d+ of the source\), 1 x 8 x 8; noise of seed 0", page)
@@ -665,13 +665,13 @@ def test_gallery_draws_every_process_that_fits(works, tmp_path, monkeypatch):
 def test_gallery_draws_the_image_and_processes_that_are_named(works, tmp_path):
     def drawn(name, *options):
         works("gallery", "digits", "--data.limit", 60, "--out", tmp_path / name, "--names", "low_tilt", *options)
-        (path,) = (tmp_path / name / "images").iterdir()
+        (path,) = (tmp_path / name / "figures").iterdir()
         assert path.name == "low_tilt.png"
         return path.read_bytes()
 
     first = drawn("first")
-    assert drawn("again", "--image", 0, "--seed", 0) == first
-    assert len({first, drawn("image", "--image", 1), drawn("seed", "--seed", 1)}) == 3
+    assert drawn("again", "--item", 0, "--seed", 0) == first
+    assert len({first, drawn("image", "--item", 1), drawn("seed", "--seed", 1)}) == 3
 
 
 @pytest.mark.parametrize(
@@ -679,7 +679,7 @@ def test_gallery_draws_the_image_and_processes_that_are_named(works, tmp_path):
     [
         (["--names", "white", "low_tlit"], "unknown process 'low_tlit'; did you mean 'low_tilt'?"),
         (["--names", "by_colour"], "process 'by_colour' needs images in colour"),
-        (["--image", "60"], "image must be one of 0..59, got 60"),
+        (["--item", "60"], "item must be one of 0..59, got 60"),
         (["photos", "--data.source", "pictures"], "two data sets, 'photos' and --data.source 'pictures'; name one"),
     ],
 )
@@ -998,7 +998,7 @@ def test_evaluate_refuses_what_it_cannot_do(refused, runs, tmp_path):
         " TorchScript file"
     )
     message = refused("evaluate", runs / "plain", "--data.source", "./gone")
-    assert re.search(r"reference images: no data set './gone'.*; --data.source names others$", message)
+    assert re.search(r"reference data: no data set './gone'.*; --data.source names others$", message)
     assert "1x8x8, those of 'digits' 3x8x8; set --data" in refused("evaluate", runs / "plain", "--data.channels", 3)
     message = refused("evaluate", runs / "plain", "--evaluation.samples", 2)
     assert message == "evaluation.samples must be at least 4, got 2"
@@ -1021,7 +1021,7 @@ def test_evaluate_says_when_the_training_data_is_gone(works, refused, tmp_path):
     works("train", config, "--out", tmp_path / "run")
     (tmp_path / "here").rename(tmp_path / "there")
     message = refused("evaluate", tmp_path / "run", *EVALUATE)
-    assert re.search(r"reference images: no data set '.*here'.*; --data.source names others$", message)
+    assert re.search(r"reference data: no data set '.*here'.*; --data.source names others$", message)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ten images are few
         works("evaluate", tmp_path / "run", "--data.source", tmp_path / "there", *EVALUATE)
@@ -1551,11 +1551,11 @@ def test_a_terminal_that_knows_ascii_alone(runs, tmp_path):
 # --- bars ---
 
 
-def test_bars_are_for_terminals(runs, tmp_path):
+def test_bars_are_for_terminals(runs):
     """On a terminal, sampling shows a bar, and what takes over two seconds; the tests above see none elsewhere."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 80))
-    environment = os.environ | {"SAGD_CACHE": str(tmp_path / "cache"), "TERM": "xterm"}
+    environment = os.environ | {"TERM": "xterm"}
     args = ["evaluate", str(runs / "plain"), *EVALUATE]
     process = subprocess.Popen(
         [sys.executable, "-m", "sagd", *args], stdout=subprocess.PIPE, stderr=slave, env=environment, text=True
@@ -1591,4 +1591,4 @@ sys.exit(main(sys.argv[1:]))
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "table: 20 images" in done.stdout
+    assert "20 images of table" in done.stdout

@@ -8,9 +8,11 @@ import pytest
 import tifffile
 import yaml
 from PIL import Image
+from safetensors.torch import load_file
 
 from sagd.cli.program import main
 from sagd.data.formats.find import format_of
+from sagd.data.kinds import Kind
 from sagd.random import generator_for, randn
 
 COUNT = 20
@@ -138,16 +140,21 @@ def test_compare(kind):
     (root / "compare.yaml").write_text(yaml.safe_dump(config))
     assert main(["compare", str(root / "compare.yaml"), "--out", str(root / "compared")]) == 0
     assert "<img" in (root / "compared" / "report.html").read_text()
+    kept = load_file(root / "compared" / "arrays.safetensors")
+    # Of records every frequency but 0, so that narrow lines stay.
+    lines = {name: kept.get(name) for name in ("spectrum/rho", "low/noise_spectrum", "white/sample_spectrum")}
+    expected = {"audio": [(32,), (32,), (1, 32)], "series": [(32,), (32,), (2, 32)]}.get(name, [None] * 3)
+    assert [None if values is None else tuple(values.shape) for values in lines.values()] == expected
 
 
 def test_gallery(kind):
     _, root, _, options = kind
-    names = ["--names", "white", "low_tilt", "blurring"]
+    names = ["--names", "white", "blurring"]
     assert main(["gallery", str(root / "data"), *options, *names, "--out", str(root / "gallery")]) == 0
 
 
 def test_corrupt_and_restore(kind, capfd):
-    _, root, ending, options = kind
+    name, root, ending, options = kind
     damage = ["band_noise(low=0.6, high=0.8, level=0.3)"]
     assert main(["corrupt", str(root / "data"), *damage, *options, "--out", str(root / "damaged")]) == 0
     damaged = sorted((root / "damaged" / "damaged").rglob(f"*{ending}"))
@@ -157,7 +164,7 @@ def test_corrupt_and_restore(kind, capfd):
     omission = ["--process.omission.mode", "project", "--process.omission.band", BAND, "--training.sample-every", "0"]
     assert main([*train, *omission, "--out", str(root / "project")]) == 0
     assert main(["restore", str(root / "project"), *map(str, damaged[:3]), "--out", str(root / "restored")]) == 0
-    restored = sorted((root / "restored" / "images").iterdir())
+    restored = sorted((root / "restored" / Kind.member(name).item[1]).iterdir())
     assert [path.name for path in restored] == [path.name for path in damaged[:3]]
     for one, other in zip(damaged, restored, strict=False):
         given, own = (format_of(path).scan(path)[0] for path in (one, other))
@@ -165,11 +172,11 @@ def test_corrupt_and_restore(kind, capfd):
 
 
 def test_resample(kind):
-    _, root, ending, options = kind
+    name, root, ending, options = kind
     train = ["train", str(root / "run.yaml"), "--data.source", str(root / "data"), *options]
     bands = ["--denoiser.bands", "random", "--training.sample-every", "0"]
     assert main([*train, *bands, "--out", str(root / "bands")]) == 0
     given = sorted((root / "data").iterdir())[0]
     resample = ["resample", str(root / "bands"), str(given), "--band", "0.5", "1", "--count", "2", "--steps", "3"]
     assert main([*resample, "--out", str(root / "variants")]) == 0
-    assert len(list((root / "variants" / "images").glob(f"*{ending}"))) == 2
+    assert len(list((root / "variants" / Kind.member(name).item[1]).glob(f"*{ending}"))) == 2

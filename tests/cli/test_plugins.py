@@ -183,7 +183,7 @@ def test_members_of_every_family_are_used_from_the_command_line(plugin, tmp_path
     assert (code, err) == (0, "")
     code, out, err = out_of(capsys, "inspect", "stripes", "--plugin", plugin, "--process.spectrum", "corona")
     assert (code, err) == (0, "")
-    assert "stripes: 32 images, 1 x 8 x 8" in out
+    assert "32 images of stripes, 1 x 8 x 8" in out
     changed = KINDS | {"process": {"spectrum": "corona", "evolution": "half"}}
     code, out, err = out_of(capsys, "train", *flat(changed), "--plugin", plugin, "--out", "other")
     assert (code, err) == (0, "")

@@ -12,7 +12,6 @@ from sagd.data.images import (
     image_grid,
     open_image,
     read_header,
-    save_images,
     to_pixels,
     to_uint8,
     to_unit_range,
@@ -270,23 +269,12 @@ def test_grid_columns_and_large_images():
     assert image_grid(x, columns=9).size == image_grid(x, columns=5).size
 
 
-def test_saved_images_read_back_exactly(tmp_path):
-    pixels = torch.from_numpy(noise(5, 6)).permute(2, 0, 1).expand(3, 3, 5, 6)
-    paths = save_images(to_unit_range(pixels), tmp_path / "out", start=7)
-    assert [path.name for path in paths] == ["000007.png", "000008.png", "000009.png"]
-    assert np.array_equal(to_pixels(open_image(paths[1]), 3), pixels[1].numpy())
-
-
 @pytest.mark.parametrize("shape", [(3, 8, 8), (0, 1, 8, 8), (2, 2, 8, 8)])
-@pytest.mark.parametrize("draw", [image_grid, lambda x: save_images(x, "unused")])
-def test_pictures_of_other_shapes_are_refused(draw, shape):
+def test_grids_of_other_shapes_are_refused(shape):
     with pytest.raises(InputError, match=r"\(N, C, H, W\) with C = 1 or 3, got shape"):
-        draw(torch.zeros(shape))
+        image_grid(torch.zeros(shape))
 
 
-def test_pictures_refuse_bad_arguments(tmp_path):
+def test_grids_have_a_column():
     with pytest.raises(InputError, match="columns must be at least 1, got 0"):
         image_grid(torch.zeros(1, 1, 8, 8), columns=0)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write images to .*file"):
-        save_images(torch.zeros(1, 1, 8, 8), tmp_path / "file")

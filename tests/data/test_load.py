@@ -17,6 +17,7 @@ from PIL import Image
 from sagd.data import load as loading
 from sagd.data.config import DataConfig
 from sagd.data.load import LazyPixels, load
+from sagd.data.meaning import Meaning
 from sagd.data.signals import Signals
 from sagd.data.sources import base as sources
 from sagd.errors import InputError
@@ -459,3 +460,14 @@ def test_pixels_may_lie_on_a_device(numbered):
     x, _ = far.batch([2, 0, 1], flips)
     assert x.device.type == "meta"
     assert x.shape == (3, *numbered.shape)
+
+
+def test_pictures_of_8_bits_are_not_taken_for_what_a_model_of_16_means(tmp_path):
+    for i in range(2):
+        Image.fromarray(np.full((8, 8), 200 + i, np.uint8)).save(tmp_path / f"{i}.png")
+    deep = Meaning(offset=(2000.0,), scale=(900.0,), dtype="uint16", limits=(0.0, 65535.0))
+    with pytest.raises(InputError, match="holds uint8 values from 0 to 255, the model is for uint16 from 0 to 65535"):
+        load(DataConfig(source=str(tmp_path)), deep)
+    dim = Meaning(offset=(100.0,), scale=(50.0,))
+    x = load(DataConfig(source=str(tmp_path)), dim).tensor()
+    assert x[:, 0, 0, 0].tolist() == pytest.approx([2.0, 2.02])

@@ -8,6 +8,7 @@ import torch
 
 from sagd.data.drawing import style, styles
 from sagd.errors import InputError
+from sagd.noise.grid import Grid, RingScale
 from sagd.report import figures
 from sagd.report.figures import Estimate
 
@@ -52,6 +53,30 @@ def test_white_noise_is_not_blown_up_to_numerical_noise():
     figure = figures.noise_spectra_figure(EDGES, {"white": [1, 1 + 1e-7, 1, 1 - 1e-7]}, LOOKS)
     low, high = figure.axes[0].get_ylim()
     assert high / low > 3
+
+
+def test_maps_of_frequencies_have_the_units_of_their_axes():
+    grid = Grid.parse(["0.5 mm", "2 mm"])
+    (axes,) = figures.mask_figure(np.zeros((8, 5)), 8, figures.pixel_scales(grid)).axes
+    assert (axes.get_xlabel(), tick_labels(axes.xaxis)) == ("horizontal (cycles/mm)", ["−0.125", "0", "0.125"])
+    assert (axes.get_ylabel(), tick_labels(axes.yaxis)) == ("vertical (cycles/mm)", ["−0.5", "0", "0.5"])
+    (axes,) = figures.mask_figure(np.zeros((8, 5)), 8, figures.pixel_scales(None)).axes
+    assert (axes.get_xlabel(), tick_labels(axes.xaxis)) == ("horizontal (cycles/pixel)", ["−¼", "0", "¼"])
+
+
+def test_a_narrow_line_stays_where_every_frequency_is_told():
+    rho, hum = np.arange(1, 101) / 100, np.ones((1, 100))
+    hum[0, 49] = 1000
+    fine = figures.FineSpectra(rho, hum, {"white": np.ones(100)})
+    scale = RingScale("frequency (Hz)", 500.0, "Hz")
+    figure = figures.spectra_figure(EDGES, [[1, 1, 1, 1]], {"white": [2, 2, 2, 2]}, LOOKS, None, scale, fine)
+    above, below = figure.axes
+    real = lines(above)["real data"]
+    assert real.get_xdata()[real.get_ydata().argmax()] == pytest.approx(250)
+    assert real.get_ydata().max() == 1000
+    # Errors are those of the measure, by band.
+    assert lines(below)["white"].get_ydata().tolist() == [2, 2, 2, 2]
+    assert below.get_xlabel() == "frequency (Hz)"
 
 
 def test_spectra_show_channel_means_and_ratio_to_data():

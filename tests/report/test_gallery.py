@@ -180,8 +180,8 @@ def test_the_page_shows_every_process(page, shown):
 
 
 def test_figures_lie_beside_the_page(page):
-    assert sorted(path.stem for path in (page / "images").iterdir()) == sorted(NAMES)
-    for path in (page / "images").iterdir():
+    assert sorted(path.stem for path in (page / "figures").iterdir()) == sorted(NAMES)
+    for path in (page / "figures").iterdir():
         with Image.open(path) as picture:
             assert picture.width == 8 * DPI
 

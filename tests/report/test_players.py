@@ -147,6 +147,16 @@ def test_films_too_fast_or_too_many_are_said():
     assert film(x[:1, :, :2])[1] == "One clip of 2 frames, at 8 frames per second."
 
 
+def test_of_a_film_that_is_too_long_the_beginning_is_shown():
+    x = tones(2, 1, 40, 100, 100)
+    picture, note = film(x, budget=3 * 10 * 200 * 200)
+    assert (
+        note
+        == "The first 1 of 2 clips of 40 frames, at 8 frames per second. Only the first 10 frames are in this page."
+    )
+    assert len(frames(picture)) == 10
+
+
 def test_films_of_other_shapes_are_refused():
     with pytest.raises(
         InputError, match=r"of 1 channel, or of 3 with limits, got shape \(1, 3, 2, 4, 4\), limits None"

@@ -11,8 +11,10 @@ import torch
 
 from sagd.build.schema import EvaluationConfig, RunConfig, SamplingConfig
 from sagd.data.config import DataConfig
-from sagd.data.images import save_images
+from sagd.data.files import save_fields
+from sagd.data.images import to_unit_range
 from sagd.data.load import load
+from sagd.data.meaning import Meaning
 from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.noise.covariance.spectral import SpectralCovariance
@@ -55,6 +57,10 @@ def conditional(finished, tmp_path_factory):
     return load_model(train(run, tmp_path_factory.mktemp("conditional") / "run"))
 
 
+def save_images(x, folder):
+    save_fields(x, [f"{i:06d}" for i in range(len(x))], folder, Meaning())
+
+
 def relabelled(data, labels, classes):
     return Signals(data.name, data.stored, labels, classes)
 
@@ -91,10 +97,10 @@ def test_every_stage_can_be_told(model, finished, monkeypatch, caplog, tmp_path)
         evaluate_model(model, evaluation)
     said = [record.getMessage() for record in caplog.records if record.name == "sagd.training.progress"]
     assert [line.partition(":")[0] for line in said] == [
-        "reading reference images ...",
+        "reading the reference ...",
         "training the feature classifier",
         f"drawing {evaluation.samples} samples ...",
-        "reading reference images ...",
+        "reading the reference ...",
         "fitting label-free features ...",
         *("extracting features of the samples ...", "extracting features of the reference ...") * 2,
         *(
@@ -242,7 +248,7 @@ def test_too_few_reference_images_are_refused():
 def test_a_reference_that_is_gone_is_named(model, finished):
     settings = dict(model.configuration) | {"data": {"source": "./gone"}}
     gone = dataclasses.replace(model, configuration=settings)
-    with pytest.raises(InputError, match=r"reference images: no data set '\./gone'.*; data\.source names others"):
+    with pytest.raises(InputError, match=r"reference data: no data set '\./gone'.*; data\.source names others"):
         evaluate_model(gone, finished.config.evaluation)
 
 
@@ -304,7 +310,7 @@ def test_a_folder_and_a_reference_of_the_same_images_are_drawn_independently(mon
     """As many images of both as chance gives: 32 of the 80 samples lie among the 160 of 400, within five deviations."""
     pixels = torch.arange(400).reshape(-1, 1, 1, 1).expand(-1, 3, 8, 8).clone()
     pixels = torch.stack([pixels[:, 0] // 20 * 10, pixels[:, 0] % 20 * 10, 0 * pixels[:, 0]], 1).to(torch.uint8)
-    save_images(pixels, tmp_path / "images")
+    save_images(to_unit_range(pixels), tmp_path / "images")
     seen = {}
     monkeypatch.setattr("sagd.study.evaluation.feature_extractor", lambda *_: None)
 

@@ -141,7 +141,7 @@ def test_noise_that_changes_in_time_is_shown_at_two_of_the_images(grey):
 
 def test_images_go_from_clean_to_noise(grey):
     x = grey.batch([3])[0]
-    for e in exhibits(grey, image=3, seed=1, names=["white", "blurring", "coarse_to_fine"]):
+    for e in exhibits(grey, item=3, seed=1, names=["white", "blurring", "coarse_to_fine"]):
         assert (e.times.diff() > 0).all()
         likeness = [float(torch.corrcoef(torch.stack([x.flatten(), y.flatten()]))[0, 1]) for y in e.images]
         assert likeness[0] > 0.99
@@ -170,8 +170,8 @@ def test_data_without_labels(grey):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image": 30}, r"image must be one of 0\.\.29, got 30"),
-        ({"image": -1}, r"image must be one of 0\.\.29, got -1"),
+        ({"item": 30}, r"item must be one of 0\.\.29, got 30"),
+        ({"item": -1}, r"item must be one of 0\.\.29, got -1"),
         ({"names": ["wihte"]}, r"unknown process 'wihte'; did you mean 'white'\?"),
         ({"names": ["by_colour"]}, "process 'by_colour' needs images in colour"),
     ],

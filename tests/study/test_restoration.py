@@ -90,7 +90,7 @@ def test_measures_by_numpy(clean, damaged):
     assert result.replaced == pytest.approx(inside.mean())
     assert result.change_outside < 1e-6
     text = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-    assert text["images"] == ["a", "b", "c"]
+    assert text["names"] == ["a", "b", "c"]
     assert text["spectra"]["clean"].count(None) == sum(np.isnan(expected))
 
 

@@ -119,13 +119,18 @@ def test_what_has_no_test_does_not_count(values):
 
 
 def test_the_chance_of_one_wrong_word_is_held():
-    """Five arms that differ by chance alone, four seeds: a false verdict in at most 5 % of 400 comparisons."""
+    """Five arms that differ by chance alone, four seeds: a false verdict in at most 5 % of 400 comparisons.
+
+    Intervals by themselves would be wrong in far more, as every fourth of them shows.
+    """
     rng, wrong, single = np.random.default_rng(4), 0, 0
-    for _ in range(400):
+    for i in range(400):
         drawn = {a: {s: {m: float(rng.normal()) for m in METRICS} for s in range(4)} for a in "abcdef"}
         found = [p for by_figure in family(drawn, "a").adjusted.values() for p in by_figure.values()]
         wrong += min(found) < LEVEL
+        if i % 4:
+            continue
         spans = [d for arm in summarise(drawn, "a").values() if arm["difference"] for d in arm["difference"].values()]
         single += any(d["low"] > 0 or d["high"] < 0 for d in spans)
     assert wrong <= 37  # binomial with 0.05: 1e-4
-    assert single > 80  # what intervals by themselves would have claimed
+    assert single > 20  # what intervals by themselves would have claimed

@@ -650,7 +650,7 @@ def test_another_item_is_noticed_when_its_turn_comes(tmp_path, config, change, d
 def test_a_resumed_run_must_have_the_same_data(tmp_path, config, change, data):
     train(change(config, "training", steps=2), tmp_path, data=data)
     with pytest.raises(
-        InputError, match=r"data is \{'images': 20, .*, but the run in '.*' was started with \{'images': 40"
+        InputError, match=r"data is \{'items': 20, .*, but the run in '.*' was started with \{'items': 40"
     ):
         train(config, tmp_path, resume=True, data=data.subset(torch.arange(20)))
 
@@ -739,15 +739,20 @@ def test_other_threads_leave_signals_alone(tmp_path, config, change, data):
 
 
 SCRIPT = """
-import sys, torch
+import sys, time, torch
 from sagd.build.schema import RunConfig
 from sagd.build.text import load_yaml
 from sagd.data.signals import Signals
 from sagd.interrupt import Interrupted
 from sagd.study.train import train
+class Slow(Signals):
+    # What is done until the signal comes is done again below.
+    def batch(self, *args, **options):
+        time.sleep(0.05)
+        return super().batch(*args, **options)
 pixels, labels = torch.load(sys.argv[1])
 try:
-    train(load_yaml(RunConfig, sys.argv[2]), sys.argv[3], data=Signals("smooth", pixels, labels, ("a", "b", "c")))
+    train(load_yaml(RunConfig, sys.argv[2]), sys.argv[3], data=Slow("smooth", pixels, labels, ("a", "b", "c")))
 except Interrupted as stopped:
     sys.exit(128 + stopped.signal)
 """

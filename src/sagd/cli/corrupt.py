@@ -1,4 +1,4 @@
-"""`sagd corrupt`: images damaged in a band, to try omission on."""
+"""`sagd corrupt`: data damaged in a band, to try omission on."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Corrupt(Command):
     out: Path
     """Directory for damaged/ and clean/, with a folder per class where there are classes; must be empty or missing."""
     contrast: float = 0.5
-    """Contrast of the images, in (0, 1], which leaves room for damage: what is clipped to black or white spreads."""
+    """Contrast of the clean data, in (0, 1], which leaves room for damage: what is clipped spreads."""
     seed: int = 0
-    """Seed of the damage: the same image always gets the same."""
+    """Seed of the damage: the same item always gets the same."""
     unrounded: Annotated[Flag, tyro.conf.arg(name="float")] = False
     """Write floating point, so that nothing is rounded or clipped."""
     data: DataConfig = field(default_factory=DataConfig)

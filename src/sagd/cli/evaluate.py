@@ -1,4 +1,4 @@
-"""`sagd evaluate`: figures of a model or a folder, beside those of real images."""
+"""`sagd evaluate`: figures of a model or a folder, beside those of real data."""
 
 from __future__ import annotations
 

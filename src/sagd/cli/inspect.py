@@ -19,6 +19,7 @@ from sagd.terminal import say
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sagd.data.meaning import Meaning
     from sagd.data.signals import Signals
     from sagd.design.levels import Inspection
     from sagd.noise.statistics import DataStatistics
@@ -91,7 +92,6 @@ def _write_inspection(
     found: Detection | None,
 ) -> list[str]:
     """Write what was measured; returns lines that say so."""
-    from sagd.data.kinds import Kind
     from sagd.random import generator_for, subset
     from sagd.report.inspection import inspect_figure
     from sagd.store.files import to_json, write_file, writing
@@ -100,25 +100,22 @@ def _write_inspection(
     told = {} if found is None else {"detection": found.to_dict()}
     write_file(record, to_json(inspection.to_dict() | told))
     profile, fit, meaning = inspection.profile, inspection.fit, data.meaning
-    x = data.subset(subset(len(data), _SHOWN, generator_for(0, "shown"))).tensor()
-    picture_like = Kind.member(meaning.kind)().seen(x.shape[1])
-    names = meaning.channels or None
+    some = data.subset(subset(len(data), _SHOWN, generator_for(0, "shown")))
+    x, known = some.tensor(), some.known()
     figure = inspect_figure(
         profile.centres.numpy(),
         profile.values.numpy(),
         slope=fit.slope,
         intercept=fit.intercept,
-        examples=(x if picture_like else meaning.to_values(x)).numpy(),
+        examples=x if known is None else x.where(known, float("nan")),
         spectrum=_spectrum(data, statistics).numpy(),
-        channels=names if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
-        limits=(-1.0, 1.0) if picture_like else None,
-        rate=meaning.rate,
-        quantity=meaning.quantity,
+        meaning=meaning,
+        channels=None if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
     )
     with writing(picture):
         figure.savefig(picture, dpi=150)
         if found is not None:
-            _draw_band(found, out / "band.png")
+            _draw_band(found, out / "band.png", meaning)
     advice = [] if found is None or found.band is None else [_write_band(out / "band.yaml", config, found)]
     return [*advice, f"wrote {picture} and {record}"]
 
@@ -136,7 +133,7 @@ def _spectrum(data: Signals, statistics: DataStatistics) -> Tensor:
 
 
 def _detection(command: Inspect, data: Signals) -> tuple[Detection | None, list[str]]:
-    """What detection finds in the images, and lines that tell; None where they are too few or too small."""
+    """What detection finds in the data, and lines that tell; None where they are too few or too small."""
     from sagd.data.load import load
     from sagd.omission.detect import detect
     from sagd.study.train import measured_part
@@ -169,11 +166,12 @@ def _write_band(path: Path, config: RunConfig, found: Detection) -> str:
     return f"train around it: sagd train {shlex.quote(str(path))} --out runs/fill"
 
 
-def _draw_band(found: Detection, path: Path) -> None:
+def _draw_band(found: Detection, path: Path, meaning: Meaning) -> None:
     from sagd.noise.bands import mask
-    from sagd.report.figures import band_figure
+    from sagd.noise.grid import RingScale
+    from sagd.report.figures import PIXELS, band_figure, pixel_scales
 
-    radius, basis = found.basis.relative_radius(), found.basis
+    radius, basis, rings = found.basis.relative_radius(), found.basis, meaning.rings()
     inside = radius > 0
     b = 0 * radius if found.band is None else mask(found.band, basis)
     image = basis.rank == 2
@@ -184,6 +182,9 @@ def _draw_band(found: Detection, path: Path) -> None:
         (b if image else b[inside]).flatten().numpy(),
         found.excess.numpy() if image else None,
         basis.spatial[-1],
+        # Radii here are those of samples, which on uneven grids have no unit.
+        RingScale.of(rings if rings is not None and rings.square else None),
+        pixel_scales(meaning.grid()) if image else PIXELS,
     )
     figure.savefig(path, dpi=150)
 
@@ -195,12 +196,10 @@ def _inspection_text(data: Signals, measured: Signals, inspection: Inspection) -
     profile, fit, meaning = inspection.profile, inspection.fit, data.meaning
     channels, scale = data.shape[0], RingScale.of(meaning.grid())
     names = [name[:11] for name in meaning.channels] or [f"channel {c}" for c in range(channels)]
-    rate = "" if meaning.rate is None else f" at {meaning.rate:g} Hz"
+    count = f"{len(measured)}" if len(measured) == len(data) else f"{len(measured)} of {len(data)}"
     lines = [
-        f"{data.name}: {len(data)} {Kind.member(meaning.kind).item[1]}, {' x '.join(map(str, data.shape))}{rate}"
-        + ("" if len(measured) == len(data) else f", of which {len(measured)} are measured"),
-        "",
-        "power by radial band, of values as models see them (white noise of unit variance: 1)",
+        f"power by radial band of {count} {Kind.member(meaning.kind).item[1]} of {data.name},"
+        f" {' x '.join(map(str, data.shape))}, as models see them (white noise of unit variance: 1)",
         f"{'band of rho':>14}"
         + (f"{scale.unit:>18}" if scale.unit else "")
         + "".join(f"{name:>12}" for name in names)

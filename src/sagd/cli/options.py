@@ -79,7 +79,7 @@ class Drawing:
     grid: str | None = None
     """uniform, karras, log_snr or matched; default: as the run was configured."""
     clip: float | None = None
-    """Clamp the predicted clean image to [-clip, clip]; default: as the run was configured."""
+    """Clamp the predicted clean values to [-clip, clip]; default: as the run was configured."""
     guidance: float | None = None
     """Classifier-free guidance scale of conditional models; default: as the run was configured."""
 
@@ -98,7 +98,7 @@ def chosen_data(source: str | None, config: DataConfig) -> DataConfig:
 
 
 def labels_of(names: tuple[str, ...], count: int, model: Trained, option: str = "--labels") -> Tensor | None:
-    """Numbers of the classes that an option names, repeated in turn for `count` images; None if it names none.
+    """Numbers of the classes that an option names, repeated in turn for `count` draws; None if it names none.
 
     Raises:
         InputError: If the model knows no such class, or none at all, or cannot do without.

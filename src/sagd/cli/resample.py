@@ -1,4 +1,4 @@
-"""`sagd resample`: a band of given images drawn anew."""
+"""`sagd resample`: a band of given files drawn anew."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from sagd.terminal import say
 
 @dataclass(frozen=True)
 class Resample(Command):
-    """Draw a band of images anew, given all else, which stays: decide what is altered and what is not.
+    """Draw a band of given files anew, given all else, which stays: decide what is altered and what is not.
 
     Example: sagd resample runs/bands photo.png --band 0.4 1 --count 5 --out variants
     """
 
     model: tyro.conf.Positional[Path]
     """Run directory or model directory, trained with --denoiser.bands."""
-    images: tyro.conf.Positional[tuple[Path, ...]]
+    files: tyro.conf.Positional[tuple[Path, ...]]
     """Files and folders; of the size that the model was trained on."""
     out: Path
-    """Directory for images/ (as the files are), resampled.safetensors (unrounded), report.html; empty or missing."""
+    """Directory for images/, records/, ... (as the files are), resampled.safetensors (unrounded), report.html.
+    Must be empty or missing."""
     band: tuple[float, float] | None = None
     """LOW HIGH: what changes, in fractions of the corner frequency; '0.4 1' is fine detail, '0 0.1' the layout.
     Default, of models of one band: that band."""
     mask: str | None = None
     """The band in words instead, e.g. 'strip(axis=0, low=0.1)' or 'ring(low=0.2, high=0.4, soft=0.05)'."""
     count: int = 4
-    """Draws per image."""
+    """Draws of each."""
     seed: int = 0
-    """Draw k of image i depends on the seed, i and k only."""
+    """Draw k of item i depends on the seed, i and k only."""
     label: str | None = None
-    """Conditional models: class of the images."""
+    """Conditional models: the class of all."""
     batch_size: int = 64
     """Draws per network call."""
     unrounded: Annotated[Flag, tyro.conf.arg(name="float")] = False
@@ -65,7 +66,7 @@ def run_resample(command: Resample) -> None:
     label = label_of(command.label, model)
     result = resample_files(
         model,
-        command.images,
+        command.files,
         band,
         sampling,
         command.count,
@@ -74,13 +75,14 @@ def run_resample(command: Resample) -> None:
         command.batch_size,
         progress=True,
     )
+    items = Kind.member(model.meaning.kind).item[1]
+    folder = command.out / items
     for k, draw in enumerate(result.samples):
-        written = save_like(draw, result.named, command.out / "images", f"-{k:02d}", command.unrounded)
+        written = save_like(draw, result.named, folder, f"-{k:02d}", command.unrounded)
     write_file(command.out / "resampled.safetensors", to_safetensors({"resampled": result.samples}))
     write_file(command.out / "resampling.json", to_json(result.to_dict()))
     with writing(command.out):
         page = render_resampling(result, command.out)
     if (told := written.line()) is not None:
         say(told)
-    items = Kind.member(model.meaning.kind).item[1]
-    say(f"wrote {len(result.names)} x {command.count} {items} in {command.out / 'images'} and {page}")
+    say(f"wrote {len(result.names)} x {command.count} {items} in {folder} and {page}")

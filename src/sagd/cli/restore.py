@@ -16,27 +16,28 @@ from sagd.terminal import say
 
 @dataclass(frozen=True)
 class Restore(Command):
-    """Restore damaged images with a model that was trained to leave their band out; all other frequencies stay.
+    """Restore damaged files with a model that was trained to leave their band out; all other frequencies stay.
 
     Example: sagd restore runs/fill striped/ --out restored
     """
 
     model: tyro.conf.Positional[Path]
     """Run directory or model directory, trained with --process.omission.mode."""
-    images: tyro.conf.Positional[tuple[Path, ...]]
+    files: tyro.conf.Positional[tuple[Path, ...]]
     """Files and folders; of the size that the model was trained on."""
     out: Path
-    """Directory for images/ (as the files are), restored.safetensors (unrounded), report.html; empty or missing."""
+    """Directory for images/, records/, ... (as the files are), restored.safetensors (unrounded), report.html.
+    Must be empty or missing."""
     samples: int = 0
-    """Posterior samples per image, with their standard deviation; only some modes know a posterior."""
+    """Posterior samples of each, with their standard deviation; only some modes know a posterior."""
     clean: Path | None = None
-    """Folder with the clean images under the same names, if you have them: the report then shows errors."""
+    """Folder with the clean files under the same names, if you have them: the report then shows errors."""
     label: str | None = None
-    """Conditional models: class of the images."""
+    """Conditional models: the class of all."""
     seed: int = 0
     """Seed of samples, and of the noise that some modes work under."""
     batch_size: int = 64
-    """Images per network call."""
+    """Items per network call."""
     unrounded: Annotated[Flag, tyro.conf.arg(name="float")] = False
     """Write floating point, so that nothing is rounded or clipped."""
 
@@ -58,7 +59,7 @@ def run_restore(command: Restore) -> None:
     label = label_of(command.label, model)
     result = restore_files(
         model,
-        command.images,
+        command.files,
         samples=command.samples,
         seed=command.seed,
         clean=command.clean,
@@ -67,7 +68,9 @@ def run_restore(command: Restore) -> None:
         progress=True,
     )
     restoration = result.restoration
-    written = save_like(restoration.images, result.named, command.out / "images", keep=command.unrounded)
+    called = Kind.member(model.meaning.kind).item
+    folder = command.out / called[1]
+    written = save_like(restoration.images, result.named, folder, keep=command.unrounded)
     tensors = {"restored": restoration.images}
     if restoration.std is not None and restoration.samples is not None:
         tensors |= {"std": restoration.std, "samples": restoration.samples}
@@ -77,9 +80,8 @@ def run_restore(command: Restore) -> None:
     write_file(command.out / "restoration.json", to_json(result.to_dict()))
     with writing(command.out):
         page = render_restoration(result, command.out)
-    called = Kind.member(model.meaning.kind).item
     for name, value in result.psnr.items():
         say(f"PSNR of {name} {called[1]}: {value:.2f} dB")
     if (told := written.line()) is not None:
         say(told)
-    say(f"wrote {number_of(len(result.names), called)} in {command.out / 'images'} and {page}")
+    say(f"wrote {number_of(len(result.names), called)} in {folder} and {page}")

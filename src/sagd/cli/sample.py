@@ -1,4 +1,4 @@
-"""`sagd sample`: images drawn from a trained model, as PNG files and a grid."""
+"""`sagd sample`: draws from a trained model, as files and a picture."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def run_sample(command: Sample) -> None:
         _require_spectrum(command.spectrum, command.model, model)
     sampling = override(model.sampling, command.drawing, Drawing())
     labels = labels_of(command.labels, command.count, model)
-    images = draw(
+    drawn = draw(
         model.guided(sampling.guidance),
         command.count,
         sampling,
@@ -72,9 +72,9 @@ def run_sample(command: Sample) -> None:
     kind = Kind.member(model.meaning.kind)()
     folder, grid = command.out / kind.item[1], command.out / "grid.png"
     names = [f"{i:06d}" for i in range(command.count)]
-    written = save_fields(images, names, folder, model.meaning, command.unrounded)
+    written = save_fields(drawn, names, folder, model.meaning, command.unrounded)
     with writing(grid):
-        kind.picture(images[:256], model.meaning).save(grid)
+        kind.picture(drawn[:256], model.meaning).save(grid)
     if (told := written.line()) is not None:
         say(told)
     say(f"wrote {grid} and {command.count} {kind.item[1]} in {folder}")

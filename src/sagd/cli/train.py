@@ -51,7 +51,7 @@ def run_train(command: Train) -> None:
     path = train(config, command.out, resume=command.resume)
     out, plugins = command.out, "".join(f" --plugin {shlex.quote(name)}" for name in config.plugins)
     if config.denoiser.bands not in ("none", "random"):
-        say(f"model: {path}\nuse it with: sagd resample {out} IMAGES{plugins} --out {out}-resampled")
+        say(f"model: {path}\nuse it with: sagd resample {out} FILES{plugins} --out {out}-resampled")
         return
     model, labels = load_model(path), ""
     if model.process.covariance.depends_on_class:
@@ -59,4 +59,4 @@ def run_train(command: Train) -> None:
     say(f"model: {path}\nsample it with: sagd sample {out}{labels}{plugins} --out {out}-samples")
     say(f"measure it with: sagd evaluate {out}{plugins}")
     if omission_mode(config.process.omission, model.meaning.grid()) is not None:
-        say(f"restore images with: sagd restore {out} IMAGES{plugins} --out {out}-restored")
+        say(f"restore damaged files with: sagd restore {out} FILES{plugins} --out {out}-restored")

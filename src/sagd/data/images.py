@@ -101,41 +101,6 @@ def image_grid(x: Tensor, columns: int | None = None) -> Image.Image:
     return Image.fromarray(_pillow_layout(canvas))
 
 
-def save_images(x: Tensor, folder: str | Path, start: int = 0) -> list[Path]:
-    """Write images `(N, C, H, W)` in [-1, 1] (or uint8) as `000000.png`, `000001.png`, ... and return their paths.
-
-    Args:
-        x: Images, as for `image_grid`.
-        folder: Made if missing. Keep other images out of it if it is to be read as a data set.
-        start: Number of the first image.
-
-    Raises:
-        InputError: On another shape, no images, non-finite values, or a folder that cannot be written.
-    """
-    pixels = _checked_pixels(x)
-    paths = [Path(folder) / f"{start + i:06d}.png" for i in range(len(pixels))]
-    for path, image in zip(paths, pixels, strict=True):
-        write_image(image, path)
-    return paths
-
-
-def write_image(x: Tensor, path: Path) -> None:
-    """Write one image `(C, H, W)` in [-1, 1] (or uint8), making the folders above it.
-
-    Raises:
-        InputError: On another shape, non-finite values, or a folder that cannot be written.
-    """
-    need("PIL")
-    from PIL import Image
-
-    pixels = _checked_pixels(x.unsqueeze(0))[0]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(_pillow_layout(pixels)).save(path)
-    except OSError as error:
-        raise InputError(f"cannot write images to {str(path.parent)!r}: {error.strerror or error}") from None
-
-
 def _checked_pixels(x: Tensor) -> Tensor:
     """`x` as uint8 on the CPU if it is a batch of grey or RGB images."""
     if x.ndim != 4 or len(x) == 0 or x.shape[1] not in CHANNELS:

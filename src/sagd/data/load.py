@@ -130,7 +130,12 @@ def load(config: DataConfig, meaning: Meaning | None = None) -> Signals:
 
 
 def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> Signals:
-    """Pictures of 8 bits, decoded by Pillow; those of files that turn out to be deeper are fields like all others."""
+    """Pictures of 8 bits, decoded by Pillow; those of files that turn out to be deeper are fields like all others.
+
+    So are those that are to mean something else than 8 bits.
+    """
+    if meaning is not None and not meaning.is_bytes and (fields := records.fields(config)) is not None:
+        return _fields(fields, config, meaning)
     numbers = _limited(len(records), config).tolist()
     problems: list[InputError] = []
     checked = _each(lambda i: _read(records, numbers[i], read_header), len(numbers), task="checking")

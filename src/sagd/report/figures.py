@@ -36,7 +36,7 @@ from sagd.data.drawing import (
     tidy_axes,
 )
 from sagd.errors import InputError
-from sagd.noise.grid import RingScale
+from sagd.noise.grid import Grid, RingScale
 from sagd.optional import need
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ WIDTH = 4.0
 """Inches; the width of a phone at a readable font size."""
 RHO_LABEL = r"frequency $\rho$ (1: corner of the grid)"
 
+
+_FEW, _MANY = 40, 4000
+"""Points beyond which a curve has no markers, and beyond which it is drawn as pixels, which keeps the file small."""
 
 RHO = RingScale()
 """Radii in fractions of the corner."""
@@ -59,13 +62,50 @@ def frequency_label(scale: RingScale) -> str:
     return plain(scale.label) if scale.unit else RHO_LABEL
 
 
+@dataclass(frozen=True)
+class AxisScale:
+    """In what unit frequencies along one axis are told.
+
+    Attributes:
+        factor: One cycle per sample in the unit.
+        unit: The unit.
+    """
+
+    factor: float = 1.0
+    unit: str = "cycles/pixel"
+
+    def values(self, frequencies: Array) -> Array:
+        """Frequencies in cycles per sample, in the unit."""
+        return self.factor * frequencies
+
+    @classmethod
+    def of(cls, grid: Grid | None, axis: int, sample: str = "sample") -> AxisScale:
+        """The scale along one axis of a grid; cycles per `sample` where its steps are not known.
+
+        >>> AxisScale.of(Grid.parse(["20 s", "0.5 mm"]), 1)
+        AxisScale(factor=2.0, unit='cycles/mm')
+        """
+        ring = RingScale.of(None if grid is None else Grid((grid.steps[axis],)))
+        # The corner of a single axis is half a cycle per sample.
+        return cls(2 * ring.corner, ring.unit) if ring.unit else cls(1.0, f"cycles/{sample}")
+
+
+PIXELS = (AxisScale(), AxisScale())
+"""Rows and columns of pixels that are no distance apart."""
+
+
+def pixel_scales(grid: Grid | None) -> tuple[AxisScale, AxisScale]:
+    """The scales of rows and columns of an image."""
+    return AxisScale.of(grid, 0, "pixel"), AxisScale.of(grid, 1, "pixel")
+
+
 def noise_spectra_figure(
     edges: ArrayLike, profiles: Mapping[str, ArrayLike], looks: Mapping[str, Style], scale: RingScale = RHO
 ) -> Figure:
-    """Power spectra `w^2` of noise by radial band.
+    """Power spectra `w^2` of noise by radial band, or at every frequency.
 
     Args:
-        edges: Band edges as fractions of the corner radius, `(K + 1,)`.
+        edges: Band edges as fractions of the corner radius, `(K + 1,)`; or frequencies, `(K,)`.
         profiles: Name -> power by band, `(K,)`.
         looks: Name -> style.
         scale: In what unit frequencies are told.
@@ -83,6 +123,21 @@ def noise_spectra_figure(
     return figure
 
 
+@dataclass(frozen=True)
+class FineSpectra:
+    """Power at every frequency, so that narrow lines stay.
+
+    Attributes:
+        rho: Frequencies as fractions of the corner, `(K,)`.
+        data: Power of the data by channel, `(C, K)`.
+        samples: Name -> power of its samples, `(C, K)`.
+    """
+
+    rho: ArrayLike
+    data: ArrayLike
+    samples: Mapping[str, ArrayLike]
+
+
 def spectra_figure(
     edges: ArrayLike,
     data: ArrayLike,
@@ -90,6 +145,7 @@ def spectra_figure(
     looks: Mapping[str, Style],
     floor: ArrayLike | None = None,
     scale: RingScale = RHO,
+    fine: FineSpectra | None = None,
 ) -> Figure:
     """Power spectra of data and samples by radial band, channels averaged, and below them samples over data.
 
@@ -100,13 +156,13 @@ def spectra_figure(
         looks: Name -> style.
         floor: Power of real data over that of other real data, `(K,)`: what chance alone makes of the ratio.
         scale: In what unit frequencies are told.
+        fine: The spectra at every frequency, which are then drawn above in place of those by band.
 
     Raises:
         InputError: If a profile does not have one value per band, or the data has no power.
     """
     figure, (above, below) = _panels(4.6, heights=(3, 2))
     truth, rho = _by_band(data, edges, "data"), scale.corner * array(edges)
-    plot_bands(above, rho, truth, _DATA, "real data", linewidth=3)
     below.axhline(1, color=INK, linewidth=1.5)
     if floor is not None:
         plot_bands(below, rho, _by_band(floor, edges, "floor"), _FLOOR, "real / real", linewidth=1.3)
@@ -114,8 +170,12 @@ def spectra_figure(
     for name, values in samples.items():
         power = _by_band(values, edges, name)
         ratio = np.divide(power, truth, out=np.full_like(truth, np.nan), where=truth > 0)
-        plot_bands(above, rho, power, looks[name], name)
         plot_bands(below, rho, ratio, looks[name], name)
+    shown = FineSpectra(edges, data, samples) if fine is None else fine
+    places = scale.corner * array(shown.rho)
+    plot_bands(above, places, _by_band(shown.data, shown.rho, "data"), _DATA, "real data", linewidth=3)
+    for name, values in shown.samples.items():
+        plot_bands(above, places, _by_band(values, shown.rho, name), looks[name], name)
     label_axes(above, "", "power $S$")
     label_axes(below, frequency_label(scale), "samples / data")
     log_axes(above)
@@ -195,7 +255,14 @@ def intervals_figure(
 
 
 def band_figure(
-    rho: ArrayLike, power: ArrayLike, smooth: ArrayLike, band: ArrayLike, excess2d: ArrayLike | None, width: int = 0
+    rho: ArrayLike,
+    power: ArrayLike,
+    smooth: ArrayLike,
+    band: ArrayLike,
+    excess2d: ArrayLike | None,
+    width: int = 0,
+    scale: RingScale = RHO,
+    pixel: tuple[AxisScale, AxisScale] = PIXELS,
 ) -> Figure:
     """What sticks out of a spectrum: every frequency against the smooth fit, those of the band marked; and the map.
 
@@ -206,11 +273,13 @@ def band_figure(
         band: Band at each frequency, in [0, 1], `(n,)`.
         excess2d: Of images, the excess in dB as half spectrum `(H, W // 2 + 1)`; else None.
         width: Width `W` of the images.
+        scale: In what unit radii are told.
+        pixel: In what units frequencies along rows and columns are.
     """
     need("matplotlib")
     from matplotlib.figure import Figure
 
-    x, y, fit, b = array(rho), array(power), array(smooth), array(band) > 0
+    x, y, fit, b = scale.corner * array(rho), array(power), array(smooth), array(band) > 0
     figure = Figure(figsize=(2 * WIDTH if excess2d is not None else 1.3 * WIDTH, 3.6), layout="constrained")
     panels = figure.subplots(
         1, 1 + (excess2d is not None), squeeze=False, width_ratios=(1.2, 1)[: 1 + (excess2d is not None)]
@@ -222,11 +291,11 @@ def band_figure(
         axes.plot(x[b], y[b], ".", color=COLOURS[1], markersize=4, label="damaged band", rasterized=True)
     axes.plot(x[order], fit[order], ".", color=INK, markersize=1.5, label="smooth fit", rasterized=True)
     axes.set_title("Power of each frequency", fontsize=FONT + 1)
-    label_axes(axes, RHO_LABEL, "power $S$")
+    label_axes(axes, frequency_label(scale), "power $S$")
     axes.set_yscale("log")
     axes.legend(frameon=False, fontsize=FONT - 1, markerscale=2)
     if excess2d is not None:
-        _draw_excess(panels[1], array(excess2d), np.reshape(b, np.shape(excess2d)), width)
+        _draw_excess(panels[1], array(excess2d), np.reshape(b, np.shape(excess2d)), width, pixel)
     return figure
 
 
@@ -268,25 +337,32 @@ def restoration_figure(
     return figure
 
 
-def mask_figure(b: ArrayLike, width: int) -> Figure:
+def mask_figure(b: ArrayLike, width: int, pixel: tuple[AxisScale, AxisScale] = PIXELS) -> Figure:
     """A band among all frequencies of images: white 0, dark 1, DC in the middle.
 
     Args:
         b: Band as half spectrum of the real FFT, `(H, W // 2 + 1)`, in [0, 1].
         width: `W`.
+        pixel: In what units frequencies along rows and columns are.
     """
     figure, (axes,) = _panels(0.8 * WIDTH)
     image, extent = centred(array(b), width)
     axes.grid(visible=False)
     axes.imshow(image, extent=extent, cmap="Blues", vmin=0, vmax=1.2, interpolation="nearest")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks([-0.25, 0, 0.25], ["\N{MINUS SIGN}¼", "0", "¼"])
-    axes.tick_params(labelsize=FONT - 0.5)
-    label_axes(axes, "horizontal (cycles/pixel)", "vertical (cycles/pixel)")
+    _tell_directions(axes, pixel)
     return figure
 
 
-def _draw_excess(axes: Axes, half: Array, band: Array, width: int) -> None:
+def _tell_directions(axes: Axes, pixel: tuple[AxisScale, AxisScale]) -> None:
+    """Ticks and labels of a map of frequencies, which is drawn in cycles per pixel."""
+    for axis, scale in zip((axes.yaxis, axes.xaxis), pixel, strict=True):
+        quarter = "¼" if scale == AxisScale() else f"{scale.factor / 4:.3g}"
+        axis.set_ticks([-0.25, 0, 0.25], [f"\N{MINUS SIGN}{quarter}", "0", quarter])
+    axes.tick_params(labelsize=FONT - 0.5)
+    label_axes(axes, f"horizontal ({plain(pixel[1].unit)})", f"vertical ({plain(pixel[0].unit)})")
+
+
+def _draw_excess(axes: Axes, half: Array, band: Array, width: int, pixel: tuple[AxisScale, AxisScale]) -> None:
     """Excess by direction, the band outlined along the borders of its frequencies."""
     image, extent = centred(half, width)
     inside, _ = centred(band.astype(np.float64), width)
@@ -302,7 +378,7 @@ def _draw_excess(axes: Axes, half: Array, band: Array, width: int) -> None:
     down, sides = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
     axes.vlines(xs[sides], ys[down], ys[down + 1], color=INK, linewidth=0.9)
     axes.set_title("Excess over the fit, by direction", fontsize=FONT + 1)
-    label_axes(axes, "columns (cycles per pixel)", "rows (cycles per pixel)")
+    _tell_directions(axes, pixel)
     bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.85)
     bar.set_label("dB", fontsize=FONT)
 
@@ -317,7 +393,9 @@ def to_svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def draw_power_image(axes: Axes, half: Array, width: int, title: str, symbol: str) -> None:
+def draw_power_image(
+    axes: Axes, half: Array, width: int, title: str, symbol: str, pixel: tuple[AxisScale, AxisScale] = PIXELS
+) -> None:
     """Draw a stored half spectrum as log10 of the power: all frequencies, DC in the middle, channels averaged.
 
     Args:
@@ -326,6 +404,7 @@ def draw_power_image(axes: Axes, half: Array, width: int, title: str, symbol: st
         width: `W`.
         title: Title of the axes.
         symbol: The power's symbol, for the colour bar.
+        pixel: In what units frequencies along rows and columns are.
 
     Raises:
         InputError: If the half spectrum is not that of fields of this width.
@@ -337,10 +416,7 @@ def draw_power_image(axes: Axes, half: Array, width: int, title: str, symbol: st
     image = axes.imshow(power, cmap="cividis", extent=extent, interpolation="nearest", **_colour_range(power))
     axes.set_facecolor("white")
     axes.set_title(plain(title), fontsize=FONT + 1)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks([-0.25, 0, 0.25], ["\N{MINUS SIGN}¼", "0", "¼"])
-    axes.tick_params(labelsize=FONT - 0.5)
-    label_axes(axes, "horizontal (cycles/pixel)", "vertical (cycles/pixel)")
+    _tell_directions(axes, pixel)
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.85)
     empty = " (white: none)" if np.isnan(power).any() else ""
     bar.set_label(rf"$\log_{{10}} {symbol}$" + empty, fontsize=FONT)
@@ -411,16 +487,19 @@ def _panels(height: float, heights: Sequence[float] = (1,)) -> tuple[Figure, lis
 
 
 def _by_band(values: ArrayLike, edges: ArrayLike, name: str) -> Array:
-    """Power by band `(K,)`, the mean over any leading axis."""
-    power, bands = array(values), len(array(edges)) - 1
-    if power.shape[-1:] != (bands,):
-        raise InputError(f"spectrum of {name!r} must have {bands} bands as the edges say, got shape {power.shape}")
-    return power.reshape(-1, bands).mean(0)
+    """Power by band, or at frequencies, `(K,)`: the mean over any leading axis."""
+    power, ends = array(values), len(array(edges))
+    if power.shape[-1:] not in ((ends - 1,), (ends,)):
+        raise InputError(f"spectrum of {name!r} must have {ends - 1} bands as the edges say, got shape {power.shape}")
+    return power.reshape(-1, power.shape[-1]).mean(0)
 
 
 def plot_bands(axes: Axes, edges: ArrayLike, power: Array, look: Style, name: str, linewidth: float = 1.8) -> None:
-    """A curve over bands given by their edges `(K + 1,)` or centres `(K,)`."""
+    """A curve over bands given by their edges `(K + 1,)` or centres `(K,)`; a thin line where there are many."""
     rho = array(edges)
     rho = rho if len(rho) == len(power) else (rho[1:] + rho[:-1]) / 2
     held = np.isfinite(power)
-    axes.plot(rho[held], positive(power[held]), label=plain(name), linewidth=linewidth, markersize=4.5, **look.line)
+    full: dict[str, Any] = {"linewidth": linewidth, "markersize": 4.5} | look.line
+    if (count := held.sum()) > _FEW:
+        full |= {"linewidth": linewidth / 2, "marker": "", "linestyle": "-", "rasterized": bool(count > _MANY)}
+    axes.plot(rho[held], positive(power[held]), label=plain(name), **full)

@@ -97,7 +97,7 @@ def parts_of(subject: Subject) -> dict[str, str]:
 
 
 def render_gallery(exhibits: Iterable[Exhibit], out: Path, title: str, subtitle: str) -> Path:
-    """Draw `out/images/NAME.png` of every exhibit and `out/gallery.html`, which needs no other file; returns its path.
+    """Draw `out/figures/NAME.png` of every exhibit and `out/gallery.html`, which needs no other file; returns its path.
 
     Args:
         exhibits: What to show.
@@ -108,13 +108,13 @@ def render_gallery(exhibits: Iterable[Exhibit], out: Path, title: str, subtitle:
     Raises:
         OSError: If a file cannot be written.
     """
-    images, page = out / "images", out / "gallery.html"
-    images.mkdir(exist_ok=True)
+    folder, page = out / "figures", out / "gallery.html"
+    folder.mkdir(exist_ok=True)
     pieces, subject = [], subject_of({})
     for exhibit in exhibits:
         subject = Subject(exhibit.meaning, exhibit.images.shape[1])
         content = figure_png(gallery_figure(exhibit))
-        (images / f"{exhibit.entry.name}.png").write_bytes(content)
+        (folder / f"{exhibit.entry.name}.png").write_bytes(content)
         picture = png(content, alt_text(exhibit.entry, subject.called[0]))
         pieces.append(Piece(exhibit.entry, arm(exhibit.entry), picture))
     values = {

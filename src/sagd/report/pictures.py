@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import base64
-import inspect
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.data import previews
 from sagd.data.images import image_grid
 from sagd.errors import InputError
 from sagd.optional import need
@@ -55,51 +52,9 @@ def pixels(images: Tensor, columns: int, alt: str) -> Picture:
     Raises:
         InputError: On another shape or non-finite values.
     """
-    return picture(_enlarged(images, columns), alt)
-
-
-def _enlarged(images: Tensor, columns: int) -> Image.Image:
     grid = image_grid(images, columns)
     factor = -(-_LEAST_WIDTH // grid.width)
-    return grid.resize((grid.width * factor, grid.height * factor), resample=0)
-
-
-def _square(images: Tensor) -> Image.Image:
-    """As many images as keep the page light."""
-    columns = sample_columns(images) if images.ndim == 4 else 1
-    return _enlarged(images[: columns**2], columns)
-
-
-def preview(x: Tensor, kind: str, **facts: Any) -> Picture:
-    """A batch of signals `(N, C, *spatial)` as the picture of its kind.
-
-    Args:
-        x: Images as for `pixels`, of which a square grid is drawn; other signals in the unit of the data.
-        kind: "image", "audio", "series", "video", "volume" or "field".
-        **facts: What the function of `sagd.data.previews` for this kind takes: rate, unit, names, steps, limits, ...
-
-    Raises:
-        InputError: On another kind, facts that it has no use for, or what its function refuses.
-    """
-    if kind not in _PREVIEWS:
-        raise InputError(f"no picture is known of {kind!r}; kinds are {', '.join(_PREVIEWS)}")
-    draw = _PREVIEWS[kind]
-    known = list(inspect.signature(draw).parameters)[1:]
-    if unknown := facts.keys() - known:
-        raise InputError(
-            f"pictures of kind {kind!r} have no {', '.join(sorted(unknown))}; they take {', '.join(known) or 'none'}"
-        )
-    return picture(draw(x, **facts), f"Signals of kind {kind}, from a batch of {len(x)}.")
-
-
-_PREVIEWS: dict[str, Callable[..., Image.Image]] = {
-    "image": _square,
-    "audio": previews.waveforms,
-    "series": previews.series,
-    "video": previews.films,
-    "volume": previews.volumes,
-    "field": previews.fields,
-}
+    return picture(grid.resize((grid.width * factor, grid.height * factor), resample=0), alt)
 
 
 def sample_columns(images: Tensor) -> int:

@@ -138,7 +138,8 @@ def film(
     """Clips `(N, C, T, H, W)` side by side as an animated PNG, enlarged by a whole factor, and a sentence on them.
 
     Args:
-        x: Clips of 1 or 3 channels; as many as keep the page light are taken, from the first on.
+        x: Clips of 1 or 3 channels; as many as keep the page light are taken, from the first on, and of a clip that is
+            too long its beginning.
         rate: Frames per second. Films run at 1 to 25 frames per second, and the sentence says what was made slower or
             faster; 8 where no rate is given.
         limits: Black and white; clips of one channel may leave them out and have colours by value.
@@ -158,16 +159,18 @@ def film(
         raise InputError(f"rate must be positive, the number of frames per second; got {rate}")
     *_, frames, height, width = x.shape
     factor = max(1, -(-_LEAST_SIDE // max(height, width)))
-    count = min(len(x), max(1, budget // (3 * frames * height * width * factor**2)))
-    clips = _coloured(x[:count], limits)
+    each = 3 * height * width * factor**2
+    count, length = min(len(x), max(1, budget // (frames * each))), min(frames, max(1, budget // each))
+    clips = _coloured(x[:count, :, :length], limits)
     columns = math.ceil(math.sqrt(count))
-    images = [Image.fromarray(_tiled(clips[:, t], columns, factor)) for t in range(frames)]
+    images = [Image.fromarray(_tiled(clips[:, t], columns, factor)) for t in range(length)]
     played = min(max(rate or _USUAL, _SLOWEST), _FASTEST)
     buffer = io.BytesIO()
     images[0].save(buffer, "PNG", save_all=True, append_images=images[1:], duration=1000 / played, loop=0)
     note = f"{'All' if count == len(x) else f'The first {count} of'} {len(x)} clips" if len(x) > 1 else "One clip"
     note += f" of {frames} frames, at {played:g} frames per second"
     note += f" instead of {rate:g}." if rate is not None and played != rate else "."
+    note += f" Only the first {length} frames are in this page." if length < frames else ""
     return Picture(data_uri("image/png", buffer.getvalue()), f"Film. {note}", "pixels"), note
 
 

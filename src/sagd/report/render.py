@@ -29,6 +29,8 @@ Looks = Mapping[str, Style]
 _MOST_WIDE, _FEW_WIDE, _MANY_LISTS = 6, 3, 5
 """Signals with axes in a list, and fewer where there are many lists."""
 _FEW_NOISES, _LEAST_SPAN = 2, 1e-6
+_MOST_ARMS = 8
+"""Processes whose signals are shown where each takes a picture with axes, half a megabyte in all."""
 
 
 def render(results: Results, arrays: Arrays, path: str | Path) -> None:
@@ -66,6 +68,7 @@ def _page(results: Results, arrays: Mapping[str, Tensor]) -> dict[str, Any]:
     looks = styles(results["arms"])
     subject = _subject(results, arrays)
     item, items = subject.called
+    shown = looks if subject.tiled else dict(list(looks.items())[:_MOST_ARMS])
     return {
         "item": item,
         "items": items,
@@ -84,13 +87,15 @@ def _page(results: Results, arrays: Mapping[str, Tensor]) -> dict[str, Any]:
         "tables": tables.tables(results, looks),
         "doubts": tables.doubts(results),
         "family": wording.family_note(results.get("tests"), subject.called),
-        "samples": _samples(arrays, looks, subject),
-        "noise": _noise(arrays, looks, subject),
+        "few": len(shown) if len(shown) < len(looks) else 0,
+        "samples": _samples(arrays, shown, subject),
+        "noise": _noise(arrays, shown, subject),
         "in_colour": any(noise.shape[1] != 1 for noise in _by_arm(arrays, looks, "noise").values()),
         "noise_spectra": _noise_spectra(arrays, looks, subject),
-        "forward": _forward(arrays, looks, subject),
+        "forward": _forward(arrays, shown, subject),
         "levels": _levels(arrays),
         "spectra": _spectra(results, arrays, looks, subject),
+        "lined": "spectrum/rho" in arrays,
         "loss": _loss(arrays, looks),
         "runs": tables.runs(results),
         "documents": {
@@ -175,11 +180,13 @@ def _noise(arrays: Mapping[str, Tensor], looks: Looks, subject: Subject) -> dict
 
 
 def _noise_spectra(arrays: Mapping[str, Tensor], looks: Looks, subject: Subject) -> Picture | None:
-    profiles = _by_arm(arrays, looks, "noise_profile")
-    if not profiles or "profile/edges" not in arrays:
+    lined = "spectrum/rho" in arrays
+    profiles = _by_arm(arrays, looks, "noise_spectrum" if lined else "noise_profile")
+    edges = arrays.get("spectrum/rho" if lined else "profile/edges")
+    if not profiles or edges is None:
         return None
     alt = f"Line plot of noise power against frequency for {wording.joined(list(profiles))}."
-    return plot(figures.noise_spectra_figure(arrays["profile/edges"], profiles, looks, subject.scale), alt)
+    return plot(figures.noise_spectra_figure(edges, profiles, looks, subject.scale), alt)
 
 
 def _forward(arrays: Mapping[str, Tensor], looks: Looks, subject: Subject) -> dict[str, Shown]:
@@ -212,8 +219,12 @@ def _spectra(results: Results, arrays: Mapping[str, Tensor], looks: Looks, subje
     floor = [float("nan") if e is None else 1 + e for e in errors] if errors else None
     # Floors are by rings of samples, which on other grids are not those of the world.
     floor = floor if subject.even else None
+    fine = None
+    if {"spectrum/rho", "data/spectrum"} <= arrays.keys():
+        own = _by_arm(arrays, looks, "sample_spectrum")
+        fine = figures.FineSpectra(arrays["spectrum/rho"], arrays["data/spectrum"], own)
     figure = figures.spectra_figure(
-        arrays["profile/edges"], arrays["data/profile"], samples, looks, floor, subject.scale
+        arrays["profile/edges"], arrays["data/profile"], samples, looks, floor, subject.scale, fine
     )
     item, items = subject.called
     alt = f"Line plots of {item} power against frequency for real {items} and {wording.joined(list(samples))}."

@@ -60,7 +60,7 @@ def _page(result: ResamplingResult) -> dict[str, Any]:
         "spectra": plot(
             spectra, f"Line plot of power against frequency of given and resampled {items}, the band shaded."
         ),
-        "map": band_map(result.b, result.basis, "Map of all frequencies with the band that was drawn anew in dark."),
+        "map": band_map(result, "Map of all frequencies with the band that was drawn anew in dark."),
     }
 
 

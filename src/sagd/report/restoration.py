@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from sagd.data.drawing import style
-from sagd.noise.basis.base import Basis
 from sagd.optional import need
 from sagd.report import figures
 from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach
 from sagd.report.subject import Shown, Subject
 from sagd.report.template import fill
 from sagd.report.wording import counted, joined, number_of
+from sagd.study.resampling import ResamplingResult
 from sagd.study.restoration import RestorationResult
 
 MOST_IMAGES = 8
@@ -83,10 +83,10 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "names": [result.names[i] for i in rows],
         "total": len(result.names),
         "images": _grid(columns, len(rows)) if subject.tiled else None,
-        "files": [] if subject.tiled else [_file(result, subject, i, len(rows)) for i in rows],
+        "files": [] if subject.tiled else [_file(result, subject, i, _lists(result) * len(rows)) for i in rows],
         "shows": set(columns or _stages(result) | _changes(result) | _deviation(result)),
         "spectra": _spectra(result, subject),
-        "map": band_map(result.b, result.basis, "Map of all frequencies with the band that was replaced in dark."),
+        "map": band_map(result, "Map of all frequencies with the band that was replaced in dark."),
         "draws": _draws(result, rows) if subject.tiled else None,
     }
 
@@ -130,6 +130,11 @@ def _file(result: RestorationResult, subject: Subject, i: int, parts: int) -> Fi
         captions = [f"sample {k + 1}" for k in range(len(draws))]
         lists.append(("posterior samples", subject.signals(draws, f"{name}: samples.", captions, parts=parts)))
     return File(name, tuple(lists))
+
+
+def _lists(result: RestorationResult) -> int:
+    """Lists of a file that share what a page can play: the stages, and posterior samples if there are any."""
+    return 1 if result.restoration.samples is None else 2
 
 
 def _list(fields: Mapping[str, Tensor]) -> str:
@@ -192,10 +197,13 @@ def _spectra(result: RestorationResult, subject: Subject) -> Picture:
     return plot(figure, alt + (" Below, the error by frequency." if result.errors else ""))
 
 
-def band_map(b: Tensor, basis: Basis, alt: str) -> Picture | None:
-    """A band among all frequencies of images; None where coefficients have no place in such a map."""
-    drawn = basis.is_fourier and basis.rank == 2
-    return plot(figures.mask_figure(b.numpy(), basis.spatial[-1]), alt) if drawn else None
+def band_map(result: RestorationResult | ResamplingResult, alt: str) -> Picture | None:
+    """The band among all frequencies of images; None where coefficients have no place in such a map."""
+    basis = result.basis
+    if not basis.is_fourier or basis.rank != 2:
+        return None
+    scales = figures.pixel_scales(result.named.meaning.grid())
+    return plot(figures.mask_figure(result.b.numpy(), basis.spatial[-1], scales), alt)
 
 
 def as_pixels(x: Tensor) -> Tensor:

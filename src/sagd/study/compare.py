@@ -86,7 +86,8 @@ def compare(
     need("scipy")
     _check(config)
     data = load(config.data)
-    check_evaluation(config.evaluation, len(data))
+    items = Kind.member(data.meaning.kind).item[1]
+    check_evaluation(config.evaluation, len(data), items)
     with claim(out, empty=not resume, advice=advice()):
         _refuse_other(config, out)
         config = _in_one_basis(config, out, data)
@@ -196,7 +197,7 @@ def _check_arms(config: CompareConfig, data: Signals) -> dict[str, tuple[Process
         try:
             check_training(run.training)
             model = prepare(run, data).model
-            check_likelihood(config.evaluation, model.process, len(data))
+            check_likelihood(config.evaluation, model.process, len(data), Kind.member(data.meaning.kind).item[1])
         except InputError as error:
             raise InputError(f"arm {name!r}: {error}") from None
         processes[name] = model.process, matched_range(model.process, model.statistics)[1]
@@ -235,7 +236,8 @@ def _run(
     spectrum = measure(samples)
     profile = radial_profile(spectrum.spectrum, spectrum.basis, config.evaluation.bands, data.meaning.rings()).values
     kept = samples[: Kind.member(data.meaning.kind).kept]
-    write_file(images, to_safetensors({"samples": data.meaning.packed(kept), "profile": profile}))
+    measured = {"profile": profile} | ({"spectrum": spectrum.spectrum} if spectrum.basis.rank == 1 else {})
+    write_file(images, to_safetensors({"samples": data.meaning.packed(kept)} | measured))
     result = {"seed": seed, "training": _training_record(folder, model.plain.module), "evaluation": evaluation}
     write_file(finished, to_json(result))
     return result
@@ -350,6 +352,9 @@ def _arrays(
         "profile/edges": profile.edges,
         "forward/levels": torch.logspace(-1.5, torch.tensor(highest).log10().item(), LEVELS),
     }
+    lined = statistics.basis.rank == 1
+    if lined:
+        arrays |= {"spectrum/rho": statistics.basis.relative_radius()[1:], "data/spectrum": statistics.spectrum[:, 1:]}
     labels = None if some.labels is None else some.labels[:FIELDS]
     for name, (process, _) in processes.items():
         folder = out / name / f"seed-{config.seeds[0]}"
@@ -365,4 +370,8 @@ def _arrays(
             f"{name}/loss_steps": torch.tensor([line["step"] for line in log]),
             f"{name}/loss": torch.tensor([line["loss"] for line in log]),
         }
+        if lined:
+            arrays[f"{name}/noise_spectrum"] = power[1:]
+        if "spectrum" in samples:
+            arrays[f"{name}/sample_spectrum"] = samples["spectrum"][:, 1:]
     return {key: value.float().contiguous() for key, value in arrays.items()}

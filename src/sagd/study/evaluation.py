@@ -13,6 +13,7 @@ from torch import Tensor
 from sagd.build.draw import draw
 from sagd.build.schema import EvaluationConfig, SamplingConfig
 from sagd.data.config import DataConfig
+from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError, argument
@@ -32,8 +33,8 @@ _LEAST = 4
 """Images a side that `sagd.metrics.evaluate` needs."""
 
 
-def check_evaluation(config: EvaluationConfig, images: int) -> None:
-    """Refuse, before anything is trained or drawn, what could not be evaluated against so many reference images.
+def check_evaluation(config: EvaluationConfig, count: int, items: str = "images") -> None:
+    """Refuse, before anything is trained or drawn, what could not be evaluated against so many reference items.
 
     Raises:
         InputError: Naming the setting and its value.
@@ -53,8 +54,8 @@ def check_evaluation(config: EvaluationConfig, images: int) -> None:
         raise InputError(
             f"evaluation.features_range must be two numbers, got {list(config.features_range)}; e.g. 0 255"
         )
-    if images < 2 * _LEAST:
-        raise InputError(f"need at least {2 * _LEAST} reference images, got {images}")
+    if count < 2 * _LEAST:
+        raise InputError(f"need at least {2 * _LEAST} reference {items}, got {count}")
 
 
 def feature_extractor(config: EvaluationConfig, data: Signals, progress: bool = True) -> FeatureExtractor | None:
@@ -164,7 +165,7 @@ def evaluate_samples(
         InputError: If shapes differ or there are too few images.
     """
     # Twice as many real images as samples are ever used: two disjoint sets of that size.
-    with stage("reading reference images", progress):
+    with stage("reading the reference", progress):
         some = data.some(2 * len(samples), config.seed)
         reference, known = some.tensor(), some.known()
     evaluation = evaluate(
@@ -208,14 +209,14 @@ def evaluate_fields(
 
 
 def is_model(target: Path) -> bool:
-    """Whether `target` is a run or model directory, not a folder of images.
+    """Whether `target` is a run or model directory, not a folder of files.
 
     Raises:
         InputError: If there is nothing.
     """
     if not target.exists():
         raise InputError(
-            f"{str(target)!r} does not exist; give a run directory, a model directory or a folder of images"
+            f"{str(target)!r} does not exist; give a run directory, a model directory or a folder of files"
         )
     return any((target / name).exists() for name in (MANIFEST, "model", "checkpoints", "config.yaml"))
 
@@ -241,28 +242,28 @@ def evaluate_model(
     """
     reference = _reference(data or model.config.data, config, progress)
     _require_shape(model.process.shape, reference, "the model's samples")
-    check_likelihood(config, model.process, len(reference))
+    check_likelihood(config, model.process, len(reference), _items(reference))
     extractor = feature_extractor(config, reference, progress)
     with stage(f"drawing {config.samples} samples", progress, barred=True):
         samples = draw_samples(model, reference, sampling or model.sampling, config, config.seed, progress)
     result = evaluate_samples(samples, reference, extractor, config, progress)
     if not config.likelihood:
         return result
-    with stage(f"measuring the likelihood of {config.likelihood} images", progress, barred=True):
+    with stage(f"measuring the likelihood of {config.likelihood} {_items(reference)}", progress, barred=True):
         return result | {"likelihood": measure_likelihood(model, reference, config, progress)}
 
 
-def check_likelihood(config: EvaluationConfig, process: Process, images: int) -> None:
+def check_likelihood(config: EvaluationConfig, process: Process, count: int, items: str = "images") -> None:
     """Refuse, before anything is drawn, a likelihood that cannot be estimated.
 
     Raises:
-        InputError: If some frequency or place carries no noise, or there are fewer images.
+        InputError: If some frequency or place carries no noise, or there are fewer items.
     """
     if not config.likelihood:
         return
-    if config.likelihood > images:
+    if config.likelihood > count:
         raise InputError(
-            f"evaluation.likelihood is {config.likelihood} but the reference has {images} images; use at most that"
+            f"evaluation.likelihood is {config.likelihood} but the reference has {count} {items}; use at most that"
         )
     if process.covariance.is_singular:
         raise InputError(
@@ -308,7 +309,7 @@ def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, pr
     """Evaluate a folder, at most `config.samples` of its images; arguments and errors as in `evaluate_model`."""
     if config.likelihood:
         raise InputError(
-            f"{str(folder)!r} is a folder of images, which have no likelihood; set evaluation.likelihood to 0"
+            f"{str(folder)!r} is a folder of files, which have no likelihood; set evaluation.likelihood to 0"
         )
     reference = _reference(data, config, progress)
     # An absolute path, lest a folder have the name of a built-in data set.
@@ -316,12 +317,12 @@ def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, pr
         str(folder.absolute()), kind=reference.meaning.kind, channels=reference.shape[0], label_column="none"
     )
     with stage(f"reading {folder}", progress, barred=True):
-        images = load(own, reference.meaning)
-    _require_shape(images.shape, reference, f"images in {str(folder)!r}")
+        held = load(own, reference.meaning)
+    _require_shape(held.shape, reference, f"{_items(held)} in {str(folder)!r}")
     extractor = feature_extractor(config, reference, progress)
     # Not the stream that draws the reference: of two like sets it would draw the same images.
     with stage(f"reading {folder}", progress):
-        samples = images.at_most(config.samples, config.seed, _FOLDER).tensor()
+        samples = held.at_most(config.samples, config.seed, _FOLDER).tensor()
     return evaluate_samples(samples, reference, extractor, config, progress)
 
 
@@ -330,13 +331,18 @@ def figures(evaluation: Mapping[str, Any], which: str = "figure") -> dict[str, f
     return scalars(evaluation, which)
 
 
+def _items(data: Signals) -> str:
+    """What many of them are called."""
+    return Kind.member(data.meaning.kind).item[1]
+
+
 def _reference(config: DataConfig, evaluation: EvaluationConfig, progress: bool) -> Signals:
     try:
-        with stage("reading reference images", progress, barred=True):
+        with stage("reading the reference", progress, barred=True):
             data = load(config).clean
     except InputError as error:
-        raise InputError(f"reference images: {error}; {argument('data.source')} names others") from None
-    check_evaluation(evaluation, len(data))
+        raise InputError(f"reference data: {error}; {argument('data.source')} names others") from None
+    check_evaluation(evaluation, len(data), _items(data))
     return data
 
 

@@ -65,39 +65,39 @@ class Exhibit:
 
 
 def exhibits(
-    data: Signals, image: int = 0, seed: int = 0, names: Sequence[str] = (), progress: bool = False
+    data: Signals, item: int = 0, seed: int = 0, names: Sequence[str] = (), progress: bool = False
 ) -> Iterator[Exhibit]:
     """What the gallery shows of every process that fits the data, one after the other.
 
     Args:
         data: Images; their spectrum decides the SNR and the noise levels.
-        image: Index of the image that is drowned.
+        item: Number of the item that is drowned.
         seed: Seed of the noise.
         names: Entries of the catalogue to show; all by default.
         progress: Show a bar if it takes longer than two seconds, what is done with the exhibits included.
 
     Raises:
-        InputError: At once, if the image or a name does not exist.
+        InputError: At once, if the item or a name does not exist.
     """
-    if not 0 <= image < len(data):
-        raise InputError(f"image must be one of 0..{len(data) - 1}, got {image}")
+    if not 0 <= item < len(data):
+        raise InputError(f"item must be one of 0..{len(data) - 1}, got {item}")
     entries = choose(names, data.shape, data.classes)
     # disable=None shows no bar where there is no terminal.
     hidden = None if progress else True
     bar = tqdm(entries, desc="drawing", unit="process", delay=_DELAY, disable=hidden, leave=False)
-    return (exhibit(entry, data, image, seed) for entry in bar)
+    return (exhibit(entry, data, item, seed) for entry in bar)
 
 
-def exhibit(entry: Entry, data: Signals, image: int = 0, seed: int = 0) -> Exhibit:
+def exhibit(entry: Entry, data: Signals, item: int = 0, seed: int = 0) -> Exhibit:
     """What the gallery shows of one process.
 
     Args:
         entry: Of the catalogue.
         data: Images.
-        image: Index of the image that is drowned.
+        item: Number of the item that is drowned.
         seed: Seed of the noise.
     """
-    x, labels = data.batch([image])
+    x, labels = data.batch([item])
     statistics = process_statistics(data, entry.process)
     whole = build_process(entry.process, data.shape, statistics, data.classes, data.meaning.grid())
     process = _of_class(whole, 0 if labels is None else int(labels))

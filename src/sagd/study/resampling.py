@@ -20,7 +20,7 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import radial_profile
 from sagd.store.model import Trained
-from sagd.study.restoration import BANDS, band_powers, change_outside, listed, share_of
+from sagd.study.restoration import band_powers, bands_of, change_outside, listed, share_of
 
 _FINE = "band='ring(low=0.3, high=1)'"
 
@@ -68,7 +68,7 @@ class ResamplingResult:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready summary; empty bands are None."""
         return {
-            "images": list(self.names),
+            "names": list(self.names),
             "meaning": to_dict(self.named.meaning),
             "draws": len(self.samples),
             "band": str(self.band),
@@ -140,7 +140,7 @@ def measured(named: Named, samples: Tensor, band: Spectrum, basis: Basis) -> Res
         b=b,
         basis=basis,
         edges=before.edges,
-        share=radial_profile(b, basis, BANDS, rings).values,
+        share=radial_profile(b, basis, bands_of(basis), rings).values,
         replaced=share_of(b, basis),
         spectra={"given": before.values, "resampled": after.values},
         change_outside=max(change_outside(given, draw, b, basis) for draw in samples),

@@ -25,8 +25,8 @@ from sagd.omission.modes import Mode, Restoration
 from sagd.omission.restore import restore
 from sagd.store.model import Trained
 
-BANDS = 20
-"""Radial bands of spectra and errors."""
+BANDS, _LINES = 20, 200
+"""Radial bands of spectra and errors; of records as many as there are frequencies, up to the second number."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class RestorationResult:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready summary; empty bands are None."""
         return {
-            "images": list(self.names),
+            "names": list(self.names),
             "meaning": to_dict(self.named.meaning),
             "mode": self.mode.kind,
             "band": str(self.mode.band),
@@ -168,7 +168,7 @@ def measured(
         basis=basis,
         edges=spectra["damaged"].edges,
         replaced=share_of(b, basis),
-        share=radial_profile(b, basis, BANDS, rings).values,
+        share=radial_profile(b, basis, bands_of(basis), rings).values,
         spectra={name: profile.values for name, profile in spectra.items()},
         errors=errors,
         psnr=psnr,
@@ -195,7 +195,12 @@ def band_powers(x: Tensor, rings: Grid | None = None) -> RadialProfile:
     power = torch.zeros(basis.coefficients, dtype=torch.float64)
     for batch in x.split(256):
         power += basis.forward(batch.double()).abs().square().sum((0, 1))
-    return radial_profile(power / (len(x) * x.shape[1]), basis, BANDS, rings)
+    return radial_profile(power / (len(x) * x.shape[1]), basis, bands_of(basis), rings)
+
+
+def bands_of(basis: Basis) -> int:
+    """Number of radial bands: more of records, so that narrow lines stay."""
+    return BANDS if basis.rank > 1 else max(BANDS, min(basis.size // 2, _LINES))
 
 
 def share_of(b: Tensor, basis: Basis) -> float:

@@ -304,7 +304,7 @@ def _fixed(config: RunConfig, data: Signals) -> dict[str, Any]:
     """Settings that a resumed run must have as they were."""
     flat = _flattened(to_dict(config))
     settings = {key: value for key, value in flat.items() if key.startswith(_FIXED) or key in _FIXED_DATA}
-    return settings | {"data": {"images": len(data), "shape": list(data.shape), "classes": list(data.classes or ())}}
+    return settings | {"data": {"items": len(data), "shape": list(data.shape), "classes": list(data.classes or ())}}
 
 
 def _calibration(model: Trained, data: Signals) -> Tensor | None:
