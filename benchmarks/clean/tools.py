@@ -119,16 +119,18 @@ def _widened(band: Spectrum, factor: float) -> Spectrum:
     return dataclasses.replace(band, **changed)  # type: ignore[type-var]
 
 
-def pystripe(x: Array, case: Case, sigma: tuple[float, float], wavelet: str, level: int) -> Array:
-    """Wavelet-FFT of light-sheet microscopy; streaks lie there."""
+def pystripe(x: Array, case: Case, sigma: tuple[float, float], wavelet: str, level: int, pedestal: float) -> Array:
+    """Wavelet-FFT of light-sheet microscopy, for streaks that lie.
+
+    It filters logarithms and cuts values off to whole numbers of 16 bits: so it is given the whole range of these, a
+    pedestal that makes logarithms nearly linear among its settings, and back the half that it cuts off on average.
+    """
     from pystripe.core import filter_streaks
 
-    scale = 1.0 if case.peak == 255 else 1000.0
-    turned = np.ascontiguousarray(x.T) * scale
-    return (
-        np.asarray(filter_streaks(turned, list(sigma), level=level, wavelet=wavelet)).T[: x.shape[0], : x.shape[1]]
-        / scale
-    )
+    scale, peak = 20000.0, case.peak or 1.0
+    turned = np.ascontiguousarray((x / peak + pedestal).T) * scale
+    cleaned = np.asarray(filter_streaks(turned, list(sigma), level=level, wavelet=wavelet, crossover=scale / 25), float)
+    return ((cleaned + 0.5) / scale - pedestal).T * peak
 
 
 def algotom(x: Array, case: Case, method: str, **setting: Any) -> Array:
@@ -168,14 +170,17 @@ def _any(case: Case) -> bool:
     return True
 
 
-SIGMAS = (*((s, s) for s in (2.0, 8.0, 32.0, 64.0, 256.0)), (16.0, 64.0), (64.0, 16.0))
+SIGMAS = ((2.0, 2.0), (8.0, 8.0), (32.0, 32.0), (128.0, 128.0), (16.0, 64.0))
 TOOLS: dict[str, Tool] = {
     "sagd": Tool(lambda x, case: ours(x, "auto", case), _any, needs="sagd.omission.clean"),
     "sagd, band given": Tool(lambda x, case: ours(x, "given", case), _any, needs="sagd.omission.clean"),
     "bound": Tool(bound, _any),
     "band deleted": Tool(deleted, _any, _grid(wider=(0.5, 1.0, 1.6), low=(0.0, 0.01, 0.03))),
     "pystripe": Tool(
-        pystripe, _upright, _grid(sigma=SIGMAS, wavelet=("db3", "db10"), level=(0, 2, 3, 4)), "pystripe.core"
+        pystripe,
+        _upright,
+        _grid(sigma=SIGMAS, wavelet=("db3", "db10"), level=(0, 2, 4), pedestal=(1 / 255, 1.0)),
+        "pystripe.core",
     ),
     "algotom wavelet": Tool(
         functools.partial(algotom, method="remove_stripe_based_wavelet_fft"),
