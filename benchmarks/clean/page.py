@@ -23,9 +23,10 @@ def write(data: Path, path: Path, out: Path, about: str) -> Path:
     lines = records.read(path)
     tools = [name for name in TOOLS if any(line["tool"] == name for line in lines)]
     rivals = [name for name in tools if not name.startswith(OURS) and name != "bound"]
+    cases = {case.key for case in all_cases(data)}
     parts = [
         "# Removing damage, beside the usual tools",
-        about,
+        f"{about} {len(cases & by_case(lines).keys())} of {len(cases)} cases have been measured.",
         "Every tool is at its best setting of those in `benchmarks/clean/tools.py`, chosen *with the clean signal at"
         " hand*, which nobody has; `sagd` is at its defaults. The bound is a Wiener filter that knows the"
         " power of image and damage at every single frequency; it is no competitor. PSNR of pictures"

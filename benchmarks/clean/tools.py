@@ -30,7 +30,7 @@ class Tool:
         run: Cleans a damaged signal, given the case and a setting.
         suits: Whether it is made for a case.
         settings: What is tried; the best is chosen with the clean signal at hand.
-        needs: Module that must be there.
+        needs: Module that must be there, or `module:name`.
     """
 
     run: Callable[..., Array]
@@ -40,11 +40,12 @@ class Tool:
 
     def missing(self) -> str:
         """Why it cannot run; empty if it can."""
+        module, _, name = self.needs.partition(":")
         try:
-            importlib.import_module(self.needs)
+            found = importlib.import_module(module)
         except ImportError as error:
             return f"{self.needs}: {error}"
-        return ""
+        return "" if not name or hasattr(found, name) else f"{module} has no {name!r}"
 
 
 def band_of(case: Case) -> Spectrum:
@@ -67,12 +68,15 @@ def mask_of(case: Case, band: Spectrum) -> Array:
 
 
 def ours(x: Array, band: str, case: Case) -> Array:
-    """`sagd.clean` at its defaults, the band found or given."""
-    import sagd
+    """Ours at its defaults: the band found, or given."""
+    if band == "auto":
+        import sagd
 
-    given = {} if case.rate is None else {"rate": case.rate}
-    cleaned = sagd.clean(x, band="auto" if band == "auto" else str(band_of(case)), **given)  # type: ignore[attr-defined]
-    return np.asarray(cleaned)
+        given = {} if case.rate is None else {"rate": case.rate}
+        return np.asarray(sagd.clean(x, **given))  # type: ignore[attr-defined]
+    from sagd.omission.removal import remove  # type: ignore[import-not-found]
+
+    return np.asarray(remove(torch.from_numpy(x)[None], band_of(case)).x[0])
 
 
 def bound(x: Array, case: Case) -> Array:
@@ -172,8 +176,8 @@ def _any(case: Case) -> bool:
 
 SIGMAS = ((2.0, 2.0), (8.0, 8.0), (32.0, 32.0), (128.0, 128.0), (16.0, 64.0))
 TOOLS: dict[str, Tool] = {
-    "sagd": Tool(lambda x, case: ours(x, "auto", case), _any, needs="sagd.omission.clean"),
-    "sagd, band given": Tool(lambda x, case: ours(x, "given", case), _any, needs="sagd.omission.clean"),
+    "sagd": Tool(lambda x, case: ours(x, "auto", case), _any, needs="sagd:clean"),
+    "sagd, band given": Tool(lambda x, case: ours(x, "given", case), _any, needs="sagd.omission.removal"),
     "bound": Tool(bound, _any),
     "band deleted": Tool(deleted, _any, _grid(wider=(0.5, 1.0, 1.6), low=(0.0, 0.01, 0.03))),
     "pystripe": Tool(
