@@ -58,6 +58,7 @@ INSIDE = {
         *["config", "images", "drawing", "sheets", "previews", "formats", "layout", "meaning", "resize", "kinds"],
         *["fields", "sources", "corruption", "signals", "load", "files"],
     ],
+    "data.corruption": ["base", "canvas", "filtered", "waves"],
     "data.formats": ["checks", "base", "dimensions", "tiff_pages"],
     "data.kinds": ["base", "image"],
     "data.sources": ["base", "choose", "metadata", "table"],

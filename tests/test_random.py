@@ -19,6 +19,7 @@ from sagd.random import (
     sample_generators,
     seed_for,
     subset,
+    uniform_at,
 )
 
 
@@ -187,6 +188,18 @@ def test_uniform_draws(dtype):
     x = rand((n,), generator_for(12), dtype).double()
     assert stats.kstest(x.numpy(), "uniform").pvalue > 1e-6
     assert abs(((x[1:] - 0.5) * (x[:-1] - 0.5)).mean()) < 4.9 / 12 / math.sqrt(n)
+
+
+def test_draws_at_places_are_uniform_and_independent_of_their_neighbours():
+    lattice = torch.stack(torch.meshgrid(torch.arange(-150, 150), torch.arange(300), indexing="ij"))
+    x = uniform_at(5, lattice)
+    assert stats.kstest(x.flatten().numpy(), "uniform").pvalue > 1e-6
+    for other in (x.roll(1, 0), x.roll(1, 1), x.T, uniform_at(6, lattice)):
+        assert abs(((x - 0.5) * (other - 0.5)).mean()) < 4.9 / 12 / 300
+    # A function of key and place: another window agrees where both are.
+    assert torch.equal(uniform_at(5, lattice[:, 7:50, 3:]), x[7:50, 3:])
+    expected = [0.21540000279678667, 0.6487508368737174]
+    assert uniform_at(5, torch.tensor([[0, -1], [0, 2]])).tolist() == expected
 
 
 def test_whole_numbers_and_permutations_are_uniform():

@@ -225,6 +225,30 @@ def randperm(count: int, generator: Generator | None = None, device: torch.devic
     )
 
 
+def uniform_at(key: int, places: Tensor) -> Tensor:
+    """Uniform draws in (0, 1), one for each place of a lattice without borders, equal bits on any machine.
+
+    The draw at a place is a function of key and place alone, so that two windows on the lattice agree where they
+    overlap: a canvas of which images are crops.
+
+    Args:
+        key: A whole number of at most 63 bits, itself a draw.
+        places: Whole numbers `(d, *points)`, int64.
+
+    Returns:
+        Draws `(*points)`, float64.
+
+    Source: Steele et al., "Fast splittable pseudorandom number generators" (2014), whose mixing of 64 bits this is.
+    """
+    state = np.full(places.shape[1:], key, np.uint64)
+    for place in places.numpy().astype(np.uint64):
+        state = state * np.uint64(0x9E3779B97F4A7C15) + place
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        state ^= state >> np.uint64(31)
+    return torch.from_numpy(((state >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+
+
 def subset(total: int, count: int, generator: Generator) -> Tensor:
     """`count` of the numbers `0 .. total-1`, drawn without repetition and in random order; all if there are no more.
 

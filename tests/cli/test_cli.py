@@ -395,6 +395,12 @@ def test_corrupt_writes_the_same_images_twice(works, tmp_path):
     assert np.abs(damage - np.mean(damage, axis=2, keepdims=True)).max() <= 1.01
 
 
+def test_corrupt_knows_damage_as_it_is(works, tmp_path):
+    out = works("corrupt", "digits", "curtains(level=0.1, length=30)", "--data.limit", 20, "--out", tmp_path / "out")
+    assert "the damage is in the band 'stripes(low=" in out
+    assert "curtains meets what no mode needs in full" in out
+
+
 @pytest.mark.filterwarnings("always")
 def test_corrupt_warns_of_clipping(sagd_, tmp_path):
     command = ["corrupt", "digits", "scan_lines(level=0.5)", "--data.limit", 20, "--contrast", 1]

@@ -1,6 +1,7 @@
 """Every command on every kind of signal: a folder of files goes in, files of the same kind come out."""
 
 import json
+import re
 import wave
 
 import numpy as np
@@ -100,6 +101,20 @@ def test_train_leaves_a_picture_and_says_what_values_mean(kind):
     assert (root / "run" / "samples" / "step-000004.png").stat().st_size > 200
     meaning = json.loads((root / "run" / "model" / "model.json").read_text())["data"]["meaning"]
     assert (meaning["kind"], meaning["ending"]) == (name, ending)
+
+
+HUM = "mains(frequency='1 kHz', wander=0, vary=0, harmonics=1, level=0.1)"
+
+
+def test_damage_in_hertz_where_the_rate_is_known(tmp_path, capfd):
+    (tmp_path / "sound").mkdir()
+    sounds(tmp_path / "sound")
+    out = ["--data.size", "64", "--out", str(tmp_path / "out")]
+    assert main(["corrupt", str(tmp_path / "sound"), HUM, *out]) == 0
+    low, high = map(float, re.search(r"strip\(low=([\d.]+), high=([\d.]+)\)", capfd.readouterr().out).groups())
+    assert (low + high) / 2 == pytest.approx(1000 / 8000, abs=1e-3)
+    assert main(["corrupt", "digits", HUM, "--out", str(tmp_path / "refused")]) == 2
+    assert "mains frequency is in kHz, and the data has no rate; give data.rate" in capfd.readouterr().err
 
 
 def test_inspect(kind, capfd):

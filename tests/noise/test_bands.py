@@ -12,7 +12,7 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Flat, Spectrum
 from sagd.noise.spectra.by_class import ClassConditional
-from sagd.noise.spectra.damage import Ring, Spots, Strip, Wedge
+from sagd.noise.spectra.damage import Ring, Spots, Strip, Stripes, Wedge
 from sagd.noise.spectra.power_law import PowerLaw
 
 BASES = [FourierBasis((24,)), FourierBasis((12, 15)), FourierBasis((6, 8, 7)), CosineBasis((9, 10))]
@@ -84,6 +84,26 @@ def test_strip_is_what_lines_are_made_of(axis):
     assert int((b * basis.multiplicity()).sum()) == (14, 18)[axis] - 1
 
 
+@pytest.mark.parametrize(("angle", "axis"), [(0.0, 1), (90.0, 0), (180.0, 1)])
+@pytest.mark.parametrize("soft", [0.0, 0.1])
+def test_upright_and_lying_stripes_are_strips(angle, axis, soft):
+    basis = FourierBasis((14, 18))
+    stripes, strip = Stripes(angle, 0.1, 0.3, 0.15, soft), Strip(axis, 0.1, 0.3, 0.15, soft)
+    torch.testing.assert_close(mask(stripes, basis), mask(strip, basis), rtol=0, atol=1e-5)
+
+
+def test_stripes_at_an_angle_are_a_bar_in_the_plane_of_the_last_axes():
+    basis = FourierBasis((6, 32, 40))
+    b, f = mask(Stripes(30.0, 0.1, 0.4, 0.08), basis), basis.frequencies()
+    along = 0.5 * f[1] + math.sqrt(3) / 2 * f[2]
+    across = math.sqrt(3) / 2 * f[1] - 0.5 * f[2]
+    inside = (along.abs() >= 0.1) & (along.abs() <= 0.4) & (across.abs() <= 0.04) & (f[0].abs() <= 0.04)
+    # Nyquist stands for both signs, and is checked by what is its own mirror.
+    plain = (f.abs() < 0.49).all(0)
+    assert torch.equal(b[plain] > 0, inside[plain])
+    assert int(b.sum()) > 10
+
+
 def test_spots_hold_a_plane_wave_and_its_mirror():
     basis = FourierBasis((16, 16))
     rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
@@ -121,6 +141,7 @@ def test_outside_is_the_complement():
         "ring(low=0.1, high=0.3, soft=0.05)",
         "wedge(angle=80.0, width=30.0, low=0.3)",
         "strip(axis=1, low=0.05)",
+        "stripes(angle=30.0, low=0.05, width=0.1)",
         "spots(at=((0.25, 0.1),), radius=0.05)",
         "ring(low=0.1, high=0.3) + strip(low=0.05)",
         "outside(band='ring(low=0.1, high=0.3)', hard=True)",
@@ -157,6 +178,8 @@ def test_leave_out_of_every_class():
         ("ring(low=0.2, high=1.2)", r"0 <= low < high <= 1 .* got low=0.2, high=1.2"),
         ("strip(low=0.2, high=0.7)", "at most|<= 0.5"),
         ("strip(axis=2)", "none of the 2 spatial axes"),
+        ("stripes(width=-0.1)", "width must not be negative"),
+        ("stripes(low=0.3, high=0.2)", "0 <= low < high <= 1"),
         ("spots(at=[[0.7, 0.0]])", "at most 0.5, got 0.7"),
         ("spots(at=[[0.3]])", "has 1 numbers, the data has 2"),
         ("spots", "at least one frequency"),

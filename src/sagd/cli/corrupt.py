@@ -25,7 +25,8 @@ class Corrupt(Command):
     source: tyro.conf.Positional[str]
     """'digits' (built in), a folder or file of data, a .parquet file, or a hub data set name."""
     corruption: tyro.conf.Positional[str]
-    """band_noise, rain, moire, scan_lines, fixed_pattern, hum or shading, with parameters as in 'rain(level=0.3)'."""
+    """fringes, curtains, streaks, mains, sensor or gain as real damage is; on the grid of the data band_noise, rain,
+    moire, scan_lines, fixed_pattern, hum or shading. Their parameters: 'sagd kinds corruption'."""
     out: Path
     """Directory for damaged/ and clean/, with a folder per class where there are classes; must be empty or missing."""
     contrast: float = 0.5
@@ -54,6 +55,7 @@ def run_corrupt(command: Corrupt) -> None:
     config = replace(command.data, source=command.source, corruption="none")
     corruption = Corruption.parse(command.corruption)
     clean = load(config)
+    corruption = corruption.on(clean.meaning.grid())
     band = corruption.band(clean.shape[1:], command.seed)
     written = save_damaged(clean, corruption, command.out, command.contrast, command.seed, command.unrounded)
     clipped = written.clipped / written.values

@@ -57,6 +57,7 @@ class DataConfig:
     """Leave out unreadable files (their number is printed) instead of stopping."""
     corruption: str = "none"
     """Damage to try omission on, added to the data as it is read: 'band_noise(low=0.1, high=0.2, level=1)', rain,
-    moire, scan_lines, fixed_pattern, hum or shading; fixed=False draws it anew at each reading."""
+    moire, scan_lines, fixed_pattern, hum or shading, which are on the grid; fringes, curtains, streaks, mains, sensor
+    or gain as real damage is; fixed=False draws it anew at each reading."""
     corruption_seed: int = 0
     """Seed of the damage: the same item always gets the same."""

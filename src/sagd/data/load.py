@@ -123,7 +123,7 @@ def load(config: DataConfig, meaning: Meaning | None = None) -> Signals:
         data = _fields(records, config, meaning)
     else:
         data = _pictures(records, config, meaning)
-    corruption = None if config.corruption == "none" else Corruption.parse(config.corruption)
+    corruption = None if config.corruption == "none" else Corruption.parse(config.corruption).on(data.meaning.grid())
     if corruption is not None:
         corruption.band(data.shape[1:], config.corruption_seed)
     return replace(data, corruption=corruption, corruption_seed=config.corruption_seed)

@@ -24,7 +24,7 @@ from sagd.noise.spectra.whitening import Whitening
 from sagd.noise.spectra.by_channel import PerChannel
 from sagd.noise.spectra.by_class import ClassConditional
 from sagd.noise.spectra.physical import Physical
-from sagd.noise.spectra.damage import Ring, Spots, Strip, Wedge
+from sagd.noise.spectra.damage import Ring, Spots, Strip, Stripes, Wedge
 from sagd.plugins import import_all
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "Spectrum",
     "Spots",
     "Strip",
+    "Stripes",
     "Sum",
     "Tabulated",
     "TwoBand",

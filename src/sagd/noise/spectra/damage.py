@@ -1,6 +1,7 @@
 """Weights in [0, 1] with the shapes of common damage, and soft edges: what `sagd.noise.bands` takes for a band.
 
-`ring` (by radius), `wedge` (by direction: rain), `strip` (along an axis: scan lines, hum) and `spots` (moire,
+`ring` (by radius), `wedge` (by direction: rain), `strip` (along an axis: scan lines, hum),
+`stripes` (the same at any angle) and `spots` (moire,
 harmonics). A soft edge falls from 1 to 0 as a squared cosine over a distance `soft` beyond the edge.
 """
 
@@ -138,6 +139,56 @@ class Strip(Spectrum, kind="strip"):
         across = [f.abs() - self.width / 2 for axis, f in enumerate(frequencies) if axis != self.axis]
         distance = torch.stack([self.low - along, along - self.high, *across]).amax(0)
         return _edge(distance, self.soft)
+
+
+@dataclass(frozen=True)
+class Stripes(Spectrum, kind="stripes"):
+    """Waves along one direction in the plane of the last two axes: a `strip` at any angle.
+
+    Args:
+        angle: Direction of the wave vector in degrees, from the last axis (upright stripes: 0) to the last but one.
+        low: Least frequency along it, in cycles per sample; above 0 keeps the mean brightness.
+        high: Largest; along a diagonal there are some up to 0.7071.
+        width: Full width across.
+        soft: Width of the soft edges, in cycles per sample.
+    """
+
+    measures: ClassVar[Mapping[str, str]] = {"low": "radius", "high": "radius", "width": "radius", "soft": "radius"}
+    names_axes = True
+    angle: float = 0.0
+    low: float = 0.0
+    high: float = 0.7072
+    width: float = 0.0
+    soft: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_finite("stripes angle", self.angle)
+        _require_range("stripes", self.low, self.high, 1.0, "cycles per sample")
+        require_finite("stripes width", self.width)
+        if self.width < 0:
+            raise InputError(f"stripes width must not be negative, got {self.width}")
+        _require_soft("stripes", self.soft)
+
+    def weights(self, frequencies: Tensor) -> Tensor:
+        """1 on the stripes, 0 away from them."""
+        return self.weights_of_period(frequencies, 1.0)
+
+    def weights_of_period(self, frequencies: Tensor, period: Tensor | float) -> Tensor:
+        """Likewise."""
+        if len(frequencies) < 2:
+            raise InputError(f"stripes are for images and volumes, the data has {len(frequencies)} spatial axis")
+        # A Nyquist frequency stands for both its signs: the nearer counts, so that the mask stays even.
+        signed = other_sign(frequencies, period)
+        pairs = [(r, c) for r in (frequencies[-2], signed[-2]) for c in (frequencies[-1], signed[-1])]
+        nearest = torch.stack([self._distance(r, c) for r, c in pairs]).amin(0)
+        others = [f.abs() - self.width / 2 for f in frequencies[:-2]]
+        return _edge(torch.stack([nearest, *others]).amax(0), self.soft)
+
+    def _distance(self, rows: Tensor, columns: Tensor) -> Tensor:
+        turn = math.radians(self.angle)
+        along = (columns * math.cos(turn) + rows * math.sin(turn)).abs()
+        across = (rows * math.cos(turn) - columns * math.sin(turn)).abs()
+        return torch.stack([self.low - along, along - self.high, across - self.width / 2]).amax(0)
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,8 @@ class Deconvolve(Mode, kind="deconvolve"):
 
     @classmethod
     def suits(cls, damage: Assumptions) -> bool:
-        """In the band, of mean zero, and Gaussian."""
-        return damage.banded and damage.zero_mean and damage.gaussian
+        """In the band, of mean zero, Gaussian, and independent of the image."""
+        return damage.banded and damage.zero_mean and damage.gaussian and damage.independent
 
     def noise(self, spectrum: Spectrum, evolution: Evolution, basis: Basis) -> tuple[Spectrum, Evolution]:
         """The spectrum as it is, upon data that is noisy already."""

@@ -38,8 +38,8 @@ class Fill(Mode, kind="fill"):
 
     @classmethod
     def suits(cls, damage: Assumptions) -> bool:
-        """In the band, of mean zero; independent of the image, which all damage here is."""
-        return damage.banded and damage.zero_mean
+        """In the band, of mean zero, and independent of the image."""
+        return damage.banded and damage.zero_mean and damage.independent
 
     def noise(self, spectrum: Spectrum, evolution: Evolution, basis: Basis) -> tuple[Spectrum, Evolution]:
         """No noise wherever the band is, soft edges included."""
