@@ -230,7 +230,7 @@ def test_fields_of_every_kind_are_written_and_read_again(tmp_path, meaning, shap
     data = load(DataConfig(str(tmp_path), kind=meaning.kind), meaning)
     assert data.shape == shape
     assert torch.allclose(data.tensor(), x, atol=1e-6)
-    assert [path.suffix for path in sorted(tmp_path.iterdir())] == [meaning.ending] * 3
+    assert len(list(tmp_path.glob(f"*{meaning.ending}"))) == 3
 
 
 def grey(path, dtype, seed=0):

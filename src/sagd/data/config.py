@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 
@@ -36,8 +36,8 @@ class DataConfig:
     rate: float | None = None
     """Samples per second of files that do not say it."""
     spacing: tuple[str, ...] = ()
-    """Distance of neighbours along each axis of space where files do not say it, e.g. '2 mm' '0.5 mm' '0.5 mm', for
-    frequencies in units."""
+    """Distance of neighbours along each axis of an item, e.g. '2 mm' '0.5 mm' '0.5 mm', for frequencies in units; goes
+    before what files say. Default: as they say."""
     resample: float | None = None
     """Samples per second to bring all to."""
     missing: Literal["refuse", "mask"] = "refuse"
@@ -60,3 +60,25 @@ class DataConfig:
     moire, scan_lines, fixed_pattern, hum or shading; fixed=False draws it anew at each reading."""
     corruption_seed: int = 0
     """Seed of the damage: the same item always gets the same."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read that do not say it themselves: the settings of `DataConfig` of these names.
+
+    Attributes:
+        axes: A letter for each axis of the arrays; None: as files and shapes say.
+        arrays: Names of the arrays that are read; (): all that fit.
+        rate: Samples per second of files that do not say it.
+        spacing: Distance of neighbours along each axis, whatever files say.
+    """
+
+    axes: str | None = None
+    arrays: tuple[str, ...] = ()
+    rate: float | None = None
+    spacing: tuple[str, ...] = ()
+
+    def beneath(self, config: DataConfig) -> DataConfig:
+        """A configuration with these settings where it has none of its own."""
+        own = {f.name: getattr(config, f.name) for f in fields(self)}
+        return replace(config, **{name: getattr(self, name) for name, value in own.items() if value in (None, ())})

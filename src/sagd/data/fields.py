@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.data.config import DataConfig
+from sagd.data.config import DataConfig, Reading
 from sagd.data.formats import Contents, Format, Region, Step
 from sagd.data.formats.find import ending_of
 from sagd.data.formats.handles import Handles
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
-from sagd.data.meaning import Meaning
+from sagd.data.meaning import Meaning, length_of
 from sagd.data.resize import mixable, ratio_of, resampled, scaled_and_cropped, with_channels
 from sagd.errors import InputError, one_line
 from sagd.noise.grid import Grid
@@ -381,7 +381,7 @@ def _channels(records: FieldRecords, config: DataConfig) -> int:
 
 def _check_alike(records: FieldRecords, config: DataConfig) -> None:
     first = records.parts[0]
-    steps = first.steps(config.rate)
+    steps = _steps(first, config)
     if config.resample is not None and "T" in first.layout.spatial and "T" not in steps:
         raise InputError(
             f"{records.describe(0)} does not say its rate, from which data.resample={config.resample:g} could be"
@@ -400,22 +400,23 @@ def _check_alike(records: FieldRecords, config: DataConfig) -> None:
                 f" {', '.join(names[0])}, {records.describe(number)} {', '.join(names[1])}; write one anew, or name"
                 " arrays with --data.arrays"
             )
-        own = part.steps(config.rate)
+        own = _steps(part, config)
         for letter in part.layout.spatial:
             if (letter == "T" and config.resample is not None) or scales(records.kind, config):
                 continue  # what becomes of the steps is for `meaning_of` to say
-            if _differ(steps.get(letter), own.get(letter)):
+            if differ(steps.get(letter), own.get(letter)):
                 told = (_told(s.get(letter), letter) for s in (steps, own))
                 pair = ", ".join(f"{records.describe(k)} {t}" for k, t in zip((0, number), told, strict=True))
                 cure = "bring all to one with --data.resample" if letter == "T" else "resample one"
                 raise InputError(f"{records.kind.item[1]} differ in steps along {letter}: {pair}; {cure}")
 
 
-def _differ(one: Step | None, other: Step | None) -> bool:
+def differ(one: Step | None, other: Step | None) -> bool:
     """Whether distances of neighbours are not the same."""
     if one is None or other is None:
         return one is not other
-    return one.unit != other.unit or abs(one.size / other.size - 1) > _ALIKE
+    (size, unit), (own, own_unit) = map(length_of, (one, other))
+    return unit != own_unit or abs(size / own - 1) > _ALIKE
 
 
 def _told(step: Step | None, letter: str) -> str:
@@ -435,7 +436,7 @@ def meaning_of(plan: Plan) -> Meaning:
     count = max(2, min(_SAMPLE, _MEASURED // math.prod(plan.shape)))
     rows = np.linspace(0, len(plan) - 1, min(len(plan), count)).astype(int)
     offset, scale = records.kind.numbers(_measured(plan, dict.fromkeys(rows.tolist())), array)
-    steps = dict(first.steps(plan.config.rate)) | _given_steps(plan.config, first.layout.spatial)
+    steps = _steps(first, plan.config)
     if plan.config.resample is not None and "T" in steps:
         steps["T"] = Step(1 / plan.config.resample, "s")
     if plan.scales:
@@ -451,7 +452,21 @@ def meaning_of(plan: Plan) -> Meaning:
         array.dtype,
         None if array.limits is None else (float(array.limits[0]), float(array.limits[1])),
         _new_ending(first, records.kind),
+        _reading(plan, steps),
     )
+
+
+def _reading(plan: Plan, steps: Mapping[str, Step]) -> Reading:
+    """How files are read that are like these once they are resampled and scaled, as far as somebody had to say it."""
+    config, layouts = plan.config, [part.layout for part in plan.records.parts]
+    rate, spacing = config.rate, config.spacing
+    if rate is not None and "T" in steps:
+        rate = 1 / steps["T"].size
+    if spacing:
+        told = [steps.get(letter) for letter in layouts[0].spatial]
+        spacing = tuple(f"{step.size!r} {step.unit}" for step in told if step is not None)
+    axes = None if config.axes is None else max((layout.axes for layout in layouts), key=len)
+    return Reading(axes, config.arrays, rate, spacing)
 
 
 def _new_ending(part: Part, kind: Kind) -> str:
@@ -483,17 +498,28 @@ def check_means(part: Part, meaning: Meaning, config: DataConfig) -> None:
     Raises:
         InputError: Naming it.
     """
-    array, step, own = part.arrays[0], meaning.steps.get("T"), part.steps(config.rate).get("T")
+    array, steps = part.arrays[0], _steps(part, config)
     if array.limits is not None and meaning.limits is not None and tuple(array.limits) != tuple(meaning.limits):
         raise InputError(
             f"{str(part.path)!r} holds {array.dtype} values from {array.limits[0]:g} to {array.limits[1]:g}, the model"
             f" is for {meaning.dtype} from {meaning.limits[0]:g} to {meaning.limits[1]:g}; convert the file"
         )
-    if step is not None and own is not None and config.resample is None and _differ(step, own):
-        raise InputError(
-            f"{str(part.path)!r} has {1 / own.size:g} samples per {own.unit or 'unit of time'}, the model is for"
-            f" {1 / step.size:g} per {step.unit or 'unit of time'}; resample the file"
-        )
+    for letter in meaning.axes:
+        step, own = meaning.steps.get(letter), steps.get(letter)
+        if step is None or own is None or not differ(step, own):
+            continue
+        if letter == "T" and config.resample is None:
+            unit = "unit of time"
+            raise InputError(
+                f"{str(part.path)!r} has {1 / own.size:g} samples per {own.unit or unit}, the model is for"
+                f" {1 / step.size:g} per {step.unit or unit}; resample the file"
+            )
+        if letter != "T" and (config.size is None or not scales(Kind.member(meaning.kind)(), config)):
+            told, needed = (f"{s.size:g} {s.unit}".rstrip() for s in (own, step))
+            raise InputError(
+                f"{str(part.path)!r} has steps of {told} along {letter}, the model is for {needed}; resample the file,"
+                " or correct what it says"
+            )
 
 
 def _scaled_steps(plan: Plan, steps: dict[str, Step]) -> dict[str, Step]:
@@ -501,15 +527,20 @@ def _scaled_steps(plan: Plan, steps: dict[str, Step]) -> dict[str, Step]:
     parts, sides = plan.records.parts, plan.shape[1:]
     factors = {max(n / own for n, own in zip(sides, part.shape[1:], strict=True)) for part in parts}
     first = parts[0].steps(plan.config.rate)
-    differ = not plan.config.spacing and any(
-        _differ(first.get(letter), part.steps(plan.config.rate).get(letter)) for part in parts for letter in steps
+    several = not plan.config.spacing and any(
+        differ(first.get(letter), part.steps(plan.config.rate).get(letter)) for part in parts for letter in steps
     )
-    if differ or len(factors) > 1:
+    if several or len(factors) > 1:
         return {}
     return {letter: Step(step.size / max(factors), step.unit) for letter, step in steps.items()}
 
 
-def _given_steps(config: DataConfig, spatial: str) -> dict[str, Step]:
+def _steps(part: Part, config: DataConfig) -> dict[str, Step]:
+    """The steps of the items of a part: those that somebody gave, else those of the file."""
+    return part.steps(config.rate) | given_steps(config, part.layout.spatial)
+
+
+def given_steps(config: DataConfig, spatial: str) -> dict[str, Step]:
     """The steps that a configuration names."""
     if not config.spacing:
         return {}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sagd.data.config import DataConfig
+from sagd.data.config import DataConfig, Reading
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.fields import Part, check_means
 from sagd.data.formats import Contents, Format
@@ -24,9 +24,10 @@ from sagd.data.formats.find import ending_of, format_of, is_one, walk
 from sagd.data.formats.values import to_type
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout, suggested
-from sagd.data.meaning import Meaning
+from sagd.data.meaning import Meaning, measured
 from sagd.data.resize import with_channels
 from sagd.data.signals import Signals
+from sagd.data.sources.beside import BESIDE, write_beside
 from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.data.sources.metadata import METADATA
 from sagd.errors import InputError
@@ -188,6 +189,8 @@ def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: boo
             stem = f"{_without_ending(name)}{suffix}" + (f"-{array.name}" if len(part.arrays) > 1 else "")
             path = _inside(folder, stem + ending)
             written.append(_write(path, arranged, replace(like, dtype="float32", limits=None) if keep else like))
+            axes = part.layout.axes if len(part.layout.axes) == len(like.axes) else like.axes
+    _tell(folder, named.meaning, written[-1].paths[0], axes)
     return _all(written)
 
 
@@ -213,11 +216,38 @@ def save_fields(x: Tensor, names: Sequence[str], folder: Path, meaning: Meaning,
         if keep:
             like = replace(like, dtype="float32", limits=None)
         path = _inside(folder, name + _ending(like.path, format_of(like.path), kind, like.dtype, keep))
-        if x.shape[1] > 1 and format_of(path).kind in _MUTE:
-            # A last axis of channels would be taken for space: so many axes are items, channels and space.
-            field, like = np.moveaxis(field, -1, 0)[None], replace(like, axes="NC" + meaning.axes)
+        if format_of(path).kind in _MUTE:
+            field, like = _lettered(field, like, meaning)
         written.append(_write(path, field, like))
+    _tell(folder, meaning, written[0].paths[0], like.axes)
     return _all(written)
+
+
+def _lettered(field: np.ndarray, like: Contents, meaning: Meaning) -> tuple[np.ndarray, Contents]:
+    """A field of channels last with the axes that arrays of the data have, of one item."""
+    item = np.moveaxis(field, -1, 0) if "C" in like.axes else field[None]
+    # A last axis of channels would be taken for space: so many axes are items, channels and space.
+    axes = meaning.reading.axes or ("NC" if len(item) > 1 else "") + meaning.axes
+    if len(item) > 1 and "C" not in axes:
+        axes = axes[0] + "C" + axes[1:] if axes[0] == "N" else "C" + axes
+    layout = Layout(axes, meaning.axes)
+    sides = dict(zip(meaning.axes, item.shape[1:], strict=True)) | {"C": len(item)}
+    shape = tuple(sides.get(letter, 1) if letter in layout.inner else 1 for letter in axes)
+    return layout.restored(item, shape), replace(like, axes=axes, shape=shape)
+
+
+def _tell(folder: Path, meaning: Meaning, path: Path, axes: str) -> None:
+    """Say beside files how they are read, if they do not say it themselves."""
+    kind, found = Kind.member(meaning.kind), format_of(path).kind
+    if found in kind.formats and found not in _MUTE:
+        return
+    reading = Reading()
+    if found in _MUTE:
+        steps = [meaning.steps.get(letter) for letter in meaning.axes]
+        told = [None if step is None else measured(step) for step in steps]
+        spacing = tuple(f"{size!r} {unit}" for size, unit in filter(None, told))
+        reading = Reading(axes, rate=meaning.rate) if len(spacing) < len(told) else Reading(axes, spacing=spacing)
+    write_beside(folder, kind.kind, reading)
 
 
 def _whole(values: np.ndarray, layout: Layout, array: Contents) -> tuple[np.ndarray, Contents]:
@@ -280,13 +310,14 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _part(path: Path, meaning: Meaning) -> Part:
     """The arrays of a file that a model takes: those of the names it knows, if the file has all of them."""
-    kind = Kind.member(meaning.kind)()
+    kind, reading = Kind.member(meaning.kind)(), meaning.reading
     try:
-        arrays = {array.name: array for array in format_of(path).scan(path)}
-        named = bool(meaning.channels) and arrays.keys() >= set(meaning.channels)
-        config = DataConfig(kind=kind.kind, arrays=meaning.channels if named else ())
+        arrays = {array.name for array in format_of(path).scan(path)}
+        if not reading.arrays and meaning.channels and arrays >= set(meaning.channels):
+            reading = replace(reading, arrays=meaning.channels)
+        config = reading.beneath(DataConfig(kind=kind.kind))
         part = part_of(path, kind, config)
-        if "?" in part.arrays[0].axes:
+        if config.axes is None and "?" in part.arrays[0].axes:
             axes = suggested(part.arrays[0].shape, meaning.axes, kind.coloured)
             part = part_of(path, kind, replace(config, axes=axes))
     except InputError as error:
@@ -388,5 +419,5 @@ def _files(path: Path, config: DataConfig) -> list[tuple[str, Path]]:
         raise InputError(f"no file or folder {str(path)!r}")
     if not path.is_dir() or is_one(path):
         return [(path.name, path)]
-    found = [file for file in walk(path) if file.name not in METADATA]
+    found = [file for file in walk(path) if file.name not in (*METADATA, BESIDE)]
     return [(str(file.relative_to(path)), file) for file in of_one_kind(found, config, repr(str(path)))[1]]

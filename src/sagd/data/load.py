@@ -18,12 +18,25 @@ from torch import Tensor
 
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption
-from sagd.data.fields import LARGEST, FieldRecords, LazyFields, Plan, Recent, check_means, meaning_of, plan_of
+from sagd.data.fields import (
+    LARGEST,
+    FieldRecords,
+    LazyFields,
+    Plan,
+    Recent,
+    check_means,
+    differ,
+    given_steps,
+    meaning_of,
+    plan_of,
+)
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
 from sagd.data.signals import Signals
 from sagd.data.sources import Records, base, open_source
+from sagd.data.sources.base import expanded
+from sagd.data.sources.beside import beneath
 from sagd.errors import InputError, one_line
 from sagd.optional import need
 from sagd.random import generator_for, subset
@@ -117,6 +130,7 @@ def load(config: DataConfig, meaning: Meaning | None = None) -> Signals:
         InputError: In one line, if the source, split, column, channels, size or limit cannot be used, or an item is
             bad.
     """
+    config = _settled(config, meaning)
     _check(config)
     records = open_source(config)
     if isinstance(records, FieldRecords):
@@ -127,6 +141,13 @@ def load(config: DataConfig, meaning: Meaning | None = None) -> Signals:
     if corruption is not None:
         corruption.band(data.shape[1:], config.corruption_seed)
     return replace(data, corruption=corruption, corruption_seed=config.corruption_seed)
+
+
+def _settled(config: DataConfig, meaning: Meaning | None) -> DataConfig:
+    """The configuration with what a file beside the data says of how they are read, and below that the model."""
+    path = expanded(config.source)
+    config = beneath(config, path) if config.source and path.exists() else config
+    return config if meaning is None else meaning.reading.beneath(config)
 
 
 def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> Signals:
@@ -239,6 +260,8 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
         lines.append(f"axes of arrays {first.shape} taken as {axes}; --data.axes says otherwise")
     if plan.scales and not meaning.steps and any(part.steps(plan.config.rate) for part in records.parts):
         lines.append("files differ in the size of a pixel, so that none is told here")
+    if other := [letter for letter in meaning.axes if _overruled(plan, letter)]:
+        lines.append(f"steps along {', '.join(other)} are those of --data.spacing; files say others")
     if not meaning.is_bytes:
         scale = ", ".join(_formula(o, s) for o, s in zip(meaning.offset, meaning.scale, strict=True))
         unit = f" {meaning.quantity}" if meaning.quantity else ""
@@ -249,6 +272,13 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     return lines + [
         f"note: {note}" for note in dict.fromkeys(n for p in records.parts for a in p.arrays for n in a.notes)
     ]
+
+
+def _overruled(plan: Plan, letter: str) -> bool:
+    """Whether files say another step along an axis than the one that was given."""
+    own = (part.steps(plan.config.rate).get(letter) for part in plan.records.parts)
+    given = given_steps(plan.config, plan.records.parts[0].layout.spatial).get(letter)
+    return given is not None and any(step is not None and differ(step, given) for step in own)
 
 
 def _formula(offset: float, scale: float) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sagd.data.config import Reading
 from sagd.data.formats import Contents, Step
 from sagd.data.formats.values import to_type
 from sagd.data.images import to_unit_range
@@ -43,6 +44,7 @@ class Meaning:
         dtype: numpy's name of the type of values in files.
         limits: Least and largest value of files, if these mean something.
         ending: Ending of files.
+        reading: How files are read that do not say it themselves.
     """
 
     kind: str = "image"
@@ -55,6 +57,7 @@ class Meaning:
     dtype: str = "uint8"
     limits: tuple[float, float] | None = (0.0, 255.0)
     ending: str = ".png"
+    reading: Reading = field(default_factory=Reading)
 
     def __post_init__(self) -> None:
         rank = len(self.axes)
@@ -117,7 +120,7 @@ class Meaning:
     def grid(self) -> Grid | None:
         """The grid of the fields, for frequencies in units; None if nothing is known of it."""
         steps = [self.steps.get(letter) for letter in self.axes]
-        told = [None if step is None else _measured(step) for step in steps]
+        told = [None if step is None else measured(step) for step in steps]
         return Grid.parse(told) if any(told) else None
 
     def rings(self) -> Grid | None:
@@ -206,7 +209,7 @@ def standardised(values: Sequence[np.ndarray]) -> tuple[tuple[float, ...], tuple
     return tuple(means), tuple(scale if scale > 0 else 1.0 for scale in scales)
 
 
-def _measured(step: Step) -> tuple[float, str] | None:
+def measured(step: Step) -> tuple[float, str] | None:
     """A step in a unit of the library; None if its unit is none."""
     unit = _NAMES.get(step.unit, step.unit)
     try:
@@ -214,6 +217,17 @@ def _measured(step: Step) -> tuple[float, str] | None:
     except InputError:
         return None
     return step.size, unit
+
+
+def length_of(step: Step) -> tuple[float, str]:
+    """A step in the base unit of its kind, and that unit; as it is if its unit is none of the library.
+
+    >>> length_of(Step(2.0, "mm")) == length_of(Step(0.2, "cm"))
+    True
+    """
+    told = measured(step)
+    grid = None if told is None else Grid.parse([told])
+    return (step.size, step.unit) if grid is None else (grid.lengths[0], grid.bases[0])
 
 
 def _finite(values: Sequence[np.ndarray]) -> np.ndarray:

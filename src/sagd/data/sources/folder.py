@@ -20,6 +20,7 @@ from sagd.data.images import EXTENSIONS, open_image
 from sagd.data.kinds import Kind
 from sagd.data.kinds.image import Image as Pictures
 from sagd.data.sources.base import SPLIT_NAMES, Records, Source, check_text, encode_labels, expanded
+from sagd.data.sources.beside import BESIDE
 from sagd.data.sources.choose import field_records, of_one_kind
 from sagd.data.sources.metadata import METADATA, read_labels
 from sagd.data.sources.parquet import shards
@@ -61,7 +62,7 @@ class Folder(Source, kind="folder"):
                 f"{config.source!r} has no columns, so image_column {column!r} cannot be chosen; leave it out"
             )
         folder = expanded(self.path)
-        files = [path for path in walk(folder) if path.name not in METADATA]
+        files = [path for path in walk(folder) if path.name not in (*METADATA, BESIDE)]
         kind, paths = of_one_kind(files, config, repr(str(folder)))
         labels, classes = _labels(folder, paths, config)
         name = folder.resolve().name
