@@ -295,3 +295,14 @@ def test_volumes_without_letters_are_read_as_the_model_takes_them(tmp_path):
     x = torch.randn(2, 1, 5, 6, 7, generator=torch.Generator().manual_seed(0))
     save_fields(x, ["0", "1"], tmp_path, meaning)
     assert torch.allclose(read_named([tmp_path], (1, 5, 6, 7), meaning).x, x, atol=1e-6)
+
+
+def test_what_is_missing_stays_missing(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 6, 7))
+    values[1, 2, 3] = np.nan
+    np.save(tmp_path / "x.npy", values)
+    meaning = load(DataConfig(str(tmp_path / "x.npy"), missing="mask")).meaning
+    named = read_named([tmp_path / "x.npy"], (1, 6, 7), meaning)
+    assert named.known.sum() == named.x.numel() - 1
+    (path,) = save_like(named.x, named, tmp_path / "out").paths
+    assert np.allclose(np.load(path), values, atol=1e-6, equal_nan=True)

@@ -164,7 +164,7 @@ def find_files(paths: Sequence[Path], config: DataConfig) -> dict[str, tuple[str
 def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: bool = False) -> Written:
     """Write fields as the files that they were read from: in their format, type, axes and metadata.
 
-    Files of formats that lose something are written in one that does not.
+    Files of formats that lose something are written in one that does not. Values that were missing still are.
 
     Args:
         x: `(N, C, *spatial)`, as the model sees them.
@@ -181,7 +181,10 @@ def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: boo
     for _, group in groupby(numbers, key=lambda i: (named.files[i], named.parts[i].path)):
         own = list(group)
         part, name = named.parts[own[0]], named.files[own[0]]
-        values = named.meaning.to_values(x[own]).numpy()
+        values = named.meaning.to_values(x[own])
+        if named.known is not None and named.known.shape[1:] == x.shape[1:]:
+            values = values.where(named.known[own], torch.nan)
+        values = values.numpy()
         each = values.shape[1] // len(part.arrays) if values.shape[1] == part.shape[0] else values.shape[1]
         for k, array in enumerate(part.arrays if each < values.shape[1] or len(part.arrays) == 1 else part.arrays[:1]):
             arranged, like = _whole(values[:, k * each : (k + 1) * each], part.layout, array)

@@ -131,7 +131,10 @@ def measured(named: Named, samples: Tensor, band: Spectrum, basis: Basis) -> Res
     given = named.x
     b = mask(band, basis)
     rings = named.meaning.rings()
-    before, after = band_powers(given, rings), band_powers(samples.flatten(0, 1), rings)
+    drawn, share = samples, 1.0
+    if named.known is not None:
+        drawn, share = torch.where(named.known, samples, 0.0), float(named.known.double().mean())
+    before, after = band_powers(given, rings, share), band_powers(drawn.flatten(0, 1), rings, share)
     return ResamplingResult(
         named=named,
         kept=given - basis.inverse(b * basis.forward(given.double())).to(given.dtype),

@@ -145,24 +145,30 @@ def measured(
 ) -> RestorationResult:
     """The result with its spectra and, where clean images `(N, C, H, W)` are known, its errors.
 
-    The band of the mode is one of `basis`; spectra and errors are those of the Fourier basis, which all images share.
+    Values that are missing, in the damaged or the clean images, count in none of them. The band of the mode is one of
+    `basis`; spectra and errors are those of the Fourier basis, which all images share.
     """
     damaged, restored = named.x, restoration.images
     stages = {"damaged": damaged, "restored": restored} | ({} if clean is None else {"clean": clean})
-    rings = named.meaning.rings()
-    spectra = {name: band_powers(x, rings) for name, x in stages.items()}
+    rings, known = named.meaning.rings(), named.known
+    if clean is not None and clean.isnan().any():
+        known = ~clean.isnan() if known is None else known & ~clean.isnan()
+    share = 1.0 if known is None else float(known.double().mean())
+    if known is not None:
+        stages = {name: torch.where(known, x, 0.0) for name, x in stages.items()}
+    spectra = {name: band_powers(x, rings, share) for name, x in stages.items()}
     errors, psnr = {}, {}
     if clean is not None:
         for name in ("damaged", "restored"):
-            difference = stages[name] - clean
-            errors[name] = band_powers(difference, rings).values
-            psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()), 1e-12))
+            difference = stages[name] - stages["clean"]
+            errors[name] = band_powers(difference, rings, share).values
+            psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()) / share, 1e-12))
     values = mask(mode.place, basis)
     b = values.reshape(-1, *basis.coefficients).amax(0)
     return RestorationResult(
         named=named,
         restoration=restoration,
-        clean=clean,
+        clean=stages.get("clean"),
         mode=mode,
         b=b,
         basis=basis,
@@ -186,16 +192,17 @@ def change_outside(damaged: Tensor, restored: Tensor, b: Tensor, basis: Basis) -
     return largest / max(math.sqrt(power / damaged.numel()), 1e-12)
 
 
-def band_powers(x: Tensor, rings: Grid | None = None) -> RadialProfile:
+def band_powers(x: Tensor, rings: Grid | None = None, share: float = 1.0) -> RadialProfile:
     """Mean power of fields by radial band, all channels together; not about a mean, so that single ones have one.
 
-    With a grid, radii are those of the world; see `radial_profile`.
+    With a grid, radii are those of the world; see `radial_profile`. Of fields that are 0 where values are missing,
+    `share` is that of the values which are not: the mean over all bands is then their mean square.
     """
     basis = FourierBasis(tuple(x.shape[2:]))
     power = torch.zeros(basis.coefficients, dtype=torch.float64)
     for batch in x.split(256):
         power += basis.forward(batch.double()).abs().square().sum((0, 1))
-    return radial_profile(power / (len(x) * x.shape[1]), basis, BANDS, rings)
+    return radial_profile(power / (len(x) * x.shape[1] * share), basis, BANDS, rings)
 
 
 def share_of(b: Tensor, basis: Basis) -> float:
