@@ -14,7 +14,16 @@ from PIL import Image
 
 from sagd.cli.program import main
 from sagd.data.config import DataConfig
-from sagd.data.files import RESERVED, folder_name, read_named, read_partners, save_fields, save_like
+from sagd.data.files import (
+    RESERVED,
+    folder_name,
+    read_named,
+    read_partners,
+    require_like,
+    require_writable,
+    save_fields,
+    save_like,
+)
 from sagd.data.formats import Step
 from sagd.data.formats.find import format_of
 from sagd.data.load import load
@@ -306,3 +315,41 @@ def test_what_is_missing_stays_missing(tmp_path):
     assert named.known.sum() == named.x.numel() - 1
     (path,) = save_like(named.x, named, tmp_path / "out").paths
     assert np.allclose(np.load(path), values, atol=1e-6, equal_nan=True)
+
+
+SOUND = {"T": Step(1 / 8000, "s")}
+
+
+@pytest.mark.parametrize(
+    ("meaning", "shape", "ending"),
+    [
+        (Meaning(), (3, 4, 6), ".tif"),
+        (Meaning("audio", "T", (0.0,), (9.0,), SOUND, "", (), "int16", (-32768, 32767), ".flac"), (1, 50), ".wav"),
+        (Meaning("video", "TYX", (127.5,), (127.5,), {"T": Step(0.05, "s")}, ending=".gif"), (1, 5, 6, 6), ".npy"),
+        (Meaning("field", "YX", (0.0,), (1.0,), {}, "", (), "float64", None, ".h5"), (1, 6, 7), ".h5"),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Meaning) else "",
+)
+def test_floating_point_is_written_where_the_format_has_none(meaning, shape, ending, tmp_path):
+    x = 9 * torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    require_writable(shape, meaning, keep=True)
+    written = save_fields(x, ["a", "b"], tmp_path, meaning, keep=True)
+    assert {path.suffix for path in written.paths} == {ending}
+    assert written.clipped == 0
+    values = load(DataConfig(str(tmp_path))).meaning
+    data = load(DataConfig(str(tmp_path)))
+    assert torch.allclose(values.to_values(data.tensor()).float(), meaning.to_values(x).float(), rtol=1e-5, atol=1e-4)
+
+
+def test_what_a_format_cannot_hold_is_refused_before_any_work(tmp_path):
+    meaning = Meaning("volume", "ZYX", (0.0,), (1.0,), {}, "", (), "int16", (-32768, 32767), ".nii")
+    require_writable((1, 4, 5, 6), meaning)
+    with pytest.raises(
+        InputError, match=r"volumes could not be written: axes 'ZYXC' .* cannot be written so; .*train on"
+    ):
+        require_writable((2, 4, 5, 6), meaning)
+    with pytest.raises(InputError, match=r"2 channels .*; give keep=True, which writes .tif"):
+        require_writable((2, 4, 5), Meaning(channels=("a", "b")))
+    named = read([save(tmp_path / "a.png", np.zeros((4, 6)))])
+    require_like(named)
+    require_like(named, keep=True)

@@ -41,6 +41,7 @@ COMMANDS: dict[str, type] = {
 _FLAGS = {
     "out": "--out",
     "resume=True": "--resume",
+    "keep=True": "--float",
     "band='ring(low=0.3, high=1)'": "--band 0.3 1",
     "Model.resample": "sagd resample",
     **{key: f"--{key}" for key in ("denoiser.bands", "process.omission.mode")},

@@ -73,6 +73,7 @@ def run_resample(command: Resample) -> None:
         label,
         command.batch_size,
         progress=True,
+        keep=command.unrounded,
     )
     for k, draw in enumerate(result.samples):
         written = save_like(draw, result.named, command.out / "images", f"-{k:02d}", command.unrounded)

@@ -65,6 +65,7 @@ def run_restore(command: Restore) -> None:
         label=label,
         batch_size=command.batch_size,
         progress=True,
+        keep=command.unrounded,
     )
     restoration = result.restoration
     written = save_like(restoration.images, result.named, command.out / "images", keep=command.unrounded)

@@ -6,10 +6,13 @@ import hashlib
 import logging
 import re
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,9 +33,12 @@ from sagd.data.signals import Signals
 from sagd.data.sources.beside import BESIDE, write_beside
 from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.data.sources.metadata import METADATA
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
+from sagd.random import generator_for, rand
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _BATCH = 256
 _MUTE = ("npy", "npz")
@@ -66,6 +72,18 @@ class Named:
     items: tuple[int, ...] = ()
     files: tuple[str, ...] = ()
 
+    def some(self, rows: Sequence[int]) -> Named:
+        """Those of these numbers."""
+        chosen = list(rows)
+
+        def of(values: tuple[T, ...]) -> tuple[T, ...]:
+            return tuple(values[i] for i in chosen)
+
+        known = None if self.known is None else self.known[chosen]
+        return Named(
+            of(self.names), self.x[chosen], self.meaning, known, of(self.parts), of(self.items), of(self.files)
+        )
+
 
 @dataclass(frozen=True)
 class Written:
@@ -90,7 +108,7 @@ class Written:
         share = f"{100 * self.clipped / self.values:.2g} %"
         return (
             f"{self.clipped} of {self.values} values ({share}) lay beyond what {self.dtype} files hold, and were"
-            " clipped; --float keeps all"
+            f" clipped; {argument('keep=True')} keeps all"
         )
 
 
@@ -181,17 +199,17 @@ def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: boo
     for _, group in groupby(numbers, key=lambda i: (named.files[i], named.parts[i].path)):
         own = list(group)
         part, name = named.parts[own[0]], named.files[own[0]]
-        values = named.meaning.to_values(x[own])
-        if named.known is not None and named.known.shape[1:] == x.shape[1:]:
-            values = values.where(named.known[own], torch.nan)
-        values = values.numpy()
+        restored = named.meaning.to_values(x[own])
+        if named.known is not None:
+            restored = restored.where(named.known[own], torch.nan)
+        values = restored.numpy()
         each = values.shape[1] // len(part.arrays) if values.shape[1] == part.shape[0] else values.shape[1]
         for k, array in enumerate(part.arrays if each < values.shape[1] or len(part.arrays) == 1 else part.arrays[:1]):
             arranged, like = _whole(values[:, k * each : (k + 1) * each], part.layout, array)
-            ending = _ending(Path(name), part.format, kind, like.dtype, keep)
+            ending = _ending(Path(name), part.format, kind, keep)
             stem = f"{_without_ending(name)}{suffix}" + (f"-{array.name}" if len(part.arrays) > 1 else "")
             path = _inside(folder, stem + ending)
-            written.append(_write(path, arranged, replace(like, dtype="float32", limits=None) if keep else like))
+            written.append(_write(path, arranged, _exact(like) if keep else like))
             axes = part.layout.axes if len(part.layout.axes) == len(like.axes) else like.axes
     _tell(folder, named.meaning, written[-1].paths[0], axes)
     return _all(written)
@@ -217,8 +235,8 @@ def save_fields(x: Tensor, names: Sequence[str], folder: Path, meaning: Meaning,
     for name, field in zip(names, values, strict=True):
         like = meaning.contents(folder / f"{name}{meaning.ending}", x.shape[1:])
         if keep:
-            like = replace(like, dtype="float32", limits=None)
-        path = _inside(folder, name + _ending(like.path, format_of(like.path), kind, like.dtype, keep))
+            like = _exact(like)
+        path = _inside(folder, name + _ending(like.path, format_of(like.path), kind, keep))
         if format_of(path).kind in _MUTE:
             field, like = _lettered(field, like, meaning)
         written.append(_write(path, field, like))
@@ -253,6 +271,52 @@ def _tell(folder: Path, meaning: Meaning, path: Path, axes: str) -> None:
     write_beside(folder, kind.kind, reading)
 
 
+def require_writable(shape: Sequence[int], meaning: Meaning, keep: bool = False) -> None:
+    """Refuse, before anything is drawn, fields `(C, *spatial)` that `save_fields` could not write.
+
+    Raises:
+        InputError: Saying what would work.
+    """
+    trial = rand((1, *shape), generator_for(0, "trial")) * 2 - 1
+    _require(lambda folder, exact: save_fields(trial, ["trial"], folder, meaning, exact), meaning, keep)
+
+
+def require_like(named: Named, keep: bool = False) -> None:
+    """The same of `save_like`: the first of the files of each format, type and number of axes.
+
+    Raises:
+        InputError: Likewise.
+    """
+    kinds: dict[object, int] = {}
+    for i, part in enumerate(named.parts):
+        kinds.setdefault((part.format, part.arrays[0].dtype, part.layout, part.shape[0]), i)
+    for i in kinds.values():
+        trial = [k for k, part in enumerate(named.parts) if part is named.parts[i]]
+        some = named.some(trial)
+        _require(partial(_try_like, some), named.meaning, keep)
+
+
+def _try_like(named: Named, folder: Path, keep: bool) -> Written:
+    return save_like(named.x, named, folder, keep=keep)
+
+
+def _require(write: Callable[[Path, bool], Written], meaning: Meaning, keep: bool) -> None:
+    """Try to write in a folder that is removed again."""
+    items, told = Kind.member(meaning.kind).item[1], []
+    for exact in (True,) if keep else (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                ending = ending_of(write(Path(folder), exact).paths[0].name)
+            except InputError as error:
+                told.append(error)
+                continue
+        if not told:
+            return
+        cure = f"give {argument('keep=True')}, which writes {ending}"
+        raise InputError(f"{items} could not be written: {told[0]}; {cure}")
+    raise InputError(f"{items} could not be written: {told[0]}; train on a format that holds them, such as .npy")
+
+
 def _whole(values: np.ndarray, layout: Layout, array: Contents) -> tuple[np.ndarray, Contents]:
     """The array of a file of which all items `(N, C, *spatial)` are given, and what it is like."""
     shape = list(array.shape)
@@ -278,12 +342,18 @@ def _whole(values: np.ndarray, layout: Layout, array: Contents) -> tuple[np.ndar
     return out, like
 
 
-def _ending(path: Path, found: Format, kind: type[Kind], dtype: str, keep: bool) -> str:
+def _ending(path: Path, found: Format, kind: type[Kind], keep: bool) -> str:
     """The ending of a new file beside one of a format: another where that loses something."""
     own = ending_of(path.name)
-    if keep and dtype != "float32":
-        return kind.exact
-    return kind.ending if own.lower() in found.lossy else own
+    lossy = own.lower() in found.lossy
+    if keep:
+        return own if found.floats and not lossy else kind.exact
+    return kind.ending if lossy else own
+
+
+def _exact(like: Contents) -> Contents:
+    """The same in floating point."""
+    return replace(like, dtype="float32", limits=None, exact=True)
 
 
 def _write(path: Path, values: np.ndarray, like: Contents) -> Written:

@@ -14,7 +14,7 @@ from torch import Tensor
 from sagd.build.objects import omission_mode
 from sagd.build.schema import NO_OMISSION
 from sagd.build.text import to_dict
-from sagd.data.files import Named, read_named, read_partners
+from sagd.data.files import Named, read_named, read_partners, require_like
 from sagd.errors import InputError, argument
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
@@ -97,6 +97,7 @@ def restore_files(
     label: int | None = None,
     batch_size: int = 64,
     progress: bool = False,
+    keep: bool = False,
 ) -> RestorationResult:
     """Restore image files and folders with a model, and measure what has changed.
 
@@ -109,6 +110,7 @@ def restore_files(
         label: Class of the images, of conditional models.
         batch_size: Images per network call.
         progress: Show a progress bar.
+        keep: Write floating point: that the results can be written so is tried first.
 
     Raises:
         InputError: If the model leaves no band out, an image does not fit, or a clean image is missing.
@@ -120,6 +122,7 @@ def restore_files(
             f" {argument('process.omission.mode')} {Mode.example} on the damaged images"
         )
     damaged = read_named(paths, model.process.shape, model.meaning)
+    require_like(damaged, keep)
     known = None if clean is None else read_partners(damaged, clean)
     labels = None if label is None else torch.full((len(damaged.names),), label)
     result = restore(

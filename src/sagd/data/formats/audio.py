@@ -147,6 +147,7 @@ class Flac(Sound, kind="flac"):
     """FLAC: whole numbers of 8, 16 or 24 bits."""
 
     endings: ClassVar[tuple[str, ...]] = (".flac",)
+    floats: ClassVar[bool] = False
     containers: ClassVar[tuple[str, ...]] = ("FLAC",)
     subtypes: ClassVar[tuple[str, ...]] = ("PCM_S8", "PCM_16", "PCM_24")
 

@@ -54,6 +54,7 @@ class Contents:
         notes: What is worth telling whoever reads the file: profiles of colour that are not applied, and the like.
         kept: What `write` needs, beyond the array, to give the metadata back: under the kind of the format, a value of
             its own making, which other formats leave.
+        exact: Whether values are to be written as they are, even if the file they come from was packed.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class Contents:
     channels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     kept: Mapping[str, Any] = field(default_factory=dict)
+    exact: bool = False
 
 
 class Format(Description, ABC, family="file format", example="npy"):
@@ -80,6 +82,7 @@ class Format(Description, ABC, family="file format", example="npy"):
         folders: Whether its files are folders.
         inherits: Whether a file can only be written with the header of another one.
         lossy: Those of the endings whose files do not hold the values they are given, but some near them.
+        floats: Whether its files can hold floating point.
     """
 
     endings: ClassVar[tuple[str, ...]]
@@ -87,6 +90,7 @@ class Format(Description, ABC, family="file format", example="npy"):
     folders: ClassVar[bool] = False
     inherits: ClassVar[bool] = False
     lossy: ClassVar[tuple[str, ...]] = ()
+    floats: ClassVar[bool] = True
 
     @final
     def scan(self, path: Path) -> Sequence[Contents]:

@@ -67,7 +67,7 @@ class NetCdf(Format, kind="netcdf"):
             _save_new(path, values, like)
             return
         name = like.name
-        stored, packing = _packed(values, kept["encoding"])
+        stored, packing = (values, {}) if like.exact else _packed(values, kept["encoding"])
         variable = xarray.DataArray(stored, dims=kept["dims"], attrs=kept["attributes"] | packing)
         coordinates = {n: c for n, c in kept["coordinates"].items() if _fits(c, kept["dims"], values.shape)}
         data = xarray.Dataset({name: variable}, coordinates, kept["of_file"])
