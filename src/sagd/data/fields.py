@@ -19,6 +19,7 @@ from sagd.data.config import DataConfig, Reading
 from sagd.data.formats import Contents, Format, Region, Step
 from sagd.data.formats.find import ending_of
 from sagd.data.formats.handles import Handles
+from sagd.data.formats.values import of_full_scale, to_full_scale
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
 from sagd.data.meaning import Meaning, length_of
@@ -522,6 +523,16 @@ def check_means(part: Part, meaning: Meaning, config: DataConfig) -> None:
             )
 
 
+def in_units_of(meaning: Meaning, values: np.ndarray, part: Part) -> np.ndarray:
+    """Values of a part in the units of a model: of sound, 1 in floating point is the full scale of whole numbers."""
+    if not part.format.full_scale:
+        return values
+    own, limits = part.arrays[0].limits, meaning.limits
+    if own is None and limits is not None:
+        return to_full_scale(values, limits)
+    return of_full_scale(values.astype(np.float64), own) if own is not None and limits is None else values
+
+
 def _scaled_steps(plan: Plan, steps: dict[str, Step]) -> dict[str, Step]:
     """The steps of fields that are scaled; none where files differ in them, or are scaled by different factors."""
     parts, sides = plan.records.parts, plan.shape[1:]
@@ -607,6 +618,7 @@ class LazyFields:
             values = self.plan.read(row, recent or self._recent, streaming=recent is None)
         if self.packed:
             return torch.from_numpy(np.ascontiguousarray(values))
+        values = in_units_of(self.meaning, values, self.plan.records.parts[self.plan.part[row]])
         x = self.meaning.to_model(torch.from_numpy(values.astype(np.float64)))
         self._check(x, row)
         return x

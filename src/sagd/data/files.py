@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from sagd.data.config import DataConfig, Reading
 from sagd.data.corruption import Corruption, corrupt
-from sagd.data.fields import Part, check_means
+from sagd.data.fields import Part, check_means, in_units_of
 from sagd.data.formats import Contents, Format
 from sagd.data.formats.find import ending_of, format_of, is_one, walk
-from sagd.data.formats.values import to_type
+from sagd.data.formats.values import of_full_scale, to_full_scale, to_type
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout, suggested
 from sagd.data.meaning import Meaning, measured
@@ -209,7 +209,7 @@ def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: boo
             ending = _ending(Path(name), part.format, kind, keep)
             stem = f"{_without_ending(name)}{suffix}" + (f"-{array.name}" if len(part.arrays) > 1 else "")
             path = _inside(folder, stem + ending)
-            written.append(_write(path, arranged, _exact(like) if keep else like))
+            written.append(_write(path, arranged, _exact(like) if keep else like, named.meaning))
             axes = part.layout.axes if len(part.layout.axes) == len(like.axes) else like.axes
     _tell(folder, named.meaning, written[-1].paths[0], axes)
     return _all(written)
@@ -239,7 +239,7 @@ def save_fields(x: Tensor, names: Sequence[str], folder: Path, meaning: Meaning,
         path = _inside(folder, name + _ending(like.path, format_of(like.path), kind, keep))
         if format_of(path).kind in _MUTE:
             field, like = _lettered(field, like, meaning)
-        written.append(_write(path, field, like))
+        written.append(_write(path, field, like, meaning))
     _tell(folder, meaning, written[0].paths[0], like.axes)
     return _all(written)
 
@@ -356,7 +356,13 @@ def _exact(like: Contents) -> Contents:
     return replace(like, dtype="float32", limits=None, exact=True)
 
 
-def _write(path: Path, values: np.ndarray, like: Contents) -> Written:
+def _write(path: Path, values: np.ndarray, like: Contents, meaning: Meaning) -> Written:
+    """Write values in the units of a model."""
+    whole = np.dtype(like.dtype).kind in "iu"
+    if format_of(path).full_scale and not whole and meaning.limits is not None:
+        values = of_full_scale(values, meaning.limits)
+    elif format_of(path).full_scale and whole and meaning.limits is None and like.limits is not None:
+        values = to_full_scale(values, like.limits)
     typed, clipped = to_type(values, like.dtype, like.limits)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -407,7 +413,7 @@ def _field(part: Part, item: int, shape: tuple[int, ...], meaning: Meaning) -> T
             f"{str(part.path)!r} is {own}, the model is for {needed} ({', '.join(part.layout.spatial)}); crop or scale"
             " it, or train a model of that size"
         )
-    values = part.read(item)
+    values = in_units_of(meaning, part.read(item), part)
     try:
         values = with_channels(values, shape[0], Kind.member(meaning.kind).mixing)
     except InputError as error:
@@ -449,10 +455,12 @@ def save_damaged(
 ) -> Written:
     """Write every item of a data set as `out/clean/NAME` and, damaged, as `out/damaged/NAME`, in its own type.
 
-    The name is the item's place in its source, so that it and the damage do not depend on a limit.
+    Files of which all items are there keep their names, and what else `save_like` keeps. Windows, scaled pictures and
+    rows of tables are files of their own, named by their place in the source. Neither name nor damage depends on a
+    limit.
 
     Args:
-        data: Clean items; those of classes go to a folder per class, named by `folder_name`.
+        data: Clean items; those of classes go to a folder per class, named by `folder_name` where there is none yet.
         corruption: The damage.
         out: An existing directory.
         contrast: Factor of the clean values, which leaves room for damage.
@@ -470,16 +478,47 @@ def save_damaged(
             escaped[0],
             folders[escaped[0]],
         )
-    written = []
-    for numbers in tqdm(torch.arange(len(data)).split(_BATCH), desc="writing", disable=None, leave=False):
-        x, labels = data.batch(numbers)
-        own = [""] * len(x) if labels is None else [f"{folders[(data.classes or ())[k]]}/" for k in labels.tolist()]
+    written, files = [], _whole_files(data, folders)
+    every = torch.arange(len(data))
+    batches = every.split(_BATCH) if files is None else [torch.tensor(numbers) for _, _, numbers in files]
+    for i, numbers in enumerate(tqdm(batches, desc="writing", disable=None, leave=False)):
+        x, labels, known = data.shown(data.values(numbers), numbers)
         places = data.places_of(numbers)
-        names = [f"{folder}{place:06d}" for folder, place in zip(own, places.tolist(), strict=True)]
-        damaged = corrupt(contrast * x, corruption, seed, places)
-        save_fields(contrast * x, names, out / "clean", data.meaning, keep)
-        written.append(save_fields(damaged, names, out / "damaged", data.meaning, keep))
+        if files is None:
+            own = [""] * len(x) if labels is None else [f"{folders[(data.classes or ())[k]]}/" for k in labels.tolist()]
+            names = [f"{folder}{place:06d}" for folder, place in zip(own, places.tolist(), strict=True)]
+            save: Callable[..., Written] = partial(save_fields, names=names, meaning=data.meaning, keep=keep)
+        else:
+            name, part, _ = files[i]
+            several = tuple(range(part.count))
+            named = Named((name,) * len(x), x, data.meaning, known, (part,) * len(x), several, (name,) * len(x))
+            save = partial(save_like, named=named, keep=keep)
+        save(contrast * x, folder=out / "clean")
+        written.append(save(corrupt(contrast * x, corruption, seed, places), folder=out / "damaged"))
     return _all(written)
+
+
+def _whole_files(data: Signals, folders: Mapping[str, str]) -> list[tuple[str, Part, list[int]]] | None:
+    """Name, header and fields of each file, if the data are whole files, which are then written as such."""
+    if data.origin is None:
+        return None
+    origin, root = data.origin, data.origin.root
+    places = data.places_of(torch.arange(len(data))).numpy()
+    order = np.lexsort((origin.item[places], origin.part[places]))
+    found, stems = [], set()
+    for number, group in groupby(order.tolist(), key=lambda i: int(origin.part[places[i]])):
+        own, path = list(group), origin.paths[number]
+        part = _part(path, data.meaning)
+        name = str(path.relative_to(root)) if path != root else path.name
+        if data.labels is not None and data.classes is not None:
+            folder = folders[data.classes[int(data.labels[own[0]])]]
+            name = name if Path(name).parts[0] == folder else f"{folder}/{name}"
+        stem = _without_ending(name)
+        if [int(origin.item[places[i]]) for i in own] != list(range(part.count)) or stem in stems:
+            return None
+        stems.add(stem)
+        found.append((name, part, own))
+    return found
 
 
 def _without_ending(name: str) -> str:

@@ -33,7 +33,7 @@ from sagd.data.fields import (
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
-from sagd.data.signals import Signals
+from sagd.data.signals import Origin, Signals
 from sagd.data.sources import Records, base, open_source
 from sagd.data.sources.base import expanded
 from sagd.data.sources.beside import beneath
@@ -169,7 +169,12 @@ def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> 
     labels = None if records.labels is None else records.labels[torch.tensor(rows)]
     _name_missing_classes(records.labels, records.classes, labels, config)
     _say_notes(headers)
-    return Signals(records.name, pixels, labels, records.classes, places=torch.tensor(rows))
+    files = [records.file(row) for row in range(len(records))] if config.size is None else [None]
+    origin = None
+    if all(files):
+        every = np.arange(len(files))
+        origin = Origin(expanded(config.source), tuple(filter(None, files)), every, np.zeros_like(every))
+    return Signals(records.name, pixels, labels, records.classes, places=torch.tensor(rows), origin=origin)
 
 
 def _say_notes(headers: dict[int, Header]) -> None:
@@ -216,8 +221,23 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     gaps = gaps and missing != 0
     logger.info("%s", "\n".join(_said(chosen, meaning, gaps, missing)))
     return Signals(
-        records.name, stored, labels, records.classes, places=torch.from_numpy(rows[good]), meaning=meaning, gaps=gaps
+        records.name,
+        stored,
+        labels,
+        records.classes,
+        places=torch.from_numpy(rows[good]),
+        meaning=meaning,
+        gaps=gaps,
+        origin=_origin(plan),
     )
+
+
+def _origin(plan: Plan) -> Origin | None:
+    """The files of fields that are whole items of them."""
+    parts = plan.records.parts
+    if plan.config.resample is not None or any(part.shape[1:] != plan.shape[1:] for part in parts):
+        return None
+    return Origin(expanded(plan.config.source), tuple(part.path for part in parts), plan.part, plan.item)
 
 
 def _stored(lazy: LazyFields, config: DataConfig, problems: list[InputError]) -> tuple[Tensor | LazyFields, np.ndarray]:

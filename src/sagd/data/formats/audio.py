@@ -38,6 +38,7 @@ class Sound(Format, ABC):
     """Samples in time, of one or more channels."""
 
     streams: ClassVar[bool] = True
+    full_scale: ClassVar[bool] = True
     containers: ClassVar[tuple[str, ...]]
     subtypes: ClassVar[tuple[str, ...]]
 

@@ -83,6 +83,7 @@ class Format(Description, ABC, family="file format", example="npy"):
         inherits: Whether a file can only be written with the header of another one.
         lossy: Those of the endings whose files do not hold the values they are given, but some near them.
         floats: Whether its files can hold floating point.
+        full_scale: Whether 1 in floating point stands for the largest of the whole numbers, as it does in sound.
     """
 
     endings: ClassVar[tuple[str, ...]]
@@ -91,6 +92,7 @@ class Format(Description, ABC, family="file format", example="npy"):
     inherits: ClassVar[bool] = False
     lossy: ClassVar[tuple[str, ...]] = ()
     floats: ClassVar[bool] = True
+    full_scale: ClassVar[bool] = False
 
     @final
     def scan(self, path: Path) -> Sequence[Contents]:

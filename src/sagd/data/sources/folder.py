@@ -86,6 +86,9 @@ class FolderRecords(Records):
     def describe(self, index: int) -> str:  # noqa: D102
         return repr(str(self.paths[index]))
 
+    def file(self, index: int) -> Path:  # noqa: D102
+        return self.paths[index]
+
     def fields(self, config: DataConfig) -> FieldRecords:
         """The same files as fields of any depth."""
         return field_records(self.name, Kind.member(Pictures.kind), self.paths, config, self.labels, self.classes)
