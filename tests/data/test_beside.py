@@ -121,6 +121,6 @@ def test_steps_in_space_are_those_of_the_model(tmp_path, caplog):
         ).meaning.steps
         == steps
     )
-    assert "steps along Z, Y, X are those of --data.spacing; files say others" in caplog.text
+    assert "steps along Z, Y, X are those of data.spacing; files say others" in caplog.text
     given = Meaning(**{**vars(meaning), "reading": Reading(spacing=("2 mm",) * 3)})
     assert read_named([tmp_path / "c.tif"], (1, 4, 5, 6), given).x.shape[0] == 1

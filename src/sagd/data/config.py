@@ -31,8 +31,8 @@ class DataConfig:
     """A letter for each axis of the arrays, where files do not say or one knows better: N items, C channels, T time,
     Z Y X space; e.g. NCYX. Default: what files and shapes say, which is printed."""
     arrays: tuple[str, ...] = ()
-    """Names of the arrays (variables, data sets) of each file to read, a channel or more each. Default: all of the
-    shape that the largest has."""
+    """Names of the arrays (variables, data sets, columns of tables) of each file to read, a channel or more each.
+    Default: all of the shape that the largest has."""
     rate: float | None = None
     """Samples per second of files that do not say it."""
     spacing: tuple[str, ...] = ()

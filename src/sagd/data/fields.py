@@ -24,7 +24,7 @@ from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
 from sagd.data.meaning import Meaning, length_of
 from sagd.data.resize import mixable, ratio_of, resampled, scaled_and_cropped, with_channels
-from sagd.errors import InputError, one_line
+from sagd.errors import InputError, argument, one_line
 from sagd.noise.grid import Grid
 from sagd.training.ahead import RUN, Ahead
 
@@ -91,11 +91,13 @@ class Part:
         format: Format of the file.
         arrays: The arrays, of one shape.
         layout: Their axes.
+        columns: Numbers of the channels that are read, in order; None: all.
     """
 
     format: Format
     arrays: tuple[Contents, ...]
     layout: Layout
+    columns: tuple[int, ...] | None = None
 
     @property
     def path(self) -> Path:
@@ -111,7 +113,7 @@ class Part:
     def shape(self) -> tuple[int, ...]:
         """`(C, *spatial)` of an item."""
         channels, *spatial = self.layout.item_shape(self.arrays[0].shape)
-        return (channels * len(self.arrays), *spatial)
+        return (channels * len(self.arrays) if self.columns is None else len(self.columns), *spatial)
 
     def read(self, item: int, window: Sequence[slice] | None = None, recent: Recent | None = None) -> np.ndarray:
         """An item `(C, *spatial)` in its own type, or a window of it.
@@ -132,7 +134,8 @@ class Part:
             raise
         except Exception as error:  # on damaged files decoders raise errors of every kind
             raise InputError(f"cannot read {str(self.path)!r}: {one_line(error)}") from None
-        return values[0] if len(values) == 1 else np.concatenate(values)
+        whole = values[0] if len(values) == 1 else np.concatenate(values)
+        return whole if self.columns is None else whole[list(self.columns)]
 
     def steps(self, rate: float | None) -> dict[str, Step]:
         """Distance of neighbours along the axes of space; along time by `rate` where the file does not say."""
@@ -148,6 +151,8 @@ class Part:
             names = [array.name for array in self.arrays]
             return tuple(names if each == 1 else (f"{name} {k}" for name in names for k in range(each)))
         own = self.arrays[0].channels or (self.arrays[0].name,)
+        if self.columns is not None:
+            return tuple(own[i] for i in self.columns)
         return own if len(own) == self.shape[0] and all(own) else ()
 
 
@@ -353,7 +358,7 @@ def _size(records: FieldRecords, config: DataConfig, lengths: Sequence[tuple[int
         pair = (f"{records.describe(k)} is {'x'.join(map(str, lengths[k]))}" for k in (0, other))
         middle = [int(np.median([sides[axis] for sides in lengths])) for axis in range(rank)]
         raise InputError(
-            f"{kind.item[1]} differ in size: {', '.join(pair)}; give all one with --data.size (medians:"
+            f"{kind.item[1]} differ in size: {', '.join(pair)}; give all one with {argument('data.size')} (medians:"
             f" {' '.join(map(str, middle))})"
         )
     return lengths[0]
@@ -363,7 +368,7 @@ def _channels(records: FieldRecords, config: DataConfig) -> int:
     first = records.parts[0].shape[0]
     odd = next((k for k, part in enumerate(records.parts) if part.shape[0] != first), None)
     if config.channels is None and odd is not None:
-        cure = "choose with --data.channels"
+        cure = f"choose with {argument('data.channels')}"
         if not mixable(max(first, records.parts[odd].shape[0]), 1, records.kind.mixing):
             cure = "keep those of one number"
         raise InputError(
@@ -375,7 +380,7 @@ def _channels(records: FieldRecords, config: DataConfig) -> int:
         if not mixable(part.shape[0], wanted, records.kind.mixing):
             raise InputError(
                 f"{records.describe(number)} has {part.shape[0]} channels, which cannot be made {wanted}; leave"
-                " --data.channels out"
+                f" {argument('data.channels')} out"
             )
     return wanted
 
@@ -386,7 +391,7 @@ def _check_alike(records: FieldRecords, config: DataConfig) -> None:
     if config.resample is not None and "T" in first.layout.spatial and "T" not in steps:
         raise InputError(
             f"{records.describe(0)} does not say its rate, from which data.resample={config.resample:g} could be"
-            " reached; give it with --data.rate"
+            f" reached; give it with {argument('data.rate')}"
         )
     for number, part in enumerate(records.parts):
         if part.arrays[0].dtype != first.arrays[0].dtype:
@@ -399,7 +404,7 @@ def _check_alike(records: FieldRecords, config: DataConfig) -> None:
             raise InputError(
                 f"{records.kind.item[1]} hold the same channels in another order: {records.describe(0)}"
                 f" {', '.join(names[0])}, {records.describe(number)} {', '.join(names[1])}; write one anew, or name"
-                " arrays with --data.arrays"
+                f" arrays with {argument('data.arrays')}"
             )
         own = _steps(part, config)
         for letter in part.layout.spatial:
@@ -408,7 +413,7 @@ def _check_alike(records: FieldRecords, config: DataConfig) -> None:
             if differ(steps.get(letter), own.get(letter)):
                 told = (_told(s.get(letter), letter) for s in (steps, own))
                 pair = ", ".join(f"{records.describe(k)} {t}" for k, t in zip((0, number), told, strict=True))
-                cure = "bring all to one with --data.resample" if letter == "T" else "resample one"
+                cure = f"bring all to one with {argument('data.resample')}" if letter == "T" else "resample one"
                 raise InputError(f"{records.kind.item[1]} differ in steps along {letter}: {pair}; {cure}")
 
 
@@ -486,7 +491,7 @@ def _measured(plan: Plan, rows: Iterable[int]) -> list[np.ndarray]:
         except InputError as error:
             if not plan.config.skip_bad:
                 items = plan.records.kind.item[1]
-                raise InputError(f"{error}; leave such {items} out with --data.skip-bad") from None
+                raise InputError(f"{error}; leave such {items} out with {argument('data.skip_bad=True')}") from None
             problems.append(error)
     if not values:
         raise InputError(f"none of {len(problems)} {plan.records.kind.item[1]} can be read; the first: {problems[0]}")
@@ -633,7 +638,7 @@ class LazyFields:
         if own and not self.missing:
             raise InputError(
                 f"{self.plan.describe(row)} holds {own} missing value(s) (NaN) in one field; leave them out with"
-                " --data.missing mask"
+                f" {argument('data.missing=mask')}"
             )
 
     def _beyond(self, row: int) -> int:

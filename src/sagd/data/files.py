@@ -24,8 +24,10 @@ from sagd.data.corruption import Corruption, corrupt
 from sagd.data.fields import Part, check_means, in_units_of
 from sagd.data.formats import Contents, Format
 from sagd.data.formats.find import ending_of, format_of, is_one, walk
+from sagd.data.formats.frames import films
 from sagd.data.formats.values import of_full_scale, to_full_scale, to_type
 from sagd.data.kinds import Kind
+from sagd.data.kinds.video import Video
 from sagd.data.layout import Layout, suggested
 from sagd.data.meaning import Meaning, measured
 from sagd.data.resize import with_channels
@@ -205,13 +207,15 @@ def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: boo
         values = restored.numpy()
         each = values.shape[1] // len(part.arrays) if values.shape[1] == part.shape[0] else values.shape[1]
         for k, array in enumerate(part.arrays if each < values.shape[1] or len(part.arrays) == 1 else part.arrays[:1]):
-            arranged, like = _whole(values[:, k * each : (k + 1) * each], part.layout, array)
+            taken = values[:, k * each : (k + 1) * each] if part.columns is None else _among_others(values, part)
+            arranged, like = _whole(taken, part.layout, array)
             ending = _ending(Path(name), part.format, kind, keep)
             stem = f"{_without_ending(name)}{suffix}" + (f"-{array.name}" if len(part.arrays) > 1 else "")
             path = _inside(folder, stem + ending)
-            written.append(_write(path, arranged, _exact(like) if keep else like, named.meaning))
+            found = part.format if ending == ending_of(name) else format_of(path)
+            written.append(_write(path, arranged, _exact(like) if keep else like, named.meaning, found))
             axes = part.layout.axes if len(part.layout.axes) == len(like.axes) else like.axes
-    _tell(folder, named.meaning, written[-1].paths[0], axes)
+    _tell(folder, named.meaning, found, axes)
     return _all(written)
 
 
@@ -239,8 +243,8 @@ def save_fields(x: Tensor, names: Sequence[str], folder: Path, meaning: Meaning,
         path = _inside(folder, name + _ending(like.path, format_of(like.path), kind, keep))
         if format_of(path).kind in _MUTE:
             field, like = _lettered(field, like, meaning)
-        written.append(_write(path, field, like, meaning))
-    _tell(folder, meaning, written[0].paths[0], like.axes)
+        written.append(_write(path, field, like, meaning, format_of(path)))
+    _tell(folder, meaning, format_of(written[0].paths[0]), like.axes)
     return _all(written)
 
 
@@ -257,9 +261,9 @@ def _lettered(field: np.ndarray, like: Contents, meaning: Meaning) -> tuple[np.n
     return layout.restored(item, shape), replace(like, axes=axes, shape=shape)
 
 
-def _tell(folder: Path, meaning: Meaning, path: Path, axes: str) -> None:
+def _tell(folder: Path, meaning: Meaning, written: Format, axes: str) -> None:
     """Say beside files how they are read, if they do not say it themselves."""
-    kind, found = Kind.member(meaning.kind), format_of(path).kind
+    kind, found = Kind.member(meaning.kind), written.kind
     if found in kind.formats and found not in _MUTE:
         return
     reading = Reading()
@@ -342,6 +346,14 @@ def _whole(values: np.ndarray, layout: Layout, array: Contents) -> tuple[np.ndar
     return out, like
 
 
+def _among_others(values: np.ndarray, part: Part) -> np.ndarray:
+    """All channels of the items of a file, of which some are given."""
+    every = replace(part, columns=None)
+    whole = np.stack([every.read(item) for item in range(part.count)]).astype(values.dtype)
+    whole[:, list(part.columns or ())] = values
+    return whole
+
+
 def _ending(path: Path, found: Format, kind: type[Kind], keep: bool) -> str:
     """The ending of a new file beside one of a format: another where that loses something."""
     own = ending_of(path.name)
@@ -356,17 +368,17 @@ def _exact(like: Contents) -> Contents:
     return replace(like, dtype="float32", limits=None, exact=True)
 
 
-def _write(path: Path, values: np.ndarray, like: Contents, meaning: Meaning) -> Written:
+def _write(path: Path, values: np.ndarray, like: Contents, meaning: Meaning, found: Format) -> Written:
     """Write values in the units of a model."""
     whole = np.dtype(like.dtype).kind in "iu"
-    if format_of(path).full_scale and not whole and meaning.limits is not None:
+    if found.full_scale and not whole and meaning.limits is not None:
         values = of_full_scale(values, meaning.limits)
-    elif format_of(path).full_scale and whole and meaning.limits is None and like.limits is not None:
+    elif found.full_scale and whole and meaning.limits is None and like.limits is not None:
         values = to_full_scale(values, like.limits)
     typed, clipped = to_type(values, like.dtype, like.limits)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        format_of(path).write(path, typed, replace(like, shape=typed.shape))
+        found.write(path, typed, replace(like, shape=typed.shape))
     except OSError as error:
         raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
     return Written((path,), clipped, typed.size, like.dtype)
@@ -532,4 +544,7 @@ def _files(path: Path, config: DataConfig) -> list[tuple[str, Path]]:
     if not path.is_dir() or is_one(path):
         return [(path.name, path)]
     found = [file for file in walk(path) if file.name not in (*METADATA, BESIDE)]
+    found = films(found) if config.kind == Video.kind else found
+    if found == [path]:
+        return [(path.name, path)]
     return [(str(file.relative_to(path)), file) for file in of_one_kind(found, config, repr(str(path)))[1]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sagd.data.formats import Contents, Region
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 
 LETTERS = "NCTZYX"
 """Items, channels, time, space."""
@@ -117,7 +117,7 @@ def suggested(shape: Sequence[int], spatial: str, coloured: bool = False) -> str
     if more < 0 or more > 2:
         raise InputError(
             f"an array of shape {tuple(shape)} does not say which of its axes are {', '.join(spatial)}; say it with"
-            " --data.axes, a letter for each axis: N items, C channels, T time, Z Y X space"
+            f" {argument('data.axes')}, a letter for each axis: N items, C channels, T time, Z Y X space"
         )
     if more == 0:
         return spatial
@@ -158,6 +158,6 @@ def _with(letter: str, axes: str, spatial: str, contents: Contents) -> str:
     if found is None:
         raise InputError(
             f"an array of shape {contents.shape} with axes {axes} has no axis {letter}; say which are which with"
-            " --data.axes, or name another --data.kind"
+            f" {argument('data.axes')}, or name another {argument('data.kind')}"
         )
     return axes.replace(found, letter)

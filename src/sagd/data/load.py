@@ -37,7 +37,7 @@ from sagd.data.signals import Origin, Signals
 from sagd.data.sources import Records, base, open_source
 from sagd.data.sources.base import expanded
 from sagd.data.sources.beside import beneath
-from sagd.errors import InputError, one_line
+from sagd.errors import InputError, argument, one_line
 from sagd.optional import need
 from sagd.random import generator_for, subset
 
@@ -196,8 +196,9 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
         array = records.parts[0].arrays[0]
         raise InputError(
             f"need at least two {items}, and {array.path.name} is taken for one, its axes {array.shape} for"
-            f" {records.parts[0].layout.axes}; say otherwise with --data.axes, a letter for each (N items, C channels,"
-            " T time, Z Y X space), or --data.kind, or cut windows: --data.fit tile --data.size 64"
+            f" {records.parts[0].layout.axes}; say otherwise with {argument('data.axes')}, a letter for"
+            f" each (N items, C channels, T time, Z Y X space), or {argument('data.kind')}, or cut windows:"
+            f" {argument('data.fit=tile')} {argument('data.size=64')}"
         )
     _check_enough(len(rows), [], config, items)
     chosen = plan.some(rows)
@@ -277,11 +278,11 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     lines = [f"{records.name}: {len(plan)} {records.kind.item[1]}{many}, {shape}{rate}{apart}{arrays}"]
     axes = records.parts[0].layout.axes
     if axes != first.axes and plan.config.axes is None:
-        lines.append(f"axes of arrays {first.shape} taken as {axes}; --data.axes says otherwise")
+        lines.append(f"axes of arrays {first.shape} taken as {axes}; {argument('data.axes')} says otherwise")
     if plan.scales and not meaning.steps and any(part.steps(plan.config.rate) for part in records.parts):
         lines.append("files differ in the size of a pixel, so that none is told here")
     if other := [letter for letter in meaning.axes if _overruled(plan, letter)]:
-        lines.append(f"steps along {', '.join(other)} are those of --data.spacing; files say others")
+        lines.append(f"steps along {', '.join(other)} are those of {argument('data.spacing')}; files say others")
     if not meaning.is_bytes:
         scale = ", ".join(_formula(o, s) for o, s in zip(meaning.offset, meaning.scale, strict=True))
         unit = f" {meaning.quantity}" if meaning.quantity else ""
@@ -365,7 +366,11 @@ def _check(config: DataConfig) -> None:
 def _check_enough(count: int, problems: Sequence[InputError], config: DataConfig, items: str = "images") -> None:
     if count < 2:
         why = f"; {len(problems)} cannot be read, the first: {problems[0]}" if problems else ""
-        one = "; windows of it are many: --data.fit tile --data.size 64" if count == 1 and config.fit != "tile" else ""
+        one = (
+            f"; windows of it are many: {argument('data.fit=tile')} {argument('data.size=64')}"
+            if count == 1 and config.fit != "tile"
+            else ""
+        )
         raise InputError(f"need at least two {items}, found {count} in {config.source!r}{why}{one}")
 
 
@@ -377,10 +382,10 @@ def _common_shape(headers: dict[int, Header], records: Records, config: DataConf
     for row, header in headers.items():
         if config.channels is None and header.channels != first.channels:
             one, other = ("grey" if h.channels == 1 else "colour" for h in (first, header))
-            problem, advice = "channels", "choose with --data.channels 1 or 3"
+            problem, advice = "channels", f"choose with {argument('data.channels')} 1 or 3"
         elif config.size is None and (header.width, header.height) != (first.width, first.height):
             one, other = (f"{h.width}x{h.height}" for h in (first, header))
-            problem, advice = "size (width x height)", "give all one with --data.size"
+            problem, advice = "size (width x height)", f"give all one with {argument('data.size')}"
         else:
             continue
         pair = f"{records.describe(first_row)} is {one}, {records.describe(row)} is {other}"
@@ -455,7 +460,7 @@ def _sift(
             elif config.skip_bad:
                 problems.append(outcome)
             else:
-                raise InputError(f"{outcome}; leave such {items} out with --data.skip-bad")
+                raise InputError(f"{outcome}; leave such {items} out with {argument('data.skip_bad=True')}")
     return good
 
 

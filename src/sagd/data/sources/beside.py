@@ -10,7 +10,7 @@ from typing import Any
 
 from sagd.data.config import DataConfig, Reading
 from sagd.data.formats.find import is_one
-from sagd.errors import InputError, one_line
+from sagd.errors import InputError, argument, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,9 @@ def _settings(table: Path) -> dict[str, Any]:
     for name, value in told.items():
         texts = not isinstance(value, list) or all(isinstance(text, str) for text in value)
         if not isinstance(value, _TYPES[name]) or isinstance(value, bool) or not texts:
-            raise InputError(f"{name!r} of {str(table)!r} cannot be {one_line(repr(value))}; see --data.{name}")
+            raise InputError(
+                f"{name!r} of {str(table)!r} cannot be {one_line(repr(value))}; see {argument(f'data.{name}')}"
+            )
     return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
 
 

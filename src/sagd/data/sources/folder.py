@@ -16,9 +16,11 @@ from torch import Tensor
 from sagd.data.config import DataConfig
 from sagd.data.fields import FieldRecords
 from sagd.data.formats.find import is_one, walk
+from sagd.data.formats.frames import films
 from sagd.data.images import EXTENSIONS, open_image
 from sagd.data.kinds import Kind
 from sagd.data.kinds.image import Image as Pictures
+from sagd.data.kinds.video import Video
 from sagd.data.sources.base import SPLIT_NAMES, Records, Source, check_text, encode_labels, expanded
 from sagd.data.sources.beside import BESIDE
 from sagd.data.sources.choose import field_records, of_one_kind
@@ -63,6 +65,7 @@ class Folder(Source, kind="folder"):
             )
         folder = expanded(self.path)
         files = [path for path in walk(folder) if path.name not in (*METADATA, BESIDE)]
+        files = films(files) if config.kind == Video.kind else files
         kind, paths = of_one_kind(files, config, repr(str(folder)))
         labels, classes = _labels(folder, paths, config)
         name = folder.resolve().name
