@@ -16,9 +16,10 @@ from PIL import Image
 from sagd.data.config import DataConfig
 from sagd.data.fields import LazyFields, Recent, windows
 from sagd.data.files import read_named, require_like, save_fields, save_like
-from sagd.data.formats import Format, Step
+from sagd.data.formats import Coordinates, Format, Step
 from sagd.data.formats.csv import Csv
 from sagd.data.load import load
+from sagd.data.meaning import Meaning
 from sagd.data.signals import SignalReader
 from sagd.data.sources import base as sources
 from sagd.errors import InputError
@@ -661,3 +662,44 @@ def test_quoted_line_breaks_in_tables_of_labels(records):
     rows = [f'{path.name},"a\ntext",{i % 2}' for i, path in enumerate(paths)]
     (records / "metadata.csv").write_text("\n".join(["file_name,words,label", *rows]))
     assert loaded(records, size=20).classes == ("0", "1")
+
+
+def test_units_and_coordinates_of_several_variables_come_back(tmp_path):
+    """Each its own unit; latitudes that are not evenly spaced, and longitudes, where all fields have them whole."""
+    g, path = np.random.default_rng(0), tmp_path / "air.nc"
+    latitudes = np.array([80.0, 45.0, 20.0, -5.0, -60.0])
+    dims = ("time", "lat", "lon")
+    variables = {
+        "t": (dims, g.normal(280, 9, (6, 5, 8)), {"units": "K"}),
+        "u": (dims, g.normal(0, 5, (6, 5, 8)), {"units": "m s-1"}),
+    }
+    places = {"lat": ("lat", latitudes, {"units": "degrees_north"}), "lon": ("lon", 45.0 * np.arange(8))}
+    xarray.Dataset(variables, places).to_netcdf(path)
+    data = loaded(path)
+    assert (data.meaning.quantity, data.meaning.quantities) == ("", ("K", "m s-1"))
+    assert data.meaning.coordinates["Y"] == Coordinates(tuple(latitudes), "degrees_north", "lat")
+    (new, *_) = save_fields(data.tensor(), list("abcdef"), tmp_path / "new", data.meaning).paths
+    with xarray.open_dataset(new) as file:
+        assert (file["t"].units, file["u"].units, file["t"].dims) == ("K", "m s-1", ("lat", "lon"))
+        assert np.array_equal(file["lat"], latitudes)
+        assert file["lat"].units == "degrees_north"
+        assert np.array_equal(file["lon"], 45.0 * np.arange(8))
+    again = loaded(tmp_path / "new").meaning
+    assert (again.quantities, again.coordinates) == (data.meaning.quantities, data.meaning.coordinates)
+    windows_of = loaded(path, size=(5, 4)).meaning
+    assert windows_of.coordinates.keys() == {"Y"}
+
+
+@pytest.mark.parametrize("ending", [".zarr", ".h5"])
+def test_samples_are_written_in_the_format_of_the_data(ending, tmp_path):
+    pytest.importorskip("zarr" if ending == ".zarr" else "h5py")
+    steps = {"Y": Step(2.0, "km"), "X": Step(3.0, "km")}
+    meaning = Meaning(
+        "field", "YX", (0.0,), (1.0,), steps, "", ("t", "u"), "float64", None, ending, quantities=("K", "m s-1")
+    )
+    x = torch.randn(3, 2, 5, 8, generator=torch.Generator().manual_seed(0))
+    save_fields(x, list("abc"), tmp_path / "new", meaning)
+    data = loaded(tmp_path / "new")
+    assert (data.shape, data.meaning.channels, data.meaning.quantities) == ((2, 5, 8), ("t", "u"), ("K", "m s-1"))
+    assert (data.meaning.ending, data.meaning.steps) == (ending, steps)
+    assert torch.allclose(data.meaning.to_values(data.tensor()), x.double(), atol=1e-6)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig, Reading
-from sagd.data.formats import Contents, Format, Region, Step
+from sagd.data.formats import Contents, Coordinates, Format, Region, Step
 from sagd.data.formats.find import ending_of
 from sagd.data.formats.handles import Handles
 from sagd.data.formats.values import of_full_scale, to_full_scale
@@ -459,7 +459,29 @@ def meaning_of(plan: Plan) -> Meaning:
         None if array.limits is None else (float(array.limits[0]), float(array.limits[1])),
         _new_ending(first, records.kind),
         _reading(plan, steps),
+        _quantities(first) if first.shape[0] == plan.shape[0] else (),
+        _coordinates(plan),
     )
+
+
+def _quantities(part: Part) -> tuple[str, ...]:
+    """Unit of each channel of a part, if they differ."""
+    each = part.shape[0] // len(part.arrays)
+    found = tuple(array.quantity for array in part.arrays for _ in range(each))
+    return found if len({*found}) > 1 else ()
+
+
+def _coordinates(plan: Plan) -> dict[str, Coordinates]:
+    """Where the places of axes are that all fields have whole, at the same places."""
+    parts, found = plan.records.parts, {}
+    for axis, letter in enumerate(parts[0].layout.spatial, 1):
+        told = parts[0].arrays[0].coordinates.get(letter)
+        alike = all(
+            part.shape[axis] == plan.shape[axis] and part.arrays[0].coordinates.get(letter) == told for part in parts
+        )
+        if told is not None and alike and not (letter == "T" and plan.config.resample is not None):
+            found[letter] = told
+    return found
 
 
 def _reading(plan: Plan, steps: Mapping[str, Step]) -> Reading:
@@ -479,7 +501,8 @@ def _new_ending(part: Part, kind: Kind) -> str:
     """Ending of new files of a kind beside those of a part."""
     if part.format.inherits:
         return kind.exact
-    return ending_of(part.path.name).lower() if part.path.is_file() else kind.ending
+    own = ending_of(part.path.name).lower()
+    return own if part.path.is_file() or own in part.format.endings else kind.ending
 
 
 def _measured(plan: Plan, rows: Iterable[int]) -> list[np.ndarray]:

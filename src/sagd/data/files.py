@@ -45,6 +45,8 @@ T = TypeVar("T")
 _BATCH = 256
 _MUTE = ("npy", "npz")
 """Formats that do not say which axis is which."""
+_STEPLESS = ("hdf5", "zarr")
+"""Formats that do not say how far apart samples are."""
 _LONGEST = 120
 """Bytes of a folder's name: file systems take 255."""
 RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])( *\..*)?", re.IGNORECASE | re.DOTALL)
@@ -261,18 +263,21 @@ def _lettered(field: np.ndarray, like: Contents, meaning: Meaning) -> tuple[np.n
     return layout.restored(item, shape), replace(like, axes=axes, shape=shape)
 
 
-def _tell(folder: Path, meaning: Meaning, written: Format, axes: str) -> None:
+def _tell(folder: Path, meaning: Meaning, written: Format, axes: str | None) -> None:
     """Say beside files how they are read, if they do not say it themselves."""
     kind, found = Kind.member(meaning.kind), written.kind
-    if found in kind.formats and found not in _MUTE:
+    if found in kind.formats and found not in (*_MUTE, *_STEPLESS):
         return
     reading = Reading()
-    if found in _MUTE:
+    if found in _STEPLESS:
+        axes = None
+    if found in (*_MUTE, *_STEPLESS):
         steps = [meaning.steps.get(letter) for letter in meaning.axes]
         told = [None if step is None else measured(step) for step in steps]
         spacing = tuple(f"{size!r} {unit}" for size, unit in filter(None, told))
         reading = Reading(axes, rate=meaning.rate) if len(spacing) < len(told) else Reading(axes, spacing=spacing)
-    write_beside(folder, kind.kind, reading)
+    if found not in kind.formats or reading != Reading():
+        write_beside(folder, kind.kind, reading)
 
 
 def require_writable(shape: Sequence[int], meaning: Meaning, keep: bool = False) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import Reading
-from sagd.data.formats import Contents, Step
+from sagd.data.formats import Contents, Coordinates, Step
 from sagd.data.formats.values import to_type
 from sagd.data.images import to_unit_range
 from sagd.errors import InputError, one_line
@@ -39,12 +39,14 @@ class Meaning:
         offset: Value that models see as 0, of all channels or of each.
         scale: Difference of values that models see as 1, likewise.
         steps: Letter -> distance of neighbours, where it is known.
-        quantity: Unit of the values; "" if nobody said.
+        quantity: Unit of the values; "" if nobody said, or channels differ in it.
         channels: Names of the channels; () if they have none.
         dtype: numpy's name of the type of values in files.
         limits: Least and largest value of files, if these mean something.
         ending: Ending of files.
         reading: How files are read that do not say it themselves.
+        quantities: Unit of each channel, where they differ.
+        coordinates: Letter -> where the places of an axis are, where they are the same for all fields.
     """
 
     kind: str = "image"
@@ -58,6 +60,8 @@ class Meaning:
     limits: tuple[float, float] | None = (0.0, 255.0)
     ending: str = ".png"
     reading: Reading = field(default_factory=Reading)
+    quantities: tuple[str, ...] = ()
+    coordinates: dict[str, Coordinates] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rank = len(self.axes)
@@ -131,7 +135,9 @@ class Meaning:
     def bare(self) -> Meaning:
         """Values as models see them, without a unit, which tables have in their names: of noise, which has no other."""
         names = tuple(re.sub(r"\s*\[[^]]*\]$", "", name) for name in self.channels)
-        return replace(self, offset=(0.0,), scale=(1.0,), quantity="", channels=names, dtype="float32", limits=None)
+        return replace(
+            self, offset=(0.0,), scale=(1.0,), quantity="", quantities=(), channels=names, dtype="float32", limits=None
+        )
 
     @property
     def length(self) -> str:
@@ -158,6 +164,8 @@ class Meaning:
             {letter: step for letter, step in self.steps.items() if letter in self.axes},
             self.quantity,
             self.channels,
+            self.quantities,
+            self.coordinates,
         )
 
     def _numbers(self, x: Tensor) -> tuple[Tensor, Tensor]:

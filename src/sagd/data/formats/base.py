@@ -36,6 +36,21 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Coordinates:
+    """Where the places of an axis are.
+
+    Attributes:
+        values: A number for each place.
+        unit: Its unit as the file says it; "" if it says none.
+        name: Name of the axis in the file.
+    """
+
+    values: tuple[float, ...]
+    unit: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Contents:
     """An array of a file, not yet read.
 
@@ -51,6 +66,8 @@ class Contents:
         steps: Letter of an axis -> distance of neighbours, where the file says it. Its inverse along `T` is the rate.
         quantity: Unit of the values, e.g. "mV"; "" if the file says none.
         channels: Names of the channels; () if the file says none.
+        quantities: Unit of each channel, where they differ.
+        coordinates: Letter of an axis -> where its places are, where the file says it.
         notes: What is worth telling whoever reads the file: profiles of colour that are not applied, and the like.
         kept: What `write` needs, beyond the array, to give the metadata back: under the kind of the format, a value of
             its own making, which other formats leave.
@@ -66,6 +83,8 @@ class Contents:
     steps: Mapping[str, Step] = field(default_factory=dict)
     quantity: str = ""
     channels: tuple[str, ...] = ()
+    quantities: tuple[str, ...] = ()
+    coordinates: Mapping[str, Coordinates] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     kept: Mapping[str, Any] = field(default_factory=dict)
     exact: bool = False

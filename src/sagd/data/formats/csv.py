@@ -89,7 +89,11 @@ class Csv(Format, kind="csv"):
             notes.append(f"column(s) {', '.join(names)} without a number are left out")
         shape = _values(rows, layout).shape
         kept = {self.kind: asdict(layout)}
-        return [Contents(path, "", shape, "TC", "float64", None, steps, "", _channels(layout), tuple(notes), kept)]
+        return [
+            Contents(
+                path, "", shape, "TC", "float64", None, steps, "", _channels(layout), notes=tuple(notes), kept=kept
+            )
+        ]
 
     def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
         layout, rows = _parsed(contents.path)
