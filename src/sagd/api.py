@@ -245,7 +245,8 @@ class Model:
         at = subset(len(x), max(1, min(count, len(x) // 2)), generator_for(seed, "evaluate"))
         told = told.without(set(told.names) - set(self.denoiser.names or ()))
         samples = self.sample(len(at), seed=seed, condition=told[at], batch_size=batch_size, progress=progress)
-        return evaluate_fields(samples, x, features, bands, seed, progress, reference_mask=known)
+        W = self.meaning.weight_field(self.process.shape)
+        return evaluate_fields(samples, x, features, bands, seed, progress, reference_mask=known, weight_field=W)
 
     def save(self, path: str | Path) -> Path:
         """Write a model directory, whole or not at all, that `sagd.load` and every command read.

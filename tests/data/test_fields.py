@@ -13,6 +13,7 @@ import torch
 import xarray
 from PIL import Image
 
+from sagd.build.schema import RunConfig, TrainingConfig
 from sagd.data.config import DataConfig
 from sagd.data.fields import LazyFields, Recent, windows
 from sagd.data.files import read_named, require_like, save_fields, save_like
@@ -23,6 +24,9 @@ from sagd.data.meaning import Meaning
 from sagd.data.signals import SignalReader
 from sagd.data.sources import base as sources
 from sagd.errors import InputError
+from sagd.networks.config import NetworkConfig
+from sagd.noise.places import area_weights
+from sagd.study.train import prepare
 
 
 def loaded(source, **options):
@@ -703,3 +707,21 @@ def test_samples_are_written_in_the_format_of_the_data(ending, tmp_path):
     assert (data.shape, data.meaning.channels, data.meaning.quantities) == ((2, 5, 8), ("t", "u"), ("K", "m s-1"))
     assert (data.meaning.ending, data.meaning.steps) == (ending, steps)
     assert torch.allclose(data.meaning.to_values(data.tensor()), x.double(), atol=1e-6)
+
+
+def test_maps_count_by_area_where_latitudes_are_known(tmp_path):
+    latitudes = np.array([75.0, 30.0, -10.0, -80.0])
+    values = np.random.default_rng(0).normal(size=(6, 4, 8))
+    place = {"lat": ("lat", latitudes, {"units": "degrees_north"})}
+    xarray.Dataset({"t": (("time", "lat", "lon"), values)}, place).to_netcdf(tmp_path / "t.nc")
+    data = loaded(tmp_path / "t.nc", area_weights=True)
+    assert torch.equal(data.meaning.weight_field(data.shape), area_weights(latitudes, (4, 8)))
+    assert loaded(tmp_path / "t.nc").meaning.weight_field((1, 4, 8)) is None
+    np.save(tmp_path / "t.npy", values)
+    with pytest.raises(InputError, match=r"data.area_weights=True needs latitudes in degrees"):
+        loaded(tmp_path / "t.npy", area_weights=True)
+    with pytest.raises(InputError, match=r"needs latitudes in degrees of the rows"):
+        loaded("digits", area_weights=True)
+    config = RunConfig(network=NetworkConfig(widths=(4, 8)), training=TrainingConfig(batch_size=2))
+    loss = prepare(config, data).recipe.loss
+    assert torch.equal(loss.weight_field, area_weights(latitudes, (4, 8)))

@@ -51,6 +51,7 @@ _FLAGS = {
     **{f"data.{key}={value}": f"--data.{key} {value}" for key, value in (("fit", "tile"), ("size", 64))},
     "data.missing=mask": "--data.missing mask",
     "data.skip_bad=True": "--data.skip-bad",
+    "data.area_weights=True": "--data.area-weights",
 }
 """What the commands call what Python calls otherwise."""
 

@@ -42,6 +42,9 @@ class DataConfig:
     """Samples per second to bring all to."""
     missing: Literal["refuse", "mask"] = "refuse"
     """NaN in files: refuse, or mask: left out of loss and measures, filled by the model."""
+    area_weights: bool = False
+    """Count the places of maps by the areas of their cells, by the latitudes that files give: in the loss, the mean
+    error and the marginals."""
     flip: bool = False
     """Flip along the last axis at random while training: images left-right, sound and series in time; a damaged band
     must then be its own mirror image."""

@@ -152,6 +152,8 @@ def _settled(config: DataConfig, meaning: Meaning | None) -> DataConfig:
 
 def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> Signals:
     """Pictures of 8 bits, decoded by Pillow; those of files that turn out to be deeper are fields like all others."""
+    if config.area_weights:
+        replace(Meaning(), by_area=True).weight_field((1, 1, 1))
     numbers = _limited(len(records), config).tolist()
     problems: list[InputError] = []
     checked = _each(lambda i: _read(records, numbers[i], read_header), len(numbers), task="checking")
@@ -203,7 +205,8 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     _check_enough(len(rows), [], config, items)
     chosen = plan.some(rows)
     if meaning is None:
-        meaning = meaning_of(chosen)
+        meaning = replace(meaning_of(chosen), by_area=config.area_weights)
+        meaning.weight_field(plan.shape)
     else:
         for part in records.parts:
             check_means(part, meaning, config)

@@ -20,8 +20,9 @@ from sagd.data.config import Reading
 from sagd.data.formats import Contents, Coordinates, Step
 from sagd.data.formats.values import to_type
 from sagd.data.images import to_unit_range
-from sagd.errors import InputError, one_line
+from sagd.errors import InputError, argument, one_line
 from sagd.noise.grid import Grid
+from sagd.noise.places import area_weights
 
 _NAMES = {"degrees_north": "degrees", "degrees_east": "degrees", "seconds": "s", "um": "µm", "micron": "µm"}
 """Units as files spell them -> as the library does."""
@@ -47,6 +48,7 @@ class Meaning:
         reading: How files are read that do not say it themselves.
         quantities: Unit of each channel, where they differ.
         coordinates: Letter -> where the places of an axis are, where they are the same for all fields.
+        by_area: Whether places of maps count by the areas of their cells.
     """
 
     kind: str = "image"
@@ -62,6 +64,7 @@ class Meaning:
     reading: Reading = field(default_factory=Reading)
     quantities: tuple[str, ...] = ()
     coordinates: dict[str, Coordinates] = field(default_factory=dict)
+    by_area: bool = False
 
     def __post_init__(self) -> None:
         rank = len(self.axes)
@@ -120,6 +123,22 @@ class Meaning:
         if len(known) < len(steps) or len({step.unit for step in known}) > 1:
             return None
         return tuple(step.size for step in known)
+
+    def weight_field(self, shape: Sequence[int]) -> Tensor | None:
+        """How much each place of fields `(C, *spatial)` counts, `(1, *spatial)` float64; None: all alike.
+
+        Raises:
+            InputError: If that goes by area, and no latitudes are known.
+        """
+        if not self.by_area:
+            return None
+        latitudes = self.coordinates.get("Y")
+        if latitudes is None or "Y" not in self.axes or not latitudes.unit.lower().startswith("degree"):
+            raise InputError(
+                f"{argument('data.area_weights=True')} needs latitudes in degrees of the rows (Y) of whole maps, which"
+                " the files do not give; leave it out, or train on netCDF files with a coordinate of latitudes"
+            )
+        return area_weights(latitudes.values, shape[1:], self.axes.index("Y"))
 
     def grid(self) -> Grid | None:
         """The grid of the fields, for frequencies in units; None if nothing is known of it."""
