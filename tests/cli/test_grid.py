@@ -152,7 +152,10 @@ def test_corrupt_and_restore(kind, capfd):
     assert main(["corrupt", str(root / "data"), *damage, *options, "--out", str(root / "damaged")]) == 0
     damaged = sorted((root / "damaged" / "damaged").rglob(f"*{ending}"))
     given = sorted((root / "data").iterdir())
-    assert [path.name for path in damaged] == sorted(path.name for path in given)
+    if "--data.size" in options:  # windows are no files
+        assert len(damaged) == COUNT
+    else:
+        assert [path.name for path in damaged] == sorted(path.name for path in given)
     train = ["train", str(root / "run.yaml"), "--data.source", str(root / "damaged" / "damaged"), *options]
     omission = ["--process.omission.mode", "project", "--process.omission.band", BAND, "--training.sample-every", "0"]
     assert main([*train, *omission, "--out", str(root / "project")]) == 0
