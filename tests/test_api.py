@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 import sagd
+import sagd.plugins
+from sagd.cli.program import main
 from sagd.errors import CheckpointError, DataMismatchError, DivergenceError, InputError
 from sagd.interrupt import Interrupted
 from sagd.noise.covariance.spectral import SpectralCovariance
@@ -584,3 +586,27 @@ def test_labels_of_files_reach_networks_that_take_them(tmp_path):
     model = sagd.fit(net(rank=1, classes=2), data, **QUICK)
     assert model.classes == ("a", "b")
     assert model.sample(2, condition=["a", "b"]).shape == (2, 1, 32)
+
+
+def test_a_network_for_other_data_gets_one_line():
+    with pytest.raises(InputError, match=r"the network fails on items of shape \(1, 8, 8\): .*; give one of 1 channel"):
+        sagd.fit(Net(channels=3), fields(), steps=1, batch_size=4, device="cpu")
+
+
+def test_models_with_a_network_of_a_plug_in_are_loaded_and_sampled(tmp_path, monkeypatch):
+    (tmp_path / "plug_nets.py").write_text(
+        "import torch\n\nclass Mine(torch.nn.Conv2d):\n"
+        "    def forward(self, x, t):\n        return super().forward(x)\n"
+    )
+    sagd.plugins.load_plugin(str(tmp_path / "plug_nets.py"))
+    made = {"in_channels": 1, "out_channels": 1, "kernel_size": 1}
+    import plug_nets
+
+    sagd.fit(
+        plug_nets.Mine(**made), fields(), out=tmp_path / "run", steps=1, batch_size=4, device="cpu", arguments=made
+    )
+    monkeypatch.setattr("sagd.plugins._named", set())
+    with pytest.raises(InputError, match=r"allow that with --plugin plug_nets \(in Python, allow=\['plug_nets'\]\)"):
+        sagd.load(tmp_path / "run")
+    options = ["--steps", "2", "--count", "2", "--plugin", str(tmp_path / "plug_nets.py")]
+    assert main(["sample", str(tmp_path / "run"), "--out", str(tmp_path / "drawn"), *options]) == 0

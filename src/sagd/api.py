@@ -245,7 +245,8 @@ class Model:
         at = subset(len(x), max(1, min(count, len(x) // 2)), generator_for(seed, "evaluate"))
         told = told.without(set(told.names) - set(self.denoiser.names or ()))
         samples = self.sample(len(at), seed=seed, condition=told[at], batch_size=batch_size, progress=progress)
-        return evaluate_fields(samples, x, features, bands, seed, progress, reference_mask=known)
+        W = self.meaning.weight_field(self.process.shape)
+        return evaluate_fields(samples, x, features, bands, seed, progress, reference_mask=known, weight_field=W)
 
     def save(self, path: str | Path) -> Path:
         """Write a model directory, whole or not at all, that `sagd.load` and every command read.
@@ -402,7 +403,6 @@ def fit(
         labelled = _takes(network, "labels")
         batches = _batches(data, batch_size, seed, machine.rank, machine.processes, labelled)
         meaning = data.meaning if isinstance(data, Signals) else None
-        data.classes if isinstance(data, Signals) and labelled else None
         asked = _asked(process)
         basis = _basis(asked, batches.peek()[0].shape[1:])
         known = statistics or _known(where, machine, lambda: _measured(batches, basis, seed))
@@ -419,7 +419,28 @@ def fit(
             given_meaning=meaning,
         )
         recipe = _recipe(model, loss, budget, batch_size)
-        return Model(run(recipe, batches, where, machine, keeping, callbacks))
+        try:
+            return Model(run(recipe, batches, where, machine, keeping, callbacks))
+        except (RuntimeError, TypeError):
+            _refuse_unfit(plain, *batches.peek())
+            raise
+
+
+def _refuse_unfit(plain: NetworkDenoiser, x: Tensor, told: Condition) -> None:
+    """A line of what a network says that cannot take the data, after it has failed.
+
+    Raises:
+        InputError: If it fails on one item, too.
+    """
+    try:
+        with torch.no_grad():
+            plain.output(x[:1].to(plain.device), 0.5, told[:1])
+    except (RuntimeError, TypeError) as error:
+        channels, *spatial = x.shape[1:]
+        raise InputError(
+            f"the network fails on items of shape {tuple(x.shape[1:])}: {one_line(error)}; give one of {channels}"
+            f" channel(s) and {len(spatial)} axes of space"
+        ) from error
 
 
 def _batches(data: Any, batch_size: int, seed: int, rank: int = 0, world: int = 1, labelled: bool = True) -> Batches:

@@ -13,14 +13,20 @@ import torch
 import xarray
 from PIL import Image
 
+from sagd.build.schema import RunConfig, TrainingConfig
 from sagd.data.config import DataConfig
 from sagd.data.fields import LazyFields, Recent, windows
-from sagd.data.files import read_named, save_fields, save_like
-from sagd.data.formats import Format, Step
+from sagd.data.files import read_named, require_like, save_fields, save_like
+from sagd.data.formats import Coordinates, Format, Step
+from sagd.data.formats.csv import Csv
 from sagd.data.load import load
+from sagd.data.meaning import Meaning
 from sagd.data.signals import SignalReader
 from sagd.data.sources import base as sources
 from sagd.errors import InputError
+from sagd.networks.config import NetworkConfig
+from sagd.noise.places import area_weights
+from sagd.study.train import prepare
 
 
 def loaded(source, **options):
@@ -110,7 +116,7 @@ def test_records_are_resampled(tmp_path):
     for rate in (8000, 16000):
         t = np.arange(rate) / rate
         write_wav(tmp_path / f"{rate}.wav", 10000 * np.sin(2 * np.pi * 400 * t), rate)
-    with pytest.raises(InputError, match=r"8000.wav' has a rate of 8000 Hz, .* Hz; bring all to one with --data.resam"):
+    with pytest.raises(InputError, match=r"8000.wav' has a rate of 8000 Hz, .* Hz; bring all to one with data.resam"):
         loaded(tmp_path)
     data = loaded(tmp_path, resample=4000.0)
     assert data.shape == (1, 4000)
@@ -145,7 +151,7 @@ def test_pages_of_a_stack_are_images_and_min_is_white_is_turned(tmp_path):
 def test_large_images_are_cut_into_tiles(tmp_path):
     image = np.random.default_rng(0).normal(size=(10, 12)).astype(np.float32)
     tifffile.imwrite(tmp_path / "a.tif", image)
-    with pytest.raises(InputError, match=r"windows of it are many: --data.fit tile --data.size 64"):
+    with pytest.raises(InputError, match=r"windows of it are many: data.fit=tile data.size=64"):
         loaded(tmp_path / "a.tif")
     data = loaded(tmp_path / "a.tif", fit="tile", size=(5, 6))
     tiles = [image[i : i + 5, j : j + 6] for i in (0, 5) for j in (0, 6)]
@@ -210,9 +216,7 @@ def test_missing_values_are_refused_or_left_out(tmp_path):
     values = np.random.default_rng(0).normal(size=(6, 4, 4)).astype(np.float32)
     values[2, 1, 1:] = np.nan
     np.save(tmp_path / "a.npy", values)
-    with pytest.raises(
-        InputError, match=r"field 2 of '.*a.npy' holds 3 missing value\(s\) \(NaN\).*--data.missing mask"
-    ):
+    with pytest.raises(InputError, match=r"field 2 of '.*a.npy' holds 3 missing value\(s\) \(NaN\).*data.missing=mask"):
         loaded(tmp_path / "a.npy")
     data = loaded(tmp_path / "a.npy", missing="mask")
     assert int((~data.known()).sum()) == 3
@@ -226,9 +230,7 @@ def test_missing_values_are_refused_or_left_out(tmp_path):
 def test_mixtures_are_refused_with_the_names_of_files(tmp_path):
     write_wav(tmp_path / "a" / "1.wav", sound(50))
     write_wav(tmp_path / "a" / "2.wav", sound(60))
-    with pytest.raises(
-        InputError, match=r"1.wav' is 50, '.*2.wav' is 60; give all one with --data.size \(medians: 55\)"
-    ):
+    with pytest.raises(InputError, match=r"1.wav' is 50, '.*2.wav' is 60; give all one with data.size \(medians: 55\)"):
         loaded(tmp_path / "a")
     write_wav(tmp_path / "b" / "1.wav", sound(50))
     write_wav(tmp_path / "b" / "2.wav", sound(100).reshape(50, 2))
@@ -243,7 +245,7 @@ def test_mixtures_are_refused_with_the_names_of_files(tmp_path):
 
 def test_bad_files_are_named_or_left_out(records, caplog):
     (records / "3.wav").write_bytes((records / "0.wav").read_bytes()[:30])
-    with pytest.raises(InputError, match=r"cannot read '.*3.wav': .*; leave such files out with --data.skip-bad"):
+    with pytest.raises(InputError, match=r"cannot read '.*3.wav': .*; leave such files out with data.skip_bad=True"):
         loaded(records, size=100)
     with caplog.at_level(logging.WARNING):
         assert len(loaded(records, size=100, skip_bad=True)) == 5
@@ -263,7 +265,7 @@ def test_a_rate_that_is_missing(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((400, 2)))
     assert loaded(tmp_path / "a.npy", size=100).meaning.rate is None
     assert loaded(tmp_path / "a.npy", size=100, rate=50.0).meaning.rate == pytest.approx(50)
-    with pytest.raises(InputError, match=r"does not say its rate, from which data.resample=25 .* --data.rate"):
+    with pytest.raises(InputError, match=r"does not say its rate, from which data.resample=25 .* data.rate"):
         loaded(tmp_path / "a.npy", size=100, resample=25.0)
 
 
@@ -396,7 +398,7 @@ def test_messages_name_the_kind_of_item(tmp_path):
     values = np.ones((4, 6, 6))
     values[0, 0, 0] = np.nan
     np.save(tmp_path / "a.npy", values)
-    with pytest.raises(InputError, match=r"missing mask; leave such fields out with --data.skip-bad"):
+    with pytest.raises(InputError, match=r"missing=mask; leave such fields out with data.skip_bad=True"):
         loaded(tmp_path / "a.npy", kind="field")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "still.gif")
     with pytest.raises(InputError, match=r"no array with axes T, Y, X; it has one of shape \(8, 8\)"):
@@ -423,7 +425,7 @@ def test_sound_of_several_channels_is_mixed_on_request(tmp_path):
     left, right = sound(50), sound(50, 1)
     write_wav(tmp_path / "1.wav", np.stack([left, right], 1))
     write_wav(tmp_path / "2.wav", left)
-    with pytest.raises(InputError, match=r"differ in channels: '.*1.wav' has 2, '.*2.wav' 1; choose with --data.chan"):
+    with pytest.raises(InputError, match=r"differ in channels: '.*1.wav' has 2, '.*2.wav' 1; choose with data.chan"):
         loaded(tmp_path)
     one = loaded(tmp_path, channels=1)
     assert np.allclose(one.meaning.to_values(one.tensor())[:, 0], [(left + right) / 2, left], atol=0.6)
@@ -450,7 +452,7 @@ def test_only_two_axes_are_scaled(records):
 def test_an_array_that_is_one_item_asks_what_its_axes_are(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((20, 30)))
     with pytest.raises(
-        InputError, match=r"x.npy is taken for one, its axes \(20, 30\) for YX; say otherwise with --da"
+        InputError, match=r"x.npy is taken for one, its axes \(20, 30\) for YX; say otherwise with data"
     ):
         loaded(tmp_path / "x.npy")
     assert loaded(tmp_path / "x.npy", kind="series").shape == (1, 30)
@@ -526,7 +528,7 @@ def test_a_header_that_cannot_be_read_is_named_or_left_out(tmp_path, caplog):
     whole = (tmp_path / "b.npy").read_bytes()
     (tmp_path / "b.npy").write_bytes(whole[:-100])
     with pytest.raises(
-        InputError, match=r"cannot read .*b.npy': .*cut short; leave such files out with --data.skip-bad"
+        InputError, match=r"cannot read .*b.npy': .*cut short; leave such files out with data.skip_bad=True"
     ):
         loaded(tmp_path)
     assert len(loaded(tmp_path, skip_bad=True)) == 2
@@ -538,7 +540,7 @@ def test_values_that_cannot_be_read_do_not_stop_those_that_measure_all(tmp_path)
         values = np.random.default_rng(seed).integers(0, 2**16, (32, 32)).astype(np.uint16)
         Image.fromarray(values).save(tmp_path / f"{name}.png")
     (tmp_path / "c.png").write_bytes((tmp_path / "c.png").read_bytes()[:900])
-    with pytest.raises(InputError, match=r"c.png': .*; leave such images out with --data.skip-bad"):
+    with pytest.raises(InputError, match=r"c.png': .*; leave such images out with data.skip_bad=True"):
         loaded(tmp_path)
     assert len(loaded(tmp_path, skip_bad=True)) == 2
 
@@ -612,3 +614,114 @@ def test_of_large_fields_only_some_are_measured(tmp_path, monkeypatch):
     meaning = loaded(tmp_path / "a.npy").meaning
     measured = np.array([0.0, 4.0, 8.0])
     assert np.allclose((meaning.offset, meaning.scale), ([measured.mean()], [2 * measured.std()]))
+
+
+def test_columns_of_tables_are_chosen_and_the_others_stay(tmp_path):
+    g = np.random.default_rng(0)
+    for name in "ab":
+        rows = [f"{i / 10:.1f},{g.normal():.5f},Bern,{g.normal():.5f},{g.normal():.5f}" for i in range(30)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["time,u,place,v,w", *rows]) + "\n")
+    data = loaded(tmp_path)
+    assert (data.shape, data.meaning.channels) == ((3, 30), ("u", "v", "w"))
+    assert any("'place' without a number are left out" in n for n in Csv().scan(tmp_path / "a.csv")[0].notes)
+    assert any("without a unit" in n and "data.rate" in n for n in Csv().scan(tmp_path / "a.csv")[0].notes)
+    some = loaded(tmp_path, arrays=("w", "u"))
+    assert (some.shape, some.meaning.channels) == ((2, 30), ("w", "u"))
+    values = data.meaning.to_values(data.tensor())
+    assert torch.allclose(some.meaning.to_values(some.tensor()), values[:, [2, 0]], atol=1e-6)
+    named = read_named([tmp_path / "a.csv"], (2, 30), some.meaning)
+    (path,) = save_like(named.x + 1, named, tmp_path / "out").paths
+    lines = path.read_text().splitlines()
+    assert lines[0] == "time,u,place,v,w"
+    assert [line.split(",")[2] for line in lines[1:]] == ["Bern"] * 30
+    again = loaded(tmp_path / "out", limit=None, fit="tile", size=10)
+    assert np.allclose([float(line.split(",")[3]) for line in lines[1:]], values[0, 1], atol=1e-6)
+    scale = torch.tensor(some.meaning.scale, dtype=torch.float64)
+    assert np.allclose([float(line.split(",")[4]) for line in lines[1:]], values[0, 2] + scale[0], atol=1e-5)
+    assert again.meaning.channels == ("u", "v", "w")
+    with pytest.raises(InputError, match=r"it has no array 'x'; it has .* with u, v, w"):
+        loaded(tmp_path, arrays=("x",))
+
+
+def test_folders_of_frames_are_films(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 5, 6, 7), dtype=np.uint8)
+    for clip, pictures in zip(("walk/a", "walk/b", "run/c"), frames, strict=True):
+        (tmp_path / "in" / clip).mkdir(parents=True)
+        for i, picture in enumerate(pictures):
+            Image.fromarray(picture).save(tmp_path / "in" / clip / f"{i}.png")
+    data = loaded(tmp_path / "in", kind="video")
+    assert (data.shape, data.classes, data.labels.tolist()) == ((1, 5, 6, 7), ("run", "walk"), [0, 1, 1])
+    named = read_named([tmp_path / "in"], data.shape, data.meaning)
+    assert named.names == ("run/c", "walk/a", "walk/b")
+    require_like(named)
+    save_like(named.x, named, tmp_path / "out")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "walk" / "b" / "4.png")), frames[1, 4])
+    one = loaded(tmp_path / "in" / "run" / "c", kind="video", fit="tile", size=(1, 6, 7))
+    assert one.shape == (1, 1, 6, 7)
+    assert {path.suffix for path in save_like(named.x, named, tmp_path / "float", keep=True).paths} == {".npy"}
+
+
+def test_quoted_line_breaks_in_tables_of_labels(records):
+    paths = sorted(records.rglob("*.wav"))
+    rows = [f'{path.name},"a\ntext",{i % 2}' for i, path in enumerate(paths)]
+    (records / "metadata.csv").write_text("\n".join(["file_name,words,label", *rows]))
+    assert loaded(records, size=20).classes == ("0", "1")
+
+
+def test_units_and_coordinates_of_several_variables_come_back(tmp_path):
+    """Each its own unit; latitudes that are not evenly spaced, and longitudes, where all fields have them whole."""
+    g, path = np.random.default_rng(0), tmp_path / "air.nc"
+    latitudes = np.array([80.0, 45.0, 20.0, -5.0, -60.0])
+    dims = ("time", "lat", "lon")
+    variables = {
+        "t": (dims, g.normal(280, 9, (6, 5, 8)), {"units": "K"}),
+        "u": (dims, g.normal(0, 5, (6, 5, 8)), {"units": "m s-1"}),
+    }
+    places = {"lat": ("lat", latitudes, {"units": "degrees_north"}), "lon": ("lon", 45.0 * np.arange(8))}
+    xarray.Dataset(variables, places).to_netcdf(path)
+    data = loaded(path)
+    assert (data.meaning.quantity, data.meaning.quantities) == ("", ("K", "m s-1"))
+    assert data.meaning.coordinates["Y"] == Coordinates(tuple(latitudes), "degrees_north", "lat")
+    (new, *_) = save_fields(data.tensor(), list("abcdef"), tmp_path / "new", data.meaning).paths
+    with xarray.open_dataset(new) as file:
+        assert (file["t"].units, file["u"].units, file["t"].dims) == ("K", "m s-1", ("lat", "lon"))
+        assert np.array_equal(file["lat"], latitudes)
+        assert file["lat"].units == "degrees_north"
+        assert np.array_equal(file["lon"], 45.0 * np.arange(8))
+    again = loaded(tmp_path / "new").meaning
+    assert (again.quantities, again.coordinates) == (data.meaning.quantities, data.meaning.coordinates)
+    windows_of = loaded(path, size=(5, 4)).meaning
+    assert windows_of.coordinates.keys() == {"Y"}
+
+
+@pytest.mark.parametrize("ending", [".zarr", ".h5"])
+def test_samples_are_written_in_the_format_of_the_data(ending, tmp_path):
+    pytest.importorskip("zarr" if ending == ".zarr" else "h5py")
+    steps = {"Y": Step(2.0, "km"), "X": Step(3.0, "km")}
+    meaning = Meaning(
+        "field", "YX", (0.0,), (1.0,), steps, "", ("t", "u"), "float64", None, ending, quantities=("K", "m s-1")
+    )
+    x = torch.randn(3, 2, 5, 8, generator=torch.Generator().manual_seed(0))
+    save_fields(x, list("abc"), tmp_path / "new", meaning)
+    data = loaded(tmp_path / "new")
+    assert (data.shape, data.meaning.channels, data.meaning.quantities) == ((2, 5, 8), ("t", "u"), ("K", "m s-1"))
+    assert (data.meaning.ending, data.meaning.steps) == (ending, steps)
+    assert torch.allclose(data.meaning.to_values(data.tensor()), x.double(), atol=1e-6)
+
+
+def test_maps_count_by_area_where_latitudes_are_known(tmp_path):
+    latitudes = np.array([75.0, 30.0, -10.0, -80.0])
+    values = np.random.default_rng(0).normal(size=(6, 4, 8))
+    place = {"lat": ("lat", latitudes, {"units": "degrees_north"})}
+    xarray.Dataset({"t": (("time", "lat", "lon"), values)}, place).to_netcdf(tmp_path / "t.nc")
+    data = loaded(tmp_path / "t.nc", area_weights=True)
+    assert torch.equal(data.meaning.weight_field(data.shape), area_weights(latitudes, (4, 8)))
+    assert loaded(tmp_path / "t.nc").meaning.weight_field((1, 4, 8)) is None
+    np.save(tmp_path / "t.npy", values)
+    with pytest.raises(InputError, match=r"data.area_weights=True needs latitudes in degrees"):
+        loaded(tmp_path / "t.npy", area_weights=True)
+    with pytest.raises(InputError, match=r"needs latitudes in degrees of the rows"):
+        loaded("digits", area_weights=True)
+    config = RunConfig(network=NetworkConfig(widths=(4, 8)), training=TrainingConfig(batch_size=2))
+    loss = prepare(config, data).recipe.loss
+    assert torch.equal(loss.weight_field, area_weights(latitudes, (4, 8)))

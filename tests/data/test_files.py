@@ -14,7 +14,18 @@ from PIL import Image
 
 from sagd.cli.program import main
 from sagd.data.config import DataConfig
-from sagd.data.files import RESERVED, folder_name, read_named, read_partners, save_fields, save_like
+from sagd.data.corruption import Corruption
+from sagd.data.files import (
+    RESERVED,
+    folder_name,
+    read_named,
+    read_partners,
+    require_like,
+    require_writable,
+    save_damaged,
+    save_fields,
+    save_like,
+)
 from sagd.data.formats import Step
 from sagd.data.formats.find import format_of
 from sagd.data.load import load
@@ -230,7 +241,7 @@ def test_fields_of_every_kind_are_written_and_read_again(tmp_path, meaning, shap
     data = load(DataConfig(str(tmp_path), kind=meaning.kind), meaning)
     assert data.shape == shape
     assert torch.allclose(data.tensor(), x, atol=1e-6)
-    assert [path.suffix for path in sorted(tmp_path.iterdir())] == [meaning.ending] * 3
+    assert len(list(tmp_path.glob(f"*{meaning.ending}"))) == 3
 
 
 def grey(path, dtype, seed=0):
@@ -295,3 +306,95 @@ def test_volumes_without_letters_are_read_as_the_model_takes_them(tmp_path):
     x = torch.randn(2, 1, 5, 6, 7, generator=torch.Generator().manual_seed(0))
     save_fields(x, ["0", "1"], tmp_path, meaning)
     assert torch.allclose(read_named([tmp_path], (1, 5, 6, 7), meaning).x, x, atol=1e-6)
+
+
+def test_what_is_missing_stays_missing(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 6, 7))
+    values[1, 2, 3] = np.nan
+    np.save(tmp_path / "x.npy", values)
+    meaning = load(DataConfig(str(tmp_path / "x.npy"), missing="mask")).meaning
+    named = read_named([tmp_path / "x.npy"], (1, 6, 7), meaning)
+    assert named.known.sum() == named.x.numel() - 1
+    (path,) = save_like(named.x, named, tmp_path / "out").paths
+    assert np.allclose(np.load(path), values, atol=1e-6, equal_nan=True)
+
+
+SOUND = {"T": Step(1 / 8000, "s")}
+
+
+@pytest.mark.parametrize(
+    ("meaning", "shape", "ending"),
+    [
+        (Meaning(), (3, 4, 6), ".tif"),
+        (Meaning("audio", "T", (0.0,), (9.0,), SOUND, "", (), "int16", (-32768, 32767), ".flac"), (1, 50), ".wav"),
+        (Meaning("video", "TYX", (127.5,), (127.5,), {"T": Step(0.05, "s")}, ending=".gif"), (1, 5, 6, 6), ".npy"),
+        (Meaning("field", "YX", (0.0,), (1.0,), {}, "", (), "float64", None, ".h5"), (1, 6, 7), ".h5"),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Meaning) else "",
+)
+def test_floating_point_is_written_where_the_format_has_none(meaning, shape, ending, tmp_path):
+    x = 9 * torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    require_writable(shape, meaning, keep=True)
+    written = save_fields(x, ["a", "b"], tmp_path, meaning, keep=True)
+    assert {path.suffix for path in written.paths} == {ending}
+    assert written.clipped == 0
+    assert torch.allclose(load(DataConfig(str(tmp_path)), meaning).tensor(), x, rtol=1e-5, atol=1e-4)
+
+
+def test_what_a_format_cannot_hold_is_refused_before_any_work(tmp_path):
+    meaning = Meaning("volume", "ZYX", (0.0,), (1.0,), {}, "", (), "int16", (-32768, 32767), ".nii")
+    require_writable((1, 4, 5, 6), meaning)
+    with pytest.raises(
+        InputError, match=r"volumes could not be written: axes 'ZYXC' .* cannot be written so; .*train on"
+    ):
+        require_writable((2, 4, 5, 6), meaning)
+    with pytest.raises(InputError, match=r"2 channels .*; give keep=True, which writes .tif"):
+        require_writable((2, 4, 5), Meaning(channels=("a", "b")))
+    named = read([save(tmp_path / "a.png", np.zeros((4, 6)))])
+    require_like(named)
+    require_like(named, keep=True)
+
+
+def test_damaged_files_keep_names_and_metadata(tmp_path):
+    """As restored ones do: pages stay pages of their file, with its steps; a part of a file is written by number."""
+    pages = np.random.default_rng(0).integers(100, 4000, (3, 4, 6)).astype(np.uint16)
+    (tmp_path / "in" / "b").mkdir(parents=True)
+    for name in ("scan", "b/other"):
+        metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
+        tifffile.imwrite(tmp_path / "in" / f"{name}.tif", pages, imagej=True, metadata=metadata)
+    damage = Corruption.parse("band_noise(low=0.3, high=0.7, level=0.1)")
+    save_damaged(loaded(tmp_path / "in"), damage, tmp_path / "out")
+    names = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
+    assert names == {f"{stage}/{name}.tif" for stage in ("clean", "damaged") for name in ("scan", "b/other")}
+    path = tmp_path / "out" / "clean" / "scan.tif"
+    (scanned,) = format_of(path).scan(path)
+    assert (scanned.shape, scanned.axes, scanned.steps["Z"].size) == ((3, 4, 6), "ZYX", 2.0)
+    assert np.array_equal(tifffile.imread(path), pages)
+    save_damaged(loaded(tmp_path / "in", limit=4), damage, tmp_path / "some")
+    assert len(list((tmp_path / "some" / "clean").iterdir())) == 4
+
+
+@pytest.mark.parametrize(("dtype", "full", "silence"), [("<i2", 32768, 0), ("u1", 128, 128)])
+def test_floating_point_sound_is_at_most_one_in_files(dtype, full, silence, tmp_path):
+    """As all other programs have it; whoever reads it with the model has the model's units again."""
+    values = np.random.default_rng(0).integers(-0.9 * full, 0.9 * full, (4, 50))
+    for i, record in enumerate(values + silence):
+        with wave.open(str(tmp_path / f"{i}.wav"), "wb") as file:
+            file.setparams((1, np.dtype(dtype).itemsize, 8000, 0, "NONE", ""))
+            file.writeframes(record.astype(dtype).tobytes())
+    data = loaded(tmp_path)
+    x, names = data.tensor(), list("abcd")
+    named = read_named([tmp_path], data.shape, data.meaning)
+    for out, written in (
+        ("drawn", save_fields(x, names, tmp_path / "drawn", data.meaning, keep=True)),
+        ("restored", save_like(named.x, named, tmp_path / "restored", keep=True)),
+    ):
+        (array,) = format_of(written.paths[0]).scan(written.paths[0])
+        assert np.allclose(format_of(array.path).read(array), values[0] / full, atol=1e-6)
+        again = read_named([tmp_path / out], data.shape, data.meaning)
+        assert torch.allclose(again.x, x, atol=1e-6)
+        assert torch.allclose(load(DataConfig(str(tmp_path / out)), data.meaning).tensor(), x, atol=1e-6)
+        # And restored files of floating point stay what they are.
+        (first, *_) = save_like(again.x, again, tmp_path / f"{out} again").paths
+        (array,) = format_of(first).scan(first)
+        assert np.allclose(format_of(array.path).read(array), values[0] / full, atol=1e-6)

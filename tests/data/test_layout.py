@@ -74,7 +74,7 @@ def test_what_a_shape_suggests(shape, spatial, axes):
 
 @pytest.mark.parametrize("shape", [(4,), (2, 3, 4, 5, 6)])
 def test_shapes_that_suggest_nothing(shape):
-    with pytest.raises(InputError, match=r"does not say which of its axes are Y, X; say it with --data.axes"):
+    with pytest.raises(InputError, match=r"does not say which of its axes are Y, X; say it with data.axes"):
         suggested(shape, "YX")
 
 
@@ -82,7 +82,7 @@ def test_letters_of_files_stand_in_for_those_that_a_kind_needs():
     assert layout_of(contents((9, 4, 4), "NYX"), "ZYX").axes == "ZYX"
     assert layout_of(contents((9, 4, 4), "NYX"), "TYX").axes == "TYX"
     assert layout_of(contents((9, 4, 4), "TYX"), "YX").outer == "T"
-    with pytest.raises(InputError, match=r"has no axis Y; say which are which with --data.axes"):
+    with pytest.raises(InputError, match=r"has no axis Y; say which are which with data.axes"):
         layout_of(contents((9, 4), "TC"), "YX")
 
 

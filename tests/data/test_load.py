@@ -200,7 +200,8 @@ def test_unreadable_images_are_named(damaged):
     with pytest.raises(InputError) as raised:
         loaded(damaged)
     assert str(raised.value) == (
-        f"cannot read '{damaged}/a/2.png': not an image of a known format; leave such images out with --data.skip-bad"
+        f"cannot read '{damaged}/a/2.png': not an image of a known format; leave such images out with"
+        " data.skip_bad=True"
     )
     (damaged / "a/2.png").unlink()
     with pytest.raises(InputError, match=r"^cannot read '.*/b/1.png': [^\n]*truncated[^\n]*; leave such images out"):
@@ -281,7 +282,7 @@ def test_mixed_sizes_need_a_size(write, noise):
         loaded(folder)
     assert str(raised.value) == (
         f"images differ in size (width x height): '{folder}/1.png' is 10x8, '{folder}/{{3}}.png' is 12x8;"
-        " give all one with --data.size"
+        " give all one with data.size"
     )
     assert loaded(folder, size=8).shape == (3, 8, 8)
 
@@ -311,7 +312,7 @@ def test_single_frames_are_images(tmp_path):
 def test_mixed_channels_need_a_choice(write, noise):
     folder = write({"1.png": noise(), "2.png": noise(channels=1)})
     with pytest.raises(
-        InputError, match=r"in channels: '.*1.png' is colour, '.*2.png' is grey; choose with --data.channels"
+        InputError, match=r"in channels: '.*1.png' is colour, '.*2.png' is grey; choose with data.channels"
     ):
         loaded(folder)
     assert loaded(folder, channels=1).shape == (1, 8, 8)
@@ -471,3 +472,15 @@ def test_pictures_of_8_bits_are_not_taken_for_what_a_model_of_16_means(tmp_path)
     dim = Meaning(offset=(100.0,), scale=(50.0,))
     x = load(DataConfig(source=str(tmp_path)), dim).tensor()
     assert x[:, 0, 0, 0].tolist() == pytest.approx([2.0, 2.02])
+
+
+def test_single_fields_and_slices(numbered):
+    x, label = numbered[-1]
+    expected, labels = numbered.batch([len(numbered) - 1])
+    assert torch.equal(x, expected[0])
+    assert label == (None if labels is None else int(labels[0]))
+    assert torch.equal(numbered[1:3].tensor(), numbered.batch([1, 2])[0])
+    assert torch.equal(numbered[[2, 0]].tensor(), numbered.batch([2, 0])[0])
+    assert len(list(numbered)) == len(numbered)
+    with pytest.raises(IndexError, match="there is no number 999 among"):
+        numbered[999]

@@ -404,7 +404,7 @@ def test_class_labels_keep_their_own_order(tmp_path, images):
     [
         (
             ["a", None, "b", "c"],
-            r"row 1 of '.*' has no label in column 'label'; choose another --data.label-column, or 'none'",
+            r"row 1 of '.*' has no label in column 'label'; choose another data.label_column, or 'none'",
         ),
         ([0.5, 1.0, 2.0, 3.0], r"column 'label' of '.*' holds float, not whole numbers or text; choose another"),
         ([[1], [2], [3], [4]], r"column 'label' of '.*' holds list, not whole numbers or text"),
@@ -423,7 +423,7 @@ def test_columns_can_be_chosen_and_must_exist(parquet, images):
     records = opened(source=path, image_column="two", label_column="kind")
     assert np.array_equal(pixels(records, 0), images[3])
     assert records.labels.tolist() == [1, 0, 1, 0]
-    with pytest.raises(InputError, match=r"has several image columns; set --data.image-column to one of one, two$"):
+    with pytest.raises(InputError, match=r"has several image columns; set data.image_column to one of one, two$"):
         opened(source=path)
     with pytest.raises(
         InputError, match=r"has no column 'three'; it has one \(binary\), two \(binary\), kind \(int64\)"

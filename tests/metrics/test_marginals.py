@@ -9,7 +9,8 @@ from scipy import stats
 
 from sagd.errors import InputError
 from sagd.metrics import fields as module
-from sagd.metrics import marginals
+from sagd.metrics import marginals, spectral_error
+from sagd.metrics.fields import Fields
 
 
 def normal(*shape, seed=0):
@@ -106,3 +107,21 @@ def test_few_fields_have_no_interval():
 def test_unequal_shapes_are_refused():
     with pytest.raises(InputError, match="must both be"):
         marginals(normal(4, 1, 8), normal(4, 2, 8))
+
+
+def test_places_count_by_their_weights():
+    """Whole weights are repetitions: of values in the marginals, of rows in the mean error."""
+    x, y = normal(80, 1, 4, 6), normal(80, 1, 4, 6, seed=1)
+    y[:, :, 1] += 1.0
+    weights = torch.tensor([1.0, 3.0, 0.0, 2.0]).reshape(1, 4, 1).expand(1, 4, 6)
+    rows = torch.tensor([0, 1, 1, 1, 3, 3])
+    repeated_x, repeated_y = x[:, :, rows], y[:, :, rows]
+    ours, theirs = (Fields(f, weight_field=weights) for f in (x, y))
+    # Distances are in deviations of all places, whatever they count.
+    distance = marginals(ours, theirs).wasserstein * float(y.std())
+    assert distance == pytest.approx(marginals(repeated_x, repeated_y).wasserstein * float(repeated_y.std()), rel=0.02)
+    one, other = spectral_error(ours, theirs), spectral_error(repeated_x, repeated_y)
+    assert one.mean_error == pytest.approx(other.mean_error, rel=1e-6)
+    assert one.rms_db == pytest.approx(spectral_error(x, y).rms_db)
+    same = marginals(Fields(x, weight_field=torch.ones(1, 4, 6)), y)
+    assert same.wasserstein == pytest.approx(marginals(x, y).wasserstein)

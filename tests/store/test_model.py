@@ -215,7 +215,9 @@ def own(config, data):
 def test_networks_of_ones_own_are_given(own, tmp_path):
     model, network = own
     path = save_model(tmp_path / "model", model)
-    with pytest.raises(InputError, match=r"has a network of its own, '.*test_model:Own'; give one like it as network="):
+    with pytest.raises(
+        InputError, match=r"has a network of its own, '.*test_model:Own', .*; in Python, give one like it as"
+    ):
         load_model(path)
     loaded = load_model(path, network=Own(4))
     assert isinstance(loaded.plain, NetworkDenoiser)

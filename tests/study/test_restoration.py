@@ -94,6 +94,30 @@ def test_measures_by_numpy(clean, damaged):
     assert text["spectra"]["clean"].count(None) == sum(np.isnan(expected))
 
 
+def test_what_is_missing_counts_in_no_figure(clean, damaged):
+    """Mean squares are those of the known places, whatever was filled in elsewhere, or the clean images lack."""
+    known = torch.rand(damaged.shape, generator=torch.Generator().manual_seed(1)) > 0.3
+    lacking = clean.clone()
+    lacking[0, 0, 0, :3] = torch.nan
+    given = torch.where(known, damaged, 0.0)
+    result = measured(
+        Named(("a", "b", "c"), given, Meaning(), known),
+        Restoration(torch.where(known, (clean + damaged) / 2, 99.0)),
+        lacking,
+        Fill(BAND),
+        BASIS,
+    )
+    counted = known & ~lacking.isnan()
+    left = (damaged - clean)[counted].square().mean()
+    assert result.psnr["damaged"] == pytest.approx(10 * math.log10(4 / float(left)), rel=1e-6)
+    assert result.psnr["restored"] == pytest.approx(10 * math.log10(4 / float(left / 4)), rel=1e-6)
+    rows, columns = np.meshgrid(np.fft.fftfreq(8), np.fft.fftfreq(8), indexing="ij")
+    band = np.minimum((np.hypot(rows, columns) / math.sqrt(0.5) + 1e-9) * BANDS // 1, BANDS - 1)
+    sizes = np.bincount(band.astype(int).ravel(), minlength=BANDS)
+    error = np.nansum(result.errors["damaged"].numpy() * sizes) / sizes.sum()
+    assert error == pytest.approx(float(left), rel=1e-6)
+
+
 def test_change_outside_is_seen(clean, damaged):
     other = damaged.clone()
     other[1] += 0.5

@@ -10,6 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import tyro
@@ -26,6 +27,7 @@ from sagd.cli.resample import Resample, run_resample
 from sagd.cli.restore import Restore, run_restore
 from sagd.cli.sample import Sample, run_sample
 from sagd.cli.train import Train, run_train
+from sagd.data.config import DataConfig
 from sagd.errors import DivergenceError, InputError, calling
 from sagd.interrupt import Watch
 from sagd.plugins import load_plugin
@@ -41,10 +43,15 @@ COMMANDS: dict[str, type] = {
 _FLAGS = {
     "out": "--out",
     "resume=True": "--resume",
+    "keep=True": "--float",
     "band='ring(low=0.3, high=1)'": "--band 0.3 1",
     "Model.resample": "sagd resample",
     **{key: f"--{key}" for key in ("denoiser.bands", "process.omission.mode")},
-    **{key: f"--{key}" for key in ("data.source", "data.channels", "data.size")},
+    **{f"data.{setting.name}": f"--data.{setting.name.replace('_', '-')}" for setting in fields(DataConfig)},
+    **{f"data.{key}={value}": f"--data.{key} {value}" for key, value in (("fit", "tile"), ("size", 64))},
+    "data.missing=mask": "--data.missing mask",
+    "data.skip_bad=True": "--data.skip-bad",
+    "data.area_weights=True": "--data.area-weights",
 }
 """What the commands call what Python calls otherwise."""
 

@@ -74,6 +74,7 @@ def run_resample(command: Resample) -> None:
         label,
         command.batch_size,
         progress=True,
+        keep=command.unrounded,
     )
     items = Kind.member(model.meaning.kind).item[1]
     folder = command.out / items

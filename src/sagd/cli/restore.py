@@ -66,6 +66,7 @@ def run_restore(command: Restore) -> None:
         label=label,
         batch_size=command.batch_size,
         progress=True,
+        keep=command.unrounded,
     )
     restoration = result.restoration
     called = Kind.member(model.meaning.kind).item

@@ -46,7 +46,7 @@ class Sample(Command):
 def run_sample(command: Sample) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
     from sagd.build.draw import draw
-    from sagd.data.files import save_fields
+    from sagd.data.files import require_writable, save_fields
     from sagd.data.kinds import Kind
     from sagd.store.files import writing
     from sagd.store.model import load_model
@@ -59,6 +59,7 @@ def run_sample(command: Sample) -> None:
         _require_spectrum(command.spectrum, command.model, model)
     sampling = override(model.sampling, command.drawing, Drawing())
     labels = labels_of(command.labels, command.count, model)
+    require_writable(model.process.shape, model.meaning, command.unrounded)
     drawn = draw(
         model.guided(sampling.guidance),
         command.count,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 
@@ -31,17 +31,20 @@ class DataConfig:
     """A letter for each axis of the arrays, where files do not say or one knows better: N items, C channels, T time,
     Z Y X space; e.g. NCYX. Default: what files and shapes say, which is printed."""
     arrays: tuple[str, ...] = ()
-    """Names of the arrays (variables, data sets) of each file to read, a channel or more each. Default: all of the
-    shape that the largest has."""
+    """Names of the arrays (variables, data sets, columns of tables) of each file to read, a channel or more each.
+    Default: all of the shape that the largest has."""
     rate: float | None = None
     """Samples per second of files that do not say it."""
     spacing: tuple[str, ...] = ()
-    """Distance of neighbours along each axis of space where files do not say it, e.g. '2 mm' '0.5 mm' '0.5 mm', for
-    frequencies in units."""
+    """Distance of neighbours along each axis of an item, e.g. '2 mm' '0.5 mm' '0.5 mm', for frequencies in units; goes
+    before what files say. Default: as they say."""
     resample: float | None = None
     """Samples per second to bring all to."""
     missing: Literal["refuse", "mask"] = "refuse"
     """NaN in files: refuse, or mask: left out of loss and measures, filled by the model."""
+    area_weights: bool = False
+    """Count the places of maps by the areas of their cells, by the latitudes that files give: in the loss, the mean
+    error and the marginals."""
     flip: bool = False
     """Flip along the last axis at random while training: images left-right, sound and series in time; a damaged band
     must then be its own mirror image."""
@@ -61,3 +64,25 @@ class DataConfig:
     or gain as real damage is; fixed=False draws it anew at each reading."""
     corruption_seed: int = 0
     """Seed of the damage: the same item always gets the same."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read that do not say it themselves: the settings of `DataConfig` of these names.
+
+    Attributes:
+        axes: A letter for each axis of the arrays; None: as files and shapes say.
+        arrays: Names of the arrays that are read; (): all that fit.
+        rate: Samples per second of files that do not say it.
+        spacing: Distance of neighbours along each axis, whatever files say.
+    """
+
+    axes: str | None = None
+    arrays: tuple[str, ...] = ()
+    rate: float | None = None
+    spacing: tuple[str, ...] = ()
+
+    def beneath(self, config: DataConfig) -> DataConfig:
+        """A configuration with these settings where it has none of its own."""
+        own = {f.name: getattr(config, f.name) for f in fields(self)}
+        return replace(config, **{name: getattr(self, name) for name, value in own.items() if value in (None, ())})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,15 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.data.config import DataConfig
-from sagd.data.formats import Contents, Format, Region, Step
+from sagd.data.config import DataConfig, Reading
+from sagd.data.formats import Contents, Coordinates, Format, Region, Step
 from sagd.data.formats.find import ending_of
 from sagd.data.formats.handles import Handles
+from sagd.data.formats.values import of_full_scale, to_full_scale
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
-from sagd.data.meaning import Meaning
+from sagd.data.meaning import Meaning, length_of
 from sagd.data.resize import mixable, ratio_of, resampled, scaled_and_cropped, with_channels
-from sagd.errors import InputError, one_line
+from sagd.errors import InputError, argument, one_line
 from sagd.noise.grid import Grid
 from sagd.training.ahead import RUN, Ahead
 
@@ -90,11 +91,13 @@ class Part:
         format: Format of the file.
         arrays: The arrays, of one shape.
         layout: Their axes.
+        columns: Numbers of the channels that are read, in order; None: all.
     """
 
     format: Format
     arrays: tuple[Contents, ...]
     layout: Layout
+    columns: tuple[int, ...] | None = None
 
     @property
     def path(self) -> Path:
@@ -110,7 +113,7 @@ class Part:
     def shape(self) -> tuple[int, ...]:
         """`(C, *spatial)` of an item."""
         channels, *spatial = self.layout.item_shape(self.arrays[0].shape)
-        return (channels * len(self.arrays), *spatial)
+        return (channels * len(self.arrays) if self.columns is None else len(self.columns), *spatial)
 
     def read(self, item: int, window: Sequence[slice] | None = None, recent: Recent | None = None) -> np.ndarray:
         """An item `(C, *spatial)` in its own type, or a window of it.
@@ -131,7 +134,8 @@ class Part:
             raise
         except Exception as error:  # on damaged files decoders raise errors of every kind
             raise InputError(f"cannot read {str(self.path)!r}: {one_line(error)}") from None
-        return values[0] if len(values) == 1 else np.concatenate(values)
+        whole = values[0] if len(values) == 1 else np.concatenate(values)
+        return whole if self.columns is None else whole[list(self.columns)]
 
     def steps(self, rate: float | None) -> dict[str, Step]:
         """Distance of neighbours along the axes of space; along time by `rate` where the file does not say."""
@@ -147,6 +151,8 @@ class Part:
             names = [array.name for array in self.arrays]
             return tuple(names if each == 1 else (f"{name} {k}" for name in names for k in range(each)))
         own = self.arrays[0].channels or (self.arrays[0].name,)
+        if self.columns is not None:
+            return tuple(own[i] for i in self.columns)
         return own if len(own) == self.shape[0] and all(own) else ()
 
 
@@ -352,7 +358,7 @@ def _size(records: FieldRecords, config: DataConfig, lengths: Sequence[tuple[int
         pair = (f"{records.describe(k)} is {'x'.join(map(str, lengths[k]))}" for k in (0, other))
         middle = [int(np.median([sides[axis] for sides in lengths])) for axis in range(rank)]
         raise InputError(
-            f"{kind.item[1]} differ in size: {', '.join(pair)}; give all one with --data.size (medians:"
+            f"{kind.item[1]} differ in size: {', '.join(pair)}; give all one with {argument('data.size')} (medians:"
             f" {' '.join(map(str, middle))})"
         )
     return lengths[0]
@@ -362,7 +368,7 @@ def _channels(records: FieldRecords, config: DataConfig) -> int:
     first = records.parts[0].shape[0]
     odd = next((k for k, part in enumerate(records.parts) if part.shape[0] != first), None)
     if config.channels is None and odd is not None:
-        cure = "choose with --data.channels"
+        cure = f"choose with {argument('data.channels')}"
         if not mixable(max(first, records.parts[odd].shape[0]), 1, records.kind.mixing):
             cure = "keep those of one number"
         raise InputError(
@@ -374,18 +380,18 @@ def _channels(records: FieldRecords, config: DataConfig) -> int:
         if not mixable(part.shape[0], wanted, records.kind.mixing):
             raise InputError(
                 f"{records.describe(number)} has {part.shape[0]} channels, which cannot be made {wanted}; leave"
-                " --data.channels out"
+                f" {argument('data.channels')} out"
             )
     return wanted
 
 
 def _check_alike(records: FieldRecords, config: DataConfig) -> None:
     first = records.parts[0]
-    steps = first.steps(config.rate)
+    steps = _steps(first, config)
     if config.resample is not None and "T" in first.layout.spatial and "T" not in steps:
         raise InputError(
             f"{records.describe(0)} does not say its rate, from which data.resample={config.resample:g} could be"
-            " reached; give it with --data.rate"
+            f" reached; give it with {argument('data.rate')}"
         )
     for number, part in enumerate(records.parts):
         if part.arrays[0].dtype != first.arrays[0].dtype:
@@ -398,24 +404,25 @@ def _check_alike(records: FieldRecords, config: DataConfig) -> None:
             raise InputError(
                 f"{records.kind.item[1]} hold the same channels in another order: {records.describe(0)}"
                 f" {', '.join(names[0])}, {records.describe(number)} {', '.join(names[1])}; write one anew, or name"
-                " arrays with --data.arrays"
+                f" arrays with {argument('data.arrays')}"
             )
-        own = part.steps(config.rate)
+        own = _steps(part, config)
         for letter in part.layout.spatial:
             if (letter == "T" and config.resample is not None) or scales(records.kind, config):
                 continue  # what becomes of the steps is for `meaning_of` to say
-            if _differ(steps.get(letter), own.get(letter)):
+            if differ(steps.get(letter), own.get(letter)):
                 told = (_told(s.get(letter), letter) for s in (steps, own))
                 pair = ", ".join(f"{records.describe(k)} {t}" for k, t in zip((0, number), told, strict=True))
-                cure = "bring all to one with --data.resample" if letter == "T" else "resample one"
+                cure = f"bring all to one with {argument('data.resample')}" if letter == "T" else "resample one"
                 raise InputError(f"{records.kind.item[1]} differ in steps along {letter}: {pair}; {cure}")
 
 
-def _differ(one: Step | None, other: Step | None) -> bool:
+def differ(one: Step | None, other: Step | None) -> bool:
     """Whether distances of neighbours are not the same."""
     if one is None or other is None:
         return one is not other
-    return one.unit != other.unit or abs(one.size / other.size - 1) > _ALIKE
+    (size, unit), (own, own_unit) = map(length_of, (one, other))
+    return unit != own_unit or abs(size / own - 1) > _ALIKE
 
 
 def _told(step: Step | None, letter: str) -> str:
@@ -435,7 +442,7 @@ def meaning_of(plan: Plan) -> Meaning:
     count = max(2, min(_SAMPLE, _MEASURED // math.prod(plan.shape)))
     rows = np.linspace(0, len(plan) - 1, min(len(plan), count)).astype(int)
     offset, scale = records.kind.numbers(_measured(plan, dict.fromkeys(rows.tolist())), array)
-    steps = dict(first.steps(plan.config.rate)) | _given_steps(plan.config, first.layout.spatial)
+    steps = _steps(first, plan.config)
     if plan.config.resample is not None and "T" in steps:
         steps["T"] = Step(1 / plan.config.resample, "s")
     if plan.scales:
@@ -451,14 +458,51 @@ def meaning_of(plan: Plan) -> Meaning:
         array.dtype,
         None if array.limits is None else (float(array.limits[0]), float(array.limits[1])),
         _new_ending(first, records.kind),
+        _reading(plan, steps),
+        _quantities(first) if first.shape[0] == plan.shape[0] else (),
+        _coordinates(plan),
     )
+
+
+def _quantities(part: Part) -> tuple[str, ...]:
+    """Unit of each channel of a part, if they differ."""
+    each = part.shape[0] // len(part.arrays)
+    found = tuple(array.quantity for array in part.arrays for _ in range(each))
+    return found if len({*found}) > 1 else ()
+
+
+def _coordinates(plan: Plan) -> dict[str, Coordinates]:
+    """Where the places of axes are that all fields have whole, at the same places."""
+    parts, found = plan.records.parts, {}
+    for axis, letter in enumerate(parts[0].layout.spatial, 1):
+        told = parts[0].arrays[0].coordinates.get(letter)
+        alike = all(
+            part.shape[axis] == plan.shape[axis] and part.arrays[0].coordinates.get(letter) == told for part in parts
+        )
+        if told is not None and alike and not (letter == "T" and plan.config.resample is not None):
+            found[letter] = told
+    return found
+
+
+def _reading(plan: Plan, steps: Mapping[str, Step]) -> Reading:
+    """How files are read that are like these once they are resampled and scaled, as far as somebody had to say it."""
+    config, layouts = plan.config, [part.layout for part in plan.records.parts]
+    rate, spacing = config.rate, config.spacing
+    if rate is not None and "T" in steps:
+        rate = 1 / steps["T"].size
+    if spacing:
+        told = [steps.get(letter) for letter in layouts[0].spatial]
+        spacing = tuple(f"{step.size!r} {step.unit}" for step in told if step is not None)
+    axes = None if config.axes is None else max((layout.axes for layout in layouts), key=len)
+    return Reading(axes, config.arrays, rate, spacing)
 
 
 def _new_ending(part: Part, kind: Kind) -> str:
     """Ending of new files of a kind beside those of a part."""
     if part.format.inherits:
         return kind.exact
-    return ending_of(part.path.name).lower() if part.path.is_file() else kind.ending
+    own = ending_of(part.path.name).lower()
+    return own if part.path.is_file() or own in part.format.endings else kind.ending
 
 
 def _measured(plan: Plan, rows: Iterable[int]) -> list[np.ndarray]:
@@ -470,7 +514,7 @@ def _measured(plan: Plan, rows: Iterable[int]) -> list[np.ndarray]:
         except InputError as error:
             if not plan.config.skip_bad:
                 items = plan.records.kind.item[1]
-                raise InputError(f"{error}; leave such {items} out with --data.skip-bad") from None
+                raise InputError(f"{error}; leave such {items} out with {argument('data.skip_bad=True')}") from None
             problems.append(error)
     if not values:
         raise InputError(f"none of {len(problems)} {plan.records.kind.item[1]} can be read; the first: {problems[0]}")
@@ -483,17 +527,38 @@ def check_means(part: Part, meaning: Meaning, config: DataConfig) -> None:
     Raises:
         InputError: Naming it.
     """
-    array, step, own = part.arrays[0], meaning.steps.get("T"), part.steps(config.rate).get("T")
+    array, steps = part.arrays[0], _steps(part, config)
     if array.limits is not None and meaning.limits is not None and tuple(array.limits) != tuple(meaning.limits):
         raise InputError(
             f"{str(part.path)!r} holds {array.dtype} values from {array.limits[0]:g} to {array.limits[1]:g}, the model"
             f" is for {meaning.dtype} from {meaning.limits[0]:g} to {meaning.limits[1]:g}; convert the file"
         )
-    if step is not None and own is not None and config.resample is None and _differ(step, own):
-        raise InputError(
-            f"{str(part.path)!r} has {1 / own.size:g} samples per {own.unit or 'unit of time'}, the model is for"
-            f" {1 / step.size:g} per {step.unit or 'unit of time'}; resample the file"
-        )
+    for letter in meaning.axes:
+        step, own = meaning.steps.get(letter), steps.get(letter)
+        if step is None or own is None or not differ(step, own):
+            continue
+        if letter == "T" and config.resample is None:
+            unit = "unit of time"
+            raise InputError(
+                f"{str(part.path)!r} has {1 / own.size:g} samples per {own.unit or unit}, the model is for"
+                f" {1 / step.size:g} per {step.unit or unit}; resample the file"
+            )
+        if letter != "T" and (config.size is None or not scales(Kind.member(meaning.kind)(), config)):
+            told, needed = (f"{s.size:g} {s.unit}".rstrip() for s in (own, step))
+            raise InputError(
+                f"{str(part.path)!r} has steps of {told} along {letter}, the model is for {needed}; resample the file,"
+                " or correct what it says"
+            )
+
+
+def in_units_of(meaning: Meaning, values: np.ndarray, part: Part) -> np.ndarray:
+    """Values of a part in the units of a model: of sound, 1 in floating point is the full scale of whole numbers."""
+    if not part.format.full_scale:
+        return values
+    own, limits = part.arrays[0].limits, meaning.limits
+    if own is None and limits is not None:
+        return to_full_scale(values, limits)
+    return of_full_scale(values.astype(np.float64), own) if own is not None and limits is None else values
 
 
 def _scaled_steps(plan: Plan, steps: dict[str, Step]) -> dict[str, Step]:
@@ -501,15 +566,20 @@ def _scaled_steps(plan: Plan, steps: dict[str, Step]) -> dict[str, Step]:
     parts, sides = plan.records.parts, plan.shape[1:]
     factors = {max(n / own for n, own in zip(sides, part.shape[1:], strict=True)) for part in parts}
     first = parts[0].steps(plan.config.rate)
-    differ = not plan.config.spacing and any(
-        _differ(first.get(letter), part.steps(plan.config.rate).get(letter)) for part in parts for letter in steps
+    several = not plan.config.spacing and any(
+        differ(first.get(letter), part.steps(plan.config.rate).get(letter)) for part in parts for letter in steps
     )
-    if differ or len(factors) > 1:
+    if several or len(factors) > 1:
         return {}
     return {letter: Step(step.size / max(factors), step.unit) for letter, step in steps.items()}
 
 
-def _given_steps(config: DataConfig, spatial: str) -> dict[str, Step]:
+def _steps(part: Part, config: DataConfig) -> dict[str, Step]:
+    """The steps of the items of a part: those that somebody gave, else those of the file."""
+    return part.steps(config.rate) | given_steps(config, part.layout.spatial)
+
+
+def given_steps(config: DataConfig, spatial: str) -> dict[str, Step]:
     """The steps that a configuration names."""
     if not config.spacing:
         return {}
@@ -576,6 +646,7 @@ class LazyFields:
             values = self.plan.read(row, recent or self._recent, streaming=recent is None)
         if self.packed:
             return torch.from_numpy(np.ascontiguousarray(values))
+        values = in_units_of(self.meaning, values, self.plan.records.parts[self.plan.part[row]])
         x = self.meaning.to_model(torch.from_numpy(values.astype(np.float64)))
         self._check(x, row)
         return x
@@ -590,7 +661,7 @@ class LazyFields:
         if own and not self.missing:
             raise InputError(
                 f"{self.plan.describe(row)} holds {own} missing value(s) (NaN) in one field; leave them out with"
-                " --data.missing mask"
+                f" {argument('data.missing=mask')}"
             )
 
     def _beyond(self, row: int) -> int:

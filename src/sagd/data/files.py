@@ -6,36 +6,47 @@ import hashlib
 import logging
 import re
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sagd.data.config import DataConfig
+from sagd.data.config import DataConfig, Reading
 from sagd.data.corruption import Corruption, corrupt
-from sagd.data.fields import Part, check_means
+from sagd.data.fields import Part, check_means, in_units_of
 from sagd.data.formats import Contents, Format
 from sagd.data.formats.find import ending_of, format_of, is_one, walk
-from sagd.data.formats.values import to_type
+from sagd.data.formats.frames import films
+from sagd.data.formats.values import of_full_scale, to_full_scale, to_type
 from sagd.data.kinds import Kind
+from sagd.data.kinds.video import Video
 from sagd.data.layout import Layout, suggested
-from sagd.data.meaning import Meaning
+from sagd.data.meaning import Meaning, measured
 from sagd.data.resize import with_channels
 from sagd.data.signals import Signals
+from sagd.data.sources.beside import BESIDE, write_beside
 from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.data.sources.metadata import METADATA
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
+from sagd.random import generator_for, rand
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _BATCH = 256
 _MUTE = ("npy", "npz")
 """Formats that do not say which axis is which."""
+_STEPLESS = ("hdf5", "zarr")
+"""Formats that do not say how far apart samples are."""
 _LONGEST = 120
 """Bytes of a folder's name: file systems take 255."""
 RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])( *\..*)?", re.IGNORECASE | re.DOTALL)
@@ -65,6 +76,18 @@ class Named:
     items: tuple[int, ...] = ()
     files: tuple[str, ...] = ()
 
+    def some(self, rows: Sequence[int]) -> Named:
+        """Those of these numbers."""
+        chosen = list(rows)
+
+        def of(values: tuple[T, ...]) -> tuple[T, ...]:
+            return tuple(values[i] for i in chosen)
+
+        known = None if self.known is None else self.known[chosen]
+        return Named(
+            of(self.names), self.x[chosen], self.meaning, known, of(self.parts), of(self.items), of(self.files)
+        )
+
 
 @dataclass(frozen=True)
 class Written:
@@ -89,7 +112,7 @@ class Written:
         share = f"{100 * self.clipped / self.values:.2g} %"
         return (
             f"{self.clipped} of {self.values} values ({share}) lay beyond what {self.dtype} files hold, and were"
-            " clipped; --float keeps all"
+            f" clipped; {argument('keep=True')} keeps all"
         )
 
 
@@ -163,7 +186,7 @@ def find_files(paths: Sequence[Path], config: DataConfig) -> dict[str, tuple[str
 def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: bool = False) -> Written:
     """Write fields as the files that they were read from: in their format, type, axes and metadata.
 
-    Files of formats that lose something are written in one that does not.
+    Files of formats that lose something are written in one that does not. Values that were missing still are.
 
     Args:
         x: `(N, C, *spatial)`, as the model sees them.
@@ -180,14 +203,21 @@ def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: boo
     for _, group in groupby(numbers, key=lambda i: (named.files[i], named.parts[i].path)):
         own = list(group)
         part, name = named.parts[own[0]], named.files[own[0]]
-        values = named.meaning.to_values(x[own]).numpy()
+        restored = named.meaning.to_values(x[own])
+        if named.known is not None:
+            restored = restored.where(named.known[own], torch.nan)
+        values = restored.numpy()
         each = values.shape[1] // len(part.arrays) if values.shape[1] == part.shape[0] else values.shape[1]
         for k, array in enumerate(part.arrays if each < values.shape[1] or len(part.arrays) == 1 else part.arrays[:1]):
-            arranged, like = _whole(values[:, k * each : (k + 1) * each], part.layout, array)
-            ending = _ending(Path(name), part.format, kind, like.dtype, keep)
+            taken = values[:, k * each : (k + 1) * each] if part.columns is None else _among_others(values, part)
+            arranged, like = _whole(taken, part.layout, array)
+            ending = _ending(Path(name), part.format, kind, keep)
             stem = f"{_without_ending(name)}{suffix}" + (f"-{array.name}" if len(part.arrays) > 1 else "")
             path = _inside(folder, stem + ending)
-            written.append(_write(path, arranged, replace(like, dtype="float32", limits=None) if keep else like))
+            found = part.format if ending == ending_of(name) else format_of(path)
+            written.append(_write(path, arranged, _exact(like) if keep else like, named.meaning, found))
+            axes = part.layout.axes if len(part.layout.axes) == len(like.axes) else like.axes
+    _tell(folder, named.meaning, found, axes)
     return _all(written)
 
 
@@ -211,13 +241,89 @@ def save_fields(x: Tensor, names: Sequence[str], folder: Path, meaning: Meaning,
     for name, field in zip(names, values, strict=True):
         like = meaning.contents(folder / f"{name}{meaning.ending}", x.shape[1:])
         if keep:
-            like = replace(like, dtype="float32", limits=None)
-        path = _inside(folder, name + _ending(like.path, format_of(like.path), kind, like.dtype, keep))
-        if x.shape[1] > 1 and format_of(path).kind in _MUTE:
-            # A last axis of channels would be taken for space: so many axes are items, channels and space.
-            field, like = np.moveaxis(field, -1, 0)[None], replace(like, axes="NC" + meaning.axes)
-        written.append(_write(path, field, like))
+            like = _exact(like)
+        path = _inside(folder, name + _ending(like.path, format_of(like.path), kind, keep))
+        if format_of(path).kind in _MUTE:
+            field, like = _lettered(field, like, meaning)
+        written.append(_write(path, field, like, meaning, format_of(path)))
+    _tell(folder, meaning, format_of(written[0].paths[0]), like.axes)
     return _all(written)
+
+
+def _lettered(field: np.ndarray, like: Contents, meaning: Meaning) -> tuple[np.ndarray, Contents]:
+    """A field of channels last with the axes that arrays of the data have, of one item."""
+    item = np.moveaxis(field, -1, 0) if "C" in like.axes else field[None]
+    # A last axis of channels would be taken for space: so many axes are items, channels and space.
+    axes = meaning.reading.axes or ("NC" if len(item) > 1 else "") + meaning.axes
+    if len(item) > 1 and "C" not in axes:
+        axes = axes[0] + "C" + axes[1:] if axes[0] == "N" else "C" + axes
+    layout = Layout(axes, meaning.axes)
+    sides = dict(zip(meaning.axes, item.shape[1:], strict=True)) | {"C": len(item)}
+    shape = tuple(sides.get(letter, 1) if letter in layout.inner else 1 for letter in axes)
+    return layout.restored(item, shape), replace(like, axes=axes, shape=shape)
+
+
+def _tell(folder: Path, meaning: Meaning, written: Format, axes: str | None) -> None:
+    """Say beside files how they are read, if they do not say it themselves."""
+    kind, found = Kind.member(meaning.kind), written.kind
+    if found in kind.formats and found not in (*_MUTE, *_STEPLESS):
+        return
+    reading = Reading()
+    if found in _STEPLESS:
+        axes = None
+    if found in (*_MUTE, *_STEPLESS):
+        steps = [meaning.steps.get(letter) for letter in meaning.axes]
+        told = [None if step is None else measured(step) for step in steps]
+        spacing = tuple(f"{size!r} {unit}" for size, unit in filter(None, told))
+        reading = Reading(axes, rate=meaning.rate) if len(spacing) < len(told) else Reading(axes, spacing=spacing)
+    if found not in kind.formats or reading != Reading():
+        write_beside(folder, kind.kind, reading)
+
+
+def require_writable(shape: Sequence[int], meaning: Meaning, keep: bool = False) -> None:
+    """Refuse, before anything is drawn, fields `(C, *spatial)` that `save_fields` could not write.
+
+    Raises:
+        InputError: Saying what would work.
+    """
+    trial = rand((1, *shape), generator_for(0, "trial")) * 2 - 1
+    _require(lambda folder, exact: save_fields(trial, ["trial"], folder, meaning, exact), meaning, keep)
+
+
+def require_like(named: Named, keep: bool = False) -> None:
+    """The same of `save_like`: the first of the files of each format, type and number of axes.
+
+    Raises:
+        InputError: Likewise.
+    """
+    kinds: dict[object, int] = {}
+    for i, part in enumerate(named.parts):
+        kinds.setdefault((part.format, part.arrays[0].dtype, part.layout, part.shape[0]), i)
+    for i in kinds.values():
+        trial = [k for k, part in enumerate(named.parts) if part is named.parts[i]]
+        some = named.some(trial)
+        _require(partial(_try_like, some), named.meaning, keep)
+
+
+def _try_like(named: Named, folder: Path, keep: bool) -> Written:
+    return save_like(named.x, named, folder, keep=keep)
+
+
+def _require(write: Callable[[Path, bool], Written], meaning: Meaning, keep: bool) -> None:
+    """Try to write in a folder that is removed again."""
+    items, told = Kind.member(meaning.kind).item[1], []
+    for exact in (True,) if keep else (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                ending = ending_of(write(Path(folder), exact).paths[0].name)
+            except InputError as error:
+                told.append(error)
+                continue
+        if not told:
+            return
+        cure = f"give {argument('keep=True')}, which writes {ending}"
+        raise InputError(f"{items} could not be written: {told[0]}; {cure}")
+    raise InputError(f"{items} could not be written: {told[0]}; train on a format that holds them, such as .npy")
 
 
 def _whole(values: np.ndarray, layout: Layout, array: Contents) -> tuple[np.ndarray, Contents]:
@@ -245,19 +351,39 @@ def _whole(values: np.ndarray, layout: Layout, array: Contents) -> tuple[np.ndar
     return out, like
 
 
-def _ending(path: Path, found: Format, kind: type[Kind], dtype: str, keep: bool) -> str:
+def _among_others(values: np.ndarray, part: Part) -> np.ndarray:
+    """All channels of the items of a file, of which some are given."""
+    every = replace(part, columns=None)
+    whole = np.stack([every.read(item) for item in range(part.count)]).astype(values.dtype)
+    whole[:, list(part.columns or ())] = values
+    return whole
+
+
+def _ending(path: Path, found: Format, kind: type[Kind], keep: bool) -> str:
     """The ending of a new file beside one of a format: another where that loses something."""
     own = ending_of(path.name)
-    if keep and dtype != "float32":
-        return kind.exact
-    return kind.ending if own.lower() in found.lossy else own
+    lossy = own.lower() in found.lossy
+    if keep:
+        return own if found.floats and not lossy else kind.exact
+    return kind.ending if lossy else own
 
 
-def _write(path: Path, values: np.ndarray, like: Contents) -> Written:
+def _exact(like: Contents) -> Contents:
+    """The same in floating point."""
+    return replace(like, dtype="float32", limits=None, exact=True)
+
+
+def _write(path: Path, values: np.ndarray, like: Contents, meaning: Meaning, found: Format) -> Written:
+    """Write values in the units of a model."""
+    whole = np.dtype(like.dtype).kind in "iu"
+    if found.full_scale and not whole and meaning.limits is not None:
+        values = of_full_scale(values, meaning.limits)
+    elif found.full_scale and whole and meaning.limits is None and like.limits is not None:
+        values = to_full_scale(values, like.limits)
     typed, clipped = to_type(values, like.dtype, like.limits)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        format_of(path).write(path, typed, replace(like, shape=typed.shape))
+        found.write(path, typed, replace(like, shape=typed.shape))
     except OSError as error:
         raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
     return Written((path,), clipped, typed.size, like.dtype)
@@ -280,13 +406,14 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _part(path: Path, meaning: Meaning) -> Part:
     """The arrays of a file that a model takes: those of the names it knows, if the file has all of them."""
-    kind = Kind.member(meaning.kind)()
+    kind, reading = Kind.member(meaning.kind)(), meaning.reading
     try:
-        arrays = {array.name: array for array in format_of(path).scan(path)}
-        named = bool(meaning.channels) and arrays.keys() >= set(meaning.channels)
-        config = DataConfig(kind=kind.kind, arrays=meaning.channels if named else ())
+        arrays = {array.name for array in format_of(path).scan(path)}
+        if not reading.arrays and meaning.channels and arrays >= set(meaning.channels):
+            reading = replace(reading, arrays=meaning.channels)
+        config = reading.beneath(DataConfig(kind=kind.kind))
         part = part_of(path, kind, config)
-        if "?" in part.arrays[0].axes:
+        if config.axes is None and "?" in part.arrays[0].axes:
             axes = suggested(part.arrays[0].shape, meaning.axes, kind.coloured)
             part = part_of(path, kind, replace(config, axes=axes))
     except InputError as error:
@@ -303,7 +430,7 @@ def _field(part: Part, item: int, shape: tuple[int, ...], meaning: Meaning) -> T
             f"{str(part.path)!r} is {own}, the model is for {needed} ({', '.join(part.layout.spatial)}); crop or scale"
             " it, or train a model of that size"
         )
-    values = part.read(item)
+    values = in_units_of(meaning, part.read(item), part)
     try:
         values = with_channels(values, shape[0], Kind.member(meaning.kind).mixing)
     except InputError as error:
@@ -345,10 +472,12 @@ def save_damaged(
 ) -> Written:
     """Write every item of a data set as `out/clean/NAME` and, damaged, as `out/damaged/NAME`, in its own type.
 
-    The name is the item's place in its source, so that it and the damage do not depend on a limit.
+    Files of which all items are there keep their names, and what else `save_like` keeps. Windows, scaled pictures and
+    rows of tables are files of their own, named by their place in the source. Neither name nor damage depends on a
+    limit.
 
     Args:
-        data: Clean items; those of classes go to a folder per class, named by `folder_name`.
+        data: Clean items; those of classes go to a folder per class, named by `folder_name` where there is none yet.
         corruption: The damage.
         out: An existing directory.
         contrast: Factor of the clean values, which leaves room for damage.
@@ -366,16 +495,47 @@ def save_damaged(
             escaped[0],
             folders[escaped[0]],
         )
-    written = []
-    for numbers in tqdm(torch.arange(len(data)).split(_BATCH), desc="writing", disable=None, leave=False):
-        x, labels = data.batch(numbers)
-        own = [""] * len(x) if labels is None else [f"{folders[(data.classes or ())[k]]}/" for k in labels.tolist()]
+    written, files = [], _whole_files(data, folders)
+    every = torch.arange(len(data))
+    batches = every.split(_BATCH) if files is None else [torch.tensor(numbers) for _, _, numbers in files]
+    for i, numbers in enumerate(tqdm(batches, desc="writing", disable=None, leave=False)):
+        x, labels, known = data.shown(data.values(numbers), numbers)
         places = data.places_of(numbers)
-        names = [f"{folder}{place:06d}" for folder, place in zip(own, places.tolist(), strict=True)]
-        damaged = corrupt(contrast * x, corruption, seed, places)
-        save_fields(contrast * x, names, out / "clean", data.meaning, keep)
-        written.append(save_fields(damaged, names, out / "damaged", data.meaning, keep))
+        if files is None:
+            own = [""] * len(x) if labels is None else [f"{folders[(data.classes or ())[k]]}/" for k in labels.tolist()]
+            names = [f"{folder}{place:06d}" for folder, place in zip(own, places.tolist(), strict=True)]
+            save: Callable[..., Written] = partial(save_fields, names=names, meaning=data.meaning, keep=keep)
+        else:
+            name, part, _ = files[i]
+            several = tuple(range(part.count))
+            named = Named((name,) * len(x), x, data.meaning, known, (part,) * len(x), several, (name,) * len(x))
+            save = partial(save_like, named=named, keep=keep)
+        save(contrast * x, folder=out / "clean")
+        written.append(save(corrupt(contrast * x, corruption, seed, places), folder=out / "damaged"))
     return _all(written)
+
+
+def _whole_files(data: Signals, folders: Mapping[str, str]) -> list[tuple[str, Part, list[int]]] | None:
+    """Name, header and fields of each file, if the data are whole files, which are then written as such."""
+    if data.origin is None:
+        return None
+    origin, root = data.origin, data.origin.root
+    places = data.places_of(torch.arange(len(data))).numpy()
+    order = np.lexsort((origin.item[places], origin.part[places]))
+    found, stems = [], set()
+    for number, group in groupby(order.tolist(), key=lambda i: int(origin.part[places[i]])):
+        own, path = list(group), origin.paths[number]
+        part = _part(path, data.meaning)
+        name = str(path.relative_to(root)) if path != root else path.name
+        if data.labels is not None and data.classes is not None:
+            folder = folders[data.classes[int(data.labels[own[0]])]]
+            name = name if Path(name).parts[0] == folder else f"{folder}/{name}"
+        stem = _without_ending(name)
+        if [int(origin.item[places[i]]) for i in own] != list(range(part.count)) or stem in stems:
+            return None
+        stems.add(stem)
+        found.append((name, part, own))
+    return found
 
 
 def _without_ending(name: str) -> str:
@@ -388,5 +548,8 @@ def _files(path: Path, config: DataConfig) -> list[tuple[str, Path]]:
         raise InputError(f"no file or folder {str(path)!r}")
     if not path.is_dir() or is_one(path):
         return [(path.name, path)]
-    found = [file for file in walk(path) if file.name not in METADATA]
+    found = [file for file in walk(path) if file.name not in (*METADATA, BESIDE)]
+    found = films(found) if config.kind == Video.kind else found
+    if found == [path]:
+        return [(path.name, path)]
     return [(str(file.relative_to(path)), file) for file in of_one_kind(found, config, repr(str(path)))[1]]

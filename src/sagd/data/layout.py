@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sagd.data.formats import Contents, Region
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 
 LETTERS = "NCTZYX"
 """Items, channels, time, space."""
@@ -81,15 +81,16 @@ def layout_of(contents: Contents, spatial: str, given: str | None = None, colour
     Args:
         contents: The array.
         spatial: Letters of space of the kind, in order.
-        given: Letters for its axes that somebody chose; default: those of the file, and those that its shape suggests.
+        given: Letters for its axes that somebody chose, of which an array that holds one item may lack `N`, and one of
+            one channel `C`; default: those of the file, and those that its shape suggests.
         coloured: Whether a last axis of 1, 3 or 4 may be colour.
 
     Raises:
         InputError: If the letters do not fit, or an axis that the kind needs is not there.
     """
-    axes = contents.axes if given is None else given
+    axes = contents.axes if given is None else _own(given, len(contents.shape))
     if given is not None:
-        _check(given, contents)
+        _check(axes, contents)
     elif "?" in axes:
         axes = suggested(contents.shape, spatial, coloured)
     for letter in spatial:
@@ -116,7 +117,7 @@ def suggested(shape: Sequence[int], spatial: str, coloured: bool = False) -> str
     if more < 0 or more > 2:
         raise InputError(
             f"an array of shape {tuple(shape)} does not say which of its axes are {', '.join(spatial)}; say it with"
-            " --data.axes, a letter for each axis: N items, C channels, T time, Z Y X space"
+            f" {argument('data.axes')}, a letter for each axis: N items, C channels, T time, Z Y X space"
         )
     if more == 0:
         return spatial
@@ -129,6 +130,18 @@ def suggested(shape: Sequence[int], spatial: str, coloured: bool = False) -> str
     if coloured and shape[-1] in _COLOURS[1:] and more == 1 and shape[0] > shape[-1]:
         return f"{spatial}C"
     return f"N{spatial}" if more == 1 else f"NC{spatial}"
+
+
+def _own(given: str, rank: int) -> str:
+    """The letters of an array of fewer axes than those that were given: it holds one item, or has one channel.
+
+    >>> _own("NCYX", 3), _own("NCYX", 2), _own("TYX", 2)
+    ('CYX', 'YX', 'TYX')
+    """
+    for letter in "NC":
+        if len(given) > rank:
+            given = given.replace(letter, "")
+    return given
 
 
 def _check(axes: str, contents: Contents) -> None:
@@ -145,6 +158,6 @@ def _with(letter: str, axes: str, spatial: str, contents: Contents) -> str:
     if found is None:
         raise InputError(
             f"an array of shape {contents.shape} with axes {axes} has no axis {letter}; say which are which with"
-            " --data.axes, or name another --data.kind"
+            f" {argument('data.axes')}, or name another {argument('data.kind')}"
         )
     return axes.replace(found, letter)

@@ -18,13 +18,26 @@ from torch import Tensor
 
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption
-from sagd.data.fields import LARGEST, FieldRecords, LazyFields, Plan, Recent, check_means, meaning_of, plan_of
+from sagd.data.fields import (
+    LARGEST,
+    FieldRecords,
+    LazyFields,
+    Plan,
+    Recent,
+    check_means,
+    differ,
+    given_steps,
+    meaning_of,
+    plan_of,
+)
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
-from sagd.data.signals import Signals
+from sagd.data.signals import Origin, Signals
 from sagd.data.sources import Records, base, open_source
-from sagd.errors import InputError, one_line
+from sagd.data.sources.base import expanded
+from sagd.data.sources.beside import beneath
+from sagd.errors import InputError, argument, one_line
 from sagd.optional import need
 from sagd.random import generator_for, subset
 
@@ -117,6 +130,7 @@ def load(config: DataConfig, meaning: Meaning | None = None) -> Signals:
         InputError: In one line, if the source, split, column, channels, size or limit cannot be used, or an item is
             bad.
     """
+    config = _settled(config, meaning)
     _check(config)
     records = open_source(config)
     if isinstance(records, FieldRecords):
@@ -129,6 +143,13 @@ def load(config: DataConfig, meaning: Meaning | None = None) -> Signals:
     return replace(data, corruption=corruption, corruption_seed=config.corruption_seed)
 
 
+def _settled(config: DataConfig, meaning: Meaning | None) -> DataConfig:
+    """The configuration with what a file beside the data says of how they are read, and below that the model."""
+    path = expanded(config.source)
+    config = beneath(config, path) if config.source and path.exists() else config
+    return config if meaning is None else meaning.reading.beneath(config)
+
+
 def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> Signals:
     """Pictures of 8 bits, decoded by Pillow; those of files that turn out to be deeper are fields like all others.
 
@@ -136,6 +157,8 @@ def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> 
     """
     if meaning is not None and not meaning.is_bytes and (fields := records.fields(config)) is not None:
         return _fields(fields, config, meaning)
+    if config.area_weights:
+        replace(Meaning(), by_area=True).weight_field((1, 1, 1))
     numbers = _limited(len(records), config).tolist()
     problems: list[InputError] = []
     checked = _each(lambda i: _read(records, numbers[i], read_header), len(numbers), task="checking")
@@ -153,7 +176,12 @@ def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> 
     labels = None if records.labels is None else records.labels[torch.tensor(rows)]
     _name_missing_classes(records.labels, records.classes, labels, config)
     _say_notes(headers)
-    return Signals(records.name, pixels, labels, records.classes, places=torch.tensor(rows))
+    files = [records.file(row) for row in range(len(records))] if config.size is None else [None]
+    origin = None
+    if all(files):
+        every = np.arange(len(files))
+        origin = Origin(expanded(config.source), tuple(filter(None, files)), every, np.zeros_like(every))
+    return Signals(records.name, pixels, labels, records.classes, places=torch.tensor(rows), origin=origin)
 
 
 def _say_notes(headers: dict[int, Header]) -> None:
@@ -175,13 +203,15 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
         array = records.parts[0].arrays[0]
         raise InputError(
             f"need at least two {items}, and {array.path.name} is taken for one, its axes {array.shape} for"
-            f" {records.parts[0].layout.axes}; say otherwise with --data.axes, a letter for each (N items, C channels,"
-            " T time, Z Y X space), or --data.kind, or cut windows: --data.fit tile --data.size 64"
+            f" {records.parts[0].layout.axes}; say otherwise with {argument('data.axes')}, a letter for"
+            f" each (N items, C channels, T time, Z Y X space), or {argument('data.kind')}, or cut windows:"
+            f" {argument('data.fit=tile')} {argument('data.size=64')}"
         )
     _check_enough(len(rows), [], config, items)
     chosen = plan.some(rows)
     if meaning is None:
-        meaning = meaning_of(chosen)
+        meaning = replace(meaning_of(chosen), by_area=config.area_weights)
+        meaning.weight_field(plan.shape)
     else:
         for part in records.parts:
             check_means(part, meaning, config)
@@ -200,8 +230,23 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     gaps = gaps and missing != 0
     logger.info("%s", "\n".join(_said(chosen, meaning, gaps, missing)))
     return Signals(
-        records.name, stored, labels, records.classes, places=torch.from_numpy(rows[good]), meaning=meaning, gaps=gaps
+        records.name,
+        stored,
+        labels,
+        records.classes,
+        places=torch.from_numpy(rows[good]),
+        meaning=meaning,
+        gaps=gaps,
+        origin=_origin(plan),
     )
+
+
+def _origin(plan: Plan) -> Origin | None:
+    """The files of fields that are whole items of them."""
+    parts = plan.records.parts
+    if plan.config.resample is not None or any(part.shape[1:] != plan.shape[1:] for part in parts):
+        return None
+    return Origin(expanded(plan.config.source), tuple(part.path for part in parts), plan.part, plan.item)
 
 
 def _stored(lazy: LazyFields, config: DataConfig, problems: list[InputError]) -> tuple[Tensor | LazyFields, np.ndarray]:
@@ -241,9 +286,11 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     lines = [f"{records.name}: {len(plan)} {records.kind.item[1]}{many}, {shape}{rate}{apart}{arrays}"]
     axes = records.parts[0].layout.axes
     if axes != first.axes and plan.config.axes is None:
-        lines.append(f"axes of arrays {first.shape} taken as {axes}; --data.axes says otherwise")
+        lines.append(f"axes of arrays {first.shape} taken as {axes}; {argument('data.axes')} says otherwise")
     if plan.scales and not meaning.steps and any(part.steps(plan.config.rate) for part in records.parts):
         lines.append("files differ in the size of a pixel, so that none is told here")
+    if other := [letter for letter in meaning.axes if _overruled(plan, letter)]:
+        lines.append(f"steps along {', '.join(other)} are those of {argument('data.spacing')}; files say others")
     if not meaning.is_bytes:
         scale = ", ".join(_formula(o, s) for o, s in zip(meaning.offset, meaning.scale, strict=True))
         unit = f" {meaning.quantity}" if meaning.quantity else ""
@@ -254,6 +301,13 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     return lines + [
         f"note: {note}" for note in dict.fromkeys(n for p in records.parts for a in p.arrays for n in a.notes)
     ]
+
+
+def _overruled(plan: Plan, letter: str) -> bool:
+    """Whether files say another step along an axis than the one that was given."""
+    own = (part.steps(plan.config.rate).get(letter) for part in plan.records.parts)
+    given = given_steps(plan.config, plan.records.parts[0].layout.spatial).get(letter)
+    return given is not None and any(step is not None and differ(step, given) for step in own)
 
 
 def _formula(offset: float, scale: float) -> str:
@@ -320,7 +374,11 @@ def _check(config: DataConfig) -> None:
 def _check_enough(count: int, problems: Sequence[InputError], config: DataConfig, items: str = "images") -> None:
     if count < 2:
         why = f"; {len(problems)} cannot be read, the first: {problems[0]}" if problems else ""
-        one = "; windows of it are many: --data.fit tile --data.size 64" if count == 1 and config.fit != "tile" else ""
+        one = (
+            f"; windows of it are many: {argument('data.fit=tile')} {argument('data.size=64')}"
+            if count == 1 and config.fit != "tile"
+            else ""
+        )
         raise InputError(f"need at least two {items}, found {count} in {config.source!r}{why}{one}")
 
 
@@ -332,10 +390,10 @@ def _common_shape(headers: dict[int, Header], records: Records, config: DataConf
     for row, header in headers.items():
         if config.channels is None and header.channels != first.channels:
             one, other = ("grey" if h.channels == 1 else "colour" for h in (first, header))
-            problem, advice = "channels", "choose with --data.channels 1 or 3"
+            problem, advice = "channels", f"choose with {argument('data.channels')} 1 or 3"
         elif config.size is None and (header.width, header.height) != (first.width, first.height):
             one, other = (f"{h.width}x{h.height}" for h in (first, header))
-            problem, advice = "size (width x height)", "give all one with --data.size"
+            problem, advice = "size (width x height)", f"give all one with {argument('data.size')}"
         else:
             continue
         pair = f"{records.describe(first_row)} is {one}, {records.describe(row)} is {other}"
@@ -410,7 +468,7 @@ def _sift(
             elif config.skip_bad:
                 problems.append(outcome)
             else:
-                raise InputError(f"{outcome}; leave such {items} out with --data.skip-bad")
+                raise InputError(f"{outcome}; leave such {items} out with {argument('data.skip_bad=True')}")
     return good
 
 

@@ -16,11 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.data.formats import Contents, Step
+from sagd.data.config import Reading
+from sagd.data.formats import Contents, Coordinates, Step
 from sagd.data.formats.values import to_type
 from sagd.data.images import to_unit_range
-from sagd.errors import InputError, one_line
+from sagd.errors import InputError, argument, one_line
 from sagd.noise.grid import Grid
+from sagd.noise.places import area_weights
 
 _NAMES = {"degrees_north": "degrees", "degrees_east": "degrees", "seconds": "s", "um": "µm", "micron": "µm"}
 """Units as files spell them -> as the library does."""
@@ -38,11 +40,15 @@ class Meaning:
         offset: Value that models see as 0, of all channels or of each.
         scale: Difference of values that models see as 1, likewise.
         steps: Letter -> distance of neighbours, where it is known.
-        quantity: Unit of the values; "" if nobody said.
+        quantity: Unit of the values; "" if nobody said, or channels differ in it.
         channels: Names of the channels; () if they have none.
         dtype: numpy's name of the type of values in files.
         limits: Least and largest value of files, if these mean something.
         ending: Ending of files.
+        reading: How files are read that do not say it themselves.
+        quantities: Unit of each channel, where they differ.
+        coordinates: Letter -> where the places of an axis are, where they are the same for all fields.
+        by_area: Whether places of maps count by the areas of their cells.
     """
 
     kind: str = "image"
@@ -55,6 +61,10 @@ class Meaning:
     dtype: str = "uint8"
     limits: tuple[float, float] | None = (0.0, 255.0)
     ending: str = ".png"
+    reading: Reading = field(default_factory=Reading)
+    quantities: tuple[str, ...] = ()
+    coordinates: dict[str, Coordinates] = field(default_factory=dict)
+    by_area: bool = False
 
     def __post_init__(self) -> None:
         rank = len(self.axes)
@@ -114,10 +124,26 @@ class Meaning:
             return None
         return tuple(step.size for step in known)
 
+    def weight_field(self, shape: Sequence[int]) -> Tensor | None:
+        """How much each place of fields `(C, *spatial)` counts, `(1, *spatial)` float64; None: all alike.
+
+        Raises:
+            InputError: If that goes by area, and no latitudes are known.
+        """
+        if not self.by_area:
+            return None
+        latitudes = self.coordinates.get("Y")
+        if latitudes is None or "Y" not in self.axes or not latitudes.unit.lower().startswith("degree"):
+            raise InputError(
+                f"{argument('data.area_weights=True')} needs latitudes in degrees of the rows (Y) of whole maps, which"
+                " the files do not give; leave it out, or train on netCDF files with a coordinate of latitudes"
+            )
+        return area_weights(latitudes.values, shape[1:], self.axes.index("Y"))
+
     def grid(self) -> Grid | None:
         """The grid of the fields, for frequencies in units; None if nothing is known of it."""
         steps = [self.steps.get(letter) for letter in self.axes]
-        told = [None if step is None else _measured(step) for step in steps]
+        told = [None if step is None else measured(step) for step in steps]
         return Grid.parse(told) if any(told) else None
 
     def rings(self) -> Grid | None:
@@ -128,7 +154,9 @@ class Meaning:
     def bare(self) -> Meaning:
         """Values as models see them, without a unit, which tables have in their names: of noise, which has no other."""
         names = tuple(re.sub(r"\s*\[[^]]*\]$", "", name) for name in self.channels)
-        return replace(self, offset=(0.0,), scale=(1.0,), quantity="", channels=names, dtype="float32", limits=None)
+        return replace(
+            self, offset=(0.0,), scale=(1.0,), quantity="", quantities=(), channels=names, dtype="float32", limits=None
+        )
 
     @property
     def length(self) -> str:
@@ -155,6 +183,8 @@ class Meaning:
             {letter: step for letter, step in self.steps.items() if letter in self.axes},
             self.quantity,
             self.channels,
+            self.quantities,
+            self.coordinates,
         )
 
     def _numbers(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -206,7 +236,7 @@ def standardised(values: Sequence[np.ndarray]) -> tuple[tuple[float, ...], tuple
     return tuple(means), tuple(scale if scale > 0 else 1.0 for scale in scales)
 
 
-def _measured(step: Step) -> tuple[float, str] | None:
+def measured(step: Step) -> tuple[float, str] | None:
     """A step in a unit of the library; None if its unit is none."""
     unit = _NAMES.get(step.unit, step.unit)
     try:
@@ -214,6 +244,17 @@ def _measured(step: Step) -> tuple[float, str] | None:
     except InputError:
         return None
     return step.size, unit
+
+
+def length_of(step: Step) -> tuple[float, str]:
+    """A step in the base unit of its kind, and that unit; as it is if its unit is none of the library.
+
+    >>> length_of(Step(2.0, "mm")) == length_of(Step(0.2, "cm"))
+    True
+    """
+    told = measured(step)
+    grid = None if told is None else Grid.parse([told])
+    return (step.size, step.unit) if grid is None else (grid.lengths[0], grid.bases[0])
 
 
 def _finite(values: Sequence[np.ndarray]) -> np.ndarray:

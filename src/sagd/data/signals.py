@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +47,23 @@ class OnDemand(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Origin:
+    """The files of which fields are items, as they are: neither scaled nor cut.
+
+    Attributes:
+        root: The file or folder that was named.
+        paths: The files.
+        part: Which of them each place of the source is in, int64.
+        item: The number of its item there, int64.
+    """
+
+    root: Path
+    paths: tuple[Path, ...]
+    part: np.ndarray
+    item: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Signals:
     """Fields of one shape, in memory or read on demand, with class labels where there are any.
 
@@ -60,6 +80,7 @@ class Signals:
         corruption_seed: Its seed.
         meaning: What their values stand for.
         gaps: Whether some values are missing.
+        origin: The files that they are from; None if they are not whole items of files.
 
     Raises:
         InputError: If shapes or types do not fit together.
@@ -75,6 +96,7 @@ class Signals:
     corruption_seed: int = 0
     meaning: Meaning = field(default_factory=Meaning)
     gaps: bool = False
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.stored.shape)
@@ -95,6 +117,27 @@ class Signals:
 
     def __len__(self) -> int:
         return len(self.stored) if self.rows is None else len(self.rows)
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Signals | tuple[Tensor, int | None]:
+        """One field `(C, *spatial)` as models see it with its label, or None; of a slice or several numbers, `subset`.
+
+        >>> data = Signals("zeros", torch.zeros(5, 1, 4, 4, dtype=torch.uint8), torch.arange(5))
+        >>> data[-1][0].shape, data[-1][1], len(data[1:4])
+        (torch.Size([1, 4, 4]), 4, 3)
+
+        Raises:
+            InputError: As `batch`.
+            IndexError: If there is no such number, by which loops over the fields end.
+        """
+        if isinstance(index, slice):
+            return self.subset(torch.arange(len(self))[index])
+        if (isinstance(index, Tensor) and index.ndim) or isinstance(index, Sequence):
+            return self.subset(index)
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"there is no number {number} among {len(self)}")
+        x, labels = self.batch([number % len(self)])
+        return x[0], None if labels is None else int(labels[0])
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -159,6 +159,7 @@ def evaluate(
     progress: bool = False,
     samples_mask: Tensor | None = None,
     reference_mask: Tensor | None = None,
+    weight_field: Tensor | None = None,
 ) -> Evaluation:
     """Measure samples against real images, and real images against each other.
 
@@ -178,6 +179,8 @@ def evaluate(
         samples_mask: Valid places of the samples, `(N, 1 | C, *spatial)`, bool; None: all. Spectrum, mean, marginals
             and increments ignore the others; features and sliced distances see the mean of the reference there.
         reference_mask: The same of the reference.
+        weight_field: How much each place counts, `(1 | C, *spatial)`, e.g. `area_weights`, in the mean error and the
+            marginals; spectra, increments and features are those of the grid as it is.
 
     Raises:
         InputError: If shapes differ, there are fewer than 4 samples or 8 reference images, values are not
@@ -186,7 +189,12 @@ def evaluate(
     Warns:
         UserWarning: If `n` is at most the feature dimension, where the Fréchet distance means little.
     """
-    given, real = field_sets(samples, reference, samples_mask, reference_mask)
+    given, real = field_sets(
+        Fields(samples, samples_mask, weight_field=weight_field) if weight_field is not None else samples,
+        Fields(reference, reference_mask, weight_field=weight_field) if weight_field is not None else reference,
+        samples_mask,
+        reference_mask,
+    )
     n = min(len(samples), len(reference) // 2)
     if n < _LEAST:
         raise InputError(

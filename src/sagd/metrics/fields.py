@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.metrics.checks import check_finite
+from sagd.noise.places import checked_weights, require_places
 
 _VALUES = 2**20
 """Values of a batch: 8 MiB as float64."""
@@ -26,12 +27,19 @@ class Fields:
         mask: `(N, 1 | C, *spatial)`, bool; True where a value counts. None: everywhere. What lies elsewhere may be
             anything, NaN included.
         index: Which fields, `(n,)`; default: all.
+        weight_field: How much each place counts, `(1 | C, *spatial)`, where means over places are taken; None: alike.
 
     Raises:
-        InputError: If the shapes are no fields, or the mask does not fit.
+        InputError: If the shapes are no fields, or the mask or the weights do not fit.
     """
 
-    def __init__(self, x: Tensor, mask: Tensor | None = None, index: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        index: Tensor | None = None,
+        weight_field: Tensor | None = None,
+    ) -> None:
         if x.ndim < 3:
             raise InputError(f"fields must be (N, C, *spatial), got shape {tuple(x.shape)}")
         if mask is not None:
@@ -39,6 +47,10 @@ class Fields:
         self._x, self._mask, self._index = x.detach(), mask, index
         self.shape = tuple(x.shape[1:])
         self.masked = mask is not None
+        self.weight_field = weight_field
+        if weight_field is not None:
+            self.weight_field = checked_weights(weight_field).cpu().double()
+            require_places("weight_field", self.weight_field[None], self.shape)
 
     @classmethod
     def of(cls, x: FieldSet, mask: Tensor | None = None) -> Fields:
@@ -55,7 +67,12 @@ class Fields:
     def taken(self, index: Tensor) -> Fields:
         """Some of them, in an order of their own; nothing is copied."""
         index = index if self._index is None else self._index[index]
-        return Fields(self._x, self._mask, index)
+        return Fields(self._x, self._mask, index, self.weight_field)
+
+    def counting(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """How much each value of a batch counts, float64: its weight where it is valid, else 0."""
+        valid = everywhere(x, mask).double()
+        return valid if self.weight_field is None else valid * self.weight_field
 
     @property
     def rank(self) -> int:

@@ -145,7 +145,7 @@ def _counted(fields: Fields, grid: _Grid) -> Tensor:
         group = (torch.arange(start, start + len(x)) * _GROUPS // len(fields))[:, None, None]
         row = torch.arange(channels)[:, None] * _GROUPS + group
         place = row * _BINS + grid.places(x.flatten(2))
-        counts += torch.bincount(place.flatten()[everywhere(x, mask).flatten()], minlength=len(counts))
+        counts += torch.bincount(place.flatten(), fields.counting(x, mask).flatten(), minlength=len(counts))
         start += len(x)
     return counts.reshape(channels, _GROUPS, _BINS)
 
@@ -178,7 +178,8 @@ def _moments(fields: Fields, scale: ChannelScale) -> tuple[Tensor, Tensor]:
         valid = everywhere(x, mask)
         shape = (-1, *[1] * fields.rank)
         z = torch.where(valid, (x - scale.mean.reshape(shape)) / scale.std.reshape(shape), 0.0)
-        terms = (valid.double(), z**2, z**3, z**4)
+        W = fields.counting(x, mask)
+        terms = (W, W * z**2, W * z**3, W * z**4)
         sums += torch.stack([term.transpose(0, 1).flatten(1).sum(1) for term in terms])
     count, second, third, fourth = sums
     return third / count / (second / count) ** 1.5, fourth / count / (second / count) ** 2

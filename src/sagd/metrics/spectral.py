@@ -90,7 +90,8 @@ def spectral_error(
     decibels = 10 * ratio.log10()
     known = ~ratio.isnan()
     seen = ours.seen & theirs.seen
-    difference = torch.where(seen, ours.mean - theirs.mean, 0.0).square().sum() / seen.sum()
+    W = seen * theirs.weights
+    difference = (W * torch.where(seen, ours.mean - theirs.mean, 0.0).square()).sum() / W.sum()
     return SpectralError(
         edges=tuple(theirs.edges.tolist()),
         error=tuple((ratio - 1).tolist()),
@@ -125,6 +126,7 @@ class _Measured:
         edges: Band edges, `(K + 1,)`.
         mean: Mean image `(C, *spatial)`.
         seen: Where it has a valid value, `(C, *spatial)`.
+        weights: How much each place counts in means over places, likewise.
         variance: Mean variance of a value.
         profile: Power by channel and band, `(C, K)`.
         parts: Power of each field by band, channels averaged, `(N, K)`.
@@ -134,6 +136,7 @@ class _Measured:
     edges: Tensor
     mean: Tensor
     seen: Tensor
+    weights: Tensor
     variance: Tensor
     profile: Tensor
     parts: Tensor
@@ -150,6 +153,7 @@ def _measured(fields: Fields, bands: int) -> _Measured:
     basis = FourierBasis(fields.shape[1:])
     powers, shares, square = [], [], torch.zeros((), dtype=torch.float64)
     edges = torch.empty(0)
+    W = torch.ones_like(mean) if fields.weight_field is None else fields.weight_field.expand_as(mean)
     for x, mask in fields.batches():
         valid = everywhere(x, mask)
         centred = torch.where(valid, x - mean, 0.0)
@@ -157,7 +161,7 @@ def _measured(fields: Fields, bands: int) -> _Measured:
         edges = profile.edges
         powers.append(profile.values)
         shares.append(valid.double().flatten(2).mean(2))
-        square += centred.square().sum()
+        square += (W * centred.square()).sum()
     by_field, share, n = torch.cat(powers), torch.cat(shares), len(fields)
     # N - 1 fields are free, the mean being their own.
     free = share.mean(0) * (n - 1) / n
@@ -165,7 +169,8 @@ def _measured(fields: Fields, bands: int) -> _Measured:
         edges=edges,
         mean=mean,
         seen=counts > 0,
-        variance=square / counts.sum() * n / (n - 1),
+        weights=W,
+        variance=square / (W * counts).sum() * n / (n - 1),
         profile=by_field.mean(0) / free[:, None],
         parts=by_field.mean(1),
         shares=share.mean(1, keepdim=True),

@@ -531,12 +531,14 @@ def _imported(path: Path, reference: ImportedNetwork, allow: Sequence[str]) -> n
     module, _, name = reference.path.partition(":")
     if reference.arguments is None:
         raise InputError(
-            f"{str(path)!r} has a network of its own, {one_line(reference.path)!r}; give one like it as network="
+            f"{str(path)!r} has a network of its own, {one_line(reference.path)!r}, and nobody said by which arguments"
+            " it is made (arguments= of sagd.fit); in Python, give one like it as network="
         )
-    if module not in allow:
+    if module not in allow and not plugins.is_named(module):
         raise InputError(
             f"{str(path)!r} has a network of its own, {one_line(reference.path)!r}, whose code would be run;"
-            f" allow that with allow=[{one_line(module)!r}], or give one like it as network="
+            f" allow that with --plugin {one_line(module)} (in Python, allow=[{one_line(module)!r}]), or give one like"
+            " it as network="
         )
     try:
         found: Any = importlib.import_module(module)

@@ -169,7 +169,14 @@ def evaluate_samples(
         some = data.some(2 * len(samples), config.seed)
         reference, known = some.tensor(), some.known()
     evaluation = evaluate(
-        samples, reference, extractor, config.bands, config.seed, progress=progress, reference_mask=known
+        samples,
+        reference,
+        extractor,
+        config.bands,
+        config.seed,
+        progress=progress,
+        reference_mask=known,
+        weight_field=data.meaning.weight_field(data.shape),
     )
     return evaluation.to_dict() | {"kind": data.meaning.kind}
 
@@ -183,6 +190,7 @@ def evaluate_fields(
     progress: bool = False,
     samples_mask: Tensor | None = None,
     reference_mask: Tensor | None = None,
+    weight_field: Tensor | None = None,
 ) -> dict[str, Any]:
     """All figures of samples of any kind, each beside its real-against-real floor, as plain values.
 
@@ -196,6 +204,7 @@ def evaluate_fields(
         progress: Name what is done that takes long, and say how far it is.
         samples_mask: Valid places of the samples, `(N, 1 | C, *spatial)`, bool; None: all. See `sagd.metrics.evaluate`.
         reference_mask: The same of the reference.
+        weight_field: How much each place counts. See `sagd.metrics.evaluate`.
 
     Raises:
         InputError: If shapes differ, there are too few of either, or `features` is no function.
@@ -204,7 +213,7 @@ def evaluate_fields(
         if not callable(features):
             raise InputError(f"features must be a function of fields, got {type(features).__name__}")
         features = FunctionFeatures(features)
-    masks = {"samples_mask": samples_mask, "reference_mask": reference_mask}
+    masks = {"samples_mask": samples_mask, "reference_mask": reference_mask, "weight_field": weight_field}
     return evaluate(samples, reference, features, bands, seed, progress=progress, **masks).to_dict()  # type: ignore[arg-type]
 
 

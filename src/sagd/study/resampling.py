@@ -13,7 +13,7 @@ from torch import Tensor
 from sagd.build.draw import draw_band
 from sagd.build.schema import SamplingConfig
 from sagd.build.text import to_dict
-from sagd.data.files import Named, read_named
+from sagd.data.files import Named, read_named, require_like
 from sagd.errors import InputError, argument
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
@@ -88,6 +88,7 @@ def resample_files(
     label: int | None = None,
     batch_size: int = 64,
     progress: bool = False,
+    keep: bool = False,
 ) -> ResamplingResult:
     """Draw a band of image files anew.
 
@@ -101,6 +102,7 @@ def resample_files(
         label: Class of the images, of conditional models.
         batch_size: Draws per network call.
         progress: Show a progress bar.
+        keep: Write floating point: that the results can be written so is tried first.
 
     Raises:
         InputError: If the model resamples nothing or not this band, or an image does not fit.
@@ -110,6 +112,7 @@ def resample_files(
         raise InputError(f"the model takes any band: name one, e.g. {argument(_FINE)} for all fine detail")
     chosen = Spectrum.parse(denoiser.law.bands if band is None else band)
     named = read_named(paths, model.process.shape, model.meaning)
+    require_like(named, keep)
     labels = None if label is None else torch.full((len(named.names),), label)
     samples = draw_band(
         denoiser,
@@ -131,7 +134,10 @@ def measured(named: Named, samples: Tensor, band: Spectrum, basis: Basis) -> Res
     given = named.x
     b = mask(band, basis)
     rings = named.meaning.rings()
-    before, after = band_powers(given, rings), band_powers(samples.flatten(0, 1), rings)
+    drawn, share = samples, 1.0
+    if named.known is not None:
+        drawn, share = torch.where(named.known, samples, 0.0), float(named.known.double().mean())
+    before, after = band_powers(given, rings, share), band_powers(drawn.flatten(0, 1), rings, share)
     return ResamplingResult(
         named=named,
         kept=given - basis.inverse(b * basis.forward(given.double())).to(given.dtype),

@@ -14,7 +14,7 @@ from torch import Tensor
 from sagd.build.objects import omission_mode
 from sagd.build.schema import NO_OMISSION
 from sagd.build.text import to_dict
-from sagd.data.files import Named, read_named, read_partners
+from sagd.data.files import Named, read_named, read_partners, require_like
 from sagd.errors import InputError, argument
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
@@ -97,6 +97,7 @@ def restore_files(
     label: int | None = None,
     batch_size: int = 64,
     progress: bool = False,
+    keep: bool = False,
 ) -> RestorationResult:
     """Restore image files and folders with a model, and measure what has changed.
 
@@ -109,6 +110,7 @@ def restore_files(
         label: Class of the images, of conditional models.
         batch_size: Images per network call.
         progress: Show a progress bar.
+        keep: Write floating point: that the results can be written so is tried first.
 
     Raises:
         InputError: If the model leaves no band out, an image does not fit, or a clean image is missing.
@@ -120,6 +122,7 @@ def restore_files(
             f" {argument('process.omission.mode')} {Mode.example} on the damaged images"
         )
     damaged = read_named(paths, model.process.shape, model.meaning)
+    require_like(damaged, keep)
     known = None if clean is None else read_partners(damaged, clean)
     labels = None if label is None else torch.full((len(damaged.names),), label)
     result = restore(
@@ -145,24 +148,30 @@ def measured(
 ) -> RestorationResult:
     """The result with its spectra and, where clean images `(N, C, H, W)` are known, its errors.
 
-    The band of the mode is one of `basis`; spectra and errors are those of the Fourier basis, which all images share.
+    Values that are missing, in the damaged or the clean images, count in none of them. The band of the mode is one of
+    `basis`; spectra and errors are those of the Fourier basis, which all images share.
     """
     damaged, restored = named.x, restoration.images
     stages = {"damaged": damaged, "restored": restored} | ({} if clean is None else {"clean": clean})
-    rings = named.meaning.rings()
-    spectra = {name: band_powers(x, rings) for name, x in stages.items()}
+    rings, known = named.meaning.rings(), named.known
+    if clean is not None and clean.isnan().any():
+        known = ~clean.isnan() if known is None else known & ~clean.isnan()
+    share = 1.0 if known is None else float(known.double().mean())
+    if known is not None:
+        stages = {name: torch.where(known, x, 0.0) for name, x in stages.items()}
+    spectra = {name: band_powers(x, rings, share) for name, x in stages.items()}
     errors, psnr = {}, {}
     if clean is not None:
         for name in ("damaged", "restored"):
-            difference = stages[name] - clean
-            errors[name] = band_powers(difference, rings).values
-            psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()), 1e-12))
+            difference = stages[name] - stages["clean"]
+            errors[name] = band_powers(difference, rings, share).values
+            psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()) / share, 1e-12))
     values = mask(mode.place, basis)
     b = values.reshape(-1, *basis.coefficients).amax(0)
     return RestorationResult(
         named=named,
         restoration=restoration,
-        clean=clean,
+        clean=stages.get("clean"),
         mode=mode,
         b=b,
         basis=basis,
@@ -186,16 +195,17 @@ def change_outside(damaged: Tensor, restored: Tensor, b: Tensor, basis: Basis) -
     return largest / max(math.sqrt(power / damaged.numel()), 1e-12)
 
 
-def band_powers(x: Tensor, rings: Grid | None = None) -> RadialProfile:
+def band_powers(x: Tensor, rings: Grid | None = None, share: float = 1.0) -> RadialProfile:
     """Mean power of fields by radial band, all channels together; not about a mean, so that single ones have one.
 
-    With a grid, radii are those of the world; see `radial_profile`.
+    With a grid, radii are those of the world; see `radial_profile`. Of fields that are 0 where values are missing,
+    `share` is that of the values which are not: the mean over all bands is then their mean square.
     """
     basis = FourierBasis(tuple(x.shape[2:]))
     power = torch.zeros(basis.coefficients, dtype=torch.float64)
     for batch in x.split(256):
         power += basis.forward(batch.double()).abs().square().sum((0, 1))
-    return radial_profile(power / (len(x) * x.shape[1]), basis, bands_of(basis), rings)
+    return radial_profile(power / (len(x) * x.shape[1] * share), basis, bands_of(basis), rings)
 
 
 def bands_of(basis: Basis) -> int:

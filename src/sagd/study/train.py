@@ -57,7 +57,14 @@ SAMPLES = 64
 # What a run computes: a resumed run must not change it. The other settings of the optimiser may be changed, which is
 # what one does after a divergence. The data is known by its content.
 _FIXED = ("process.", "network.", "denoiser.", "training.seed")
-_FIXED_DATA = ("data.flip", "data.size", "data.channels", "data.corruption", "data.corruption_seed")
+_FIXED_DATA = (
+    "data.flip",
+    "data.size",
+    "data.channels",
+    "data.corruption",
+    "data.corruption_seed",
+    "data.area_weights",
+)
 
 # Messages name settings of a training as its configuration does.
 _as_configured = calling(
@@ -170,7 +177,8 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
     config = dataclasses.replace(config, process=process)
     model = _untrained(config, data)
     _check_flips(config, model.statistics.basis, data.meaning.grid())
-    loss = build_loss(config.denoiser, model.process, model.statistics, data.meaning.grid())
+    weights, grid = data.meaning.weight_field(data.shape), data.meaning.grid()
+    loss = build_loss(config.denoiser, model.process, model.statistics, grid, weights)
     notes = checked_ends(model)
     loss.weighting.weight(torch.full((1,), 0.5, dtype=torch.float64), model.plain)
     recipe = Recipe(

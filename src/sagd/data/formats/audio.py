@@ -38,6 +38,7 @@ class Sound(Format, ABC):
     """Samples in time, of one or more channels."""
 
     streams: ClassVar[bool] = True
+    full_scale: ClassVar[bool] = True
     containers: ClassVar[tuple[str, ...]]
     subtypes: ClassVar[tuple[str, ...]]
 
@@ -147,6 +148,7 @@ class Flac(Sound, kind="flac"):
     """FLAC: whole numbers of 8, 16 or 24 bits."""
 
     endings: ClassVar[tuple[str, ...]] = (".flac",)
+    floats: ClassVar[bool] = False
     containers: ClassVar[tuple[str, ...]] = ("FLAC",)
     subtypes: ClassVar[tuple[str, ...]] = ("PCM_S8", "PCM_16", "PCM_24")
 

@@ -36,6 +36,21 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Coordinates:
+    """Where the places of an axis are.
+
+    Attributes:
+        values: A number for each place.
+        unit: Its unit as the file says it; "" if it says none.
+        name: Name of the axis in the file.
+    """
+
+    values: tuple[float, ...]
+    unit: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Contents:
     """An array of a file, not yet read.
 
@@ -51,9 +66,12 @@ class Contents:
         steps: Letter of an axis -> distance of neighbours, where the file says it. Its inverse along `T` is the rate.
         quantity: Unit of the values, e.g. "mV"; "" if the file says none.
         channels: Names of the channels; () if the file says none.
+        quantities: Unit of each channel, where they differ.
+        coordinates: Letter of an axis -> where its places are, where the file says it.
         notes: What is worth telling whoever reads the file: profiles of colour that are not applied, and the like.
         kept: What `write` needs, beyond the array, to give the metadata back: under the kind of the format, a value of
             its own making, which other formats leave.
+        exact: Whether values are to be written as they are, even if the file they come from was packed.
     """
 
     path: Path
@@ -65,8 +83,11 @@ class Contents:
     steps: Mapping[str, Step] = field(default_factory=dict)
     quantity: str = ""
     channels: tuple[str, ...] = ()
+    quantities: tuple[str, ...] = ()
+    coordinates: Mapping[str, Coordinates] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     kept: Mapping[str, Any] = field(default_factory=dict)
+    exact: bool = False
 
 
 class Format(Description, ABC, family="file format", example="npy"):
@@ -80,6 +101,8 @@ class Format(Description, ABC, family="file format", example="npy"):
         folders: Whether its files are folders.
         inherits: Whether a file can only be written with the header of another one.
         lossy: Those of the endings whose files do not hold the values they are given, but some near them.
+        floats: Whether its files can hold floating point.
+        full_scale: Whether 1 in floating point stands for the largest of the whole numbers, as it does in sound.
     """
 
     endings: ClassVar[tuple[str, ...]]
@@ -87,6 +110,8 @@ class Format(Description, ABC, family="file format", example="npy"):
     folders: ClassVar[bool] = False
     inherits: ClassVar[bool] = False
     lossy: ClassVar[tuple[str, ...]] = ()
+    floats: ClassVar[bool] = True
+    full_scale: ClassVar[bool] = False
 
     @final
     def scan(self, path: Path) -> Sequence[Contents]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv as tables
 import io
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +16,7 @@ import numpy as np
 from sagd.data.formats.base import Contents, Format, Region, Step
 from sagd.data.formats.checks import arranged
 from sagd.data.formats.dimensions import step_of
-from sagd.errors import InputError, one_line
+from sagd.errors import InputError, argument, one_line
 
 _TIME = re.compile(r"(time|t|timestamp|date|datetime)(\s*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])])?", re.IGNORECASE)
 """A name of a column of times, its unit in brackets."""
@@ -38,6 +38,7 @@ class _Layout:
         times: Cells of the column of times, as they are; None if there is none.
         place: The number of that column.
         missing: What stands for a missing value.
+        texts: Cells of columns without a number, by the number of the column.
     """
 
     delimiter: str
@@ -49,6 +50,12 @@ class _Layout:
     times: tuple[str, ...] | None = None
     place: int = 0
     missing: str = ""
+    texts: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def others(self) -> set[int]:
+        """Numbers of the columns that are no values."""
+        return {*self.texts} | (set() if self.times is None else {self.place})
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Csv(Format, kind="csv"):
 
     Values are float64, and missing cells NaN. A column of times is kept beside the values, and gives the step if its
     times are evenly spaced: one that is named time, t, timestamp or date, or else a first column that rises evenly.
-    Other cells that are no numbers are refused.
+    So are columns without any number. Other cells that are no numbers are refused.
     """
 
     endings: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
@@ -70,10 +77,23 @@ class Csv(Format, kind="csv"):
             name = repr(layout.names[layout.place]) if layout.names else "1"
             step = _step(layout)
             steps = {} if step is None else {"T": step}
-            notes.append(f"column {name} is taken for times{'' if step else ', which are not evenly spaced'}")
+            uneven = "" if step else ", which are not evenly spaced"
+            bare = (
+                f", without a unit, as in 'time [s]'; {argument('data.rate')} gives one"
+                if step and not step.unit
+                else ""
+            )
+            notes.append(f"column {name} is taken for times{uneven}{bare}")
+        if layout.texts:
+            names = [repr(layout.names[i]) if layout.names else str(i + 1) for i in layout.texts]
+            notes.append(f"column(s) {', '.join(names)} without a number are left out")
         shape = _values(rows, layout).shape
         kept = {self.kind: asdict(layout)}
-        return [Contents(path, "", shape, "TC", "float64", None, steps, "", _channels(layout), tuple(notes), kept)]
+        return [
+            Contents(
+                path, "", shape, "TC", "float64", None, steps, "", _channels(layout), notes=tuple(notes), kept=kept
+            )
+        ]
 
     def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
         layout, rows = _parsed(contents.path)
@@ -86,12 +106,16 @@ class Csv(Format, kind="csv"):
         layout = _new_layout(path, values.shape[1], like) if kept is None else _Layout(**kept)
         rows = [[_spelt(value, layout) for value in row] for row in values.tolist()]
         times = _times(len(rows), layout, like)
-        if layout.names and len(layout.names) != values.shape[1] + (times is not None):
+        beside = dict(layout.texts) | ({} if times is None else {layout.place: times})
+        if any(len(cells) != len(rows) for cells in beside.values()):
+            raise InputError(f"{len(rows)} lines cannot be written beside the file's own columns of text")
+        if layout.names and len(layout.names) != values.shape[1] + len(beside):
             raise InputError(
                 f"{values.shape[1]} channels cannot be written under the {len(layout.names)} names there are"
             )
-        for row, time in zip(rows, times or (), strict=False):
-            row.insert(layout.place, time)
+        for place in sorted(beside):
+            for row, cell in zip(rows, beside[place], strict=True):
+                row.insert(place, cell)
         with path.open("w", newline="", encoding=layout.encoding) as file:
             file.writelines(comment + layout.newline for comment in layout.comments)
             writer = tables.writer(file, delimiter=layout.delimiter, lineterminator=layout.newline)
@@ -99,9 +123,8 @@ class Csv(Format, kind="csv"):
 
 
 def _channels(layout: _Layout) -> tuple[str, ...]:
-    """Names of the columns that are no times."""
-    names = layout.names or ()
-    return names if layout.times is None else names[: layout.place] + names[layout.place + 1 :]
+    """Names of the columns of values."""
+    return tuple(name for i, name in enumerate(layout.names or ()) if i not in layout.others)
 
 
 def _parsed(path: Path) -> tuple[_Layout, _Rows]:
@@ -138,7 +161,20 @@ def _parsed(path: Path) -> tuple[_Layout, _Rows]:
         None if place is None else tuple(row[place] for _, row in rows),
         place or 0,
         next((cell for _, row in rows for cell in row if cell.lower() in _MISSING), ""),
+        _texts(rows, decimal, place),
     ), rows
+
+
+def _texts(rows: _Rows, decimal: str, times: int | None) -> dict[int, tuple[str, ...]]:
+    """The columns that hold words alone."""
+    found = {}
+    for place in range(len(rows[0][1])):
+        cells = tuple(row[place] for _, row in rows)
+        told = [cell for cell in cells if cell.lower() not in _MISSING]
+        words = all(any(map(str.isalpha, cell)) and _number(cell, decimal) is None for cell in told)
+        if place != times and told and words:
+            found[place] = cells
+    return found if len(found) < len(rows[0][1]) - (times is not None) else {}
 
 
 def _rows(text: str, delimiter: str, skipped: int) -> _Rows:
@@ -220,17 +256,17 @@ def _step(layout: _Layout) -> Step | None:
 
 
 def _values(rows: _Rows, layout: _Layout) -> np.ndarray:
-    """Values of all columns but that of times, `(T, C)`.
+    """Values of the columns of values, `(T, C)`.
 
     Raises:
         InputError: Naming line and column of a cell that is no number.
     """
-    left_out = None if layout.times is None else layout.place
+    left_out = layout.others
     values = []
     for line, row in rows:
-        numbers = [_number(cell, layout.decimal) for i, cell in enumerate(row) if i != left_out]
+        numbers = [_number(cell, layout.decimal) for i, cell in enumerate(row) if i not in left_out]
         if None in numbers:
-            place = next(i for i, cell in enumerate(row) if i != left_out and _number(cell, layout.decimal) is None)
+            place = next(i for i, cell in enumerate(row) if i not in left_out and _number(cell, layout.decimal) is None)
             name = repr(layout.names[place]) if layout.names else str(place + 1)
             raise InputError(f"line {line}, column {name}: {one_line(row[place])!r} is no number")
         values.append(numbers)

@@ -33,6 +33,7 @@ class Dicom(Format, kind="dicom"):
     """
 
     endings: ClassVar[tuple[str, ...]] = (".dcm", ".dicom")
+    floats: ClassVar[bool] = False
     streams: ClassVar[bool] = True
     inherits: ClassVar[bool] = True
 

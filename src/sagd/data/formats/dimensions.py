@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
+
+from sagd.data.formats.base import Contents
 
 _NAMES = {
     "T": ("t", "time", "month", "year", "day", "hour", "date", "valid_time", "frame", "frames"),
@@ -13,6 +16,8 @@ _NAMES = {
     "X": ("x", "lon", "longitude", "nav_lon", "column", "projection_x_coordinate"),
     "C": ("c", "channel", "channels", "band"),
 }
+_NAME = re.compile(r"[A-Za-z][\w .+@()-]*\w|[A-Za-z]", re.ASCII)
+"""Names of arrays that every reader takes."""
 _LETTERS = {name: letter for letter, names in _NAMES.items() for name in names}
 
 
@@ -32,6 +37,23 @@ def letters(names: Sequence[str], unknown: str = "N", said: Sequence[str] = ()) 
         other if other in _NAMES else letter for letter, other in zip(found, said or [""] * len(names), strict=True)
     ]
     return "".join(unknown if letter in found[:i] else letter for i, letter in enumerate(found))
+
+
+def by_channel(values: np.ndarray, like: Contents) -> list[tuple[str, np.ndarray, str, str]]:
+    """Name, values, letters and unit of the arrays that a new file holds: one for each channel that has a name.
+
+    Args:
+        values: An array.
+        like: What is known of it.
+    """
+    count = values.shape[like.axes.index("C")] if "C" in like.axes else 1
+    names, units = like.channels, like.quantities or (like.quantity,) * count
+    if len({*names}) != count or len(units) != count or not all(map(_NAME.fullmatch, names)):
+        return [(like.name or "data", values, like.axes, like.quantity)]
+    if "C" not in like.axes:
+        return [(names[0], values, like.axes, units[0])]
+    at, axes = like.axes.index("C"), like.axes.replace("C", "")
+    return [(names[k], values.take(k, at), axes, units[k]) for k in range(count)]
 
 
 def step_of(coordinates: np.ndarray, tolerance: float = 1e-4) -> float | None:

@@ -34,6 +34,7 @@ class Film(Format, kind="mp4"):
     """
 
     endings: ClassVar[tuple[str, ...]] = tuple(_CONTAINERS)
+    floats: ClassVar[bool] = False
     streams: ClassVar[bool] = True
     lossy: ClassVar[tuple[str, ...]] = _LOSSY
 

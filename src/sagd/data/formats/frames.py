@@ -11,7 +11,7 @@ import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region
 from sagd.data.formats.checks import arranged
-from sagd.data.formats.find import format_of, natural
+from sagd.data.formats.find import endings, format_of, natural
 from sagd.errors import InputError
 
 _PICTURES = ("pillow", "netpbm", "tiff")
@@ -24,6 +24,7 @@ class Frames(Format, kind="frames"):
     endings: ClassVar[tuple[str, ...]] = ()
     streams: ClassVar[bool] = True
     folders: ClassVar[bool] = True
+    floats: ClassVar[bool] = False
 
     def look(self, path: Path) -> Sequence[Contents]:  # noqa: D102
         files, left_out = _pictures(path)
@@ -57,6 +58,20 @@ class Frames(Format, kind="frames"):
         for name, frame, kept in zip(*_as_kept(values, like), strict=True):
             one = replace(kept, axes=order[1:], shape=frame.shape)
             format_of(path / name).write(path / name, frame, one)
+
+
+def films(files: Sequence[Path]) -> list[Path]:
+    """Folders of pictures in place of the pictures, for whoever wants films; files as they are if some are films."""
+    single = [file for file in files if _is_picture(file)]
+    by_folder = {file.parent: file for file in reversed(single)}
+    others = {format_of(file).kind for file in files if file not in set(single) and file.suffix in endings()}
+    if (
+        not single
+        or others & {"gif", "mp4"}
+        or any(format_of(f).scan(f)[0].axes[:2] != "YX" for f in by_folder.values())
+    ):
+        return list(files)
+    return sorted(by_folder, key=natural)
 
 
 def _pictures(folder: Path) -> tuple[list[Path], list[str]]:

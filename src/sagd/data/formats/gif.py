@@ -30,6 +30,7 @@ class Gif(Format, kind="gif"):
     """
 
     endings: ClassVar[tuple[str, ...]] = (".gif",)
+    floats: ClassVar[bool] = False
     lossy: ClassVar[tuple[str, ...]] = (".gif",)
 
     def look(self, path: Path) -> Sequence[Contents]:  # noqa: D102

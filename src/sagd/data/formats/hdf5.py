@@ -12,7 +12,7 @@ import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region
 from sagd.data.formats.checks import bytes_of, full_scale, holds_packed, is_numeric
-from sagd.data.formats.dimensions import letters
+from sagd.data.formats.dimensions import by_channel, letters
 from sagd.data.formats.handles import opened
 from sagd.errors import InputError, one_line
 from sagd.optional import need
@@ -61,15 +61,23 @@ class Hdf5(Format, kind="hdf5"):
         need("h5py")
         import h5py
 
-        kept = like.kept.get(self.kind, {})
+        kept = like.kept.get(self.kind)
+        if kept is None:
+            with h5py.File(os.fsencode(path), "w") as file:
+                for name, array, axes, unit in by_channel(values, like):
+                    item = file.create_dataset(name, data=array)
+                    for label, dimension in zip(axes.replace("?", ""), item.dims, strict=False):
+                        dimension.label = label
+                    item.attrs.update({"units": unit} if unit else {})
+            return
         dtype = (
             np.dtype(kept["dtype"]) if np.dtype(kept.get("dtype", object)).name == values.dtype.name else values.dtype
         )
         with h5py.File(os.fsencode(path), "w") as file:
             item = file.create_dataset(like.name or "data", data=values, dtype=dtype, **kept.get("options", {}))
-            for label, dimension in zip(kept.get("labels", like.axes.replace("?", "")), item.dims, strict=False):
+            for label, dimension in zip(kept["labels"], item.dims, strict=False):
                 dimension.label = label
-            item.attrs.update(kept.get("attributes", {"units": like.quantity} if like.quantity else {}))
+            item.attrs.update(kept["attributes"])
             file.attrs.update(kept.get("of_file", {}))
 
 

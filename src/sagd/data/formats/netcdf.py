@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sagd.data.formats.base import Contents, Format, Region, Step
+from sagd.data.formats.base import Contents, Coordinates, Format, Region, Step
 from sagd.data.formats.checks import bytes_of, encodable, full_scale, holds_bytes, holds_packed, is_numeric
-from sagd.data.formats.dimensions import letters, step_of
+from sagd.data.formats.dimensions import by_channel, letters, step_of
 from sagd.data.formats.handles import opened
 from sagd.data.formats.netcdf_classic import classic_end
 from sagd.errors import InputError
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _STORED = ("zlib", "complevel", "shuffle", "fletcher32", "chunksizes")
-_NAME = re.compile(r"[A-Za-z][\w .+@()-]*\w|[A-Za-z]", re.ASCII)
-"""Names of variables that every reader takes."""
+_MOST = 2**14
+"""Places of an axis whose coordinates are kept, at most."""
 _PACKING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
 
 
@@ -67,7 +66,7 @@ class NetCdf(Format, kind="netcdf"):
             _save_new(path, values, like)
             return
         name = like.name
-        stored, packing = _packed(values, kept["encoding"])
+        stored, packing = (values, {}) if like.exact else _packed(values, kept["encoding"])
         variable = xarray.DataArray(stored, dims=kept["dims"], attrs=kept["attributes"] | packing)
         coordinates = {n: c for n, c in kept["coordinates"].items() if _fits(c, kept["dims"], values.shape)}
         data = xarray.Dataset({name: variable}, coordinates, kept["of_file"])
@@ -119,8 +118,26 @@ def _contents(path: Path, variable: xarray.DataArray, data: xarray.Dataset) -> C
         None if packed else full_scale(variable.dtype),
         steps,
         str(variable.attrs.get("units", "")),
+        coordinates=_places(axes, dims, coordinates),
         kept={NetCdf.kind: kept},
     )
+
+
+def _places(axes: str, dims: Sequence[str], coordinates: Mapping[str, xarray.DataArray]) -> dict[str, Coordinates]:
+    """Where the places of the axes are that have coordinates."""
+    found = {}
+    for letter, dim in zip(axes, dims, strict=True):
+        own = coordinates.get(dim)
+        if (
+            letter != "N"
+            and own is not None
+            and own.dtype.kind in "iuf"
+            and own.size <= _MOST
+            and np.isfinite(own).all()
+        ):
+            values = tuple(own.values.astype(np.float64).tolist())
+            found[letter] = Coordinates(values, str(own.attrs.get("units", "")), dim)
+    return found
 
 
 def _format(path: Path) -> str:
@@ -139,21 +156,25 @@ def _save_new(path: Path, values: np.ndarray, like: Contents) -> None:
     import xarray
 
     usual = {"T": "time", "Z": "z", "Y": "y", "X": "x", "C": "channel"}
-    dims = [usual.get(letter, f"axis_{i}") for i, letter in enumerate(like.axes)]
-    coordinates = {}
-    for letter, dim, n in zip(like.axes, dims, values.shape, strict=True):
-        if letter in like.steps:
-            step = like.steps[letter]
-            attributes = {"units": step.unit} if step.unit else {}
-            coordinates[dim] = xarray.DataArray(step.size * np.arange(n), dims=[dim], attrs=attributes)
-    whole = xarray.DataArray(values, dims=dims, attrs={"units": like.quantity} if like.quantity else {})
-    names, channels = like.channels, values.shape[like.axes.index("C")] if "C" in like.axes else 1
-    if len(set(names)) != channels or {*names} & {*dims} or not all(map(_NAME.fullmatch, names)):
-        variables = {like.name or "data": whole}
-    elif "C" in like.axes:
-        variables = {name: whole.isel(channel=k) for k, name in enumerate(names)}
-    else:
-        variables = {names[0]: whole}
+    dims, coordinates = {}, {}
+    for i, (letter, n) in enumerate(zip(like.axes, values.shape, strict=True)):
+        told, step = like.coordinates.get(letter), like.steps.get(letter)
+        dims[letter] = (told.name if told is not None else "") or usual.get(letter, f"axis_{i}")
+        if told is not None and len(told.values) == n:
+            places, unit = np.array(told.values), told.unit
+        elif step is not None:
+            places, unit = step.size * np.arange(n), step.unit
+        else:
+            continue
+        attributes = {"units": unit} if unit else {}
+        coordinates[dims[letter]] = xarray.DataArray(places, dims=[dims[letter]], attrs=attributes)
+    arrays = by_channel(values, like)
+    if {name for name, *_ in arrays} & {*dims.values()}:
+        arrays = by_channel(values, replace(like, channels=()))
+    variables = {
+        name: xarray.DataArray(array, dims=[dims[letter] for letter in axes], attrs={"units": unit} if unit else {})
+        for name, array, axes, unit in arrays
+    }
     with encodable(path) as file:
         xarray.Dataset(variables, coordinates).to_netcdf(file, engine="netcdf4", format="NETCDF4")
 

@@ -53,6 +53,7 @@ class Netpbm(Format, kind="netpbm"):
     """PBM, PGM and PPM, of 1 to 16 bits, grey or colour, as text or bytes; written as bytes."""
 
     endings: ClassVar[tuple[str, ...]] = (".pbm", ".pgm", ".ppm", ".pnm")
+    floats: ClassVar[bool] = False
     streams: ClassVar[bool] = True
 
     def look(self, path: Path) -> Sequence[Contents]:  # noqa: D102

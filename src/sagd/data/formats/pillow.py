@@ -45,6 +45,7 @@ class Pillow(Format, kind="pillow"):
     """
 
     endings: ClassVar[tuple[str, ...]] = tuple(_NAMES)
+    floats: ClassVar[bool] = False
     lossy: ClassVar[tuple[str, ...]] = (*_ENDINGS["JPEG"], *_ENDINGS["AVIF"])
 
     def look(self, path: Path) -> Sequence[Contents]:  # noqa: D102

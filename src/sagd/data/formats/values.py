@@ -44,6 +44,22 @@ def to_type(values: np.ndarray, dtype: DTypeLike, limits: tuple[float, float] | 
     return typed, int(np.count_nonzero(below | above))
 
 
+def of_full_scale(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Values of whole numbers within limits, in floating point, as parts of the full scale: in [-1, 1).
+
+    >>> of_full_scale(np.array([-32768.0, 0.0, 16384.0]), (-32768, 32767)), of_full_scale(np.array([128.0]), (0, 255))
+    (array([-1. ,  0. ,  0.5]), array([0.]))
+    """
+    low, high = limits
+    return (values - (low + high + 1) / 2) / ((high - low + 1) / 2)
+
+
+def to_full_scale(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Inverse of `of_full_scale`, float64, not rounded."""
+    low, high = limits
+    return values.astype(np.float64) * ((high - low + 1) / 2) + (low + high + 1) / 2
+
+
 def _to_float(values: np.ndarray, dtype: np.dtype, limits: tuple[float, float] | None) -> tuple[np.ndarray, int]:
     """NaN and infinity stay; what would become infinite is clipped."""
     most = float(np.finfo(dtype).max)

@@ -12,7 +12,7 @@ import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region, Step
 from sagd.data.formats.checks import full_scale, is_numeric
-from sagd.data.formats.dimensions import letters
+from sagd.data.formats.dimensions import by_channel, letters
 from sagd.data.formats.handles import opened
 from sagd.errors import InputError
 from sagd.optional import need
@@ -53,7 +53,22 @@ class Zarr(Format, kind="zarr"):
         need("zarr")
         import zarr
 
-        kept = like.kept.get(self.kind, {"version": 3, "attributes": {}, "group": {}, "names": None, "chunks": None})
+        if self.kind not in like.kept:
+            arrays = by_channel(values, like)
+            if len(arrays) > 1:
+                zarr.create_group(str(path))
+            for name, array, axes, unit in arrays:
+                written = zarr.create_array(
+                    str(path),
+                    name=name if len(arrays) > 1 else None,
+                    shape=array.shape,
+                    dtype=array.dtype,
+                    attributes={"units": unit} if unit else {},
+                    dimension_names=None if "?" in axes else [letter.lower() for letter in axes],
+                )
+                written[...] = array
+            return
+        kept = like.kept[self.kind]
         names = kept["names"] or (None if "?" in like.axes else [letter.lower() for letter in like.axes])
         version = kept["version"]
         attributes = dict(kept["attributes"])

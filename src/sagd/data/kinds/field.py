@@ -14,7 +14,7 @@ from sagd.data.kinds.base import Kind, Numbers
 from sagd.data.layout import Layout, layout_of
 from sagd.data.meaning import Meaning, standardised
 from sagd.data.previews import USUAL, Look, fields, series, volumes
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -37,7 +37,9 @@ class Field(Kind, kind="field"):
         told = contents.axes if axes is None else axes
         named = "".join(letter for letter in "ZYX" if letter in told)
         if not named and "?" not in told and "T" not in told:
-            raise InputError(f"axes {told!r} name no axis of space: Z, Y or X; say which they are with --data.axes")
+            raise InputError(
+                f"axes {told!r} name no axis of space: Z, Y or X; say which they are with {argument('data.axes')}"
+            )
         return layout_of(contents, named or ("X" if len(contents.shape) == 1 else self.spatial), axes)
 
     def numbers(self, values: Sequence[np.ndarray], contents: Contents) -> Numbers:

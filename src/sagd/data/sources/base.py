@@ -57,6 +57,10 @@ class Records(ABC):
     def describe(self, index: int) -> str:
         """How errors name the image."""
 
+    def file(self, index: int) -> Path | None:
+        """The file of which an image is all; None where there is none."""
+        return None
+
     def fields(self, config: DataConfig) -> FieldRecords | None:
         """The same as fields of any depth, for pictures of more than 8 bits; None where there is no such reading."""
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from sagd.data.fields import FieldRecords, Part
 from sagd.data.formats import Contents, Format
 from sagd.data.formats.find import endings, format_of
 from sagd.data.kinds import Kind
-from sagd.errors import InputError, one_line
+from sagd.errors import InputError, argument, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def field_records(
             kept.append(number)
         except InputError as error:
             if not config.skip_bad:
-                hint = "; leave such files out with --data.skip-bad" if len(paths) > 1 else ""
+                hint = f"; leave such files out with {argument('data.skip_bad=True')}" if len(paths) > 1 else ""
                 raise InputError(f"cannot read {str(path)!r}: {error}{hint}") from None
             problems.append((path, error))
     if problems:
@@ -109,12 +110,21 @@ def part_of(path: Path, kind: Kind, config: DataConfig) -> Part:
     """
     found = format_of(path)
     try:
-        arrays = _chosen(found.scan(path), config, kind)
+        arrays, columns = _columns(found.scan(path), config)
+        arrays = _chosen(arrays, config if columns is None else replace(config, arrays=()), kind)
     except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(one_line(error)) from None
-    return Part(found, arrays, kind.layout(arrays[0], config.axes))
+    return Part(found, arrays, kind.layout(arrays[0], config.axes), columns)
+
+
+def _columns(arrays: Sequence[Contents], config: DataConfig) -> tuple[Sequence[Contents], tuple[int, ...] | None]:
+    """The array whose channels have the names that were chosen, with their numbers; else all, and None."""
+    for array in arrays:
+        if config.arrays and {*config.arrays} <= {*array.channels} and not {*config.arrays} & {a.name for a in arrays}:
+            return [array], tuple(array.channels.index(name) for name in config.arrays)
+    return arrays, None
 
 
 def _chosen(arrays: Sequence[Contents], config: DataConfig, kind: Kind) -> tuple[Contents, ...]:
@@ -131,7 +141,7 @@ def _chosen(arrays: Sequence[Contents], config: DataConfig, kind: Kind) -> tuple
         if other is not None:
             raise InputError(
                 f"arrays {chosen[0].name!r} {chosen[0].shape} and {other.name!r} {other.shape} cannot be channels of"
-                " one field; name those of one shape with --data.arrays"
+                f" one field; name those of one shape with {argument('data.arrays')}"
             )
         return tuple(chosen)
     fitting = [array for array in arrays if len(array.shape) >= len(kind.spatial) or kind.kind == "field"]
@@ -149,7 +159,9 @@ def _size(shape: Sequence[int]) -> int:
 
 
 def _names(arrays: Sequence[Contents]) -> str:
-    return ", ".join(f"{array.name or 'one of shape'} {array.shape}" for array in arrays)
+    columns = [name for array in arrays for name in array.channels]
+    beside = f", with {', '.join(columns)}" if columns else ""
+    return ", ".join(f"{array.name or 'one of shape'} {array.shape}" for array in arrays) + beside
 
 
 def _known(path: Path) -> Format | None:

@@ -16,10 +16,13 @@ from torch import Tensor
 from sagd.data.config import DataConfig
 from sagd.data.fields import FieldRecords
 from sagd.data.formats.find import is_one, walk
+from sagd.data.formats.frames import films
 from sagd.data.images import EXTENSIONS, open_image
 from sagd.data.kinds import Kind
 from sagd.data.kinds.image import Image as Pictures
+from sagd.data.kinds.video import Video
 from sagd.data.sources.base import SPLIT_NAMES, Records, Source, check_text, encode_labels, expanded
+from sagd.data.sources.beside import BESIDE
 from sagd.data.sources.choose import field_records, of_one_kind
 from sagd.data.sources.metadata import METADATA, read_labels
 from sagd.data.sources.parquet import shards
@@ -61,7 +64,8 @@ class Folder(Source, kind="folder"):
                 f"{config.source!r} has no columns, so image_column {column!r} cannot be chosen; leave it out"
             )
         folder = expanded(self.path)
-        files = [path for path in walk(folder) if path.name not in METADATA]
+        files = [path for path in walk(folder) if path.name not in (*METADATA, BESIDE)]
+        files = films(files) if config.kind == Video.kind else files
         kind, paths = of_one_kind(files, config, repr(str(folder)))
         labels, classes = _labels(folder, paths, config)
         name = folder.resolve().name
@@ -84,6 +88,9 @@ class FolderRecords(Records):
 
     def describe(self, index: int) -> str:  # noqa: D102
         return repr(str(self.paths[index]))
+
+    def file(self, index: int) -> Path:  # noqa: D102
+        return self.paths[index]
 
     def fields(self, config: DataConfig) -> FieldRecords:
         """The same files as fields of any depth."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -68,7 +69,7 @@ def _rows(table: Path) -> Iterator[dict[str, Any]]:
     try:
         text = table.read_text(encoding="utf-8-sig")
         if table.suffix == ".csv":
-            yield from csv.DictReader(text.splitlines(), strict=True)
+            yield from csv.DictReader(io.StringIO(text, newline=""), strict=True)
             return
         for line in text.splitlines():
             if line.strip():

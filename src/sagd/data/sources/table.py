@@ -16,7 +16,7 @@ from torch import Tensor
 from sagd.data.config import DataConfig
 from sagd.data.images import open_image
 from sagd.data.sources.base import NO_LABELS, Records, encode_labels
-from sagd.errors import InputError, one_line
+from sagd.errors import InputError, argument, one_line
 from sagd.optional import need
 
 if TYPE_CHECKING:
@@ -133,7 +133,9 @@ def _choose_image_column(schema: pa.Schema, config: DataConfig) -> str:
         return candidates[0]
     if wanted is None and candidates:
         listed = ", ".join(candidates)
-        raise InputError(f"{config.source!r} has several image columns; set --data.image-column to one of {listed}")
+        raise InputError(
+            f"{config.source!r} has several image columns; set {argument('data.image_column')} to one of {listed}"
+        )
     if wanted is None:
         kinds = "bytes, or structs of bytes and path"
         raise InputError(f"{config.source!r} has no image column ({kinds}); it has {listed_columns(schema)}")
@@ -200,7 +202,7 @@ def _read_labels(
     missing = [row for row, value in enumerate(values) if value is None or (names is not None and value == -1)]
     if len(missing) == len(values) and config.label_column is None:
         return None, None
-    hint = f"choose another --data.label-column, or {NO_LABELS!r} for no labels"
+    hint = f"choose another {argument('data.label_column')}, or {NO_LABELS!r} for no labels"
     if missing:
         raise InputError(f"row {missing[0]} of {source!r} has no label in column {column!r}; {hint}")
     if not (all(isinstance(v, int) for v in values) or all(isinstance(v, str) for v in values)):
