@@ -14,7 +14,8 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal.extend import crop, extend, extended_size
 from sagd.omission.removal.geometry import parts_of
-from sagd.omission.removal.spectra import Powers, fit
+from sagd.omission.removal.spectra import Powers, fit, profile
+from sagd.omission.removal.structure import weighted_damage
 
 _LAPS = 8
 """Times that borders are continued, at most; fewer where the damage changes by less than `_SETTLED` of itself."""
@@ -31,7 +32,7 @@ class Removal:
         basis: Fourier basis of the extended arrays.
         gain: `g(f)` in [0, 1], `(C, *coefficients)`; exactly 1 outside the band.
         power: Measured power, likewise.
-        smooth: The clean spectrum `S` inside the band, `power` outside, likewise.
+        smooth: The clean spectrum `S`, likewise: as it is beside the band inside it, by radius alone outside.
         damage: The spectrum `N` of the damage, 0 outside the band, likewise.
     """
 
@@ -75,6 +76,12 @@ class Removal:
             damage = self.basis.inverse(taken * self.basis.forward(whole))
             if (damage - before).square().sum() <= _SETTLED**2 * damage.square().sum():
                 break
+        own = torch.zeros_like(whole[0])
+        crop(own, self.spatial).fill_(1)
+        smooth = self.smooth.to(x.dtype)
+        for channel, gain in enumerate(self.gain.to(x.dtype)):
+            if bool((gain < 1).any()):
+                damage[channel] = weighted_damage(whole[channel], own, self.basis, smooth[channel], gain)
         return crop(damage, self.spatial)
 
 
@@ -119,12 +126,13 @@ def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power:
     if bool((taken | (radius == 0)).all()):
         raise InputError(f"{band.label} holds every frequency but the mean, so nothing is left to go by; narrow it")
     parts = [part for part in parts_of(band, frequencies) if part.inside.any()]
-    smooth, damage = power.clone(), torch.zeros_like(power)
+    smooth, damage = torch.ones_like(power), torch.zeros_like(power)
     for channel, own in enumerate(power):
         if not own[radius > 0].max() > 0:
             continue  # constant
         floor = 1e-12 * float((weight * own).sum() / weight.sum())
         powers = Powers(radius, own.clamp(min=floor), weight, count, 1 / max(basis.spatial))
+        smooth[channel] = profile(powers, taken)
         for part in parts:
             inside = part.inside & (weight > 0)
             if not inside.any():

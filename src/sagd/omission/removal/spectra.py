@@ -29,6 +29,7 @@ _CELLS = 400
 """Cells of log radius into which frequencies are pooled before it."""
 _BESIDE = 4.0
 """Steps of the grid, beyond the band's edge, at which weights have fallen to 1/e; or half the band's width."""
+_RINGS = 60
 _FAR = 20.0
 """Such distances at which nothing counts any more."""
 _RIDGE = 1e-3
@@ -97,6 +98,23 @@ def fit(powers: Powers, part: Part, taken: Tensor) -> tuple[Tensor, Tensor]:
         smooth = _smooth(powers, part, damaged, damaged | others, inside)
     noise = _damage(powers, inside, level, smooth, part.extended)
     return smooth, torch.where(level < first, noise, 0.0)
+
+
+def profile(powers: Powers, taken: Tensor) -> Tensor:
+    """`S` by radius alone, `(*coefficients)`: the mean log power of rings, of frequencies not taken."""
+    clean = ~taken & (powers.weight > 0)
+    low = math.log(powers.step / 2)
+    size = (float(powers.radius.max().log()) - low) / _RINGS
+    ring = ((powers.radius.clamp(min=powers.step / 2).log() - low) / size).long().clamp(max=_RINGS - 1)
+    weight = powers.weight[clean]
+    count, total = (
+        torch.zeros(_RINGS, dtype=weight.dtype).index_add_(0, ring[clean], v)
+        for v in (weight, weight * powers.log(clean))
+    )
+    known = count > 0
+    mean = total[known] / count[known]
+    # A ring without any takes the value of the next inner one, or of the first.
+    return mean.exp()[(known.cumsum(0) - 1).clamp(min=0)][ring]
 
 
 def _smooth(powers: Powers, part: Part, inside: Tensor, taken: Tensor, at: Tensor | None = None) -> Tensor:
