@@ -246,7 +246,7 @@ def test_real_curtaining():
 
 
 def test_hum_of_one_record_on_another():
-    """Mains hum of a real record on another that has none, against the best notch filter of any quality."""
+    """Mains hum of a real record on another that has none: heartbeats do not mislead it, as they do a notch filter."""
     signal = pytest.importorskip("scipy.signal")
     noisy, clean = np.load(shared("ecg/mitdb-100-360Hz.npy")), np.load(shared("ecg/alarm-v102s-250Hz.npy"))
     x = noisy[:, 0].astype(np.float64)
@@ -271,7 +271,20 @@ def test_hum_of_one_record_on_another():
         return torch.from_numpy(y.copy())
 
     best = max(snr(notched(q)) for q in (5, 10, 20, 30, 60, 120, 200, 400))
-    assert snr(remove(damaged, Spots(((60 / 250,), (120 / 250,)), 1 / 250, 0.5 / 250)).x) > best
+    assert snr(remove(damaged, Spots(((60 / 250,), (120 / 250,)), 1 / 250, 0.5 / 250)).x) > best + 1
+
+
+def test_structure_casts_smaller_mirrors_than_by_the_gain_alone():
+    """Bright squares across the stripes are smeared along the columns above and below them."""
+    clean, damage = drawn((160, 200), smooth, 0), damage_of("stripes", (160, 200), CASES["stripes"][2])
+    for column in (30, 90, 150):
+        clean[:, 60:100, column : column + 20] += 60
+    cleaned = remove(clean + damage, STRIPES)
+    removal, x = cleaned.removal, clean + damage
+    spectrum = removal.basis.forward(extend(x - x.mean(), removal.basis.spatial))
+    alone = x - crop(removal.basis.inverse((1 - removal.gain) * spectrum), (160, 200))
+    ours, theirs = ((y - clean)[:, :50].square().mean() for y in (cleaned.x, alone))
+    assert ours < 0.9 * theirs
 
 
 def test_a_band_may_be_in_hertz():

@@ -46,7 +46,9 @@ _DOUBT = 3.0
 """Times that `S` may be too small, for weighing frequencies."""
 _ROUNDS = 10
 _SURE = 4.0
-"""Standard errors by which the mean log power exceeds that of `S` where there is damage."""
+"""Standard errors by which the mean log power of a level of a line exceeds that of `S` where there is damage."""
+_SURE_OF_SPOT = 2.0
+"""The same of a spot as a whole; few draws exceed their mean logarithm by much."""
 _LEAST = 0.7
 """Difference of mean logarithms that counts in a level of a line; `_LEAST_OF_SPOT` in one of a spot."""
 _LEAST_OF_SPOT = 0.25
@@ -200,7 +202,7 @@ def _first_clean(powers: Powers, inside: Tensor, level: Tensor, smooth: Tensor, 
         clean = total <= (_SURE * spread * count.sqrt()).maximum(_LEAST * count)
         return int(clean.nonzero()[0]) if clean.any() else len(clean)
     first = int((total - _LEAST_OF_SPOT * count).cumsum(0).argmax()) + 1
-    return first if float(total[:first].sum()) > _SURE * spread * math.sqrt(float(count[:first].sum())) else 0
+    return first if float(total[:first].sum()) > _SURE_OF_SPOT * spread * math.sqrt(float(count[:first].sum())) else 0
 
 
 def _damage(powers: Powers, inside: Tensor, level: Tensor, smooth: Tensor, extended: bool) -> Tensor:
