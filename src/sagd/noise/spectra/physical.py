@@ -79,9 +79,14 @@ class Physical(Spectrum, kind="physical"):
 
     def weights(self, frequencies: Tensor) -> Tensor:
         """Those of `plain`, at the stretched frequencies of the axes that it speaks of."""
+        plain, stretched, period = self.placed(frequencies)
+        return plain.weights_of_period(stretched, period)
+
+    def placed(self, frequencies: Tensor) -> tuple[Spectrum, Tensor, Tensor]:
+        """The spectrum in numbers, the frequencies that it is a function of, and after which they repeat."""
         space = self._space(len(frequencies))
         period = frequencies.new_tensor(space.factors).reshape(-1, *(1,) * (frequencies.ndim - 1))
-        return self._plain(space).weights_of_period(frequencies[list(space.axes)] * period, period)
+        return self._plain(space), frequencies[list(space.axes)] * period, period
 
     def plain(self, rank: int) -> Spectrum:
         """The spectrum in numbers, of stretched frequencies of the axes that it speaks of.

@@ -1,0 +1,8 @@
+"""Taking damage of a known band out of an array: measure the excess over the smooth spectrum, apply its Wiener gain."""
+
+from __future__ import annotations
+
+from sagd.omission.removal.clean import Cleaned, remove
+from sagd.omission.removal.measurement import Removal, measure
+
+__all__ = ["Cleaned", "Removal", "measure", "remove"]

@@ -1,0 +1,71 @@
+"""Arrays made periodic before their Fourier transform: their reflections, blended, and values in place of missing ones.
+
+A pattern that is constant along an axis stays constant in what is added, and no border jumps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_LEAST = 16
+"""Samples added along an axis, at least; one in `_SHARE` of its length if that is more."""
+_SHARE = 4
+_FACTORS = (2, 3, 5)
+
+
+def extended_size(spatial: Sequence[int]) -> tuple[int, ...]:
+    """Sizes after `extend`: products of 2, 3 and 5, whose transforms are quick."""
+    return tuple(_quick(side + max(_LEAST, side // _SHARE)) for side in spatial)
+
+
+def extend(x: Tensor, size: Sequence[int]) -> Tensor:
+    """`x (C, *spatial)` continued to `size`: by the reflection of its end, blended into that of its start."""
+    for axis, wanted in enumerate(size, start=1):
+        side = x.shape[axis]
+        place = torch.arange(wanted - side, device=x.device)
+        end, start = side - 1 - place % side, (len(place) - 1 - place) % side
+        share = torch.sin(math.pi / 2 * (place + 0.5).to(x.dtype) / len(place)) ** 2
+        share = share.reshape(-1, *(1,) * (x.ndim - axis - 1))
+        x = torch.cat([x, torch.lerp(x.index_select(axis, end), x.index_select(axis, start), share)], axis)
+    return x
+
+
+def crop(x: Tensor, spatial: Sequence[int]) -> Tensor:
+    """The first `spatial` samples of `x (*, *spatial)`."""
+    for axis, side in enumerate(spatial, start=x.ndim - len(spatial)):
+        x = x.narrow(axis, 0, side)
+    return x
+
+
+def interpolated(x: Tensor, missing: Tensor) -> Tensor:
+    """`x (C, *spatial)` with missing samples replaced by means of neighbours, from the edges of gaps inwards.
+
+    Args:
+        x: Values; those that are missing are not looked at.
+        missing: Which are, of the same shape, bool; not all of a channel.
+    """
+    known = ~missing
+    x = torch.where(missing, 0.0, x)
+    pool = (torch.nn.functional.avg_pool1d, torch.nn.functional.avg_pool2d, torch.nn.functional.avg_pool3d)[x.ndim - 2]
+    while not known.all():
+        count = pool(known.to(x.dtype)[None], 3, 1, 1)[0]
+        mean = pool(x[None], 3, 1, 1)[0] / count.clamp(min=1e-12)
+        found = ~known & (count > 0)
+        x, known = torch.where(found, mean, x), known | found
+    return x
+
+
+def _quick(side: int) -> int:
+    """The least product of 2, 3 and 5 from `side` on."""
+    while True:
+        rest = side
+        for factor in _FACTORS:
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return side
+        side += 1

@@ -1,0 +1,69 @@
+"""Coordinates of damage: how far across its shape a frequency lies, and how far along it.
+
+Damage has one shape across (the line width of a spot, how long stripes are) and another along (how fine stripes are).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sagd.noise.basis.base import corner_radius
+from sagd.noise.spectra.base import Spectrum, Sum
+from sagd.noise.spectra.damage import Ring, Spots, Strip, Wedge
+from sagd.noise.spectra.geometry import distance_on_torus
+from sagd.noise.spectra.physical import Physical
+
+
+@dataclass(frozen=True)
+class Part:
+    """One connected shape of a band, on some grid of frequencies.
+
+    Attributes:
+        inside: Where its weights are above 0, `(*coefficients)`, bool.
+        across: Distance from its middle in cycles per sample, likewise.
+        extended: Whether it is a line, along which the radius tells where one is; otherwise it is a spot or a ring.
+    """
+
+    inside: Tensor
+    across: Tensor
+    extended: bool
+
+
+def parts_of(band: Spectrum, frequencies: Tensor) -> list[Part]:
+    """The connected shapes of a band.
+
+    Args:
+        band: Its mask as a spectrum: a shape of damage, a sum of them, or any other mask, which counts as one shape.
+        frequencies: In cycles per sample, `(n, *coefficients)`.
+    """
+    if isinstance(band, Physical):
+        plain, stretched, _ = band.placed(frequencies)
+        return parts_of(plain, stretched)
+    if isinstance(band, Sum):
+        return [part for term in band.parts for part in parts_of(term, frequencies)]
+    if isinstance(band, Spots):
+        return [_spot(replace(band, at=(at,)), frequencies) for at in band.at]
+    inside = band.weights(frequencies) > 0
+    if isinstance(band, Strip) and len(frequencies) > 1:
+        others = [f for axis, f in enumerate(frequencies) if axis != band.axis]
+        return [Part(inside, torch.linalg.vector_norm(torch.stack(others), dim=0), True)]
+    if isinstance(band, Wedge):
+        angle = torch.deg2rad(torch.tensor(band.angle, dtype=frequencies.dtype))
+        return [Part(inside, (frequencies[0] * torch.cos(angle) - frequencies[1] * torch.sin(angle)).abs(), True)]
+    radius = torch.linalg.vector_norm(frequencies, dim=0)
+    if isinstance(band, Strip):
+        return [Part(inside, (radius - (band.low + band.high) / 2).abs(), False)]
+    if isinstance(band, Ring):
+        middle = (band.low + band.high) / 2 * corner_radius(len(frequencies))
+        return [Part(inside, (radius - middle).abs(), False)]
+    return [Part(inside, torch.where(inside, 0.0, 1.0).to(radius), False)]
+
+
+def _spot(spot: Spots, frequencies: Tensor) -> Part:
+    """A disk and its mirror."""
+    centre = torch.tensor(spot.at[0]).to(frequencies).reshape(-1, *(1,) * (frequencies.ndim - 1))
+    across = torch.minimum(distance_on_torus(frequencies - centre), distance_on_torus(frequencies + centre))
+    return Part(spot.weights(frequencies) > 0, across, False)

@@ -1,0 +1,161 @@
+"""What a damaged band holds, measured on whole arrays, and the Wiener gain that takes the damage out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sagd.errors import InputError
+from sagd.noise.bands import mask
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
+from sagd.omission.removal.extend import crop, extend, extended_size
+from sagd.omission.removal.geometry import parts_of
+from sagd.omission.removal.spectra import Powers, fit, profile
+from sagd.omission.removal.structure import weighted_damage
+
+_LAPS = 8
+"""Times that borders are continued, at most; fewer where the damage changes by less than `_SETTLED` of itself."""
+_SETTLED = 1e-2
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The gain of a band on arrays of one size, and the spectra that it comes from.
+
+    Attributes:
+        band: Where the damage is.
+        spatial: Size of the arrays.
+        basis: Fourier basis of the extended arrays.
+        gain: `g(f)` in [0, 1], `(C, *coefficients)`; exactly 1 outside the band.
+        power: Measured power, likewise.
+        smooth: The clean spectrum `S`, likewise: as it is beside the band inside it, by radius alone outside.
+        damage: The spectrum `N` of the damage, 0 outside the band, likewise.
+    """
+
+    band: Spectrum
+    spatial: tuple[int, ...]
+    basis: FourierBasis
+    gain: Tensor
+    power: Tensor
+    smooth: Tensor
+    damage: Tensor
+
+    @property
+    def share(self) -> float:
+        """Share of the frequencies at which anything is taken out."""
+        weight = self.basis.multiplicity()
+        return float((weight * (self.gain < 1)).sum() / (weight.sum() * len(self.gain)))
+
+    def apply(self, x: Tensor) -> Tensor:
+        """What is to be taken out of an array.
+
+        Args:
+            x: `(C, *spatial)` of the measured size, finite.
+
+        Returns:
+            The damage, of the shape and type of `x`.
+
+        Raises:
+            InputError: If the array has another shape.
+        """
+        if tuple(x.shape) != (len(self.gain), *self.spatial):
+            expected = " x ".join(map(str, (len(self.gain), *self.spatial)))
+            raise InputError(f"the gain was measured on arrays of {expected}, got {tuple(x.shape)}")
+        x = x - x.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
+        taken = (1 - self.gain).to(x.dtype)
+        whole = extend(x, self.basis.spatial)
+        damage = self.basis.inverse(taken * self.basis.forward(whole))
+        for _ in range(_LAPS):
+            # A reflected wave is another one: reflect what was cleaned, and continue the damage as what it is.
+            before = damage
+            whole = extend(x - crop(damage, self.spatial), self.basis.spatial) + damage
+            damage = self.basis.inverse(taken * self.basis.forward(whole))
+            if (damage - before).square().sum() <= _SETTLED**2 * damage.square().sum():
+                break
+        own = torch.zeros_like(whole[0])
+        crop(own, self.spatial).fill_(1)
+        smooth = self.smooth.to(x.dtype)
+        for channel, gain in enumerate(self.gain.to(x.dtype)):
+            if bool((gain < 1).any()):
+                damage[channel] = weighted_damage(whole[channel], own, self.basis, smooth[channel], gain)
+        return crop(damage, self.spatial)
+
+
+def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
+    """Measure what a band holds and the gain that cleans it.
+
+    Args:
+        x: An array `(C, *spatial)` of 1 to 3 spatial axes, or several of one size, whose powers are averaged: blocks of
+            what does not fit memory.
+        band: Mask of the damage, in cycles per sample. Its edges need not be exact: within it the gain follows the
+            measurement.
+
+    Raises:
+        InputError: If the band covers no or every frequency, or arrays cannot be used.
+    """
+    band = Spectrum.parse(band)
+    total, count, spatial, basis = torch.empty(0), 0, (), FourierBasis((2,))
+    for block in [x] if isinstance(x, Tensor) else x:
+        check_array(block)
+        if not count:
+            spatial, basis = tuple(block.shape[1:]), FourierBasis(extended_size(block.shape[1:]))
+        elif block.shape[1:] != spatial or len(block) != len(total):
+            raise InputError(f"blocks must be of one size, got {tuple(block.shape)} after {(len(total), *spatial)}")
+        mean = block.mean(dim=tuple(range(1, block.ndim)), keepdim=True)
+        power = basis.forward(extend(block - mean, basis.spatial)).abs().square().double()
+        total, count = (power, 1) if not count else (total + power, count + 1)
+    if not count:
+        raise InputError("there is no array to measure")
+    return _removal(band, spatial, basis, total / count, count)
+
+
+def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power: Tensor, count: int) -> Removal:
+    frequencies = basis.frequencies()
+    radius = frequencies.square().sum(0).sqrt()
+    b = torch.where(radius > 0, mask(band, basis).double().clamp(0, 1), 0.0)
+    if b.ndim > radius.ndim:
+        raise InputError(f"a band of damage is one for all channels, {band.label} differs by channel")
+    weight = torch.where(radius > 0, basis.multiplicity(), 0.0)
+    taken = b > 0
+    if not taken.any():
+        raise InputError(f"{band.label} holds nothing but the mean; widen it")
+    if bool((taken | (radius == 0)).all()):
+        raise InputError(f"{band.label} holds every frequency but the mean, so nothing is left to go by; narrow it")
+    parts = [part for part in parts_of(band, frequencies) if part.inside.any()]
+    smooth, damage = torch.ones_like(power), torch.zeros_like(power)
+    for channel, own in enumerate(power):
+        if not own[radius > 0].max() > 0:
+            continue  # constant
+        floor = 1e-12 * float((weight * own).sum() / weight.sum())
+        powers = Powers(radius, own.clamp(min=floor), weight, count, 1 / max(basis.spatial))
+        smooth[channel] = profile(powers, taken)
+        for part in parts:
+            inside = part.inside & (weight > 0)
+            if not inside.any():
+                continue
+            s, n = fit(powers, part, taken)
+            larger = n >= damage[channel][inside]
+            smooth[channel][inside] = torch.where(larger, s, smooth[channel][inside])
+            damage[channel][inside] = torch.where(larger, n, damage[channel][inside])
+    gain = 1 - b * damage / (smooth + damage).clamp(min=torch.finfo(torch.float64).tiny)
+    return Removal(band, tuple(spatial), basis, gain, power, smooth, damage)
+
+
+def check_array(x: Tensor) -> None:
+    """Refuse what is no array of 1 to 3 spatial axes.
+
+    Raises:
+        InputError: On other shapes or types, or values that are not finite.
+    """
+    if x.ndim not in (2, 3, 4) or not x.is_floating_point() or not x.numel():
+        raise InputError(
+            f"an array must be floating point (C, *spatial) of 1 to 3 axes, got {x.dtype} {tuple(x.shape)}"
+        )
+    if min(x.shape[1:]) < 8:
+        raise InputError(f"arrays need at least 8 samples a side, got {' x '.join(map(str, x.shape[1:]))}")
+    if not torch.isfinite(x).all():
+        raise InputError("the array holds values that are not finite (NaN or infinity); interpolate them first")

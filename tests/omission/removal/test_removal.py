@@ -1,0 +1,295 @@
+"""Removal of damage against closed forms of stationary Gaussian fields, and on real damage."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sagd.errors import InputError
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.grid import Grid
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.spectra.damage import Spots, Strip, Wedge
+from sagd.omission.removal import measure, remove
+from sagd.omission.removal.extend import crop, extend, extended_size, interpolated
+
+SHARED = Path(__file__).parents[3].parent / "shared" / "data"
+STRIPES = Strip(axis=1, width=0.02, soft=0.01)
+
+
+def drawn(spatial, law, seed):
+    """A Gaussian field of spectrum `law(radius, frequencies)`, unit mean power before it."""
+    basis = FourierBasis(spatial)
+    f = basis.frequencies()
+    white = torch.randn(1, *spatial, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return basis.inverse(basis.forward(white) * law(f.square().sum(0).sqrt(), f).sqrt())
+
+
+def smooth(r, f):
+    return 1 / (r**2 + 0.02**2)
+
+
+def psnr(clean, x):
+    return 10 * math.log10(255**2 / float((clean - x).square().mean()))
+
+
+CASES = {
+    "1-D line": ((20000,), Spots(((0.2,),), 0.004, 0.002), lambda r, f: 2000 * torch.exp(-(((r - 0.2) / 0.001) ** 2))),
+    "stripes": ((200, 240), STRIPES, lambda r, f: 30 * 200 * (f[0].abs() < 1e-9)),
+    "slanted": (
+        (256, 256),
+        Wedge(45.0, 2.0, 0.1, 1.0),
+        lambda r, f: 2e4 * torch.exp(-(((f[0] - f[1]) / 0.002) ** 2)) * (r > 0.1),
+    ),
+    "moire": ((256, 200), Spots(((0.14, -0.1406),), 0.02, 0.01), None),
+    "volume": ((40, 48, 36), Strip(axis=2, width=0.04, soft=0.02), lambda r, f: 5e4 * (f[:2].abs().amax(0) < 1e-9)),
+}
+
+
+def damage_of(name, spatial, law):
+    if law is not None:
+        return drawn(spatial, law, 1)
+    rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in spatial), indexing="ij")
+    return 8 * torch.cos(2 * math.pi * (0.14 * rows - 0.1406 * columns) + 0.3)[None]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_as_good_as_the_wiener_filter_of_the_true_spectra(name):
+    """The bound knows both spectra, and the damage is on its grid; what is measured loses little against it."""
+    spatial, band, law = CASES[name]
+    clean, damage = drawn(spatial, smooth, 0), damage_of(name, spatial, law)
+    basis = FourierBasis(spatial)
+    f = basis.frequencies()
+    r = f.square().sum(0).sqrt()
+    n = basis.forward(damage).abs().square()[0] if law is None else law(r, f)
+    gain = smooth(r, f) / (smooth(r, f) + n)
+    bound = (basis.inverse(gain * basis.forward(clean + damage)) - clean).square().mean()
+    error = (remove(clean + damage, band).x - clean).square().mean()
+    assert error < damage.square().mean() / 3
+    # 1 dB, and what borders add.
+    assert error < 1.26 * bound + 0.025 * damage.square().mean()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_outside_the_band_changes(name):
+    spatial, band, law = CASES[name]
+    removal = measure(drawn(spatial, smooth, 0) + damage_of(name, spatial, law), band)
+    outside = band.weights(removal.basis.frequencies()) == 0
+    assert (removal.gain[0][outside] == 1).all()
+    assert (removal.gain >= 0).all()
+    assert removal.gain.flatten()[0] == 1  # the mean
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_little_is_taken_out_where_there_is_no_damage(name):
+    spatial, band, _ = CASES[name]
+    clean = drawn(spatial, smooth, 3)
+    inside = band.weights(FourierBasis(spatial).frequencies())
+    held = (smooth(FourierBasis(spatial).frequencies().square().sum(0).sqrt(), None) * inside).mean()
+    assert remove(clean, band).removed.square().mean() < 0.1 * held
+
+
+def test_amount_of_damage_is_measured():
+    """The Whittle fit gives the power of white stripes within its error, at all but the lowest frequencies."""
+    clean, damage = drawn((200, 240), smooth, 0), damage_of("stripes", (200, 240), CASES["stripes"][2])
+    removal = measure(clean + damage, STRIPES)
+    # 250 rows of the extended array see 200 rows of damage, all of them alike.
+    truth = 30 * 200 * removal.basis.spatial[0] / 200
+    assert removal.damage[0, 0, 20:].mean() == pytest.approx(truth, rel=0.2)
+
+
+def test_equivariance():
+    """Scaling and shifting the values, mirroring and turning the array commute with removal."""
+    x = drawn((96, 120), smooth, 0) + damage_of("stripes", (96, 120), CASES["stripes"][2])
+    cleaned = remove(x, STRIPES).x
+    torch.testing.assert_close(remove(1e-3 * x + 7, STRIPES).x, 1e-3 * cleaned + 7)
+    turned = remove(x.transpose(1, 2), Strip(axis=0, width=0.02, soft=0.01)).x
+    torch.testing.assert_close(turned.transpose(1, 2), cleaned)
+
+
+def test_channels_are_cleaned_each_by_itself():
+    clean = drawn((96, 120), smooth, 0)
+    damaged = clean + damage_of("stripes", (96, 120), CASES["stripes"][2])
+    both = remove(torch.cat([clean, damaged]), STRIPES)
+    torch.testing.assert_close(both.x[1:], remove(damaged, STRIPES).x)
+    torch.testing.assert_close(both.x[:1], remove(clean, STRIPES).x)
+
+
+def test_single_precision_is_enough():
+    x = drawn((96, 120), smooth, 0) + damage_of("stripes", (96, 120), CASES["stripes"][2])
+    cleaned = remove(x.float(), STRIPES).x
+    assert cleaned.dtype == torch.float32
+    torch.testing.assert_close(cleaned.double(), remove(x, STRIPES).x, rtol=1e-3, atol=1e-3)
+
+
+def test_blocks_measured_together_give_one_gain():
+    """The average over blocks comes nearer to the bound than one block does, and applies to each."""
+    law = CASES["stripes"][2]
+    clean = [drawn((100, 120), smooth, seed) for seed in range(8)]
+    damaged = [x + drawn((100, 120), lambda r, f: law(r, f) / 2, 50 + seed) for seed, x in enumerate(clean)]
+    removal = measure(iter(damaged), STRIPES)
+    together = sum(float((y - removal.apply(y) - x).square().mean()) for x, y in zip(clean, damaged, strict=True))
+    alone = sum(float((remove(y, STRIPES).x - x).square().mean()) for x, y in zip(clean, damaged, strict=True))
+    assert together < 1.05 * alone
+
+
+def test_damage_that_multiplies():
+    clean = torch.exp(0.2 * drawn((128, 160), smooth, 0) / 10) * 100
+    stripes = torch.exp(0.3 * torch.randn(160, generator=torch.Generator().manual_seed(5), dtype=torch.float64))
+    cleaned = remove(clean * stripes, STRIPES, log=True)
+    assert (cleaned.x - clean).square().mean() < 0.05 * (clean * stripes - clean).square().mean()
+    assert (cleaned.x > 0).all()
+    clean[0, 0, 0] = 0
+    with pytest.raises(InputError, match=r"log=True needs values above 0, 1 of 20480 are not"):
+        remove(clean, STRIPES, log=True)
+
+
+def test_missing_values_stay_missing_and_spoil_nothing():
+    clean, damage = drawn((128, 160), smooth, 0), damage_of("stripes", (128, 160), CASES["stripes"][2])
+    damaged = clean + damage
+    hole = damaged.clone()
+    hole[:, 40:50, 60:75] = math.nan
+    cleaned = remove(hole, STRIPES)
+    assert cleaned.missing == 150
+    assert torch.isnan(cleaned.x).sum() == 150
+    known = ~torch.isnan(hole)
+    error = (cleaned.x - clean)[known].square().mean()
+    assert error < 1.3 * (remove(damaged, STRIPES).x - clean)[known].square().mean()
+
+
+def test_damage_in_a_part_of_the_image():
+    clean, damage = drawn((128, 160), smooth, 0), damage_of("stripes", (128, 160), CASES["stripes"][2])
+    place = torch.zeros(128, 160)
+    place[:, 80:] = 1
+    cleaned = remove(clean + damage * place, STRIPES, place=place)
+    assert (cleaned.removed[..., :80] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "band", "options", "message"),
+    [
+        (torch.ones(1, 32, 32), "ring(low=0, high=1)", {}, "holds every frequency"),
+        (torch.ones(1, 32, 32), "spots(at=[[0.21, 0.0]], radius=0)", {}, "holds none of the frequencies"),
+        (torch.ones(1, 32, 32), "strip(axis=1, high=0.001)", {}, "nothing but the mean"),
+        (torch.ones(1, 32, 32), "ring(low=0.01, high=1)", {}, "every frequency but the mean"),
+        (torch.ones(1, 32, 32).long(), STRIPES, {}, "must be floating point"),
+        (torch.ones(1, 4, 32), STRIPES, {}, "at least 8 samples a side"),
+        (torch.full((1, 32, 32), math.inf), STRIPES, {}, "not finite"),
+        (torch.full((1, 32, 32), math.nan), STRIPES, {}, "all of it is NaN"),
+        (torch.ones(1, 32, 32), STRIPES, {"place": torch.ones(3)}, "mask of places"),
+        (torch.ones(1, 32, 32), STRIPES, {"place": torch.full((32, 32), 2.0)}, r"in \[0, 1\]"),
+        (torch.zeros(1, 32, 32), STRIPES, {"log": True}, "1024 of 1024"),
+    ],
+)
+def test_refused_in_one_line(x, band, options, message):
+    with pytest.raises(InputError, match=message):
+        remove(x, band, **options)
+
+
+def test_blocks_must_be_alike():
+    with pytest.raises(InputError, match="of one size"):
+        measure([torch.randn(1, 32, 32), torch.randn(1, 32, 40)], STRIPES)
+    with pytest.raises(InputError, match="no array"):
+        measure([], STRIPES)
+    with pytest.raises(InputError, match="measured on arrays of 1 x 32 x 32"):
+        measure(torch.randn(1, 32, 32), STRIPES).apply(torch.randn(1, 32, 40))
+
+
+def test_constant_arrays_stay():
+    assert (remove(torch.full((1, 32, 32), 3.0), STRIPES).x == 3).all()
+
+
+def test_extension_meets_itself():
+    """No step is larger than the largest inside, and what is constant along an axis stays so."""
+    x = torch.linspace(0, 1, 50, dtype=torch.float64)[None]
+    whole = extend(x, extended_size((50,)))
+    around = torch.cat([whole, whole[:, :1]], 1).diff().abs()
+    assert around.max() < 0.2
+    torch.testing.assert_close(crop(whole, (50,)), x)
+    rows = torch.randn(1, 1, 30, dtype=torch.float64).expand(1, 20, 30)
+    whole = extend(rows, extended_size((20, 30)))
+    torch.testing.assert_close(whole, whole[:, :1].expand_as(whole))
+
+
+def test_interpolation_of_a_plane():
+    x = torch.arange(9.0).expand(1, 9, 9)
+    missing = torch.zeros(1, 9, 9, dtype=torch.bool)
+    missing[0, 4, 4] = True
+    torch.testing.assert_close(interpolated(torch.where(missing, math.nan, x), missing), x)
+
+
+def shared(name):
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"{name} is not in ../shared/data")
+    return path
+
+
+def picture(path):
+    from PIL import Image
+
+    x = torch.from_numpy(np.asarray(Image.open(path)).astype(np.float64))
+    return x.mean(-1)[None] if x.ndim == 3 else x[None]
+
+
+def test_real_curtaining():
+    """Real stripes on nearly clean tissue: at least 34.5 dB, however exactly the band is known."""
+    folder = shared("damaged/fib_semi")
+    for width in (0.03, 0.05):
+        band, score = Strip(axis=1, width=width, soft=0.01), []
+        for number in range(6):
+            clean, damaged = (picture(folder / f"{number:02d}_{which}.png") for which in ("clean", "damaged"))
+            score.append(psnr(clean, remove(damaged, band).x.clamp(0, 255)))
+        assert np.mean(score) > 34.5
+
+
+def test_hum_of_one_record_on_another():
+    """Mains hum of a real record on another that has none: heartbeats do not mislead it, as they do a notch filter."""
+    signal = pytest.importorskip("scipy.signal")
+    noisy, clean = np.load(shared("ecg/mitdb-100-360Hz.npy")), np.load(shared("ecg/alarm-v102s-250Hz.npy"))
+    x = noisy[:, 0].astype(np.float64)
+    f, c = np.fft.rfftfreq(len(x), 1 / 360), np.fft.rfft(x)
+    kept = np.zeros(len(f))
+    for line in (60, 120):
+        near, beside = np.abs(f - line) < 1, (np.abs(f - line) > 2) & (np.abs(f - line) < 6)
+        power = np.convolve(np.abs(c) ** 2, np.ones(9) / 9, "same")
+        kept[near] = np.clip(1 - np.mean(np.abs(c[beside]) ** 2) / power[near], 0, 1)
+    hum = signal.resample_poly(np.fft.irfft(kept * c, len(x)), 25, 36)[: len(clean)]
+    truth = torch.from_numpy(clean[:, 0].astype(np.float64))[None]
+    hum *= float(truth.std()) / hum.std() * 10 ** (-11.4 / 20)
+    damaged = truth + torch.from_numpy(hum)
+
+    def snr(y):
+        return 10 * math.log10(float(truth.var() / (y - truth).square().mean()))
+
+    def notched(quality):
+        y = damaged.numpy()
+        for line in (60, 120):
+            y = signal.filtfilt(*signal.iirnotch(line, quality, 250), y)
+        return torch.from_numpy(y.copy())
+
+    best = max(snr(notched(q)) for q in (5, 10, 20, 30, 60, 120, 200, 400))
+    assert snr(remove(damaged, Spots(((60 / 250,), (120 / 250,)), 1 / 250, 0.5 / 250)).x) > best + 1
+
+
+def test_structure_casts_smaller_mirrors_than_by_the_gain_alone():
+    """Bright squares across the stripes are smeared along the columns above and below them."""
+    clean, damage = drawn((160, 200), smooth, 0), damage_of("stripes", (160, 200), CASES["stripes"][2])
+    for column in (30, 90, 150):
+        clean[:, 60:100, column : column + 20] += 60
+    cleaned = remove(clean + damage, STRIPES)
+    removal, x = cleaned.removal, clean + damage
+    spectrum = removal.basis.forward(extend(x - x.mean(), removal.basis.spatial))
+    alone = x - crop(removal.basis.inverse((1 - removal.gain) * spectrum), (160, 200))
+    ours, theirs = ((y - clean)[:, :50].square().mean() for y in (cleaned.x, alone))
+    assert ours < 0.9 * theirs
+
+
+def test_a_band_may_be_in_hertz():
+    grid = Grid.parse("250 Hz")
+    x = drawn((5000,), smooth, 0) + 5 * torch.cos(2 * math.pi * 60 / 250 * torch.arange(5000, dtype=torch.float64))
+    plain = remove(x, Spots(((60 / 250,),), 1 / 250)).x
+    told = remove(x, Spectrum.parse("spots(at=['60 Hz'], radius='1 Hz')").on(grid)).x
+    torch.testing.assert_close(told, plain)
