@@ -73,10 +73,10 @@ def ours(x: Array, band: str, case: Case) -> Array:
         import sagd
 
         given = {} if case.rate is None else {"rate": case.rate}
-        return np.asarray(sagd.clean(x, **given))  # type: ignore[attr-defined]
-    from sagd.omission.removal import remove  # type: ignore[import-not-found]
+        return np.asarray(sagd.clean(x, **given).x)
+    from sagd.omission.clean import clean
 
-    return np.asarray(remove(torch.from_numpy(x)[None], band_of(case)).x[0])
+    return np.asarray(clean(torch.from_numpy(x)[None], band_of(case)).x[0])
 
 
 def bound(x: Array, case: Case) -> Array:

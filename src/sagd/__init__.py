@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sagd.api import Model as Model
+    from sagd.api import clean as clean
     from sagd.api import fit as fit
     from sagd.api import load as load
     from sagd.api import read as read
@@ -122,6 +123,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "sagd.api": [
         "Model",
+        "clean",
         "fit",
         "load",
         "read",

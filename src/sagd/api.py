@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,9 +30,11 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.covariance.build import build_covariance
-from sagd.noise.grid import Grid
+from sagd.noise.grid import Grid, GridLike
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, measure, most_measured
+from sagd.omission.clean import AUTO, Cleaned
+from sagd.omission.clean import clean as clean_array
 from sagd.omission.modes import Mode, Restoration
 from sagd.omission.restore import restore
 from sagd.process.base import Process
@@ -48,7 +51,7 @@ from sagd.training.objective import DenoisingLoss
 from sagd.training.runtime import Runtime
 from sagd.training.times import MatchedTime
 
-__all__ = ["Model", "fit", "load", "read", "train"]
+__all__ = ["Model", "clean", "fit", "load", "read", "train"]
 
 
 @final
@@ -594,3 +597,70 @@ def _takes(network: nn.Module, name: str) -> bool:
     """Whether a network has an argument of that name, or takes any."""
     arguments = inspect.signature(network.forward).parameters
     return name in arguments or any(a.kind is a.VAR_KEYWORD for a in arguments.values())
+
+
+def clean(
+    x: Any,
+    band: Spectrum | str = AUTO,
+    *,
+    rate: float | GridLike = None,
+    reference: Any = None,
+    log: bool = False,
+    place: Any = None,
+    channel_axis: int | None = None,
+) -> Cleaned:
+    """Find stripes, hum, moire or another damaged band in one array, and take it out; no model is needed.
+
+    Args:
+        x: An array or tensor of one to three axes of space: a record, an image, a volume; NaN where values are missing.
+        band: Where the damage is, in cycles per sample or, with a rate, in units; 'auto' looks for it, and takes what
+            is damage with a probability of 0.99 or more.
+        rate: Samples per second, or steps along each axis as in `Grid.parse`.
+        reference: Clean arrays of the same shape, stacked along a first axis of their own: far fainter damage is found.
+        log: Whether damage multiplies the values.
+        place: Where the damage is, of the shape of one channel, in [0, 1]; everywhere by default.
+        channel_axis: The axis of channels, if there is one; each is cleaned by itself.
+
+    Returns:
+        `x` and `removed`, arrays or tensors as the input is, floating point and neither rounded nor clipped; `band`,
+        None if nothing was found, and `detection`, which says what was, and what is not sure.
+
+    Raises:
+        InputError: If the array or the band cannot be used.
+
+    >>> x = torch.randn(2000, generator=torch.Generator().manual_seed(0)).cumsum(0) / 10
+    >>> hum = torch.sin(2 * torch.pi * 50 / 400 * torch.arange(2000))
+    >>> cleaned = clean(x + hum, "spots(at=[['50 Hz']], radius='1 Hz')", rate=400)
+    >>> bool((cleaned.x - x).std() < 0.1 * hum.std())
+    True
+    """
+    array = x if isinstance(x, Tensor) else torch.from_numpy(_real(x))
+    array = array if array.is_floating_point() else array.float()
+    item = array[None] if channel_axis is None else array.movedim(channel_axis, 0)
+    rank = item.ndim - 1
+    grid = Grid.parse([f"{rate!r} Hz"] * rank if isinstance(rate, (int, float)) else rate)
+    if grid is not None:
+        grid.require_rank(rank)
+    if not (isinstance(band, str) and band == AUTO):
+        band = Spectrum.parse(band).on(grid)
+    others = None
+    if reference is not None:
+        others = reference if isinstance(reference, Tensor) else torch.from_numpy(_real(reference))
+        others = others.to(item.dtype)
+        others = others[:, None] if channel_axis is None else others.movedim(channel_axis % array.ndim + 1, 1)
+    where = place if place is None or isinstance(place, Tensor) else torch.from_numpy(_real(place))
+    cleaned = clean_array(item, band, others, log, where)
+
+    def back(v: Tensor) -> Any:
+        v = v[0] if channel_axis is None else v.movedim(0, channel_axis)
+        return v if isinstance(x, Tensor) else v.numpy()
+
+    return dataclasses.replace(cleaned, x=back(cleaned.x), removed=back(cleaned.removed))
+
+
+def _real(x: Any) -> np.ndarray:
+    """An array of real numbers that torch knows."""
+    array = np.asarray(x)
+    if array.dtype.kind not in "buif":
+        raise InputError(f"x must be an array of real numbers, got {array.dtype}; take real and imaginary parts apart")
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)

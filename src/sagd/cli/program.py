@@ -16,6 +16,7 @@ from typing import Any
 import tyro
 
 from sagd.build.text import load_yaml
+from sagd.cli.clean import Clean, run_clean
 from sagd.cli.compare import Compare, run_compare
 from sagd.cli.corrupt import Corrupt, run_corrupt
 from sagd.cli.evaluate import Evaluate, run_evaluate
@@ -37,13 +38,15 @@ from sagd.terminal import PrintError, flush, give_up, legible, printing, say, te
 
 COMMANDS: dict[str, type] = {
     c.__name__.lower(): c
-    for c in (Inspect, Gallery, Train, Sample, Corrupt, Restore, Resample, Evaluate, Compare, Kinds)
+    for c in (Inspect, Clean, Gallery, Train, Sample, Corrupt, Restore, Resample, Evaluate, Compare, Kinds)
 }
 
 _FLAGS = {
     "out": "--out",
     "resume=True": "--resume",
     "keep=True": "--float",
+    **{name: f"--{name}" for name in ("band", "jobs")},
+    "log=True": "--log",
     "band='ring(low=0.3, high=1)'": "--band 0.3 1",
     "Model.resample": "sagd resample",
     **{key: f"--{key}" for key in ("denoiser.bands", "process.omission.mode")},
@@ -190,6 +193,7 @@ def _unboxed(box: str) -> str:
 
 _RUNNERS: dict[str, Callable[[Any], None]] = {
     "inspect": run_inspect,
+    "clean": run_clean,
     "gallery": run_gallery,
     "train": run_train,
     "sample": run_sample,

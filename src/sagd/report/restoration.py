@@ -162,9 +162,9 @@ def _columns(result: RestorationResult, rows: Sequence[int]) -> dict[str, Tensor
     limit = max(reach(change), 1e-6)
     if result.clean is not None:
         shown["clean"] = as_pixels(result.clean[rows])
-    shown["change"] = _colours(change, limit)
+    shown["change"] = difference_colours(change, limit)
     if result.clean is not None:
-        shown["left"] = _colours(restored - result.clean[rows], limit)
+        shown["left"] = difference_colours(restored - result.clean[rows], limit)
     if result.restoration.std is not None:
         std = result.restoration.std[rows].mean(1, keepdim=True)
         shown["std"] = heat(std, max(reach(std), 1e-6))
@@ -211,7 +211,8 @@ def as_pixels(x: Tensor) -> Tensor:
     return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
 
 
-def _colours(difference: Tensor, limit: float) -> Tensor:
+def difference_colours(difference: Tensor, limit: float) -> Tensor:
+    """Differences `(N, C, H, W)` as colours, uint8: grey ones from blue (`-limit`) to red."""
     coloured = noise_colours(difference.cpu(), limit)
     return coloured if coloured.dtype == torch.uint8 else as_pixels(coloured)
 

@@ -12,7 +12,8 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Spots, Strip, Wedge
-from sagd.omission.removal import measure, remove
+from sagd.omission.clean import clean as remove
+from sagd.omission.removal import measure
 from sagd.omission.removal.extend import crop, extend, extended_size, interpolated
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sagd.omission.removal.clean import Cleaned, remove
 from sagd.omission.removal.measurement import Removal, measure
 
-__all__ = ["Cleaned", "Removal", "measure", "remove"]
+__all__ = ["Removal", "measure"]

@@ -1,0 +1,97 @@
+"""`sagd clean`: a damaged band found and taken out of files, without a model."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from sagd.cli.options import Command, Flag
+from sagd.errors import InputError
+from sagd.terminal import say
+
+logger = logging.getLogger("sagd.clean")
+
+
+@dataclass(frozen=True)
+class Clean(Command):
+    """Find stripes, hum, moire or another damaged band in files and take it out; no model is needed.
+
+    The whole image, page, volume or record is measured, and every frequency of the band is lowered to what its
+    surroundings have. What is not certain is shown and left alone. Nothing of the input is changed.
+
+    Example: sagd clean scans/ --out cleaned
+    """
+
+    folder = "empty"
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Files and folders, of any kind of signal; all of one kind below a folder are taken."""
+    out: Path
+    """Directory for the cleaned files, under their own names, cleaning.json and report.html; empty or missing."""
+    band: str = "auto"
+    """'auto' looks for it and takes what is damage with a probability of 0.99 or more; or the band, e.g. 'strip(axis=1,
+    low=0.01, width=0.01)' (upright stripes), 'spots(at=[[0.14, 0.14]], radius=0.01)' (a screen), or in units where
+    files have them: "spots(at=[['60 Hz'], ['120 Hz']], radius='1 Hz')" (hum). Sums are unions."""
+    reference: Path | None = None
+    """Clean file or folder of the same kind and size: far fainter damage is found against it."""
+    together: Flag = False
+    """Look for one band in all files together, and take it out of each: for many small files of one device."""
+    log: Flag = False
+    """Damage multiplies the values (shading, gain): take it out of their logarithm."""
+    mask: Path | None = None
+    """File of the size of all files, not 0 where the damage is; all else is left alone. Default: everywhere."""
+    dry_run: Flag = False
+    """Only look: write report.html and cleaning.json, with the band drawn, and no cleaned files."""
+    unrounded: Annotated[Flag, tyro.conf.arg(name="float")] = False
+    """Write floating point, so that nothing is rounded or clipped."""
+    jobs: int = 1
+    """Files that are cleaned at a time."""
+    kind: str = "auto"
+    """image, audio, series, video, volume or field; 'auto' goes by the files."""
+    axes: str | None = None
+    """Letters for the axes of arrays whose files do not say: N items, C channels, T time, Z Y X space."""
+    rate: float | None = None
+    """Samples per second of records whose files do not say, for bands in Hz."""
+
+
+def run_clean(command: Clean) -> None:
+    """Do what the options ask for; errors of input are for the caller to print.
+
+    Raises:
+        InputError: If no file could be cleaned, or some could not; what was written stays.
+    """
+    from sagd.optional import need
+    from sagd.report.cleaning import render_cleaning
+    from sagd.store.files import to_json, write_file, writing
+    from sagd.study.cleaning import CleaningConfig, clean_files
+
+    need("matplotlib", "jinja2")
+    config = CleaningConfig(
+        command.band,
+        command.reference,
+        command.together,
+        command.log,
+        command.mask,
+        command.kind,
+        command.axes,
+        command.rate,
+        command.unrounded,
+    )
+    results = clean_files(command.files, None if command.dry_run else command.out, config, command.jobs, progress=True)
+    write_file(command.out / "cleaning.json", to_json([result.to_dict() for result in results]))
+    with writing(command.out):
+        page = render_cleaning(results, command.out)
+    failed = [result for result in results if result.status == "failed"]
+    told = {status: sum(result.status == status for result in results) for status in ("cleaned", "clean", "unsure")}
+    done = "would be cleaned" if command.dry_run else "cleaned"
+    say(
+        f"{told['cleaned']} of {len(results)} file(s) {done}, in {told['clean']} nothing was found,"
+        f" {told['unsure']} are not sure; see {page}"
+    )
+    if failed:
+        listed = "; ".join(f"{result.name}: {result.error}" for result in failed)
+        raise InputError(f"{len(failed)} of {len(results)} file(s) could not be cleaned: {listed}")

@@ -1,0 +1,208 @@
+"""Cleaned files as one self-contained HTML page: before, after, what was taken out, spectra; draws, never computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sagd.data.drawing import COLOURS, FONT, INK, MUTED, label_axes, tidy_axes
+from sagd.noise.grid import RingScale
+from sagd.optional import need
+from sagd.report.pictures import Picture, pixels, plot, reach
+from sagd.report.restoration import as_pixels, difference_colours, spread
+from sagd.report.subject import Shown, Subject
+from sagd.report.template import fill
+from sagd.report.wording import counted
+from sagd.study.cleaning import FileCleaned
+from sagd.study.cleaning import Shown as Example
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_FILES = 6
+"""Files that are shown with pictures."""
+MOST_ROWS = 200
+"""Files in the table."""
+_STATUS = {
+    "cleaned": "cleaned",
+    "clean": "nothing found; as it was",
+    "unsure": "not sure; as it was",
+    "failed": "failed",
+}
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    status: str
+    bands: tuple[str, ...]
+    excess: str
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str
+    lines: tuple[str, ...]
+    part: str
+    pixels: Picture | None
+    reach: str
+    signals: Shown | None
+    removed: Shown | None
+    caption: str
+    spectra: Picture
+    map: Picture | None
+
+
+def render_cleaning(results: Sequence[FileCleaned], out: Path) -> Path:
+    """Draw `out/report.html`, which needs no other file; returns its path.
+
+    Args:
+        results: What became of each file.
+        out: An existing directory.
+
+    Raises:
+        OSError: If the page cannot be written.
+    """
+    page = out / "report.html"
+    page.write_text(fill("cleaning.html", _page(results)), encoding="utf-8")
+    return page
+
+
+def _page(results: Sequence[FileCleaned]) -> dict[str, Any]:
+    cleaned = [result for result in results if result.shown is not None]
+    rows = [_row(result) for result in results[:MOST_ROWS]]
+    shown = [cleaned[k] for k in spread(len(cleaned), MOST_FILES)]
+    more = []
+    if len(results) > MOST_ROWS:
+        more.append(f"{len(results) - MOST_ROWS} more files are in cleaning.json.")
+    if len(cleaned) > len(shown):
+        more.append(f"{counted(len(shown), 'file')} of {len(cleaned)} with a band are shown below.")
+    return {
+        "title": "Cleaned files",
+        "subtitle": counted(len(results), "file"),
+        "answer": _answer(results),
+        "rows": rows,
+        "more": " ".join(more),
+        "files": [_file(result, len(shown)) for result in shown],
+    }
+
+
+def _answer(results: Sequence[FileCleaned]) -> list[str]:
+    of = {status: [r for r in results if r.status == status] for status in _STATUS}
+    lines = [f"{len(of['cleaned'])} of {counted(len(results), 'file')} had a damaged band."]
+    if of["clean"]:
+        lines.append(f"In {len(of['clean'])} nothing was found; they are as they were.")
+    if of["unsure"]:
+        lines.append(
+            f"In {len(of['unsure'])} something sticks out that may be content. They are as they were; if it is damage,"
+            " name the band (last column but one) with --band."
+        )
+    if of["failed"]:
+        lines.append(f"{len(of['failed'])} could not be cleaned.")
+    return lines
+
+
+def _row(result: FileCleaned) -> _Row:
+    status = _STATUS[result.status] + (f": {result.error}" if result.error else "")
+    bands = (result.band,) if result.band else result.unsure
+    excess = "" if result.excess is None else f"{result.excess:.1f} dB"
+    return _Row(result.name, status, bands, excess)
+
+
+def _file(result: FileCleaned, parts: int) -> _File:
+    shown = result.shown
+    assert shown is not None
+    subject = Subject(shown.meaning, len(shown.before))
+    before, removed = (torch.from_numpy(v) for v in (shown.before, shown.removed))
+    x = shown.meaning.to_model(torch.stack([before, before - removed]).double())
+    change = removed / torch.tensor(shown.meaning.scale).reshape(-1, *(1,) * (before.ndim - 1))
+    clipped = () if not result.clipped else (f"{result.clipped} of {result.values} values were clipped.",)
+    limit = max(reach(change), 1e-6)
+    signals = gone = strip = None
+    if subject.tiled:
+        columns = [as_pixels(x[:1]), as_pixels(x[1:]), difference_colours(change[None], limit)]
+        coloured = torch.cat([v.expand(-1, 3, -1, -1) for v in columns])
+        strip = pixels(coloured, 3, f"{result.name} before and after, and what was taken out.")
+    else:
+        alt = f"{result.name} before and after."
+        signals = subject.signals(x, alt, ["before", "after"], subject.colours_of(x[1]), parts)
+        gone = subject.differences(change[None], f"What was taken out of {result.name}.", ["taken out"])
+    unit = f" {shown.meaning.quantity}" if shown.meaning.quantity else ""
+    return _File(
+        result.name,
+        (*result.found, *result.notes, *clipped),
+        "" if shown.whole else "The middle of the file is shown.",
+        strip,
+        f"{float(limit * max(shown.meaning.scale)):.3g}{unit}",
+        signals,
+        gone,
+        "Power where it was lowered, by radial frequency." if subject.rank > 1 else "Power by frequency.",
+        plot(spectra_figure(shown, subject.scale), f"Power spectrum of {result.name} before and after, and the fit."),
+        _map(shown, result.name),
+    )
+
+
+def spectra_figure(shown: Example, scale: RingScale) -> Figure:
+    """Power over frequency before, after, and the smooth spectrum that the gain aims at."""
+    need("matplotlib")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    rank = len(shown.meaning.axes)
+    unit = scale.corner / (np.sqrt(rank) / 2) if scale.unit else 1.0
+    looks = {"before": (COLOURS[1], 1.0, 2), "after": (COLOURS[0], 1.0, 3), "smooth": (INK, 1.5, 4)}
+    for name, (colour, width, order) in looks.items():
+        label = {"smooth": "smooth fit"}.get(name, name)
+        axes.plot(shown.frequency * unit, shown.spectra[name], color=colour, linewidth=width, zorder=order, label=label)
+    axes.set_yscale("log")
+    told = f"frequency ({scale.unit})" if scale.unit else "frequency (cycles per sample)"
+    label_axes(axes, told, "power")
+    tidy_axes(axes)
+    axes.legend(fontsize=FONT - 1, framealpha=0.8, edgecolor="none")
+    return figure
+
+
+def _map(shown: Example, name: str) -> Picture | None:
+    if not shown.power.size:
+        return None
+    return plot(map_figure(shown), f"Map of the power of {name} at all frequencies, with the band outlined.")
+
+
+def map_figure(shown: Example) -> Figure:
+    """Power of all frequencies of an image, and an outline of what was lowered."""
+    need("matplotlib")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    power, taken = (_whole(v) for v in (shown.power, shown.taken))
+    low, high = np.quantile(power, [0.02, 0.999])
+    box = (-0.5, 0.5, 0.5, -0.5)
+    axes.imshow(power, cmap="gray", vmin=low, vmax=high, extent=box, interpolation="nearest", rasterized=True)
+    if (taken > 0.05).any():
+        y, x = (np.linspace(-0.5, 0.5, n) for n in taken.shape)
+        axes.contour(x, y, taken, levels=[0.05], colors=[COLOURS[1]], linewidths=0.8)
+    axes.set_xticks([-0.5, 0, 0.5])
+    axes.set_yticks([-0.5, 0, 0.5])
+    axes.tick_params(labelsize=FONT - 1, colors=MUTED)
+    label_axes(axes, "across (cycles per sample)", "along (cycles per sample)")
+    return figure
+
+
+_SIDE = 256
+
+
+def _whole(half: np.ndarray) -> np.ndarray:
+    """All frequencies of half of them, DC in the middle, at most `_SIDE` a side: the largest of each cell."""
+    mirrored = np.roll(half[::-1, 1:-1][:, ::-1], 1, axis=0)
+    full = np.fft.fftshift(np.concatenate([half, mirrored], axis=1))
+    steps = [max(1, -(-n // _SIDE)) for n in full.shape]
+    cut = full[: full.shape[0] // steps[0] * steps[0], : full.shape[1] // steps[1] * steps[1]]
+    cells = cut.reshape(cut.shape[0] // steps[0], steps[0], cut.shape[1] // steps[1], steps[1])
+    return cells.max(axis=(1, 3))

@@ -1,0 +1,484 @@
+"""Files without their damage: a band found or given, taken out of each whole array, written as it came.
+
+    OUT/NAME          each file under its own name, in its type, format and metadata
+    OUT/cleaning.json what was found and taken out of each
+
+A file in which nothing is found, or nothing that is certain, is copied as it is. What does not fit memory is read,
+measured and cleaned in overlapping blocks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import math
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sagd.data.config import DataConfig
+from sagd.data.files import find_files
+from sagd.data.meaning import Meaning
+from sagd.data.whole import Block, Whole
+from sagd.errors import InputError, argument, one_line
+from sagd.noise.grid import Grid
+from sagd.noise.spectra.base import Spectrum, Sum
+from sagd.noise.spectra.damage import Spots
+from sagd.omission.clean import AUTO, finished, lines_of, prepared
+from sagd.omission.detect import Detection, detect
+from sagd.omission.removal import Removal, measure
+
+logger = logging.getLogger(__name__)
+
+_LOOKED_AT = 2**24
+"""Values in which damage is looked for, at most."""
+_SMALL = 2**14
+"""Places of an item below which all items of a file are measured together."""
+_SHOWN = {1: 2**12, 2: 640, 3: 64}
+"""Samples along an axis of what a page shows, by number of axes."""
+_RINGS = 256
+"""Points of a spectrum that a page shows."""
+
+
+@dataclass(frozen=True)
+class CleaningConfig:
+    """How files are cleaned.
+
+    Attributes:
+        band: Where the damage is, 'auto' to look for it.
+        reference: File or folder of clean data of the same kind.
+        shared: Whether one band, found in all files together, is taken out of all.
+        log: Whether damage multiplies the values.
+        mask: File of the size of all files, not 0 where the damage is.
+        kind: Kind of signal, or 'auto'.
+        axes: Letters for the axes of arrays, where files do not say.
+        rate: Samples per second, where files do not say.
+        keep: Write floating point, so that nothing is rounded or clipped.
+    """
+
+    band: str = AUTO
+    reference: Path | None = None
+    shared: bool = False
+    log: bool = False
+    mask: Path | None = None
+    kind: str = "auto"
+    axes: str | None = None
+    rate: float | None = None
+    keep: bool = False
+
+    @property
+    def data(self) -> DataConfig:
+        """How files are read."""
+        return DataConfig(kind=self.kind, axes=self.axes, rate=self.rate)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a page shows of a file.
+
+    Attributes:
+        meaning: What values mean.
+        whole: Whether all of the first item is shown.
+        before: `(C, *spatial)`, a part of the first item, float32.
+        removed: What was taken out of it, likewise.
+        frequency: Of the points of spectra, in cycles per sample, `(K,)`.
+        spectra: "before", "after" and "smooth": power, `(K,)`.
+        taken: Of two axes, how much of each frequency was taken out, 0 to 1, `(*coefficients)`; empty otherwise.
+        power: Likewise, the logarithm to base 10 of the power.
+    """
+
+    meaning: Meaning
+    whole: bool
+    before: np.ndarray
+    removed: np.ndarray
+    frequency: np.ndarray
+    spectra: dict[str, np.ndarray]
+    taken: np.ndarray
+    power: np.ndarray
+
+
+@dataclass(frozen=True)
+class FileCleaned:
+    """What became of one file.
+
+    Attributes:
+        name: Its name, relative to what was given.
+        status: "cleaned", "clean" (nothing was found), "unsure" (something was, with less than 0.99), or "failed".
+        path: Where it was written; None if it was not.
+        band: What was taken out, or would be; "" if nothing.
+        grid: Distance of neighbours by axis, as a text; "" if unknown.
+        found: Lines of the detection.
+        unsure: Bands that may be damage, the likeliest first.
+        excess: Power of what was removed over that of what is left, in dB; None if nothing was.
+        clipped: Values beyond what the type holds.
+        values: All values.
+        notes: What else there is to say.
+        error: Why it failed.
+        seconds: How long it took.
+        shown: For a page.
+    """
+
+    name: str
+    status: str
+    path: Path | None = None
+    band: str = ""
+    grid: str = ""
+    found: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
+    excess: float | None = None
+    clipped: int = 0
+    values: int = 0
+    notes: tuple[str, ...] = ()
+    error: str = ""
+    seconds: float = 0.0
+    shown: Shown | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, without what a page shows."""
+        told = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "shown"}
+        return told | {"path": None if self.path is None else str(self.path)}
+
+    def line(self) -> str:
+        """For people."""
+        if self.status == "failed":
+            return f"{self.name}: failed: {self.error}"
+        if self.status == "clean":
+            return f"{self.name}: nothing found; {'left' if self.path is None else 'copied'} as it is"
+        if self.status == "unsure":
+            asked = f"{argument('band')} '{self.unsure[0]}'"
+            return (
+                f"{self.name}: not sure, {'left' if self.path is None else 'copied'} as it is; if it is damage: {asked}"
+            )
+        said = f"{self.name}: {'found' if self.path is None else 'took out'} {self.band}"
+        said += "" if self.excess is None else f", {self.excess:.1f} dB of what is left"
+        if self.clipped:
+            share = f"{100 * self.clipped / self.values:.2g} %"
+            said += (
+                f"; {self.clipped} of {self.values} values ({share}) were clipped, {argument('keep=True')} keeps them"
+            )
+        return "; ".join([said, *self.notes])
+
+
+def clean_files(
+    paths: Sequence[Path], out: Path | None, config: CleaningConfig, jobs: int = 1, progress: bool = False
+) -> list[FileCleaned]:
+    """Clean files, and all of one kind below folders; a file that cannot be cleaned does not stop the others.
+
+    Args:
+        paths: Files and folders.
+        out: Where to write; None only looks.
+        config: How.
+        jobs: Processes.
+        progress: Show a bar.
+
+    Raises:
+        InputError: Before any work, if nothing can be done: no files, a band that cannot be read, an output that would
+            overwrite an input.
+    """
+    if jobs < 1:
+        raise InputError(f"{argument('jobs')} must be at least 1, got {jobs}")
+    if config.band != AUTO:
+        Spectrum.parse(config.band)
+    files = list(find_files(paths, DataConfig(kind=config.kind)).values())
+    _check_places(files, out)
+    reference = None if config.reference is None else _reference(config)
+    if config.shared and config.band == AUTO:
+        band = _shared(files, config, reference)
+        config = dataclasses.replace(config, band=str(band))
+    tasks = [(name, path, out, config, reference) for name, path in files]
+    bar = tqdm(total=len(tasks), desc="cleaning", unit="file", delay=2, disable=None if progress else True, leave=False)
+    done: dict[str, FileCleaned] = {}
+    with bar:
+        for result in _results(tasks, jobs):
+            done[result.name] = result
+            bar.update()
+            logger.info(result.line())
+    return [done[name] for name, _ in files]
+
+
+Task = tuple[str, Path, Path | None, CleaningConfig, Tensor | None]
+
+
+def _results(tasks: Sequence[Task], jobs: int) -> Iterator[FileCleaned]:
+    if jobs == 1 or len(tasks) == 1:
+        yield from (clean_file(*task) for task in tasks)
+        return
+    with ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for future in as_completed([pool.submit(clean_file, *task) for task in tasks]):
+            yield future.result()
+
+
+def clean_file(
+    name: str, path: Path, out: Path | None, config: CleaningConfig, reference: Tensor | None = None
+) -> FileCleaned:
+    """Clean one file; errors are part of the result."""
+    start = time.perf_counter()
+    try:
+        result = _cleaned(name, path, out, config, reference)
+    except (InputError, OSError, MemoryError) as error:
+        said = "it does not fit memory" if isinstance(error, MemoryError) else one_line(error)
+        result = FileCleaned(name, "failed", error=said)
+    return dataclasses.replace(result, seconds=round(time.perf_counter() - start, 3))
+
+
+def _cleaned(name: str, path: Path, out: Path | None, config: CleaningConfig, reference: Tensor | None) -> FileCleaned:
+    source = Whole.of(path, config.data)
+    found, band = None, None
+    if config.band == AUTO:
+        found = detect(_sample(source, config.log), reference)
+        band = found.band
+    else:
+        band = Spectrum.parse(config.band).on(source.grid)
+    grid = "" if source.grid is None else str(source.grid)
+    lines = () if found is None else tuple(found.lines())
+    what: dict[str, Any] = {"name": name, "grid": grid, "found": lines, "values": source.values}
+    if band is None:
+        assert found is not None
+        unsure = tuple(told(finding.band, source.grid) for finding in found.unsure)
+        kept = None if out is None else _copy(path, out / name)
+        return FileCleaned(status="unsure" if unsure else "clean", path=kept, unsure=unsure, **what)
+    place = None if config.mask is None else _place(config.mask, source)
+    shown = Work(source, band, config.log, place).shown()
+    what |= {"status": "cleaned", "band": told(band, source.grid), "shown": shown}
+    if out is None:
+        return FileCleaned(**what)
+    work = Work(source, band, config.log, place)
+    written, clipped = source.write(out / name, work.parts(), config.keep)
+    return FileCleaned(path=written, excess=work.excess, clipped=clipped, notes=work.notes, **what)
+
+
+class Work:
+    """The removal of a band from a file.
+
+    Args:
+        file: The file.
+        band: In cycles per sample.
+        log: Whether damage multiplies the values.
+        place: Where the damage is, `(*spatial)`, 0 or 1; None: everywhere.
+    """
+
+    def __init__(self, file: Whole, band: Spectrum, log: bool, place: Tensor | None = None) -> None:
+        self.file, self.band, self.log, self.place = file, band, log, place
+        self.missing, self.dead, self.removed, self.left = 0, "", 0.0, 0.0
+        together = file.part.count > 1 and math.prod(file.shape[1:]) < _SMALL
+        self._common = measure(self._prepared(range(file.part.count)), band) if together else None
+        self._of: tuple[int, Removal] | None = None
+
+    def _prepared(self, items: Iterable[int]) -> Iterator[Tensor]:
+        for item, block in itertools.product(items, self.file.blocks):
+            yield prepared(self.file.read(item, block), self.log)[0]
+
+    def removal(self, item: int) -> Removal:
+        """The gain for an item: its own, or that of all items where these are small."""
+        if self._common is not None:
+            return self._common
+        if self._of is None or self._of[0] != item:
+            self._of = (item, measure(self._prepared([item]), self.band))
+        return self._of[1]
+
+    def change(self, item: int, block: Block) -> tuple[Tensor, Tensor]:
+        """Values of a block before and after, `(C, *spatial)`."""
+        before = self.file.read(item, block)
+        filled, missing, dead = prepared(before, self.log)
+        if dead and not self.dead:
+            self.dead = lines_of(dead, self.file.part.layout.spatial)
+        self.missing += int(missing.sum())
+        damage = self.removal(item).apply(filled)
+        damage = damage if self.place is None else damage * self.place[block].to(damage)
+        return before, finished(filled - damage, missing, self.log).double()
+
+    def parts(self) -> Iterator[tuple[int, Block, Tensor]]:
+        """Item, place and values of all parts, cleaned; what was removed and what is left is summed up on the way."""
+        for item, block, before, after in self.file.changed(self.change):
+            rest = after.nan_to_num()
+            self.removed += float((before - after).nan_to_num().square().sum())
+            self.left += float((rest - rest.mean(dim=tuple(range(1, rest.ndim)), keepdim=True)).square().sum())
+            yield item, block, after
+
+    @property
+    def excess(self) -> float:
+        """Power of what was removed over that of what is left, in dB."""
+        return 10 * math.log10(max(self.removed, 1e-300) / max(self.left, 1e-300))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else there is to say."""
+        gaps = f"{self.missing} missing values (NaN) were filled in before, and are missing again"
+        return (*([self.dead] if self.dead else []), *([gaps] if self.missing else []))
+
+    def shown(self) -> Shown:
+        """A part of the first item before, and what was taken out, with its spectra."""
+        before, after = self.change(0, self.file.blocks[0])
+        removal, rank = self.removal(0), before.ndim - 1
+        most = _SHOWN.get(rank, 64)
+        middle = [slice((n - min(n, most)) // 2, (n - min(n, most)) // 2 + min(n, most)) for n in before.shape[1:]]
+        part = (slice(None), *middle)
+        frequency, spectra = profiles(removal)
+        flat = rank == 2
+        return Shown(
+            self.file.meaning_of(before),
+            before[part].shape == self.file.shape,
+            before[part].float().numpy(),
+            (before - after)[part].float().numpy(),
+            frequency,
+            spectra,
+            (1 - removal.gain.min(0).values).float().numpy() if flat else np.empty(0),
+            removal.power.mean(0).clamp(min=1e-30).log10().float().numpy() if flat else np.empty(0),
+        )
+
+
+def _sample(file: Whole, log: bool) -> Tensor:
+    """As much as is looked at, `(N, C, *spatial)`, without gaps: items, or blocks of large ones."""
+    size = math.prod(s.stop - s.start for s in file.blocks[0]) * file.shape[0]
+    every = list(itertools.product(range(file.part.count), file.blocks))
+    count = min(len(every), max(1, _LOOKED_AT // size))
+    chosen = [every[k * len(every) // count] for k in range(count)]
+    return torch.stack([prepared(file.read(item, block), log)[0].float() for item, block in chosen])
+
+
+def told(band: Spectrum, grid: Grid | None) -> str:
+    """A band as a text that reads back: in Hz for records whose rate is known.
+
+    >>> told(Spots(((0.15,), (0.3,)), 0.001), Grid.parse("400 Hz"))
+    "spots(at=[['60 Hz'], ['120 Hz']], radius='0.4 Hz')"
+    """
+    if grid is None or len(grid.steps) != 1 or grid.bases != ("s",):
+        return str(band)
+    rate = 1 / grid.lengths[0]
+
+    def hertz(f: float) -> str:
+        return f"'{f * rate:.6g} Hz'"
+
+    def one(part: Spectrum) -> str:
+        if not isinstance(part, Spots):
+            return str(part)
+        at = ", ".join(f"[{hertz(f)}]" for (f,) in part.at)
+        soft = f", soft={hertz(part.soft)}" if part.soft else ""
+        return f"spots(at=[{at}], radius={hertz(part.radius)}{soft})"
+
+    return " + ".join(one(part) for part in (band.parts if isinstance(band, Sum) else (band,)))
+
+
+def profiles(removal: Removal) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Power by radial frequency before, after, and of the smooth spectrum, of the frequencies that the gain touches
+    where there are several axes; of all in one."""
+    frequency = removal.basis.radius().flatten()
+    weight = removal.basis.multiplicity().flatten()
+    power, smooth = removal.power.mean(0).flatten(), removal.smooth.mean(0).flatten()
+    after = (removal.power * removal.gain.square()).mean(0).flatten()
+    if len(removal.spatial) > 1:
+        touched = (removal.gain.min(0).values < 1).flatten()
+        frequency, weight, power, smooth, after = (v[touched] for v in (frequency, weight, power, smooth, after))
+    if not len(frequency):
+        return np.empty(0), {name: np.empty(0) for name in ("before", "after", "smooth")}
+    points = min(_RINGS if len(removal.spatial) > 1 else 8 * _RINGS, len(frequency))
+    high = float(frequency.max()) * (1 + 1e-9)
+    index = (frequency / high * points).long().clamp(max=points - 1)
+    total = torch.zeros(points, dtype=torch.float64).index_add_(0, index, weight)
+    known = total > 0
+
+    def mean(v: Tensor) -> np.ndarray:
+        return (torch.zeros(points, dtype=torch.float64).index_add_(0, index, weight * v)[known] / total[known]).numpy()
+
+    return mean(frequency), {"before": mean(power), "after": mean(after), "smooth": mean(smooth)}
+
+
+def _place(path: Path, file: Whole) -> Tensor:
+    """Where a mask says the damage is, 0 or 1 with edges that are soft over three samples.
+
+    Raises:
+        InputError: If it is of another size.
+    """
+    own = Whole.of(path, DataConfig(kind=file.kind.kind))
+    if own.shape[1:] != file.shape[1:]:
+        size, other = (" x ".join(map(str, shape[1:])) for shape in (own.shape, file.shape))
+        raise InputError(f"the mask {str(path)!r} is {size}, the file {other}; give one of its size")
+    inside = (own.read(0) != 0).any(0)
+    pool = (torch.nn.functional.avg_pool1d, torch.nn.functional.avg_pool2d, torch.nn.functional.avg_pool3d)
+    soft = pool[inside.ndim - 1](inside[None, None].double(), 3, 1, 1, count_include_pad=False)
+    return soft[0, 0]
+
+
+def _copy(path: Path, to: Path) -> Path:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        shutil.copytree(path, to)
+    else:
+        shutil.copyfile(path, to)
+    return to
+
+
+def _check_places(files: Sequence[tuple[str, Path]], out: Path | None) -> None:
+    """Refuse to write over what is read."""
+    if out is None:
+        return
+    for name, path in files:
+        to = (out / name).resolve()
+        if to == path.resolve():
+            raise InputError(f"{str(path)!r} would be overwritten; choose another {argument('out')}")
+
+
+def _reference(config: CleaningConfig) -> Tensor:
+    """Clean arrays `(N, C, *spatial)`."""
+    assert config.reference is not None
+    files = [path for _, path in find_files([config.reference], DataConfig(kind=config.kind)).values()]
+    return _of_one_size([Whole.of(path, config.data) for path in files], config.log)
+
+
+def _shared(files: Sequence[tuple[str, Path]], config: CleaningConfig, reference: Tensor | None) -> Spectrum:
+    """The band of all files together.
+
+    Raises:
+        InputError: If they are of several kinds or rates, or nothing is found that is certain.
+    """
+    sources = [Whole.of(path, config.data) for _, path in files]
+    for source, (_, path) in zip(sources, files, strict=True):
+        for what, own in _facts(source).items():
+            if own != (first := _facts(sources[0])[what]):
+                raise InputError(
+                    f"one band is for files of one {what}; {str(files[0][1])!r} has {first}, {str(path)!r} {own};"
+                    " clean them apart"
+                )
+    found = detect(_of_one_size(sources, config.log), reference)
+    logger.info("\n".join(found.lines()))
+    if found.band is None:
+        raise InputError(_nothing(found))
+    return found.band
+
+
+def _facts(source: Whole) -> dict[str, Any]:
+    """What files of one band have in common."""
+    return {"kind": source.kind.kind, "number of channels": source.shape[0], "grid": source.grid}
+
+
+def _nothing(found: Detection) -> str:
+    if found.unsure:
+        return (
+            f"no damage is certain in all files together; {found.unsure[0].band} is with probability"
+            f" {found.unsure[0].probability:.2f}: name it with {argument('band')} if it is damage"
+        )
+    return f"no damaged band was found in all files together; name it with {argument('band')}, or look at each file"
+
+
+def _of_one_size(sources: Sequence[Whole], log: bool) -> Tensor:
+    """Parts of all sources of the size of the smallest, `(N, C, *spatial)`."""
+    rank = len(sources[0].shape)
+    sides = [min(source.blocks[0][axis].stop for source in sources) for axis in range(rank - 1)]
+    most = max(1, _LOOKED_AT // (math.prod(sides) * sources[0].shape[0]))
+    chosen = [sources[k * len(sources) // min(most, len(sources))] for k in range(min(most, len(sources)))]
+    parts = []
+    for source in chosen:
+        window = tuple(slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(source.shape[1:], sides, strict=True))
+        parts.append(prepared(source.read(0, window), log)[0].float())
+    return torch.stack(parts)

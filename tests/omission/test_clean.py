@@ -1,0 +1,102 @@
+"""Cleaning one array, with the band found and given."""
+
+import math
+
+import pytest
+import torch
+
+import sagd
+from sagd.errors import InputError
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.power_law import PowerLaw
+from sagd.omission.clean import clean
+
+
+def smooth(*spatial, seed=0):
+    return SpectralCovariance(PowerLaw(-1.0), (1, *spatial)).sample(1, torch.Generator().manual_seed(seed))[0]
+
+
+def stripes(height=200, width=240):
+    """Columns of strengths of their own, of mean 0."""
+    columns = torch.randn(1, 1, width, generator=torch.Generator().manual_seed(1))
+    return 0.8 * (columns - columns.mean()).expand(1, height, width)
+
+
+def db(error, damage):
+    return 10 * math.log10(float(damage.square().mean() / error.square().mean()))
+
+
+def test_stripes_are_found_and_taken_out():
+    x, damage = smooth(200, 240), stripes()
+    cleaned = clean(x + damage)
+    assert cleaned.band is not None
+    assert db(cleaned.x - x, damage) > 9
+    torch.testing.assert_close(cleaned.x + cleaned.removed, x + damage, atol=1e-4, rtol=1e-4)
+
+
+def test_clean_arrays_stay_as_they_are():
+    x = smooth(160, 160)
+    cleaned = clean(x)
+    assert (cleaned.band, cleaned.removal) == (None, None)
+    assert cleaned.x is x
+    assert not cleaned.removed.any()
+
+
+def test_gaps_are_gaps_again_and_change_little_beside_them():
+    x, damage = smooth(200, 240), stripes()
+    broken = (x + damage).clone()
+    broken[:, 50:60, 70:90] = torch.nan
+    cleaned = clean(broken)
+    assert cleaned.missing == 200
+    assert torch.equal(cleaned.x.isnan(), broken.isnan())
+    assert not cleaned.removed.isnan().any()
+    known = ~broken.isnan()
+    assert db((cleaned.x - x)[known], damage) > 8
+
+
+def test_dead_columns_are_said_and_interpolated():
+    x = smooth(200, 240) + stripes()
+    x[:, :, 100] = 9.0
+    cleaned = clean(x)
+    assert cleaned.dead == ((1, 100),)
+    assert cleaned.x[:, :, 100].abs().max() < 5
+
+
+def test_multiplied_damage_goes_with_logarithms():
+    x, gain = smooth(200, 240).exp(), stripes().exp()
+    cleaned = clean(x * gain, log=True)
+    assert db((cleaned.x / x).log(), gain.log()) > 8
+
+
+def test_python_takes_arrays_tensors_channels_and_units():
+    t = torch.arange(4000) / 400
+    record = torch.stack([smooth(4000, seed=s)[0] for s in (0, 1)], 1)
+    hum = torch.sin(2 * math.pi * 50 * t)[:, None]
+    band = "spots(at=[['50 Hz']], radius='2 Hz')"
+    cleaned = sagd.clean((record + hum).numpy(), band, rate=400, channel_axis=1)
+    assert cleaned.x.shape == (4000, 2)
+    assert db(torch.from_numpy(cleaned.x) - record, hum) > 12
+    ints = sagd.clean((100 * (record + hum)).round().to(torch.int16), band, rate=400, channel_axis=1)
+    assert ints.x.dtype == torch.float32
+    assert db(ints.x / 100 - record, hum) > 12
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "message"),
+    [
+        (torch.full((8, 8), torch.inf), {}, "64 of 64 values are not finite"),
+        (torch.full((8, 8), torch.nan), {}, "all of it is NaN"),
+        (torch.zeros(3, 4, 5, 6, 7), {}, "1 to 3 axes"),
+        (torch.randn(64, 64), {"log": True}, "needs values above 0"),
+        (torch.randn(64, 64), {"band": "ring(low=0, high=1)"}, "holds every frequency"),
+        (torch.randn(64), {"band": "spots(at=[['50 Hz']], radius='2 Hz')"}, "rate|grid"),
+    ],
+)
+def test_what_cannot_be_cleaned_is_refused(x, options, message):
+    with pytest.raises(InputError, match=message):
+        sagd.clean(x, **options)
+
+
+def test_complex_arrays_are_refused():
+    with pytest.raises(InputError, match="real numbers"):
+        sagd.clean(torch.zeros(9, dtype=torch.complex64).numpy())

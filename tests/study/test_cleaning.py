@@ -1,0 +1,204 @@
+"""Files cleaned: in their own type and format, whatever cannot be cleaned said, nothing overwritten."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import soundfile
+import tifffile
+from PIL import Image
+
+from sagd.cli.program import main
+from sagd.data import whole
+from sagd.errors import InputError
+from sagd.study.cleaning import CleaningConfig, clean_files
+
+RATE = 400
+HUM = "spots(at=[['50 Hz']], radius='2 Hz')"
+COLUMNS = "strip(axis=1, low=0.004, width=0.008)"
+
+
+def scene(height=192, width=224, seed=0):
+    """A smooth random scene of mean 0 and standard deviation 1."""
+    rng = np.random.default_rng(seed)
+    f = np.hypot(np.fft.fftfreq(2 * height)[:, None], np.fft.rfftfreq(2 * width))
+    waves = np.fft.rfft2(rng.standard_normal((2 * height, 2 * width))) / np.maximum(f, 0.004) ** 1.2
+    x = np.fft.irfft2(waves, (2 * height, 2 * width))[:height, :width]
+    return (x - x.mean()) / x.std()
+
+
+def striped(height=192, width=224, seed=0):
+    x = scene(height, width, seed)
+    columns = np.random.default_rng(9).standard_normal(width)
+    return x, x + 0.6 * (columns - columns.mean())
+
+
+def humming(length=6000):
+    rng = np.random.default_rng(0)
+    x = np.convolve(rng.standard_normal(length + 20), np.ones(8) / 8, "valid")[:length]
+    return x, x + np.sin(2 * np.pi * 50.3 * np.arange(length) / RATE)
+
+
+def gain(cleaned, clean, damaged):
+    return 10 * math.log10(((damaged - clean) ** 2).mean() / ((cleaned - clean) ** 2).mean())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+def test_sixteen_bit_images_keep_type_name_and_metadata(folder, tmp_path):
+    x, y = striped()
+    path = folder / "deep.tif"
+    tifffile.imwrite(path, np.rint(2000 + 300 * y).astype(np.uint16), resolution=(254, 254), resolutionunit="INCH")
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS))
+    assert (result.status, result.path, result.clipped) == ("cleaned", tmp_path / "out" / "deep.tif", 0)
+    with tifffile.TiffFile(result.path) as file:
+        values = file.asarray()
+        assert file.pages[0].tags["XResolution"].value == (254, 1)
+    assert values.dtype == np.uint16
+    assert gain((values - 2000.0) / 300, x, y) > 8
+    assert str(result.band).startswith("strip(axis=1")
+
+
+def test_stacks_are_cleaned_page_by_page(folder, tmp_path):
+    both = [striped(seed=seed) for seed in (0, 1, 2)]
+    path = folder / "stack.tif"
+    tifffile.imwrite(path, np.stack([y for _, y in both]).astype(np.float32), photometric="minisblack")
+    (result,) = clean_files([path], tmp_path / "out", CleaningConfig(band=COLUMNS))
+    values = tifffile.imread(result.path)
+    assert (values.shape, values.dtype) == ((3, 192, 224), np.float32)
+    for page, (x, y) in zip(values, both, strict=True):
+        assert gain(page, x, y) > 8
+
+
+def test_sound_and_tables_in_hertz(folder, tmp_path):
+    x, y = humming()
+    soundfile.write(folder / "tone.wav", y / 8, RATE, subtype="PCM_16")
+    table = folder / "hum.csv"
+    table.write_text("time [s],a\n" + "".join(f"{k / RATE:.6f},{v:.6f}\n" for k, v in enumerate(y)))
+    results = clean_files([folder / "tone.wav", table], tmp_path / "out", CleaningConfig(band=HUM))
+    assert [r.status for r in results] == ["cleaned", "cleaned"], results
+    sound, rate = soundfile.read(tmp_path / "out" / "tone.wav")
+    assert rate == RATE
+    assert gain(sound * 8, x, y) > 12
+    lines = (tmp_path / "out" / "hum.csv").read_text().splitlines()
+    assert len(lines) == 6001
+    assert gain(np.array([float(line.split(",")[1]) for line in lines[1:]]), x, y) > 12
+
+
+def test_hertz_without_a_rate_are_refused_for_that_file_alone(folder, tmp_path):
+    np.save(folder / "a.npy", humming()[1])
+    results = clean_files([folder], tmp_path / "out", CleaningConfig(band=HUM))
+    assert results[0].status == "failed"
+    assert "rate" in results[0].error
+    results = clean_files([folder], tmp_path / "out", CleaningConfig(band=HUM, rate=RATE))
+    assert results[0].status == "cleaned"
+
+
+def test_clean_files_are_copied_and_bad_ones_are_listed(folder, tmp_path, capsys):
+    x, y = striped()
+    for name, values in (("damaged", y), ("clean", x)):
+        Image.fromarray(np.clip(128 + 30 * values, 0, 255).astype(np.uint8)).save(folder / f"{name}.png")
+    (folder / "short.png").write_bytes((folder / "clean.png").read_bytes()[:800])
+    code = main(["clean", str(folder), "--out", str(tmp_path / "out")])
+    said = capsys.readouterr()
+    assert code == 2
+    assert "short.png" in said.err
+    results = {r["name"]: r for r in json.loads((tmp_path / "out" / "cleaning.json").read_text())}
+    assert {name: r["status"] for name, r in results.items()} == {
+        "damaged.png": "cleaned",
+        "clean.png": "clean",
+        "short.png": "failed",
+    }
+    assert (tmp_path / "out" / "clean.png").read_bytes() == (folder / "clean.png").read_bytes()
+    assert not (tmp_path / "out" / "short.png").exists()
+    assert "Cleaned files" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_dry_run_writes_no_file(folder, tmp_path):
+    tifffile.imwrite(folder / "a.tif", striped()[1].astype(np.float32))
+    assert main(["clean", str(folder), "--out", str(tmp_path / "out"), "--dry-run", "--band", COLUMNS]) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir() if not p.name.startswith(".")) == [
+        "cleaning.json",
+        "report.html",
+    ]
+
+
+def test_blocks_make_the_same_of_what_does_not_fit_memory(folder, tmp_path, monkeypatch):
+    x, y = humming(40_000)
+    np.save(folder / "long.npy", y)
+    config = CleaningConfig(band=HUM, rate=RATE)
+    (once,) = clean_files([folder], tmp_path / "whole", config)
+    monkeypatch.setattr(whole, "LARGEST", 6000)
+    (parts,) = clean_files([folder], tmp_path / "parts", config)
+    one, other = np.load(once.path), np.load(parts.path)
+    assert gain(one, x, y) > 12
+    assert gain(other, x, y) > 12
+    assert not list((tmp_path / "parts").glob(".*"))
+
+
+def test_masks_say_where(folder, tmp_path):
+    x, y = striped()
+    y[:, :100] = x[:, :100]
+    tifffile.imwrite(folder / "a.tif", y.astype(np.float32))
+    mask = np.zeros((192, 224), np.uint8)
+    mask[:, 100:] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    config = CleaningConfig(band=COLUMNS, mask=tmp_path / "mask.png")
+    (result,) = clean_files([folder], tmp_path / "out", config)
+    values = tifffile.imread(result.path)
+    np.testing.assert_allclose(values[:, :99], y[:, :99], atol=1e-5)
+    assert gain(values[:, 104:], x[:, 104:], y[:, 104:]) > 6
+    Image.fromarray(mask[:, 1:]).save(tmp_path / "mask.png")
+    (result,) = clean_files([folder], tmp_path / "again", config)
+    assert "give one of its size" in result.error
+
+
+def test_several_processes_do_the_same(folder, tmp_path):
+    for k in range(3):
+        tifffile.imwrite(folder / f"{k}.tif", striped(seed=k)[1].astype(np.float32))
+    config = CleaningConfig(band=COLUMNS)
+    one, two = (clean_files([folder], tmp_path / str(jobs), config, jobs) for jobs in (1, 2))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(tifffile.imread(a.path), tifffile.imread(b.path), atol=1e-5)
+
+
+def test_clipped_values_are_counted_and_float_keeps_them(folder, tmp_path):
+    y = np.clip(128 + 80 * striped()[1], 0, 255).astype(np.uint8)
+    Image.fromarray(y).save(folder / "a.png")
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS))
+    assert result.clipped > 0
+    assert "were clipped" in result.line()
+    (kept,) = clean_files([folder], tmp_path / "float", CleaningConfig(band=COLUMNS, keep=True))
+    assert kept.path.suffix == ".tif"
+    values = tifffile.imread(kept.path)
+    assert values.dtype == np.float32
+    assert int(((values < -0.5) | (values > 255.5)).sum()) == result.clipped
+
+
+def test_inputs_are_never_overwritten(folder):
+    np.save(folder / "a.npy", humming()[1])
+    with pytest.raises(InputError, match="would be overwritten"):
+        clean_files([folder / "a.npy"], folder, CleaningConfig(band=HUM, rate=RATE))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"band": "strip(axis=3)"}, "axis 3"), ({"band": "ring(low=0, high=1)"}, "holds every frequency")],
+)
+def test_bands_that_cannot_be_are_refused(folder, tmp_path, options, message):
+    np.save(folder / "a.npy", scene())
+    (result,) = clean_files([folder], tmp_path / "out", dataclasses.replace(CleaningConfig(), **options))
+    assert result.status == "failed"
+    assert message in result.error
+
+
+def test_bands_that_cannot_be_read_are_refused_before_any_work(folder, tmp_path):
+    np.save(folder / "a.npy", scene())
+    with pytest.raises(InputError, match="nonsense"):
+        clean_files([folder], tmp_path / "out", CleaningConfig(band="nonsense"))
