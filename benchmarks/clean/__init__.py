@@ -1,0 +1,1 @@
+"""Finding damage and removing it: false starts, what is found, and what is left."""
