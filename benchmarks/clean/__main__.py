@@ -1,14 +1,16 @@
-"""`python -m benchmarks.clean removal --data DIR [--again TOOL ...] [--out DIR]`."""
+"""`python -m benchmarks.clean removal --data DIR [--again TOOL ...]`, or `detection --data DIR [--sets N] [--fit]`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.clean import page, removal
+from benchmarks import records
+from benchmarks.clean import detection, page, removal
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -16,22 +18,41 @@ PACKAGES = ("sagd", "torch", "numpy", "scipy", "scikit-image", "scikit-learn", "
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Measure what is missing, and write the page."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.clean", description="Removing damage.")
-    parser.add_argument("study", choices=["removal"])
-    parser.add_argument("--data", type=Path, required=True, help="folder with damaged, ecg, speech and tomography")
-    parser.add_argument("--again", nargs="*", default=[], help="tools to measure anew, e.g. sagd")
-    parser.add_argument("--page-only", action="store_true", help="write the page of what has been measured")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="directory of the results")
+    """Measure what is missing, and write the page; or print the weights of a new fit."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.clean", description="Finding damage, and removing it.")
+    studies = parser.add_subparsers(dest="study", required=True)
+    taking = studies.add_parser("removal", help="removal beside the usual tools")
+    taking.add_argument("--again", nargs="*", default=[], help="tools to measure anew, e.g. sagd")
+    taking.add_argument("--page-only", action="store_true", help="write the page of what has been measured")
+    finding = studies.add_parser("detection", help="false starts on clean sets, and damage that is found")
+    finding.add_argument("--sets", type=int, default=16, help="sets of each kind and half; default: 16")
+    finding.add_argument("--kinds", nargs="*", default=[], help="kinds of sets; default: all")
+    finding.add_argument("--fit", action="store_true", help="print WEIGHTS of a fit to what was measured, and stop")
+    finding.add_argument("--work", type=Path, default=Path("runs/clean"), help="directory of what is measured")
+    for study in (taking, finding):
+        study.add_argument("--data", type=Path, required=True, help="folder with the data that README.md names")
+        study.add_argument("--out", type=Path, default=RESULTS, help="directory of the results")
     given = parser.parse_args(args)
     given.out.mkdir(parents=True, exist_ok=True)
+    {"removal": _removal, "detection": _detection}[given.study](given)
+
+
+def _removal(given: argparse.Namespace) -> None:
     path = given.out / "removal.jsonl"
     if not given.page_only:
         removal.measure(given.data, path, tuple(given.again))
-    print(f"wrote {page.write(given.data, path, given.out, about())}")
+    print(f"wrote {page.write(given.data, path, given.out, about('removal'))}")
 
 
-def about() -> str:
+def _detection(given: argparse.Namespace) -> None:
+    if given.fit:
+        print(json.dumps(detection.fit(records.read(given.work / "candidates.jsonl")), indent=4))
+        return
+    detection.measure(given.data, given.work, range(given.sets), given.kinds)
+    print(f"wrote {detection.write(given.work, given.out, about('detection'))}")
+
+
+def about(study: str) -> str:
     """Who measured: command, versions and machine."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -40,7 +61,7 @@ def about() -> str:
         except PackageNotFoundError:
             versions[package] = "not there"
     stated = [f"{key}: {value}" for key, value in (versions | describe_machine()).items()]
-    return f"Written by `python -m benchmarks.clean removal`. {', '.join(stated)}."
+    return f"Written by `python -m benchmarks.clean {study}`. {', '.join(stated)}."
 
 
 if __name__ == "__main__":

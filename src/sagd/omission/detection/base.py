@@ -1,0 +1,134 @@
+"""What detection says: findings, each with its band and probability, and what they were found in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
+from sagd.omission.detection.windows import mean_power
+
+CERTAIN = 0.99
+"""Probability from which on a band is taken for damaged without being asked."""
+UNSURE = 0.5
+"""Probability from which on it is shown."""
+EMPTY = 1e-3
+"""Power, as a part of the mean power, below which a frequency holds next to nothing."""
+_ENLARGED = 0.2
+"""Share of such frequencies beyond which images look enlarged: those of natural size have a few in a hundred."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One band that sticks out.
+
+    Attributes:
+        band: Where, in cycles per sample.
+        excess: Over its neighbours, in dB: of the mean logarithm of the power, as it is in all windows.
+        peak: Largest excess of the mean power over its smooth fit, in dB.
+        share: Share of all frequencies.
+        probability: That it is damage, not content or chance; see `sagd.omission.detection.probability`.
+        chance: Probability that a smooth spectrum has something like it somewhere.
+        locked: How far it keeps step with the local power of the rest of the data, 0 to 1: content does.
+    """
+
+    band: Spectrum
+    excess: float
+    peak: float
+    share: float
+    probability: float
+    chance: float
+    locked: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.band}: {self.excess:.1f} dB over its neighbours (at most {self.peak:.1f} dB over the fit),"
+            f" {100 * self.share:.1f} % of the frequencies, damage with probability {rounded_down(self.probability)}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "band": str(self.band),
+            "excess_db": self.excess,
+            "peak_db": self.peak,
+            "share": self.share,
+            "probability": self.probability,
+            "chance": self.chance,
+            "locked": self.locked,
+        }
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found, and what it was found in.
+
+    Attributes:
+        findings: Bands that are damaged with a probability of 0.99 or more, the most conspicuous first.
+        unsure: Those of less, down to 0.5.
+        power: Power spectrum of the windows that were examined, channels averaged, `(*coefficients)`, float64.
+        smooth: Its smooth fit, or the reference's scaled to it, likewise.
+        basis: Their basis: that of the windows, which may be smaller than the data.
+        nearest: Largest probability of what is no finding.
+    """
+
+    findings: tuple[Finding, ...]
+    unsure: tuple[Finding, ...]
+    power: Tensor
+    smooth: Tensor
+    basis: FourierBasis
+    nearest: float
+
+    @property
+    def band(self) -> Spectrum | None:
+        """The union of the findings; None if there are none."""
+        bands = [finding.band for finding in self.findings]
+        return reduce(lambda one, other: one + other, bands) if bands else None
+
+    @property
+    def excess(self) -> Tensor:
+        """`e(f)` in dB, 0 at DC."""
+        e = 10 * (self.power / self.smooth).log10()
+        return torch.where(self.basis.radius() > 0, e, 0.0)
+
+    @property
+    def empty(self) -> float:
+        """Share of the frequencies that hold less than `EMPTY` of the mean power."""
+        weight = self.basis.multiplicity()
+        return float((weight * (self.power < EMPTY * mean_power(self.power, self.basis))).sum() / weight.sum())
+
+    def lines(self) -> list[str]:
+        """For people."""
+        if self.findings:
+            said = ["damaged band:", *(f"  {finding}" for finding in self.findings)]
+        else:
+            said = [f"damaged band: none found (nothing is damage with more than {self.nearest:.2f} probability)"]
+        if self.unsure:
+            said += ["unsure, name the band if it is damaged:", *(f"  {finding}" for finding in self.unsure)]
+        if self.empty > _ENLARGED:
+            said.append(
+                f"  the images look enlarged or smoothed: {100 * self.empty:.0f} % of their frequencies hold next to"
+                " nothing; look at them in their original size"
+            )
+        return said
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "band": None if self.band is None else str(self.band),
+            "nearest": self.nearest,
+            "empty": self.empty,
+            "findings": [f.to_dict() for f in self.findings],
+            "unsure": [f.to_dict() for f in self.unsure],
+        }
+
+
+def rounded_down(probability: float) -> str:
+    """With as many digits as tell it from 1: what is printed is never more than what is meant."""
+    digits = next((d for d in (2, 3, 4) if probability < 1 - 10**-d), 4)
+    return f"{int(min(probability, 1 - 1e-4) * 10**digits) / 10**digits:.{digits}f}"

@@ -1,0 +1,106 @@
+"""How a band hangs together with the rest of the data: damage is there everywhere and alike, content where it is."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from sagd.omission.detection.windows import Windows, hann
+
+_MOST_SAMPLES = 2**19
+"""Samples in windows by which the envelope is measured."""
+
+
+def envelope(windows: Windows, taken: Tensor) -> Tensor:
+    """Spectrum of the local power of what is left of the data without a band, fine detail first, `(K, *coefficients)`.
+
+    Args:
+        windows: Windows; the first of what is returned, at regular distances where they are too many.
+        taken: The band, `(*coefficients)`, bool.
+    """
+    some = slice(None, None, every(windows))
+    slope = windows.basis.radius() * ~taken
+    rest = windows.basis.inverse(windows.coefficients[some] * slope)
+    taper = hann(windows.side)
+    local = rest.square() / taper.clamp(min=0.05)
+    axes = tuple(range(1, local.ndim))
+    mean = local.sum(axes, keepdim=True) / taper.sum()
+    return windows.basis.forward(local - mean * taper)
+
+
+def every(windows: Windows) -> int:
+    """Of how many windows one is looked at for the envelope."""
+    return max(1, math.ceil(windows.coefficients[0].numel() * len(windows.coefficients) / _MOST_SAMPLES))
+
+
+def locked(windows: Windows, envelopes: Tensor, at: Tensor, together: bool) -> float:
+    """How far a band keeps step with the envelope of the rest, in [0, 1]: a mean phase, less what chance gives.
+
+    Args:
+        windows: Windows.
+        envelopes: Of these; see `envelope`.
+        at: Flat numbers of the band's coefficients.
+        together: Whether these are one wave, seen through the main lobe of the window.
+    """
+    y = windows.coefficients[:: every(windows)].flatten(1)[:, at]
+    e = envelopes.flatten(1)[:, at]
+    cross, size = y * e.conj(), (y * e).abs()
+    if together:
+        cross = cross.sum(1, keepdim=True)
+        size = (y.abs().square().sum(1, keepdim=True) * e.abs().square().sum(1, keepdim=True)).sqrt()
+    phase = cross / size.clamp(min=1e-300)
+    channel = windows.channel[:: every(windows)]
+    shares = [
+        _mean_phase(phase[channel == c], windows.independent * len(phase) / len(windows.channel))
+        for c in channel.unique()
+    ]
+    return math.sqrt(sum(shares) / len(shares))
+
+
+def _mean_phase(phase: Tensor, independent: float) -> float:
+    """Squared length of the mean of phases `(K, m)`, averaged over the second axis, without what chance gives."""
+    n = min(len(phase), independent)
+    if n < 2:
+        return 0.0
+    square = float(phase.mean(0).abs().square().mean()) / max(1e-12, float(phase.abs().square().mean()))
+    return max(0.0, (n * square - 1) / (n - 1))
+
+
+def spread(inside: Tensor, beside: Tensor) -> tuple[float, float, float, float]:
+    """How the power of a band and that of its neighbours vary from window to window.
+
+    Args:
+        inside: Power in the band by window, `(K,)`.
+        beside: Power per frequency of its neighbours, in the same units, `(K,)`.
+
+    Returns:
+        Standard deviation of the logarithm of `inside`; that of `beside`; slope of the one on the other; share of
+        windows in which the band exceeds its neighbours twice.
+    """
+    b, n = inside.log(), beside.log()
+    own, other = b - b.mean(), n - n.mean()
+    variance = float(other.square().mean())
+    slope = float((own * other).mean()) / (variance + 0.05)
+    return float(own.square().mean().sqrt()), math.sqrt(variance), slope, float((inside > 2 * beside).double().mean())
+
+
+def tails(windows: Windows, at: Tensor, smooth: Tensor) -> float:
+    """Logarithm of the fourth moment of a band over that of a Gaussian field; a wave of constant height has -0.7.
+
+    Content has edges and quiet places, and so heavy tails.
+
+    Args:
+        windows: Windows.
+        at: Flat numbers of the band's coefficients.
+        smooth: Logarithm of the smooth power, by which frequencies are weighed alike, `(*coefficients)`.
+    """
+    some = windows.coefficients[:: every(windows)]
+    band = torch.zeros_like(some).flatten(1)
+    band[:, at] = some.flatten(1)[:, at] * (-smooth.flatten()[at] / 2).exp()
+    taper = hann(windows.side)
+    inside = taper > 0.25
+    field = windows.basis.inverse(band.reshape(some.shape))[:, inside] / taper[inside]
+    square = field.square()
+    return math.log(float(square.square().mean() / square.mean().square().clamp(min=1e-300)) / 3 + 1e-12)

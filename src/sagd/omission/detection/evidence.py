@@ -1,0 +1,268 @@
+"""Candidates for damage in the spectra of arrays, and what is measured of each to tell it from content."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.spectra.damage import Spots, Strip, Wedge
+from sagd.omission.detection.broad import Band, find_ring, find_wedge
+from sagd.omission.detection.content import envelope, locked, spread, tails
+from sagd.omission.detection.peaks import Peak, find_peaks, measured
+from sagd.omission.detection.plane import bins, folded, offsets
+from sagd.omission.detection.smooth import smooth_fit
+from sagd.omission.detection.stripes import CENTRE, Line, beside_line, find_lines, on_line
+from sagd.omission.detection.windows import Windows
+
+_MEASURES = ("excess", "coarse", "locked", "unexplained", "own", "other", "slope", "share", "tails", "many", "record")
+_FRINGE = 4.0
+"""Steps beside a line to which it spreads where it is not straight, or not alike all along."""
+_STRAIGHT = 1.5
+"""Steps of the grid by which the far end of a line may miss an axis that it is taken for."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What stands out, and how.
+
+    Attributes:
+        kind: "spots", "stripes", "ring" or "wedge".
+        band: Where.
+        inside: Flat numbers of the coefficients of the windows that hold it.
+        around: Those that it spreads to, in which nothing else is found; empty: as `inside`.
+        chance: Probability that a smooth spectrum has one like it somewhere.
+        measures: By name; see `_measures`.
+        peak: Of spots, the peak.
+    """
+
+    kind: str
+    band: Spectrum
+    inside: Tensor
+    chance: float
+    measures: dict[str, float] = field(default_factory=dict)
+    peak: Peak | None = None
+    around: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Spectra of arrays and what stands out in them.
+
+    Attributes:
+        windows: Of a size that there are many of.
+        fine: The largest ones.
+        reference: Windows of clean arrays of the same kind, and the largest ones; None: there are none.
+    """
+
+    windows: Windows
+    fine: Windows
+    reference: tuple[Windows, Windows] | None = None
+
+    @cached_property
+    def levels(self) -> Tensor:
+        """Mean logarithm of the power, or of that over the reference, `(*coefficients)`."""
+        return self.windows.levels if self.reference is None else self.windows.levels - self.reference[0].levels
+
+    @cached_property
+    def smooth(self) -> Tensor:
+        """The smooth part of `levels`; against a reference their median."""
+        free = self._free & ~self._narrow
+        if self.reference is None:
+            return smooth_fit(self.levels, self.windows.basis, free)
+        return self.levels[free].median().expand(self.levels.shape)
+
+    @cached_property
+    def peaks(self) -> list[Peak]:
+        """Narrow peaks."""
+        rough = self.levels * 0
+        if self.reference is None:
+            rough = smooth_fit(self.levels, self.windows.basis, self._free)
+        return [measured(peak, self.windows, self.fine) for peak in find_peaks(self.windows, self.levels, rough)]
+
+    @cached_property
+    def lines(self) -> list[Line]:
+        """Lines through DC."""
+        levels = self.fine.levels if self.reference is None else self.fine.levels - self.reference[1].levels
+        return find_lines(self.fine, levels)
+
+    @property
+    def narrow(self) -> Tensor:
+        """Whether a coefficient is part of a peak or a line, `(*coefficients)`, bool."""
+        return self._narrow
+
+    @cached_property
+    def _free(self) -> Tensor:
+        return bins(self.windows.basis) > 2.5
+
+    @cached_property
+    def _narrow(self) -> Tensor:
+        taken = torch.zeros(self.windows.basis.coefficients, dtype=torch.bool)
+        for peak in self.peaks:
+            taken.view(-1)[self._around(peak, 2)] = True
+        for line in self.lines:
+            taken.view(-1)[on_line(self.windows, line, 2.2)] = True
+        return taken
+
+    def _around(self, peak: Peak, reach: int, hole: int = -1) -> Tensor:
+        """Flat numbers of the coefficients near a peak, beyond the hole."""
+        rank = len(self.windows.side)
+        steps = [offsets(rank, k, k) for k in range(hole + 1, reach + 1)]
+        return folded(torch.tensor(peak.index)[:, None] + torch.cat(steps).T, self.windows.side)
+
+    def candidates(self) -> list[Candidate]:
+        """All that stands out, with what is measured of it."""
+        found = [self._spot(peak) for peak in self.peaks]
+        found += [self._stripes(line) for line in self.lines]
+        found += self._broad()
+        return [c for c in found if len(c.inside)]
+
+    def _spot(self, peak: Peak) -> Candidate:
+        rank = len(self.windows.side)
+        inside, beside = self._around(peak, 1), self._around(peak, 5 if rank > 1 else 8, 2)
+        measures = self._measures(
+            inside, beside, peak.excess, locked(self.windows, self._envelope_of_peaks, inside, True)
+        ) | {
+            "narrow": peak.reach,
+            "octave": _octave(peak.at, self.windows),
+            "lattice": float(on_lattice(peak.at, self.windows.side)),
+        }
+        at = tuple(round(f, 6) for f in peak.at)
+        return Candidate(
+            "spots", Spots((at,), _up(peak.radius)), inside, peak.chance, measures, peak, self._around(peak, 2)
+        )
+
+    @cached_property
+    def _envelope_of_peaks(self) -> Tensor:
+        taken = torch.zeros(self.windows.basis.coefficients, dtype=torch.bool)
+        for peak in self.peaks:
+            taken.view(-1)[self._around(peak, 2)] = True
+        return envelope(self.windows, taken)
+
+    def _stripes(self, line: Line) -> Candidate:
+        inside, beside = on_line(self.windows, line), beside_line(self.windows, line)
+        taken = torch.zeros(self.windows.basis.coefficients, dtype=torch.bool)
+        taken.view(-1)[on_line(self.windows, line, 2.2)] = True
+        share = locked(self.windows, envelope(self.windows, taken), inside, False) if len(inside) else 0.0
+        measures = self._measures(inside, beside, line.excess, share) | {
+            "narrow": line.share,
+            "octave": math.log2(max(1.0, line.low * max(self.fine.side))),
+            "lattice": 0.0,
+        }
+        around = on_line(self.windows, line, _FRINGE)
+        return Candidate("stripes", _band_of(line, self.fine.side), inside, line.chance, measures, around=around)
+
+    def _broad(self) -> list[Candidate]:
+        # Against a reference, peaks in a ring of noise are part of it.
+        free = self._free & ~self._narrow if self.reference is None else self._free
+        e = self.levels - self.smooth
+        error = self._scatter(e, free)
+        found = []
+        for kind, find in (("ring", find_ring), ("wedge", find_wedge)):
+            band = find(e, self.windows.basis, free, error)
+            if band is not None:
+                found.append(self._broad_candidate(kind, band))
+        return found
+
+    def _broad_candidate(self, kind: str, band: Band) -> Candidate:
+        taken = torch.zeros(self.windows.basis.coefficients, dtype=torch.bool)
+        taken.view(-1)[band.inside] = True
+        share = locked(self.windows, envelope(self.windows, taken), band.inside, False)
+        measures = self._measures(band.inside, band.beside, band.excess, share)
+        chance = min(1.0, 1e4 * 0.5 * math.erfc(band.errors / math.sqrt(2)))
+        return Candidate(
+            kind,
+            band.shape,
+            band.inside,
+            chance,
+            measures | {"narrow": band.share, "octave": band.edge, "lattice": 0.0},
+            around=(band.shape.weights(self.windows.basis.frequencies()) > 0).flatten().nonzero()[:, 0],
+        )
+
+    def _scatter(self, e: Tensor, free: Tensor) -> float:
+        """Roughness of `e` from one frequency to the next: what an average is uncertain by."""
+        difference = (e - e.roll(1, -1))[..., 1:].abs()
+        known = (free & free.roll(1, -1))[..., 1:]
+        rough = 1.4826 * float(difference[known].median()) / math.sqrt(2) if known.any() else 0.0
+        return max(self.windows.error, rough) * math.sqrt(self.windows.correlated)
+
+    def _measures(self, inside: Tensor, beside: Tensor, excess: float, share: float) -> dict[str, float]:
+        """What tells damage from content.
+
+        `excess`: over the neighbours, in nats. `coarse`: the same in the windows. `locked`: how far it keeps step with
+        the local power of the rest. `unexplained`: what of the excess does not. `own`, `other`: how the powers of band
+        and neighbours vary over windows; `slope`: of the one on the other; `share`: windows in which it stands out.
+        """
+        if not len(inside) or not len(beside):
+            return dict.fromkeys(_MEASURES, 0.0)
+        powers = self.windows.powers.flatten(1)
+        levels = self.windows.levels.flatten()
+        coarse = float(levels[inside].mean() - levels[beside].mean())
+        level = levels[beside].mean()
+        b, n = (powers[:, at].mean(1) / level.exp() for at in (inside, beside))
+        own, other, slope, part = spread(b, n)
+        return {
+            "excess": excess,
+            "coarse": coarse,
+            "locked": share,
+            "unexplained": max(excess, coarse) + math.log(max(1e-3, 1 - share**2)),
+            "own": own,
+            "other": other,
+            "slope": slope,
+            "share": part,
+            "tails": tails(self.windows, inside, self.smooth),
+            "many": float(self.windows.side == self.fine.side),
+            "record": float(len(self.windows.side) == 1),
+        }
+
+
+def _band_of(line: Line, side: tuple[int, ...]) -> Spectrum:
+    """A strip along an axis, or a narrow wedge."""
+    # Where it stands out from the first radius that is looked at, it goes on below.
+    low = 1 / min(side) if line.low * min(side) < CENTRE + 1 else line.low
+    low, high = _down(low), min(0.5, _up(line.high))
+    for axis in range(len(side)):
+        off = [abs(d) for i, d in enumerate(line.direction) if i != axis]
+        if all(
+            o * line.high * n <= _STRAIGHT
+            for o, n in zip(off, (n for i, n in enumerate(side) if i != axis), strict=True)
+        ):
+            width = line.width / 2 + 2 * max(off) * line.high
+            return Strip(axis, low, high, _up(width))
+    angle = math.degrees(math.atan2(line.direction[0], line.direction[1])) % 180
+    # As wide as the line half way along it.
+    middle = (low + high) / 2
+    width = math.degrees(2 * math.atan(line.width / 2 / middle))
+    corner = math.sqrt(0.5)
+    return Wedge(round(angle, 3), round(max(0.05, width), 3), _down(low / corner), min(1.0, _up(line.high / corner)))
+
+
+def _octave(at: tuple[float, ...], windows: Windows) -> float:
+    return math.log2(max(1.0, math.sqrt(sum((f * n) ** 2 for f, n in zip(at, windows.side, strict=True)))))
+
+
+def on_lattice(at: tuple[float, ...], side: tuple[int, ...]) -> bool:
+    """Whether a frequency lies on an axis at a multiple of 1/8 or 1/3, as those of JPEG's blocks and of enlarging do.
+
+    Args:
+        at: Frequency in cycles per sample.
+        side: Samples of the windows, which tell how exactly it is known.
+    """
+    off = sorted((abs(f) * n, abs(f), n) for f, n in zip(at, side, strict=True))
+    f, n = off[-1][1:]
+    return len(at) > 1 and off[-2][0] < 1 and any(abs(f * k - round(f * k)) * n < 0.5 * k for k in (3, 8))
+
+
+def _up(value: float) -> float:
+    """Rounded to four significant digits, up."""
+    digits = 3 - math.floor(math.log10(value)) if value > 0 else 4
+    return math.ceil(value * 10**digits - 1e-9) / 10**digits
+
+
+def _down(value: float) -> float:
+    digits = 3 - math.floor(math.log10(value)) if value > 0 else 4
+    return math.floor(value * 10**digits + 1e-9) / 10**digits

@@ -1,0 +1,182 @@
+"""Lines and spots: narrow peaks over their neighbours, between the frequencies of the grid too."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sagd.omission.detection.plane import bins, folded, offsets, shifted, unfolded
+from sagd.omission.detection.windows import Windows
+
+MOST = 16
+"""Peaks that are looked at."""
+_GUARD = 3
+"""Steps from a peak at which its neighbours begin: the main lobe of Hann's window reaches over two."""
+_REACH = {1: 12, 2: 5, 3: 4}
+_LOBE = 1.5
+"""Steps within which the main lobe of Hann's window holds 95 % of its power, about."""
+_MOVES = 0.75
+"""Steps of the windows by which the finest resolution may move a peak."""
+_CENTRE = 3.5
+"""Steps from DC within which no peak is looked for."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A place where a spectrum stands out.
+
+    Attributes:
+        at: Frequency in cycles per sample, one number for each axis.
+        index: Its nearest frequency on the plane.
+        excess: Of the mean logarithm over its neighbours, in nats.
+        chance: Probability that a smooth spectrum has one as high somewhere.
+        radius: Of the line, in cycles per sample: it holds 95 % of its power.
+        reach: The same as part of what the windows can tell apart.
+    """
+
+    at: tuple[float, ...]
+    index: tuple[int, ...]
+    excess: float
+    chance: float
+    radius: float = 0.0
+    reach: float = 1.0
+
+
+def local_excess(levels: Tensor, side: tuple[int, ...]) -> Tensor:
+    """Mean logarithm of the power over its neighbours in every direction, on the whole plane, `(*side)`."""
+    full, rank = unfolded(levels, side), len(side)
+    reach = _REACH.get(rank, 4)
+    around = shifted(full, offsets(rank, _GUARD, reach)).median(0).values
+    for direction in _directions(rank):
+        steps = torch.tensor([k * s for k in range(_GUARD, 9) for s in (1, -1)])[:, None] * direction
+        around = torch.maximum(around, shifted(full, steps).median(0).values)
+    return full - around
+
+
+def find_peaks(windows: Windows, levels: Tensor, smooth: Tensor, most_chance: float = 0.5) -> list[Peak]:
+    """The highest peaks, the least likely by chance first.
+
+    Args:
+        windows: Windows.
+        levels: Mean logarithm of their power, or of that over a reference.
+        smooth: A smooth fit to that. Near DC a spectrum is so hollow that it stands out of its neighbours everywhere;
+            what is a peak stands out of those of the rest as well.
+        most_chance: Largest probability that a smooth spectrum has one as high.
+    """
+    rank, side = len(windows.side), windows.side
+    e = torch.minimum(local_excess(levels, side), local_excess(levels - smooth, side))
+    free = unfolded((bins(windows.basis) > _CENTRE).double(), side) > 0
+    if not free.any():
+        return []
+    known = e[free]
+    centre = known.median()
+    scatter = max(windows.error, 1.4826 * float((known - centre).abs().median()))
+    near = shifted(e, offsets(rank, 1, 2))
+    top = free & (e >= near.amax(0))
+    height = torch.where(top, (e - centre) / scatter, -math.inf)
+    count = float(free.sum()) / 2
+    found: list[Peak] = []
+    for flat in height.flatten().topk(min(2 * MOST, e.numel())).indices.tolist():
+        index = tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), side))
+        z = float(height[index])
+        if not z > 0:
+            break
+        chance = -math.expm1(count * math.log1p(-min(0.5 * math.erfc(z / math.sqrt(2)), 0.999999)))
+        mirror = tuple((-i) % n for i, n in zip(index, side, strict=True))
+        if chance > most_chance or any(_close(peak.index, i, side) for peak in found for i in (index, mirror)):
+            continue
+        found.append(Peak(_between(windows, index), index, float(e[index]), chance))
+    return found[:MOST]
+
+
+def _between(windows: Windows, index: tuple[int, ...]) -> tuple[float, ...]:
+    """The frequency of a peak, from a parabola through the logarithms of three powers along each axis."""
+    side, power = windows.side, windows.power.flatten()
+    at = []
+    for axis, n in enumerate(side):
+        places = torch.tensor(index)[:, None].repeat(1, 3)
+        places[axis] += torch.tensor([-1, 0, 1])
+        low, mid, high = power[folded(places, side)].log().tolist()
+        curve = low - 2 * mid + high
+        shift = max(-0.5, min(0.5, 0.5 * (low - high) / curve)) if curve < 0 else 0.0
+        f = (index[axis] + shift) / n
+        at.append(f - round(f))
+    if next((f for f, n in zip(reversed(at), reversed(side), strict=True) if abs(f) * n > 0.5), 0.0) < 0:
+        # Of a peak and its mirror, one.
+        at = [-f for f in at]
+    return tuple(at)
+
+
+def measured(peak: Peak, windows: Windows, fine: Windows) -> Peak:
+    """With the width of its line, and its place, as the finest resolution shows them.
+
+    Args:
+        peak: What was found.
+        windows: Where.
+        fine: Larger windows of the same arrays, or the same ones.
+    """
+    rank, side = len(fine.side), fine.side
+    # As far as the main lobe of the windows in which it was found.
+    far = [max(2, round(2 * n / s)) for n, s in zip(side, windows.side, strict=True)]
+    stride = [max(1, 2 * r // (4000 if rank == 1 else 64 if rank == 2 else 16)) for r in far]
+    grids = [torch.arange(-2 * r, 2 * r + 1, s) for r, s in zip(far, stride, strict=True)]
+    steps = torch.stack([g.flatten() for g in torch.meshgrid(*grids, indexing="ij")])
+    centre = torch.tensor([round(f * n) for f, n in zip(peak.at, side, strict=True)])[:, None]
+    power = fine.power.flatten()[folded(centre + steps, side)]
+    sizes, reach = torch.tensor(side, dtype=torch.float64)[:, None], torch.tensor(far, dtype=torch.float64)[:, None]
+    inside = (steps / reach).abs().amax(0) <= 1
+    background = power[~inside].mean()
+    excess = torch.where(inside, (power - 2 * background).clamp(min=0), 0.0)
+    if not excess.sum() > 0:
+        return replace(peak, radius=1 / min(side))
+    here = (centre + steps) / sizes
+    strong = torch.where(excess >= 0.05 * excess.max(), excess, 0.0)
+    middle = (here * strong).sum(1, keepdim=True) / strong.sum()
+    distance = (here - middle).square().sum(0).sqrt()
+    order = distance.argsort()
+    held = excess[order].cumsum(0) / excess.sum()
+    last = int((held < 0.95).sum().clamp(max=len(held) - 1))
+    step, holds = 1 / min(side), float(distance[order][last])
+    moved = (middle[:, 0] - torch.tensor(peak.at, dtype=torch.float64)).abs() * torch.tensor(windows.side)
+    # Where a slope is steeper than the peak is high, the middle of what is there is not that of the peak.
+    at = tuple((middle[:, 0] - middle[:, 0].round()).tolist()) if bool((moved <= _MOVES).all()) else peak.at
+    # What the window's own main lobe holds is no width of the line.
+    radius = step + math.sqrt(max(0.0, holds**2 - (_LOBE * step) ** 2))
+    return replace(peak, at=at, radius=radius, reach=holds / float((reach / sizes).max()))
+
+
+def related(one: Peak, other: Peak, side: tuple[int, ...], tolerance: float = 0.75) -> bool:
+    """Whether one peak is a multiple of the other, folded back at Nyquist, or its mirrored diagonal.
+
+    Args:
+        one: A peak.
+        other: Another one.
+        side: Samples of the windows.
+        tolerance: Steps of the grid by which it may be off, for each multiple.
+    """
+    mirrored = all(abs(abs(a) - abs(b)) * n <= 2 * tolerance for a, b, n in zip(one.at, other.at, side, strict=True))
+    return mirrored or any(
+        _multiple(a, b, m, side, tolerance) for a, b in ((one, other), (other, one)) for m in range(2, 9)
+    )
+
+
+def _multiple(one: Peak, other: Peak, m: int, side: tuple[int, ...], tolerance: float) -> bool:
+    for sign in (1, -1):
+        apart = [m * a - sign * b for a, b in zip(one.at, other.at, strict=True)]
+        if all(abs(d - round(d)) * n <= tolerance * math.sqrt(m) for d, n in zip(apart, side, strict=True)):
+            return True
+    return False
+
+
+def _directions(rank: int) -> list[Tensor]:
+    if rank == 1:
+        return []
+    axes = [torch.eye(rank, dtype=torch.long)[i] for i in range(rank)]
+    return axes if rank > 2 else [*axes, torch.tensor([1, 1]), torch.tensor([1, -1])]
+
+
+def _close(one: tuple[int, ...], other: tuple[int, ...], side: tuple[int, ...]) -> bool:
+    return all(min((a - b) % n, (b - a) % n) <= 2 for a, b, n in zip(one, other, side, strict=True))

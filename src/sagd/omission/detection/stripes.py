@@ -1,0 +1,196 @@
+"""Stripes at any angle: power on a straight line through DC, as thin as the array is long along the stripes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sagd.omission.detection.plane import unfolded
+from sagd.omission.detection.windows import Windows
+
+SEGMENTS = 8
+"""Parts of a line, by radius."""
+CENTRE = 4
+"""Steps from DC within which a line is not told from what surrounds DC."""
+_BESIDE = (3, 5)
+"""Steps across the line at which its neighbours are."""
+_MOST = 3
+_LEAST = 0.35
+"""Least contrast in nats; what is less is not worth a word."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Power on a line through DC.
+
+    Attributes:
+        direction: Unit vector along it, one number for each axis.
+        low: Least radius in cycles per sample.
+        high: Largest.
+        excess: Of the mean logarithm on the line over its neighbours, in nats.
+        share: Part of the line that it takes up.
+        chance: Probability that a smooth spectrum has one like it somewhere.
+        width: Across it, in cycles per sample.
+    """
+
+    direction: tuple[float, ...]
+    low: float
+    high: float
+    excess: float
+    share: float
+    chance: float
+    width: float
+
+
+def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
+    """Lines that stand out, the least likely by chance first.
+
+    Args:
+        fine: The largest windows.
+        levels: Mean logarithm of their power, or of that over a reference.
+    """
+    directions = _directions(fine.side)
+    if not len(directions):
+        return []
+    contrast, radii, valid = _contrasts(levels, fine.side, directions)
+    # Of a single window the logarithm of an exponential: averages over radii make it normal.
+    var = fine.error**2 * (1 + 0.5 / len(_BESIDE))
+    near = contrast[valid]
+    scatter = 1.4826 * float((near - near.median()).abs().median())
+    # Next to each other along the line, they are not independent.
+    per_radius = max(math.sqrt(var), scatter) * math.sqrt(1.9)
+    segment = (radii / (radii.max() + 1e-9) * SEGMENTS).long()
+    total = torch.zeros(len(directions), SEGMENTS, dtype=torch.float64)
+    count = torch.zeros_like(total)
+    for k in range(SEGMENTS):
+        here = (segment == k) & valid
+        total[:, k], count[:, k] = torch.where(here, contrast, 0.0).sum(1), here.sum(1)
+    best, span = _best_range(total, count, per_radius)
+    tests = len(directions) * SEGMENTS
+    found: list[Line] = []
+    for i in best.argsort(descending=True).tolist():
+        z = float(best[i])
+        if len(found) == _MOST or not z > 0:
+            break
+        chance = -math.expm1(tests * math.log1p(-min(0.5 * math.erfc(z / math.sqrt(2)), 0.999999)))
+        if chance > 0.5:
+            break
+        low, high = span[i].tolist()
+        inside = slice(low, high + 1)
+        excess = float(total[i, inside].sum() / count[i, inside].sum())
+        taken = segment[valid[i]]
+        reach = radii[valid[i]][(taken >= low) & (taken <= high)]
+        step = _across(directions[i], fine.side)
+        line = Line(
+            tuple(directions[i].tolist()),
+            float(reach.min()),
+            float(reach.max()),
+            excess,
+            float(count[i, inside].sum() / count[i].sum()),
+            chance,
+            2 * step,
+        )
+        if excess >= _LEAST and not any(_near(line, other, step) for other in found):
+            found.append(line)
+    return found
+
+
+def on_line(windows: Windows, line: Line, width: float = 0.75) -> Tensor:
+    """Flat numbers of the coefficients on a line."""
+    f = windows.basis.frequencies().double().flatten(1)
+    direction = torch.tensor(line.direction, dtype=torch.float64)[:, None]
+    along = (f * direction).sum(0)
+    across = (f - along * direction).square().sum(0).sqrt()
+    near = across <= width * _across(direction[:, 0], windows.side)
+    low = max(line.low, 2.5 / max(windows.side))
+    return (near & (along.abs() >= low) & (along.abs() <= line.high + 1e-9)).nonzero()[:, 0]
+
+
+def beside_line(windows: Windows, line: Line) -> Tensor:
+    """Flat numbers of the coefficients next to a line, away from its main lobe."""
+    wide, guard = (on_line(windows, line, width) for width in (6.0, 2.5))
+    return wide[~torch.isin(wide, guard)]
+
+
+def _directions(side: tuple[int, ...]) -> Tensor:
+    """Unit vectors, `(n, d)`: of all angles in two dimensions, else along the axes."""
+    if len(side) == 1:
+        return torch.zeros(0, 1, dtype=torch.float64)
+    if len(side) != 2:
+        return torch.eye(len(side), dtype=torch.float64)
+    count = 4 * round(math.pi / 4 * max(side))
+    angle = math.pi * torch.arange(count, dtype=torch.float64) / count
+    return torch.stack([torch.sin(angle), torch.cos(angle)], 1)
+
+
+def _across(direction: Tensor, side: tuple[int, ...]) -> float:
+    """Distance of the grid's frequencies across a direction."""
+    sizes = torch.tensor(side, dtype=torch.float64)
+    if len(side) != 2:
+        return float((1 / sizes)[direction < 0.5].max())
+    return float(torch.stack([direction[1] / sizes[0], direction[0] / sizes[1]]).square().sum().sqrt())
+
+
+def _normals(direction: Tensor) -> Tensor:
+    """Unit vectors across a direction, `(k, d)`."""
+    if len(direction) == 2:
+        return torch.stack([-direction[1], direction[0]])[None]
+    return torch.eye(len(direction), dtype=torch.float64)[direction < 0.5]
+
+
+def _contrasts(levels: Tensor, side: tuple[int, ...], directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Level on each line less that beside it, by radius; the radii; whether they are on the plane."""
+    full = unfolded(levels, side).flatten()
+    sizes = torch.tensor(side, dtype=torch.float64)
+    radii = torch.arange(CENTRE, max(2, min(side)) * 0.75, dtype=torch.float64) / min(side)
+    points = directions[:, None, :] * radii[None, :, None]
+    valid = points.abs().amax(2) <= 0.5
+
+    def at(f: Tensor) -> Tensor:
+        index = (f * sizes).round().long() % torch.tensor(side)
+        flat = index[..., 0]
+        for axis in range(1, len(side)):
+            flat = flat * side[axis] + index[..., axis]
+        return full[flat]
+
+    step = torch.tensor([_across(d, side) for d in directions], dtype=torch.float64)[:, None, None]
+    normals = torch.stack([_normals(d) for d in directions])  # (n, k, d)
+    sides = []
+    for k in range(normals.shape[1]):
+        for sign in (1, -1):
+            shift = [at(points + sign * b * step * normals[:, k][:, None]) for b in _BESIDE]
+            sides.append(torch.stack(shift).mean(0))
+    on = at(points)
+    around = torch.stack(sides)
+    # The higher side counts, judged over the whole line.
+    means = torch.where(valid, around, 0.0).sum(2) / valid.sum(1)
+    higher = means.argmax(0)
+    beside = torch.where(
+        (means.amax(0) - means.mean(0) > 0.5)[:, None],
+        around[higher, torch.arange(len(directions))],
+        around.mean(0),
+    )
+    return on - beside, radii, valid
+
+
+def _best_range(total: Tensor, count: Tensor, error: float) -> tuple[Tensor, Tensor]:
+    """Of each line the range of segments that stands out most, in standard errors: those, and first and last."""
+    best = torch.full((len(total),), -math.inf, dtype=torch.float64)
+    span = torch.zeros(len(total), 2, dtype=torch.long)
+    for low in range(SEGMENTS):
+        for high in range(low, SEGMENTS):
+            n = count[:, low : high + 1].sum(1)
+            z = total[:, low : high + 1].sum(1) / (error * n.clamp(min=1).sqrt())
+            z = torch.where(n > 2, z, -math.inf)
+            better = z > best
+            best = torch.where(better, z, best)
+            span[better] = torch.tensor([low, high])
+    return best, span
+
+
+def _near(one: Line, other: Line, step: float) -> bool:
+    cosine = abs(sum(a * b for a, b in zip(one.direction, other.direction, strict=True)))
+    return math.acos(min(1.0, cosine)) * max(one.high, other.high) < 8 * step

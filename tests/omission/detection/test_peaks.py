@@ -1,0 +1,91 @@
+"""Peaks: where they are, how wide, which belong together, and how many there are in noise."""
+
+import math
+
+import pytest
+import torch
+
+from sagd.omission.detection.peaks import Peak, find_peaks, measured, related
+from sagd.omission.detection.windows import cut
+
+
+def waves(f, shape, count=64, height=0.7, seed=0):
+    """White noise with a wave of random phase in each array."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, 1, *shape, generator=g, dtype=torch.float64)
+    grid = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in shape), indexing="ij")
+    phase = 2 * math.pi * torch.rand(count, 1, *(1,) * len(shape), generator=g, dtype=torch.float64)
+    turn = sum(a * b for a, b in zip(f, grid, strict=True))
+    return x + height * torch.cos(2 * math.pi * turn + phase)
+
+
+@pytest.mark.parametrize(
+    ("f", "shape"),
+    [
+        ((0.1234,), (128,)),
+        ((20.5 / 128,), (128,)),
+        ((0.21, -0.137), (48, 48)),
+        ((9.4 / 32, 0.2), (32, 40)),
+        ((0.2, 0.13, 0.3), (16, 16, 16)),
+    ],
+)
+def test_a_wave_between_frequencies_is_located_within_a_tenth_of_a_step(f, shape):
+    windows = cut(waves(f, shape), shape)
+    first = measured(find_peaks(windows, windows.levels, 0 * windows.levels)[0], windows, windows)
+    sign = 1 if abs(first.at[-1] - f[-1]) < abs(first.at[-1] + f[-1]) else -1
+    assert all(abs(a - sign * b) * n < 0.1 for a, b, n in zip(first.at, f, shape, strict=True))
+    assert first.chance < 1e-6
+    assert first.radius < 2 / min(shape)
+
+
+def test_the_width_of_a_line_is_that_of_the_record_not_of_the_windows():
+    n = 40_000
+    t = torch.arange(n, dtype=torch.float64)
+    noise = torch.randn(n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    phase = 2 * math.pi * 0.17 * t
+    wandering = phase + 8 * torch.sin(2 * math.pi * t / 15_000)
+    radii = []
+    for turn in (phase, wandering):
+        x = (noise + torch.cos(turn))[None, None]
+        windows, fine = cut(x, (1024,)), cut(x, (n,))
+        radii.append(measured(find_peaks(windows, windows.levels, 0 * windows.levels)[0], windows, fine).radius)
+    assert radii[0] < 3 / n
+    # The frequency deviates by 8 / 15,000 at most.
+    assert 0.5 * 8 / 15_000 < radii[1] < 1.5 * 8 / 15_000
+
+
+def test_both_diagonals_of_a_screen():
+    shape, k = (64, 64), 0.1406
+    x = waves((k, k), shape) + waves((k, -k), shape, seed=1)
+    windows = cut(x, shape)
+    both = find_peaks(windows, windows.levels, 0 * windows.levels)[:2]
+    assert all(abs(abs(f) - k) < 0.002 for peak in both for f in peak.at)
+    assert {math.copysign(1, a * b) for a, b in (peak.at for peak in both)} == {1.0, -1.0}
+    assert related(*both, shape)
+
+
+def test_noise_has_peaks_as_often_as_their_chance_says():
+    """200 seeds: a rate of 5 % gives at most 20 with a probability of 99.8 %."""
+    found = 0
+    for seed in range(200):
+        x = torch.randn(32, 1, 24, 24, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        windows = cut(x, (24, 24))
+        found += bool(find_peaks(windows, windows.levels, 0 * windows.levels, 0.05))
+    assert found <= 20
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "belong"),
+    [
+        ((0.06,), (0.12,), True),
+        ((0.06,), (0.3,), True),
+        ((0.3,), (0.4,), True),  # twice 0.3 folds back to 0.4
+        ((0.06,), (0.15,), False),
+        ((0.1, 0.2), (-0.1, 0.2), True),
+        ((0.1, 0.2), (0.2, 0.4), True),
+        ((0.1, 0.2), (0.2, 0.1), False),
+    ],
+)
+def test_families(one, other, belong):
+    peaks = [Peak(f, (0,) * len(f), 1.0, 0.0) for f in (one, other)]
+    assert related(*peaks, (256,) * len(one)) is belong
