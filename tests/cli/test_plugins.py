@@ -194,7 +194,7 @@ def test_a_mode_of_omission_trains_and_restores(plugin, tmp_path, capsys):
     changed = KINDS | {"process": {"spectrum": "corona"}} | omission
     code, out, err = out_of(capsys, "train", *flat(changed), "--plugin", plugin, "--out", "run")
     assert (code, err) == (0, "")
-    assert "restore images with: sagd restore run IMAGES --plugin ./plug_all.py" in out
+    assert "restore damaged files with: sagd restore run FILES --plugin ./plug_all.py" in out
     rows = np.arange(8)[:, None] * np.ones((1, 8))
     Image.fromarray((20 * rows).astype(np.uint8)).save(tmp_path / "image.png")
     code, _, err = out_of(capsys, "restore", "run", "image.png", "--plugin", plugin, "--out", "restored")

@@ -157,9 +157,11 @@ def _save_new(path: Path, values: np.ndarray, like: Contents) -> None:
 
     usual = {"T": "time", "Z": "z", "Y": "y", "X": "x", "C": "channel"}
     dims, coordinates = {}, {}
-    for i, (letter, n) in enumerate(zip(like.axes, values.shape, strict=True)):
+    for letter, n in zip(like.axes, values.shape, strict=True):
+        if letter == "?":
+            continue
         told, step = like.coordinates.get(letter), like.steps.get(letter)
-        dims[letter] = (told.name if told is not None else "") or usual.get(letter, f"axis_{i}")
+        dims[letter] = (told.name if told is not None else "") or usual.get(letter, f"axis_{letter}")
         if told is not None and len(told.values) == n:
             places, unit = np.array(told.values), told.unit
         elif step is not None:
@@ -172,7 +174,11 @@ def _save_new(path: Path, values: np.ndarray, like: Contents) -> None:
     if {name for name, *_ in arrays} & {*dims.values()}:
         arrays = by_channel(values, replace(like, channels=()))
     variables = {
-        name: xarray.DataArray(array, dims=[dims[letter] for letter in axes], attrs={"units": unit} if unit else {})
+        name: xarray.DataArray(
+            array,
+            dims=[dims.get(letter, f"axis_{i}") for i, letter in enumerate(axes)],
+            attrs={"units": unit} if unit else {},
+        )
         for name, array, axes, unit in arrays
     }
     with encodable(path) as file:
