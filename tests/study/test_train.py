@@ -302,9 +302,9 @@ def test_starting_from_the_weights_of_another_model(tmp_path, config, change, da
 
 @pytest.fixture(scope="module")
 def striped():
-    """60 smooth 16 x 16 images under scan lines."""
-    smooth = SpectralCovariance("power_law(alpha=-1.2)", (1, 16, 16)).sample(60, torch.Generator().manual_seed(0))
-    return Signals("striped", corrupt(smooth / 6, Corruption.parse("scan_lines(level=0.3)"), 0))
+    """300 smooth 16 x 16 images under scan lines."""
+    smooth = SpectralCovariance("power_law(alpha=-1.2)", (1, 16, 16)).sample(300, torch.Generator().manual_seed(0))
+    return Signals("striped", corrupt(smooth / 6, Corruption.parse("scan_lines(level=0.6)"), 0))
 
 
 def test_a_resumed_run_does_not_need_the_weights_it_started_from(tmp_path, config, change, data, whole):
@@ -445,7 +445,7 @@ def test_the_excess_is_the_spectrum_of_the_damage(striped):
 
 
 def test_no_band_is_no_run(tmp_path, config, change):
-    clean = SpectralCovariance("power_law(alpha=-1.2)", (1, 16, 16)).sample(60, torch.Generator().manual_seed(0)) / 6
+    clean = SpectralCovariance("power_law(alpha=-1.2)", (1, 16, 16)).sample(300, torch.Generator().manual_seed(0)) / 6
     config = change(config, "network", conditional=False)
     config = dataclasses.replace(config, process=ProcessConfig(omission=OmissionConfig("fill", "auto")))
     with pytest.raises(InputError, match=r"'auto': no damaged band found .* name the band"):
