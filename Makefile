@@ -1,4 +1,4 @@
-# `make demo`: train, sample, evaluate and compare on built-in images, in at most five minutes on two CPU cores.
+# `make demo`: clean two photographs, then train, sample, evaluate and compare on built-in images, in at most five minutes on two CPU cores.
 # `make gallery`: rebuild docs/gallery.md and its figures.
 # `make test`: the whole test suite. `make test-bits`: those of its tests that assert equal bits, under other arithmetic
 # of the processor. Each sets up a local .venv first.
@@ -23,7 +23,8 @@ install: .venv/.installed
 	touch $@
 
 demo: install
-	$(BIN)/sagd compare examples/demo.yaml --out runs/demo --resume
+	$(BIN)/python -m benchmarks.clean demo --out runs/demo/clean
+	$(BIN)/sagd compare examples/demo.yaml --out runs/demo/tilts --resume
 
 gallery: install
 	$(BIN)/python docs/build_gallery.py

@@ -1,7 +1,7 @@
 """Build docs/images/demo.png and docs/results/demo.json from the finished demo.
 
 make demo
-python docs/build_demo.py runs/demo
+python docs/build_demo.py runs/demo/tilts
 """
 
 from __future__ import annotations

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shutil
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.clean import detection, page, removal
+from benchmarks.clean import demo, detection, page, removal
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -32,9 +33,11 @@ def main(args: Sequence[str] | None = None) -> None:
     for study in (taking, finding):
         study.add_argument("--data", type=Path, required=True, help="folder with the data that README.md names")
         study.add_argument("--out", type=Path, default=RESULTS, help="directory of the results")
+    showing = studies.add_parser("demo", help="two photographs, cleaned beside the usual tools")
+    showing.add_argument("--out", type=Path, default=Path("runs/demo/clean"), help="directory, which is emptied")
     given = parser.parse_args(args)
     given.out.mkdir(parents=True, exist_ok=True)
-    {"removal": _removal, "detection": _detection}[given.study](given)
+    {"removal": _removal, "detection": _detection, "demo": _demo}[given.study](given)
 
 
 def _removal(given: argparse.Namespace) -> None:
@@ -50,6 +53,11 @@ def _detection(given: argparse.Namespace) -> None:
         return
     detection.measure(given.data, given.work, range(given.sets), given.kinds)
     print(f"wrote {detection.write(given.work, given.out, about('detection'))}")
+
+
+def _demo(given: argparse.Namespace) -> None:
+    shutil.rmtree(given.out)
+    demo.run(given.out)
 
 
 def about(study: str) -> str:
