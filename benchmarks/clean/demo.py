@@ -23,8 +23,8 @@ from benchmarks.clean.tools import TOOLS
 from sagd.data.corruption import Corruption, corrupt
 
 PHOTOGRAPHS = {
-    "flower": ("curtaining", "curtains(level=0.2)"),
-    "china": ("moire", "fringes(level=0.2)"),
+    "flower": ("curtaining", "curtains(level=0.12)"),
+    "china": ("moire", "fringes(level=0.12)"),
 }
 """Photograph -> its damage, and how it is drawn."""
 SEED = 0
@@ -33,7 +33,7 @@ _NOTES = {
     "band deleted": "band deleted by hand, known",
     "bound": "bound: true spectra known",
 }
-_GAIN = 4
+_GAIN = 2
 """By how much what was taken out is brightened, about mid-grey."""
 
 
@@ -64,7 +64,7 @@ def _case(name: str, damage: str, text: str) -> Case:
     x = torch.from_numpy(photo / 127.5 - 1).movedim(-1, 0)[None]
     damaged = corrupt(x, Corruption.parse(text), SEED)[0].movedim(0, -1).numpy()
     pair = photo, np.clip(np.round((damaged + 1) * 127.5), 0, 255)
-    return Case(name, "photographs", damage, "strong", lambda: pair, text=text, angle=0.0)
+    return Case(name, "photographs", damage, "middle", lambda: pair, text=text, angle=0.0)
 
 
 def _measured(name: str, case: Case, out: Path) -> dict[str, dict[str, Any]]:

@@ -199,7 +199,8 @@ def _first_clean(powers: Powers, inside: Tensor, level: Tensor, smooth: Tensor, 
     )
     spread = math.sqrt(float(torch.polygamma(1, torch.tensor(float(powers.count), dtype=torch.float64))))
     if extended:
-        clean = total <= (_SURE * spread * count.sqrt()).maximum(_LEAST * count)
+        # Where axes differ in length some numbers are of no level: they say nothing.
+        clean = (total <= (_SURE * spread * count.sqrt()).maximum(_LEAST * count)) & (count > 0)
         return int(clean.nonzero()[0]) if clean.any() else len(clean)
     first = int((total - _LEAST_OF_SPOT * count).cumsum(0).argmax()) + 1
     return first if float(total[:first].sum()) > _SURE_OF_SPOT * spread * math.sqrt(float(count[:first].sum())) else 0
