@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import numbers
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -635,10 +636,15 @@ def clean(
     True
     """
     array = x if isinstance(x, Tensor) else torch.from_numpy(_real(x))
+    if array.is_complex():
+        raise InputError(f"x must be of real numbers, got {array.dtype}; take real and imaginary parts apart")
+    if channel_axis is not None and not -array.ndim <= channel_axis < array.ndim:
+        raise InputError(f"channel_axis must be one of the {array.ndim} axes of x, got {channel_axis}")
     array = array if array.is_floating_point() else array.float()
     item = array[None] if channel_axis is None else array.movedim(channel_axis, 0)
     rank = item.ndim - 1
-    grid = Grid.parse([f"{rate!r} Hz"] * rank if isinstance(rate, (int, float)) else rate)
+    told: Any = [f"{float(rate)!r} Hz"] * rank if isinstance(rate, numbers.Real) else rate
+    grid = Grid.parse(told)
     if grid is not None:
         grid.require_rank(rank)
     if not (isinstance(band, str) and band == AUTO):
@@ -663,4 +669,6 @@ def _real(x: Any) -> np.ndarray:
     array = np.asarray(x)
     if array.dtype.kind not in "buif":
         raise InputError(f"x must be an array of real numbers, got {array.dtype}; take real and imaginary parts apart")
-    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    # Reversed and read-only arrays are none that torch can share.
+    return array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy()

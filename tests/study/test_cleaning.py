@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import soundfile
@@ -13,6 +15,7 @@ from PIL import Image
 from sagd.cli.program import main
 from sagd.data import whole
 from sagd.errors import InputError
+from sagd.report.cleaning import _whole
 from sagd.study.cleaning import CleaningConfig, clean_files
 
 RATE = 400
@@ -137,6 +140,7 @@ def test_blocks_make_the_same_of_what_does_not_fit_memory(folder, tmp_path, monk
     monkeypatch.setattr(whole, "LARGEST", 6000)
     (parts,) = clean_files([folder], tmp_path / "parts", config)
     one, other = np.load(once.path), np.load(parts.path)
+    assert parts.excess == pytest.approx(once.excess, abs=0.2)
     assert gain(one, x, y) > 12
     assert gain(other, x, y) > 12
     assert not list((tmp_path / "parts").glob(".*"))
@@ -179,6 +183,74 @@ def test_clipped_values_are_counted_and_float_keeps_them(folder, tmp_path):
     values = tifffile.imread(kept.path)
     assert values.dtype == np.float32
     assert int(((values < -0.5) | (values > 255.5)).sum()) == result.clipped
+
+
+def test_sound_in_floating_point_is_within_one(folder, tmp_path):
+    x, y = humming()
+    soundfile.write(folder / "tone.wav", y / 8, RATE, subtype="PCM_16")
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=HUM, keep=True))
+    sound, _ = soundfile.read(result.path)
+    assert soundfile.info(result.path).subtype == "FLOAT"
+    assert gain(sound * 8, x, y) > 12
+
+
+def test_packed_maps_in_floating_point_are_not_packed_again(folder, tmp_path):
+    x, y = striped()
+    with netCDF4.Dataset(folder / "a.nc", "w") as file:
+        for name, length in zip("yx", y.shape, strict=True):
+            file.createDimension(name, length)
+        variable = file.createVariable("t", "i2", ("y", "x"))
+        variable.scale_factor = 0.1
+        variable[:] = y
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS, keep=True))
+    with netCDF4.Dataset(result.path) as file:
+        values = np.asarray(file["t"][:])
+    assert values.dtype == np.float32
+    assert np.abs(values / 0.1 - np.rint(values / 0.1)).mean() > 0.1
+    assert gain(values, x, y) > 6
+
+
+def test_what_a_file_beside_them_says_holds(folder, tmp_path):
+    np.save(folder / "a.npy", humming()[1][:, None])
+    (folder / "signals.json").write_text(json.dumps({"kind": "series", "axes": "TC", "rate": RATE}))
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=HUM))
+    assert result.status == "cleaned", result.error
+
+
+def test_processes_know_plugins(folder, tmp_path):
+    plugin = tmp_path / "halo.py"
+    plugin.write_text(
+        "from dataclasses import dataclass\nimport torch\nfrom sagd import Spectrum\n"
+        "@dataclass(frozen=True)\nclass Halo(Spectrum, kind='halo_of_a_test'):\n"
+        "    def weights(self, frequencies):\n"
+        "        return ((torch.linalg.vector_norm(frequencies, dim=0) - 0.3).abs() < 0.02).double()\n"
+    )
+    for k in range(2):
+        tifffile.imwrite(folder / f"{k}.tif", striped(seed=k)[1].astype(np.float32))
+    options = ["--band", "halo_of_a_test", "--jobs", "2", "--plugin", str(plugin)]
+    assert main(["clean", str(folder), "--out", str(tmp_path / "out"), *options]) == 0
+
+
+@pytest.mark.parametrize("width", [6, 7])
+def test_maps_hold_every_frequency_once(width):
+    x = np.random.default_rng(0).standard_normal((5, width))
+    full = np.fft.fftshift(np.abs(np.fft.fft2(x)))
+    np.testing.assert_allclose(_whole(np.abs(np.fft.rfft2(x)), width), full, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "picture"}, "picture"),
+        ({"rate": -3.0}, "rate must be positive"),
+        ({"mask": Path("nowhere.png")}, "no mask 'nowhere.png'"),
+        ({"reference": Path("nowhere.png")}, "no reference 'nowhere.png'"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_any_work(folder, tmp_path, options, message):
+    np.save(folder / "a.npy", scene())
+    with pytest.raises(InputError, match=message):
+        clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS, **options))
 
 
 def test_inputs_are_never_overwritten(folder):

@@ -81,7 +81,8 @@ def run_clean(command: Clean) -> None:
         command.rate,
         command.unrounded,
     )
-    results = clean_files(command.files, None if command.dry_run else command.out, config, command.jobs, progress=True)
+    out = None if command.dry_run else command.out
+    results = clean_files(command.files, out, config, command.jobs, progress=True, plugins=command.plugin)
     write_file(command.out / "cleaning.json", to_json([result.to_dict() for result in results]))
     with writing(command.out):
         page = render_cleaning(results, command.out)

@@ -35,6 +35,7 @@ from sagd.data.signals import Signals
 from sagd.data.sources.beside import BESIDE, write_beside
 from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.data.sources.metadata import METADATA
+from sagd.data.whole import ending_beside, exact
 from sagd.errors import InputError, argument
 from sagd.random import generator_for, rand
 
@@ -211,11 +212,11 @@ def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: boo
         for k, array in enumerate(part.arrays if each < values.shape[1] or len(part.arrays) == 1 else part.arrays[:1]):
             taken = values[:, k * each : (k + 1) * each] if part.columns is None else _among_others(values, part)
             arranged, like = _whole(taken, part.layout, array)
-            ending = _ending(Path(name), part.format, kind, keep)
+            ending = ending_beside(Path(name), part.format, kind, keep)
             stem = f"{_without_ending(name)}{suffix}" + (f"-{array.name}" if len(part.arrays) > 1 else "")
             path = _inside(folder, stem + ending)
             found = part.format if ending == ending_of(name) else format_of(path)
-            written.append(_write(path, arranged, _exact(like) if keep else like, named.meaning, found))
+            written.append(_write(path, arranged, exact(like) if keep else like, named.meaning, found))
             axes = part.layout.axes if len(part.layout.axes) == len(like.axes) else like.axes
     _tell(folder, named.meaning, found, axes)
     return _all(written)
@@ -241,8 +242,8 @@ def save_fields(x: Tensor, names: Sequence[str], folder: Path, meaning: Meaning,
     for name, field in zip(names, values, strict=True):
         like = meaning.contents(folder / f"{name}{meaning.ending}", x.shape[1:])
         if keep:
-            like = _exact(like)
-        path = _inside(folder, name + _ending(like.path, format_of(like.path), kind, keep))
+            like = exact(like)
+        path = _inside(folder, name + ending_beside(like.path, format_of(like.path), kind, keep))
         if format_of(path).kind in _MUTE:
             field, like = _lettered(field, like, meaning)
         written.append(_write(path, field, like, meaning, format_of(path)))
@@ -312,10 +313,10 @@ def _try_like(named: Named, folder: Path, keep: bool) -> Written:
 def _require(write: Callable[[Path, bool], Written], meaning: Meaning, keep: bool) -> None:
     """Try to write in a folder that is removed again."""
     items, told = Kind.member(meaning.kind).item[1], []
-    for exact in (True,) if keep else (False, True):
+    for floating in (True,) if keep else (False, True):
         with tempfile.TemporaryDirectory() as folder:
             try:
-                ending = ending_of(write(Path(folder), exact).paths[0].name)
+                ending = ending_of(write(Path(folder), floating).paths[0].name)
             except InputError as error:
                 told.append(error)
                 continue
@@ -357,20 +358,6 @@ def _among_others(values: np.ndarray, part: Part) -> np.ndarray:
     whole = np.stack([every.read(item) for item in range(part.count)]).astype(values.dtype)
     whole[:, list(part.columns or ())] = values
     return whole
-
-
-def _ending(path: Path, found: Format, kind: type[Kind], keep: bool) -> str:
-    """The ending of a new file beside one of a format: another where that loses something."""
-    own = ending_of(path.name)
-    lossy = own.lower() in found.lossy
-    if keep:
-        return own if found.floats and not lossy else kind.exact
-    return kind.ending if lossy else own
-
-
-def _exact(like: Contents) -> Contents:
-    """The same in floating point."""
-    return replace(like, dtype="float32", limits=None, exact=True)
 
 
 def _write(path: Path, values: np.ndarray, like: Contents, meaning: Meaning, found: Format) -> Written:

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from sagd.data.config import DataConfig
 from sagd.data.fields import Part
-from sagd.data.formats import Contents, Step
+from sagd.data.formats import Contents, Format, Step
 from sagd.data.formats.find import ending_of, format_of
-from sagd.data.formats.values import to_type
+from sagd.data.formats.values import of_full_scale, to_type
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
+from sagd.data.sources.beside import beneath
 from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.errors import InputError
 from sagd.noise.grid import Grid
@@ -57,6 +58,7 @@ class Whole:
         Raises:
             InputError: If it cannot be read.
         """
+        config = beneath(config, path)
         kind, _ = of_one_kind([path], config, repr(str(path)))
         try:
             return cls(part_of(path, kind(), config), kind, config.rate)
@@ -154,27 +156,38 @@ class Whole:
         Raises:
             InputError: If the format cannot hold them.
         """
-        like = [replace(array, dtype="float32", limits=None) if keep else array for array in self.part.arrays]
-        path = path.with_name(path.name.removesuffix(ending_of(path.name)) + self._ending(path, keep))
+        like = [exact(array) if keep else array for array in self.part.arrays]
+        ending = ending_beside(path, self.part.format, self.kind, keep)
+        path = path.with_name(path.name.removesuffix(ending_of(path.name)) + ending)
+        # Of sound in floating point the loudest is 1, whatever the whole numbers were.
+        scaled = keep and format_of(path).full_scale
         path.parent.mkdir(parents=True, exist_ok=True)
         clipped = 0
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
             arrays = [_room(Path(folder) / str(k), array) for k, array in enumerate(like)]
             for item, block, x in parts:
-                clipped += self._put(arrays, like, item, block, x)
+                clipped += self._put(arrays, like, item, block, x, scaled)
             written = [self._named(path, array) for array in like]
             for file, values, array in zip(written, arrays, like, strict=True):
                 format_of(file).write(file, values, array)
         return written[0], clipped
 
     def _put(
-        self, arrays: Sequence[np.ndarray], like: Sequence[Contents], item: int, block: Sequence[slice], x: Tensor
+        self,
+        arrays: Sequence[np.ndarray],
+        like: Sequence[Contents],
+        item: int,
+        block: Sequence[slice],
+        x: Tensor,
+        scaled: bool,
     ) -> int:
         """Fill in a block; gives the number of values that were clipped."""
         clipped = 0
-        for out, array, values in zip(arrays, like, x.chunk(len(arrays)), strict=True):
+        for out, array, own, part in zip(arrays, like, self.part.arrays, x.chunk(len(arrays)), strict=True):
             region = self.part.layout.region(array.shape, item, block)
-            typed, beyond = to_type(values.numpy(), array.dtype, array.limits)
+            limits = own.limits if np.dtype(own.dtype).kind in "iu" else None
+            values = of_full_scale(part.numpy(), limits) if scaled and limits is not None else part.numpy()
+            typed, beyond = to_type(values, array.dtype, array.limits)
             out[region] = self.part.layout.restored(typed, out[region].shape)
             clipped += beyond
         return clipped
@@ -185,11 +198,26 @@ class Whole:
         ending = ending_of(path.name)
         return path.with_name(f"{path.name.removesuffix(ending)}-{array.name}{ending}")
 
-    def _ending(self, path: Path, keep: bool) -> str:
-        own = ending_of(path.name)
-        if keep and np.dtype(self.part.arrays[0].dtype).kind != "f":
-            return self.kind.exact
-        return self.kind.ending if own.lower() in self.part.format.lossy else own
+
+def ending_beside(path: Path, found: Format, kind: type[Kind], keep: bool) -> str:
+    """The ending of a new file beside one of a format: another where that loses something.
+
+    Args:
+        path: The file.
+        found: Its format.
+        kind: Kind of signal.
+        keep: Whether values are floating point and to stay so.
+    """
+    own = ending_of(path.name)
+    lossy = own.lower() in found.lossy
+    if keep:
+        return own if found.floats and not lossy else kind.exact
+    return kind.ending if lossy else own
+
+
+def exact(like: Contents) -> Contents:
+    """The same in floating point."""
+    return replace(like, dtype="float32", limits=None, exact=True)
 
 
 def _room(path: Path, like: Contents) -> np.ndarray:

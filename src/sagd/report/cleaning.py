@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sagd.data.drawing import COLOURS, FONT, INK, MUTED, label_axes, tidy_axes
+from sagd.errors import argument
 from sagd.noise.grid import RingScale
 from sagd.optional import need
 from sagd.report.pictures import Picture, pixels, plot, reach
@@ -100,7 +101,7 @@ def _answer(results: Sequence[FileCleaned]) -> list[str]:
     if of["unsure"]:
         lines.append(
             f"In {len(of['unsure'])} something sticks out that may be content. They are as they were; if it is damage,"
-            " name the band (last column but one) with --band."
+            f" name the band of the table with {argument('band')}."
         )
     if of["failed"]:
         lines.append(f"{len(of['failed'])} could not be cleaned.")
@@ -181,7 +182,7 @@ def map_figure(shown: Example) -> Figure:
 
     figure = Figure(figsize=(3.6, 3.6), layout="constrained")
     axes = figure.subplots()
-    power, taken = (_whole(v) for v in (shown.power, shown.taken))
+    power, taken = (_whole(v, shown.width) for v in (shown.power, shown.taken))
     low, high = np.quantile(power, [0.02, 0.999])
     box = (-0.5, 0.5, 0.5, -0.5)
     axes.imshow(power, cmap="gray", vmin=low, vmax=high, extent=box, interpolation="nearest", rasterized=True)
@@ -198,9 +199,10 @@ def map_figure(shown: Example) -> Figure:
 _SIDE = 256
 
 
-def _whole(half: np.ndarray) -> np.ndarray:
+def _whole(half: np.ndarray, width: int) -> np.ndarray:
     """All frequencies of half of them, DC in the middle, at most `_SIDE` a side: the largest of each cell."""
-    mirrored = np.roll(half[::-1, 1:-1][:, ::-1], 1, axis=0)
+    columns = half.shape[1] - 1 + width % 2  # the last stands for itself alone where the width is even
+    mirrored = np.roll(half[::-1, 1:columns][:, ::-1], 1, axis=0)
     full = np.fft.fftshift(np.concatenate([half, mirrored], axis=1))
     steps = [max(1, -(-n // _SIDE)) for n in full.shape]
     cut = full[: full.shape[0] // steps[0] * steps[0], : full.shape[1] // steps[1] * steps[1]]

@@ -29,15 +29,18 @@ from tqdm import tqdm
 
 from sagd.data.config import DataConfig
 from sagd.data.files import find_files
+from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
 from sagd.data.whole import Block, Whole
 from sagd.errors import InputError, argument, one_line
 from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum, Sum
 from sagd.noise.spectra.damage import Spots
+from sagd.noise.spectra.physical import Physical
 from sagd.omission.clean import AUTO, finished, lines_of, prepared
 from sagd.omission.detect import Detection, detect
 from sagd.omission.removal import Removal, measure
+from sagd.plugins import load_plugin
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +99,7 @@ class Shown:
         spectra: "before", "after" and "smooth": power, `(K,)`.
         taken: Of two axes, how much of each frequency was taken out, 0 to 1, `(*coefficients)`; empty otherwise.
         power: Likewise, the logarithm to base 10 of the power.
+        width: Number of columns of all of them.
     """
 
     meaning: Meaning
@@ -106,6 +110,7 @@ class Shown:
     spectra: dict[str, np.ndarray]
     taken: np.ndarray
     power: np.ndarray
+    width: int
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,12 @@ class FileCleaned:
 
 
 def clean_files(
-    paths: Sequence[Path], out: Path | None, config: CleaningConfig, jobs: int = 1, progress: bool = False
+    paths: Sequence[Path],
+    out: Path | None,
+    config: CleaningConfig,
+    jobs: int = 1,
+    progress: bool = False,
+    plugins: Sequence[str] = (),
 ) -> list[FileCleaned]:
     """Clean files, and all of one kind below folders; a file that cannot be cleaned does not stop the others.
 
@@ -181,6 +191,7 @@ def clean_files(
         config: How.
         jobs: Processes.
         progress: Show a bar.
+        plugins: Modules that other processes load first.
 
     Raises:
         InputError: Before any work, if nothing can be done: no files, a band that cannot be read, an output that would
@@ -190,6 +201,13 @@ def clean_files(
         raise InputError(f"{argument('jobs')} must be at least 1, got {jobs}")
     if config.band != AUTO:
         Spectrum.parse(config.band)
+    if config.kind != "auto":
+        Kind.member(config.kind)
+    if config.rate is not None and not (math.isfinite(config.rate) and config.rate > 0):
+        raise InputError(f"rate must be positive, samples per second, got {config.rate:g}")
+    for what, path in (("mask", config.mask), ("reference", config.reference)):
+        if path is not None and not path.exists():
+            raise InputError(f"no {what} {str(path)!r}")
     files = list(find_files(paths, DataConfig(kind=config.kind)).values())
     _check_places(files, out)
     reference = None if config.reference is None else _reference(config)
@@ -200,7 +218,7 @@ def clean_files(
     bar = tqdm(total=len(tasks), desc="cleaning", unit="file", delay=2, disable=None if progress else True, leave=False)
     done: dict[str, FileCleaned] = {}
     with bar:
-        for result in _results(tasks, jobs):
+        for result in _results(tasks, jobs, plugins):
             done[result.name] = result
             bar.update()
             logger.info(result.line())
@@ -210,13 +228,20 @@ def clean_files(
 Task = tuple[str, Path, Path | None, CleaningConfig, Tensor | None]
 
 
-def _results(tasks: Sequence[Task], jobs: int) -> Iterator[FileCleaned]:
+def _results(tasks: Sequence[Task], jobs: int, plugins: Sequence[str]) -> Iterator[FileCleaned]:
     if jobs == 1 or len(tasks) == 1:
         yield from (clean_file(*task) for task in tasks)
         return
-    with ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), _begin, (tuple(plugins),)) as pool:
         for future in as_completed([pool.submit(clean_file, *task) for task in tasks]):
             yield future.result()
+
+
+def _begin(plugins: Sequence[str]) -> None:
+    """What a process does before its first file."""
+    torch.set_num_threads(1)
+    for name in plugins:
+        load_plugin(name)
 
 
 def clean_file(
@@ -249,11 +274,10 @@ def _cleaned(name: str, path: Path, out: Path | None, config: CleaningConfig, re
         kept = None if out is None else _copy(path, out / name)
         return FileCleaned(status="unsure" if unsure else "clean", path=kept, unsure=unsure, **what)
     place = None if config.mask is None else _place(config.mask, source)
-    shown = Work(source, band, config.log, place).shown()
-    what |= {"status": "cleaned", "band": told(band, source.grid), "shown": shown}
+    work = Work(source, band, config.log, place)
+    what |= {"status": "cleaned", "band": told(band, source.grid), "shown": work.shown()}
     if out is None:
         return FileCleaned(**what)
-    work = Work(source, band, config.log, place)
     written, clipped = source.write(out / name, work.parts(), config.keep)
     return FileCleaned(path=written, excess=work.excess, clipped=clipped, notes=work.notes, **what)
 
@@ -270,7 +294,9 @@ class Work:
 
     def __init__(self, file: Whole, band: Spectrum, log: bool, place: Tensor | None = None) -> None:
         self.file, self.band, self.log, self.place = file, band, log, place
-        self.missing, self.dead, self.removed, self.left = 0, "", 0.0, 0.0
+        self.missing, self.dead = 0, ""
+        self._removed = self._left = 0.0
+        self._sum = torch.zeros(file.part.count, file.shape[0], dtype=torch.float64)
         together = file.part.count > 1 and math.prod(file.shape[1:]) < _SMALL
         self._common = measure(self._prepared(range(file.part.count)), band) if together else None
         self._of: tuple[int, Removal] | None = None
@@ -293,7 +319,6 @@ class Work:
         filled, missing, dead = prepared(before, self.log)
         if dead and not self.dead:
             self.dead = lines_of(dead, self.file.part.layout.spatial)
-        self.missing += int(missing.sum())
         damage = self.removal(item).apply(filled)
         damage = damage if self.place is None else damage * self.place[block].to(damage)
         return before, finished(filled - damage, missing, self.log).double()
@@ -302,14 +327,18 @@ class Work:
         """Item, place and values of all parts, cleaned; what was removed and what is left is summed up on the way."""
         for item, block, before, after in self.file.changed(self.change):
             rest = after.nan_to_num()
-            self.removed += float((before - after).nan_to_num().square().sum())
-            self.left += float((rest - rest.mean(dim=tuple(range(1, rest.ndim)), keepdim=True)).square().sum())
+            self.missing += int(before.isnan().sum())
+            self._removed += float((before - after).nan_to_num().square().sum())
+            self._left += float(rest.square().sum())
+            self._sum[item] += rest.flatten(1).sum(1)
             yield item, block, after
 
     @property
-    def excess(self) -> float:
-        """Power of what was removed over that of what is left, in dB."""
-        return 10 * math.log10(max(self.removed, 1e-300) / max(self.left, 1e-300))
+    def excess(self) -> float | None:
+        """Power of what was removed over that of what is left, about its mean, in dB; None if nothing was."""
+        places = math.prod(self.file.shape[1:])
+        left = self._left - float((self._sum.square() / places).sum())
+        return 10 * math.log10(self._removed / left) if self._removed > 0 and left > 0 else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -335,6 +364,7 @@ class Work:
             spectra,
             (1 - removal.gain.min(0).values).float().numpy() if flat else np.empty(0),
             removal.power.mean(0).clamp(min=1e-30).log10().float().numpy() if flat else np.empty(0),
+            removal.basis.spatial[-1],
         )
 
 
@@ -354,13 +384,15 @@ def told(band: Spectrum, grid: Grid | None) -> str:
     "spots(at=[['60 Hz'], ['120 Hz']], radius='0.4 Hz')"
     """
     if grid is None or len(grid.steps) != 1 or grid.bases != ("s",):
-        return str(band)
+        return band.label
     rate = 1 / grid.lengths[0]
 
     def hertz(f: float) -> str:
         return f"'{f * rate:.6g} Hz'"
 
     def one(part: Spectrum) -> str:
+        if isinstance(part, Physical):
+            return part.spectrum
         if not isinstance(part, Spots):
             return str(part)
         at = ", ".join(f"[{hertz(f)}]" for (f,) in part.at)
@@ -481,4 +513,6 @@ def _of_one_size(sources: Sequence[Whole], log: bool) -> Tensor:
     for source in chosen:
         window = tuple(slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(source.shape[1:], sides, strict=True))
         parts.append(prepared(source.read(0, window), log)[0].float())
+    if len({len(part) for part in parts}) > 1:
+        raise InputError(f"files differ in their number of channels ({sorted({len(p) for p in parts})}); give one kind")
     return torch.stack(parts)
