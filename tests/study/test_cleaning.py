@@ -89,6 +89,7 @@ def test_sound_and_tables_in_hertz(folder, tmp_path):
     sound, rate = soundfile.read(tmp_path / "out" / "tone.wav")
     assert rate == RATE
     assert gain(sound * 8, x, y) > 12
+    assert {r.band for r in results} == {HUM}
     lines = (tmp_path / "out" / "hum.csv").read_text().splitlines()
     assert len(lines) == 6001
     assert gain(np.array([float(line.split(",")[1]) for line in lines[1:]]), x, y) > 12

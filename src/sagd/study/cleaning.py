@@ -383,9 +383,8 @@ def told(band: Spectrum, grid: Grid | None) -> str:
     >>> told(Spots(((0.15,), (0.3,)), 0.001), Grid.parse("400 Hz"))
     "spots(at=[['60 Hz'], ['120 Hz']], radius='0.4 Hz')"
     """
-    if grid is None or len(grid.steps) != 1 or grid.bases != ("s",):
-        return band.label
-    rate = 1 / grid.lengths[0]
+    known = grid is not None and len(grid.steps) == 1 and grid.bases == ("s",)
+    rate = 1 / grid.lengths[0] if grid is not None else 1.0
 
     def hertz(f: float) -> str:
         return f"'{f * rate:.6g} Hz'"
@@ -393,7 +392,7 @@ def told(band: Spectrum, grid: Grid | None) -> str:
     def one(part: Spectrum) -> str:
         if isinstance(part, Physical):
             return part.spectrum
-        if not isinstance(part, Spots):
+        if not (known and isinstance(part, Spots)):
             return str(part)
         at = ", ".join(f"[{hertz(f)}]" for (f,) in part.at)
         soft = f", soft={hertz(part.soft)}" if part.soft else ""
