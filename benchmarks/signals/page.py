@@ -146,7 +146,7 @@ def _draw(setting: Setting, lines: Mapping[str, Line]) -> dict[str, Path]:
         if data.meaning.kind == "audio":
             for name, x in groups.items():
                 _record(setting.out / f"{setting.name}-{name.replace(' ', '-')}.wav", x, data.meaning)
-    return {f"{SHOWN} of each": picture}
+    return {f"{SHOWN} of each": picture} if picture.exists() else {}
 
 
 def stacked(titled: Iterable[tuple[str, Image.Image]]) -> Image.Image:
