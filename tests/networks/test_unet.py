@@ -92,7 +92,17 @@ def test_images_have_the_network_of_diffusers():
         )
     assert type(network.network) is UNet2DModel
     x = data((8, 12))
+    for module in (network.network, own):
+        torch.nn.init.ones_(module.conv_out.weight)
+        torch.nn.init.zeros_(module.conv_out.bias)
     assert torch.equal(network(x, T), own(x, T).sample)
+
+
+@pytest.mark.parametrize("spatial", [(16,), (8, 12), (8, 8, 8)])
+def test_outputs_begin_at_zero(spatial):
+    """So that a prediction that corrects a guess begins as the guess."""
+    network = build_network(config(), 2, spatial)
+    assert not network(torch.randn(3, 2, *spatial, generator=torch.Generator().manual_seed(0)), T[:3]).any()
 
 
 def test_a_signal_is_an_image_of_height_one():

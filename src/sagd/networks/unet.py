@@ -57,13 +57,13 @@ class UNet(Network, kind="unet"):
         return network if sides == list(spatial) else Padded(network, spatial, factor, self.periodic)
 
     def _image(self, inputs: int, outputs: int, sides: Sequence[int], labels: int | None) -> nn.Module:
-        network = self._plane(inputs, outputs, sides, labels)
+        network = _silent(self._plane(inputs, outputs, sides, labels))
         make_periodic(network, self.periodic)
         return network
 
     def _signal(self, inputs: int, outputs: int, sides: Sequence[int], labels: int | None) -> nn.Module:
         """The network of images of height 1, with kernels of that height."""
-        network = _flattened(self._plane(inputs, outputs, (1, *sides), labels))
+        network = _silent(_flattened(self._plane(inputs, outputs, (1, *sides), labels)))
         make_periodic(network, [axis + 1 for axis in self.periodic])
         return _AsImage(network)
 
@@ -151,6 +151,16 @@ class _Lengthened(nn.Module):
 
     def forward(self, x: Tensor, *_: object) -> Tensor:
         return self.conv(F.interpolate(x, scale_factor=(1.0, 2.0)))
+
+
+def _silent(network: nn.Module) -> nn.Module:
+    """A network of diffusers whose output begins at 0, as MONAI's does: `edm` and `wiener` then begin at their guess,
+    with the mean and the spectrum of the data, which a short training would otherwise have to find again.
+    """
+    last = network.get_submodule("conv_out")
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
+    return network
 
 
 def _flattened(network: nn.Module) -> nn.Module:
