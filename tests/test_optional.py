@@ -61,7 +61,7 @@ def load_parquet(folder):
 
 
 def read_archive(folder):
-    from sagd.data.sources.table import _read_path
+    from sagd.data.sources.rows import _read_path
 
     (folder / "a.zip").write_bytes(b"")
     _read_path(f"zip://a.png::{folder / 'a.zip'}")

@@ -8,9 +8,12 @@ import pytest
 import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from sagd.data import previews
 from sagd.data.drawing import NO_VALUE, scale_of
+from sagd.data.kinds import Kind
+from sagd.data.meaning import Meaning
 from sagd.data.previews import mid_slices
 from sagd.data.sheets import MOST_PIXELS, Clock, Page, inner_ticks, reduced
 from sagd.errors import InputError
@@ -178,6 +181,16 @@ def test_series_have_names_units_and_time(page):
     assert [axes.get_xlabel() for axes in figure.axes] == ["", "time (s)", "", "time (s)"]
     assert figure.axes[0].get_xlim() == (0, 2)
     assert figure.axes[0].get_ylim() == figure.axes[2].get_ylim()
+
+
+@pytest.mark.parametrize("kind", ["series", "field", "volume"])
+def test_channels_of_several_units_have_their_own(page, kind):
+    axes = {"series": "T", "field": "YX", "volume": "ZYX"}[kind]
+    meaning = Meaning(kind, axes, (0.0,), (1.0,), channels=("t", "u"), dtype="float32", quantities=("K", "m s-1"))
+    drawn = Kind.member(kind)().picture(draws(2, 2, *[12] * len(axes)), meaning)
+    told = "\n".join(text.get_text() for text in drawn.figure.findobj(Text))
+    assert "K" in told
+    assert "m s-1" in told
 
 
 def test_series_without_a_rate_count_samples(page):

@@ -423,13 +423,13 @@ def test_columns_can_be_chosen_and_must_exist(parquet, images):
     records = opened(source=path, image_column="two", label_column="kind")
     assert np.array_equal(pixels(records, 0), images[3])
     assert records.labels.tolist() == [1, 0, 1, 0]
-    with pytest.raises(InputError, match=r"has several image columns; set data.image_column to one of one, two$"):
+    with pytest.raises(InputError, match=r"columns of images or sound; set data.image_column to one of one, two$"):
         opened(source=path)
     with pytest.raises(
         InputError, match=r"has no column 'three'; it has one \(binary\), two \(binary\), kind \(int64\)"
     ):
         opened(source=path, image_column="three")
-    with pytest.raises(InputError, match=r"column 'kind' of '.*' holds no images; it has one"):
+    with pytest.raises(InputError, match=r"column 'kind' of '.*' holds no images, sound or arrays .*; it has one"):
         opened(source=path, image_column="kind")
     with pytest.raises(InputError, match=r"no label column 'class'; it has one \(binary\), .*, label \(int64\)$"):
         opened(source=path, image_column="one", label_column="class")
@@ -437,7 +437,8 @@ def test_columns_can_be_chosen_and_must_exist(parquet, images):
 
 def test_parquet_without_images(parquet):
     with pytest.raises(
-        InputError, match=r"no image column \(bytes, or structs of bytes and path\); it has text \(string\)"
+        InputError,
+        match=r"no column of images, sound or arrays \(bytes, .* and path; lists of numbers\); it has text \(string\)",
     ):
         opened(source=parquet({"text": ["a", "b"]}))
     with pytest.raises(InputError, match="holds no rows"):

@@ -11,8 +11,9 @@ class DataConfig:
     """Where data comes from and the shape it is given."""
 
     source: str = "digits"
-    """'digits' (built in), a folder or file of images, sound, tables, films, volumes or fields, a .parquet file with an
-    image column, or a hub data set 'name' or 'name:subset'. Write './digits' for a folder of that name."""
+    """'digits' (built in), a folder or file of images, sound, tables, films, volumes or fields, a .parquet file with a
+    column of images, sound or arrays, or a hub data set 'name' or 'name:subset'. Write './digits' for a folder of that
+    name."""
     kind: str = "auto"
     """What the data is: image, audio, series, video, volume or field; 'auto' goes by the files. 'sagd kinds' has what
     each means."""
@@ -49,7 +50,7 @@ class DataConfig:
     """Flip along the last axis at random while training: images left-right, sound and series in time; a damaged band
     must then be its own mirror image."""
     image_column: str | None = None
-    """Column with images; default: the only image column."""
+    """Column with images, sound or arrays; default: the only one of images or sound, else of arrays."""
     label_column: str | None = None
     """Column with integer or text labels, or 'none'; default: 'label', metadata.csv, or a folder per class, where
     present."""

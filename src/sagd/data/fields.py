@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig, Reading
-from sagd.data.formats import Contents, Coordinates, Format, Region, Step
+from sagd.data.formats import Contents, Coordinates, Reader, Region, Step
 from sagd.data.formats.find import ending_of
 from sagd.data.formats.handles import Handles
 from sagd.data.formats.values import of_full_scale, to_full_scale
@@ -56,19 +56,19 @@ class Recent:
     def __reduce__(self) -> tuple[Any, ...]:
         return Recent, ()
 
-    def read(self, found: Format, array: Contents, region: Region) -> np.ndarray:
+    def read(self, found: Reader, array: Contents, region: Region) -> np.ndarray:
         """The part of an array, of which the whole is kept if it is not too large."""
         size = math.prod(array.shape)
         taken = math.prod(len(range(*s.indices(n))) for s, n in zip(region, array.shape, strict=True))
         if taken == size or size * np.dtype(array.dtype).itemsize > _HELD:
             return found.read(array, region)
         written = array.path.stat().st_mtime_ns
-        return self.whole((array.path, array.name, written), lambda: found.read(array))[region]
+        return self.whole((found.describe(array), array.name, written), lambda: found.read(array))[region]
 
     def whole(self, key: tuple[Any, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
-        """An array by a path and what else tells it from others; made unless it is here.
+        """An array by where it is and what else tells it from others; made unless it is here.
 
-        Those used least of late make room, but for others of the same path: they are wanted together.
+        Those used least of late make room, but for others of the same place: they are wanted together.
         """
         with self._lock:
             values = self._held.pop(key, None)
@@ -85,16 +85,16 @@ class Recent:
 
 @dataclass(frozen=True)
 class Part:
-    """Arrays of one file that hold the same items, one channel or more each.
+    """Arrays of one file, or of one row of a table, that hold the same items, one channel or more each.
 
     Attributes:
-        format: Format of the file.
+        format: Format of the file, or the column.
         arrays: The arrays, of one shape.
         layout: Their axes.
         columns: Numbers of the channels that are read, in order; None: all.
     """
 
-    format: Format
+    format: Reader
     arrays: tuple[Contents, ...]
     layout: Layout
     columns: tuple[int, ...] | None = None
@@ -103,6 +103,11 @@ class Part:
     def path(self) -> Path:
         """The file."""
         return self.arrays[0].path
+
+    @property
+    def described(self) -> str:
+        """How errors name it."""
+        return self.format.describe(self.arrays[0])
 
     @cached_property
     def count(self) -> int:
@@ -133,7 +138,7 @@ class Part:
         except MemoryError:
             raise
         except Exception as error:  # on damaged files decoders raise errors of every kind
-            raise InputError(f"cannot read {str(self.path)!r}: {one_line(error)}") from None
+            raise InputError(f"cannot read {self.described}: {one_line(error)}") from None
         whole = values[0] if len(values) == 1 else np.concatenate(values)
         return whole if self.columns is None else whole[list(self.columns)]
 
@@ -158,13 +163,13 @@ class Part:
 
 @dataclass(frozen=True)
 class FieldRecords:
-    """Fields of one kind in files.
+    """Fields of one kind in files, or in rows of tables.
 
     Attributes:
         name: Short name of the data set.
         kind: Kind of signal.
-        parts: Arrays of the files.
-        labels: Class number of each file, int64, or None.
+        parts: Arrays of the files or rows.
+        labels: Class number of each of these, int64, or None.
         classes: Names of the classes, or None without labels.
     """
 
@@ -175,13 +180,13 @@ class FieldRecords:
     classes: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
-        """Number of files, each of which may hold many fields."""
+        """Number of files or rows, each of which may hold many fields."""
         return len(self.parts)
 
     def describe(self, part: int, item: int = 0) -> str:
         """How errors name an item."""
-        path = repr(str(self.parts[part].path))
-        return path if self.parts[part].count == 1 else f"{self.kind.item[0]} {item} of {path}"
+        place = self.parts[part].described
+        return place if self.parts[part].count == 1 else f"{self.kind.item[0]} {item} of {place}"
 
 
 @dataclass(frozen=True)
@@ -260,7 +265,7 @@ class Plan:
                 return resampled(part.read(item), 1 / step.size, rate, axis)
 
             # Items of a file make room for each other: nobody wants all of them together.
-            whole = recent.whole(((part.path, item), rate), make)
+            whole = recent.whole(((part.described, item), rate), make)
             window = tuple(slice(o, o + n) for o, n in zip(self.origin[row], wanted, strict=True))
             values = whole[(slice(None), *window)]
         else:
@@ -502,7 +507,7 @@ def _new_ending(part: Part, kind: Kind) -> str:
     if part.format.inherits:
         return kind.exact
     own = ending_of(part.path.name).lower()
-    return own if part.path.is_file() or own in part.format.endings else kind.ending
+    return own if own in part.format.endings else kind.ending
 
 
 def _measured(plan: Plan, rows: Iterable[int]) -> list[np.ndarray]:
@@ -530,7 +535,7 @@ def check_means(part: Part, meaning: Meaning, config: DataConfig) -> None:
     array, steps = part.arrays[0], _steps(part, config)
     if array.limits is not None and meaning.limits is not None and tuple(array.limits) != tuple(meaning.limits):
         raise InputError(
-            f"{str(part.path)!r} holds {array.dtype} values from {array.limits[0]:g} to {array.limits[1]:g}, the model"
+            f"{part.described} holds {array.dtype} values from {array.limits[0]:g} to {array.limits[1]:g}, the model"
             f" is for {meaning.dtype} from {meaning.limits[0]:g} to {meaning.limits[1]:g}; convert the file"
         )
     for letter in meaning.axes:
@@ -540,13 +545,13 @@ def check_means(part: Part, meaning: Meaning, config: DataConfig) -> None:
         if letter == "T" and config.resample is None:
             unit = "unit of time"
             raise InputError(
-                f"{str(part.path)!r} has {1 / own.size:g} samples per {own.unit or unit}, the model is for"
+                f"{part.described} has {1 / own.size:g} samples per {own.unit or unit}, the model is for"
                 f" {1 / step.size:g} per {step.unit or unit}; resample the file"
             )
         if letter != "T" and (config.size is None or not scales(Kind.member(meaning.kind)(), config)):
             told, needed = (f"{s.size:g} {s.unit}".rstrip() for s in (own, step))
             raise InputError(
-                f"{str(part.path)!r} has steps of {told} along {letter}, the model is for {needed}; resample the file,"
+                f"{part.described} has steps of {told} along {letter}, the model is for {needed}; resample the file,"
                 " or correct what it says"
             )
 

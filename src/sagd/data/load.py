@@ -242,9 +242,11 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
 
 
 def _origin(plan: Plan) -> Origin | None:
-    """The files of fields that are whole items of them."""
+    """The files of fields that are whole items of them; None of rows of tables, which have none of their own."""
     parts = plan.records.parts
-    if plan.config.resample is not None or any(part.shape[1:] != plan.shape[1:] for part in parts):
+    if not parts[0].format.endings or plan.config.resample is not None:
+        return None
+    if any(part.shape[1:] != plan.shape[1:] for part in parts):
         return None
     return Origin(expanded(plan.config.source), tuple(part.path for part in parts), plan.part, plan.item)
 
@@ -280,7 +282,8 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     rate = "" if meaning.rate is None else f" at {meaning.rate:g} Hz"
     steps = [(a, meaning.steps[a]) for a in meaning.axes if a in meaning.steps and not (a == "T" and rate)]
     apart = f", steps {', '.join(f'{a} {s.size:.6g} {s.unit}'.strip() for a, s in steps)}" if steps else ""
-    many = f" of {len(records.parts)} files" if len(records.parts) > 1 else f" of {first.path.name}"
+    files = len({part.path for part in records.parts})
+    many = f" of {files} files" if files > 1 else f" of {first.path.name}"
     names = [array.name for array in records.parts[0].arrays if array.name]
     arrays = f", arrays {', '.join(names)}" if names else ""
     lines = [f"{records.name}: {len(plan)} {records.kind.item[1]}{many}, {shape}{rate}{apart}{arrays}"]
@@ -293,8 +296,8 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
         lines.append(f"steps along {', '.join(other)} are those of {argument('data.spacing')}; files say others")
     if not meaning.is_bytes:
         scale = ", ".join(_formula(o, s) for o, s in zip(meaning.offset, meaning.scale, strict=True))
-        unit = f" {meaning.quantity}" if meaning.quantity else ""
-        lines.append(f"values{unit} are {meaning.dtype}, which models see as {scale}")
+        unit = ", ".join(name or "-" for name in meaning.quantities) or meaning.quantity
+        lines.append(f"values{f' {unit}' if unit else ''} are {meaning.dtype}, which models see as {scale}")
     if gaps:
         share = "values" if missing is None else f"{100 * missing:.2g} % of the values"
         lines.append(f"{share} are missing or beyond the end, and are left out of loss and measures")

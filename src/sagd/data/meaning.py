@@ -84,6 +84,11 @@ class Meaning:
         return self.dtype == "uint8" and self.offset == self.scale == (BYTE,)
 
     @property
+    def units(self) -> str | tuple[str, ...]:
+        """Unit of the values: of each channel where they differ, else of all."""
+        return self.quantities or self.quantity
+
+    @property
     def rate(self) -> float | None:
         """Samples per second along the time axis, if that is known."""
         step = self.steps.get("T")

@@ -345,7 +345,7 @@ def mid_slices(volume: Tensor) -> list[Array]:
 def films(
     x: Tensor,
     limits: tuple[float, float] | None = None,
-    unit: str = "",
+    unit: str | Sequence[str] = "",
     names: Sequence[str] = (),
     rate: float | None = None,
     look: Look = USUAL,
@@ -356,7 +356,7 @@ def films(
         x: Clips in the unit of the data; up to 8 are drawn, and up to 10 frames of each.
         limits: Black and white: clips of 1 or 3 channels are drawn in grey or RGB. Default: colours by value with a
             colour bar, each channel on a scale of its own.
-        unit: Unit of the values, for the colour bar.
+        unit: Unit of the values, for the colour bar: of all channels or of each.
         names: Names of the channels.
         rate: Frames per second; given, frames are named by their time, else by their number from 1.
         look: Names and scales.

@@ -7,7 +7,7 @@ from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from sagd.data.formats.checks import arranged, first_of, holds_bytes, typed
 from sagd.data.formats.handles import opened
 from sagd.errors import InputError
 from sagd.optional import need
+
+if TYPE_CHECKING:
+    import soundfile
 
 _SUBTYPES: dict[str, tuple[str, str, int, int, tuple[float, float] | None]] = {
     "PCM_U8": ("uint8", "int16", 8, 128, (0, 255)),
@@ -43,47 +46,49 @@ class Sound(Format, ABC):
     subtypes: ClassVar[tuple[str, ...]]
 
     def look(self, path: Path) -> Sequence[Contents]:  # noqa: D102
+        with path.open("rb") as file:
+            return [self.header(os.fsencode(path), file, path)]
+
+    def header(self, source: bytes | BinaryIO, file: BinaryIO, path: Path) -> Contents:
+        """The array of a sound.
+
+        Args:
+            source: What soundfile opens: a path, or an open file.
+            file: The same, open.
+            path: The file that it is in.
+        """
         need("soundfile")
         import soundfile
 
-        info = soundfile.info(os.fsencode(path))
+        info = soundfile.info(source)
         if info.format not in self.containers:
             raise InputError(f"is {info.format}, whatever its ending says; give it that of {info.format}")
-        self.check(path)
+        self.check(file)
         if info.subtype not in _SUBTYPES:
             raise InputError(f"its coding {info.subtype} is not supported; save it as {', '.join(self.subtypes)}")
         dtype, _, _, _, limits = _SUBTYPES[info.subtype]
         mono = info.channels == 1
-        return [
-            Contents(
-                path,
-                "",
-                (info.frames,) if mono else (info.frames, info.channels),
-                "T" if mono else "TC",
-                dtype,
-                limits,
-                {"T": Step(1 / info.samplerate, "s")},
-                notes=(f"{info.subtype} holds values near those given, not these",) if info.subtype in _LOSSY else (),
-                kept={"sound": _kept(path, info)},
-            )
-        ]
+        return Contents(
+            path,
+            "",
+            (info.frames,) if mono else (info.frames, info.channels),
+            "T" if mono else "TC",
+            dtype,
+            limits,
+            {"T": Step(1 / info.samplerate, "s")},
+            notes=(f"{info.subtype} holds values near those given, not these",) if info.subtype in _LOSSY else (),
+            kept={"sound": _kept(source, info)},
+        )
 
-    def check(self, path: Path) -> None:
+    def check(self, file: BinaryIO) -> None:
         """Refuse a file that is shorter than its header says; soundfile does not."""
 
     def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
         need("soundfile")
         import soundfile
 
-        frames, rest = first_of(region)
-        _, carrier, shift, silence, _ = _SUBTYPES[contents.kept["sound"]["subtype"]]
         with opened(contents.path, lambda: soundfile.SoundFile(os.fsencode(contents.path))) as file:
-            file.seek(frames.start)
-            values = file.read(frames.stop - frames.start, carrier, always_2d=len(contents.shape) > 1)
-        if len(values) < frames.stop - frames.start:
-            raise InputError(f"its header promises {contents.shape[0]} samples, {frames.start + len(values)} are there")
-        values = values[rest]
-        return ((values >> shift) + silence if shift or silence else values).astype(contents.dtype)
+            return samples(file, contents, region)
 
     def save(self, path: Path, values: np.ndarray, like: Contents) -> None:  # noqa: D102
         need("soundfile")
@@ -125,22 +130,21 @@ class Wav(Sound, kind="wav"):
     containers: ClassVar[tuple[str, ...]] = ("WAV", "WAVEX", "RF64")
     subtypes: ClassVar[tuple[str, ...]] = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 
-    def check(self, path: Path) -> None:
+    def check(self, file: BinaryIO) -> None:
         """Compare the length that the header says with the file's own."""
-        with path.open("rb") as file:
-            magic = file.read(12)
-            order = "big" if magic[:4] == b"RIFX" else "little"
-            size, large, at = path.stat().st_size, 0, 12
-            while at + 8 <= size:
-                file.seek(at)
-                head = file.read(24)
-                length = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
-                if head[:4] == b"ds64":
-                    large = int.from_bytes(head[16:24], "little")
-                if head[:4] == b"data":
-                    holds_bytes(size - at - 8, large if length == 2**32 - 1 and large else length)
-                    return
-                at += 8 + length + length % 2
+        size, large, at = file.seek(0, os.SEEK_END), 0, 12
+        file.seek(0)
+        order: Literal["big", "little"] = "big" if file.read(4) == b"RIFX" else "little"
+        while at + 8 <= size:
+            file.seek(at)
+            head = file.read(24)
+            length = int.from_bytes(head[4:8], order)
+            if head[:4] == b"ds64":
+                large = int.from_bytes(head[16:24], "little")
+            if head[:4] == b"data":
+                holds_bytes(size - at - 8, large if length == 2**32 - 1 and large else length)
+                return
+            at += 8 + length + length % 2
 
 
 @dataclass(frozen=True)
@@ -152,20 +156,39 @@ class Flac(Sound, kind="flac"):
     containers: ClassVar[tuple[str, ...]] = ("FLAC",)
     subtypes: ClassVar[tuple[str, ...]] = ("PCM_S8", "PCM_16", "PCM_24")
 
-    def check(self, path: Path) -> None:
+    def check(self, file: BinaryIO) -> None:
         """Compare the number of samples with what the file could hold: a block of 65,535 takes 10 bytes at least."""
-        with path.open("rb") as file:
-            head = file.read(26)
-        samples = int.from_bytes(head[18:26], "big") & (2**36 - 1)
-        if head[:4] == b"fLaC" and (samples == 0 or samples > path.stat().st_size // 10 * 65535):
-            raise InputError(f"its header promises {samples} samples, which {path.stat().st_size} bytes do not hold")
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        head = file.read(26)
+        promised = int.from_bytes(head[18:26], "big") & (2**36 - 1)
+        if head[:4] == b"fLaC" and (promised == 0 or promised > size // 10 * 65535):
+            raise InputError(f"its header promises {promised} samples, which {size} bytes do not hold")
 
 
-def _kept(path: Path, info: Any) -> dict[str, Any]:
+def samples(file: soundfile.SoundFile, contents: Contents, region: Region) -> np.ndarray:
+    """Values of a part of a sound that is open.
+
+    Raises:
+        InputError: If it ends before.
+    """
+    frames, rest = first_of(region)
+    _, carrier, shift, silence, _ = _SUBTYPES[contents.kept["sound"]["subtype"]]
+    file.seek(frames.start)
+    values = file.read(frames.stop - frames.start, carrier, always_2d=len(contents.shape) > 1)
+    if len(values) < frames.stop - frames.start:
+        raise InputError(f"its header promises {contents.shape[0]} samples, {frames.start + len(values)} are there")
+    values = values[rest]
+    return ((values >> shift) + silence if shift or silence else values).astype(contents.dtype)
+
+
+def _kept(source: bytes | BinaryIO, info: Any) -> dict[str, Any]:
     need("soundfile")
     import soundfile
 
-    with soundfile.SoundFile(os.fsencode(path)) as file:
+    if not isinstance(source, bytes):
+        source.seek(0)
+    with soundfile.SoundFile(source) as file:
         texts = file.copy_metadata()
     return {
         "rate": info.samplerate,

@@ -90,28 +90,50 @@ class Contents:
     exact: bool = False
 
 
-class Format(Description, ABC, family="file format", example="npy"):
+class Reader(ABC):
+    """Where arrays are read: a file format, or a column of a table, whose rows hold one each.
+
+    Attributes:
+        endings: Endings of its files, in lower case, the dot included; none of what has no files of its own.
+        streams: Whether `read` of a region costs about as much as the region, not as the whole array.
+        inherits: Whether a file can only be written with the header of another one.
+        lossy: Those of the endings whose files do not hold the values they are given, but some near them.
+        full_scale: Whether 1 in floating point stands for the largest of the whole numbers, as it does in sound.
+    """
+
+    kind: ClassVar[str] = ""
+    endings: ClassVar[tuple[str, ...]] = ()
+    streams: ClassVar[bool] = False
+    inherits: ClassVar[bool] = False
+    lossy: ClassVar[tuple[str, ...]] = ()
+    full_scale: ClassVar[bool] = False
+
+    def describe(self, contents: Contents) -> str:
+        """How errors name where an array is; other arrays may be there only where they have names."""
+        return repr(str(contents.path))
+
+    @abstractmethod
+    def read(self, contents: Contents, region: Region | None = None) -> np.ndarray:
+        """Values of an array or of a part of it, in their own type, axes as `contents` says; the caller's own.
+
+        Raises:
+            InputError: In one line, without what `describe` says, if they cannot be read.
+        """
+
+
+class Format(Description, Reader, ABC, family="file format", example="npy"):
     """A file format; members are frozen dataclasses with a `kind` and no parameters, and have three methods: `look`,
     `load` and `save`. What is the same for all, such as refusing empty files and writing whole files or none, is in
     `scan`, `read` and `write`, which call them.
 
     Attributes:
-        endings: Endings of its files, in lower case, the dot included. A file's format is that of its longest ending.
-        streams: Whether `read` of a region costs about as much as the region, not as the whole file.
+        endings: As of a `Reader`; a file's format is that of its longest ending.
         folders: Whether its files are folders.
-        inherits: Whether a file can only be written with the header of another one.
-        lossy: Those of the endings whose files do not hold the values they are given, but some near them.
         floats: Whether its files can hold floating point.
-        full_scale: Whether 1 in floating point stands for the largest of the whole numbers, as it does in sound.
     """
 
-    endings: ClassVar[tuple[str, ...]]
-    streams: ClassVar[bool] = False
     folders: ClassVar[bool] = False
-    inherits: ClassVar[bool] = False
-    lossy: ClassVar[tuple[str, ...]] = ()
     floats: ClassVar[bool] = True
-    full_scale: ClassVar[bool] = False
 
     @final
     def scan(self, path: Path) -> Sequence[Contents]:

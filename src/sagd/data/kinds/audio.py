@@ -39,5 +39,5 @@ class Audio(Kind, kind="audio"):
         """Waveforms above spectrograms, which deviations do not have."""
         values, look = meaning.to_values(x), look.of(meaning.to_values)
         if look.by_value and not look.signed:
-            return series(values, meaning.rate, meaning.quantity, meaning.channels, look=look)
+            return series(values, meaning.rate, meaning.units, meaning.channels, look=look)
         return waveforms(values, meaning.rate, meaning.quantity, look)

@@ -50,4 +50,4 @@ class Image(Kind, kind="image"):
         if self.seen(x.shape[1]) and not look.by_value and not look.captions:
             return image_grid(x.clamp(-1, 1))
         look = look.of(meaning.to_values)
-        return fields(meaning.to_values(x), meaning.quantity, meaning.channels, meaning.sides(), look=look)
+        return fields(meaning.to_values(x), meaning.units, meaning.channels, meaning.sides(), look=look)

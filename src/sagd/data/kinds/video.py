@@ -40,6 +40,6 @@ class Video(Kind, kind="video"):
         """Strips of frames."""
         values, look = meaning.to_values(x), look.of(meaning.to_values)
         if look.by_value or not self.seen(x.shape[1]):
-            return films(values, None, meaning.quantity, meaning.channels, meaning.rate, look)
+            return films(values, None, meaning.units, meaning.channels, meaning.rate, look)
         (offset,), (scale,) = meaning.offset, meaning.scale
         return films(values, (offset - scale, offset + scale), rate=meaning.rate, look=look)

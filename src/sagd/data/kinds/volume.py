@@ -35,4 +35,4 @@ class Volume(Kind, kind="volume"):
     def picture(self, x: Tensor, meaning: Meaning, look: Look = USUAL) -> Image.Image:
         """Three slices through the middle."""
         values, look = meaning.to_values(x), look.of(meaning.to_values)
-        return volumes(values, meaning.quantity, meaning.channels, meaning.sides(), meaning.length, look=look)
+        return volumes(values, meaning.units, meaning.channels, meaning.sides(), meaning.length, look=look)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,22 +84,44 @@ def field_records(
     Raises:
         InputError: Naming the file that cannot be read, or holds nothing of the kind.
     """
-    member, parts, kept, problems = kind(), [], [], []
-    for number, path in enumerate(tqdm(paths, desc="checking", unit="file", delay=_DELAY, disable=None, leave=False)):
-        try:
-            parts.append(part_of(path, member, config))
-            kept.append(number)
-        except InputError as error:
-            if not config.skip_bad:
-                hint = f"; leave such files out with {argument('data.skip_bad=True')}" if len(paths) > 1 else ""
-                raise InputError(f"cannot read {str(path)!r}: {error}{hint}") from None
-            problems.append((path, error))
-    if problems:
-        logger.warning("left out %d of %d files; the first: %s: %s", len(problems), len(paths), *problems[0])
-    if not parts:
-        raise InputError(f"none of {len(paths)} files can be read; the first: {problems[0][1]}")
+    member = kind()
+    parts, kept = looked(
+        len(paths), lambda i: part_of(paths[i], member, config), lambda i: repr(str(paths[i])), config.skip_bad
+    )
     own = None if labels is None else labels[torch.tensor(kept)]
     return FieldRecords(name, member, tuple(parts), own, classes)
+
+
+def looked(
+    count: int, look: Callable[[int], Part], describe: Callable[[int], str], skip_bad: bool, unit: str = "file"
+) -> tuple[list[Part], list[int]]:
+    """Parts by number, and the numbers of those that could be read.
+
+    Args:
+        count: How many there are.
+        look: Reads the header of one.
+        describe: How errors name it.
+        skip_bad: Leave out those that cannot be read, with a line.
+        unit: What one is called.
+
+    Raises:
+        InputError: Naming one that cannot be read, or if none can.
+    """
+    parts, kept, problems = [], [], []
+    for number in tqdm(range(count), desc="checking", unit=unit, delay=_DELAY, disable=None, leave=False):
+        try:
+            parts.append(look(number))
+            kept.append(number)
+        except InputError as error:
+            if not skip_bad:
+                hint = f"; leave such {unit}s out with {argument('data.skip_bad=True')}" if count > 1 else ""
+                raise InputError(f"cannot read {describe(number)}: {error}{hint}") from None
+            problems.append((describe(number), error))
+    if problems:
+        logger.warning("left out %d of %d %ss; the first: %s: %s", len(problems), count, unit, *problems[0])
+    if not parts:
+        raise InputError(f"none of {count} {unit}s can be read; the first: {problems[0][1]}")
+    return parts, kept
 
 
 def part_of(path: Path, kind: Kind, config: DataConfig) -> Part:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from sagd.data.config import DataConfig
+from sagd.data.fields import FieldRecords
 from sagd.data.sources.base import Records, Source, check_split, check_text, not_here
 from sagd.data.sources.parquet import ENDING
 from sagd.data.sources.table import choose_columns, table_records
@@ -43,8 +44,8 @@ class Hub(Source, kind="hub"):
         found = _NAME.fullmatch(text)
         return None if found is None or Path(text).suffix.lower() == ENDING else cls(found["name"], found["subset"])
 
-    def open(self, config: DataConfig) -> Records:
-        """The rows of a split, by their image and label columns."""
+    def open(self, config: DataConfig) -> Records | FieldRecords:
+        """The rows of a split, by their data and label columns."""
         _check_hub(self.name, config)
         need("datasets")
         import datasets
@@ -65,9 +66,8 @@ class Hub(Source, kind="hub"):
             reason = one_line(error.__cause__ or error)  # its own errors only say that there was one
             raise InputError(f"cannot load hub data set {config.source!r}: {reason}{hint}") from None
         schema = dataset.features.arrow_schema
-        return table_records(
-            self.name, config.source, dataset.data.table, schema, choose_columns(schema, config), config
-        )
+        columns, place = choose_columns(schema, config), Path(dataset.cache_files[0]["filename"])
+        return table_records(self.name, config.source, dataset.data.table, schema, columns, config, place=place)
 
 
 def _check_hub(name: str, config: DataConfig) -> None:

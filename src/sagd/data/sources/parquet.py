@@ -1,4 +1,4 @@
-"""Parquet files with a column of encoded images, alone or as the shards of one data set."""
+"""Parquet files with a column of encoded images, sound or arrays, alone or as the shards of one data set."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from sagd.data.config import DataConfig
+from sagd.data.fields import FieldRecords
 from sagd.data.formats.find import endings, natural
 from sagd.data.sources import base
 from sagd.data.sources.base import SPLIT_NAMES, Records, Source, check_split, check_text, expanded
@@ -50,8 +51,8 @@ class Parquet(Source, kind="parquet"):
         is_file = path.suffix.lower() == ENDING and path.is_file()
         return cls(text) if is_file or (text and path.is_dir() and shards(path)) else None
 
-    def open(self, config: DataConfig) -> Records:
-        """The rows, by their image and label columns."""
+    def open(self, config: DataConfig) -> Records | FieldRecords:
+        """The rows, by their data and label columns."""
         path = expanded(self.path)
         found = shards(path) if path.is_dir() else []
         if path.is_dir() and not found:
@@ -124,7 +125,7 @@ def _read(paths: Sequence[Path], columns: list[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if sum(path.stat().st_size for path in paths) > base.MEMORY_LIMIT:
+    if sum(_size(path, columns) for path in paths) > base.MEMORY_LIMIT:
         return _map_parquet(paths, columns)
     tables = []
     for path in paths:
@@ -134,6 +135,17 @@ def _read(paths: Sequence[Path], columns: list[str]) -> pa.Table:
         except (OSError, ValueError) as error:
             raise _unreadable(path, error) from None
     return pa.concat_tables(tables)
+
+
+def _size(path: Path, columns: list[str]) -> int:
+    """Bytes that columns of a file have once they are unpacked."""
+    need("pyarrow")
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
+    return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns)
 
 
 def _map_parquet(paths: Sequence[Path], columns: list[str]) -> pa.Table:

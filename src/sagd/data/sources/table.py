@@ -1,9 +1,7 @@
-"""Tables with a column of encoded images, as parquet files and data sets of the hub are."""
+"""Tables with a column of encoded images, sound or arrays, as parquet files and data sets of the hub are."""
 
 from __future__ import annotations
 
-import os
-from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -14,16 +12,25 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig
+from sagd.data.fields import FieldRecords
 from sagd.data.images import open_image
 from sagd.data.sources.base import NO_LABELS, Records, encode_labels
+from sagd.data.sources.rows import (
+    ArrayRows,
+    SoundRows,
+    content_of,
+    holds_arrays,
+    holds_bytes,
+    is_sound,
+    row_of,
+    row_records,
+)
 from sagd.errors import InputError, argument, one_line
 from sagd.optional import need
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from PIL import Image
-
-_ARCHIVES = ("zip://", "tar://")
 
 
 @dataclass(frozen=True)
@@ -44,41 +51,10 @@ class TableRecords(Records):
         return len(self.column)
 
     def open(self, index: int) -> Image.Image:  # noqa: D102
-        value = self.column[index].as_py()
-        content, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
-        if content is not None:
-            return open_image(content)
-        if not path:
-            raise InputError("the row holds no image")
-        return open_image(_read_path(path))
+        return open_image(content_of(self.column, index))
 
     def describe(self, index: int) -> str:  # noqa: D102
-        at = bisect(self.ends, index)
-        return f"row {index - (self.ends[at - 1] if at else 0)} of {self.files[at]!r}"
-
-
-def _read_path(path: str) -> str | bytes:
-    """A local path as it is, or the bytes of a member of a local archive ('zip://a.png::/data/images.zip').
-
-    Paths come with the data, and fsspec knows protocols that open connections or run code; so only archives pass.
-    """
-    if "::" not in path or Path(path).is_file():
-        if not Path(path).is_file():
-            raise InputError(f"no file {path!r}; paths count from the current folder, and addresses are not followed")
-        return path
-    *members, archive = path.split("::")
-    if not Path(archive).is_file() or not all(member.startswith(_ARCHIVES) for member in members):
-        raise InputError(f"{path!r} is not in a local archive ({', '.join(_ARCHIVES)})")
-    need("fsspec")
-    import fsspec
-
-    # The path that was looked at, lest fsspec take it for an address ('ftp:' may be the name of a folder).
-    local = f"file://{os.path.abspath(archive)}"  # noqa: PTH100 (links stay as they are)
-    try:
-        with fsspec.open("::".join([*members, local]), "rb") as file:
-            return file.read()
-    except (OSError, ValueError, LookupError, EOFError) as error:
-        raise InputError(f"{path!r} cannot be read: {type(error).__name__} {one_line(error)}") from None
+        return row_of(index, self.files, self.ends)
 
 
 def table_records(
@@ -89,22 +65,24 @@ def table_records(
     columns: tuple[str, str | None],
     config: DataConfig,
     files: Mapping[str, int] | None = None,
-) -> Records:
-    """The records of a table, by the names of its image column and its label column.
+    place: Path | None = None,
+) -> Records | FieldRecords:
+    """The records of a table, by the names of its data column and its label column.
 
     Args:
         name: Short name of the data set.
         source: Where it is, for messages.
         table: Rows.
         schema: Its schema.
-        columns: Names of the image column and of the label column, if any.
+        columns: Names of the data column and of the label column, if any.
         config: Settings.
         files: The files that the rows are from, in order, and the number of rows of each; default: `source` alone.
+        place: The file that the rows are in, where `files` names none.
 
     Raises:
-        InputError: If it has no rows, or labels that are none.
+        InputError: If it has no rows, labels that are none, or a row of sound or arrays that is none.
     """
-    image_column, label_column = columns
+    data_column, label_column = columns
     if table.num_rows == 0:
         raise InputError(f"{source!r} holds no rows")
     labels, classes = None, None
@@ -114,35 +92,46 @@ def table_records(
         labels, classes = _read_labels(values, names, label_column, source, config)
     files = files or {source: table.num_rows}
     ends = list(accumulate(files.values()))
-    return TableRecords(name, labels, classes, table.column(image_column), list(files), ends)
+    column = table.column(data_column)
+    if holds_bytes(column.type) and not is_sound(column, config):
+        return TableRecords(name, labels, classes, column, list(files), ends)
+    rows = (SoundRows if holds_bytes(column.type) else ArrayRows)(column, tuple(files), tuple(ends), place)
+    return row_records(name, rows, config, labels, classes)
 
 
 def choose_columns(schema: pa.Schema, config: DataConfig) -> tuple[str, str | None]:
-    """Names of the image column and of the label column, if any.
+    """Names of the data column and of the label column, if any.
 
     Raises:
         InputError: If there is no such column, or no telling which it is.
     """
-    return _choose_image_column(schema, config), _choose_label_column(schema, config)
+    return _choose_data_column(schema, config), _choose_label_column(schema, config)
 
 
-def _choose_image_column(schema: pa.Schema, config: DataConfig) -> str:
-    candidates = [field.name for field in schema if _holds_images(field.type)]
+def _choose_data_column(schema: pa.Schema, config: DataConfig) -> str:
+    encoded = [field.name for field in schema if holds_bytes(field.type)]
+    arrays = [field.name for field in schema if holds_arrays(field.type)]
+    candidates = encoded or arrays if config.image_column is None else encoded + arrays
     wanted = config.image_column
     if wanted is None and len(candidates) == 1:
         return candidates[0]
     if wanted is None and candidates:
-        listed = ", ".join(candidates)
+        listed, hold = ", ".join(candidates), "images or sound" if encoded else "arrays"
         raise InputError(
-            f"{config.source!r} has several image columns; set {argument('data.image_column')} to one of {listed}"
+            f"{config.source!r} has several columns of {hold}; set {argument('data.image_column')} to one of {listed}"
         )
     if wanted is None:
-        kinds = "bytes, or structs of bytes and path"
-        raise InputError(f"{config.source!r} has no image column ({kinds}); it has {listed_columns(schema)}")
+        kinds = "bytes, or structs of bytes and path; lists of numbers"
+        raise InputError(
+            f"{config.source!r} has no column of images, sound or arrays ({kinds}); it has {listed_columns(schema)}"
+        )
     if wanted not in schema.names:
         raise InputError(f"{config.source!r} has no column {wanted!r}; it has {listed_columns(schema)}")
     if wanted not in candidates:
-        raise InputError(f"column {wanted!r} of {config.source!r} holds no images; it has {listed_columns(schema)}")
+        raise InputError(
+            f"column {wanted!r} of {config.source!r} holds no images, sound or arrays of numbers; it has"
+            f" {listed_columns(schema)}"
+        )
     return wanted
 
 
@@ -160,16 +149,6 @@ def _choose_label_column(schema: pa.Schema, config: DataConfig) -> str | None:
 def listed_columns(schema: pa.Schema) -> str:
     """Names and types of columns, for messages."""
     return ", ".join(f"{field.name} ({field.type})" for field in schema)
-
-
-def _holds_images(kind: pa.DataType) -> bool:
-    need("pyarrow")
-    import pyarrow as pa
-
-    if pa.types.is_struct(kind):
-        index = kind.get_field_index("bytes")
-        return index >= 0 and _holds_images(kind.field(index).type)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def _class_names(schema: pa.Schema, column: str, source: str) -> tuple[str, ...] | None:

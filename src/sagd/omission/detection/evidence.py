@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sagd.noise.spectra.base import Spectrum
-from sagd.noise.spectra.damage import Spots, Strip, Wedge
+from sagd.noise.spectra.damage import Spots, Strip, Stripes
 from sagd.omission.detection.broad import Band, find_ring, find_wedge
 from sagd.omission.detection.content import envelope, locked, spread, tails
 from sagd.omission.detection.peaks import Peak, find_peaks, measured
@@ -22,6 +23,9 @@ from sagd.omission.detection.windows import Windows
 _MEASURES = ("excess", "coarse", "locked", "unexplained", "own", "other", "slope", "share", "tails", "many", "record")
 _FRINGE = 4.0
 """Steps beside a line to which it spreads where it is not straight, or not alike all along."""
+_GUARD = 3.0
+"""Steps beside a measured line that belong to its band: what drifts leaks there, and removal takes only what is too
+much."""
 _STRAIGHT = 1.5
 """Steps of the grid by which the far end of a line may miss an axis that it is taken for."""
 
@@ -221,24 +225,22 @@ class Examination:
 
 
 def _band_of(line: Line, side: tuple[int, ...]) -> Spectrum:
-    """A strip along an axis, or a narrow wedge."""
+    """A strip along an axis, or stripes at an angle: the line as wide as it was measured, and a guard on both sides."""
     # Where it stands out from the first radius that is looked at, it goes on below.
     low = 1 / min(side) if line.low * min(side) < CENTRE + 1 else line.low
     low, high = _down(low), min(0.5, _up(line.high))
     for axis in range(len(side)):
+        others = [n for i, n in enumerate(side) if i != axis]
         off = [abs(d) for i, d in enumerate(line.direction) if i != axis]
-        if all(
-            o * line.high * n <= _STRAIGHT
-            for o, n in zip(off, (n for i, n in enumerate(side) if i != axis), strict=True)
-        ):
-            width = line.width / 2 + 2 * max(off) * line.high
-            return Strip(axis, low, high, _up(width))
+        if all(o * line.high * n <= _STRAIGHT for o, n in zip(off, others, strict=True)):
+            return Strip(axis, low, high, _up(line.width + 2 * max(off) * line.high + 2 * _guard(others)))
     angle = math.degrees(math.atan2(line.direction[0], line.direction[1])) % 180
-    # As wide as the line half way along it.
-    middle = (low + high) / 2
-    width = math.degrees(2 * math.atan(line.width / 2 / middle))
-    corner = math.sqrt(0.5)
-    return Wedge(round(angle, 3), round(max(0.05, width), 3), _down(low / corner), min(1.0, _up(line.high / corner)))
+    return Stripes(round(angle, 3), low, _up(line.high), _up(line.width + 2 * _guard(side)))
+
+
+def _guard(side: Sequence[int]) -> float:
+    """Beside a line, in cycles per sample: steps of large arrays, where removal can tell, and hardly any of small."""
+    return min(_GUARD, min(side) / 64) / min(side)
 
 
 def _octave(at: tuple[float, ...], windows: Windows) -> float:

@@ -20,6 +20,10 @@ _BESIDE = (3, 5)
 _MOST = 3
 _LEAST = 0.35
 """Least contrast in nats; what is less is not worth a word."""
+_CONTINUES = 2.0
+"""Standard errors by which what continues a line stands out."""
+_WIDEST = 8
+"""Steps across a line within which its width is measured."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
     if not len(directions):
         return []
     contrast, radii, valid = _contrasts(levels, fine.side, directions)
+    full, sides = unfolded(levels, fine.side), fine.side
     # Of a single window the logarithm of an exponential: averages over radii make it normal.
     var = fine.error**2 * (1 + 0.5 / len(_BESIDE))
     near = contrast[valid]
@@ -69,6 +74,7 @@ def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
         here = (segment == k) & valid
         total[:, k], count[:, k] = torch.where(here, contrast, 0.0).sum(1), here.sum(1)
     best, span = _best_range(total, count, per_radius)
+    span = _continued(span, total, count, per_radius)
     tests = len(directions) * SEGMENTS
     found: list[Line] = []
     for i in best.argsort(descending=True).tolist():
@@ -91,7 +97,7 @@ def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
             excess,
             float(count[i, inside].sum() / count[i].sum()),
             chance,
-            2 * step,
+            2 * step * _steps_across(full, sides, directions[i], reach),
         )
         if excess >= _LEAST and not any(_near(line, other, step) for other in found):
             found.append(line)
@@ -191,6 +197,41 @@ def _best_range(total: Tensor, count: Tensor, error: float) -> tuple[Tensor, Ten
     return best, span
 
 
+def _continued(span: Tensor, total: Tensor, count: Tensor, error: float) -> Tensor:
+    """Ranges of segments with their neighbours, as far as these stand out too: what continues a line is part of it."""
+    mean = total / count.clamp(min=1)
+    out = (mean >= _LEAST) & (total >= _CONTINUES * error * count.sqrt()) & (count > 0)
+    span, lines = span.clone(), torch.arange(len(span))
+    for _ in range(SEGMENTS - 1):
+        down, up = (span[:, 0] - 1).clamp(min=0), (span[:, 1] + 1).clamp(max=SEGMENTS - 1)
+        span[:, 0] = torch.where(out[lines, down], down, span[:, 0])
+        span[:, 1] = torch.where(out[lines, up], up, span[:, 1])
+    return span
+
+
+def _steps_across(full: Tensor, side: tuple[int, ...], direction: Tensor, radii: Tensor) -> int:
+    """Steps beside a line at which it still stands out of what lies further away, and that the window blurs it over.
+
+    Args:
+        full: Mean logarithm of the power on the plane, `(*side)`.
+        side: Samples of the windows.
+        direction: Unit vector along the line.
+        radii: Where it stands out.
+    """
+    sizes = torch.tensor(side, dtype=torch.float64)
+    step, points = _across(direction, side), radii[:, None] * direction
+
+    def at(k: int) -> float:
+        around = [points + sign * k * step * normal for normal in _normals(direction) for sign in (1, -1)]
+        index = (torch.cat(around) * sizes).round().long() % torch.tensor(side)
+        return float(full[tuple(index.T)].mean())
+
+    profile = [at(k) for k in range(_WIDEST + 1)]
+    background = min(profile)
+    return next((k for k in range(1, _WIDEST) if profile[k] - background < _LEAST), _WIDEST)
+
+
 def _near(one: Line, other: Line, step: float) -> bool:
+    """Whether lines are the same, or one is the fringe of the other where both are."""
     cosine = abs(sum(a * b for a, b in zip(one.direction, other.direction, strict=True)))
-    return math.acos(min(1.0, cosine)) * max(one.high, other.high) < 8 * step
+    return math.acos(min(1.0, cosine)) * min(one.high, other.high) < 8 * step
