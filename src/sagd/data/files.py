@@ -213,19 +213,11 @@ def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: boo
         for k, array in enumerate(part.arrays if each < values.shape[1] or len(part.arrays) == 1 else part.arrays[:1]):
             taken = values[:, k * each : (k + 1) * each] if part.columns is None else _among_others(values, part)
             arranged, like = _whole(taken, part.layout, array)
-<<<<<<< HEAD
-            ending = ending_beside(Path(name), part.format, kind, keep)
-            stem = f"{_without_ending(name)}{suffix}" + (f"-{array.name}" if len(part.arrays) > 1 else "")
-            path = _inside(folder, stem + ending)
-            found = part.format if ending == ending_of(name) else format_of(path)
-            written.append(_write(path, arranged, exact(like) if keep else like, named.meaning, found))
-=======
-            ending = _ending(Path(name), original, kind, keep)
+            ending = ending_beside(Path(name), original, kind, keep)
             stem = f"{_without_ending(name)}{suffix}" + (f"-{array.name}" if len(part.arrays) > 1 else "")
             path = _inside(folder, stem + ending)
             found = original if ending == ending_of(name) else format_of(path)
-            written.append(_write(path, arranged, _exact(like) if keep else like, named.meaning, found))
->>>>>>> tables
+            written.append(_write(path, arranged, exact(like) if keep else like, named.meaning, found))
             axes = part.layout.axes if len(part.layout.axes) == len(like.axes) else like.axes
     _tell(folder, named.meaning, found, axes)
     return _all(written)

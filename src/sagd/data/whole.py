@@ -157,7 +157,7 @@ class Whole:
             InputError: If the format cannot hold them.
         """
         like = [exact(array) if keep else array for array in self.part.arrays]
-        ending = ending_beside(path, self.part.format, self.kind, keep)
+        ending = ending_beside(path, format_of(self.part.path), self.kind, keep)
         path = path.with_name(path.name.removesuffix(ending_of(path.name)) + ending)
         # Of sound in floating point the loudest is 1, whatever the whole numbers were.
         scaled = keep and format_of(path).full_scale
