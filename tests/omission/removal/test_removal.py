@@ -11,7 +11,7 @@ from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum
-from sagd.noise.spectra.damage import Spots, Strip, Wedge
+from sagd.noise.spectra.damage import Spots, Strip, Stripes, Wedge
 from sagd.omission.clean import clean as remove
 from sagd.omission.removal import measure
 from sagd.omission.removal.extend import crop, extend, extended_size, interpolated
@@ -43,6 +43,11 @@ CASES = {
         (256, 256),
         Wedge(45.0, 2.0, 0.1, 1.0),
         lambda r, f: 2e4 * torch.exp(-(((f[0] - f[1]) / 0.002) ** 2)) * (r > 0.1),
+    ),
+    "stripes at an angle": (
+        (256, 256),
+        Stripes(30.0, low=0.01, width=0.03),
+        lambda r, f: 2e4 * torch.exp(-(((f[0] * math.cos(math.pi / 6) - f[1] / 2) / 0.002) ** 2)),
     ),
     "moire": ((256, 200), Spots(((0.14, -0.1406),), 0.02, 0.01), None),
     "volume": ((40, 48, 36), Strip(axis=2, width=0.04, soft=0.02), lambda r, f: 5e4 * (f[:2].abs().amax(0) < 1e-9)),
@@ -116,6 +121,12 @@ def test_channels_are_cleaned_each_by_itself():
     both = remove(torch.cat([clean, damaged]), STRIPES)
     torch.testing.assert_close(both.x[1:], remove(damaged, STRIPES).x)
     torch.testing.assert_close(both.x[:1], remove(clean, STRIPES).x)
+
+
+def test_stripes_along_an_axis_are_a_strip():
+    x = drawn((96, 120), smooth, 0) + damage_of("stripes", (96, 120), CASES["stripes"][2])
+    one = remove(x, Strip(axis=1, low=0.01, width=0.04, soft=0.01)).x
+    torch.testing.assert_close(remove(x, Stripes(low=0.01, width=0.04, soft=0.01)).x, one)
 
 
 def test_single_precision_is_enough():

@@ -15,7 +15,7 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal.extend import crop, extend, extended_size
 from sagd.omission.removal.geometry import parts_of
 from sagd.omission.removal.spectra import Powers, fit, profile
-from sagd.omission.removal.structure import weighted_damage
+from sagd.omission.removal.structure import odd_phase, weighted_damage
 
 _LAPS = 8
 """Times that borders are continued, at most; fewer where the damage changes by less than `_SETTLED` of itself."""
@@ -66,23 +66,28 @@ class Removal:
             expected = " x ".join(map(str, (len(self.gain), *self.spatial)))
             raise InputError(f"the gain was measured on arrays of {expected}, got {tuple(x.shape)}")
         x = x - x.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
-        taken = (1 - self.gain).to(x.dtype)
-        whole = extend(x, self.basis.spatial)
-        damage = self.basis.inverse(taken * self.basis.forward(whole))
+        return torch.stack([self._damage_of(*of) for of in zip(x, self.gain, self.smooth, strict=True)])
+
+    def _damage_of(self, x: Tensor, gain: Tensor, smooth: Tensor) -> Tensor:
+        """In one channel."""
+        gain, smooth = gain.to(x.dtype), smooth.to(x.dtype)
+        taken = 1 - gain
+        if not taken.any():
+            return torch.zeros_like(x)
+        c = self.basis.forward(extend(x[None], self.basis.spatial)[0])
+        damage = self.basis.inverse(taken * c)
         for _ in range(_LAPS):
             # A reflected wave is another one: reflect what was cleaned, and continue the damage as what it is.
-            before = damage
-            whole = extend(x - crop(damage, self.spatial), self.basis.spatial) + damage
-            damage = self.basis.inverse(taken * self.basis.forward(whole))
+            rest = x - crop(damage, self.spatial)
+            whole = extend(rest[None], self.basis.spatial)[0] + damage
+            c = self.basis.forward(whole)
+            before, damage = damage, self.basis.inverse(taken * c)
             if (damage - before).square().sum() <= _SETTLED**2 * damage.square().sum():
                 break
-        own = torch.zeros_like(whole[0])
+        own = torch.zeros_like(damage)
         crop(own, self.spatial).fill_(1)
-        smooth = self.smooth.to(x.dtype)
-        for channel, gain in enumerate(self.gain.to(x.dtype)):
-            if bool((gain < 1).any()):
-                damage[channel] = weighted_damage(whole[channel], own, self.basis, smooth[channel], gain)
-        return crop(damage, self.spatial)
+        phase = odd_phase(self.basis, self.basis.multiplicity().to(gain) * taken)
+        return crop(weighted_damage(c, own, self.basis, smooth, gain, phase), self.spatial)
 
 
 def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
