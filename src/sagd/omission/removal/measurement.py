@@ -14,6 +14,7 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal.extend import crop, extend, extended_size
 from sagd.omission.removal.geometry import parts_of
+from sagd.omission.removal.local import strength, window_of
 from sagd.omission.removal.spectra import Powers, fit, profile
 from sagd.omission.removal.structure import odd_phase, weighted_damage
 
@@ -34,6 +35,7 @@ class Removal:
         power: Measured power, likewise.
         smooth: The clean spectrum `S`, likewise: as it is beside the band inside it, by radius alone outside.
         damage: The spectrum `N` of the damage, 0 outside the band, likewise.
+        width: Full width across of the narrowest shape of the band, in cycles per sample.
     """
 
     band: Spectrum
@@ -43,6 +45,7 @@ class Removal:
     power: Tensor
     smooth: Tensor
     damage: Tensor
+    width: float
 
     @property
     def share(self) -> float:
@@ -86,8 +89,20 @@ class Removal:
                 break
         own = torch.zeros_like(damage)
         crop(own, self.spatial).fill_(1)
-        phase = odd_phase(self.basis, self.basis.multiplicity().to(gain) * taken)
-        return crop(weighted_damage(c, own, self.basis, smooth, gain, phase), self.spatial)
+        multiplicity = self.basis.multiplicity().to(gain)
+        phase = odd_phase(self.basis, multiplicity * taken)
+        local = self._strength(c, smooth, taken > 0, multiplicity)
+        return crop(weighted_damage(c, own, self.basis, smooth, gain, phase, local), self.spatial)
+
+    def _strength(self, c: Tensor, smooth: Tensor, inside: Tensor, multiplicity: Tensor) -> Tensor | None:
+        """Of the damage by time; None in images, or where it is as strong everywhere."""
+        length = window_of(self.width, self.spatial[0]) if len(self.spatial) == 1 else None
+        if length is None:
+            return None
+        filtered = crop(self.basis.inverse(inside * c * smooth.rsqrt()), self.spatial)
+        share = float((multiplicity * inside).sum() / multiplicity.sum())
+        found = strength(filtered, share, length)
+        return None if found is None else extend(found[None], self.basis.spatial)[0]
 
 
 def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
@@ -147,7 +162,8 @@ def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power:
             smooth[channel][inside] = torch.where(larger, s, smooth[channel][inside])
             damage[channel][inside] = torch.where(larger, n, damage[channel][inside])
     gain = 1 - b * damage / (smooth + damage).clamp(min=torch.finfo(torch.float64).tiny)
-    return Removal(band, tuple(spatial), basis, gain, power, smooth, damage)
+    width = 2 * min(float(part.across[part.inside].max()) for part in parts)
+    return Removal(band, tuple(spatial), basis, gain, power, smooth, damage, width)
 
 
 def check_array(x: Tensor) -> None:

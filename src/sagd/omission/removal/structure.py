@@ -21,12 +21,22 @@ from sagd.noise.basis.fourier import FourierBasis
 _REACH = 2
 """Samples that boxes reach to each side, of which two in a row make a window of local power."""
 _STEPS = 3
+_STEPS_OF_PARTS = 10
+"""Where damage is missing in parts, the Wiener estimate is farther from what is sought."""
 _BEYOND = 0.05
 """Weight of samples beyond the borders, which are only a guess."""
 _TINY = 1e-30
 
 
-def weighted_damage(c: Tensor, own: Tensor, basis: FourierBasis, smooth: Tensor, gain: Tensor, phase: Tensor) -> Tensor:
+def weighted_damage(
+    c: Tensor,
+    own: Tensor,
+    basis: FourierBasis,
+    smooth: Tensor,
+    gain: Tensor,
+    phase: Tensor,
+    strength: Tensor | None = None,
+) -> Tensor:
     """The damage in one channel.
 
     Args:
@@ -36,6 +46,7 @@ def weighted_damage(c: Tensor, own: Tensor, basis: FourierBasis, smooth: Tensor,
         smooth: Clean spectrum `S`, `(*coefficients)`, of the type of the array.
         gain: The Wiener gain, likewise; nothing is taken out where it is 1.
         phase: `odd_phase` of what is taken out.
+        strength: Factor of the damage by place, `(*spatial)`; 1 everywhere by default.
     """
     # What is estimated lives at few frequencies, and is kept for these alone.
     at = (gain < 1).flatten().nonzero()[:, 0]
@@ -51,14 +62,25 @@ def weighted_damage(c: Tensor, own: Tensor, basis: FourierBasis, smooth: Tensor,
     def dot(u: Tensor, v: Tensor) -> Tensor:
         return (multiplicity * (u.conj() * v).real).sum()
 
+    def field(v: Tensor) -> Tensor:
+        found = basis.inverse(spread(root * v))
+        return found if strength is None else strength * found
+
+    def shown(v: Tensor) -> Tensor:
+        """Of a damage, whitened; `seen` is its adjoint."""
+        return basis.inverse(spread(up * v) if strength is None else whiten * basis.forward(field(v)))
+
     def seen(u: Tensor) -> Tensor:
-        return up.conj() * basis.forward(u).flatten()[at]
+        c = basis.forward(u)
+        if strength is None:
+            return up.conj() * c.flatten()[at]
+        return root * basis.forward(strength * basis.inverse(whiten.conj() * c)).flatten()[at]
 
     # In units of the prior: n = sqrt(N) v.
-    v = (1 - gain) * c.flatten()[at] / (excess * clean).sqrt().clamp(min=_TINY) * (excess > 0)
-    whitened = (phase * c * smooth.rsqrt()).flatten()
-    whitened[at] -= up * v
-    remainder = basis.inverse(whitened.reshape(basis.coefficients))
+    root = (excess * clean).sqrt()
+    v = (1 - gain) * c.flatten()[at] / root.clamp(min=_TINY) * (excess > 0)
+    whiten = phase * smooth.rsqrt()
+    remainder = basis.inverse(whiten * c) - shown(v)
     power = remainder.square()
     known = _BEYOND + (1 - _BEYOND) * own
     local = _blurred(power)
@@ -68,14 +90,14 @@ def weighted_damage(c: Tensor, own: Tensor, basis: FourierBasis, smooth: Tensor,
     r = seen(q * remainder) - v
     s = preconditioner * r
     p, size = s, dot(r, s)
-    for _ in range(_STEPS):
-        image = p + seen(q * basis.inverse(spread(up * p)))
+    for _ in range(_STEPS if strength is None else _STEPS_OF_PARTS):
+        image = p + seen(q * shown(p))
         step = size / dot(p, image).clamp(min=_TINY)
         v, r = v + step * p, r - step * image
         s, before = preconditioner * r, size
         size = dot(r, s)
         p = s + size / before.clamp(min=_TINY) * p
-    return basis.inverse(spread((excess * clean).sqrt() * v))
+    return field(v)
 
 
 def odd_phase(basis: FourierBasis, weight: Tensor) -> Tensor:
