@@ -109,8 +109,11 @@ def odd_phase(basis: FourierBasis, weight: Tensor) -> Tensor:
     """
     axes = basis.axis_frequencies()
     held = weight.flatten().nonzero()[:, 0]
-    places = torch.unravel_index(held, basis.coefficients)
-    f = torch.stack([axis[place] for axis, place in zip(axes, places, strict=True)]).to(weight)
+    found, rest = [], held
+    for axis in reversed(axes):
+        found.append(axis[rest % len(axis)])
+        rest = rest // len(axis)
+    f = torch.stack(found[::-1]).to(weight)
     direction = torch.linalg.eigh((f * weight.flatten()[held]) @ f.T).eigenvectors[:, -1]
     along, edge = torch.zeros((), dtype=weight.dtype), torch.zeros((), dtype=torch.bool)
     for number, axis in enumerate(axes):
