@@ -11,10 +11,11 @@ from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum
-from sagd.noise.spectra.damage import Spots, Strip, Wedge
+from sagd.noise.spectra.damage import Spots, Strip, Stripes, Wedge
 from sagd.omission.clean import clean as remove
 from sagd.omission.removal import measure
 from sagd.omission.removal.extend import crop, extend, extended_size, interpolated
+from sagd.omission.removal.local import strength, window_of
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 STRIPES = Strip(axis=1, width=0.02, soft=0.01)
@@ -43,6 +44,11 @@ CASES = {
         (256, 256),
         Wedge(45.0, 2.0, 0.1, 1.0),
         lambda r, f: 2e4 * torch.exp(-(((f[0] - f[1]) / 0.002) ** 2)) * (r > 0.1),
+    ),
+    "stripes at an angle": (
+        (256, 256),
+        Stripes(30.0, low=0.01, width=0.03),
+        lambda r, f: 2e4 * torch.exp(-(((f[0] * math.cos(math.pi / 6) - f[1] / 2) / 0.002) ** 2)),
     ),
     "moire": ((256, 200), Spots(((0.14, -0.1406),), 0.02, 0.01), None),
     "volume": ((40, 48, 36), Strip(axis=2, width=0.04, soft=0.02), lambda r, f: 5e4 * (f[:2].abs().amax(0) < 1e-9)),
@@ -116,6 +122,12 @@ def test_channels_are_cleaned_each_by_itself():
     both = remove(torch.cat([clean, damaged]), STRIPES)
     torch.testing.assert_close(both.x[1:], remove(damaged, STRIPES).x)
     torch.testing.assert_close(both.x[:1], remove(clean, STRIPES).x)
+
+
+def test_stripes_along_an_axis_are_a_strip():
+    x = drawn((96, 120), smooth, 0) + damage_of("stripes", (96, 120), CASES["stripes"][2])
+    one = remove(x, Strip(axis=1, low=0.01, width=0.04, soft=0.01)).x
+    torch.testing.assert_close(remove(x, Stripes(low=0.01, width=0.04, soft=0.01)).x, one)
 
 
 def test_single_precision_is_enough():
@@ -273,6 +285,37 @@ def test_hum_of_one_record_on_another():
 
     best = max(snr(notched(q)) for q in (5, 10, 20, 30, 60, 120, 200, 400))
     assert snr(remove(damaged, Spots(((60 / 250,), (120 / 250,)), 1 / 250, 0.5 / 250)).x) > best + 1
+
+
+def test_a_line_that_starts_in_the_middle_of_a_record():
+    """Nothing changes where it is missing, and more is taken out where it is, than by one gain for all."""
+    clean, band = drawn((20000,), smooth, 0), Spots(((0.2,),), 0.004, 0.002)
+    line = 8 * torch.cos(2 * math.pi * 0.2003 * torch.arange(20000, dtype=torch.float64))[None]
+    late = line * (torch.arange(20000) >= 10000)
+    x = clean + late
+    cleaned = remove(x, band)
+    removal = cleaned.removal
+    alone = removal.basis.inverse(
+        (1 - removal.gain) * removal.basis.forward(extend(x - x.mean(), removal.basis.spatial))
+    )
+    error, before = ((taken - late).square() for taken in (cleaned.removed, crop(alone, (20000,))))
+    assert error.mean() < before.mean()
+    assert error[:, :10000].mean() < before[:, :10000].mean() / 2
+    length = window_of(cleaned.removal.width, 20000)
+    assert (cleaned.removed[:, 3 * length : 10000 - 2 * length].abs() < 1e-9).float().mean() > 0.7
+
+
+def test_strength_by_time():
+    """A tenth of white noise is in the band, and damage of 9 times that from the middle on: `a` is 0, then 2."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(20000, dtype=torch.float64, generator=g) * 0.1**0.5
+    assert strength(x * 10**0.5, 0.1, 1000) is None
+    x[10000:] *= 10**0.5
+    found = strength(x, 0.1, 1000).square()
+    assert found[:9000].mean() < 0.02
+    torch.testing.assert_close(found[11000:].mean().item(), 2.0, rtol=0.05, atol=0)
+    assert window_of(0.012, 10000) == 1000
+    assert window_of(0.001, 10000) is None
 
 
 def test_structure_casts_smaller_mirrors_than_by_the_gain_alone():

@@ -47,9 +47,12 @@ class FourierBasis(Basis, kind="fourier"):
 
     def frequencies(self) -> Tensor:
         """`fftfreq` on every axis but the last, `rfftfreq` on the last: `(n, *coefficients)`, float64."""
+        return torch.stack(torch.meshgrid(*self.axis_frequencies(), indexing="ij"))
+
+    def axis_frequencies(self) -> list[Tensor]:
+        """The same for each axis by itself, `(side,)`, float64."""
         axes = [torch.fft.fftfreq(side, dtype=torch.float64) for side in self.spatial[:-1]]
-        axes.append(torch.fft.rfftfreq(self.spatial[-1], dtype=torch.float64))
-        return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+        return [*axes, torch.fft.rfftfreq(self.spatial[-1], dtype=torch.float64)]
 
     def multiplicity(self) -> Tensor:
         """1 on self-conjugate columns of the last axis (DC, and Nyquist if even), 2 elsewhere."""

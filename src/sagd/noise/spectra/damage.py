@@ -8,7 +8,7 @@ harmonics). A soft edge falls from 1 to 0 as a squared cosine over a distance `s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -85,10 +85,7 @@ class Wedge(Spectrum, kind="wedge"):
             raise InputError(f"a wedge is for images (2 spatial axes), the data has {len(frequencies)}")
         scale = corner_radius(2)
         rho = torch.linalg.vector_norm(frequencies, dim=0) / scale
-        # A Nyquist frequency stands for both its signs: the nearer counts, so that the mask stays even.
-        signed = other_sign(frequencies, period)
-        pairs = [(r, c) for r in (frequencies[0], signed[0]) for c in (frequencies[1], signed[1])]
-        turn = torch.stack([self._turn(r, c) for r, c in pairs]).amin(0)
+        turn = _least(self._turn, frequencies, period)
         across = rho * torch.sin(torch.deg2rad((turn - self.width / 2).clamp(-90, 90)))
         distance = torch.stack([across, self.low - rho, rho - self.high]).amax(0)
         hard = band_mask(frequencies, self.low, self.high) * (turn <= self.width / 2 + 1e-9)
@@ -177,10 +174,7 @@ class Stripes(Spectrum, kind="stripes"):
         """Likewise."""
         if len(frequencies) < 2:
             raise InputError(f"stripes are for images and volumes, the data has {len(frequencies)} spatial axis")
-        # A Nyquist frequency stands for both its signs: the nearer counts, so that the mask stays even.
-        signed = other_sign(frequencies, period)
-        pairs = [(r, c) for r in (frequencies[-2], signed[-2]) for c in (frequencies[-1], signed[-1])]
-        nearest = torch.stack([self._distance(r, c) for r, c in pairs]).amin(0)
+        nearest = _least(self._distance, frequencies[-2:], period)
         others = [f.abs() - self.width / 2 for f in frequencies[:-2]]
         return _edge(torch.stack([nearest, *others]).amax(0), self.soft)
 
@@ -237,6 +231,16 @@ class Spots(Spectrum, kind="spots"):
                 away = distance_on_torus(frequencies - sign * centre, period)
                 nearest = torch.minimum(nearest, away)
         return _edge(nearest - self.radius, self.soft)
+
+
+def _least(value: Callable[[Tensor, Tensor], Tensor], frequencies: Tensor, period: Tensor | float) -> Tensor:
+    """The least of a value of rows and columns, of the two signs that a Nyquist frequency has: so a mask stays even."""
+    least, signed = value(*frequencies), other_sign(frequencies, period)
+    edge = (signed != frequencies).any(0)
+    (rows, columns), (row, column) = frequencies[:, edge], signed[:, edge]
+    pairs = [(rows, columns), (rows, column), (row, columns), (row, column)]
+    least[edge] = torch.stack([value(*pair) for pair in pairs]).amin(0)
+    return least
 
 
 def _edge(distance: Tensor, soft: float) -> Tensor:

@@ -24,7 +24,8 @@ def band_mask(frequencies: Tensor, low: float, high: float) -> Tensor:
 
 def distance_on_torus(difference: Tensor, period: Tensor | float = 1.0) -> Tensor:
     """Length of the least of equal frequency differences, `(n, *coefficients)` to `(*coefficients)`."""
-    return torch.linalg.vector_norm(difference - period * (difference / period).round(), dim=0)
+    # Faster than `vector_norm` over the first axis.
+    return (difference - period * (difference / period).round()).square().sum(0).sqrt()
 
 
 def other_sign(frequencies: Tensor, period: Tensor | float = 1.0) -> Tensor:

@@ -5,14 +5,15 @@ Damage has one shape across (the line width of a spot, how long stripes are) and
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from sagd.noise.basis.base import corner_radius
+from sagd.noise.basis.base import EDGE, corner_radius
 from sagd.noise.spectra.base import Spectrum, Sum
-from sagd.noise.spectra.damage import Ring, Spots, Strip, Wedge
+from sagd.noise.spectra.damage import Ring, Spots, Strip, Stripes, Wedge
 from sagd.noise.spectra.geometry import distance_on_torus
 from sagd.noise.spectra.physical import Physical
 
@@ -31,6 +32,10 @@ class Part:
     across: Tensor
     extended: bool
 
+    def at(self, index: Tensor) -> Part:
+        """The same at some frequencies, `(n,)`."""
+        return replace(self, inside=self.inside[index], across=self.across[index])
+
 
 def parts_of(band: Spectrum, frequencies: Tensor) -> list[Part]:
     """The connected shapes of a band.
@@ -47,6 +52,8 @@ def parts_of(band: Spectrum, frequencies: Tensor) -> list[Part]:
     if isinstance(band, Spots):
         return [_spot(replace(band, at=(at,)), frequencies) for at in band.at]
     inside = band.weights(frequencies) > 0
+    if isinstance(band, Stripes) and len(frequencies) > 1:
+        return [Part(inside, _from_line(band, frequencies), True)]
     if isinstance(band, Strip) and len(frequencies) > 1:
         others = [f for axis, f in enumerate(frequencies) if axis != band.axis]
         return [Part(inside, torch.linalg.vector_norm(torch.stack(others), dim=0), True)]
@@ -62,8 +69,17 @@ def parts_of(band: Spectrum, frequencies: Tensor) -> list[Part]:
     return [Part(inside, torch.where(inside, 0.0, 1.0).to(radius), False)]
 
 
+def _from_line(band: Stripes, frequencies: Tensor) -> Tensor:
+    """Distance from the line through the origin that stripes lie on; other axes count as across."""
+    turn = math.radians(band.angle)
+    across = frequencies[-2] * math.cos(turn) - frequencies[-1] * math.sin(turn)
+    return torch.linalg.vector_norm(torch.stack([across, *frequencies[:-2]]), dim=0)
+
+
 def _spot(spot: Spots, frequencies: Tensor) -> Part:
     """A disk and its mirror."""
     centre = torch.tensor(spot.at[0]).to(frequencies).reshape(-1, *(1,) * (frequencies.ndim - 1))
     across = torch.minimum(distance_on_torus(frequencies - centre), distance_on_torus(frequencies + centre))
-    return Part(spot.weights(frequencies) > 0, across, False)
+    inside = across <= spot.radius + spot.soft + EDGE
+    inside[inside.clone()] = spot.weights(frequencies[:, inside]) > 0
+    return Part(inside, across, False)

@@ -14,8 +14,9 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal.extend import crop, extend, extended_size
 from sagd.omission.removal.geometry import parts_of
+from sagd.omission.removal.local import strength, window_of
 from sagd.omission.removal.spectra import Powers, fit, profile
-from sagd.omission.removal.structure import weighted_damage
+from sagd.omission.removal.structure import odd_phase, weighted_damage
 
 _LAPS = 8
 """Times that borders are continued, at most; fewer where the damage changes by less than `_SETTLED` of itself."""
@@ -34,6 +35,7 @@ class Removal:
         power: Measured power, likewise.
         smooth: The clean spectrum `S`, likewise: as it is beside the band inside it, by radius alone outside.
         damage: The spectrum `N` of the damage, 0 outside the band, likewise.
+        width: Full width across of the narrowest shape of the band, in cycles per sample.
     """
 
     band: Spectrum
@@ -43,6 +45,7 @@ class Removal:
     power: Tensor
     smooth: Tensor
     damage: Tensor
+    width: float
 
     @property
     def share(self) -> float:
@@ -66,23 +69,40 @@ class Removal:
             expected = " x ".join(map(str, (len(self.gain), *self.spatial)))
             raise InputError(f"the gain was measured on arrays of {expected}, got {tuple(x.shape)}")
         x = x - x.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
-        taken = (1 - self.gain).to(x.dtype)
-        whole = extend(x, self.basis.spatial)
-        damage = self.basis.inverse(taken * self.basis.forward(whole))
+        return torch.stack([self._damage_of(*of) for of in zip(x, self.gain, self.smooth, strict=True)])
+
+    def _damage_of(self, x: Tensor, gain: Tensor, smooth: Tensor) -> Tensor:
+        """In one channel."""
+        gain, smooth = gain.to(x.dtype), smooth.to(x.dtype)
+        taken = 1 - gain
+        if not taken.any():
+            return torch.zeros_like(x)
+        c = self.basis.forward(extend(x[None], self.basis.spatial)[0])
+        damage = self.basis.inverse(taken * c)
         for _ in range(_LAPS):
             # A reflected wave is another one: reflect what was cleaned, and continue the damage as what it is.
-            before = damage
-            whole = extend(x - crop(damage, self.spatial), self.basis.spatial) + damage
-            damage = self.basis.inverse(taken * self.basis.forward(whole))
+            rest = x - crop(damage, self.spatial)
+            whole = extend(rest[None], self.basis.spatial)[0] + damage
+            c = self.basis.forward(whole)
+            before, damage = damage, self.basis.inverse(taken * c)
             if (damage - before).square().sum() <= _SETTLED**2 * damage.square().sum():
                 break
-        own = torch.zeros_like(whole[0])
+        own = torch.zeros_like(damage)
         crop(own, self.spatial).fill_(1)
-        smooth = self.smooth.to(x.dtype)
-        for channel, gain in enumerate(self.gain.to(x.dtype)):
-            if bool((gain < 1).any()):
-                damage[channel] = weighted_damage(whole[channel], own, self.basis, smooth[channel], gain)
-        return crop(damage, self.spatial)
+        multiplicity = self.basis.multiplicity().to(gain)
+        phase = odd_phase(self.basis, multiplicity * taken)
+        local = self._strength(c, smooth, taken > 0, multiplicity)
+        return crop(weighted_damage(c, own, self.basis, smooth, gain, phase, local), self.spatial)
+
+    def _strength(self, c: Tensor, smooth: Tensor, inside: Tensor, multiplicity: Tensor) -> Tensor | None:
+        """Of the damage by time; None in images, or where it is as strong everywhere."""
+        length = window_of(self.width, self.spatial[0]) if len(self.spatial) == 1 else None
+        if length is None:
+            return None
+        filtered = crop(self.basis.inverse(inside * c * smooth.rsqrt()), self.spatial)
+        share = float((multiplicity * inside).sum() / multiplicity.sum())
+        found = strength(filtered, share, length)
+        return None if found is None else extend(found[None], self.basis.spatial)[0]
 
 
 def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
@@ -142,7 +162,8 @@ def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power:
             smooth[channel][inside] = torch.where(larger, s, smooth[channel][inside])
             damage[channel][inside] = torch.where(larger, n, damage[channel][inside])
     gain = 1 - b * damage / (smooth + damage).clamp(min=torch.finfo(torch.float64).tiny)
-    return Removal(band, tuple(spatial), basis, gain, power, smooth, damage)
+    width = 2 * min(float(part.across[part.inside].max()) for part in parts)
+    return Removal(band, tuple(spatial), basis, gain, power, smooth, damage, width)
 
 
 def check_array(x: Tensor) -> None:

@@ -14,7 +14,7 @@ Kreutzberger, "Automatic local smoothing for spectral density estimation" (1998)
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ _CELLS = 400
 _BESIDE = 4.0
 """Steps of the grid, beyond the band's edge, at which weights have fallen to 1/e; or half the band's width."""
 _RINGS = 60
-_FAR = 20.0
+_FAR = 10.0
 """Such distances at which nothing counts any more."""
 _RIDGE = 1e-3
 """Pull of the regression towards a constant, where frequencies lie all at one radius."""
@@ -45,6 +45,8 @@ _MOST = 3.0
 _DOUBT = 3.0
 """Times that `S` may be too small, for weighing frequencies."""
 _ROUNDS = 10
+_SETTLED = 0.01
+"""Change of `log N` in a round after which none follows."""
 _SURE = 4.0
 """Standard errors by which the mean log power of a level of a line exceeds that of `S` where there is damage."""
 _SURE_OF_SPOT = 2.0
@@ -72,6 +74,10 @@ class Powers:
     count: int
     step: float
 
+    def at(self, index: Tensor) -> Powers:
+        """Those at some coefficients, `(n,)`."""
+        return replace(self, radius=self.radius[index], power=self.power[index], weight=self.weight[index])
+
     def log(self, at: Tensor) -> Tensor:
         """Logarithms of the powers at a mask, without the bias that those of draws have."""
         bias = float(torch.digamma(torch.tensor(float(self.count), dtype=torch.float64))) - math.log(self.count)
@@ -86,6 +92,11 @@ def fit(powers: Powers, part: Part, taken: Tensor) -> tuple[Tensor, Tensor]:
         part: The shape.
         taken: Frequencies of any shape of the band, bool: none of them is clean.
     """
+    edge = float(part.across[part.inside].max())
+    near = part.inside | (part.across < edge + _FAR * max(_BESIDE * powers.step, edge / 2))
+    if (near & ~taken).sum() < _ENOUGH:
+        near = torch.ones_like(near)
+    powers, part, taken = powers.at(near), part.at(near), taken[near]
     inside = part.inside & (powers.weight > 0)
     others = taken & ~inside
     level = _levels(part, inside, powers)
@@ -98,8 +109,9 @@ def fit(powers: Powers, part: Part, taken: Tensor) -> tuple[Tensor, Tensor]:
         return smooth, torch.zeros_like(smooth)
     if first <= int(level.max()):
         smooth = _smooth(powers, part, damaged, damaged | others, inside)
-    noise = _damage(powers, inside, level, smooth, part.extended)
-    return smooth, torch.where(level < first, noise, 0.0)
+    held, noise = level < first, torch.zeros_like(smooth)
+    noise[held] = _damage(powers, damaged, level[held], smooth[held], part.extended)
+    return smooth, noise
 
 
 def profile(powers: Powers, taken: Tensor) -> Tensor:
@@ -124,8 +136,6 @@ def _smooth(powers: Powers, part: Part, inside: Tensor, taken: Tensor, at: Tenso
     edge = float(part.across[inside].max())
     beside = ~taken & (powers.weight > 0)
     reach = max(_BESIDE * powers.step, edge / 2)
-    near = beside & (part.across < edge + _FAR * reach)
-    beside = near if near.any() else beside
     weight = powers.weight[beside] * torch.exp((edge - part.across[beside]).clamp(max=0) / reach)
     place = powers.radius[beside].log()
     low, high = math.log(powers.step / 2), float(powers.radius.max().log()) + 1e-6
@@ -216,20 +226,24 @@ def _damage(powers: Powers, inside: Tensor, level: Tensor, smooth: Tensor, exten
     apart = torch.arange(places, dtype=weight.dtype)
     kernel = 1 / (1 + ((apart[:, None] - apart) * size / (_ALONG * powers.step)) ** 2)
 
-    def pooled(v: Tensor) -> Tensor:
-        sums = torch.zeros(levels * places, dtype=v.dtype).index_add_(0, cell, v)
-        return (sums.reshape(levels, places) @ kernel).flatten()[cell]
+    def pooled(*values: Tensor) -> Tensor:
+        v = torch.stack(values)
+        sums = torch.zeros(len(v), levels * places, dtype=v.dtype).index_add_(1, cell, v)
+        return (sums.reshape(-1, places) @ kernel).reshape(len(v), -1)[:, cell]
 
     k = torch.tensor(float(powers.count), dtype=torch.float64)
     # Mean of a Gamma variable of mean 1 that is cut off at `_MOST`.
     kept = float(torch.special.gammainc(k + 1, k * _MOST) + _MOST * torch.special.gammaincc(k, k * _MOST))
-    mean = pooled(weight * (power - smooth).clamp(min=0)) / pooled(weight)
+    excess, total = pooled(weight * (power - smooth).clamp(min=0), weight)
+    mean = excess / total
     log = torch.maximum(mean, 1e-3 * smooth).log()
     for _ in range(_ROUNDS):
         noise = log.exp()
         expected = smooth + noise
         information = weight * ((noise / (_DOUBT * smooth + noise)) ** 2 + 1e-12)
         score = ((torch.minimum(power, _MOST * expected) / kept - expected) / noise).clamp(min=-1e6, max=1e6)
-        total = pooled(information)
-        log = pooled(information * log) / total + (pooled(information * score) / total).clamp(-1.5, 1.5)
+        total, usual, change = pooled(information, information * log, information * score)
+        before, log = log, usual / total + (change / total).clamp(-1.5, 1.5)
+        if (log - before).abs().max() < _SETTLED:
+            break
     return log.exp()

@@ -21,71 +21,117 @@ from sagd.noise.basis.fourier import FourierBasis
 _REACH = 2
 """Samples that boxes reach to each side, of which two in a row make a window of local power."""
 _STEPS = 3
+_STEPS_OF_PARTS = 10
+"""Where damage is missing in parts, the Wiener estimate is farther from what is sought."""
 _BEYOND = 0.05
 """Weight of samples beyond the borders, which are only a guess."""
 _TINY = 1e-30
 
 
-def weighted_damage(z: Tensor, own: Tensor, basis: FourierBasis, smooth: Tensor, gain: Tensor) -> Tensor:
+def weighted_damage(
+    c: Tensor,
+    own: Tensor,
+    basis: FourierBasis,
+    smooth: Tensor,
+    gain: Tensor,
+    phase: Tensor,
+    strength: Tensor | None = None,
+) -> Tensor:
     """The damage in one channel.
 
     Args:
-        z: The extended array, `(*spatial)`.
-        own: 1 where samples are of the array, 0 beyond its borders, likewise.
+        c: Coefficients of the extended array, `(*coefficients)`.
+        own: 1 where samples are of the array, 0 beyond its borders, `(*spatial)`.
         basis: Its basis.
-        smooth: Clean spectrum `S`, `(*coefficients)`, of the type of `z`.
+        smooth: Clean spectrum `S`, `(*coefficients)`, of the type of the array.
         gain: The Wiener gain, likewise; nothing is taken out where it is 1.
+        phase: `odd_phase` of what is taken out.
+        strength: Factor of the damage by place, `(*spatial)`; 1 everywhere by default.
     """
-    frequencies, multiplicity = basis.frequencies().to(z), basis.multiplicity().to(z)
-    phase = _odd(frequencies, multiplicity * (1 - gain))
-    whiten = phase / smooth.sqrt()
+    # What is estimated lives at few frequencies, and is kept for these alone.
+    at = (gain < 1).flatten().nonzero()[:, 0]
+    gain, clean, turn, multiplicity = (v.flatten()[at] for v in (gain, smooth, phase, basis.multiplicity().to(gain)))
     excess = (1 / gain.clamp(min=1e-9) - 1).clamp(min=0)
-    up = phase * excess.sqrt()
+    up = turn * excess.sqrt()
+
+    def spread(v: Tensor) -> Tensor:
+        return (
+            torch.zeros(basis.coefficients, dtype=v.dtype).flatten().index_copy_(0, at, v).reshape(basis.coefficients)
+        )
 
     def dot(u: Tensor, v: Tensor) -> Tensor:
         return (multiplicity * (u.conj() * v).real).sum()
 
-    c = basis.forward(z)
+    def field(v: Tensor) -> Tensor:
+        found = basis.inverse(spread(root * v))
+        return found if strength is None else strength * found
+
+    def shown(v: Tensor) -> Tensor:
+        """Of a damage, whitened; `seen` is its adjoint."""
+        return basis.inverse(spread(up * v) if strength is None else whiten * basis.forward(field(v)))
+
+    def seen(u: Tensor) -> Tensor:
+        c = basis.forward(u)
+        if strength is None:
+            return up.conj() * c.flatten()[at]
+        return root * basis.forward(strength * basis.inverse(whiten.conj() * c)).flatten()[at]
+
     # In units of the prior: n = sqrt(N) v.
-    v = (1 - gain) * c / (excess * smooth).sqrt().clamp(min=_TINY) * (excess > 0)
-    data = basis.inverse(whiten * c)
-    remainder = (data - basis.inverse(up * v)).square()
+    root = (excess * clean).sqrt()
+    v = (1 - gain) * c.flatten()[at] / root.clamp(min=_TINY) * (excess > 0)
+    whiten = phase * smooth.rsqrt()
+    remainder = basis.inverse(whiten * c) - shown(v)
+    power = remainder.square()
     known = _BEYOND + (1 - _BEYOND) * own
-    local = _blurred(remainder)
+    local = _blurred(power)
     q = known / (1 + local / (known * local).mean().clamp(min=_TINY) * known.mean())
-    q = q * known.sum() / (q * remainder).sum().clamp(min=_TINY)  # the inverse variance of what counts
-
-    def normal(v: Tensor) -> Tensor:
-        return v + up.conj() * basis.forward(q * basis.inverse(up * v))
-
+    q = q * known.sum() / (q * power).sum().clamp(min=_TINY)  # the inverse variance of what counts
     preconditioner = 1 / (1 + excess * q.mean())
-    r = up.conj() * basis.forward(q * data) - normal(v)
+    r = seen(q * remainder) - v
     s = preconditioner * r
     p, size = s, dot(r, s)
-    for _ in range(_STEPS):
-        image = normal(p)
+    for _ in range(_STEPS if strength is None else _STEPS_OF_PARTS):
+        image = p + seen(q * shown(p))
         step = size / dot(p, image).clamp(min=_TINY)
         v, r = v + step * p, r - step * image
         s, before = preconditioner * r, size
         size = dot(r, s)
         p = s + size / before.clamp(min=_TINY) * p
-    return basis.inverse((excess * smooth).sqrt() * v)
+    return field(v)
 
 
-def _odd(frequencies: Tensor, weight: Tensor) -> Tensor:
-    """`-i sign(f . d)`, `d` the direction in which most of a weight lies; 1 where a frequency has no sign."""
-    scatter = torch.einsum("i...,j...->ij", frequencies * weight, frequencies)
-    along = torch.einsum("i,i...->...", torch.linalg.eigh(scatter).eigenvectors[:, -1], frequencies)
-    none = (along.abs() < 1e-5) | (frequencies.abs() == 0.5).any(0)
+def odd_phase(basis: FourierBasis, weight: Tensor) -> Tensor:
+    """`-i sign(f . d)`, `d` the direction in which most of a weight lies; 1 where a frequency has no sign.
+
+    Args:
+        basis: Of the coefficients.
+        weight: What each counts, `(*coefficients)`; of its type is what is returned.
+    """
+    axes = basis.axis_frequencies()
+    held = weight.flatten().nonzero()[:, 0]
+    found, rest = [], held
+    for axis in reversed(axes):
+        found.append(axis[rest % len(axis)])
+        rest = rest // len(axis)
+    f = torch.stack(found[::-1]).to(weight)
+    direction = torch.linalg.eigh((f * weight.flatten()[held]) @ f.T).eigenvectors[:, -1]
+    along, edge = torch.zeros((), dtype=weight.dtype), torch.zeros((), dtype=torch.bool)
+    for number, axis in enumerate(axes):
+        shape = (-1, *(1,) * (basis.rank - number - 1))
+        along = along + (direction[number] * axis.to(weight)).reshape(shape)
+        edge = edge | (axis.abs() == 0.5).reshape(shape)
+    none = (along.abs() < 1e-5) | edge
     return torch.complex(none.to(along), torch.where(none, 0.0, -torch.sign(along)))
 
 
 def _blurred(x: Tensor) -> Tensor:
     """Local means, by two boxes in a row along each axis."""
-    for axis in range(x.ndim):
-        y = x.movedim(axis, -1)
-        flat = y.reshape(-1, 1, y.shape[-1])
+    size = 2 * _REACH + 1
+    for axis, side in enumerate(x.shape):
+        around = [0] * (2 * (x.ndim - axis - 1)) + [_REACH, _REACH]
         for _ in range(2):
-            flat = torch.nn.functional.avg_pool1d(flat, 2 * _REACH + 1, 1, _REACH)
-        x = flat.reshape(y.shape).movedim(-1, axis)
-    return x
+            padded = torch.nn.functional.pad(x, around)
+            x = padded.narrow(axis, 0, side).clone()
+            for start in range(1, size):
+                x += padded.narrow(axis, start, side)
+    return x / size ** (2 * x.ndim)
