@@ -20,6 +20,14 @@ _BESIDE = (3, 5)
 _MOST = 3
 _LEAST = 0.35
 """Least contrast in nats; what is less is not worth a word."""
+_CONTINUES = 2.0
+"""Standard errors by which what continues a line stands out."""
+_FOOT = 0.2
+"""Part of its height, in logarithms, at which a line ends to both sides."""
+_BLUR = 1.5
+"""Steps beside a line as thin as the grid at which Hann's window lets it end."""
+_WIDEST = 8
+"""Steps across a line within which its width is measured."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,13 @@ class Line:
 
     Attributes:
         direction: Unit vector along it, one number for each axis.
-        low: Least radius in cycles per sample.
+        low: Least radius in cycles per sample of where it stands out most.
         high: Largest.
         excess: Of the mean logarithm on the line over its neighbours, in nats.
         share: Part of the line that it takes up.
         chance: Probability that a smooth spectrum has one like it somewhere.
         width: Across it, in cycles per sample.
+        extent: Least and largest radius of all of it: what continues it stands out less, but is part of it.
     """
 
     direction: tuple[float, ...]
@@ -43,6 +52,7 @@ class Line:
     share: float
     chance: float
     width: float
+    extent: tuple[float, float]
 
 
 def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
@@ -56,6 +66,7 @@ def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
     if not len(directions):
         return []
     contrast, radii, valid = _contrasts(levels, fine.side, directions)
+    full, sides = unfolded(levels, fine.side), fine.side
     # Of a single window the logarithm of an exponential: averages over radii make it normal.
     var = fine.error**2 * (1 + 0.5 / len(_BESIDE))
     near = contrast[valid]
@@ -69,6 +80,7 @@ def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
         here = (segment == k) & valid
         total[:, k], count[:, k] = torch.where(here, contrast, 0.0).sum(1), here.sum(1)
     best, span = _best_range(total, count, per_radius)
+    whole = _continued(span, total, count, per_radius)
     tests = len(directions) * SEGMENTS
     found: list[Line] = []
     for i in best.argsort(descending=True).tolist():
@@ -83,6 +95,7 @@ def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
         excess = float(total[i, inside].sum() / count[i, inside].sum())
         taken = segment[valid[i]]
         reach = radii[valid[i]][(taken >= low) & (taken <= high)]
+        all_of_it = radii[valid[i]][(taken >= whole[i, 0]) & (taken <= whole[i, 1])]
         step = _across(directions[i], fine.side)
         line = Line(
             tuple(directions[i].tolist()),
@@ -91,7 +104,8 @@ def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
             excess,
             float(count[i, inside].sum() / count[i].sum()),
             chance,
-            2 * step,
+            2 * step * _steps_across(full, sides, directions[i], reach),
+            (float(all_of_it.min()), float(all_of_it.max())),
         )
         if excess >= _LEAST and not any(_near(line, other, step) for other in found):
             found.append(line)
@@ -191,6 +205,45 @@ def _best_range(total: Tensor, count: Tensor, error: float) -> tuple[Tensor, Ten
     return best, span
 
 
+def _continued(span: Tensor, total: Tensor, count: Tensor, error: float) -> Tensor:
+    """Ranges of segments with their neighbours, as far as these stand out too: what continues a line is part of it."""
+    mean = total / count.clamp(min=1)
+    out = (mean >= _LEAST) & (total >= _CONTINUES * error * count.sqrt()) & (count > 0)
+    span, lines = span.clone(), torch.arange(len(span))
+    for _ in range(SEGMENTS - 1):
+        down, up = (span[:, 0] - 1).clamp(min=0), (span[:, 1] + 1).clamp(max=SEGMENTS - 1)
+        span[:, 0] = torch.where(out[lines, down], down, span[:, 0])
+        span[:, 1] = torch.where(out[lines, up], up, span[:, 1])
+    return span
+
+
+def _steps_across(full: Tensor, side: tuple[int, ...], direction: Tensor, radii: Tensor) -> float:
+    """Steps beside a line at which it still stands out of what lies further away, less what the window blurs it by.
+
+    Args:
+        full: Mean logarithm of the power on the plane, `(*side)`.
+        side: Samples of the windows.
+        direction: Unit vector along the line.
+        radii: Where it stands out.
+    """
+    sizes = torch.tensor(side, dtype=torch.float64)
+    step, points = _across(direction, side), radii[:, None] * direction
+
+    def at(k: int) -> float:
+        around = [points + sign * k * step * normal for normal in _normals(direction) for sign in (1, -1)]
+        index = (torch.cat(around) * sizes).round().long() % torch.tensor(side)
+        return float(full[tuple(index.T)].mean())
+
+    # Near DC the spectrum falls across a line by itself.
+    away = radii[radii >= _WIDEST * step]
+    points = away[:, None] * direction if len(away) else points
+    profile = [at(k) for k in range(_WIDEST + 1)]
+    least = max(_LEAST, _FOOT * (profile[0] - min(profile)))
+    ends = next((k for k in range(1, _WIDEST) if profile[k] - min(profile) < least), _WIDEST)
+    return max(0.5, ends - _BLUR)
+
+
 def _near(one: Line, other: Line, step: float) -> bool:
+    """Whether lines are the same, or one is the fringe of the other where both are."""
     cosine = abs(sum(a * b for a, b in zip(one.direction, other.direction, strict=True)))
-    return math.acos(min(1.0, cosine)) * max(one.high, other.high) < 8 * step
+    return math.acos(min(1.0, cosine)) * min(one.extent[1], other.extent[1]) < 8 * step
