@@ -41,13 +41,13 @@ OWN = {
 """Kinds of damage that are what a kind of candidate is meant to find."""
 NOT_OF = {
     "spots": ("long",),
-    "stripes": ("own", "thin", "octave"),
+    "stripes": ("own", "thin", "tails"),
     "ring": ("thin", "long"),
     "band": ("thin", "long"),
     "wedge": ("thin", "long"),
 }
 """Features that are no evidence: how much stripes vary over an image is not, that they vary as the rest does is."""
-RIDGE = 30.0
+RIDGE = 10.0
 """Variance of the prior of a weight, of features of unit variance."""
 _FOR = ("excess", "often", "coarse", "unexplained", "unrelated", "share", "thin", "long", "octave", "above")
 _AGAINST = ("steep", "locked", "own", "slope", "tails", "lattice", "bend")
