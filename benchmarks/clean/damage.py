@@ -91,11 +91,13 @@ def _stripes(shape: tuple[int, ...], g: np.random.Generator, s: dict[str, float]
 
 
 def _curtaining(shape: tuple[int, ...], g: np.random.Generator, s: dict[str, float]) -> Array:
-    """Columns that change slowly on their way down."""
+    """Columns that change slowly on their way down, stronger in some places than in others."""
     i, j = _grid(shape)
     slow = i / shape[0]
+    across, down, phase = g.uniform(-3, 3), g.uniform(-3, 3), g.uniform(0, 6)
+    strength = np.exp(s["bend"] * np.sin(across * j / shape[1] + down * slow + phase))
     a, b = _profile(j + g.uniform(), g, 1.0), _profile(j + g.uniform(), g, 1.0)
-    return a * np.cos(slow) + b * np.sin(slow) * 0.7
+    return strength * (a * np.cos(slow) + b * np.sin(slow) * 0.7)
 
 
 def _oblique(shape: tuple[int, ...], g: np.random.Generator, s: dict[str, float]) -> Array:

@@ -34,14 +34,23 @@ CLASSES = ((-20.0, 1.5), (1.5, 6.0), (6.0, 9.0), (9.0, 13.0), (13.0, 30.0))
 OWN = {
     "spots": ("moire", "screen", "hum"),
     "stripes": ("stripes", "curtaining", "oblique stripes"),
-    "ring": ("ring", "band"),
+    "ring": ("ring",),
+    "band": ("band",),
     "wedge": ("rain",),
 }
 """Kinds of damage that are what a kind of candidate is meant to find."""
-RIDGE = 30.0
+NOT_OF = {
+    "spots": ("long",),
+    "stripes": ("own", "thin", "tails"),
+    "ring": ("thin", "long"),
+    "band": ("thin", "long"),
+    "wedge": ("thin", "long"),
+}
+"""Features that are no evidence: how much stripes vary over an image is not, that they vary as the rest does is."""
+RIDGE = 10.0
 """Variance of the prior of a weight, of features of unit variance."""
-_FOR = ("excess", "often", "coarse", "unexplained", "unrelated", "share", "thin", "octave")
-_AGAINST = ("steep", "locked", "own", "slope", "tails", "lattice")
+_FOR = ("excess", "often", "coarse", "unexplained", "unrelated", "share", "thin", "long", "octave", "above")
+_AGAINST = ("steep", "locked", "own", "slope", "tails", "lattice", "bend")
 _ALL = (
     "excess",
     "coarse",
@@ -57,6 +66,8 @@ _ALL = (
     "narrow",
     "octave",
     "lattice",
+    "bend",
+    "above",
 )
 PURE = 0.5
 """Share of damage in a candidate's power from which on it is counted as damage."""
@@ -157,7 +168,7 @@ def fit(lines: Sequence[Line]) -> dict[str, dict[str, float]]:
     for line in lines:
         for c in line["candidates"] if line["half"] == "fit" else ():
             # Half damage, half content teaches nothing, nor does a peak in a ring of noise: the ring is what it is.
-            own = line["damage"] in OWN[c["kind"]]
+            own = line["damage"] in (*OWN[c["kind"]], *(OWN["band"] if c["kind"] == "ring" else ()))
             if c["chance"] > 0.2 or (c["purity"] > 0.2 and not own) or 0.2 < c["purity"] < PURE:
                 continue
             of = Candidate(c["kind"], Ring(), torch.zeros(0), c["chance"], _with_rank(c, line))
@@ -165,16 +176,16 @@ def fit(lines: Sequence[Line]) -> dict[str, dict[str, float]]:
             x.append(list(features(of.measures).values()))
             y.append(c["purity"] >= PURE)
     names = list(features(dict.fromkeys(_ALL, 0.0)))
-    return {kind: _regression(np.array(x), np.array(y), names) for kind, (x, y) in sorted(found.items())}
+    return {kind: _regression(np.array(x), np.array(y), names, NOT_OF[kind]) for kind, (x, y) in sorted(found.items())}
 
 
-def _regression(x: np.ndarray, y: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+def _regression(x: np.ndarray, y: np.ndarray, names: Sequence[str], without: Sequence[str]) -> dict[str, float]:
     """Weights of a logistic regression with as many clean as damaged, whose signs are those that they mean.
 
     A candidate is no likelier damage for being tied to content; without the signs, a few hundred sets say so of some.
     """
     scale = x.std(0)
-    kept = scale > 1e-6
+    kept = (scale > 1e-6) & ~np.isin(names, without)
     kept[names.index("one")] = True
     scale[names.index("one")] = 1.0
     a, weight = x[:, kept] / scale[kept], np.where(y, 0.5 / y.sum(), 0.5 / (~y).sum()) * len(y)

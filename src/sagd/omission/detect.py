@@ -38,6 +38,8 @@ __all__ = ["CERTAIN", "UNSURE", "Detection", "Finding", "detect", "examine", "ex
 _DECIBEL = 10 / math.log(10)
 _COVERED = 0.5
 """Share of a candidate's frequencies beyond which it is part of what was found before."""
+_LONG = 0.5
+"""Part of a line's length from which on it is no mere part of a wedge."""
 _BROAD = ("ring", "wedge")
 _JOINS = 0.05
 """Probability from which on a peak joins a family that one of 0.99 founded."""
@@ -138,6 +140,8 @@ def _sorted_out(candidates: list[Pair], windows: Windows) -> tuple[list[list[Pai
         family = next((g for g in found if candidate.kind == "spots" and _joins(candidate, g, windows)), None)
         if candidate.kind in _BROAD and any(_holds(candidate, c) for g in found for _, c in g):
             continue  # what a stronger finding spreads to
+        if candidate.kind == "wedge" and any(_is_ridge(candidate, c) for _, c in candidates):
+            continue  # a narrower shape explains the same ridge
         if family is not None and p >= _JOINS:
             family.append(pair)
         elif p >= CERTAIN:
@@ -159,6 +163,16 @@ def _order(pair: Pair) -> tuple[bool, bool, float]:
 def _explained(candidate: Candidate) -> float:
     """Squares of what a candidate takes away of the excess of the spectrum."""
     return len(candidate.inside) * candidate.measures["excess"] ** 2
+
+
+def _is_ridge(wedge: Candidate, other: Candidate) -> bool:
+    """Whether a wedge is the surroundings of a line that stands out more, and is long."""
+    return (
+        other.kind == "stripes"
+        and other.measures["narrow"] >= _LONG
+        and other.measures["excess"] >= wedge.measures["excess"]
+        and _holds(wedge, other)
+    )
 
 
 def _holds(one: Candidate, other: Candidate) -> bool:

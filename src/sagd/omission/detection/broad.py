@@ -22,6 +22,8 @@ CENTRE = 5
 """Steps from DC within which no ring begins: a spectrum is too hollow there for a fit to tell."""
 _MARGIN = 3
 """Bins of radius beside a ring that it is compared with, after one that its edge blurs."""
+_LEAST_OF_WEDGE = 0.5
+"""The same of wedges, as which pictures have much: a ridge of the spectrum has some width."""
 _SECTORS = 36
 _BESIDE = 5
 
@@ -113,7 +115,7 @@ def find_wedge(e: Tensor, basis: FourierBasis, free: Tensor, error: float) -> Ba
     turn = torch.rad2deg(torch.atan2(f[0], f[1])) % 180
     number = ((turn + 90 / _SECTORS) / (180 / _SECTORS)).long() % _SECTORS
     best, most = None, 0.0
-    for start in (0.05, 0.2, 0.4):
+    for start in (0.05, 0.2):
         weight = basis.multiplicity().double() * free * (rho >= start)
         total, count = (
             torch.zeros(_SECTORS, dtype=torch.float64).index_add_(0, number.flatten(), v.flatten()).tolist()
@@ -134,7 +136,7 @@ def find_wedge(e: Tensor, basis: FourierBasis, free: Tensor, error: float) -> Ba
                     continue
                 contrast = level - max(m for m, _ in sides)
                 z = contrast / (error * math.sqrt(2 / n + 2 / min(c for _, c in sides)))
-                if contrast >= LEAST and z >= _Z and n * contrast**2 > most:
+                if contrast >= _LEAST_OF_WEDGE and z >= _Z and n * contrast**2 > most:
                     best, most = (start, inside, before + after, contrast, z), n * contrast**2
     if best is None:
         return None

@@ -20,12 +20,31 @@ from sagd.omission.detection.smooth import smooth_fit
 from sagd.omission.detection.stripes import CENTRE, Line, beside_line, find_lines, on_line
 from sagd.omission.detection.windows import Windows
 
-_MEASURES = ("excess", "coarse", "locked", "unexplained", "own", "other", "slope", "share", "tails", "many", "record")
+_MEASURES = (
+    "excess",
+    "coarse",
+    "locked",
+    "unexplained",
+    "own",
+    "other",
+    "slope",
+    "share",
+    "tails",
+    "many",
+    "record",
+    "bend",
+    "above",
+)
 _FRINGE = 4.0
 """Steps beside a line to which it spreads where it is not straight, or not alike all along."""
 _GUARD = 3.0
 """Steps beside a measured line that belong to its band: what drifts leaks there, and removal takes only what is too
 much."""
+_SIDE_PER_STEP = 80
+"""Samples for each step of the guard of smaller arrays, of whose frequencies a step is a larger part."""
+_LOW = 0.05
+"""Part of the frequencies whose levels are the floor of a spectrum."""
+_HALF_OCTAVE = math.sqrt(2)
 _STRAIGHT = 1.5
 """Steps of the grid by which the far end of a line may miss an axis that it is taken for."""
 
@@ -200,6 +219,9 @@ class Examination:
         `excess`: over the neighbours, in nats. `coarse`: the same in the windows. `locked`: how far it keeps step with
         the local power of the rest. `unexplained`: what of the excess does not. `own`, `other`: how the powers of band
         and neighbours vary over windows; `slope`: of the one on the other; `share`: windows in which it stands out.
+        `bend`: by how much more slowly the spectrum falls beyond it than before. `above`: its neighbours over the
+        lowest level there is. Where a steep spectrum bends into a floor, of quantisation or interpolation, little of
+        much stands out.
         """
         if not len(inside) or not len(beside):
             return dict.fromkeys(_MEASURES, 0.0)
@@ -221,26 +243,59 @@ class Examination:
             "tails": tails(self.windows, inside, self.smooth),
             "many": float(self.windows.side == self.fine.side),
             "record": float(len(self.windows.side) == 1),
+            "bend": self._bend(beside),
+            "above": float(level - self._lowest),
         }
+
+    @cached_property
+    def _lowest(self) -> float:
+        free = self.windows.levels[self._free & ~self._narrow]
+        free = free if len(free) else self.windows.levels.flatten()
+        return float(free.quantile(_LOW) if len(free) < 10**6 else free.kthvalue(max(1, int(_LOW * len(free)))).values)
+
+    def _bend(self, beside: Tensor) -> float:
+        """Change of slope of the radial spectrum, in nats per half octave, the most within half an octave."""
+        profile, free = self._profile
+        radius = float(bins(self.windows.basis).flatten()[beside].mean())
+
+        def at(r: float) -> float:
+            return profile[min(free, key=lambda k: abs(k - r))]
+
+        places = [radius * _HALF_OCTAVE**k for k in (-1, -0.5, 0, 0.5, 1)]
+        return max(at(r * _HALF_OCTAVE) - 2 * at(r) + at(r / _HALF_OCTAVE) for r in places)
+
+    @cached_property
+    def _profile(self) -> tuple[dict[int, float], list[int]]:
+        """Mean level by whole steps from DC, without what is narrow; and the steps."""
+        number, levels = bins(self.windows.basis).round().long(), self.windows.levels
+        free = self._free & ~self._narrow
+        free = free if free.any() else self._free
+        count = int(number.max()) + 1
+        total, n = (
+            torch.zeros(count, dtype=torch.float64).index_add_(0, number[free], v[free])
+            for v in (levels, torch.ones_like(levels))
+        )
+        known = n.nonzero()[:, 0].tolist()
+        return {k: float(total[k] / n[k]) for k in known}, known
 
 
 def _band_of(line: Line, side: tuple[int, ...]) -> Spectrum:
     """A strip along an axis, or stripes at an angle: the line as wide as it was measured, and a guard on both sides."""
     # Where it stands out from the first radius that is looked at, it goes on below.
-    low = 1 / min(side) if line.low * min(side) < CENTRE + 1 else line.low
-    low, high = _down(low), min(0.5, _up(line.high))
+    low, high = line.extent
+    low, high = _down(1 / min(side) if low * min(side) < CENTRE + 1 else low), _up(high)
     for axis in range(len(side)):
         others = [n for i, n in enumerate(side) if i != axis]
         off = [abs(d) for i, d in enumerate(line.direction) if i != axis]
-        if all(o * line.high * n <= _STRAIGHT for o, n in zip(off, others, strict=True)):
-            return Strip(axis, low, high, _up(line.width + 2 * max(off) * line.high + 2 * _guard(others)))
+        if all(o * high * n <= _STRAIGHT for o, n in zip(off, others, strict=True)):
+            return Strip(axis, low, min(0.5, high), _up(line.width + 2 * max(off) * high + 2 * _guard(others)))
     angle = math.degrees(math.atan2(line.direction[0], line.direction[1])) % 180
-    return Stripes(round(angle, 3), low, _up(line.high), _up(line.width + 2 * _guard(side)))
+    return Stripes(round(angle, 3), low, high, _up(line.width + 2 * _guard(side)))
 
 
 def _guard(side: Sequence[int]) -> float:
     """Beside a line, in cycles per sample: steps of large arrays, where removal can tell, and hardly any of small."""
-    return min(_GUARD, min(side) / 64) / min(side)
+    return min(_GUARD, min(side) / _SIDE_PER_STEP) / min(side)
 
 
 def _octave(at: tuple[float, ...], windows: Windows) -> float:

@@ -22,6 +22,10 @@ _LEAST = 0.35
 """Least contrast in nats; what is less is not worth a word."""
 _CONTINUES = 2.0
 """Standard errors by which what continues a line stands out."""
+_FOOT = 0.2
+"""Part of its height, in logarithms, at which a line ends to both sides."""
+_BLUR = 1.5
+"""Steps beside a line as thin as the grid at which Hann's window lets it end."""
 _WIDEST = 8
 """Steps across a line within which its width is measured."""
 
@@ -32,12 +36,13 @@ class Line:
 
     Attributes:
         direction: Unit vector along it, one number for each axis.
-        low: Least radius in cycles per sample.
+        low: Least radius in cycles per sample of where it stands out most.
         high: Largest.
         excess: Of the mean logarithm on the line over its neighbours, in nats.
         share: Part of the line that it takes up.
         chance: Probability that a smooth spectrum has one like it somewhere.
         width: Across it, in cycles per sample.
+        extent: Least and largest radius of all of it: what continues it stands out less, but is part of it.
     """
 
     direction: tuple[float, ...]
@@ -47,6 +52,7 @@ class Line:
     share: float
     chance: float
     width: float
+    extent: tuple[float, float]
 
 
 def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
@@ -74,7 +80,7 @@ def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
         here = (segment == k) & valid
         total[:, k], count[:, k] = torch.where(here, contrast, 0.0).sum(1), here.sum(1)
     best, span = _best_range(total, count, per_radius)
-    span = _continued(span, total, count, per_radius)
+    whole = _continued(span, total, count, per_radius)
     tests = len(directions) * SEGMENTS
     found: list[Line] = []
     for i in best.argsort(descending=True).tolist():
@@ -89,6 +95,7 @@ def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
         excess = float(total[i, inside].sum() / count[i, inside].sum())
         taken = segment[valid[i]]
         reach = radii[valid[i]][(taken >= low) & (taken <= high)]
+        all_of_it = radii[valid[i]][(taken >= whole[i, 0]) & (taken <= whole[i, 1])]
         step = _across(directions[i], fine.side)
         line = Line(
             tuple(directions[i].tolist()),
@@ -98,6 +105,7 @@ def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
             float(count[i, inside].sum() / count[i].sum()),
             chance,
             2 * step * _steps_across(full, sides, directions[i], reach),
+            (float(all_of_it.min()), float(all_of_it.max())),
         )
         if excess >= _LEAST and not any(_near(line, other, step) for other in found):
             found.append(line)
@@ -209,8 +217,8 @@ def _continued(span: Tensor, total: Tensor, count: Tensor, error: float) -> Tens
     return span
 
 
-def _steps_across(full: Tensor, side: tuple[int, ...], direction: Tensor, radii: Tensor) -> int:
-    """Steps beside a line at which it still stands out of what lies further away, and that the window blurs it over.
+def _steps_across(full: Tensor, side: tuple[int, ...], direction: Tensor, radii: Tensor) -> float:
+    """Steps beside a line at which it still stands out of what lies further away, less what the window blurs it by.
 
     Args:
         full: Mean logarithm of the power on the plane, `(*side)`.
@@ -226,12 +234,16 @@ def _steps_across(full: Tensor, side: tuple[int, ...], direction: Tensor, radii:
         index = (torch.cat(around) * sizes).round().long() % torch.tensor(side)
         return float(full[tuple(index.T)].mean())
 
+    # Near DC the spectrum falls across a line by itself.
+    away = radii[radii >= _WIDEST * step]
+    points = away[:, None] * direction if len(away) else points
     profile = [at(k) for k in range(_WIDEST + 1)]
-    background = min(profile)
-    return next((k for k in range(1, _WIDEST) if profile[k] - background < _LEAST), _WIDEST)
+    least = max(_LEAST, _FOOT * (profile[0] - min(profile)))
+    ends = next((k for k in range(1, _WIDEST) if profile[k] - min(profile) < least), _WIDEST)
+    return max(0.5, ends - _BLUR)
 
 
 def _near(one: Line, other: Line, step: float) -> bool:
     """Whether lines are the same, or one is the fringe of the other where both are."""
     cosine = abs(sum(a * b for a, b in zip(one.direction, other.direction, strict=True)))
-    return math.acos(min(1.0, cosine)) * min(one.high, other.high) < 8 * step
+    return math.acos(min(1.0, cosine)) * min(one.extent[1], other.extent[1]) < 8 * step
