@@ -437,7 +437,7 @@ def test_the_excess_is_the_spectrum_of_the_damage(striped):
     found = Spectrum.parse(resolve_omission(ProcessConfig(omission=omission), striped).omission.corruption)
     basis = FourierBasis((16, 16))
     measured = found.weights(basis.frequencies()) ** 2
-    true = Corruption.parse("scan_lines(level=0.3)").spectrum((1, 16, 16), 0)[0]
+    true = Corruption.parse("scan_lines(level=0.6)").spectrum((1, 16, 16), 0)[0]
     inside = true > 0
     assert (measured[~inside] == 0).all()
     # A radius is that of a single frequency here, whose power 60 images tell to sqrt(2 / 60) = 18 %: four of it.
