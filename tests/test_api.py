@@ -616,14 +616,14 @@ def test_errors_of_callbacks_are_as_they_are(error):
         def after(self, fit, step):
             raise error
 
-    with pytest.raises(type(error), match="^mine$"):
+    with pytest.raises(type(error), match=r"^mine$"):
         sagd.fit(Normed(), fields(), callbacks=[Fails()], **QUICK)
-    with pytest.raises(type(error), match="^mine$"):
+    with pytest.raises(type(error), match=r"^mine$"):
         sagd.fit(net(), fields(), callbacks=[Fails()], **QUICK)
 
 
 def test_errors_of_networks_that_fit_are_as_they_are():
-    with pytest.raises(RuntimeError, match="^late$"):
+    with pytest.raises(RuntimeError, match=r"^late$"):
         sagd.fit(Late(), fields(), **QUICK)
 
 

@@ -310,7 +310,7 @@ def test_a_run_of_before_a_setting_is_gone_on_with_as_by_its_default(tmp_path, c
     fixed = {key: value for key, value in snapshot.state["fixed"].items() if key not in unknown}
     shutil.rmtree(last)
     save_checkpoint(out, Snapshot(snapshot.step, snapshot.tensors, {**snapshot.state, "fixed": fixed}), 9)
-    with pytest.raises(InputError, match="data.channels is 3, but the run in .* was started with None; give that"):
+    with pytest.raises(InputError, match=r"data.channels is 3, but the run in .* was started with None; give that"):
         train(change(config, "data", channels=3), out, resume=True, data=data)
     train(config, out, resume=True, data=data)
     assert result(out)[1:3] == whole[1:3]
