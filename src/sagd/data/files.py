@@ -152,7 +152,8 @@ def read_partners(named: Named, folder: Path) -> Tensor:
     """
     kind = Kind.member(named.meaning.kind)
     found = find_files([folder], DataConfig(kind=kind.kind))
-    fields, told = [], {}
+    fields = []
+    told: dict[Path, DataConfig] = {}
     for file, item in zip(named.files, named.items, strict=True):
         name = _without_ending(file)
         if name not in found:
