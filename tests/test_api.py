@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from torch import nn
 import sagd
 import sagd.plugins
 from sagd.cli.program import main
+from sagd.data.formats import Coordinates
+from sagd.data.meaning import Meaning
+from sagd.data.signals import Signals
 from sagd.errors import CheckpointError, DataMismatchError, DivergenceError, InputError
 from sagd.interrupt import Interrupted
 from sagd.noise.covariance.spectral import SpectralCovariance
@@ -21,6 +25,8 @@ from sagd.store.checkpoint import list_checkpoints, load_checkpoint, save_checkp
 from sagd.store.files import read_manifest
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Callback, Snapshot
+from sagd.training.objective import DenoisingLoss
+from sagd.training.times import MatchedTime
 
 
 class Net(nn.Module):
@@ -593,6 +599,43 @@ def test_a_network_for_other_data_gets_one_line():
         sagd.fit(Net(channels=3), fields(), steps=1, batch_size=4, device="cpu")
 
 
+class Normed(nn.Module):
+    """Batch statistics of one item alone cannot be taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.last = nn.BatchNorm1d(1), nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x, t):
+        return self.last(x) * self.norm(x.mean((2, 3)))[..., None, None]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mine"), TypeError("mine")])
+def test_errors_of_callbacks_are_as_they_are(error):
+    class Fails(Callback):
+        def after(self, fit, step):
+            raise error
+
+    with pytest.raises(type(error), match=r"^mine$"):
+        sagd.fit(Normed(), fields(), callbacks=[Fails()], **QUICK)
+    with pytest.raises(type(error), match=r"^mine$"):
+        sagd.fit(net(), fields(), callbacks=[Fails()], **QUICK)
+
+
+def test_errors_of_networks_that_fit_are_as_they_are():
+    with pytest.raises(RuntimeError, match=r"^late$"):
+        sagd.fit(Late(), fields(), **QUICK)
+
+
+class Late(Normed):
+    """Fails while it is trained alone."""
+
+    def forward(self, x, t):
+        if self.training:
+            raise RuntimeError("late")
+        return super().forward(x, t)
+
+
 def test_models_with_a_network_of_a_plug_in_are_loaded_and_sampled(tmp_path, monkeypatch):
     (tmp_path / "plug_nets.py").write_text(
         "import torch\n\nclass Mine(torch.nn.Conv2d):\n"
@@ -610,3 +653,22 @@ def test_models_with_a_network_of_a_plug_in_are_loaded_and_sampled(tmp_path, mon
         sagd.load(tmp_path / "run")
     options = ["--steps", "2", "--count", "2", "--plugin", str(tmp_path / "plug_nets.py")]
     assert main(["sample", str(tmp_path / "run"), "--out", str(tmp_path / "drawn"), *options]) == 0
+
+
+def test_maps_are_learnt_by_the_areas_of_their_cells():
+    latitudes = Coordinates((75.0, 30.0, -10.0, -80.0), "degrees_north")
+    meaning = Meaning("field", "YX", (0.0,), (1.0,), dtype="float32", limits=None, coordinates={"Y": latitudes})
+    stored = torch.randn(12, 1, 4, 8, generator=torch.Generator().manual_seed(0))
+    plain, areas = (Signals("maps", stored, meaning=replace(meaning, by_area=told)) for told in (False, True))
+
+    def trained(data, **options):
+        return sagd.fit(net(), data, **{**QUICK, **options})
+
+    def weights(model):
+        return torch.cat([p.flatten() for p in model.trained.plain.module.parameters()])
+
+    model = trained(areas)
+    W = areas.meaning.weight_field((1, 4, 8))
+    given = DenoisingLoss(MatchedTime().resolve(model.process, model.statistics), weight_field=W)
+    assert torch.equal(weights(model), weights(trained(plain, loss=given)))
+    assert not torch.equal(weights(model), weights(trained(plain)))

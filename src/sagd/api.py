@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import numbers
 import tempfile
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -366,7 +367,8 @@ def fit(
         batch_size: Items per step, over all processes.
         lr: Peak learning rate of AdamW.
         prediction: What the network's output stands for.
-        loss: Loss of a batch; default: noise levels matched to the data, and for conditions in `null` a tenth left out.
+        loss: Loss of a batch; default: noise levels matched to the data, for conditions in `null` a tenth left out, and
+            places weighted by area where the data asks for that (`data.area_weights`).
         null: Name of a condition -> the value that stands for "nothing", without a batch axis: such conditions may be
             left out when sampling, and guided by.
         statistics: Mean and spectrum of the data, in a basis of the noise; default: measured.
@@ -425,9 +427,15 @@ def fit(
         recipe = _recipe(model, loss, budget, batch_size)
         try:
             return Model(run(recipe, batches, where, machine, keeping, callbacks))
-        except (RuntimeError, TypeError):
-            _refuse_unfit(plain, *batches.peek())
+        except (RuntimeError, TypeError) as error:
+            if _passed(error, network):
+                _refuse_unfit(plain, *batches.peek())
             raise
+
+
+def _passed(error: Exception, network: nn.Module) -> bool:
+    """Whether an error came out of a call of a network."""
+    return any(frame.f_locals.get("self") is network for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _refuse_unfit(plain: NetworkDenoiser, x: Tensor, told: Condition) -> None:
@@ -436,6 +444,8 @@ def _refuse_unfit(plain: NetworkDenoiser, x: Tensor, told: Condition) -> None:
     Raises:
         InputError: If it fails on one item, too.
     """
+    # Layers that take statistics of a batch while they are trained fail on one item.
+    plain.module.eval()
     try:
         with torch.no_grad():
             plain.output(x[:1].to(plain.device), 0.5, told[:1])
@@ -494,7 +504,12 @@ def _recipe(model: Trained, loss: DenoisingLoss | None, budget: Budget, batch_si
     return Recipe(
         notes=checked_ends(model),
         model=dataclasses.replace(model, configuration=settings),
-        loss=loss or DenoisingLoss(MatchedTime().resolve(process, model.statistics), condition_dropout=dropout),
+        loss=loss
+        or DenoisingLoss(
+            MatchedTime().resolve(process, model.statistics),
+            condition_dropout=dropout,
+            weight_field=model.meaning.weight_field(process.shape),
+        ),
         budget=budget,
         fixed={"seed": budget.seed, "prediction": plain.parameterisation.kind, "names": list(plain.names or ())},
         settings=settings,

@@ -78,6 +78,58 @@ def test_what_the_caller_says_goes_before_what_the_file_says(tmp_path):
     assert load(DataConfig(str(tmp_path), axes="YNX")).shape == (1, 6, 5)
 
 
+def test_arrays_of_fewer_axes_than_were_named_are_told(tmp_path, caplog):
+    caplog.set_level("INFO", "sagd")
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", G.normal(size=(3, 16, 16)))
+    assert load(DataConfig(str(tmp_path), kind="field", axes="NCYX")).shape == (3, 16, 16)
+    assert "axes NCYX of an array (3, 16, 16) taken as CYX" in caplog.text
+
+
+def _arrays(folder, shape):
+    folder.mkdir()
+    for name in "ab":
+        np.save(folder / f"{name}.npy", G.normal(size=shape).astype(np.float32))
+    return folder
+
+
+def test_files_that_somebody_names_are_read_as_the_file_beside_them_says(tmp_path):
+    model = meaning_of(source=str(_arrays(tmp_path / "in", (2, 64))), kind="series", axes="CT", rate=100.0)
+    turned, slow = _arrays(tmp_path / "turned", (64, 2)), _arrays(tmp_path / "slow", (2, 64))
+    (turned / BESIDE).write_text('{"kind": "series", "axes": "TC", "rate": 100}')
+    (slow / BESIDE).write_text('{"kind": "series", "axes": "CT", "rate": 50}')
+    for path in (turned, turned / "a.npy"):
+        named = read_named([path], (2, 64), model)
+        assert np.allclose(model.to_values(named.x)[0], np.load(turned / "a.npy").T, atol=1e-6)
+    with pytest.raises(InputError, match="has 50 samples per s, the model is for 100 per s; resample the file"):
+        read_named([slow], (2, 64), model)
+
+
+def test_rates_are_remembered_per_second_whatever_the_unit_of_times(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("time [ms],v\n" + "".join(f"{2 * i},{i % 7}\n" for i in range(40)))
+    found = meaning_of(source=str(tmp_path))
+    assert found.rate == pytest.approx(500)
+    assert meaning_of(source=str(tmp_path), rate=1000.0).reading == Reading(rate=pytest.approx(500))
+    assert load(DataConfig(str(tmp_path), resample=250.0)).shape == (1, 20)
+
+
+def test_a_remembered_distance_goes_beneath_what_files_say(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    model = meaning_of(
+        source=str(_arrays(tmp_path / "in", (4, 5, 6))), kind="volume", axes="ZYX", spacing=("2 mm",) * 3
+    )
+    values = G.normal(size=(4, 5, 6)).astype(np.float32)
+    for name, size in (("same", 2.0), ("other", 3.0)):
+        image = nibabel.Nifti1Image(values, np.diag([size, size, size, 1.0]))
+        image.header.set_xyzt_units("mm")
+        nibabel.save(image, tmp_path / f"{name}.nii")
+    assert read_named([tmp_path / "same.nii"], (1, 4, 5, 6), model).x.shape == (1, 1, 4, 5, 6)
+    assert read_named([tmp_path / "in"], (1, 4, 5, 6), model).x.shape == (2, 1, 4, 5, 6)
+    with pytest.raises(InputError, match="has steps of 3 mm along Z, the model is for 2 mm"):
+        read_named([tmp_path / "other.nii"], (1, 4, 5, 6), model)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -123,4 +175,7 @@ def test_steps_in_space_are_those_of_the_model(tmp_path, caplog):
     )
     assert "steps along Z, Y, X are those of data.spacing; files say others" in caplog.text
     given = Meaning(**{**vars(meaning), "reading": Reading(spacing=("2 mm",) * 3)})
+    with pytest.raises(InputError, match="has steps of 3 mm along Z, the model is for 2 mm"):
+        read_named([tmp_path / "c.tif"], (1, 4, 5, 6), given)
+    (tmp_path / BESIDE).write_text('{"spacing": ["2 mm", "2 mm", "2 mm"]}')
     assert read_named([tmp_path / "c.tif"], (1, 4, 5, 6), given).x.shape[0] == 1

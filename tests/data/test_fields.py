@@ -1,6 +1,7 @@
 """Fields of files of every kind: what is read, in which windows, and what is refused before training."""
 
 import csv
+import dataclasses
 import logging
 import pickle
 import wave
@@ -725,3 +726,21 @@ def test_maps_count_by_area_where_latitudes_are_known(tmp_path):
     config = RunConfig(network=NetworkConfig(widths=(4, 8)), training=TrainingConfig(batch_size=2))
     loss = prepare(config, data).recipe.loss
     assert torch.equal(loss.weight_field, area_weights(latitudes, (4, 8)))
+
+
+def test_the_loss_of_a_map_is_the_mean_over_its_area(tmp_path):
+    latitudes = [75.0, 30.0, -10.0, -80.0]
+    place = {"lat": ("lat", latitudes, {"units": "degrees_north"})}
+    values = np.random.default_rng(0).normal(size=(6, 4, 8))
+    xarray.Dataset({"t": (("time", "lat", "lon"), values)}, place).to_netcdf(tmp_path / "t.nc")
+    data = loaded(tmp_path / "t.nc", area_weights=True)
+    config = RunConfig(network=NetworkConfig(widths=(4, 8)), training=TrainingConfig(batch_size=2))
+    recipe = prepare(config, data).recipe
+
+    def loss(weights):
+        weighted = dataclasses.replace(recipe.loss, weight_field=weights)
+        return weighted(recipe.model.plain, data.tensor(), None, torch.Generator().manual_seed(0)).item()
+
+    rows = [loss(row.reshape(1, 4, 1).expand(1, 4, 8)) for row in torch.eye(4) + 1e-7]
+    shares = area_weights(latitudes, (4, 1)).flatten() / 4
+    assert loss(recipe.loss.weight_field) == pytest.approx(float(shares @ torch.tensor(rows).double()), rel=1e-5)

@@ -319,6 +319,28 @@ def test_what_is_missing_stays_missing(tmp_path):
     assert np.allclose(np.load(path), values, atol=1e-6, equal_nan=True)
 
 
+def test_what_is_missing_in_windows_stays_missing(tmp_path):
+    values = np.random.default_rng(0).normal(100, 1, size=(2, 64)).astype(np.float32)
+    values[0, 5] = np.nan
+    for number, series in enumerate(values):
+        np.save(tmp_path / f"{number}.npy", series)
+    data = load(DataConfig(str(tmp_path), kind="series", missing="mask", size=32))
+    save_damaged(data, Corruption.parse("hum(level=0.1)"), tmp_path / "out")
+    for stage in ("clean", "damaged"):
+        written = np.stack([np.load(path).ravel() for path in sorted((tmp_path / "out" / stage).glob("*.npy"))])
+        assert np.array_equal(np.isnan(written).reshape(2, 64), np.isnan(values))
+        assert np.allclose(written.reshape(2, 64), values, atol=10, equal_nan=True)
+
+
+def test_whole_numbers_have_none_for_what_is_missing(tmp_path):
+    known = torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    known[..., 0] = False
+    with pytest.raises(InputError, match="4 values are missing or beyond the end, which uint8 files cannot hold; give"):
+        save_fields(torch.zeros(1, 1, 4, 4), ["a"], tmp_path, Meaning(), known=known)
+    (path,) = save_fields(torch.zeros(1, 1, 4, 4), ["a"], tmp_path, Meaning(), keep=True, known=known).paths
+    assert np.isnan(tifffile.imread(path)).sum() == 4
+
+
 SOUND = {"T": Step(1 / 8000, "s")}
 
 

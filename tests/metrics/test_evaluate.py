@@ -205,3 +205,12 @@ def test_no_set_of_images_is_copied(monkeypatch):
     with Largest(x, y) as largest:
         evaluate(x, y, resamples=0)
     assert 2**20 <= largest.bytes < 3e6
+
+
+def test_places_of_fields_with_masks_count_as_they_do_of_tensors():
+    ours, theirs, weights = noise(0, 8), noise(1, 16), torch.arange(64.0).reshape(1, 8, 8)
+    mask = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(2)) > 0.1
+    given = {"extractor": Pooled(), "resamples": 0, "weight_field": weights}
+    plain = repr(evaluate(ours, theirs, **given, reference_mask=mask))
+    for own in (fields.Fields(ours), fields.Fields(ours, weight_field=weights)):
+        assert repr(evaluate(own, fields.Fields(theirs, mask), **given)) == plain

@@ -296,6 +296,8 @@ def test_jumps_by_hand_and_by_mask():
     assert jumps(x, known) == pytest.approx((25 / (9 / 5),))
     assert jumps(x, known * torch.tensor([1, 1, 1, 0])) == (1.0,)  # no field is known at both ends
     assert jumps(torch.zeros(3, 1, 5)) == (1.0,)
+    assert jumps(x[..., :1]) == (1.0,)
+    assert jumps(x, known * torch.tensor([1, 0, 0, 1])) == (1.0,)  # no step is known
     assert jumps(torch.tensor([[[0.0, 0.0, 0.0]], [[0.0, 0.0, 1.0]]]))[0] == pytest.approx(2)
 
 

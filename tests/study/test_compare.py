@@ -463,3 +463,10 @@ def test_added_arms_have_the_basis_of_the_others(data, tmp_path):
     dump_yaml(CompareConfig(arms={"white": ProcessConfig(basis="fourier")}), tmp_path / "config.yaml")
     arms = {"white": ProcessConfig(), "low": ProcessConfig(spectrum="power_law(alpha=-0.2)")}
     assert _arm_bases(arms, data, tmp_path) == ["fourier", "fourier"]
+
+
+def test_known_arms_keep_their_own_basis_each(data, tmp_path):
+    before = {"a": ProcessConfig(basis="cosine"), "b": ProcessConfig(basis="fourier")}
+    dump_yaml(CompareConfig(arms=before), tmp_path / "config.yaml")
+    arms = {"new": ProcessConfig(), "b": ProcessConfig(), "a": ProcessConfig(), "own": ProcessConfig(basis="cosine")}
+    assert _arm_bases(arms, data, tmp_path) == ["fourier", "fourier", "cosine", "cosine"]

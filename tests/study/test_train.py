@@ -26,13 +26,13 @@ from sagd.noise.covariance import base
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.calibrate import calibrate
-from sagd.store.checkpoint import list_checkpoints, load_checkpoint
+from sagd.store.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from sagd.store.files import read_manifest
 from sagd.store.folder import claim
 from sagd.store.model import load_model
 from sagd.study.train import prepare, process_statistics, resolve_basis, resolve_omission, train
 from sagd.training.batches import Shuffled
-from sagd.training.fit import Fit
+from sagd.training.fit import Fit, Snapshot
 from sagd.training.objective import DenoisingLoss
 from sagd.training.runtime import OneProcess
 
@@ -298,6 +298,22 @@ def test_starting_from_the_weights_of_another_model(tmp_path, config, change, da
     ):
         with pytest.raises(InputError, match=message):
             train(change(change(config, "training", init=init), section, **values), tmp_path / section, data=data)
+
+
+def test_a_run_of_before_a_setting_is_gone_on_with_as_by_its_default(tmp_path, config, change, data, whole):
+    """Older versions did not know some settings, and did what their defaults do."""
+    out = tmp_path / "old"
+    train(change(config, "training", steps=5), out, data=data)
+    last = latest_checkpoint(out)
+    snapshot = load_checkpoint(last)
+    unknown = ("data.channels", "data.area_weights")
+    fixed = {key: value for key, value in snapshot.state["fixed"].items() if key not in unknown}
+    shutil.rmtree(last)
+    save_checkpoint(out, Snapshot(snapshot.step, snapshot.tensors, {**snapshot.state, "fixed": fixed}), 9)
+    with pytest.raises(InputError, match=r"data.channels is 3, but the run in .* was started with None; give that"):
+        train(change(config, "data", channels=3), out, resume=True, data=data)
+    train(config, out, resume=True, data=data)
+    assert result(out)[1:3] == whole[1:3]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from sagd.data.formats.handles import Handles
 from sagd.data.formats.values import of_full_scale, to_full_scale
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
-from sagd.data.meaning import Meaning, length_of
+from sagd.data.meaning import Meaning, length_of, rate_of
 from sagd.data.resize import mixable, ratio_of, resampled, scaled_and_cropped, with_channels
 from sagd.errors import InputError, argument, one_line
 from sagd.noise.grid import Grid
@@ -262,7 +262,7 @@ class Plan:
             rate = self.config.resample
 
             def make() -> np.ndarray:
-                return resampled(part.read(item), 1 / step.size, rate, axis)
+                return resampled(part.read(item), rate_of(step) or 1 / step.size, rate, axis)
 
             # Items of a file make room for each other: nobody wants all of them together.
             whole = recent.whole(((part.described, item), rate), make)
@@ -326,7 +326,7 @@ def _length(part: Part, config: DataConfig) -> tuple[int, ...]:
     step = part.steps(config.rate).get("T")
     if config.resample is not None and step is not None:
         axis = part.layout.spatial.index("T")
-        sides[axis] = math.ceil(sides[axis] * ratio_of(1 / step.size, config.resample))
+        sides[axis] = math.ceil(sides[axis] * ratio_of(rate_of(step) or 1 / step.size, config.resample))
     return tuple(sides)
 
 
@@ -494,7 +494,7 @@ def _reading(plan: Plan, steps: Mapping[str, Step]) -> Reading:
     config, layouts = plan.config, [part.layout for part in plan.records.parts]
     rate, spacing = config.rate, config.spacing
     if rate is not None and "T" in steps:
-        rate = 1 / steps["T"].size
+        rate = rate_of(steps["T"]) or rate
     if spacing:
         told = [steps.get(letter) for letter in layouts[0].spatial]
         spacing = tuple(f"{step.size!r} {step.unit}" for step in told if step is not None)

@@ -32,7 +32,7 @@ from sagd.data.layout import Layout, suggested
 from sagd.data.meaning import Meaning, measured
 from sagd.data.resize import with_channels
 from sagd.data.signals import Signals
-from sagd.data.sources.beside import BESIDE, write_beside
+from sagd.data.sources.beside import BESIDE, beneath, write_beside
 from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.data.sources.metadata import METADATA
 from sagd.data.whole import ending_beside, exact
@@ -129,8 +129,9 @@ def read_named(paths: Sequence[Path], shape: tuple[int, ...], meaning: Meaning) 
         InputError: Naming the file that is missing, of another kind, size, encoding or rate, or named as another one.
     """
     names, fields, parts, items, files = [], [], [], [], []
+    told: dict[Path, DataConfig] = {}
     for name, path in find_files(paths, DataConfig(kind=meaning.kind)).values():
-        part = _part(path, meaning)
+        part = _part(path, meaning, _beside(name, path, meaning, told))
         for item in range(part.count):
             fields.append(_field(part, item, shape, meaning))
             names.append(name if part.count == 1 else f"{name}[{item}]")
@@ -153,12 +154,13 @@ def read_partners(named: Named, folder: Path) -> Tensor:
     kind = Kind.member(named.meaning.kind)
     found = find_files([folder], DataConfig(kind=kind.kind))
     fields = []
+    told: dict[Path, DataConfig] = {}
     for file, item in zip(named.files, named.items, strict=True):
         name = _without_ending(file)
         if name not in found:
             what = kind.item[0]
             raise InputError(f"no clean {what} {name!r} in {str(folder)!r}; names must be those of the damaged {what}s")
-        part = _part(found[name][1], named.meaning)
+        part = _part(found[name][1], named.meaning, _beside(*found[name], named.meaning, told))
         if item >= part.count:
             raise InputError(f"{str(part.path)!r} holds {part.count} {kind.item[1]}, and none is number {item}")
         fields.append(_field(part, item, tuple(named.x.shape[1:]), named.meaning))
@@ -223,7 +225,9 @@ def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: boo
     return _all(written)
 
 
-def save_fields(x: Tensor, names: Sequence[str], folder: Path, meaning: Meaning, keep: bool = False) -> Written:
+def save_fields(
+    x: Tensor, names: Sequence[str], folder: Path, meaning: Meaning, keep: bool = False, known: Tensor | None = None
+) -> Written:
     """Write fields `(N, C, *spatial)` as files of their own, as what their model was trained on is written.
 
     Args:
@@ -232,12 +236,21 @@ def save_fields(x: Tensor, names: Sequence[str], folder: Path, meaning: Meaning,
         folder: Where to write; made if missing.
         meaning: What values mean, and in which type and format files hold them.
         keep: Write floating point, so that nothing is rounded or clipped.
+        known: Where values are not missing, bool likewise; NaN is written elsewhere. Default: everywhere.
 
     Raises:
         InputError: On values that are no numbers, a name that leads out of the folder, or one that cannot be written.
     """
     kind = Kind.member(meaning.kind)
-    values = np.moveaxis(meaning.to_values(x).numpy(), 1, -1)
+    restored = meaning.to_values(x)
+    if known is not None and not known.all():
+        if not keep and np.dtype(meaning.dtype).kind != "f":
+            raise InputError(
+                f"{int((~known).sum())} values are missing or beyond the end, which {meaning.dtype} files cannot hold;"
+                f" give {argument('keep=True')}, which writes floating point"
+            )
+        restored = restored.where(known, torch.nan)
+    values = np.moveaxis(restored.numpy(), 1, -1)
     values = values[..., 0] if x.shape[1] == 1 else values
     written = []
     for name, field in zip(names, values, strict=True):
@@ -392,14 +405,28 @@ def _inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _part(path: Path, meaning: Meaning) -> Part:
-    """The arrays of a file that a model takes: those of the names it knows, if the file has all of them."""
+def _beside(name: str, path: Path, meaning: Meaning, told: dict[Path, DataConfig]) -> DataConfig:
+    """What the file beside the data says of how a file is read, which is asked once for each folder that was named."""
+    folder = path.parents[len(Path(name).parts) - 1]
+    if folder not in told:
+        told[folder] = beneath(DataConfig(kind=meaning.kind), folder)
+    return told[folder]
+
+
+def _part(path: Path, meaning: Meaning, told: DataConfig) -> Part:
+    """The arrays of a file that a model takes: those of the names it knows, if the file has all of them.
+
+    Args:
+        path: The file.
+        meaning: Of the model, which has a say where `told` has none; of the distances of neighbours files have it.
+        told: What somebody says of how it is read.
+    """
     kind, reading = Kind.member(meaning.kind)(), meaning.reading
     try:
         arrays = {array.name for array in format_of(path).scan(path)}
         if not reading.arrays and meaning.channels and arrays >= set(meaning.channels):
             reading = replace(reading, arrays=meaning.channels)
-        config = reading.beneath(DataConfig(kind=kind.kind))
+        config = replace(reading, spacing=()).beneath(told)
         part = part_of(path, kind, config)
         if config.axes is None and "?" in part.arrays[0].axes:
             axes = suggested(part.arrays[0].shape, meaning.axes, kind.coloured)
@@ -492,7 +519,9 @@ def save_damaged(
         if files is None:
             own = [""] * len(x) if labels is None else [f"{folders[(data.classes or ())[k]]}/" for k in labels.tolist()]
             names = [f"{folder}{place:06d}" for folder, place in zip(own, places.tolist(), strict=True)]
-            save: Callable[..., Written] = partial(save_fields, names=names, meaning=data.meaning, keep=keep)
+            save: Callable[..., Written] = partial(
+                save_fields, names=names, meaning=data.meaning, keep=keep, known=known
+            )
         else:
             name, part, _ = files[i]
             several = tuple(range(part.count))
@@ -510,10 +539,11 @@ def _whole_files(data: Signals, folders: Mapping[str, str]) -> list[tuple[str, P
     origin, root = data.origin, data.origin.root
     places = data.places_of(torch.arange(len(data))).numpy()
     order = np.lexsort((origin.item[places], origin.part[places]))
+    told = data.meaning.reading.beneath(DataConfig(kind=data.meaning.kind))
     found, stems = [], set()
     for number, group in groupby(order.tolist(), key=lambda i: int(origin.part[places[i]])):
         own, path = list(group), origin.paths[number]
-        part = _part(path, data.meaning)
+        part = _part(path, data.meaning, told)
         name = str(path.relative_to(root)) if path != root else path.name
         if data.labels is not None and data.classes is not None:
             folder = folders[data.classes[int(data.labels[own[0]])]]

@@ -290,6 +290,12 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     axes = records.parts[0].layout.axes
     if axes != first.axes and plan.config.axes is None:
         lines.append(f"axes of arrays {first.shape} taken as {axes}; {argument('data.axes')} says otherwise")
+    given = plan.config.axes
+    if given is not None and (odd := next((part for part in records.parts if part.layout.axes != given), None)):
+        taken = odd.layout.axes
+        lines.append(
+            f"axes {given} of an array {odd.arrays[0].shape} taken as {taken}: one item, or one of no channels"
+        )
     if plan.scales and not meaning.steps and any(part.steps(plan.config.rate) for part in records.parts):
         lines.append("files differ in the size of a pixel, so that none is told here")
     if other := [letter for letter in meaning.axes if _overruled(plan, letter)]:

@@ -91,8 +91,7 @@ class Meaning:
     @property
     def rate(self) -> float | None:
         """Samples per second along the time axis, if that is known."""
-        step = self.steps.get("T")
-        return None if step is None or step.unit != "s" else 1 / step.size
+        return rate_of(self.steps.get("T"))
 
     def to_model(self, values: Tensor) -> Tensor:
         """Values of files `(..., C, *spatial)` as models see them, float32."""
@@ -260,6 +259,16 @@ def length_of(step: Step) -> tuple[float, str]:
     told = measured(step)
     grid = None if told is None else Grid.parse([told])
     return (step.size, step.unit) if grid is None else (grid.lengths[0], grid.bases[0])
+
+
+def rate_of(step: Step | None) -> float | None:
+    """Samples per second of a step in time; None if it is none, or without a unit.
+
+    >>> rate_of(Step(2.0, "ms")), rate_of(Step(2.0, ""))
+    (500.0, None)
+    """
+    size, unit = (0.0, "") if step is None else length_of(step)
+    return 1 / size if unit == "s" else None
 
 
 def _finite(values: Sequence[np.ndarray]) -> np.ndarray:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.metrics.features import FeatureExtractor
-from sagd.metrics.fields import Fields, channel_scale, field_sets
+from sagd.metrics.fields import Fields, FieldSet, channel_scale, field_sets
 from sagd.metrics.frechet import frechet_distance, frechet_interval
 from sagd.metrics.increments import Increments, increments
 from sagd.metrics.kernel import Estimate, kernel_distance
@@ -150,8 +150,8 @@ def _at(values: Any, path: tuple[str, ...]) -> Any:
 
 
 def evaluate(
-    samples: Tensor,
-    reference: Tensor,
+    samples: FieldSet,
+    reference: FieldSet,
     extractor: FeatureExtractor | None = None,
     bands: int = 10,
     seed: int = 0,
@@ -189,12 +189,9 @@ def evaluate(
     Warns:
         UserWarning: If `n` is at most the feature dimension, where the Fréchet distance means little.
     """
-    given, real = field_sets(
-        Fields(samples, samples_mask, weight_field=weight_field) if weight_field is not None else samples,
-        Fields(reference, reference_mask, weight_field=weight_field) if weight_field is not None else reference,
-        samples_mask,
-        reference_mask,
-    )
+    given, real = field_sets(samples, reference, samples_mask, reference_mask)
+    if weight_field is not None:
+        given, real = given.weighted(weight_field), real.weighted(weight_field)
     n = min(len(samples), len(reference) // 2)
     if n < _LEAST:
         raise InputError(

@@ -69,6 +69,10 @@ class Fields:
         index = index if self._index is None else self._index[index]
         return Fields(self._x, self._mask, index, self.weight_field)
 
+    def weighted(self, weight_field: Tensor) -> Fields:
+        """The same with other weights of places, `(1 | C, *spatial)`; nothing is copied."""
+        return Fields(self._x, self._mask, self._index, weight_field)
+
     def counting(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """How much each value of a batch counts, float64: its weight where it is valid, else 0."""
         valid = everywhere(x, mask).double()

@@ -160,7 +160,7 @@ def jumps(x: Tensor, mask: Tensor | None = None) -> tuple[float, ...]:
 
     About 1 where an axis closes on itself, as longitude does, and where neighbours have nothing in common; less where
     borders are empty; `1 / (1 - r)` if ends are independent and neighbours correlate with `r`. Also 1 where no field
-    is known at both ends, or where steps and jumps are both 0.
+    is known at both ends, or nowhere at two neighbours, and where steps and jumps are both 0.
 
     Args:
         x: Data, uint8 or floating point.
@@ -175,7 +175,8 @@ def jumps(x: Tensor, mask: Tensor | None = None) -> tuple[float, ...]:
         first, last = slice(0, 1), slice(x.shape[axis] - 1, None)
         jump = _mean_square(x, valid, axis, first, last)
         step = _mean_square(x, valid, axis, slice(1, None), slice(0, -1))
-        found.append(1.0 if math.isnan(jump) or jump == step else jump / step if step else math.inf)
+        unknown = math.isnan(jump) or math.isnan(step)
+        found.append(1.0 if unknown or jump == step else jump / step if step else math.inf)
     return tuple(found)
 
 

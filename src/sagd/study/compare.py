@@ -174,16 +174,16 @@ def _settled(config: CompareConfig, out: Path, data: Signals) -> CompareConfig:
 
 
 def _in_one_basis(config: CompareConfig, out: Path, data: Signals) -> CompareConfig:
-    """The configuration with one basis for all arms that leave it to the data, that of then in a directory with a
-    comparison: arms in several bases would differ by more than their noise."""
+    """The configuration with one basis for all arms that leave it to the data: arms in several bases would differ by
+    more than their noise. In a directory with a comparison, its arms keep theirs, and others have that of the first."""
     left = {name: arm for name, arm in config.arms.items() if arm.basis == AUTO_BASIS}
     if not left:
         return config
     before = load_yaml(CompareConfig, out / CONFIG).arms if (out / CONFIG).exists() else {}
-    known = [before[name].basis for name in left if name in before]
-    basis = known[0] if known else basis_for([*left.values()], data, config.denoiser)
-    arms = {name: dataclasses.replace(arm, basis=basis) if name in left else arm for name, arm in config.arms.items()}
-    return dataclasses.replace(config, arms=arms)
+    known = {name: before[name].basis for name in left if name in before}
+    common = next(iter(known.values())) if known else basis_for([*left.values()], data, config.denoiser)
+    settled = {name: dataclasses.replace(arm, basis=known.get(name, common)) for name, arm in left.items()}
+    return dataclasses.replace(config, arms=config.arms | settled)
 
 
 def _check_arms(config: CompareConfig, data: Signals) -> dict[str, tuple[Process, float]]:

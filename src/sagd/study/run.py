@@ -59,6 +59,7 @@ class Recipe:
         loss: Loss of a batch.
         budget: Steps and optimiser.
         fixed: Settings by name, JSON-ready, that a resumed run must have as they were.
+        usual: What settings are by default: those of a run of before they were known.
         settings: All settings, for `config.yaml`.
         layout: Memory layout of the network: "contiguous", "channels_last", or "auto", the latter on a GPU.
         compile: Makes of the network what a step calls.
@@ -71,6 +72,7 @@ class Recipe:
     loss: Loss
     budget: Budget
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    usual: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     layout: str = "auto"
     compile: Callable[[nn.Module], nn.Module] | None = None
@@ -357,7 +359,7 @@ def _check_same_run(fit: Fit, recipe: Recipe, folder: Path, before: Before) -> N
     """Refuse settings that change what the run computes."""
     out, state, done = repr(str(folder)), before.state, before.snapshot.step
     for key, value in _fixed(recipe, fit).items():
-        old = state.fixed.get(key)
+        old = state.fixed.get(key, recipe.usual.get(key))
         if old != value:
             raise InputError(
                 f"{argument(key)} is {one_line(repr(value))}, but the run in {out} was started with"

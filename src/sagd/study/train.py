@@ -186,6 +186,7 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
         loss=loss,
         budget=budget_of(config.training),
         fixed=_fixed(config, data),
+        usual=_flattened(to_dict(RunConfig())),
         settings=to_dict(config),
         layout=config.training.layout,
         compile=_compiler(config, data, model) if config.training.compile else None,

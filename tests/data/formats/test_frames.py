@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from sagd.data.formats import Format
+from sagd.data.formats.frames import films
 from sagd.errors import InputError
 
 FORM = Format.parse("frames")
@@ -85,3 +86,17 @@ def test_nothing_is_left_of_what_cannot_be_written(film, tmp_path, draw):
     with pytest.raises(InputError):
         FORM.write(tmp_path / "new", draw("float32", 12, 5, 7), contents)
     assert [file.name for file in tmp_path.iterdir()] == ["film"]
+
+
+def test_clips_are_not_lost_to_a_picture_beside_them(film, caplog):
+    caplog.set_level("INFO", "sagd")
+    folder, values = film
+    pictures = sorted(folder.glob("frame*"))
+    clips = [folder / "a.npy", folder / "b.npy"]
+    for clip in clips:
+        np.save(clip, values)
+    assert films([*clips, pictures[0]]) == [*clips, pictures[0]]
+    assert films([]) == []
+    assert caplog.text == ""
+    assert films([*clips, *pictures]) == [folder]
+    assert "left out 2 file(s) beside the pictures of films, e.g. a.npy" in caplog.text

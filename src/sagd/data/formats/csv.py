@@ -145,7 +145,7 @@ def _parsed(path: Path) -> tuple[_Layout, _Rows]:
     delimiter = "\t" if "\t" in first else ";" if ";" in first else ","
     rows = _rows(table, delimiter, skipped)
     decimal = "." if delimiter == "," else _decimal(rows)
-    named = not all(_number(cell, decimal) is not None or _moment(cell) is not None for cell in rows[0][1])
+    named = _named(rows, decimal)
     names = tuple(rows[0][1]) if named else None
     rows = rows[named:]
     if not rows:
@@ -163,6 +163,14 @@ def _parsed(path: Path) -> tuple[_Layout, _Rows]:
         next((cell for _, row in rows for cell in row if cell.lower() in _MISSING), ""),
         _texts(rows, decimal, place),
     ), rows
+
+
+def _named(rows: _Rows, decimal: str) -> bool:
+    """Whether the first line has names: in a column of values a cell that is none."""
+    (_, first), below = rows[0], rows[1:]
+    words = _texts(below, decimal, None) if below else {}
+    cells = (cell for place, cell in enumerate(first) if place not in words)
+    return any(_number(cell, decimal) is None and _moment(cell) is None for cell in cells)
 
 
 def _texts(rows: _Rows, decimal: str, times: int | None) -> dict[int, tuple[str, ...]]:

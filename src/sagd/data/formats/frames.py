@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 
 from sagd.data.formats.base import Contents, Format, Region
 from sagd.data.formats.checks import arranged
-from sagd.data.formats.find import endings, format_of, natural
+from sagd.data.formats.find import ending_of, endings, format_of, natural
 from sagd.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 _PICTURES = ("pillow", "netpbm", "tiff")
 
@@ -61,16 +64,22 @@ class Frames(Format, kind="frames"):
 
 
 def films(files: Sequence[Path]) -> list[Path]:
-    """Folders of pictures in place of the pictures, for whoever wants films; files as they are if some are films."""
+    """Folders of pictures in place of the pictures, for whoever wants films.
+
+    Files as they are if some are films, or no more are pictures than are of other formats.
+    """
     single = [file for file in files if _is_picture(file)]
     by_folder = {file.parent: file for file in reversed(single)}
-    others = {format_of(file).kind for file in files if file not in set(single) and file.suffix in endings()}
+    pictures, known = set(single), set(endings())
+    others = [file for file in files if file not in pictures and ending_of(file.name).lower() in known]
     if (
-        not single
-        or others & {"gif", "mp4"}
+        len(others) >= len(single)
+        or {format_of(file).kind for file in others} & {"gif", "mp4"}
         or any(format_of(f).scan(f)[0].axes[:2] != "YX" for f in by_folder.values())
     ):
         return list(files)
+    if others:
+        logger.info("left out %d file(s) beside the pictures of films, e.g. %s", len(others), others[0].name)
     return sorted(by_folder, key=natural)
 
 
