@@ -232,13 +232,17 @@ def test_the_share_of_the_gap(omission):
     assert "| 0.1 to 0.2 | 11.0 | 1.00 | 1.00 | 1.00 | 100.0 ± 0.0 % |" in text
 
 
-def test_restoring_runs_to_its_end(omission, tables, tmp_path):
+def test_restoring_and_detecting_run_to_their_end(omission, tables, tmp_path):
     options = ["--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
     omission.main(["cifar", *options])
+    omission.main(["detection", *options])
     lines = [json.loads(line) for line in (tmp_path / "cifar-quick.jsonl").read_text().splitlines()]
     assert [line["corruption"] for line in lines] == ["rain", "moire", "scan_lines"]
     assert all(line["methods"].keys() == {"damaged", "notch", "wiener", "nl_means", "fill"} for line in lines)
     assert (tmp_path / "cifar-quick.md").read_text().count("scan_lines(level=0.4)") == 3
+    found = json.loads((tmp_path / "detection.json").read_text())
+    assert found["summary"]["recall"]["of"] == 12
+    assert "| found |" in (tmp_path / "detection.md").read_text()
 
 
 def test_committed_pages_are_of_the_committed_results(omission):
@@ -250,6 +254,7 @@ def test_committed_pages_are_of_the_committed_results(omission):
     for path, text in (
         (results / "mnist-cpu.md", page.mnist_page(records.read(results / "mnist-cpu.jsonl"), mnist.SCALES["cpu"], "")),
         (results / "cifar-cpu.md", page.cifar_page(records.read(results / "cifar-cpu.jsonl"), cifar.SCALES["cpu"], "")),
+        (results / "detection.md", page.detection_page(json.loads((results / "detection.json").read_text()), "")),
     ):
         tables = [line for line in text.splitlines() if line.startswith("|")]
         assert [line for line in path.read_text().splitlines() if line.startswith("|")] == tables

@@ -22,8 +22,8 @@ from tqdm import tqdm
 from benchmarks import records
 from benchmarks.clean import damage, sets
 from sagd.noise.spectra.damage import Ring
-from sagd.omission.detect import CERTAIN, UNSURE, examine
 from sagd.omission.detection.evidence import Candidate
+from sagd.omission.detection.find import CERTAIN, UNSURE, examine
 from sagd.omission.detection.probability import damage_probability, features, kind_of
 from sagd.omission.detection.windows import cut
 
@@ -232,9 +232,10 @@ def page(short: Sequence[Line], about: str) -> str:
             " clean data has there. It is found if a band with that probability holds mostly damage. Intervals: 95 %,"
             " Clopper-Pearson.",
             "",
-            "The fit of stripes was chosen among four with the FIB-SEM pairs, a tooth's sinogram and an electrocardiogram in"
-            " view; two rules, on plain lines and on wedges of one array, were made after these very sets had been judged,"
-            " which lowered the false starts from 4 to 2. So neither those files nor these figures are fully independent.",
+            "The fit of stripes was chosen among four with the FIB-SEM pairs, a tooth's sinogram and an"
+            " electrocardiogram in view; two rules, on plain lines and on wedges of one array, were made after these very"
+            " sets had been judged, which lowered the false starts from 4 to 2. So neither those files nor these figures"
+            " are fully independent.",
             "",
             f"**False starts: {_told(pooled)}.**"
             f" Found, from 6 dB on: {_told(rate([x['true'] >= CERTAIN for x in strong]))}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.omission import cifar, mnist, page
+from benchmarks.omission import cifar, detection, mnist, page
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -20,7 +21,7 @@ PACKAGES = ("sagd", "torch", "diffusers", "numpy", "scikit-image")
 def main(args: Sequence[str] | None = None) -> None:
     """Run a study from where it was, and write its page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.omission", description="What leaving a band out gives.")
-    parser.add_argument("study", choices=["mnist", "cifar"])
+    parser.add_argument("study", choices=["mnist", "cifar", "detection"])
     parser.add_argument("--data", type=Path, required=True, help="folder with mnist-train.parquet and so on")
     parser.add_argument("--scale", choices=[*mnist.SCALES], default="cpu", help="how much is computed; default: cpu")
     parser.add_argument("--bands", type=float, nargs="*", help="mnist: lower edges of the bands to run; default: all")
@@ -46,7 +47,13 @@ def _cifar(given: argparse.Namespace) -> Path:
     return page.write(path.with_suffix(".md"), page.cifar_page(records.read(path), cifar.SCALES[given.scale], about()))
 
 
-_STUDIES = {"mnist": _mnist, "cifar": _cifar}
+def _detection(given: argparse.Namespace) -> Path:
+    path = detection.study(given.data, given.out, sets=12 if given.scale == "quick" else 100)
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return page.write(path.with_suffix(".md"), page.detection_page(found, about()))
+
+
+_STUDIES = {"mnist": _mnist, "cifar": _cifar, "detection": _detection}
 
 
 def about() -> str:

@@ -438,22 +438,21 @@ def test_inspect_finds_the_band_and_train_takes_it(works, tmp_path):
         tmp_path / "trial",
     )
     out = works("inspect", tmp_path / "trial" / "damaged", "--data.size", 16, "--out", tmp_path / "look")
-    assert re.search(r"strip\(low=[\d.]+.*\): [\d.]+ dB over its neighbours .*damage with probability 0.99", out)
+    assert re.search(r"strip\(low=0.0312\): [\d.]+ dB over its neighbours .*confidence 1.000", out)
     assert f"sagd train {tmp_path / 'look' / 'band.yaml'} --out runs/fill" in out
     record = json.loads((tmp_path / "look" / "inspection.json").read_text())
-    band = record["detection"]["band"]
-    assert band.startswith("strip(low=")
+    assert record["detection"]["band"] == "strip(low=0.0312)"
     with Image.open(tmp_path / "look" / "band.png") as figure:
         assert figure.width > 700
     config = yaml.safe_load((tmp_path / "look" / "band.yaml").read_text())
     assert config == {
         "data": {"source": str(tmp_path / "trial" / "damaged"), "size": 16},
-        "process": {"omission": {"mode": "fill", "band": band}},
+        "process": {"omission": {"mode": "fill", "band": "strip(low=0.0312)"}},
     }
     options = ["--training.steps", 1, "--network.widths", 4, 8]
     works("train", tmp_path / "look" / "band.yaml", *options, "--training.sample-every", 0, "--out", tmp_path / "run")
     trained = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert trained["process"]["omission"]["band"] == band
+    assert trained["process"]["omission"]["band"] == "strip(low=0.0312)"
 
 
 def test_commands_of_one_process_say_so_under_torchrun(refused, monkeypatch, tmp_path):

@@ -71,7 +71,7 @@ def run_inspect(command: Inspect) -> None:
     inspection = design.inspect(statistics, process, command.bands)
     ends = design.check_ends(statistics, process, command.bands)
     found, detection = _detection(command, some)
-    if found is not None and (found.findings or found.unsure) and data.meaning.kind != "image":
+    if found is not None and found.findings and data.meaning.kind != "image":
         detection.append(_CAUTION)
     lines = [_inspection_text(data, some, inspection), *ends.lines(), *detection]
     if command.out is not None:

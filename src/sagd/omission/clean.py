@@ -17,7 +17,8 @@ from torch import Tensor
 from sagd.errors import InputError, argument
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.dead import dead_lines
-from sagd.omission.detect import Detection, detect
+from sagd.omission.detection.base import Detection
+from sagd.omission.detection.find import find
 from sagd.omission.removal import Removal, measure
 from sagd.omission.removal.extend import interpolated
 
@@ -74,7 +75,7 @@ def clean(
     found = None
     if isinstance(band, str) and band == AUTO:
         others = None if reference is None else torch.stack([prepared(other, log)[0] for other in reference])
-        found = detect(filled[None], others)
+        found = find(filled[None], others)
         known = found.band
     else:
         known = Spectrum.parse(band)

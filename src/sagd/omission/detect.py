@@ -1,98 +1,190 @@
-"""Finding the damaged band of data: where its spectrum sticks out, and how likely that is damage and not content.
+"""Finding the damaged band of a data set: where its spectrum sticks out of what is smooth, or of a clean reference.
 
-1. Windows, tapered against their borders (Welch): one large array gives many, small arrays are windows themselves.
-   Their spectrum is the mean *logarithm* of the power, to which damage of all windows adds and content of few hardly.
-2. What sticks out of it: peaks over their neighbours, between the frequencies of the grid too; straight lines through
-   DC, which are stripes at any angle; rings and wedges over a smooth fit.
-3. A probability against two nulls: that a smooth spectrum has something like it by chance, from the statistics of the
-   logarithms of so many windows and so many places that were looked at; and that it is content, by measures that were
-   fitted on clean and damaged sets of many kinds: content comes and goes from window to window with the rest of the
-   data, and keeps step with its local power, where damage is everywhere, alike, and knows nothing of what it lies upon.
+1. The power spectrum of the *periodic component* of the images (Moisan, 2011), which lacks the cross that borders which
+   do not meet leave on the axes.
+2. A smooth fit to its logarithm: polynomials in radius and log radius, and low harmonics of the direction, robust
+   against excess, since damage only adds power. The rest, in dB, is the excess `e(f)`.
+3. A search over the shapes of damage: rings, strips along an axis, wedges, spots. The `contrast` of a shape is the mean
+   of `e` inside less that of the nearest frequencies beside it, on the side where that is larger: a smooth spectrum
+   that the fit misses has little of it, a band with edges has its whole excess. The shape that explains most,
+   `n contrast^2`, is widened to what of its kind still sticks out around it and taken out; the fit is repeated without
+   it, and so on.
 
-Against a reference, what sticks out of the ratio of the two spectra is content of neither, and only chance counts.
+Against a reference, `e` is the ratio of the mean powers, means included, less its median, and needs no fit.
 
-Source of 1: "The use of fast Fourier transform for the estimation of power spectra" (Welch, 1967).
+Source of 1: "Periodic plus Smooth Image Decomposition" (Moisan, 2011).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.noise.bands import mask
+from sagd.noise.basis.base import corner_radius
+from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Product, Spectrum
-from sagd.noise.spectra.damage import Spots
+from sagd.noise.spectra.damage import Ring, Spots, Strip, Wedge
 from sagd.noise.spectra.tables import RadialTable
-from sagd.omission.detection.base import CERTAIN, UNSURE, Detection, Finding
-from sagd.omission.detection.evidence import Candidate, Examination
-from sagd.omission.detection.peaks import related
-from sagd.omission.detection.probability import damage_probability
-from sagd.omission.detection.smooth import smooth_fit
-from sagd.omission.detection.windows import LEAST_SIDE, LEAST_WINDOWS, Windows, cut, whole, window_side, windows_of
 
-__all__ = ["CERTAIN", "UNSURE", "Detection", "Finding", "detect", "examine", "excess_spectrum"]
+DECIBEL = 10 / math.log(10)
+LEAST_IMAGES = 16
+_LEAST_SIDE = 8
+_MOST = 6
+"""Shapes taken out at most."""
+_Z = 6.0
+"""Standard errors that a contrast must exceed."""
 
-_DECIBEL = 10 / math.log(10)
-_COVERED = 0.5
-"""Share of a candidate's frequencies beyond which it is part of what was found before."""
-_LONG = 0.5
-"""Part of a line's length from which on it is no mere part of a wedge."""
-_BROAD = ("ring", "wedge")
-_JOINS = 0.05
-"""Probability from which on a peak joins a family that one of 0.99 founded."""
+THRESHOLDS = {"ring": 3.0, "edge": 6.0, "strip": 4.0, "wedge": 4.0, "spots": 5.0}
+"""Least contrast in dB by shape; `edge` is a ring that reaches DC or the corner, with neighbours on one side only."""
+LEAST_EXCESS = 1.0
+"""Contrast in dB that frequencies around a found shape need to be counted in, at least."""
+EMPTY = 1e-3
+"""Power, as a part of the mean power, below which a frequency holds next to nothing."""
+_ENLARGED = 0.2
+"""Share of such frequencies beyond which images look enlarged: those of natural size have a few in a hundred."""
+LEAST_PART = 0.25
+"""The same, around rings, as a part of the contrast: what damage adds elsewhere falls off along the shape."""
+STEEP = 0.1
+"""Contrast in dB that a ring needs more, by each dB that the fit falls across it and its sides: where a spectrum is
+steep, a fit is less certain."""
+FLOOR = 1e-4
+"""Power added to every frequency, as a part of the mean power. What is less is not seen: spread over a tenth of the
+frequencies, it is a quarter of a step of 8-bit images. Enlarged images have next to nothing in most of their spectrum,
+of a form that no smooth fit has."""
+REFERENCE_THRESHOLD = 1.0
+"""Least contrast in dB against a reference."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One shape that sticks out.
+
+    Attributes:
+        band: The shape.
+        excess: Mean of its excess over its neighbours, in dB.
+        peak: Largest excess over the smooth fit, in dB.
+        share: Share of all frequencies.
+        confidence: `1 - exp(-(excess / threshold)^2 ln 20)`: 0.95 at the threshold, which clean data seldom reaches.
+    """
+
+    band: Spectrum
+    excess: float
+    peak: float
+    share: float
+    confidence: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.band}: {self.excess:.1f} dB over its neighbours (at most {self.peak:.1f} dB over the fit),"
+            f" {100 * self.share:.1f} % of the frequencies, confidence {self.confidence:.3f}"
+        )
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found, and what it was found in.
+
+    Attributes:
+        findings: Shapes that stick out, the most conspicuous first.
+        power: Power spectrum that was examined, channels averaged, `(*coefficients)`, float64.
+        smooth: Its smooth fit, or the reference's scaled to it, likewise.
+        basis: Their basis.
+        nearest: Largest contrast of what was not found, in units of its threshold.
+    """
+
+    findings: tuple[Finding, ...]
+    power: Tensor
+    smooth: Tensor
+    basis: FourierBasis
+    nearest: float
+
+    @property
+    def band(self) -> Spectrum | None:
+        """The union of the findings; None if there are none."""
+        bands = [finding.band for finding in self.findings]
+        spots = [band for band in bands if isinstance(band, Spots)]
+        parts: list[Spectrum] = [band for band in bands if not isinstance(band, Spots)]
+        if spots:
+            parts.append(Spots(tuple(f for band in spots for f in band.at), max(band.radius for band in spots)))
+        return reduce(lambda one, other: one + other, parts) if parts else None
+
+    @property
+    def excess(self) -> Tensor:
+        """`e(f)` in dB, 0 at DC."""
+        e = DECIBEL * (self.power / self.smooth).log()
+        return torch.where(self.basis.radius() > 0, e, 0.0)
+
+    @property
+    def empty(self) -> float:
+        """Share of the frequencies that hold less than `EMPTY` of the mean power."""
+        weight = self.basis.multiplicity()
+        return float((weight * (self.power < EMPTY * mean_power(self.power, self.basis))).sum() / weight.sum())
+
+    def lines(self) -> list[str]:
+        """For people."""
+        caution = []
+        if self.empty > _ENLARGED:
+            caution = [
+                f"  the images look enlarged or smoothed: {100 * self.empty:.0f} % of their frequencies hold next to"
+                " nothing, of a form that can be taken for damage; look at them in their original size"
+            ]
+        if not self.findings:
+            return [
+                f"damaged band: none found (the largest contrast is {100 * self.nearest:.0f} % of what would count)",
+                *caution,
+            ]
+        return ["damaged band:", *(f"  {finding}" for finding in self.findings), *caution]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "band": None if self.band is None else str(self.band),
+            "nearest": self.nearest,
+            "empty": self.empty,
+            "findings": [
+                {
+                    "band": str(f.band),
+                    "excess_db": f.excess,
+                    "peak_db": f.peak,
+                    "share": f.share,
+                    "confidence": f.confidence,
+                }
+                for f in self.findings
+            ],
+        }
 
 
 def detect(x: Tensor, reference: Tensor | None = None) -> Detection:
-    """Find the damaged band of images, records or volumes.
+    """Find the damaged band of images.
 
-    Damage that is the same in all arrays of a set is a mean, which shows only against a reference.
+    Damage that is the same in all images is a mean, which shows only against a reference.
 
     Args:
-        x: Arrays `(N, C, *spatial)`, floating point, of at least 8 samples a side: one large one or many small ones,
-            which together make at least 16 windows.
-        reference: Clean arrays of the same kind, `(M, C, *spatial)`.
+        x: Images `(N, C, *spatial)`, floating point, at least 16 of at least 8 samples a side.
+        reference: Clean images of the same kind, `(M, C, *spatial)`.
 
     Raises:
-        InputError: On too few or too small arrays, or a reference of another shape.
+        InputError: On too few or too small images, or a reference of another shape.
     """
-    examination = examine(x, reference)
-    against = reference is not None
-    candidates = [(damage_probability(c, against), c) for c in examination.candidates()]
-    findings, unsure, rest = _sorted_out(candidates, examination.windows)
-    windows = examination.windows
-    free = ~examination.narrow
-    for _, c in (pair for group in findings for pair in group):
-        free.view(-1)[c.inside] = False
-    power = windows.power
-    if examination.reference is None:
-        smooth = smooth_fit(power.log(), windows.basis, free & (windows.basis.radius() > 0)).exp()
-    else:
-        smooth = examination.reference[0].power
-        smooth = smooth * (power / smooth)[free].median()
-    smooth = torch.where(windows.basis.radius() > 0, smooth, power)
-    excess = _DECIBEL * (power / smooth).log()
-    told = [tuple(_finding(group, excess, windows) for group in groups) for groups in (findings, unsure)]
-    nearest = max((p for p, _ in rest), default=0.0)
-    nearest = max([nearest, *(f.probability for f in told[1])])
-    return Detection(told[0], told[1], power, smooth, windows.basis, nearest)
-
-
-def examine(x: Tensor, reference: Tensor | None = None) -> Examination:
-    """The spectra of arrays, and what sticks out of them; see `detect`."""
-    side = _check(x, "arrays")
+    _check(x, "images")
+    basis = FourierBasis(tuple(x.shape[2:]))
     if reference is None:
-        windows = cut(x, side)
-        return Examination(windows, windows if side == tuple(x.shape[2:]) else whole(x))
-    _check(reference, "reference arrays")
+        power = _power(x, basis)
+        return _Search(power, basis, len(x) * x.shape[1]).run()
+    _check(reference, "reference images")
     if x.shape[1:] != reference.shape[1:]:
         raise InputError(f"images are {tuple(x.shape[1:])}, those of the reference {tuple(reference.shape[1:])}")
-    both = [cut(data, side, mean=True) for data in (x, reference)]
-    if side == tuple(x.shape[2:]):
-        return Examination(both[0], both[0], (both[1], both[1]))
-    return Examination(both[0], whole(x), (both[1], whole(reference)))
+    power, other = _power(x, basis, mean=True), _power(reference, basis, mean=True)
+    return _Search(power, basis, min(len(x), len(reference)) * x.shape[1], other).run()
 
 
 def excess_spectrum(found: Detection, band: Spectrum | str, knots: int = 12) -> Spectrum:
@@ -124,100 +216,372 @@ def excess_spectrum(found: Detection, band: Spectrum | str, knots: int = 12) -> 
     return Product((band, RadialTable(tuple(at.tolist()), tuple(c.tolist()))))
 
 
-Pair = tuple[float, Candidate]
-
-
-def _sorted_out(candidates: list[Pair], windows: Windows) -> tuple[list[list[Pair]], list[list[Pair]], list[Pair]]:
-    """Findings and what is unsure, peaks in families, and the rest; nothing twice."""
-    found: list[list[Pair]] = []
-    unsure: list[list[Pair]] = []
-    rest: list[Pair] = []
-    taken = torch.zeros(windows.basis.coefficients, dtype=torch.bool).flatten()
-    for pair in sorted(candidates, key=_order):
-        p, candidate = pair
-        if float(taken[candidate.inside].double().mean()) > _COVERED:
-            continue
-        family = next((g for g in found if candidate.kind == "spots" and _joins(candidate, g, windows)), None)
-        if candidate.kind in _BROAD and any(_holds(candidate, c) for g in found for _, c in g):
-            continue  # what a stronger finding spreads to
-        if candidate.kind == "wedge" and any(_is_ridge(candidate, c) for _, c in candidates):
-            continue  # a narrower shape explains the same ridge
-        if family is not None and p >= _JOINS:
-            family.append(pair)
-        elif p >= CERTAIN:
-            found.append([pair])
-        elif p >= UNSURE:
-            unsure.append([pair])
-        else:
-            rest.append(pair)
-            continue
-        taken[candidate.around if len(candidate.around) else candidate.inside] = True
-    return found, unsure, rest
-
-
-def _order(pair: Pair) -> tuple[bool, bool, float]:
-    """Certain ones first; wedges after the stripes that they may be the fringe of; then those that explain most."""
-    return pair[0] < CERTAIN, pair[1].kind == "wedge", -_explained(pair[1])
-
-
-def _explained(candidate: Candidate) -> float:
-    """Squares of what a candidate takes away of the excess of the spectrum."""
-    return len(candidate.inside) * candidate.measures["excess"] ** 2
-
-
-def _is_ridge(wedge: Candidate, other: Candidate) -> bool:
-    """Whether a wedge is the surroundings of a line that stands out more, and is long."""
-    return (
-        other.kind == "stripes"
-        and other.measures["narrow"] >= _LONG
-        and other.measures["excess"] >= wedge.measures["excess"]
-        and _holds(wedge, other)
-    )
-
-
-def _holds(one: Candidate, other: Candidate) -> bool:
-    """Whether most of another candidate lies in one."""
-    return float(torch.isin(other.inside, one.around).double().mean()) > _COVERED
-
-
-def _joins(candidate: Candidate, family: list[Pair], windows: Windows) -> bool:
-    """Whether a peak is a multiple, or the mirrored diagonal, of one of a family."""
-    peaks = [c.peak for _, c in family]
-    return candidate.peak is not None and any(
-        peak is not None and related(candidate.peak, peak, windows.side) for peak in peaks
-    )
-
-
-def _finding(group: list[Pair], excess: Tensor, windows: Windows) -> Finding:
-    """A finding of a candidate, or of a family of peaks."""
-    first = group[0][1]
-    band = first.band
-    if isinstance(band, Spots):
-        spots = [c.band for _, c in group if isinstance(c.band, Spots)]
-        band = Spots(tuple(f for spot in spots for f in spot.at), max(spot.radius for spot in spots))
-    inside = torch.cat([c.inside for _, c in group]).unique()
-    weight = windows.basis.multiplicity().flatten()
-    return Finding(
-        band,
-        _DECIBEL * max(c.measures["excess"] for _, c in group),
-        float(excess.flatten()[inside].max()),
-        float(weight[inside].sum() / weight.sum()),
-        group[0][0],
-        first.chance,
-        first.measures["locked"],
-    )
-
-
-def _check(x: Tensor, what: str) -> tuple[int, ...]:
-    """The side of the windows."""
+def _check(x: Tensor, what: str) -> None:
     if x.ndim < 3 or not x.is_floating_point():
         raise InputError(f"{what} must be floating point (N, C, *spatial), got {x.dtype} {tuple(x.shape)}")
-    size = " x ".join(map(str, x.shape[2:]))
-    if min(x.shape[2:]) >= LEAST_SIDE:
-        side = window_side(len(x), tuple(x.shape[2:]))
-        if len(x) * windows_of(tuple(x.shape[2:]), side) >= LEAST_WINDOWS:
-            return side
-    raise InputError(
-        f"detection needs at least {LEAST_WINDOWS} {what} of at least {LEAST_SIDE} samples a side, or larger ones,"
-        f" got {len(x)} of {size}; name the band instead"
-    )
+    if len(x) < LEAST_IMAGES or min(x.shape[2:]) < _LEAST_SIDE:
+        size = " x ".join(map(str, x.shape[2:]))
+        raise InputError(
+            f"detection needs at least {LEAST_IMAGES} {what} of at least {_LEAST_SIDE} samples a side,"
+            f" got {len(x)} of {size}; name the band instead"
+        )
+
+
+def periodic_component(x: Tensor) -> Tensor:
+    """Fields `(*, *spatial)` less the smooth component that makes their borders jump, `(B, C, *spatial)`, float64."""
+    x = x.double()
+    axes = range(2, x.ndim)
+    jumps = torch.zeros_like(x)
+    for axis in axes:
+        jump = x.select(axis, -1) - x.select(axis, 0)
+        jumps.select(axis, 0).add_(jump)
+        jumps.select(axis, -1).sub_(jump)
+    basis = FourierBasis(tuple(x.shape[2:]))
+    laplacian = (2 * torch.cos(2 * math.pi * basis.frequencies().double()) - 2).sum(0)
+    smooth = torch.where(laplacian < 0, basis.forward(jumps) / torch.where(laplacian < 0, laplacian, 1.0), 0.0)
+    return x - basis.inverse(smooth)
+
+
+def _power(x: Tensor, basis: FourierBasis, mean: bool = False) -> Tensor:
+    """Power of the periodic components, about their mean unless `mean`; channels averaged."""
+    total = torch.zeros(basis.coefficients, dtype=torch.float64)
+    first = torch.zeros(x.shape[1], *basis.coefficients, dtype=torch.complex128)
+    for batch in x.split(512):
+        c = basis.forward(periodic_component(batch))
+        total += c.abs().square().sum((0, 1))
+        first += c.sum(0)
+    if not torch.isfinite(total).all():
+        raise InputError("images hold non-finite values (NaN or infinity); clean them before looking at their spectrum")
+    if not mean:
+        total -= first.abs().square().sum(0) / len(x)
+    power = total / (len(x) * x.shape[1])
+    if not power.max() > 0:
+        raise InputError("images do not vary; there is no spectrum to look at")
+    return power + FLOOR * mean_power(power, basis)
+
+
+def mean_power(power: Tensor, basis: FourierBasis) -> float:
+    """Power per frequency of a spectrum `(*coefficients)`."""
+    weight = basis.multiplicity()
+    return float((weight * power).sum() / weight.sum())
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A candidate: its band, the frequencies inside, and those beside it, on one or two sides.
+
+    Attributes:
+        step: Those inside that must stick out of the spectrum itself as well, not only of the fit; None: none.
+    """
+
+    band: Spectrum
+    kind: str
+    inside: Tensor
+    sides: tuple[Tensor, ...]
+    step: Tensor | None = None
+
+
+class _Search:
+    """The greedy search on one spectrum.
+
+    Args:
+        power: `(*coefficients)`.
+        basis: Their basis.
+        count: Independent spectra that were averaged.
+        reference: Power of a clean reference.
+    """
+
+    def __init__(self, power: Tensor, basis: FourierBasis, count: int, reference: Tensor | None = None) -> None:
+        self.power, self.basis, self.reference = power, basis, reference
+        self.frequencies = basis.frequencies().double()
+        self.radius = torch.linalg.vector_norm(self.frequencies, dim=0)
+        self.weight = torch.where(self.radius > 0, basis.multiplicity(), 0.0)
+        self.step = 1 / max(basis.spatial)
+        self.floor = FLOOR * mean_power(power, basis)
+        self.features = self._features()
+        # A power averaged over `count` draws has this error in dB, three times over since images are not Gaussian.
+        self.error = 3 * DECIBEL / math.sqrt(count)
+        self.halo = self.radius < 1.5 * self.step
+        """Where no spots are looked for: next to DC, around larger shapes, whose fringes they would be, and on the
+        grid lines through found spots, along which their periodic component leaks."""
+
+    def run(self) -> Detection:
+        findings: list[Finding] = []
+        taken, nearest = torch.zeros_like(self.weight, dtype=torch.bool), 0.0
+        smooth = self.smooth(taken)
+        while len(findings) < _MOST:
+            e = torch.where(taken, 0.0, DECIBEL * (self.power / smooth).log())
+            levels = DECIBEL * smooth.clamp(min=self.floor).log()
+            best, contrast, nearest = self.best(e, taken, levels)
+            if best is None:
+                break
+            best, contrast = self.widened(best, contrast, e, taken, levels)
+            inside = best.inside & ~taken
+            threshold = self.threshold(best, levels)
+            findings.append(
+                Finding(
+                    best.band,
+                    contrast,
+                    float(e[inside].max()),
+                    float((self.weight * inside).sum() / self.weight.sum()),
+                    -math.expm1(-((contrast / threshold) ** 2) * math.log(20)),
+                )
+            )
+            taken = taken | best.inside
+            self.halo |= self._lines(best.band) if isinstance(best.band, Spots) else self._grown(best.inside)
+            smooth = self.smooth(taken)
+        return Detection(tuple(findings), self.power, smooth, self.basis, nearest)
+
+    def threshold(self, shape: _Shape, levels: Tensor) -> float:
+        """Least contrast that counts, in dB; more on small grids, where the fit has few frequencies to go by.
+
+        Args:
+            shape: What is to count.
+            levels: The fit, in dB.
+        """
+        if self.reference is not None:
+            return REFERENCE_THRESHOLD
+        steep = 0.0
+        if isinstance(shape.band, Ring):
+            around = levels[reduce(torch.logical_or, shape.sides, shape.inside) & (self.weight > 0)]
+            steep = STEEP * float(around.max() - around.min())
+        return (THRESHOLDS[shape.kind] + steep) * (1 + 13 * (self.features.shape[-1] / self.radius.numel()) ** 2)
+
+    def best(self, e: Tensor, taken: Tensor, levels: Tensor) -> tuple[_Shape | None, float, float]:
+        """The shape that explains most, its contrast, and the largest rejected contrast, relative to what counts."""
+        best, most, its, nearest = None, 0.0, 0.0, 0.0
+        scatter = max(self.error, self._scatter(e, taken))
+        for shape in self.shapes(e):
+            contrast, count, error = self._contrast(shape, e, taken, scatter)
+            if count == 0:
+                continue
+            if shape.step is not None and self.reference is None:
+                # At the corner the fit may dip, not the power.
+                part = replace(shape, inside=shape.step)
+                contrast = min(contrast, self._contrast(part, DECIBEL * self.power.log(), taken, scatter)[0])
+            relative = min(contrast / self.threshold(shape, levels), contrast / (_Z * error))
+            if relative < 1:
+                nearest = max(nearest, relative)
+            elif count * contrast**2 > most:
+                best, most, its = shape, count * contrast**2, contrast
+        return best, its, nearest
+
+    def widened(self, best: _Shape, contrast: float, e: Tensor, taken: Tensor, levels: Tensor) -> tuple[_Shape, float]:
+        """`best` grown to shapes of its kind, as long as what is added sticks out too, and the contrast of the whole.
+
+        Rings grow in the smallest steps, each of which must stick out by a part of the contrast, since a fit that is
+        off is so over many radii. The other shapes grow at once: the damage of a strip drowns at its low frequencies.
+        """
+        stepwise = isinstance(best.band, Ring)
+        least = max(LEAST_EXCESS, LEAST_PART * contrast if stepwise else 0.0)
+        shapes = [shape for shape in self.shapes(e) if type(shape.band) is type(best.band)]
+        shapes.sort(key=self._size, reverse=not stepwise)
+        while True:
+            grown = self._grown_once(best, shapes, least, e, taken, levels)
+            if grown is None:
+                return best, contrast
+            best, contrast = grown
+
+    def _grown_once(
+        self, best: _Shape, shapes: list[_Shape], least: float, e: Tensor, taken: Tensor, levels: Tensor
+    ) -> tuple[_Shape, float] | None:
+        """The first of `shapes` around `best` that counts by itself and adds what sticks out by `least`."""
+        for shape in shapes:
+            if self._size(shape) <= self._size(best) or bool((best.inside & ~shape.inside).any()):
+                continue
+            added = replace(shape, inside=shape.inside & ~best.inside)
+            stands, count, _ = self._contrast(added, e, taken | best.inside, 0.0)
+            whole = self._contrast(shape, e, taken, 0.0)[0]
+            if count and stands >= least and whole >= self.threshold(shape, levels):
+                return shape, whole
+        return None
+
+    def _size(self, shape: _Shape) -> float:
+        """Number of frequencies."""
+        return float((self.weight * shape.inside).sum())
+
+    def _contrast(self, shape: _Shape, e: Tensor, taken: Tensor, scatter: float) -> tuple[float, float, float]:
+        """Contrast, weight inside, and standard error."""
+        w = self.weight * ~taken
+        inner = w * shape.inside
+        count = float(inner.sum())
+        if count == 0:
+            return 0.0, 0.0, math.inf
+        mean = float((inner * e).sum()) / count
+        beside, least = 0.0, math.inf
+        if self.reference is None:
+            levels = []
+            for side in shape.sides:
+                outer = w * side
+                total = float(outer.sum())
+                if total > 0:
+                    levels.append(float((outer * e).sum()) / total)
+                    least = min(least, total)
+            if not levels:
+                return 0.0, 0.0, math.inf
+            beside = max(levels)
+        return mean - beside, count, scatter * math.sqrt(2 / count + 2 / least)
+
+    def _scatter(self, e: Tensor, taken: Tensor) -> float:
+        """Roughness of `e` from one frequency to the next: what an average is uncertain by."""
+        difference = (e - e.roll(1, -1))[..., 1:].abs()
+        known = ~(taken | taken.roll(1, -1))[..., 1:]
+        return 1.4826 * float(difference[known].median()) / math.sqrt(2) if known.any() else 0.0
+
+    def smooth(self, taken: Tensor) -> Tensor:
+        """The smooth fit to all that is not taken, or the reference at the level of the data."""
+        free = (self.weight > 0) & ~taken
+        if self.reference is not None:
+            return self.reference * (self.power / self.reference)[free].median()
+        x, y, w = self.features, self.power.log(), self.weight
+        # As much weight to each octave's worth of low frequencies as to a corner full of high ones, nearly.
+        w = torch.where(free, w / self.radius.clamp(min=self.step) ** (len(self.basis.spatial) / 2), 0.0)
+        return torch.where(self.radius > 0, (x @ robust_fit(x[free], y[free], w[free])).exp(), self.power)
+
+    def _features(self) -> Tensor:
+        """Polynomials in log radius and radius, and low harmonics of the direction, `(*coefficients, K)`."""
+        r = self.radius.clamp(min=self.step) / self.radius.max()
+        columns = [torch.ones_like(r), r.log(), r.log() ** 2, r, r**2, r**3]
+        if len(self.frequencies) > 1:
+            along = [f / self.radius.clamp(min=self.step) for f in self.frequencies]
+            even = [a**2 - b**2 for a, b in itertools.pairwise(along)]
+            even += [2 * a * b for a, b in itertools.combinations(along, 2)]
+            if len(along) == 2:
+                even.append(even[0] ** 2 - even[1] ** 2)
+            columns += [h * factor for h in even for factor in (torch.ones_like(r), r)]
+        return torch.stack(columns, dim=-1)
+
+    def shapes(self, e: Tensor) -> Iterator[_Shape]:
+        """All candidates."""
+        yield from self._rings()
+        if len(self.frequencies) > 1:
+            yield from self._strips()
+        if len(self.frequencies) == 2:
+            yield from self._wedges()
+        yield from self._spots(e)
+
+    def _rings(self) -> Iterator[_Shape]:
+        rho = self.radius / corner_radius(len(self.frequencies))
+        width = max(0.025, self.step / corner_radius(len(self.frequencies)) / 2)
+        edges = [round(k * width, 4) for k in range(round(1 / width))] + [1.0]
+        margin = 2.5 * width
+        for low, high in itertools.combinations(edges, 2):
+            if high - low > 0.6:
+                continue
+            inside = (rho >= low - 1e-9) & ((rho < high - 1e-9) | (high == 1.0))
+            below = (rho < low - 1e-9) & (rho >= low - margin)
+            above = (rho >= high - 1e-9) & (rho < high + margin)
+            sides = (below,) * (low > 1.5 * width) + (above,) * (high < 1.0)
+            step = inside & (rho < low + margin) if high == 1.0 else None
+            yield _Shape(Ring(low, high), "ring" if len(sides) == 2 else "edge", inside, sides, step)
+
+    def _strips(self) -> Iterator[_Shape]:
+        for axis, along in enumerate(self.frequencies.abs()):
+            others = [f.abs() for i, f in enumerate(self.frequencies) if i != axis]
+            steps = [1 / n for i, n in enumerate(self.basis.spatial) if i != axis]
+            off = torch.stack([f / s for f, s in zip(others, steps, strict=True)]).amax(0)
+            own = 1 / self.basis.spatial[axis]
+            cuts = [0.5 * own, 0.1, 0.2, 0.3]
+            for low, high in itertools.product(cuts, (0.2, 0.3, 0.4, 0.5)):
+                reach = (along >= low) & (along <= high)
+                if high - low < 0.15:
+                    continue
+                beside = (off > 0.5) & (off < 2.5) & reach
+                yield _Shape(Strip(axis, round(low, 4), high), "strip", (off < 0.5) & reach, (beside,))
+
+    def _wedges(self) -> Iterator[_Shape]:
+        rho = self.radius / corner_radius(2)
+        direction = torch.rad2deg(torch.atan2(self.frequencies[0], self.frequencies[1]))
+        for angle, width, low in itertools.product(range(0, 180, 10), (20, 40, 60), (0.05, 0.2, 0.4)):
+            turn = ((direction - angle + 90) % 180 - 90).abs()
+            reach = rho >= low
+            inside = (turn <= width / 2) & reach
+            # Axes have a way of their own: a wedge is judged without them.
+            beside = (turn > width / 2) & (turn <= width / 2 + 25) & reach
+            yield _Shape(Wedge(float(angle), float(width), low), "wedge", inside, (beside,))
+
+    def _spots(self, e: Tensor) -> Iterator[_Shape]:
+        """The single frequencies that stick out most, each with its mirror."""
+        rank = len(self.frequencies)
+        full = self._unfolded(e)
+        axes = tuple(range(rank))
+        ring = [s for s in itertools.product(range(-2, 3), repeat=rank) if max(map(abs, s)) == 2]
+        beside = sum((full.roll(s, axes) for s in ring), torch.zeros_like(full)) / len(ring)
+        height = (full - beside)[tuple(slice(n) for n in e.shape)]
+        height = torch.where(self.halo, -math.inf, height)
+        most = min(_MOST, int(torch.isfinite(height).sum()))
+        for index in height.flatten().topk(most).indices.tolist():
+            f = self.frequencies.flatten(1)[:, index]
+            inside = torch.zeros(e.numel(), dtype=torch.bool)
+            inside[index] = True
+            spot = Spots((tuple(round(v, 4) for v in f.tolist()),), round(0.5 * self.step, 4))
+            inside = spot.weights(self.frequencies) > 0
+            distance = self._steps_from(f)
+            sides = ((distance > 1.5) & (distance < 3),)
+            yield _Shape(spot, "spots", inside, sides, inside)
+
+    def _lines(self, spots: Spots) -> Tensor:
+        """Frequencies that share a coordinate with a spot or its mirror."""
+        near = torch.zeros_like(self.halo)
+        if len(self.frequencies) > 1:
+            for f, values in itertools.product(spots.at, range(len(self.frequencies))):
+                near |= (self.frequencies[values].abs() - abs(f[values])).abs() < 0.5 * self.step
+        return near
+
+    def _grown(self, inside: Tensor) -> Tensor:
+        """With all frequencies at most two steps away."""
+        full = self._unfolded(inside.double())
+        axes = tuple(range(full.ndim))
+        near = sum((full.roll(s, axes) for s in itertools.product(range(-2, 3), repeat=full.ndim)), 0 * full)
+        return near[tuple(slice(n) for n in inside.shape)] > 0
+
+    def _steps_from(self, f: Tensor) -> Tensor:
+        """Distance from `f` and its mirror on the torus, in steps of the grid, the largest over axes."""
+        sides = torch.tensor(self.basis.spatial, dtype=torch.float64).reshape(-1, *(1,) * self.radius.ndim)
+        centre = f.reshape(-1, *(1,) * self.radius.ndim)
+        both = [self.frequencies - sign * centre for sign in (1, -1)]
+        return torch.stack([((d - d.round()).abs() * sides).amax(0) for d in both]).amin(0)
+
+    def _unfolded(self, e: Tensor) -> Tensor:
+        """`e` on the full grid, mirrored frequencies included, `(*spatial)`."""
+        full = torch.zeros(self.basis.spatial, dtype=e.dtype)
+        n, last = self.basis.spatial[-1], e.shape[-1]
+        full[..., :last] = e
+        axes = tuple(range(e.ndim - 1))
+        mirrored = e.flip(axes).roll((1,) * len(axes), axes) if axes else e
+        full[..., last:] = mirrored[..., 1 : n - last + 1].flip(-1)
+        return full
+
+
+def robust_fit(x: Tensor, y: Tensor, w: Tensor, quantile: float = 0.35, steps: int = 40) -> Tensor:
+    """Coefficients of `y ~ x b`, robust against values that lie above: a quantile, then Tukey's weights on that side.
+
+    Args:
+        x: `(n, K)`.
+        y: `(n,)`.
+        w: Weights `(n,)`.
+        quantile: Share of values that are to lie below the first fit; damage of up to `1 - quantile` does not matter.
+        steps: Iterations of each part.
+    """
+    b = _least_squares(x, y, w)
+    for _ in range(steps):
+        rest = y - x @ b
+        side = torch.where(rest > 0, quantile, 1 - quantile)
+        b = _least_squares(x, y, w * side / rest.abs().clamp(min=0.05))
+    for _ in range(steps // 2):
+        rest = y - x @ b
+        below = rest[rest < 0].abs()
+        scale = max(1.4826 * float(below.median()) if len(below) else 0.0, 0.08)
+        b = _least_squares(
+            x, y, w * torch.where(rest > 0, (1 - (rest / (4 * scale)) ** 2).clamp(min=0) ** 2 + 1e-6, 1.0)
+        )
+    return b
+
+
+def _least_squares(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+    root = w.sqrt()
+    # A little ridge, for grids with fewer radii than columns.
+    ridge = 1e-6 * torch.eye(x.shape[1], dtype=x.dtype) * float(w.sum()) ** 0.5
+    return torch.linalg.lstsq(
+        torch.cat([x * root[:, None], ridge]), torch.cat([y * root, y.new_zeros(x.shape[1])])[:, None]
+    ).solution[:, 0]

@@ -38,7 +38,8 @@ from sagd.noise.spectra.base import Spectrum, Sum
 from sagd.noise.spectra.damage import Spots
 from sagd.noise.spectra.physical import Physical
 from sagd.omission.clean import AUTO, finished, lines_of, prepared
-from sagd.omission.detect import Detection, detect
+from sagd.omission.detection.base import Detection
+from sagd.omission.detection.find import find
 from sagd.omission.removal import Removal, measure
 from sagd.plugins import load_plugin
 
@@ -261,7 +262,7 @@ def _cleaned(name: str, path: Path, out: Path | None, config: CleaningConfig, re
     source = Whole.of(path, config.data)
     found, band = None, None
     if config.band == AUTO:
-        found = detect(_sample(source, config.log), reference)
+        found = find(_sample(source, config.log), reference)
         band = found.band
     else:
         band = Spectrum.parse(config.band).on(source.grid)
@@ -481,7 +482,7 @@ def _shared(files: Sequence[tuple[str, Path]], config: CleaningConfig, reference
                     f"one band is for files of one {what}; {str(files[0][1])!r} has {first}, {str(path)!r} {own};"
                     " clean them apart"
                 )
-    found = detect(_of_one_size(sources, config.log), reference)
+    found = find(_of_one_size(sources, config.log), reference)
     logger.info("\n".join(found.lines()))
     if found.band is None:
         raise InputError(_nothing(found))

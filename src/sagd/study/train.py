@@ -388,7 +388,7 @@ def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfi
             otherwise.
 
     Raises:
-        InputError: If nothing is found for certain.
+        InputError: If nothing is found.
     """
     omission, mode = process.omission, omission_mode(process.omission, data.meaning.grid())
     if mode is None or not mode.unmeasured:

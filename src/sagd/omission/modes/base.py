@@ -22,7 +22,7 @@ from sagd.noise.grid import Grid
 from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics
-from sagd.omission.detection.base import CERTAIN, Detection, rounded_down
+from sagd.omission.detect import Detection
 from sagd.omission.vectors import band_vectors
 from sagd.process.base import Process
 from sagd.process.evolution import Evolution
@@ -175,15 +175,14 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
         """With what was detected in place of what is `unmeasured`.
 
         Raises:
-            InputError: If no damaged band was found, or none for certain.
+            InputError: If no damaged band was found.
         """
         if self.band != AUTO:
             return self
         if found.band is None:
-            unsure = ", ".join(f"{f.band.label} at {rounded_down(f.probability)}" for f in found.unsure)
             raise InputError(
-                f"process.omission.band {AUTO!r}: no damaged band found of probability {CERTAIN:g} or more"
-                f" ({'unsure: ' + unsure if unsure else f'the nearest has {found.nearest:.2f}'}); name the band,"
+                f"process.omission.band {AUTO!r}: no damaged band found (the nearest reaches"
+                f" {100 * found.nearest:.0f} % of what would count); name the band,"
                 " e.g. 'ring(low=0.1, high=0.2)', or leave process.omission out"
             )
         return dataclasses.replace(self, band=found.band)
