@@ -329,7 +329,7 @@ def test_structure_casts_smaller_mirrors_than_by_the_gain_alone():
     alone = x - crop(removal.basis.inverse((1 - removal.gain) * spectrum), (160, 200))
     ours, theirs = ((y - clean)[:, :50].square().mean() for y in (cleaned.x, alone))
     # Of these proportions the gain alone misses no level of the line, and leaves little to gain.
-        assert ours < 0.95 * theirs
+    assert ours < 0.95 * theirs
 
 
 def test_a_band_may_be_in_hertz():
