@@ -184,6 +184,7 @@ def test_enlarged_images_are_cautioned_against():
     found = detect(x)
     assert found.band is None
     assert "look enlarged or smoothed" in "\n".join(found.lines())
+    assert "images" not in "\n".join(found.lines(images=False))
     assert detect(fields()).empty < 0.05
 
 
