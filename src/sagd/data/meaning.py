@@ -159,6 +159,11 @@ class Meaning:
         )
 
     @property
+    def units(self) -> str | tuple[str, ...]:
+        """Unit of the values, of all channels or of each."""
+        return self.quantities or self.quantity
+
+    @property
     def length(self) -> str:
         """Unit of the steps in space, if all have one."""
         units = {step.unit for letter, step in self.steps.items() if letter in "ZYX"}

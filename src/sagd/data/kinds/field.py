@@ -50,7 +50,7 @@ class Field(Kind, kind="field"):
         """Colours by value, on a scale for each channel."""
         values, look = meaning.to_values(x), look.of(meaning.to_values)
         if len(meaning.axes) == 1:
-            return series(values, None, meaning.quantity, meaning.channels, look=look)
+            return series(values, None, meaning.units, meaning.channels, look=look)
         if len(meaning.axes) == 3:
-            return volumes(values, meaning.quantity, meaning.channels, meaning.sides(), meaning.length, look=look)
-        return fields(values, meaning.quantity, meaning.channels, meaning.sides(), look=look)
+            return volumes(values, meaning.units, meaning.channels, meaning.sides(), meaning.length, look=look)
+        return fields(values, meaning.units, meaning.channels, meaning.sides(), look=look)

@@ -35,4 +35,4 @@ class Series(Kind, kind="series"):
     def picture(self, x: Tensor, meaning: Meaning, look: Look = USUAL) -> Image.Image:
         """Lines, a panel for each channel."""
         values, look = meaning.to_values(x), look.of(meaning.to_values)
-        return series(values, meaning.rate, meaning.quantity, meaning.channels, look=look)
+        return series(values, meaning.rate, meaning.units, meaning.channels, look=look)
