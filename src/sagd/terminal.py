@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import math
 import os
 import sys
 import unicodedata
@@ -110,3 +111,17 @@ def _like(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 codecs.register_error("sagd.like", _like)
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that people would use.
+
+    >>> [duration(s) for s in (8.2, 100, 5000, 200000)]
+    ['9 s', '1 min 40 s', '1 h 23 min', '2 d 7 h']
+    """
+    whole = math.ceil(seconds)
+    for unit, below, size, small in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
+    return f"{whole} s"

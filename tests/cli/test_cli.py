@@ -485,8 +485,20 @@ def test_inspect_does_not_take_every_tone_for_damage(works, tmp_path):
     noise, t = np.random.default_rng(0).standard_normal((64, 128)), np.arange(128)
     phases = np.random.default_rng(1).uniform(0, 6.28, (64, 1))
     np.save(tmp_path / "tones.npy", noise + 3 * np.sin(2 * np.pi * t / 8 + phases))
-    out = works("inspect", tmp_path / "tones.npy", "--data.kind", "series")
-    assert re.search(r"damaged band:\n  spots.*\n  the data's own may stick out likewise \(tones, ", out)
+    out = works("inspect", tmp_path / "tones.npy", "--data.kind", "series", "--out", tmp_path / "look")
+    assert re.search(r"sticks out of the spectrum:\n  spots.*\n  it may be the data's own \(tones, ", out)
+    assert "--process.omission.mode fill --process.omission.band 'spots(" in out
+    assert "damage with" not in out
+    assert not (tmp_path / "look" / "band.yaml").exists()
+
+
+def test_inspect_names_channels_in_full(works, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(64, 2))
+    lines = ["pressure of the oil [kPa],flow [l/s]", *(f"{a},{b}" for a, b in rows.tolist())]
+    (tmp_path / "oil.csv").write_text("\n".join(lines))
+    out = works("inspect", tmp_path / "oil.csv", "--data.size", 8)
+    head = next(line for line in out.splitlines() if "band of rho" in line)
+    assert "  pressure of the oil [kPa]  flow [l/s]  freedoms" in head
 
 
 def test_inspect_against_clean_images(works, refused, striped, tmp_path):

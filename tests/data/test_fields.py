@@ -270,6 +270,44 @@ def test_a_rate_that_is_missing(tmp_path):
         loaded(tmp_path / "a.npy", size=100, resample=25.0)
 
 
+def test_times_that_are_not_evenly_spaced_are_told_from_those_that_are_missing(tmp_path):
+    even = "time [s],a\n" + "".join(f"{i},{i % 3}\n" for i in range(20))
+    (tmp_path / "0.csv").write_text(even)
+    (tmp_path / "1.csv").write_text(even.replace("\n7,", "\n7.4,"))
+    uneven = r"1.csv' has times that are not evenly spaced"
+    with pytest.raises(InputError, match=rf"'.*0.csv' has a rate of 1 Hz, '.*{uneven}; bring all"):
+        loaded(tmp_path)
+    with pytest.raises(InputError, match=rf"{uneven}, from which data.resample=2 could be reached"):
+        loaded(tmp_path, resample=2.0)
+
+
+def test_infinite_and_missing_values_are_told_together(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 9 + "inf,\n")
+    with pytest.raises(InputError, match=r"holds 1 infinite value\(s\) and 1 missing value\(s\) \(NaN\) in one series"):
+        loaded(tmp_path / "a.csv", size=5)
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_a_channel_that_does_not_vary_is_named(memory, tmp_path, caplog, monkeypatch):
+    (tmp_path / "a.csv").write_text("a [V],b\n" + "".join(f"0.1,{i % 4}\n" for i in range(20)))
+    if not memory:
+        monkeypatch.setattr("sagd.data.sources.base.MEMORY_LIMIT", 0)
+    with caplog.at_level(logging.INFO):
+        loaded(tmp_path / "a.csv", size=5)
+    assert caplog.text.count("does not vary") == 1
+    assert f"note: channel 'a [V]' does not vary{'' if memory else ' in the first 4'}\n" in caplog.text
+
+
+def test_each_channel_of_a_volume_has_a_scale_of_its_own(tmp_path):
+    g = np.random.default_rng(0)
+    np.save(tmp_path / "v.npy", g.normal([[0.0], [5e4]], [[1.0], [1e3]], (3 * 64, 2, 1)).reshape(3, 4, 4, 4, 2))
+    data = loaded(tmp_path / "v.npy", kind="volume", axes="NZYXC")
+    assert len(data.meaning.scale) == 2
+    x = data.tensor()
+    assert x.amin((0, 2, 3, 4)) == pytest.approx([-1, -1], abs=0.1)
+    assert x.amax((0, 2, 3, 4)) == pytest.approx([1, 1], abs=0.1)
+
+
 def test_arrays_of_a_file_are_channels(tmp_path):
     g = np.random.default_rng(0)
     u, v = g.normal(size=(2, 5, 6, 6))
@@ -672,7 +710,7 @@ def test_quoted_line_breaks_in_tables_of_labels(records):
 def test_units_and_coordinates_of_several_variables_come_back(tmp_path):
     """Each its own unit; latitudes that are not evenly spaced, and longitudes, where all fields have them whole."""
     g, path = np.random.default_rng(0), tmp_path / "air.nc"
-    latitudes = np.array([80.0, 45.0, 20.0, -5.0, -60.0])
+    latitudes = np.array([80.0, 45.0, 20.0, -5.0, -60.0], np.float32)
     dims = ("time", "lat", "lon")
     variables = {
         "t": (dims, g.normal(280, 9, (6, 5, 8)), {"units": "K"}),
@@ -687,6 +725,7 @@ def test_units_and_coordinates_of_several_variables_come_back(tmp_path):
     with xarray.open_dataset(new) as file:
         assert (file["t"].units, file["u"].units, file["t"].dims) == ("K", "m s-1", ("lat", "lon"))
         assert np.array_equal(file["lat"], latitudes)
+        assert (file["lat"].dtype, file["lon"].dtype) == (np.float32, np.float64)
         assert file["lat"].units == "degrees_north"
         assert np.array_equal(file["lon"], 45.0 * np.arange(8))
     again = loaded(tmp_path / "new").meaning

@@ -193,6 +193,15 @@ def test_channels_of_several_units_have_their_own(page, kind):
     assert "m s-1" in told
 
 
+def test_names_of_channels_that_stand_close_fit_beside_their_panels(page):
+    names = ["temperature of the oil", "pressure", "flow"]
+    figure = previews.series(draws(1, 3, 500), unit=["K", "kPa", "l/s"], names=names).figure
+    figure.canvas.draw()
+    boxes = sorted((axes.yaxis.label.get_window_extent() for axes in figure.axes), key=lambda box: box.y0)
+    assert all(low.y1 < high.y0 for low, high in itertools.pairwise(boxes))
+    assert figure.axes[0].get_ylabel() == "temperature of \N{HORIZONTAL ELLIPSIS}\n(K)"
+
+
 def test_series_without_a_rate_count_samples(page):
     figure = previews.series(draws(1, 1, 50)).figure
     assert (figure.axes[0].get_xlabel(), figure.axes[0].get_xlim()) == ("sample", (0, 50))
@@ -206,6 +215,12 @@ def test_a_tone_lies_at_its_frequency():
     power = previews.spectrogram(x)
     inside = power[:, 10:-10]
     np.testing.assert_allclose(inside.argmax(0) / (len(power) - 1) / 2, 0.125)
+
+
+def test_both_ends_of_a_record_look_like_the_rest():
+    power = previews.spectrogram(np.cos(2 * np.pi * 0.02 * np.arange(8000))[None])
+    far = power[len(power) // 2 :]
+    assert far[:, [0, -1]].max() < far[:, 5:-5].max() + 50  # with zeros beyond: 75 dB more
 
 
 def test_white_noise_of_unit_variance_lies_at_zero_decibels():

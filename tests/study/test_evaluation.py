@@ -325,3 +325,22 @@ def test_a_folder_and_a_reference_of_the_same_images_are_drawn_independently(mon
     # Hypergeometric: 160 of 400 are in the reference.
     mean, variance = 80 * 0.4, 80 * 0.4 * 0.6 * 320 / 399
     assert abs(len(seen["samples"] & seen["reference"]) - mean) < 5 * variance**0.5
+
+
+@pytest.mark.parametrize(("real", "samples"), [(20, 64), (142, 142), (1100, 1000)])
+def test_left_open_samples_are_as_many_as_real_ones(real, samples, model, finished, monkeypatch, caplog):
+    shape = load(finished.config.data).shape
+    data = Signals("some", torch.zeros(real, *shape, dtype=torch.uint8))
+    monkeypatch.setattr("sagd.study.evaluation.load", lambda _: data)
+    seen = []
+
+    def spied(model, reference, sampling, config, *_):
+        seen.append(config.samples)
+        raise InputError("seen")
+
+    monkeypatch.setattr("sagd.study.evaluation.draw_samples", spied)
+    open_one = dataclasses.replace(finished.config.evaluation, samples=0, features="labelless")
+    with caplog.at_level(logging.INFO), pytest.raises(InputError, match="seen"):
+        evaluate_model(model, open_one)
+    assert seen == [samples]
+    assert f"at most {samples} samples for {real} real images" in caplog.text

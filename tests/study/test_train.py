@@ -565,6 +565,13 @@ def test_bf16_trains_and_fp16_is_refused_on_the_cpu(tmp_path, config, change, da
     train(change(config, "training", precision="no", steps=1), tmp_path / "no", data=data)
 
 
+def test_the_record_names_the_precision_that_auto_was_settled_as(tmp_path, config, change, data, monkeypatch):
+    monkeypatch.setattr("sagd.study.run.faster_precision", lambda *_: "bf16")
+    train(change(config, "training", precision="auto", steps=1), tmp_path, data=data)
+    assert load_yaml(RunConfig, tmp_path / "config.yaml").training.precision == "bf16"
+    assert load_model(tmp_path).config.training.precision == "bf16"
+
+
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [

@@ -16,11 +16,12 @@ from sagd.model.denoiser import NetworkDenoiser
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule
+from sagd.terminal import duration
 from sagd.training.average import Average
 from sagd.training.batches import Batches, Shuffled, batches_of
 from sagd.training.fit import Budget, Callback, Fit, learning_rate
 from sagd.training.objective import DenoisingLoss
-from sagd.training.progress import Progress, counted, duration, stage
+from sagd.training.progress import Progress, counted, stage
 from sagd.training.runtime import Autocast, OneProcess, faster_precision, in_precision
 
 SHAPE = (1, 8, 8)

@@ -158,7 +158,7 @@ class EvaluationConfig:
     """What samples are measured with."""
 
     samples: int = 1000
-    """Images to draw."""
+    """Images to draw; of 'sagd evaluate' 0: as many as there are real ones, but 64 to 1,000."""
     features: str = "auto"
     """'classifier' (trained once on the data's labels), 'labelless' (fixed filters), 'auto' (the classifier where there
     are labels, else labelless) or the path of a TorchScript file."""

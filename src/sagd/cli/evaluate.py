@@ -33,7 +33,7 @@ class Evaluate(Command):
     data: DataConfig = _AS_TRAINED
     """Reference data; for a model, what is left out is as for its training data."""
     sampling: Drawing = field(default_factory=Drawing)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    evaluation: EvaluationConfig = field(default_factory=lambda: EvaluationConfig(samples=0))
 
 
 def run_evaluate(command: Evaluate) -> None:

@@ -38,7 +38,7 @@ class Inspect(Command):
     source: tyro.conf.Positional[str | None] = None
     """'digits' (built in), a folder or file of any kind of signal, or a hub data set; default: --data.source."""
     out: Path | None = None
-    """Directory for inspection.json, spectrum.png, band.png and, if a damaged band is found, band.yaml for training;
+    """Directory for inspection.json, spectrum.png, band.png and, if images have a damaged band, band.yaml for training;
     default: only print."""
     reference: str | None = None
     """Clean data of the same kind (a folder, file or data set): far fainter damage is found against them."""
@@ -50,9 +50,6 @@ class Inspect(Command):
 
 _SHOWN = 8
 """Items in the picture of `inspect`."""
-
-
-_CAUTION = "  the data's own may stick out likewise (tones, formants, what stands still): look before it is left out"
 
 
 def run_inspect(command: Inspect) -> None:
@@ -71,14 +68,12 @@ def run_inspect(command: Inspect) -> None:
     inspection = design.inspect(statistics, process, command.bands)
     ends = design.check_ends(statistics, process, command.bands)
     found, detection = _detection(command, some)
-    if found is not None and found.findings and data.meaning.kind != "image":
-        detection.append(_CAUTION)
     lines = [_inspection_text(data, some, inspection), *ends.lines(), *detection]
     if command.out is not None:
         lines += _write_inspection(
             command.out, RunConfig(data=config, plugins=command.plugin), data, statistics, inspection, found
         )
-    elif found is not None and found.band is not None:
+    elif found is not None and _is_damage(found, data.meaning):
         lines.append("with --out, 'sagd inspect' writes a configuration that trains around it")
     say("\n".join(lines))
 
@@ -116,7 +111,8 @@ def _write_inspection(
         figure.savefig(picture, dpi=150)
         if found is not None:
             _draw_band(found, out / "band.png", meaning)
-    advice = [] if found is None or found.band is None else [_write_band(out / "band.yaml", config, found)]
+    damaged = found is not None and _is_damage(found, meaning)
+    advice = [_write_band(out / "band.yaml", config, found)] if found is not None and damaged else []
     return [*advice, f"wrote {picture} and {record}"]
 
 
@@ -148,7 +144,25 @@ def _detection(command: Inspect, data: Signals) -> tuple[Detection | None, list[
         if reference is not None:
             raise
         return None, [f"no look for a damaged band: {error}"]
-    return found, ["", *found.lines()]
+    image = data.meaning.kind == "image"
+    hinted = not image and found.findings
+    return found, ["", *(_hints(found) if hinted else found.lines(image))]
+
+
+def _is_damage(found: Detection, meaning: Meaning) -> bool:
+    """Whether something was found that is taken for damage: in sound, series and films much else sticks out as far."""
+    return meaning.kind == "image" and found.band is not None
+
+
+def _hints(found: Detection) -> list[str]:
+    """What sticks out, and how to train around the most of it if it is damage."""
+    return [
+        "sticks out of the spectrum:",
+        *(f"  {finding}" for finding in found.findings),
+        "  it may be the data's own (tones, formants, what stands still): look before it is left out; if it is damage,"
+        " train around it:",
+        f"  sagd train ... --process.omission.mode fill --process.omission.band {shlex.quote(str(found.band))}",
+    ]
 
 
 def _write_band(path: Path, config: RunConfig, found: Detection) -> str:
@@ -195,19 +209,21 @@ def _inspection_text(data: Signals, measured: Signals, inspection: Inspection) -
 
     profile, fit, meaning = inspection.profile, inspection.fit, data.meaning
     channels, scale = data.shape[0], RingScale.of(meaning.grid())
-    names = [name[:11] for name in meaning.channels] or [f"channel {c}" for c in range(channels)]
+    names = list(meaning.channels) or [f"channel {c}" for c in range(channels)]
+    widths = [max(12, len(name) + 2) for name in names]
     count = f"{len(measured)}" if len(measured) == len(data) else f"{len(measured)} of {len(data)}"
     lines = [
         f"power by radial band of {count} {Kind.member(meaning.kind).item[1]} of {data.name},"
         f" {' x '.join(map(str, data.shape))}, as models see them (white noise of unit variance: 1)",
         f"{'band of rho':>14}"
         + (f"{scale.unit:>18}" if scale.unit else "")
-        + "".join(f"{name:>12}" for name in names)
+        + "".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
         + f"{'freedoms':>10}",
     ]
     bands = zip(profile.edges.tolist(), profile.edges.tolist()[1:], profile.degrees_of_freedom.tolist(), strict=False)
     for k, (start, end, freedoms) in enumerate(bands):
-        cells = (f"{profile.values[c, k]:12.4g}" if freedoms else f"{'-':>12}" for c in range(channels))
+        values = (f"{value:.4g}" if freedoms else "-" for value in profile.values[:, k].tolist())
+        cells = (f"{value:>{width}}" for value, width in zip(values, widths, strict=True))
         own = f"{start * scale.corner:9.4g}-{end * scale.corner:<8.4g}" if scale.unit else ""
         lines.append(f"{start:7.2f}-{end:<6.2f}{own}{''.join(cells)}{int(freedoms):10d}")
     low, high = inspection.sigma_range

@@ -149,6 +149,12 @@ class Part:
             told["T"] = Step(1 / rate, "s")
         return told
 
+    def is_uneven(self, letter: str) -> bool:
+        """Whether the file has places along an axis, but no one distance between them."""
+        array = self.arrays[0]
+        told = letter == "T" and any("not evenly spaced" in note for note in array.notes)
+        return letter not in array.steps and (told or len(array.coordinates.get(letter, Coordinates(())).values) > 1)
+
     def channel_names(self) -> tuple[str, ...]:
         """Names of the channels, if the file has names for them."""
         if len(self.arrays) > 1:
@@ -393,11 +399,6 @@ def _channels(records: FieldRecords, config: DataConfig) -> int:
 def _check_alike(records: FieldRecords, config: DataConfig) -> None:
     first = records.parts[0]
     steps = _steps(first, config)
-    if config.resample is not None and "T" in first.layout.spatial and "T" not in steps:
-        raise InputError(
-            f"{records.describe(0)} does not say its rate, from which data.resample={config.resample:g} could be"
-            f" reached; give it with {argument('data.rate')}"
-        )
     for number, part in enumerate(records.parts):
         if part.arrays[0].dtype != first.arrays[0].dtype:
             raise InputError(
@@ -412,11 +413,16 @@ def _check_alike(records: FieldRecords, config: DataConfig) -> None:
                 f" arrays with {argument('data.arrays')}"
             )
         own = _steps(part, config)
+        if config.resample is not None and "T" in part.layout.spatial and "T" not in own:
+            raise InputError(
+                f"{records.describe(number)} {_told(part, 'T', None)}, from which data.resample={config.resample:g}"
+                f" could be reached; give it with {argument('data.rate')}"
+            )
         for letter in part.layout.spatial:
             if (letter == "T" and config.resample is not None) or scales(records.kind, config):
                 continue  # what becomes of the steps is for `meaning_of` to say
             if differ(steps.get(letter), own.get(letter)):
-                told = (_told(s.get(letter), letter) for s in (steps, own))
+                told = (_told(p, letter, s.get(letter)) for p, s in ((first, steps), (part, own)))
                 pair = ", ".join(f"{records.describe(k)} {t}" for k, t in zip((0, number), told, strict=True))
                 cure = f"bring all to one with {argument('data.resample')}" if letter == "T" else "resample one"
                 raise InputError(f"{records.kind.item[1]} differ in steps along {letter}: {pair}; {cure}")
@@ -430,9 +436,12 @@ def differ(one: Step | None, other: Step | None) -> bool:
     return unit != own_unit or abs(size / own - 1) > _ALIKE
 
 
-def _told(step: Step | None, letter: str) -> str:
+def _told(part: Part, letter: str, step: Step | None) -> str:
+    """What a part says of its steps along an axis."""
+    if step is None and part.is_uneven(letter):
+        return f"has {'times' if letter == 'T' else 'places'} that are not evenly spaced"
     if step is None:
-        return "does not say"
+        return "does not say its rate" if letter == "T" else "does not say"
     return (
         f"has a rate of {1 / step.size:g} Hz"
         if letter == "T" and step.unit == "s"
@@ -658,14 +667,15 @@ class LazyFields:
 
     def _check(self, x: Tensor, row: int) -> None:
         infinite, missing = int(x.isinf().sum()), int(x.isnan().sum())
+        own, item = missing - self._beyond(row), self.plan.records.kind.item[0]
         if infinite:
+            beside = f" and {own} missing value(s) (NaN)" if own else ""
             raise InputError(
-                f"{self.plan.describe(row)} holds {infinite} infinite value(s) in one field; mend the file"
+                f"{self.plan.describe(row)} holds {infinite} infinite value(s){beside} in one {item}; mend the file"
             )
-        own = missing - self._beyond(row)
         if own and not self.missing:
             raise InputError(
-                f"{self.plan.describe(row)} holds {own} missing value(s) (NaN) in one field; leave them out with"
+                f"{self.plan.describe(row)} holds {own} missing value(s) (NaN) in one {item}; leave them out with"
                 f" {argument('data.missing=mask')}"
             )
 

@@ -52,6 +52,8 @@ T = TypeVar("T")
 _THREADED_AREA = 128 * 128
 _RUN = 8
 _PROGRESS_DELAY = 2.0
+_LOOKED_AT = 16
+"""Fields that memory cannot hold in which a channel that does not vary is looked for."""
 _NAMED, _LONGEST = 10, 40
 """Classes that a line lists, and characters of their names."""
 
@@ -228,7 +230,7 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     gaps = config.missing == "mask" or plan.pads
     missing = float(stored.isnan().double().mean()) if gaps and isinstance(stored, Tensor) else None
     gaps = gaps and missing != 0
-    logger.info("%s", "\n".join(_said(chosen, meaning, gaps, missing)))
+    logger.info("%s", "\n".join(_said(chosen, meaning, gaps, missing) + _constant(stored, meaning)))
     return Signals(
         records.name,
         stored,
@@ -310,6 +312,21 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     return lines + [
         f"note: {note}" for note in dict.fromkeys(n for p in records.parts for a in p.arrays for n in a.notes)
     ]
+
+
+def _constant(fields: Tensor | LazyFields, meaning: Meaning) -> list[str]:
+    """A line for each channel that is the same everywhere, in all fields, or in some where memory cannot hold all."""
+    some = fields if isinstance(fields, Tensor) else fields[torch.arange(min(len(fields), _LOOKED_AT))]
+    where = "" if isinstance(fields, Tensor) else f" in the first {len(some)}"
+    lines = []
+    for c in range(some.shape[1]):
+        values = some[:, c]
+        low = values if values.dtype == torch.uint8 else values.nan_to_num(nan=float("inf"))
+        high = values if values.dtype == torch.uint8 else values.nan_to_num(nan=float("-inf"))
+        if low.min() >= high.max():
+            name = f" {meaning.channels[c]!r}" if meaning.channels else "" if some.shape[1] == 1 else f" {c + 1}"
+            lines.append(f"note: channel{name} does not vary{where}")
+    return lines
 
 
 def _overruled(plan: Plan, letter: str) -> bool:

@@ -34,6 +34,8 @@ _BINS = 400
 """Pairs of least and greatest value in a line, and columns of a spectrogram: about one a pixel."""
 _SIDE = 640
 """Pixels that a slice keeps along an axis; larger ones are averaged."""
+_LETTER, _MOST_LETTERS = 0.078, 16
+"""Inches of a letter beside an axis, and letters of a name there at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,15 +157,16 @@ def series(
     total = _check(x, 1, "series (N, C, T)").shape[1]
     names, units = _facts(names, unit, total)
     shown = min(total, _MOST_CHANNELS)
-    each = max(0.62, 2.0 / shown) * shown
+    # A line for the name and one for the unit, as several channels stand close.
+    labels = [_quantity(plain(_short(name)), unit, "\n") for name, unit in zip(names[:shown], units, strict=False)]
+    longest = max(len(line) for label in labels for line in label.splitlines() or [""])
+    each = max(0.62, 2.0 / shown, _LETTER * longest) * shown
     columns = min(len(x), 2)
     rows = max(1, int(TALLEST / (each + Grid.between[0])))
     records = _shown(x[:, :shown], 1, "series", min(_MOST_RECORDS, columns * rows))
     clock = Clock(rate, time, x.shape[-1])
     grid = Grid(len(records), columns, each, left=0.95, right=0.12)
     grid.head(look.head(len(records), len(x), "series"), _part(shown, total, "channel"))
-    # A line for the name and one for the unit, as several channels stand close.
-    labels = [_quantity(plain(name), unit, "\n") for name, unit in zip(names[:shown], units, strict=False)]
     scales = [look.ends(records, c) for c in range(shown)]
     for i, record in enumerate(records):
         panels = grid.panels(i, (1 / shown,) * shown, 0.05)
@@ -230,7 +233,8 @@ def spectrogram(record: Array) -> Array:
     hop = max(1, width // 4)
     window = np.hanning(width + 2)[1:-1]
     window /= np.linalg.norm(window)
-    padded = np.pad(record, ((0, 0), (width // 2, width - width // 2)))
+    # Zeros beyond the ends would begin with a jump, which holds all frequencies.
+    padded = np.pad(record, ((0, 0), (width // 2, width - width // 2)), mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, width, axis=-1)[:, ::hop][:, : -(-total // hop)]
     pooled = -(-frames.shape[1] // _BINS)
     columns = []
@@ -474,6 +478,15 @@ def _overlaid(channels: int) -> str:
 def _part(shown: int, total: int, thing: str) -> str:
     """The same of parts, nothing where all are there."""
     return "" if shown == total else f"{shown} of {total} {thing}s"
+
+
+def _short(name: str) -> str:
+    """A name that fits beside an axis.
+
+    >>> _short("temperature"), _short("temperature of the oil")
+    ('temperature', 'temperature of …')
+    """
+    return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
 
 
 def _quantity(name: str, unit: str, between: str = " ") -> str:

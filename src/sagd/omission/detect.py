@@ -129,13 +129,19 @@ class Detection:
         weight = self.basis.multiplicity()
         return float((weight * (self.power < EMPTY * mean_power(self.power, self.basis))).sum() / weight.sum())
 
-    def lines(self) -> list[str]:
-        """For people."""
+    def lines(self, images: bool = True) -> list[str]:
+        """For people.
+
+        Args:
+            images: Whether the data is images, which may have been enlarged.
+        """
         caution = []
         if self.empty > _ENLARGED:
+            what = "the images look enlarged or smoothed" if images else "the data looks smoothed"
+            cure = "; look at them in their original size" if images else ""
             caution = [
-                f"  the images look enlarged or smoothed: {100 * self.empty:.0f} % of their frequencies hold next to"
-                " nothing, of a form that can be taken for damage; look at them in their original size"
+                f"  {what}: {100 * self.empty:.0f} % of their frequencies hold next to nothing, of a form that can be"
+                f" taken for damage{cure}"
             ]
         if not self.findings:
             return [

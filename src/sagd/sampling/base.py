@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sagd.errors import InputError, ProcessMismatchError
 from sagd.model.condition import Condition, Conditional
@@ -29,6 +28,7 @@ from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.random import Generators, Stream
 from sagd.sampling.grids import TimeGrid
+from sagd.sampling.steps import Steps
 from sagd.spec import Description
 
 
@@ -109,7 +109,7 @@ class Sampler(Description, family="sampler", example="heun"):
             batch_size: Samples per network call; all at once by default.
             device: Device; the denoiser's by default.
             dtype: Type of the draw from the prior, and so of the samples.
-            progress: Show a progress bar.
+            progress: Say how far it is: a bar on a terminal, lines in a log.
 
         Returns:
             `(count, C, *spatial)`.
@@ -137,12 +137,7 @@ class Sampler(Description, family="sampler", example="heun"):
         device = device or denoiser.device
         mean = None if statistics is None else statistics.mean
         batches = []
-        with tqdm(
-            total=steps * math.ceil(count / batch_size),
-            disable=None if progress else True,  # None: shown on terminals only
-            desc="sampling",
-            leave=False,
-        ) as bar:
+        with Steps(steps * math.ceil(count / batch_size), "sampling", progress) as counted:
             for first in range(0, count, batch_size):
                 part = slice(first, min(first + batch_size, count))
                 own = generator[part] if isinstance(generator, Sequence) else generator
@@ -152,7 +147,7 @@ class Sampler(Description, family="sampler", example="heun"):
                     x = denoiser.process.given(own_told.labels).prior(size, times[0], own, dtype, device, mean)
                 else:
                     x = start[part].to(device)
-                batches.append(self._integrate(denoiser, x, times, own, own_told, clip, bar))
+                batches.append(self._integrate(denoiser, x, times, own, own_told, clip, counted))
         return torch.cat(batches)
 
     def _integrate(
@@ -163,7 +158,7 @@ class Sampler(Description, family="sampler", example="heun"):
         generator: Generators,
         condition: Condition,
         clip: float | None,
-        bar: tqdm,
+        counted: Steps,
     ) -> Tensor:
         process = denoiser.process.given(condition.labels)
         run = Run(process, lambda x_t, t: denoiser(x_t, t, condition, clip), generator, len(times) - 1)
@@ -171,7 +166,7 @@ class Sampler(Description, family="sampler", example="heun"):
             if s == 0:
                 run.denoise = lambda x_t, t: denoiser.final(x_t, t, condition, clip)
             x = self.step(run, x, t, s).to(x.dtype)
-            bar.update()
+            counted.done()
         return x
 
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sagd.errors import InputError, SingularCovarianceError
 from sagd.model.condition import Condition, Conditional
@@ -32,6 +31,7 @@ from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Gaussian, Process
 from sagd.random import Generator, rand, randint
 from sagd.sampling.grids import TimeGrid
+from sagd.sampling.steps import Steps
 
 Field = Callable[[Tensor, float], tuple[Tensor, Tensor]]
 """`(x, t)` -> velocity, and its divergence for each probe `(P, B)`."""
@@ -121,11 +121,11 @@ def log_likelihood(
     # x = alpha x_0 at the first time: the density of x_0 is that of x times det alpha.
     first = process.alpha(times[0], x_0)
     x, total = (first * x_0).to(x_0.dtype), torch.zeros((), dtype=torch.float64)
-    with tqdm(total=len(times) - 1, disable=None if progress else True, desc="likelihood", leave=False) as bar:
+    with Steps(len(times) - 1, "likelihood", progress) as told_steps:
         for t, s in itertools.pairwise(times):
             x, change = _runge_kutta(field, x, t, s)
             total = total + change
-            bar.update()
+            told_steps.done()
     end = _law_at(process, times[-1], x, statistics)
     log_prob = end + log_determinant(first, process.shape).to(end.device) + total
     spread = log_prob.std(0) / math.sqrt(len(log_prob)) if len(log_prob) > 1 else torch.zeros_like(log_prob[0])

@@ -267,7 +267,7 @@ def _cleaned(name: str, path: Path, out: Path | None, config: CleaningConfig, re
     else:
         band = Spectrum.parse(config.band).on(source.grid)
     grid = "" if source.grid is None else str(source.grid)
-    lines = () if found is None else tuple(found.lines())
+    lines = () if found is None else tuple(found.lines(source.kind.kind == "image"))
     what: dict[str, Any] = {"name": name, "grid": grid, "found": lines, "values": source.values}
     if band is None:
         assert found is not None
@@ -483,7 +483,7 @@ def _shared(files: Sequence[tuple[str, Path]], config: CleaningConfig, reference
                     " clean them apart"
                 )
     found = find(_of_one_size(sources, config.log), reference)
-    logger.info("\n".join(found.lines()))
+    logger.info("\n".join(found.lines(sources[0].kind.kind == "image")))
     if found.band is None:
         raise InputError(_nothing(found))
     return found.band

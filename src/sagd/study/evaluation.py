@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,10 +27,14 @@ from sagd.store.files import MANIFEST
 from sagd.store.model import Trained
 from sagd.training.progress import stage
 
+logger = logging.getLogger(__name__)
+
 _FOLDER = 1
 """Second key of the choice among the images of a folder."""
 _TRAINED_VALUES = 2**28
 """Values of the images that the classifier is trained on, at most: 1 GiB as float32."""
+_FEWEST, _MOST = 64, 1000
+"""Samples that are measured where nobody said how many."""
 _LEAST = 4
 """Images a side that `sagd.metrics.evaluate` needs."""
 
@@ -249,7 +255,7 @@ def evaluate_model(
     Raises:
         InputError: If the reference cannot be read, is of another shape, or a setting cannot be used.
     """
-    reference = _reference(data or model.config.data, config, progress)
+    reference, config = _reference(data or model.config.data, config, progress)
     _require_shape(model.process.shape, reference, "the model's samples")
     check_likelihood(config, model.process, len(reference), _items(reference))
     extractor = feature_extractor(config, reference, progress)
@@ -320,7 +326,7 @@ def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, pr
         raise InputError(
             f"{str(folder)!r} is a folder of files, which have no likelihood; set evaluation.likelihood to 0"
         )
-    reference = _reference(data, config, progress)
+    reference, config = _reference(data, config, progress)
     # An absolute path, lest a folder have the name of a built-in data set.
     own = DataConfig(
         str(folder.absolute()), kind=reference.meaning.kind, channels=reference.shape[0], label_column="none"
@@ -345,14 +351,19 @@ def _items(data: Signals) -> str:
     return Kind.member(data.meaning.kind).item[1]
 
 
-def _reference(config: DataConfig, evaluation: EvaluationConfig, progress: bool) -> Signals:
+def _reference(config: DataConfig, evaluation: EvaluationConfig, progress: bool) -> tuple[Signals, EvaluationConfig]:
+    """Real items, and the settings with the number of samples to compare with them."""
     try:
         with stage("reading the reference", progress, barred=True):
             data = load(config).clean
     except InputError as error:
         raise InputError(f"reference data: {error}; {argument('data.source')} names others") from None
+    if evaluation.samples == 0:
+        evaluation = dataclasses.replace(evaluation, samples=min(max(len(data), _FEWEST), _MOST))
+        if progress:
+            logger.info("at most %d samples for %d real %s", evaluation.samples, len(data), _items(data))
     check_evaluation(evaluation, len(data), _items(data))
-    return data
+    return data, evaluation
 
 
 def _require_shape(shape: tuple[int, ...], reference: Signals, what: str) -> None:

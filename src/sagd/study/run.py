@@ -217,6 +217,7 @@ def run(
         every = keeping.checkpoint_every
         saved = Checkpoints(out, every, keeping.keep_checkpoints, lambda snapshot: _completed(recipe, fit, snapshot))
         runtime.settle(lambda: _precision(recipe, where, batches, runtime))
+        recipe = _recorded(recipe, runtime.precision)
         fit = Fit(
             plain,
             recipe.loss,
@@ -296,6 +297,16 @@ def _precision(recipe: Recipe, where: Begun, batches: Batches, runtime: Runtime)
             f" was started with {one_line(repr(then))}; give that to resume"
         )
     return str(then)
+
+
+def _recorded(recipe: Recipe, precision: str) -> Recipe:
+    """The recipe whose record names the precision that is used: what "auto" was settled as by timing."""
+    settings = {
+        name: {**section, "precision": precision} if name in ("training", "fit") else section
+        for name, section in recipe.settings.items()
+    }
+    model = dataclasses.replace(recipe.model, configuration=settings)
+    return dataclasses.replace(recipe, settings=settings, model=model)
 
 
 def measured_precision(recipe: Recipe, batches: Batches, runtime: Runtime) -> str:

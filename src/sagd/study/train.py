@@ -396,7 +396,7 @@ def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfi
     if found is None:
         detected = detect(measured_part(data).tensor())
         if "band" in mode.unmeasured and detected.band is not None:
-            logger.info("\n".join(detected.lines()))
+            logger.info("\n".join(detected.lines(data.meaning.kind == "image")))
         measured = mode.measured(detected)
         told = {name: str(getattr(measured, name)) for name in mode.unmeasured}
     else:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import TypeVar, final
 import torch
 from tqdm import tqdm
 
+from sagd.terminal import duration
 from sagd.training.fit import Callback, Fit, Step
 
 logger = logging.getLogger(__name__)
@@ -165,20 +165,6 @@ def _later(say: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that people would use.
-
-    >>> [duration(s) for s in (8.2, 100, 5000, 200000)]
-    ['9 s', '1 min 40 s', '1 h 23 min', '2 d 7 h']
-    """
-    whole = math.ceil(seconds)
-    for unit, below, size, small in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
-        if whole >= size:
-            rest = whole % size // small
-            return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
-    return f"{whole} s"
 
 
 def _place(fit: Fit) -> str:

@@ -125,6 +125,15 @@ def test_files_without_variables_are_refused(tmp_path):
         FORM.scan(tmp_path / "a.nc")
 
 
+def test_files_that_are_cut_short_say_so(tmp_path, draw, like):
+    values = draw("float64", 60, 60)
+    FORM.write(tmp_path / "a.nc", values, like(values, "YX"))
+    data = (tmp_path / "a.nc").read_bytes()
+    (tmp_path / "a.nc").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match=r"^cannot be read as netcdf: NetCDF: HDF error; it is probably cut short$"):
+        FORM.scan(tmp_path / "a.nc")
+
+
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.97])
 def test_classic_files_that_are_cut_short_are_refused(part, tmp_path, draw):
     xarray.Dataset({"a": (("y", "x"), draw("float64", 50, 50))}).to_netcdf(

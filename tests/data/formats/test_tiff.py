@@ -260,7 +260,7 @@ def test_new_files_in_colour_and_with_channels(tmp_path, draw, like):
 
 
 @pytest.mark.parametrize("cut", range(4, 700, 23))
-def test_no_cut_goes_unnoticed(cut, tmp_path, draw):
+def test_no_cut_goes_unnoticed(cut, tmp_path, draw, caplog):
     """Wherever a file ends: either all is there, or it is refused."""
     values = draw("uint8", 3, 5, 7)
     Image.fromarray(values[0]).save(
@@ -271,6 +271,7 @@ def test_no_cut_goes_unnoticed(cut, tmp_path, draw):
     if cut < len(data):
         with pytest.raises(InputError):
             FORM.read(FORM.scan(tmp_path / "a.tif")[0])
+        assert "TiffPages" not in caplog.text
 
 
 def test_absurd_sizes_take_no_memory(tmp_path):

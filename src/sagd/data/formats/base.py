@@ -43,11 +43,13 @@ class Coordinates:
         values: A number for each place.
         unit: Its unit as the file says it; "" if it says none.
         name: Name of the axis in the file.
+        dtype: numpy's name of their type in the file.
     """
 
     values: tuple[float, ...]
     unit: str = ""
     name: str = ""
+    dtype: str = field(default="float64", compare=False)
 
 
 @dataclass(frozen=True)

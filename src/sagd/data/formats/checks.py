@@ -16,6 +16,8 @@ import numpy as np
 from sagd.errors import InputError, one_line
 
 _DEFLATED = 1032
+_CUT = ("HDF error", "truncated file")
+"""What libraries say of files that end too early."""
 _SMALL = 2**16
 """Bytes of a file below which nothing is said of its packing: memory for as much is always there."""
 
@@ -48,7 +50,9 @@ def decoding(kind: str, path: Path) -> Iterator[None]:
     except (InputError, MemoryError):
         raise
     except Exception as error:
-        raise InputError(f"cannot be read as {kind}: {_reason(error, path)}") from None
+        reason = _reason(error, path)
+        cut = "; it is probably cut short" if any(sign in reason for sign in _CUT) else ""
+        raise InputError(f"cannot be read as {kind}: {reason}{cut}") from None
 
 
 @contextmanager

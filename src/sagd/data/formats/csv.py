@@ -20,6 +20,8 @@ from sagd.errors import InputError, argument, one_line
 
 _TIME = re.compile(r"(time|t|timestamp|date|datetime)(\s*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])])?", re.IGNORECASE)
 """A name of a column of times, its unit in brackets."""
+_UNIT = re.compile(r".*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])]")
+"""The unit in the name of a column that is taken for times whatever its language."""
 _MISSING = ("", "nan", "na", "n/a", "null", "none", "-")
 _UNEVEN = 1e-4
 """Of a step, by which a time may be off beside what its digits leave open."""
@@ -196,7 +198,8 @@ def _rows(text: str, delimiter: str, skipped: int) -> _Rows:
     number, first = rows[0]
     for line, row in rows:
         if len(row) != len(first):
-            raise InputError(f"line {line} has {len(row)} cells, line {number} has {len(first)}")
+            cut = "; the file probably ends in the middle of it" if row is rows[-1][1] and len(row) < len(first) else ""
+            raise InputError(f"line {line} has {len(row)} cells, line {number} has {len(first)}{cut}")
     return rows
 
 
@@ -243,8 +246,8 @@ def _seconds(layout: _Layout) -> tuple[np.ndarray, str] | None:
     cells = layout.times or ()
     numbers = [_number(cell, layout.decimal) for cell in cells]
     if all(number is not None for number in numbers):
-        found = _TIME.fullmatch(layout.names[layout.place]) if layout.names else None
-        return np.array(numbers, np.float64), (found["unit"] or "") if found else ""
+        found = _UNIT.fullmatch(layout.names[layout.place]) if layout.names else None
+        return np.array(numbers, np.float64), found["unit"] if found else ""
     moments = [_moment(cell) for cell in cells]
     return None if any(moment is None for moment in moments) else (np.array(moments, np.float64), "s")
 

@@ -136,7 +136,7 @@ def _places(axes: str, dims: Sequence[str], coordinates: Mapping[str, xarray.Dat
             and np.isfinite(own).all()
         ):
             values = tuple(own.values.astype(np.float64).tolist())
-            found[letter] = Coordinates(values, str(own.attrs.get("units", "")), dim)
+            found[letter] = Coordinates(values, str(own.attrs.get("units", "")), dim, own.dtype.name)
     return found
 
 
@@ -163,7 +163,7 @@ def _save_new(path: Path, values: np.ndarray, like: Contents) -> None:
         told, step = like.coordinates.get(letter), like.steps.get(letter)
         dims[letter] = (told.name if told is not None else "") or usual.get(letter, f"axis_{letter}")
         if told is not None and len(told.values) == n:
-            places, unit = np.array(told.values), told.unit
+            places, unit = np.array(told.values, told.dtype), told.unit
         elif step is not None:
             places, unit = step.size * np.arange(n), step.unit
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -22,17 +23,22 @@ if TYPE_CHECKING:
 _SEPARATE = 2
 
 
-class _Complaints(logging.Handler):
-    """What tifffile says of pages that it looked for in vain."""
+class _Complaints(logging.Filter):
+    """What tifffile says in this thread of pages that it looked for in vain, which is kept and not printed."""
 
     def __init__(self) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__()
         self.found: list[str] = []
+        self._thread = threading.get_ident()
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def filter(self, record: logging.LogRecord) -> bool:
         """Keep it."""
-        if "TiffPages" in record.getMessage():
-            self.found.append(record.getMessage())
+        said = record.getMessage()
+        if record.thread != self._thread or not ("TiffPages" in said or "failed to reshape" in said):
+            return True
+        if "TiffPages" in said and record.levelno >= logging.ERROR:
+            self.found.append(said)
+        return False
 
 
 @contextmanager
@@ -46,11 +52,11 @@ def whole_chain() -> Iterator[None]:
     import tifffile
 
     complaints = _Complaints()
-    tifffile.logger().addHandler(complaints)
+    tifffile.logger().addFilter(complaints)
     try:
         yield
     finally:
-        tifffile.logger().removeHandler(complaints)
+        tifffile.logger().removeFilter(complaints)
     if complaints.found:
         raise InputError(f"pages of it are missing; it is cut short ({one_line(complaints.found[0])})")
 

@@ -29,8 +29,9 @@ class Volume(Kind, kind="volume"):
     item: ClassVar[tuple[str, str]] = ("volume", "volumes")
 
     def numbers(self, values: Sequence[np.ndarray], contents: Contents) -> Numbers:
-        """The range that is used."""
-        return spread(values)
+        """The range that is used, of each channel its own."""
+        each = [spread([value[c : c + 1] for value in values]) for c in range(len(values[0]))]
+        return tuple(offset for (offset,), _ in each), tuple(scale for _, (scale,) in each)
 
     def picture(self, x: Tensor, meaning: Meaning, look: Look = USUAL) -> Image.Image:
         """Three slices through the middle."""

@@ -46,9 +46,14 @@ class Finding:
     locked: float
 
     def __str__(self) -> str:
+        return f"{self.hint}, damage with probability {rounded_down(self.probability)}"
+
+    @property
+    def hint(self) -> str:
+        """What sticks out and how far, without a judgement."""
         return (
             f"{self.band}: {self.excess:.1f} dB over its neighbours (at most {self.peak:.1f} dB over the fit),"
-            f" {100 * self.share:.1f} % of the frequencies, damage with probability {rounded_down(self.probability)}"
+            f" {100 * self.share:.1f} % of the frequencies"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,15 +107,15 @@ class Detection:
         weight = self.basis.multiplicity()
         return float((weight * (self.power < EMPTY * mean_power(self.power, self.basis))).sum() / weight.sum())
 
-    def lines(self) -> list[str]:
-        """For people."""
+    def lines(self, images: bool = True) -> list[str]:
+        """For people; of images also whether they look enlarged."""
         if self.findings:
             said = ["damaged band:", *(f"  {finding}" for finding in self.findings)]
         else:
             said = [f"damaged band: none found (nothing is damage with more than {self.nearest:.2f} probability)"]
         if self.unsure:
             said += ["unsure, name the band if it is damaged:", *(f"  {finding}" for finding in self.unsure)]
-        if self.empty > _ENLARGED:
+        if images and self.empty > _ENLARGED:
             said.append(
                 f"  the images look enlarged or smoothed: {100 * self.empty:.0f} % of their frequencies hold next to"
                 " nothing; look at them in their original size"
