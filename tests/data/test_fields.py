@@ -355,7 +355,7 @@ def test_windows_of_long_files_open_them_once(tmp_path, monkeypatch):
         monkeypatch.setattr(module, attribute, lambda *a, b=before, c=calls, **k: (c.append(1), b(*a, **k))[1])
         x = torch.cat([data.values(part) for part in order.split(7)])
         assert np.allclose(data.meaning.to_values(x)[:, 0], whole[order], atol=1e-5)
-        assert len(calls) == 1
+        assert len(calls) <= 1  # none, if the file is open or held since it was looked at
         monkeypatch.setattr(module, attribute, before)
 
 

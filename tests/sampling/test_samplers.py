@@ -478,7 +478,7 @@ def test_progress_bar_counts_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
             self.asked = disable
             super().__init__(total=total, file=io.StringIO())
 
-    monkeypatch.setattr("sagd.sampling.base.tqdm", Bar)
+    monkeypatch.setattr("sagd.sampling.steps.tqdm", Bar)
     denoiser = FunctionDenoiser(ForwardProcess(VPSchedule(), IsotropicCovariance(SHAPE)), lambda x_t, t: x_t)
     for progress, disable in ((False, True), (True, None)):
         Euler().sample(denoiser, 5, steps=3, batch_size=2, progress=progress)

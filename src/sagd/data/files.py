@@ -236,7 +236,8 @@ def save_fields(
         folder: Where to write; made if missing.
         meaning: What values mean, and in which type and format files hold them.
         keep: Write floating point, so that nothing is rounded or clipped.
-        known: Where values are not missing, bool likewise; NaN is written elsewhere. Default: everywhere.
+        known: Where values are not missing, bool likewise; elsewhere NaN is written, or what models see as 0, and said,
+            where the type holds none. Default: everywhere.
 
     Raises:
         InputError: On values that are no numbers, a name that leads out of the folder, or one that cannot be written.
@@ -244,12 +245,14 @@ def save_fields(
     kind = Kind.member(meaning.kind)
     restored = meaning.to_values(x)
     if known is not None and not known.all():
-        if not keep and np.dtype(meaning.dtype).kind != "f":
-            raise InputError(
-                f"{int((~known).sum())} values are missing or beyond the end, which {meaning.dtype} files cannot hold;"
-                f" give {argument('keep=True')}, which writes floating point"
+        whole = not keep and np.dtype(meaning.dtype).kind != "f"
+        if whole:
+            logger.info(
+                "%d values that are missing or beyond the end are written as what models see as 0: %s files hold no NaN",
+                int((~known).sum()),
+                meaning.dtype,
             )
-        restored = restored.where(known, torch.nan)
+        restored = restored.where(known, meaning.to_values(torch.zeros_like(x)) if whole else torch.nan)
     values = np.moveaxis(restored.numpy(), 1, -1)
     values = values[..., 0] if x.shape[1] == 1 else values
     written = []
