@@ -1,6 +1,7 @@
 """Named image files: what is read, in which order, and what is written back."""
 
 import io
+import logging
 import re
 import wave
 
@@ -332,11 +333,13 @@ def test_what_is_missing_in_windows_stays_missing(tmp_path):
         assert np.allclose(written.reshape(2, 64), values, atol=10, equal_nan=True)
 
 
-def test_whole_numbers_have_none_for_what_is_missing(tmp_path):
+def test_whole_numbers_have_none_for_what_is_missing(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     known = torch.ones(1, 1, 4, 4, dtype=torch.bool)
     known[..., 0] = False
-    with pytest.raises(InputError, match="4 values are missing or beyond the end, which uint8 files cannot hold; give"):
-        save_fields(torch.zeros(1, 1, 4, 4), ["a"], tmp_path, Meaning(), known=known)
+    (path,) = save_fields(torch.ones(1, 1, 4, 4), ["b"], tmp_path, Meaning(), known=known).paths
+    assert np.asarray(Image.open(path))[0].tolist() == [128, 255, 255, 255]
+    assert "4 values, missing or beyond the end, are written as what models see as 0" in caplog.text
     (path,) = save_fields(torch.zeros(1, 1, 4, 4), ["a"], tmp_path, Meaning(), keep=True, known=known).paths
     assert np.isnan(tifffile.imread(path)).sum() == 4
 

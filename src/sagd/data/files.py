@@ -248,7 +248,7 @@ def save_fields(
         whole = not keep and np.dtype(meaning.dtype).kind != "f"
         if whole:
             logger.info(
-                "%d values that are missing or beyond the end are written as what models see as 0: %s files hold no NaN",
+                "%d values, missing or beyond the end, are written as what models see as 0: %s files hold no NaN",
                 int((~known).sum()),
                 meaning.dtype,
             )
