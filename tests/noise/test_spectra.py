@@ -50,7 +50,7 @@ SPECTRA = [
     PowerLaw(-0.2) * Outside(Ring(0.3, 0.5), hard=True),
 ]
 # These name axes, or are of a grid, so they are not for every rank; see their own tests.
-RANKED = {"physical", "notch", "oriented", "axis_power_law", "wedge", "strip", "spots"}
+RANKED = {"physical", "notch", "oriented", "axis_power_law", "wedge", "strip", "stripes", "spots"}
 
 
 class TestSpectra(SpectrumContract):
