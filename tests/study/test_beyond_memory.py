@@ -88,9 +88,9 @@ def test_what_is_measured_is_read_once(tmp_path, read):
     held = some.held
     assert torch.equal(held.tensor(), some.tensor())
     assert torch.equal(held.places_of(torch.arange(64)), some.places_of(torch.arange(64)))
-    assert read == [64, 64]
+    assert [n for n in read if n > 16] == [64, 64]
     held.tensor()
-    assert read == [64, 64]
+    assert [n for n in read if n > 16] == [64, 64]
     assert held.held is held
 
 

@@ -302,7 +302,7 @@ def test_likelihoods_that_cannot_be_are_refused_before_anything_is_drawn(model, 
     band = ForwardProcess(VPSchedule(), SpectralCovariance(BandStop(0.5, 0.7), model.process.shape))
     with pytest.raises(InputError, match=r"band_stop\(low=0.5, high=0.7\) noise .* no density; set it to 0"):
         check_likelihood(dataclasses.replace(evaluation, likelihood=2), band, 100)
-    with pytest.raises(InputError, match="folder of images, which have no likelihood"):
+    with pytest.raises(InputError, match="folder of files, which have no likelihood"):
         evaluate_folder(tmp_path, dataclasses.replace(evaluation, likelihood=2), finished.config.data)
 
 

@@ -117,7 +117,7 @@ def test_power_of_large_images_is_estimated(grey, name, monkeypatch):
 
 
 def test_noise_of_one_class_and_of_another(grey):
-    first, second = (one(grey, "by_class", image=i) for i in (0, 1))
+    first, second = (one(grey, "by_class", item=i) for i in (0, 1))
     assert list(first.noise) == ["class a", "class b"]
     assert list(second.noise) == ["class b", "class a"]
     assert first.power["class a"][0, 0] > 2 > 0.5 > first.power["class b"][0, 0]
