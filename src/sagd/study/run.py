@@ -24,6 +24,7 @@ from sagd.design.ends import check_ends
 from sagd.errors import CheckpointError, DataMismatchError, InputError, argument, one_line
 from sagd.interrupt import Interrupts
 from sagd.networks.weights import check_layout, check_numbers
+from sagd.noise.basis.base import build_basis
 from sagd.noise.statistics import DataStatistics
 from sagd.process.description import alike
 from sagd.sampling.base import Sampler, check_clip
@@ -143,7 +144,11 @@ class Before:
     def basis(self) -> str | None:
         """The basis of the noise of the run; None if it does not say."""
         named = self.state.fixed.get("process.basis")
-        return None if named is None else str(named)
+        if named is None:
+            return None
+        with reading(self.folder / STATE, "does not fit the run"):
+            build_basis(str(named), tuple(self.state.model["described"]["data"]["shape"][1:]))
+        return str(named)
 
 
 @dataclass(frozen=True)
