@@ -34,6 +34,9 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Product, Spectrum
 from sagd.noise.spectra.damage import Ring, Spots, Strip, Wedge
 from sagd.noise.spectra.tables import RadialTable
+from sagd.omission.detection.base import ENLARGED, empty_share, excess_of
+from sagd.omission.detection.smooth import robust_fit
+from sagd.omission.detection.windows import FLOOR, mean_power
 
 DECIBEL = 10 / math.log(10)
 LEAST_IMAGES = 16
@@ -47,19 +50,13 @@ THRESHOLDS = {"ring": 3.0, "edge": 6.0, "strip": 4.0, "wedge": 4.0, "spots": 5.0
 """Least contrast in dB by shape; `edge` is a ring that reaches DC or the corner, with neighbours on one side only."""
 LEAST_EXCESS = 1.0
 """Contrast in dB that frequencies around a found shape need to be counted in, at least."""
-EMPTY = 1e-3
-"""Power, as a part of the mean power, below which a frequency holds next to nothing."""
-_ENLARGED = 0.2
-"""Share of such frequencies beyond which images look enlarged: those of natural size have a few in a hundred."""
 LEAST_PART = 0.25
 """The same, around rings, as a part of the contrast: what damage adds elsewhere falls off along the shape."""
 STEEP = 0.1
 """Contrast in dB that a ring needs more, by each dB that the fit falls across it and its sides: where a spectrum is
 steep, a fit is less certain."""
-FLOOR = 1e-4
-"""Power added to every frequency, as a part of the mean power. What is less is not seen: spread over a tenth of the
-frequencies, it is a quarter of a step of 8-bit images. Enlarged images have next to nothing in most of their spectrum,
-of a form that no smooth fit has."""
+_STEPS = 40
+"""Of the fit, which has few frequencies to go by in small images."""
 REFERENCE_THRESHOLD = 1.0
 """Least contrast in dB against a reference."""
 
@@ -120,14 +117,12 @@ class Detection:
     @property
     def excess(self) -> Tensor:
         """`e(f)` in dB, 0 at DC."""
-        e = DECIBEL * (self.power / self.smooth).log()
-        return torch.where(self.basis.radius() > 0, e, 0.0)
+        return excess_of(self.power, self.smooth, self.basis)
 
     @property
     def empty(self) -> float:
         """Share of the frequencies that hold less than `EMPTY` of the mean power."""
-        weight = self.basis.multiplicity()
-        return float((weight * (self.power < EMPTY * mean_power(self.power, self.basis))).sum() / weight.sum())
+        return empty_share(self.power, self.basis)
 
     def lines(self, images: bool = True) -> list[str]:
         """For people.
@@ -136,7 +131,7 @@ class Detection:
             images: Whether the data is images, which may have been enlarged.
         """
         caution = []
-        if self.empty > _ENLARGED:
+        if self.empty > ENLARGED:
             what = "the images look enlarged or smoothed" if images else "the data looks smoothed"
             cure = "; look at them in their original size" if images else ""
             caution = [
@@ -264,12 +259,6 @@ def _power(x: Tensor, basis: FourierBasis, mean: bool = False) -> Tensor:
     if not power.max() > 0:
         raise InputError("images do not vary; there is no spectrum to look at")
     return power + FLOOR * mean_power(power, basis)
-
-
-def mean_power(power: Tensor, basis: FourierBasis) -> float:
-    """Power per frequency of a spectrum `(*coefficients)`."""
-    weight = basis.multiplicity()
-    return float((weight * power).sum() / weight.sum())
 
 
 @dataclass(frozen=True)
@@ -442,7 +431,7 @@ class _Search:
         x, y, w = self.features, self.power.log(), self.weight
         # As much weight to each octave's worth of low frequencies as to a corner full of high ones, nearly.
         w = torch.where(free, w / self.radius.clamp(min=self.step) ** (len(self.basis.spatial) / 2), 0.0)
-        return torch.where(self.radius > 0, (x @ robust_fit(x[free], y[free], w[free])).exp(), self.power)
+        return torch.where(self.radius > 0, (x @ robust_fit(x[free], y[free], w[free], steps=_STEPS)).exp(), self.power)
 
     def _features(self) -> Tensor:
         """Polynomials in log radius and radius, and low harmonics of the direction, `(*coefficients, K)`."""
@@ -557,37 +546,3 @@ class _Search:
         mirrored = e.flip(axes).roll((1,) * len(axes), axes) if axes else e
         full[..., last:] = mirrored[..., 1 : n - last + 1].flip(-1)
         return full
-
-
-def robust_fit(x: Tensor, y: Tensor, w: Tensor, quantile: float = 0.35, steps: int = 40) -> Tensor:
-    """Coefficients of `y ~ x b`, robust against values that lie above: a quantile, then Tukey's weights on that side.
-
-    Args:
-        x: `(n, K)`.
-        y: `(n,)`.
-        w: Weights `(n,)`.
-        quantile: Share of values that are to lie below the first fit; damage of up to `1 - quantile` does not matter.
-        steps: Iterations of each part.
-    """
-    b = _least_squares(x, y, w)
-    for _ in range(steps):
-        rest = y - x @ b
-        side = torch.where(rest > 0, quantile, 1 - quantile)
-        b = _least_squares(x, y, w * side / rest.abs().clamp(min=0.05))
-    for _ in range(steps // 2):
-        rest = y - x @ b
-        below = rest[rest < 0].abs()
-        scale = max(1.4826 * float(below.median()) if len(below) else 0.0, 0.08)
-        b = _least_squares(
-            x, y, w * torch.where(rest > 0, (1 - (rest / (4 * scale)) ** 2).clamp(min=0) ** 2 + 1e-6, 1.0)
-        )
-    return b
-
-
-def _least_squares(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-    root = w.sqrt()
-    # A little ridge, for grids with fewer radii than columns.
-    ridge = 1e-6 * torch.eye(x.shape[1], dtype=x.dtype) * float(w.sum()) ** 0.5
-    return torch.linalg.lstsq(
-        torch.cat([x * root[:, None], ridge]), torch.cat([y * root, y.new_zeros(x.shape[1])])[:, None]
-    ).solution[:, 0]

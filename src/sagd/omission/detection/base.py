@@ -19,7 +19,7 @@ UNSURE = 0.5
 """Probability from which on it is shown."""
 EMPTY = 1e-3
 """Power, as a part of the mean power, below which a frequency holds next to nothing."""
-_ENLARGED = 0.2
+ENLARGED = 0.2
 """Share of such frequencies beyond which images look enlarged: those of natural size have a few in a hundred."""
 
 
@@ -46,14 +46,9 @@ class Finding:
     locked: float
 
     def __str__(self) -> str:
-        return f"{self.hint}, damage with probability {rounded_down(self.probability)}"
-
-    @property
-    def hint(self) -> str:
-        """What sticks out and how far, without a judgement."""
         return (
             f"{self.band}: {self.excess:.1f} dB over its neighbours (at most {self.peak:.1f} dB over the fit),"
-            f" {100 * self.share:.1f} % of the frequencies"
+            f" {100 * self.share:.1f} % of the frequencies, damage with probability {rounded_down(self.probability)}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,14 +93,12 @@ class Detection:
     @property
     def excess(self) -> Tensor:
         """`e(f)` in dB, 0 at DC."""
-        e = 10 * (self.power / self.smooth).log10()
-        return torch.where(self.basis.radius() > 0, e, 0.0)
+        return excess_of(self.power, self.smooth, self.basis)
 
     @property
     def empty(self) -> float:
         """Share of the frequencies that hold less than `EMPTY` of the mean power."""
-        weight = self.basis.multiplicity()
-        return float((weight * (self.power < EMPTY * mean_power(self.power, self.basis))).sum() / weight.sum())
+        return empty_share(self.power, self.basis)
 
     def lines(self, images: bool = True) -> list[str]:
         """For people; of images also whether they look enlarged."""
@@ -115,7 +108,7 @@ class Detection:
             said = [f"damaged band: none found (nothing is damage with more than {self.nearest:.2f} probability)"]
         if self.unsure:
             said += ["unsure, name the band if it is damaged:", *(f"  {finding}" for finding in self.unsure)]
-        if images and self.empty > _ENLARGED:
+        if images and self.empty > ENLARGED:
             said.append(
                 f"  the images look enlarged or smoothed: {100 * self.empty:.0f} % of their frequencies hold next to"
                 " nothing; look at them in their original size"
@@ -137,3 +130,14 @@ def rounded_down(probability: float) -> str:
     """With as many digits as tell it from 1: what is printed is never more than what is meant."""
     digits = next((d for d in (2, 3, 4) if probability < 1 - 10**-d), 4)
     return f"{int(min(probability, 1 - 1e-4) * 10**digits) / 10**digits:.{digits}f}"
+
+
+def excess_of(power: Tensor, smooth: Tensor, basis: FourierBasis) -> Tensor:
+    """`e(f)`, how far a power spectrum is over its fit, in dB; 0 at DC."""
+    return torch.where(basis.radius() > 0, 10 * (power / smooth).log10(), 0.0)
+
+
+def empty_share(power: Tensor, basis: FourierBasis) -> float:
+    """Share of the frequencies that hold less than `EMPTY` of the mean power."""
+    weight = basis.multiplicity()
+    return float((weight * (power < EMPTY * mean_power(power, basis))).sum() / weight.sum())

@@ -71,7 +71,9 @@ def _features(basis: FourierBasis) -> Tensor:
 
 
 def _least_squares(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-    # Normal equations with a little ridge, for grids with fewer radii than columns.
-    a = x.T @ (x * w[:, None])
-    ridge = 1e-9 * a.diagonal().mean() * torch.eye(len(a), dtype=x.dtype)
-    return torch.linalg.solve(a + ridge, x.T @ (w * y))
+    root = w.sqrt()
+    # A little ridge, for grids with fewer radii than columns.
+    ridge = 1e-6 * torch.eye(x.shape[1], dtype=x.dtype) * float(w.sum()) ** 0.5
+    return torch.linalg.lstsq(
+        torch.cat([x * root[:, None], ridge]), torch.cat([y * root, y.new_zeros(x.shape[1])])[:, None]
+    ).solution[:, 0]
