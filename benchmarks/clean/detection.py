@@ -22,7 +22,7 @@ from tqdm import tqdm
 from benchmarks import records
 from benchmarks.clean import damage, sets
 from sagd.noise.spectra.damage import Ring
-from sagd.omission.detection.evidence import Candidate
+from sagd.omission.detection.evidence import MEASURES, Candidate
 from sagd.omission.detection.find import CERTAIN, UNSURE, examine
 from sagd.omission.detection.probability import damage_probability, features, kind_of
 from sagd.omission.detection.windows import cut
@@ -51,24 +51,7 @@ RIDGE = 10.0
 """Variance of the prior of a weight, of features of unit variance."""
 _FOR = ("excess", "often", "coarse", "unexplained", "unrelated", "share", "thin", "long", "octave", "above")
 _AGAINST = ("steep", "locked", "own", "slope", "tails", "lattice", "bend")
-_ALL = (
-    "excess",
-    "coarse",
-    "locked",
-    "unexplained",
-    "own",
-    "other",
-    "slope",
-    "share",
-    "tails",
-    "many",
-    "record",
-    "narrow",
-    "octave",
-    "lattice",
-    "bend",
-    "above",
-)
+_ALL = (*MEASURES, "narrow", "octave", "lattice")
 PURE = 0.5
 """Share of damage in a candidate's power from which on it is counted as damage."""
 

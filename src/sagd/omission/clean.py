@@ -3,7 +3,7 @@ back, dead lines interpolated.
 
     x_clean = x - U* (1 - g) U x,    g(f) = S / (S + N) inside the band, 1 outside
 
-See `sagd.omission.removal` for `S` and `N`, and `sagd.omission.detect` for how bands are found.
+See `sagd.omission.removal` for `S` and `N`, and `sagd.omission.detection` for how bands are found.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sagd.omission.detection.base import Detection
 from sagd.omission.detection.find import find
 from sagd.omission.removal import Removal, measure
 from sagd.omission.removal.extend import interpolated
+from sagd.omission.removal.measurement import require_axes
 
 AUTO = "auto"
 """The band that is looked for."""
@@ -99,10 +100,7 @@ def prepared(x: Tensor, log: bool = False) -> tuple[Tensor, Tensor, tuple[tuple[
     Raises:
         InputError: On infinite values, or values of which there is no logarithm.
     """
-    if x.ndim not in (2, 3, 4) or not x.is_floating_point() or not x.numel():
-        raise InputError(
-            f"an array must be floating point (C, *spatial) of 1 to 3 axes, got {x.dtype} {tuple(x.shape)}"
-        )
+    require_axes(x)
     if infinite := int(x.isinf().sum()):
         raise InputError(
             f"{infinite} of {x.numel()} values are not finite; mend them, or make them NaN, which is filled in"

@@ -276,11 +276,15 @@ def _cleaned(name: str, path: Path, out: Path | None, config: CleaningConfig, re
         return FileCleaned(status="unsure" if unsure else "clean", path=kept, unsure=unsure, **what)
     place = None if config.mask is None else _place(config.mask, source)
     work = Work(source, band, config.log, place)
-    what |= {"status": "cleaned", "band": told(band, source.grid), "shown": work.shown()}
+    what |= {"status": "cleaned", "band": told(band, source.grid)}
     if out is None:
-        return FileCleaned(**what)
+        return FileCleaned(shown=work.shown(), **what)
     written, clipped = source.write(out / name, work.parts(), config.keep)
-    return FileCleaned(path=written, excess=work.excess, clipped=clipped, notes=work.notes, **what)
+    return FileCleaned(path=written, excess=work.excess, clipped=clipped, notes=work.notes, shown=work.shown(), **what)
+
+
+Filled = tuple[Tensor, Tensor, Tensor, tuple[tuple[int, int], ...]]
+"""Values of a block, and without gaps, where these were, and dead lines."""
 
 
 class Work:
@@ -296,15 +300,25 @@ class Work:
     def __init__(self, file: Whole, band: Spectrum, log: bool, place: Tensor | None = None) -> None:
         self.file, self.band, self.log, self.place = file, band, log, place
         self.missing, self.dead = 0, ""
+        self._held: tuple[int, Block, Filled] | None = None
         self._removed = self._left = 0.0
         self._sum = torch.zeros(file.part.count, file.shape[0], dtype=torch.float64)
         together = file.part.count > 1 and math.prod(file.shape[1:]) < _SMALL
         self._common = measure(self._prepared(range(file.part.count)), band) if together else None
         self._of: tuple[int, Removal] | None = None
+        self._shown: Shown | None = None
 
     def _prepared(self, items: Iterable[int]) -> Iterator[Tensor]:
         for item, block in itertools.product(items, self.file.blocks):
-            yield prepared(self.file.read(item, block), self.log)[0]
+            yield self._filled(item, block)[1]
+
+    def _filled(self, item: int, block: Block) -> Filled:
+        """Values of a block, and what `prepared` makes of them; those asked for last are held, as they are measured
+        before they are changed."""
+        if self._held is None or self._held[:2] != (item, block):
+            before = self.file.read(item, block)
+            self._held = (item, block, (before, *prepared(before, self.log)))
+        return self._held[2]
 
     def removal(self, item: int) -> Removal:
         """The gain for an item: its own, or that of all items where these are small."""
@@ -316,8 +330,7 @@ class Work:
 
     def change(self, item: int, block: Block) -> tuple[Tensor, Tensor]:
         """Values of a block before and after, `(C, *spatial)`."""
-        before = self.file.read(item, block)
-        filled, missing, dead = prepared(before, self.log)
+        before, filled, missing, dead = self._filled(item, block)
         if dead and not self.dead:
             self.dead = lines_of(dead, self.file.part.layout.spatial)
         damage = self.removal(item).apply(filled)
@@ -327,6 +340,7 @@ class Work:
     def parts(self) -> Iterator[tuple[int, Block, Tensor]]:
         """Item, place and values of all parts, cleaned; what was removed and what is left is summed up on the way."""
         for item, block, before, after in self.file.changed(self.change):
+            self._shown = self._shown or self._example(before, after)
             rest = after.nan_to_num()
             self.missing += int(before.isnan().sum())
             self._removed += float((before - after).nan_to_num().square().sum())
@@ -349,7 +363,9 @@ class Work:
 
     def shown(self) -> Shown:
         """A part of the first item before, and what was taken out, with its spectra."""
-        before, after = self.change(0, self.file.blocks[0])
+        return self._shown or self._example(*self.change(0, self.file.blocks[0]))
+
+    def _example(self, before: Tensor, after: Tensor) -> Shown:
         removal, rank = self.removal(0), before.ndim - 1
         most = _SHOWN.get(rank, 64)
         middle = [slice((n - min(n, most)) // 2, (n - min(n, most)) // 2 + min(n, most)) for n in before.shape[1:]]
@@ -477,7 +493,8 @@ def _shared(files: Sequence[tuple[str, Path]], config: CleaningConfig, reference
     sources = [Whole.of(path, config.data) for _, path in files]
     for source, (_, path) in zip(sources, files, strict=True):
         for what, own in _facts(source).items():
-            if own != (first := _facts(sources[0])[what]):
+            first = _facts(sources[0])[what]
+            if own != first:
                 raise InputError(
                     f"one band is for files of one {what}; {str(files[0][1])!r} has {first}, {str(path)!r} {own};"
                     " clean them apart"

@@ -123,9 +123,7 @@ class Strip(Spectrum, kind="strip"):
         if not isinstance(self.axis, int) or isinstance(self.axis, bool) or self.axis < 0:
             raise InputError(f"strip axis must be a number of a spatial axis, from 0, got {self.axis!r}")
         _require_range("strip", self.low, self.high, 0.5, "cycles per sample")
-        require_finite("strip width", self.width)
-        if self.width < 0:
-            raise InputError(f"strip width must not be negative, got {self.width}")
+        _require_width("strip", self.width)
         _require_soft("strip", self.soft)
 
     def weights(self, frequencies: Tensor) -> Tensor:
@@ -161,9 +159,7 @@ class Stripes(Spectrum, kind="stripes"):
     def __post_init__(self) -> None:
         require_finite("stripes angle", self.angle)
         _require_range("stripes", self.low, self.high, 1.0, "cycles per sample")
-        require_finite("stripes width", self.width)
-        if self.width < 0:
-            raise InputError(f"stripes width must not be negative, got {self.width}")
+        _require_width("stripes", self.width)
         _require_soft("stripes", self.soft)
 
     def weights(self, frequencies: Tensor) -> Tensor:
@@ -255,6 +251,12 @@ def _require_range(kind: str, low: float, high: float, most: float, unit: str) -
     require_finite(f"{kind} high edge", high)
     if not 0 <= low < high <= most:
         raise InputError(f"{kind} needs 0 <= low < high <= {most:g} ({unit}), got low={low}, high={high}")
+
+
+def _require_width(kind: str, width: float) -> None:
+    require_finite(f"{kind} width", width)
+    if width < 0:
+        raise InputError(f"{kind} width must not be negative, got {width}")
 
 
 def _require_soft(kind: str, soft: float) -> None:

@@ -20,7 +20,7 @@ from sagd.omission.detection.smooth import smooth_fit
 from sagd.omission.detection.stripes import CENTRE, Line, beside_line, find_lines, on_line
 from sagd.omission.detection.windows import Windows
 
-_MEASURES = (
+MEASURES = (
     "excess",
     "coarse",
     "locked",
@@ -35,6 +35,7 @@ _MEASURES = (
     "bend",
     "above",
 )
+"""What is measured of every candidate."""
 _FRINGE = 4.0
 """Steps beside a line to which it spreads where it is not straight, or not alike all along."""
 _GUARD = 3.0
@@ -224,7 +225,7 @@ class Examination:
         much stands out.
         """
         if not len(inside) or not len(beside):
-            return dict.fromkeys(_MEASURES, 0.0)
+            return dict.fromkeys(MEASURES, 0.0)
         powers = self.windows.powers.flatten(1)
         levels = self.windows.levels.flatten()
         coarse = float(levels[inside].mean() - levels[beside].mean())

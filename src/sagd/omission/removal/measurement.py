@@ -166,16 +166,25 @@ def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power:
     return Removal(band, tuple(spatial), basis, gain, power, smooth, damage, width)
 
 
-def check_array(x: Tensor) -> None:
+def require_axes(x: Tensor) -> None:
     """Refuse what is no array of 1 to 3 spatial axes.
 
     Raises:
-        InputError: On other shapes or types, or values that are not finite.
+        InputError: On other shapes or types.
     """
     if x.ndim not in (2, 3, 4) or not x.is_floating_point() or not x.numel():
         raise InputError(
             f"an array must be floating point (C, *spatial) of 1 to 3 axes, got {x.dtype} {tuple(x.shape)}"
         )
+
+
+def check_array(x: Tensor) -> None:
+    """Refuse what cannot be measured.
+
+    Raises:
+        InputError: On other shapes or types, few samples, or values that are not finite.
+    """
+    require_axes(x)
     if min(x.shape[1:]) < 8:
         raise InputError(f"arrays need at least 8 samples a side, got {' x '.join(map(str, x.shape[1:]))}")
     if not torch.isfinite(x).all():
