@@ -48,7 +48,7 @@ INSIDE = {
     "process": ["schedule", "unseen", "evolution", "base", "scalar", "spectral", "restricted", "description"],
     "model": ["condition", "parameterisation", "denoiser", "exact", "wrappers"],
     "model.parameterisation": ["base", "preconditioned"],
-    "sampling": ["grids", "base"],
+    "sampling": ["grids", "steps", "base"],
     "training": [
         *["levels", "times", "weighting", "objective"],
         *["runtime", "average", "batches", "fit", "progress"],
