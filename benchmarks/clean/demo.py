@@ -31,7 +31,7 @@ SEED = 0
 _SHOWN = ("pystripe", "algotom wavelet", "algotom sorting", "algotom all", "band deleted", "bound")
 _NOTES = {
     "band deleted": "band deleted by hand, known",
-    "bound": "bound: true spectra known",
+    "bound": "Wiener filter, true spectra known",
 }
 _GAIN = 2
 """By how much what was taken out is brightened, about mid-grey."""
@@ -51,9 +51,8 @@ def run(out: Path) -> None:
     (out / "demo.json").write_text(json.dumps({"seconds": round(seconds, 2), "tools": table}, indent=1) + "\n")
     _draw(cases, out)
     print(_text(table, seconds))
-    for name, why in {name: TOOLS[name].missing() for name in _SHOWN}.items():
-        if why:
-            print(f"not installed, and left out: {name} ({why}); see benchmarks/clean/requirements.txt")
+    if missing := [name for name in _SHOWN if TOOLS[name].missing()]:
+        print(f"not installed, and left out: {', '.join(missing)}; see benchmarks/clean/requirements.txt")
     print(f"wrote {out / 'cleaned' / 'report.html'} and {out / 'demo.png'}")
 
 

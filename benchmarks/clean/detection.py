@@ -216,9 +216,9 @@ def page(short: Sequence[Line], about: str) -> str:
             " Clopper-Pearson.",
             "",
             "The fit of stripes was chosen among four with the FIB-SEM pairs, a tooth's sinogram and an"
-            " electrocardiogram in view; two rules, on plain lines and on wedges of one array, were made after these"
-            " very sets had been judged, which lowered the false starts from 4 to 2. So neither those files nor these"
-            " figures are fully independent.",
+            " electrocardiogram in view; two rules, on plain lines and on wedges and rings of one array,"
+            " were made after these very sets had been judged, which lowered the false starts from 4 to 2. So neither"
+            " those files nor these figures are fully independent.",
             "",
             f"**False starts: {_told(pooled)}.**"
             f" Found, from 6 dB on: {_told(rate([x['true'] >= CERTAIN for x in strong]))}.",

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 MOST_FILES = 6
 """Files that are shown with pictures."""
+_GAP = 5.0
+"""Usual distances of points beyond which a curve is broken off."""
+_BELOW = "After lies below the fit where little could be told of what is clean."
 MOST_ROWS = 200
 """Files in the table."""
 _STATUS = {
@@ -139,10 +142,10 @@ def _file(result: FileCleaned, parts: int) -> _File:
         (*result.found, *result.notes, *clipped),
         "" if shown.whole else "The middle of the file is shown.",
         strip,
-        f"{float(limit * max(shown.meaning.scale)):.3g}{unit}",
+        f"{float(limit * max(shown.meaning.scale)):.3g}{unit}, {'blue to red' if len(before) == 1 else 'grey is 0'}",
         signals,
         gone,
-        "Power where it was lowered, by radial frequency." if subject.rank > 1 else "Power by frequency.",
+        ("Power where it was lowered, by radial frequency. " if subject.rank > 1 else "Power by frequency. ") + _BELOW,
         plot(spectra_figure(shown, subject.scale), f"Power spectrum of {result.name} before and after, and the fit."),
         _map(shown, result.name),
     )
@@ -160,13 +163,26 @@ def spectra_figure(shown: Example, scale: RingScale) -> Figure:
     looks = {"before": (COLOURS[1], 1.0, 2), "after": (COLOURS[0], 1.0, 3), "smooth": (INK, 1.5, 4)}
     for name, (colour, width, order) in looks.items():
         label = {"smooth": "smooth fit"}.get(name, name)
-        axes.plot(shown.frequency * unit, shown.spectra[name], color=colour, linewidth=width, zorder=order, label=label)
+        axes.plot(
+            *_parted(shown.frequency * unit, shown.spectra[name]),
+            color=colour,
+            linewidth=width,
+            zorder=order,
+            label=label,
+        )
     axes.set_yscale("log")
     told = f"frequency ({scale.unit})" if scale.unit else "frequency (cycles per sample)"
     label_axes(axes, told, "power")
     tidy_axes(axes)
     axes.legend(fontsize=FONT - 1, framealpha=0.8, edgecolor="none")
     return figure
+
+
+def _parted(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A curve that is not drawn across the gaps between the shapes of a band."""
+    steps = np.diff(x)
+    gaps = np.flatnonzero(steps > _GAP * np.median(steps)) + 1 if len(steps) else np.empty(0, int)
+    return np.insert(x, gaps, np.nan), np.insert(y, gaps, np.nan)
 
 
 def _map(shown: Example, name: str) -> Picture | None:

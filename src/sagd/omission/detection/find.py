@@ -16,6 +16,7 @@ Source of 1: "The use of fast Fourier transform for the estimation of power spec
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -186,6 +187,12 @@ def _check(x: Tensor, what: str) -> tuple[int, ...]:
         if len(x) * windows_of(tuple(x.shape[2:]), side) >= LEAST_WINDOWS:
             return side
     raise InputError(
-        f"detection needs at least {LEAST_WINDOWS} {what} of at least {LEAST_SIDE} samples a side, or larger ones,"
-        f" got {len(x)} of {size}; name the band instead"
+        f"detection needs at least {LEAST_WINDOWS} {what} of at least {LEAST_SIDE} samples a side, or larger ones (one"
+        f" of {_enough(x.ndim - 2)} a side), got {len(x)} of {size}; name the band instead"
     )
+
+
+def _enough(rank: int) -> int:
+    """Samples along each axis with which a single array is enough."""
+    sides = ((n,) * rank for n in itertools.count(LEAST_SIDE))
+    return next(spatial[0] for spatial in sides if windows_of(spatial, window_side(1, spatial)) >= LEAST_WINDOWS)

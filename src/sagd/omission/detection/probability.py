@@ -101,8 +101,10 @@ PLAINLY = 0.992
 """Lines of 17 dB that nothing else explains, in nearly all windows, that do not keep step with content, are damage with
 that probability, whatever else they are like: none of 312 lines in clean sets, of either half of the study, is so,
 which leaves one in a hundred at a level of 95 %. A fit to few sets gives such lines less where damage is uneven."""
+BROAD = ("wedge", "ring")
 OF_ONE = 0.98
-"""Most that is believed of a wedge in a single array: a texture, or a moon lit from one side, has one as well."""
+"""Most that is believed of a broad shape in a single array: a moon lit from one side has a wedge as well, and what a
+microscope resolves ends in a ring."""
 
 
 def damage_probability(candidate: Candidate, against_reference: bool = False) -> float:
@@ -120,7 +122,7 @@ def damage_probability(candidate: Candidate, against_reference: bool = False) ->
     fitted = 1 / (1 + math.exp(min(700.0, -odds)))
     if candidate.kind == "stripes" and all(low <= candidate.measures[m] <= high for m, (low, high) in PLAIN.items()):
         fitted = max(fitted, PLAINLY)
-    if candidate.kind == "wedge" and not candidate.measures["many"]:
+    if kind_of(candidate) in BROAD and not candidate.measures["many"]:
         fitted = min(fitted, OF_ONE)
     return by_chance * fitted
 
