@@ -621,7 +621,7 @@ def clean(
     *,
     rate: float | GridLike = None,
     reference: Any = None,
-    log: bool = False,
+    log: bool | None = None,
     place: Any = None,
     channel_axis: int | None = None,
 ) -> Cleaned:
@@ -633,7 +633,7 @@ def clean(
             is damage with a probability of 0.99 or more.
         rate: Samples per second, or steps along each axis as in `Grid.parse`.
         reference: Clean arrays of the same shape, stacked along a first axis of their own: far fainter damage is found.
-        log: Whether damage multiplies the values.
+        log: Whether damage multiplies the values; None finds that out with the band.
         place: Where the damage is, of the shape of one channel, in [0, 1]; everywhere by default.
         channel_axis: The axis of channels, if there is one; each is cleaned by itself.
 

@@ -87,7 +87,7 @@ def test_python_takes_arrays_tensors_channels_and_units():
         (torch.full((8, 8), torch.inf), {}, "64 of 64 values are not finite"),
         (torch.full((8, 8), torch.nan), {}, "all of it is NaN"),
         (torch.zeros(3, 4, 5, 6, 7), {}, "1 to 3 axes"),
-        (torch.randn(64, 64), {"log": True}, "needs values above 0"),
+        (torch.randn(64, 64), {"log": True}, "needs values of 0 and more"),
         (torch.randn(64, 64), {"band": "ring(low=0, high=1)"}, "holds every frequency"),
         (torch.randn(64), {"band": "spots(at=[['50 Hz']], radius='2 Hz')"}, "rate|grid"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -40,8 +40,9 @@ class Clean(Command):
     """Clean file or folder of the same kind and size: far fainter damage is found against it."""
     together: Flag = False
     """Look for one band in all files together, and take it out of each: for many small files of one device."""
-    log: Flag = False
-    """Damage multiplies the values (shading, gain): take it out of their logarithm."""
+    log: Literal["auto", "yes", "no"] = "auto"
+    """Whether damage multiplies the values (shading, gain), so that it is taken out of their logarithm. 'auto' finds
+    that out with the band; a band that is given adds unless this is 'yes'."""
     mask: Path | None = None
     """File of the size of all files, not 0 where the damage is; all else is left alone. Default: everywhere."""
     dry_run: Flag = False
@@ -74,7 +75,7 @@ def run_clean(command: Clean) -> None:
         command.band,
         command.reference,
         command.together,
-        command.log,
+        {"auto": None, "yes": True, "no": False}[command.log],
         command.mask,
         command.kind,
         command.axes,

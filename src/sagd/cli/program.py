@@ -46,7 +46,7 @@ _FLAGS = {
     "resume=True": "--resume",
     "keep=True": "--float",
     **{name: f"--{name}" for name in ("band", "jobs")},
-    "log=True": "--log",
+    "log=True": "--log yes",
     "band='ring(low=0.3, high=1)'": "--band 0.3 1",
     "Model.resample": "sagd resample",
     **{key: f"--{key}" for key in ("denoiser.bands", "process.omission.mode")},

@@ -37,10 +37,11 @@ from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum, Sum
 from sagd.noise.spectra.damage import Spots
 from sagd.noise.spectra.physical import Physical
-from sagd.omission.clean import AUTO, finished, lines_of, prepared
+from sagd.omission.clean import AUTO
 from sagd.omission.detection.base import Detection
-from sagd.omission.detection.find import find
+from sagd.omission.preparation import Scale, finished, lines_of, prepared
 from sagd.omission.removal import Removal, measure
+from sagd.omission.search import search
 from sagd.plugins import load_plugin
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class CleaningConfig:
         band: Where the damage is, 'auto' to look for it.
         reference: File or folder of clean data of the same kind.
         shared: Whether one band, found in all files together, is taken out of all.
-        log: Whether damage multiplies the values.
+        log: Whether damage multiplies the values; None: found with the band, and not so if that is given.
         mask: File of the size of all files, not 0 where the damage is.
         kind: Kind of signal, or 'auto'.
         axes: Letters for the axes of arrays, where files do not say.
@@ -74,7 +75,7 @@ class CleaningConfig:
     band: str = AUTO
     reference: Path | None = None
     shared: bool = False
-    log: bool = False
+    log: bool | None = None
     mask: Path | None = None
     kind: str = "auto"
     axes: str | None = None
@@ -126,6 +127,7 @@ class FileCleaned:
         grid: Distance of neighbours by axis, as a text; "" if unknown.
         found: Lines of the detection.
         unsure: Bands that may be damage, the likeliest first.
+        multiplies: Whether damage multiplies the values.
         excess: Power of what was removed over that of what is left, in dB; None if nothing was.
         clipped: Values beyond what the type holds.
         values: All values.
@@ -142,6 +144,7 @@ class FileCleaned:
     grid: str = ""
     found: tuple[str, ...] = ()
     unsure: tuple[str, ...] = ()
+    multiplies: bool = False
     excess: float | None = None
     clipped: int = 0
     values: int = 0
@@ -162,7 +165,7 @@ class FileCleaned:
         if self.status == "clean":
             return f"{self.name}: nothing found; {'left' if self.path is None else 'copied'} as it is"
         if self.status == "unsure":
-            asked = f"{argument('band')} '{self.unsure[0]}'"
+            asked = f"{argument('band')} '{self.unsure[0]}'" + (f" {argument('log=True')}" if self.multiplies else "")
             return (
                 f"{self.name}: not sure, {'left' if self.path is None else 'copied'} as it is; if it is damage: {asked}"
             )
@@ -213,8 +216,8 @@ def clean_files(
     _check_places(files, out)
     reference = None if config.reference is None else _reference(config)
     if config.shared and config.band == AUTO:
-        band = _shared(files, config, reference)
-        config = dataclasses.replace(config, band=str(band))
+        band, scale = _shared(files, config, reference)
+        config = dataclasses.replace(config, band=str(band), log=scale.multiplies)
     tasks = [(name, path, out, config, reference) for name, path in files]
     bar = tqdm(total=len(tasks), desc="cleaning", unit="file", delay=2, disable=None if progress else True, leave=False)
     done: dict[str, FileCleaned] = {}
@@ -260,12 +263,13 @@ def clean_file(
 
 def _cleaned(name: str, path: Path, out: Path | None, config: CleaningConfig, reference: Tensor | None) -> FileCleaned:
     source = Whole.of(path, config.data)
-    found, band = None, None
+    found, band, scale = None, None, Scale()
     if config.band == AUTO:
-        found = find(_sample(source, config.log), reference)
+        found, scale = search(_sample(source), reference, config.log)
         band = found.band
     else:
         band = Spectrum.parse(config.band).on(source.grid)
+        scale = Scale.logarithm(_sample(source)) if config.log else scale
     grid = "" if source.grid is None else str(source.grid)
     lines = () if found is None else tuple(found.lines(source.kind.kind == "image"))
     what: dict[str, Any] = {"name": name, "grid": grid, "found": lines, "values": source.values}
@@ -273,10 +277,11 @@ def _cleaned(name: str, path: Path, out: Path | None, config: CleaningConfig, re
         assert found is not None
         unsure = tuple(told(finding.band, source.grid) for finding in found.unsure)
         kept = None if out is None else _copy(path, out / name)
-        return FileCleaned(status="unsure" if unsure else "clean", path=kept, unsure=unsure, **what)
+        status = "unsure" if unsure else "clean"
+        return FileCleaned(status=status, path=kept, unsure=unsure, multiplies=scale.multiplies, **what)
     place = None if config.mask is None else _place(config.mask, source)
-    work = Work(source, band, config.log, place)
-    what |= {"status": "cleaned", "band": told(band, source.grid)}
+    work = Work(source, band, scale, place)
+    what |= {"status": "cleaned", "band": told(band, source.grid), "multiplies": scale.multiplies}
     if out is None:
         return FileCleaned(shown=work.shown(), **what)
     written, clipped = source.write(out / name, work.parts(), config.keep)
@@ -293,12 +298,12 @@ class Work:
     Args:
         file: The file.
         band: In cycles per sample.
-        log: Whether damage multiplies the values.
+        scale: On which the damage adds.
         place: Where the damage is, `(*spatial)`, 0 or 1; None: everywhere.
     """
 
-    def __init__(self, file: Whole, band: Spectrum, log: bool, place: Tensor | None = None) -> None:
-        self.file, self.band, self.log, self.place = file, band, log, place
+    def __init__(self, file: Whole, band: Spectrum, scale: Scale, place: Tensor | None = None) -> None:
+        self.file, self.band, self.scale, self.place = file, band, scale, place
         self.missing, self.dead = 0, ""
         self._held: tuple[int, Block, Filled] | None = None
         self._removed = self._left = 0.0
@@ -317,7 +322,7 @@ class Work:
         before they are changed."""
         if self._held is None or self._held[:2] != (item, block):
             before = self.file.read(item, block)
-            self._held = (item, block, (before, *prepared(before, self.log)))
+            self._held = (item, block, (before, *prepared(before, self.scale)))
         return self._held[2]
 
     def removal(self, item: int) -> Removal:
@@ -335,7 +340,7 @@ class Work:
             self.dead = lines_of(dead, self.file.part.layout.spatial)
         damage = self.removal(item).apply(filled)
         damage = damage if self.place is None else damage * self.place[block].to(damage)
-        return before, finished(filled - damage, missing, self.log).double()
+        return before, finished(filled, damage, missing, self.scale).double()
 
     def parts(self) -> Iterator[tuple[int, Block, Tensor]]:
         """Item, place and values of all parts, cleaned; what was removed and what is left is summed up on the way."""
@@ -358,8 +363,12 @@ class Work:
     @property
     def notes(self) -> tuple[str, ...]:
         """What else there is to say."""
-        gaps = f"{self.missing} missing values (NaN) were filled in before, and are missing again"
-        return (*([self.dead] if self.dead else []), *([gaps] if self.missing else []))
+        said = {
+            "damage multiplies the values, and was taken out of their logarithm": self.scale.multiplies,
+            self.dead: self.dead,
+            f"{self.missing} missing values (NaN) were filled in before, and are missing again": self.missing,
+        }
+        return tuple(note for note, holds in said.items() if holds)
 
     def shown(self) -> Shown:
         """A part of the first item before, and what was taken out, with its spectra."""
@@ -385,13 +394,13 @@ class Work:
         )
 
 
-def _sample(file: Whole, log: bool) -> Tensor:
-    """As much as is looked at, `(N, C, *spatial)`, without gaps: items, or blocks of large ones."""
+def _sample(file: Whole) -> Tensor:
+    """As much as is looked at, `(N, C, *spatial)`: items, or blocks of large ones."""
     size = math.prod(s.stop - s.start for s in file.blocks[0]) * file.shape[0]
     every = list(itertools.product(range(file.part.count), file.blocks))
     count = min(len(every), max(1, _LOOKED_AT // size))
     chosen = [every[k * len(every) // count] for k in range(count)]
-    return torch.stack([prepared(file.read(item, block), log)[0].float() for item, block in chosen])
+    return torch.stack([file.read(item, block).float() for item, block in chosen])
 
 
 def told(band: Spectrum, grid: Grid | None) -> str:
@@ -481,11 +490,13 @@ def _reference(config: CleaningConfig) -> Tensor:
     """Clean arrays `(N, C, *spatial)`."""
     assert config.reference is not None
     files = [path for _, path in find_files([config.reference], DataConfig(kind=config.kind)).values()]
-    return _of_one_size([Whole.of(path, config.data) for path in files], config.log)
+    return _of_one_size([Whole.of(path, config.data) for path in files])
 
 
-def _shared(files: Sequence[tuple[str, Path]], config: CleaningConfig, reference: Tensor | None) -> Spectrum:
-    """The band of all files together.
+def _shared(
+    files: Sequence[tuple[str, Path]], config: CleaningConfig, reference: Tensor | None
+) -> tuple[Spectrum, Scale]:
+    """The band of all files together, and the scale on which its damage adds.
 
     Raises:
         InputError: If they are of several kinds or rates, or nothing is found that is certain.
@@ -499,11 +510,11 @@ def _shared(files: Sequence[tuple[str, Path]], config: CleaningConfig, reference
                     f"one band is for files of one {what}; {str(files[0][1])!r} has {first}, {str(path)!r} {own};"
                     " clean them apart"
                 )
-    found = find(_of_one_size(sources, config.log), reference)
+    found, scale = search(_of_one_size(sources), reference, config.log)
     logger.info("\n".join(found.lines(sources[0].kind.kind == "image")))
     if found.band is None:
         raise InputError(_nothing(found))
-    return found.band
+    return found.band, scale
 
 
 def _facts(source: Whole) -> dict[str, Any]:
@@ -520,7 +531,7 @@ def _nothing(found: Detection) -> str:
     return f"no damaged band was found in all files together; name it with {argument('band')}, or look at each file"
 
 
-def _of_one_size(sources: Sequence[Whole], log: bool) -> Tensor:
+def _of_one_size(sources: Sequence[Whole]) -> Tensor:
     """Parts of all sources of the size of the smallest, `(N, C, *spatial)`."""
     rank = len(sources[0].shape)
     sides = [min(source.blocks[0][axis].stop for source in sources) for axis in range(rank - 1)]
@@ -529,7 +540,7 @@ def _of_one_size(sources: Sequence[Whole], log: bool) -> Tensor:
     parts = []
     for source in chosen:
         window = tuple(slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(source.shape[1:], sides, strict=True))
-        parts.append(prepared(source.read(0, window), log)[0].float())
+        parts.append(source.read(0, window).float())
     if len({len(part) for part in parts}) > 1:
         raise InputError(f"files differ in their number of channels ({sorted({len(p) for p in parts})}); give one kind")
     return torch.stack(parts)

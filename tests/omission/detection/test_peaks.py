@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sagd.omission.detection.peaks import Peak, find_peaks, measured, related
+from sagd.omission.detection.peaks import Peak, find_peaks, measured, related, skirt
 from sagd.omission.detection.windows import cut
 
 
@@ -49,9 +49,10 @@ def test_the_width_of_a_line_is_that_of_the_record_not_of_the_windows():
         x = (noise + torch.cos(turn))[None, None]
         windows, fine = cut(x, (1024,)), cut(x, (n,))
         radii.append(measured(find_peaks(windows, windows.levels, 0 * windows.levels)[0], windows, fine).radius)
-    assert radii[0] < 3 / n
-    # The frequency deviates by 8 / 15,000 at most.
-    assert 0.5 * 8 / 15_000 < radii[1] < 1.5 * 8 / 15_000
+    # A line of 40 dB shows in four steps of Hann's window.
+    assert radii[0] <= 4 / n
+    # The frequency deviates by 8 / 15,000 at most, and the 13th harmonic of its swing is 40 dB down.
+    assert 0.5 * 8 / 15_000 < radii[1] < 13 / 15_000
 
 
 def test_both_diagonals_of_a_screen():
@@ -89,3 +90,15 @@ def test_noise_has_peaks_as_often_as_their_chance_says():
 def test_families(one, other, belong):
     peaks = [Peak(f, (0,) * len(f), 1.0, 0.0) for f in (one, other)]
     assert related(*peaks, (256,) * len(one)) is belong
+
+
+@pytest.mark.parametrize("shoulder", [0.0, 1e-3])
+def test_shoulders_of_a_line_belong_to_it(shoulder):
+    # A line of 60 dB, whose shoulders are 30 dB above the noise and 30 below the line, with gaps between.
+    k = torch.arange(-400, 401)
+    draws = -torch.log(torch.rand(len(k), generator=torch.Generator().manual_seed(3), dtype=torch.float64))
+    distance = k.abs().double() / 10_000
+    line = torch.where(distance < 1.5e-4, 1e6, torch.where((distance > 5e-4) & (distance < 0.005), 1e6 * shoulder, 0.0))
+    radius = skirt(draws * (1 + line), distance, 1 / 10_000, 0.02)
+    assert radius == pytest.approx(0.005, rel=0.15) if shoulder else radius <= 4e-4
+    assert skirt(draws * (1 + line), distance, 1 / 10_000, 0.003) <= 0.003

@@ -39,10 +39,10 @@ MEASURES = (
 _FRINGE = 4.0
 """Steps beside a line to which it spreads where it is not straight, or not alike all along."""
 _GUARD = 3.0
-"""Steps beside a measured line that belong to its band: what drifts leaks there, and removal takes only what is too
-much."""
-_SIDE_PER_STEP = 80
-"""Samples for each step of the guard of smaller arrays, of whose frequencies a step is a larger part."""
+"""Steps beside a measured line or peak that belong to its band: what drifts leaks there, and removal takes only what is
+too much."""
+_SIDE_PER_STEP = {1: 1000}
+"""Samples for each step of the guard of smaller arrays, of whose frequencies a step is a larger part; of images 80."""
 _LOW = 0.05
 """Part of the frequencies whose levels are the floor of a spectrum."""
 _HALF_OCTAVE = math.sqrt(2)
@@ -156,9 +156,8 @@ class Examination:
             "lattice": float(on_lattice(peak.at, self.windows.side)),
         }
         at = tuple(round(f, 6) for f in peak.at)
-        return Candidate(
-            "spots", Spots((at,), _up(peak.radius)), inside, peak.chance, measures, peak, self._around(peak, 2)
-        )
+        band = Spots((at,), _up(peak.radius + _guard(self.fine.side, len(self.fine.side))))
+        return Candidate("spots", band, inside, peak.chance, measures, peak, self._around(peak, 2))
 
     @cached_property
     def _envelope_of_peaks(self) -> Tensor:
@@ -289,14 +288,16 @@ def _band_of(line: Line, side: tuple[int, ...]) -> Spectrum:
         others = [n for i, n in enumerate(side) if i != axis]
         off = [abs(d) for i, d in enumerate(line.direction) if i != axis]
         if all(o * high * n <= _STRAIGHT for o, n in zip(off, others, strict=True)):
-            return Strip(axis, low, min(0.5, high), _up(line.width + 2 * max(off) * high + 2 * _guard(others)))
+            return Strip(
+                axis, low, min(0.5, high), _up(line.width + 2 * max(off) * high + 2 * _guard(others, len(side)))
+            )
     angle = math.degrees(math.atan2(line.direction[0], line.direction[1])) % 180
-    return Stripes(round(angle, 3), low, high, _up(line.width + 2 * _guard(side)))
+    return Stripes(round(angle, 3), low, high, _up(line.width + 2 * _guard(side, len(side))))
 
 
-def _guard(side: Sequence[int]) -> float:
+def _guard(side: Sequence[int], rank: int) -> float:
     """Beside a line, in cycles per sample: steps of large arrays, where removal can tell, and hardly any of small."""
-    return min(_GUARD, min(side) / _SIDE_PER_STEP) / min(side)
+    return min(_GUARD, min(side) / _SIDE_PER_STEP.get(rank, 80)) / min(side)
 
 
 def _octave(at: tuple[float, ...], windows: Windows) -> float:

@@ -21,8 +21,8 @@ from sagd.noise.basis.fourier import FourierBasis
 _REACH = 2
 """Samples that boxes reach to each side, of which two in a row make a window of local power."""
 _STEPS = 3
-_STEPS_OF_PARTS = 10
-"""Where damage is missing in parts, the Wiener estimate is farther from what is sought."""
+_STEPS_OF_RECORDS = 10
+"""The ends of a record, and where damage is missing in parts, are farther from the Wiener estimate, and steps cheap."""
 _BEYOND = 0.05
 """Weight of samples beyond the borders, which are only a guess."""
 _TINY = 1e-30
@@ -90,7 +90,7 @@ def weighted_damage(
     r = seen(q * remainder) - v
     s = preconditioner * r
     p, size = s, dot(r, s)
-    for _ in range(_STEPS if strength is None else _STEPS_OF_PARTS):
+    for _ in range(_STEPS if basis.rank > 1 else _STEPS_OF_RECORDS):
         image = p + seen(q * shown(p))
         step = size / dot(p, image).clamp(min=_TINY)
         v, r = v + step * p, r - step * image

@@ -1,0 +1,147 @@
+"""Arrays as removal needs them: without gaps or dead lines, on the scale on which damage adds; and back.
+
+Damage that multiplies values adds to their logarithm,
+
+    v = log(x + o),    o = 0.02 mean(x),
+
+where the offset keeps dark values, to which a gain does next to nothing, from being the largest differences of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from sagd.errors import InputError, argument
+from sagd.omission.dead import dead_lines
+from sagd.omission.removal.extend import interpolated
+from sagd.omission.removal.measurement import require_axes
+
+_DARK = 0.02
+"""The offset, as a part of the mean."""
+_LEAST_VARIATION = 0.02
+"""Standard deviation over the mean below which a logarithm is a straight line."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values as they are, or their logarithm.
+
+    Attributes:
+        offset: What is added before the logarithm is taken; None: values stay.
+    """
+
+    offset: float | None = None
+
+    @classmethod
+    def logarithm(cls, x: Tensor) -> Self:
+        """The logarithm for values like these; NaN does not count.
+
+        Raises:
+            InputError: If some are below 0, or none is above.
+        """
+        known = x[~x.isnan()]
+        if below := int((known < 0).sum()):
+            raise InputError(
+                f"{argument('log=True')} needs values of 0 and more, {below} of {x.numel()} are below; add the dark"
+                " offset"
+            )
+        mean = float(known.double().mean()) if len(known) else 0.0
+        if not mean > 0:
+            raise InputError(f"{argument('log=True')} needs values above 0, all are 0")
+        return cls(_DARK * mean)
+
+    @staticmethod
+    def may_multiply(x: Tensor) -> bool:
+        """Whether values are such that a gain can be, and be told from an offset: none below 0, of some spread."""
+        known = x[~x.isnan()].double()
+        return bool(
+            len(known) > 1 and known.min() >= 0 and known.std() > _LEAST_VARIATION * known.mean() and known.mean() > 0
+        )
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether damage multiplies the values."""
+        return self.offset is not None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values on the scale.
+
+        Raises:
+            InputError: If there is no logarithm of some.
+        """
+        if self.offset is None:
+            return x
+        # Comparisons with NaN are false.
+        if unfit := int((x + self.offset <= 0).sum()):
+            raise InputError(
+                f"{argument('log=True')} needs values above {-self.offset:.3g}, {unfit} of {x.numel()} are not"
+            )
+        return torch.log(x + self.offset)
+
+    def without(self, v: Tensor, damage: Tensor | float) -> Tensor:
+        """Values of what is on the scale, without damage: less what adds, or divided by the gain."""
+        if self.offset is None:
+            return v - damage
+        return (v.exp() - self.offset) * torch.exp(-torch.as_tensor(damage, dtype=v.dtype))
+
+
+def scales_of(x: Tensor, log: bool | None) -> tuple[Scale, ...]:
+    """The scales to look for damage on.
+
+    Args:
+        x: Values, NaN where some are missing.
+        log: Whether damage multiplies them; None: it is not known.
+
+    Raises:
+        InputError: If damage cannot multiply such values.
+    """
+    if log:
+        return (Scale.logarithm(x),)
+    return (Scale(), Scale.logarithm(x)) if log is None and Scale.may_multiply(x) else (Scale(),)
+
+
+def prepared(x: Tensor, scale: Scale) -> tuple[Tensor, Tensor, tuple[tuple[int, int], ...]]:
+    """An array without gaps, float32 or wider, where it had some, and its dead lines.
+
+    Args:
+        x: `(C, *spatial)`; NaN where values are missing.
+        scale: On which scale.
+
+    Raises:
+        InputError: On infinite values, or values that are not on the scale.
+    """
+    require_axes(x)
+    if infinite := int(x.isinf().sum()):
+        raise InputError(
+            f"{infinite} of {x.numel()} values are not finite; mend them, or make them NaN, which is filled in"
+        )
+    missing = x.isnan()
+    if missing.flatten(1).all(1).any():
+        raise InputError("a channel has no value at all, all of it is NaN; leave it out")
+    x = scale.forward(x)
+    x = x if x.dtype == torch.float64 else x.float()
+    dead = dead_lines(x)
+    away = missing.clone()
+    for axis, number in dead:
+        away.select(axis + 1, number).fill_(True)
+    return (interpolated(x, away) if away.any() else x), missing, dead
+
+
+def finished(v: Tensor, damage: Tensor | float, missing: Tensor, scale: Scale) -> Tensor:
+    """Values without damage: the inverse of `prepared` where there is none, but that dead lines stay interpolated."""
+    return torch.where(missing, torch.nan, scale.without(v, damage))
+
+
+def lines_of(dead: Sequence[tuple[int, int]], axes: str) -> str:
+    """Dead lines as a sentence has them.
+
+    >>> lines_of([(1, 7), (1, 9)], "YX")
+    '2 dead line(s) were interpolated: X 7, X 9'
+    """
+    named = ", ".join(f"{axes[axis]} {number}" for axis, number in dead)
+    return f"{len(dead)} dead line(s) were interpolated: {named}"

@@ -1,0 +1,81 @@
+"""Looking for the damage of arrays: again once it has been taken out, and on the scale on which it adds.
+
+Strong damage hides what is weaker beside it: two waves of moire whose lines touch, or stripes under a screen. So what
+was found is taken out, and the rest is looked at again. Damage that multiplies the values keeps step with what it lies
+upon, as content does, but its logarithm does not: where both scales show damage, it is of the one on which it keeps
+less in step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from sagd.omission.detection.base import Detection
+from sagd.omission.detection.find import find
+from sagd.omission.preparation import Scale, prepared, scales_of
+from sagd.omission.removal import measure
+
+_LOOKS = 3
+"""Times that data is looked at, at most."""
+_NOTHING = 1e-4
+"""Part of the spread of arrays that is no data."""
+_MOST_AGAIN = 2**22
+"""Values that are looked at again, at most: the middle of larger arrays."""
+
+
+def search(x: Tensor, reference: Tensor | None = None, log: bool | None = None) -> tuple[Detection, Scale]:
+    """What is damaged, and the scale on which the damage adds.
+
+    Args:
+        x: Arrays `(N, C, *spatial)`, NaN where values are missing.
+        reference: Clean arrays `(M, C, *spatial)`, likewise.
+        log: Whether damage multiplies values; None: it is not known.
+
+    Raises:
+        InputError: As `find`, or on values that are not on the scale.
+    """
+    found = []
+    for scale in scales_of(x, log):
+        own, others = (None if v is None else torch.stack([prepared(a, scale)[0] for a in v]) for v in (x, reference))
+        assert own is not None
+        found.append((looked_for(own, others), scale))
+    if certain := [pair for pair in found if pair[0].findings]:
+        return min(certain, key=lambda pair: pair[0].findings[0].locked)
+    return next((pair for pair in found if pair[0].unsure), found[0])
+
+
+def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
+    """What is damaged, of what is found at first and of what that had hidden.
+
+    Args:
+        x: Arrays without gaps, `(N, C, *spatial)`.
+        reference: Clean arrays `(M, C, *spatial)`.
+    """
+    found = last = find(x, reference)
+    if reference is not None:
+        return found
+    middle = _middle(x)
+    for _ in range(_LOOKS - 1):
+        if not last.findings or found.band is None:
+            break
+        removal = measure(list(middle), found.band)
+        rest = torch.stack([array - removal.apply(array) for array in middle])
+        if rest.std() < _NOTHING * middle.std():
+            break
+        last = find(rest)
+        found = dataclasses.replace(
+            found, findings=found.findings + last.findings, unsure=last.unsure, nearest=last.nearest
+        )
+    return found
+
+
+def _middle(x: Tensor) -> Tensor:
+    """As much of arrays as is looked at again: the first ones, or the middle of one."""
+    count = max(1, _MOST_AGAIN // x[0].numel())
+    side = round((_MOST_AGAIN / len(x[0])) ** (1 / (x.ndim - 2)))
+    for axis, n in enumerate(x.shape[2:], start=2):
+        x = x.narrow(axis, max(0, (n - side) // 2), min(n, side)) if count == 1 else x
+    return x[:count]

@@ -1,0 +1,66 @@
+"""Looking again, and on the scale on which damage adds."""
+
+import math
+
+import pytest
+import torch
+
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.power_law import PowerLaw
+from sagd.omission.clean import clean
+from sagd.omission.detection.find import find
+from sagd.omission.search import looked_for, search
+
+
+def smooth(*spatial, seed=0):
+    return SpectralCovariance(PowerLaw(-1.0), (1, *spatial)).sample(1, torch.Generator().manual_seed(seed))[0]
+
+
+def columns(height, width, share=1.0):
+    """Columns of strengths of their own, of mean 0."""
+    of = torch.randn(1, 1, width, generator=torch.Generator().manual_seed(1))
+    return share * (of - of.mean()).expand(1, height, width)
+
+
+def waves(height, width, *at):
+    i, j = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return sum(torch.cos(2 * math.pi * (a * i + b * j) + k) for k, (a, b) in enumerate(at))[None]
+
+
+def test_what_strong_damage_hides_is_found_once_that_is_gone():
+    x = smooth(320, 320) + 3 * waves(320, 320, (0.12, 0.09)) + waves(320, 320, (0.135, 0.06))
+    once, again = find(x[None]), looked_for(x[None])
+    assert len(again.findings) > len(once.findings)
+    assert again.band.weights(torch.tensor([[0.135], [0.06]])) > 0
+    assert torch.equal(again.power, once.power)
+
+
+def test_clean_data_is_looked_at_once(monkeypatch):
+    looks = []
+    monkeypatch.setattr("sagd.omission.search.find", lambda *x: looks.append(x) or find(*x))
+    assert not looked_for(smooth(200, 200)[None]).findings
+    assert len(looks) == 1
+
+
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_damage_is_taken_out_where_it_adds(multiplies):
+    # The light falls off to a corner, so that an offset and a gain are not alike.
+    light = torch.linspace(0.0, 2.5, 300)[:, None] + torch.linspace(0.0, 1.0, 320)
+    x = 40 * (light + 0.15 * smooth(300, 320)).exp()
+    damaged = x * columns(300, 320, 0.1).exp() if multiplies else x + columns(300, 320, 30.0) + 100
+    found, scale = search(damaged[None])
+    assert found.findings
+    assert scale.multiplies == multiplies
+    cleaned = clean(damaged)
+    assert cleaned.log == multiplies
+    assert (cleaned.x - x - 100 * (not multiplies)).std() < 0.4 * (damaged - x).std()
+
+
+def test_values_below_zero_are_not_multiplied():
+    found, scale = search((smooth(200, 240) + columns(200, 240, 0.8))[None])
+    assert found.findings
+    assert not scale.multiplies
+
+
+def test_nothing_but_damage_leaves_nothing_to_look_at():
+    assert looked_for(waves(160, 160, (0.2, 0.1))[None].float()).findings
