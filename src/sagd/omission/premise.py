@@ -1,0 +1,138 @@
+"""What damage in a band is like, beyond where it is: the same in all images, or stronger where these are brighter.
+
+Omission supposes damage of mean zero that knows nothing of the image. A sensor's pattern is its own mean, and a gain
+multiplies: a network learns either from what it sees. Both are told from damaged images alone.
+
+*Fixed.* Of `N` images, `F = (N |mean X|^2 - mean |X|^2) / (N - 1)` is, without bias, the power of what all share, by
+frequency. In the band it is compared with the band's power, less in both what frequencies beside it have.
+
+*Multiplied.* Across images, the logarithm of the band's power is regressed on that of the mean square of the image:
+0 for damage that adds, 1 for damage that multiplies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sagd.noise.bands import mask
+from sagd.noise.basis.base import Basis
+from sagd.noise.spectra.base import Spectrum
+
+_LEAST = 30
+"""Images, at least, that tell."""
+_STANDS_OUT = 1.25
+"""Power of the band over that beside it below which nothing is told of damage."""
+_SURE = 3.0
+"""Standard errors."""
+_MOSTLY = 0.5
+"""Share, or slope, from which on damage is said to be so."""
+_BESIDE = 3
+"""Steps beside a band in which frequencies count as beside it."""
+
+
+@dataclass(frozen=True)
+class Premise:
+    """How damage is.
+
+    Attributes:
+        fixed: Share of the damage's power that is the same in all images; None: cannot be told.
+        multiplies: Slope of its power on that of the image, in logarithms; None: cannot be told.
+        error: Standard error of the slope.
+    """
+
+    fixed: float | None = None
+    multiplies: float | None = None
+    error: float = math.inf
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether most of it is the same in all images."""
+        return self.fixed is not None and self.fixed > _MOSTLY
+
+    @property
+    def is_multiplied(self) -> bool:
+        """Whether it is stronger where images are brighter, surely and mostly."""
+        return self.multiplies is not None and self.multiplies > max(_MOSTLY, _SURE * self.error)
+
+    def lines(self) -> list[str]:
+        """What is not as omission supposes, a sentence each."""
+        said = []
+        if self.fixed is not None and self.is_fixed:
+            said.append(
+                f"{100 * min(1.0, self.fixed):.0f} % of the damage's power is the same in all images: a network learns"
+                " that as part of them; subtract the mean of the images before, or leave the band out with mode"
+                " 'project'"
+            )
+        if self.multiplies is not None and self.is_multiplied:
+            said.append(
+                f"the damage is stronger where images are brighter (slope {self.multiplies:.2f} +- {self.error:.2f}, 1"
+                " if it multiplies them): what is seen tells of it; train on logarithms of the images, or leave the"
+                " band out with mode 'project'"
+            )
+        return said
+
+
+def premise(images: Iterable[Tensor], band: Spectrum | str, basis: Basis, dark: float) -> Premise:
+    """How the damage in a band is.
+
+    Args:
+        images: Batches of damaged images `(B, C, *spatial)`.
+        band: Where the damage is.
+        basis: Basis of the images.
+        dark: Value where there is no light, from which brightness counts; -1 for images scaled to [-1, 1].
+
+    Raises:
+        InputError: If the band is none of the basis.
+    """
+    b = mask(band, basis) > 0
+    inside = b.any(0) if b.ndim > len(basis.coefficients) else b
+    beside = _beside(inside, basis)
+    weight = basis.multiplicity()
+    total: Tensor | None = None
+    power, count = torch.zeros(()), 0
+    strength, brightness = [], []
+    for x in images:
+        c = basis.forward(x.double())
+        p = c.abs().square()
+        total = c.sum(0) if total is None else total + c.sum(0)
+        power, count = power + p.sum(0), count + len(x)
+        strength.append((p * weight * inside).flatten(1).sum(1))
+        brightness.append((x.double() - dark).square().flatten(1).mean(1))
+    if total is None or count < _LEAST or not beside.any():
+        return Premise()
+    mean_power = power / count
+    shared = (count * (total / count).abs().square() - mean_power) / (count - 1)
+
+    def level(v: Tensor, where: Tensor) -> float:
+        return float((weight * where * v).sum() / ((weight * where).sum() * len(v)))
+
+    held, usual = level(mean_power, inside), level(mean_power, beside)
+    if held < _STANDS_OUT * usual:
+        return Premise()
+    fixed = (level(shared, inside) - level(shared, beside)) / (held - usual)
+    slope, error = _slope(torch.cat(brightness).log(), torch.cat(strength).clamp(min=1e-30).log())
+    return Premise(max(0.0, fixed), slope, error)
+
+
+def _beside(inside: Tensor, basis: Basis) -> Tensor:
+    """Frequencies within a few steps of a band, DC left out, `(*coefficients)`."""
+    near = inside.double()
+    for axis in range(near.ndim):
+        near = sum((near.roll(k, axis) for k in range(-_BESIDE, _BESIDE + 1)), torch.zeros_like(near))
+    return (near > 0) & ~inside & (basis.radius() > 0)
+
+
+def _slope(x: Tensor, y: Tensor) -> tuple[float | None, float]:
+    """Slope of a line through points, and its standard error; None where the points are all at one place."""
+    u, v = x - x.mean(), y - y.mean()
+    spread = float(u.square().sum())
+    if spread < 1e-6 * len(x):
+        return None, math.inf
+    slope = float((u * v).sum()) / spread
+    left = float((v - slope * u).square().sum())
+    return slope, math.sqrt(left / max(1, len(x) - 2) / spread)
