@@ -212,6 +212,26 @@ def test_leaving_a_band_out_on_mnist_goes_on_after_a_kill(omission, tables, tmp_
     assert f"wrote {tmp_path / 'mnist-quick.md'}" in capsys.readouterr().out
 
 
+def test_leaving_a_band_out_under_damage_as_in_life(omission, tables, tmp_path):
+    from benchmarks import records
+    from benchmarks.omission import life
+
+    args = ["life", "--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
+    omission.main(args)
+    lines = records.read(tmp_path / "life-quick.jsonl")
+    assert [(x["damage"], x["arm"]) for x in lines] == [
+        (None, "clean"),
+        *((damage, arm) for damage in life.DAMAGE for arm in life.ARMS[1:]),
+    ]
+    # What is drawn is damage, and files of 8 bits hold it.
+    key = life.Key("fill", "moire", 0)
+    y = life.damage_of(key, torch.zeros(3, 1, 28, 28))
+    torch.testing.assert_close((y + 1) * 127.5, ((y + 1) * 127.5).round(), atol=1e-3, rtol=0)
+    assert not torch.equal(y[0], y[1])
+    page = (tmp_path / "life-quick.md").read_text()
+    assert "| rain | 1 |" in page
+
+
 def test_the_share_of_the_gap(omission):
     """Three seeds: clean 4, corrupted 24; fill halves the gap, by 0.4, 0.5 and 0.6 of it."""
     from benchmarks.omission import mnist, page

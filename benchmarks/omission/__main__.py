@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.omission import cifar, detection, mnist, page
+from benchmarks.omission import cifar, detection, life, mnist, page
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -21,11 +21,11 @@ PACKAGES = ("sagd", "torch", "diffusers", "numpy", "scikit-image")
 def main(args: Sequence[str] | None = None) -> None:
     """Run a study from where it was, and write its page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.omission", description="What leaving a band out gives.")
-    parser.add_argument("study", choices=["mnist", "cifar", "detection"])
+    parser.add_argument("study", choices=["mnist", "life", "cifar", "detection"])
     parser.add_argument("--data", type=Path, required=True, help="folder with mnist-train.parquet and so on")
     parser.add_argument("--scale", choices=[*mnist.SCALES], default="cpu", help="how much is computed; default: cpu")
     parser.add_argument("--bands", type=float, nargs="*", help="mnist: lower edges of the bands to run; default: all")
-    parser.add_argument("--seeds", type=int, nargs="*", help="mnist: seeds to run; default: those of the scale")
+    parser.add_argument("--seeds", type=int, nargs="*", help="mnist, life: seeds to run; default: those of the scale")
     parser.add_argument("--precision", help="mnist: no or bf16; default: that of the scale")
     parser.add_argument("--out", type=Path, default=RESULTS, help="directory of the results; what is there is kept")
     parser.add_argument("--work", type=Path, default=Path("runs/omission"), help="directory of runs and features")
@@ -42,6 +42,14 @@ def _mnist(given: argparse.Namespace) -> Path:
     return page.write(path.with_suffix(".md"), page.mnist_page(records.read(path), scale, about()))
 
 
+def _life(given: argparse.Namespace) -> Path:
+    scale = mnist.SCALES[given.scale]
+    path = life.study(
+        given.data, given.out, given.work / "life", replace(scale, seeds=tuple(given.seeds or scale.seeds)), given.scale
+    )
+    return page.write(path.with_suffix(".md"), page.life_page(records.read(path), scale, about()))
+
+
 def _cifar(given: argparse.Namespace) -> Path:
     path = cifar.study(given.data, given.out, given.work / "cifar", given.scale)
     return page.write(path.with_suffix(".md"), page.cifar_page(records.read(path), cifar.SCALES[given.scale], about()))
@@ -53,7 +61,7 @@ def _detection(given: argparse.Namespace) -> Path:
     return page.write(path.with_suffix(".md"), page.detection_page(found, about()))
 
 
-_STUDIES = {"mnist": _mnist, "cifar": _cifar, "detection": _detection}
+_STUDIES = {"mnist": _mnist, "life": _life, "cifar": _cifar, "detection": _detection}
 
 
 def about() -> str:

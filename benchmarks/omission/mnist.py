@@ -170,8 +170,8 @@ class Bench:
         )
         line: dict[str, Any] = {
             **asdict(key),
-            "frechet": self._distance(samples),
-            "standard_error": self._standard_error(samples),
+            "frechet": self.distance(samples),
+            "standard_error": self.standard_error(samples),
             "floor": self.floor,
             "seconds": {"training": round(trained - start, 1), "sampling": round(time.perf_counter() - trained, 1)},
         }
@@ -185,22 +185,23 @@ class Bench:
     def _train(self, key: Key, folder: Path) -> tuple[Path, RunConfig]:
         clean = self.train.tensor()
         if key.band is None:
-            return train(self._config(key.seed), folder, data=self._data(clean)), self._config(key.seed)
+            return train(self.config(key.seed), folder, data=self.data(clean)), self.config(key.seed)
         damaged = clean + band_noise(key.band, len(clean), key.seed, _TRAIN)
         if key.arm != "refilled":
-            config = self._config(key.seed, omission(key.arm, key.band))
-            return train(config, folder, data=self._data(damaged)), config
+            config = self.config(key.seed, omission(key.arm, key.band))
+            return train(config, folder, data=self.data(damaged)), config
         half = self.scale.steps // 2
-        first = self._config(key.seed, omission("fill", key.band), steps=half)
-        path = train(first, folder / "fill", data=self._data(damaged))
+        first = self.config(key.seed, omission("fill", key.band), steps=half)
+        path = train(first, folder / "fill", data=self.data(damaged))
         model = load_model(path)
         # Only images that the second half comes to see need restoring; the order of the data is the seed's.
         seen = damaged[: half * self.scale.batch_size]
         restored = restore(model.denoiser, seen, ring(key.band), model.statistics, batch_size=250).images
-        second = self._config(key.seed, steps=self.scale.steps - half, init=str(path))
-        return train(second, folder / "refilled", data=self._data(restored)), second
+        second = self.config(key.seed, steps=self.scale.steps - half, init=str(path))
+        return train(second, folder / "refilled", data=self.data(restored)), second
 
-    def _config(self, seed: int, left_out: OmissionConfig | None = None, **training: Any) -> RunConfig:
+    def config(self, seed: int, left_out: OmissionConfig | None = None, **training: Any) -> RunConfig:
+        """Of a run that leaves something out, or nothing."""
         s = self.scale
         config = from_dict(
             RunConfig,
@@ -227,13 +228,15 @@ class Bench:
         )
         return replace(config, process=replace(config.process, omission=left_out or OmissionConfig()))
 
-    def _data(self, x: Tensor) -> Signals:
+    def data(self, x: Tensor) -> Signals:
+        """Images to train on."""
         return Signals("mnist", x)
 
-    def _distance(self, x: Tensor) -> float:
+    def distance(self, x: Tensor) -> float:
+        """To clean test images."""
         return frechet_distance(self.features(x.clamp(-1, 1)), self.reference)
 
-    def _standard_error(self, x: Tensor, resamples: int = 100) -> float:
+    def standard_error(self, x: Tensor, resamples: int = 100) -> float:
         """Of the distance, by bootstrap of the samples."""
         features = self.features(x.clamp(-1, 1))
         g = generator_for(0, "bootstrap")
@@ -253,9 +256,9 @@ class Bench:
         power = in_band(self.held_out - self.held_out.mean(0)).square().mean()
         removed = damaged - in_band(damaged).float()
         return {
-            "frechet": self._distance(restored),
-            "frechet_damaged": self._distance(damaged),
-            "frechet_removed": self._distance(removed),
+            "frechet": self.distance(restored),
+            "frechet_damaged": self.distance(damaged),
+            "frechet_removed": self.distance(removed),
             "psnr": psnr(restored, self.held_out),
             "psnr_damaged": psnr(damaged, self.held_out),
             "psnr_removed": psnr(removed, self.held_out),
