@@ -113,8 +113,8 @@ def test_the_page_says_who_is_behind(tmp_path):
                 tmp_path / "l.jsonl", {"data": "a", "damage": damage, "tool": tool, "decibel": value} | common
             )
     text = page.write(tmp_path, tmp_path / "l.jsonl", tmp_path, "Written by a test.").read_text()
-    assert "best or within 0.2 dB of the best tool in 1 of 2 cases (50 %)" in text
-    assert "Further than 1 dB behind: a, rain, weak: 2.0 dB." in text
+    assert "`sagd` is best or within 0.2 dB in 1 of 2 cases (50 %)" in text
+    assert "further than 1 dB behind in 1: a, rain, weak: 2.0 dB." in text
     assert "| made | rain | weak | 20.0 | 25.0 | 40.0 | **27.0** |" in text
 
 

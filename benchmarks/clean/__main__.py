@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.clean import demo, detection, page, removal
+from benchmarks.clean import demo, detection, page, removal, tooth
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -44,6 +44,7 @@ def _removal(given: argparse.Namespace) -> None:
     path = given.out / "removal.jsonl"
     if not given.page_only:
         removal.measure(given.data, path, tuple(given.again))
+        tooth.measure(given.data, given.out / "tooth.jsonl")
     print(f"wrote {page.write(given.data, path, given.out, about('removal'))}")
 
 

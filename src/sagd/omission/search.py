@@ -8,7 +8,9 @@ less in step.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ _LOOKS = 3
 """Times that data is looked at, at most."""
 _NOTHING = 1e-4
 """Part of the spread of arrays that is no data."""
+_SMALL = 2**22
 _MOST_AGAIN = 2**22
 """Values that are looked at again, at most: the middle of larger arrays."""
 
@@ -38,10 +41,10 @@ def search(x: Tensor, reference: Tensor | None = None, log: bool | None = None) 
         InputError: As `find`, or on values that are not on the scale.
     """
     found = []
-    for scale in scales_of(x, log):
-        own, others = (None if v is None else torch.stack([prepared(a, scale)[0] for a in v]) for v in (x, reference))
-        assert own is not None
-        found.append((looked_for(own, others), scale))
+    with _quick_for(x):
+        for scale in scales_of(x, log):
+            own, *others = (torch.stack([prepared(a, scale)[0] for a in v]) for v in (x, reference) if v is not None)
+            found.append((looked_for(own, *others), scale))
     if certain := [pair for pair in found if pair[0].findings]:
         return min(certain, key=lambda pair: pair[0].findings[0].locked)
     return next((pair for pair in found if pair[0].unsure), found[0])
@@ -70,6 +73,19 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
             found, findings=found.findings + last.findings, unsure=last.unsure, nearest=last.nearest
         )
     return found
+
+
+@contextlib.contextmanager
+def _quick_for(x: Tensor) -> Iterator[None]:
+    """Context of one thread for small arrays: looking is many small steps, and threads that wait for each other, beside
+    other programs on the same cores, take many times as long."""
+    before = torch.get_num_threads()
+    try:
+        if x.numel() < _SMALL:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _middle(x: Tensor) -> Tensor:

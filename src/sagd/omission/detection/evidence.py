@@ -281,9 +281,10 @@ class Examination:
 
 def _band_of(line: Line, side: tuple[int, ...]) -> Spectrum:
     """A strip along an axis, or stripes at an angle: the line as wide as it was measured, and a guard on both sides."""
-    # Where it stands out from the first radius that is looked at, it goes on below.
+    # It goes on below, all the way if it stands out from the first radius that is looked at: there removal takes only
+    # what is too much.
     low, high = line.extent
-    low, high = _down(1 / min(side) if low * min(side) < CENTRE + 1 else low), _up(high)
+    low, high = _down(1 / min(side) if low * min(side) < CENTRE + 1 else low / 2), _up(high)
     for axis in range(len(side)):
         others = [n for i, n in enumerate(side) if i != axis]
         off = [abs(d) for i, d in enumerate(line.direction) if i != axis]
