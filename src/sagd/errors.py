@@ -32,6 +32,11 @@ def argument(name: str) -> str:
     return _CALLED.get().get(name, name)
 
 
+def called() -> dict[str, str]:
+    """What arguments are called here, by what Python calls them: for processes that begin with none of it."""
+    return dict(_CALLED.get())
+
+
 @contextlib.contextmanager
 def calling(names: Mapping[str, str]) -> Iterator[None]:
     """Context in which messages call arguments otherwise, beside what they are called already.

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from sagd.cli.options import Command, Flag
-from sagd.errors import InputError
+from sagd.errors import InputError, calling
 from sagd.terminal import say
 
 logger = logging.getLogger("sagd.clean")
@@ -46,7 +46,11 @@ class Clean(Command):
     mask: Path | None = None
     """File of the size of all files, not 0 where the damage is; all else is left alone. Default: everywhere."""
     dry_run: Flag = False
-    """Only look: write report.html and cleaning.json, with the band drawn, and no cleaned files."""
+    """Only look: write report.html and cleaning.json, with the band drawn over spectrum and image, and no cleaned
+    files."""
+    beside: Flag = False
+    """Show in the report what the usual tools make of the same files at their default settings, where they are
+    installed: pystripe, algotom, and scipy's notch for records."""
     unrounded: Annotated[Flag, tyro.conf.arg(name="float")] = False
     """Write floating point, so that nothing is rounded or clipped."""
     jobs: int = 1
@@ -81,9 +85,11 @@ def run_clean(command: Clean) -> None:
         command.axes,
         command.rate,
         command.unrounded,
+        command.beside,
     )
     out = None if command.dry_run else command.out
-    results = clean_files(command.files, out, config, command.jobs, progress=True, plugins=command.plugin)
+    with calling({f"data.{name}": f"--{name}" for name in ("rate", "axes", "kind")}):
+        results = clean_files(command.files, out, config, command.jobs, progress=True, plugins=command.plugin)
     write_file(command.out / "cleaning.json", to_json([result.to_dict() for result in results]))
     with writing(command.out):
         page = render_cleaning(results, command.out)

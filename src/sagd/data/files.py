@@ -173,17 +173,25 @@ def find_files(paths: Sequence[Path], config: DataConfig) -> dict[str, tuple[str
     Raises:
         InputError: If there is none, a path is missing, or two have the same name but for the ending.
     """
+    named: dict[str, tuple[str, Path]] = {}
+    for name, file in list_files(paths, config):
+        _, other = named.setdefault(_without_ending(name), (name, file))
+        if other != file:
+            raise InputError(
+                f"two files are named {_without_ending(name)!r}: {str(other)!r} and {str(file)!r}; rename one"
+            )
+    return named
+
+
+def list_files(paths: Sequence[Path], config: DataConfig) -> list[tuple[str, Path]]:
+    """Names and files, and all of a kind below folders, in natural order; none twice.
+
+    Raises:
+        InputError: If there is none, or a path is missing.
+    """
     if not paths:
         raise InputError("no files were named; give files or folders of them")
-    named: dict[str, tuple[str, Path]] = {}
-    for path in paths:
-        for name, file in _files(path, config):
-            _, other = named.setdefault(_without_ending(name), (name, file))
-            if other != file:
-                raise InputError(
-                    f"two files are named {_without_ending(name)!r}: {str(other)!r} and {str(file)!r}; rename one"
-                )
-    return named
+    return list(dict.fromkeys(found for path in paths for found in _files(path, config)))
 
 
 def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: bool = False) -> Written:

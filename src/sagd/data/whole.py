@@ -25,7 +25,7 @@ from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.errors import InputError
 from sagd.noise.grid import Grid
 
-LARGEST = 2**25
+LARGEST = 2**24
 """Values of an array that is read as a whole; larger ones are read in blocks of about as many."""
 _OVERLAP = 16
 """Share of a block that it has in common with the next, as one in so many."""

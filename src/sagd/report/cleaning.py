@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +56,24 @@ class _File:
     part: str
     pixels: Picture | None
     reach: str
+    columns: tuple[str, ...]
     signals: Shown | None
     removed: Shown | None
     caption: str
     spectra: Picture
     map: Picture | None
+    tools: tuple[_Tool, ...]
+    tool_pixels: Picture | None
+    tool_signals: Shown | None
+
+
+@dataclass(frozen=True)
+class _Tool:
+    name: str
+    setting: str
+    left: str
+    outside: str
+    seconds: str
 
 
 def render_cleaning(results: Sequence[FileCleaned], out: Path) -> Path:
@@ -79,13 +93,14 @@ def render_cleaning(results: Sequence[FileCleaned], out: Path) -> Path:
 
 def _page(results: Sequence[FileCleaned]) -> dict[str, Any]:
     cleaned = [result for result in results if result.shown is not None]
+    banded = sum(bool(result.band or result.unsure) for result in results)
     rows = [_row(result) for result in results[:MOST_ROWS]]
     shown = [cleaned[k] for k in spread(len(cleaned), MOST_FILES)]
     more = []
     if len(results) > MOST_ROWS:
         more.append(f"{len(results) - MOST_ROWS} more files are in cleaning.json.")
-    if len(cleaned) > len(shown):
-        more.append(f"{counted(len(shown), 'file')} of {len(cleaned)} with a band are shown below.")
+    if banded > len(shown):
+        more.append(f"{counted(len(shown), 'file')} of {banded} with a band are shown below.")
     return {
         "title": "Cleaned files",
         "subtitle": counted(len(results), "file"),
@@ -127,15 +142,21 @@ def _file(result: FileCleaned, parts: int) -> _File:
     change = removed / torch.tensor(shown.meaning.scale).reshape(-1, *(1,) * (before.ndim - 1))
     clipped = () if not result.clipped else (f"{result.clipped} of {result.values} values were clipped.",)
     limit = max(reach(change), 1e-6)
+    done = result.path is not None and result.status == "cleaned"
+    names = ("before", "after") if done else ("as it is", "without it")
+    columns = (*names, "in the band", "taken out" if done else "would be taken out")
+    held = torch.from_numpy(shown.held) / torch.tensor(shown.meaning.scale).reshape(-1, *(1,) * (before.ndim - 1))
     signals = gone = strip = None
     if subject.tiled:
-        columns = [as_pixels(x[:1]), as_pixels(x[1:]), difference_colours(change[None], limit)]
-        coloured = torch.cat([v.expand(-1, 3, -1, -1) for v in columns])
-        strip = pixels(coloured, 3, f"{result.name} before and after, and what was taken out.")
+        cells = [as_pixels(x), difference_colours(torch.stack([held, change]), limit)]
+        coloured = torch.cat([v.expand(-1, 3, -1, -1) for v in cells])
+        strip = pixels(coloured, 4, f"{result.name} {', '.join(columns)}.")
     else:
-        alt = f"{result.name} before and after."
-        signals = subject.signals(x, alt, ["before", "after"], subject.colours_of(x[1]), parts)
-        gone = subject.differences(change[None], f"What was taken out of {result.name}.", ["taken out"])
+        signals = subject.signals(
+            x, f"{result.name} {' and '.join(names)}.", list(names), subject.colours_of(x[1]), parts
+        )
+        both = torch.stack([held, change])
+        gone = subject.differences(both, f"{result.name}: {columns[2]}, and {columns[3]}.", list(columns[2:]))
     unit = f" {shown.meaning.quantity}" if shown.meaning.quantity else ""
     return _File(
         result.name,
@@ -143,12 +164,48 @@ def _file(result: FileCleaned, parts: int) -> _File:
         "" if shown.whole else "The middle of the file is shown.",
         strip,
         f"{float(limit * max(shown.meaning.scale)):.3g}{unit}, {'blue to red' if len(before) == 1 else 'grey is 0'}",
+        columns,
         signals,
         gone,
         ("Power where it was lowered, by radial frequency. " if subject.rank > 1 else "Power by frequency. ") + _BELOW,
         plot(spectra_figure(shown, subject.scale), f"Power spectrum of {result.name} before and after, and the fit."),
         _map(shown, result.name),
+        *_beside(shown, subject, limit, result.name, parts),
     )
+
+
+def _beside(
+    shown: Example, subject: Subject, limit: float, name: str, parts: int
+) -> tuple[tuple[_Tool, ...], Picture | None, Shown | None]:
+    """Rows of the usual tools, and what they left and took out: pictures in pairs, or records."""
+    rows = tuple(
+        _Tool(tool.tool, tool.failed or tool.setting, _decibel(tool.left), _percent(tool.outside), _took(tool.seconds))
+        for tool in shown.beside
+    )
+    told = [tool for tool in shown.beside[1:] if tool.x is not None]
+    if not told:
+        return rows, None, None
+    made = torch.stack([tool.x for tool in told if tool.x is not None])
+    names = [tool.tool for tool in told]
+    alt = f"What {', '.join(names)} made of {name}"
+    x = shown.meaning.to_model(made.double())
+    if not subject.tiled:
+        return rows, None, subject.signals(x, f"{alt}.", names, subject.colours_of(x[0]), parts)
+    change = (torch.from_numpy(shown.before) - made) / torch.tensor(shown.meaning.scale).reshape(-1, 1, 1)
+    cells = torch.cat([as_pixels(x).expand(-1, 3, -1, -1), difference_colours(change, limit).expand(-1, 3, -1, -1)])
+    return rows, pixels(cells, len(told), f"{alt}, and below what each took out."), None
+
+
+def _decibel(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:+.1f} dB"
+
+
+def _percent(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2g} %"
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds > 0 else ""
 
 
 def spectra_figure(shown: Example, scale: RingScale) -> Figure:
@@ -198,7 +255,7 @@ def map_figure(shown: Example) -> Figure:
 
     figure = Figure(figsize=(3.6, 3.6), layout="constrained")
     axes = figure.subplots()
-    power, taken = (_whole(v, shown.width) for v in (shown.power, shown.taken))
+    power, taken = shown.power, shown.taken
     low, high = np.quantile(power, [0.02, 0.999])
     box = (-0.5, 0.5, 0.5, -0.5)
     axes.imshow(power, cmap="gray", vmin=low, vmax=high, extent=box, interpolation="nearest", rasterized=True)
@@ -210,17 +267,3 @@ def map_figure(shown: Example) -> Figure:
     axes.tick_params(labelsize=FONT - 1, colors=MUTED)
     label_axes(axes, "across (cycles per sample)", "along (cycles per sample)")
     return figure
-
-
-_SIDE = 256
-
-
-def _whole(half: np.ndarray, width: int) -> np.ndarray:
-    """All frequencies of half of them, DC in the middle, at most `_SIDE` a side: the largest of each cell."""
-    columns = half.shape[1] - 1 + width % 2  # the last stands for itself alone where the width is even
-    mirrored = np.roll(half[::-1, 1:columns][:, ::-1], 1, axis=0)
-    full = np.fft.fftshift(np.concatenate([half, mirrored], axis=1))
-    steps = [max(1, -(-n // _SIDE)) for n in full.shape]
-    cut = full[: full.shape[0] // steps[0] * steps[0], : full.shape[1] // steps[1] * steps[1]]
-    cells = cut.reshape(cut.shape[0] // steps[0], steps[0], cut.shape[1] // steps[1], steps[1])
-    return cells.max(axis=(1, 3))

@@ -15,8 +15,9 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,11 +29,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.data.config import DataConfig
-from sagd.data.files import find_files
+from sagd.data.files import list_files
+from sagd.data.formats.find import ending_of, format_of
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
-from sagd.data.whole import Block, Whole
-from sagd.errors import InputError, argument, one_line
+from sagd.data.sources.choose import of_one_kind
+from sagd.data.whole import Block, Whole, ending_beside
+from sagd.errors import InputError, argument, called, calling, one_line
+from sagd.noise.bands import mask
 from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum, Sum
 from sagd.noise.spectra.damage import Spots
@@ -41,8 +45,10 @@ from sagd.omission.clean import AUTO
 from sagd.omission.detection.base import Detection
 from sagd.omission.preparation import Scale, finished, lines_of, prepared
 from sagd.omission.removal import Removal, measure
+from sagd.omission.removal.extend import crop, extend
 from sagd.omission.search import search
 from sagd.plugins import load_plugin
+from sagd.study.beside import Result, beside
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +60,10 @@ _SHOWN = {1: 2**12, 2: 640, 3: 64}
 """Samples along an axis of what a page shows, by number of axes."""
 _RINGS = 256
 """Points of a spectrum that a page shows."""
+_SIDE = 256
+"""Cells along an axis of a map of all frequencies, at most."""
+_EXAMPLES = 6
+"""Files of which what a page shows is kept, at least; twice as many at most, whatever their number."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,7 @@ class CleaningConfig:
         axes: Letters for the axes of arrays, where files do not say.
         rate: Samples per second, where files do not say.
         keep: Write floating point, so that nothing is rounded or clipped.
+        beside: Whether what the usual tools make of a file is shown, too.
     """
 
     band: str = AUTO
@@ -81,6 +92,7 @@ class CleaningConfig:
     axes: str | None = None
     rate: float | None = None
     keep: bool = False
+    beside: bool = False
 
     @property
     def data(self) -> DataConfig:
@@ -95,24 +107,27 @@ class Shown:
     Attributes:
         meaning: What values mean.
         whole: Whether all of the first item is shown.
-        before: `(C, *spatial)`, a part of the first item, float32.
+        before: `(C, *spatial)`, a part of the first item, float32, without gaps.
         removed: What was taken out of it, likewise.
+        held: What it has in the band, content and damage, likewise.
         frequency: Of the points of spectra, in cycles per sample, `(K,)`.
         spectra: "before", "after" and "smooth": power, `(K,)`.
-        taken: Of two axes, how much of each frequency was taken out, 0 to 1, `(*coefficients)`; empty otherwise.
+        taken: Of two axes, how much of each frequency was taken out, 0 to 1, as a map with 0 in its middle, each cell
+            the largest of its frequencies; empty otherwise.
         power: Likewise, the logarithm to base 10 of the power.
-        width: Number of columns of all of them.
+        beside: What the usual tools make of it, the same part of each.
     """
 
     meaning: Meaning
     whole: bool
     before: np.ndarray
     removed: np.ndarray
+    held: np.ndarray
     frequency: np.ndarray
     spectra: dict[str, np.ndarray]
     taken: np.ndarray
     power: np.ndarray
-    width: int
+    beside: tuple[Result, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -212,58 +227,80 @@ def clean_files(
     for what, path in (("mask", config.mask), ("reference", config.reference)):
         if path is not None and not path.exists():
             raise InputError(f"no {what} {str(path)!r}")
-    files = list(find_files(paths, DataConfig(kind=config.kind)).values())
-    _check_places(files, out)
+    files = list_files(paths, DataConfig(kind=config.kind))
+    _check_places(files, out, config)
     reference = None if config.reference is None else _reference(config)
     if config.shared and config.band == AUTO:
         band, scale = _shared(files, config, reference)
         config = dataclasses.replace(config, band=str(band), log=scale.multiplies)
     tasks = [(name, path, out, config, reference) for name, path in files]
     bar = tqdm(total=len(tasks), desc="cleaning", unit="file", delay=2, disable=None if progress else True, leave=False)
-    done: dict[str, FileCleaned] = {}
+    done: dict[int, FileCleaned] = {}
     with bar:
-        for result in _results(tasks, jobs, plugins):
-            done[result.name] = result
+        for number, result in _results(tasks, jobs, plugins, progress):
+            done[number] = result
+            _thin_out(done)
             bar.update()
             logger.info(result.line())
-    return [done[name] for name, _ in files]
+    return [done[number] for number in range(len(tasks))]
+
+
+def _thin_out(done: dict[int, FileCleaned]) -> None:
+    """Leave what a page shows of every other file, once it is kept of many."""
+    shown = [number for number, result in done.items() if result.shown is not None]
+    if len(shown) > 2 * _EXAMPLES:
+        done.update({number: dataclasses.replace(done[number], shown=None) for number in shown[1::2]})
 
 
 Task = tuple[str, Path, Path | None, CleaningConfig, Tensor | None]
 
 
-def _results(tasks: Sequence[Task], jobs: int, plugins: Sequence[str]) -> Iterator[FileCleaned]:
+def _results(
+    tasks: Sequence[Task], jobs: int, plugins: Sequence[str], progress: bool
+) -> Iterator[tuple[int, FileCleaned]]:
+    """Number of a file, and what became of it, as they are done."""
     if jobs == 1 or len(tasks) == 1:
-        yield from (clean_file(*task) for task in tasks)
+        yield from ((number, clean_file(*task, progress=progress)) for number, task in enumerate(tasks))
         return
-    with ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), _begin, (tuple(plugins),)) as pool:
-        for future in as_completed([pool.submit(clean_file, *task) for task in tasks]):
-            yield future.result()
+    given = (tuple(plugins), called())
+    with ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), _begin, given) as pool:
+        futures = {pool.submit(clean_file, *task): number for number, task in enumerate(tasks)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
 
 
-def _begin(plugins: Sequence[str]) -> None:
+def _begin(plugins: Sequence[str], names: Mapping[str, str]) -> None:
     """What a process does before its first file."""
     torch.set_num_threads(1)
+    calling(names).__enter__()
     for name in plugins:
         load_plugin(name)
 
 
 def clean_file(
-    name: str, path: Path, out: Path | None, config: CleaningConfig, reference: Tensor | None = None
+    name: str,
+    path: Path,
+    out: Path | None,
+    config: CleaningConfig,
+    reference: Tensor | None = None,
+    progress: bool = False,
 ) -> FileCleaned:
     """Clean one file; errors are part of the result."""
     start = time.perf_counter()
     try:
-        result = _cleaned(name, path, out, config, reference)
+        result = _cleaned(name, path, out, config, reference, progress)
     except (InputError, OSError, MemoryError) as error:
         said = "it does not fit memory" if isinstance(error, MemoryError) else one_line(error)
         result = FileCleaned(name, "failed", error=said)
     return dataclasses.replace(result, seconds=round(time.perf_counter() - start, 3))
 
 
-def _cleaned(name: str, path: Path, out: Path | None, config: CleaningConfig, reference: Tensor | None) -> FileCleaned:
+def _cleaned(
+    name: str, path: Path, out: Path | None, config: CleaningConfig, reference: Tensor | None, progress: bool
+) -> FileCleaned:
     source = Whole.of(path, config.data)
     found, band, scale = None, None, Scale()
+    place = None if config.mask is None else _place(config.mask, source)
     if config.band == AUTO:
         found, scale = search(_sample(source), reference, config.log)
         band = found.band
@@ -275,17 +312,30 @@ def _cleaned(name: str, path: Path, out: Path | None, config: CleaningConfig, re
     what: dict[str, Any] = {"name": name, "grid": grid, "found": lines, "values": source.values}
     if band is None:
         assert found is not None
-        unsure = tuple(told(finding.band, source.grid) for finding in found.unsure)
         kept = None if out is None else _copy(path, out / name)
-        status = "unsure" if unsure else "clean"
-        return FileCleaned(status=status, path=kept, unsure=unsure, multiplies=scale.multiplies, **what)
-    place = None if config.mask is None else _place(config.mask, source)
-    work = Work(source, band, scale, place)
+        if not found.unsure:
+            return FileCleaned(status="clean", path=kept, **what)
+        what |= {"unsure": tuple(told(finding.band, source.grid) for finding in found.unsure)}
+        shown = Work(source, found.unsure[0].band, scale, place, config.beside).shown()
+        return FileCleaned(status="unsure", path=kept, multiplies=scale.multiplies, shown=shown, **what)
+    if out is not None and not config.keep and "b" in {np.dtype(a.dtype).kind for a in source.part.arrays}:
+        raise InputError(
+            f"its values are black or white alone, and nothing can be taken out of them; {argument('keep=True')} writes"
+            " what is between"
+        )
+    work = Work(source, band, scale, place, config.beside)
     what |= {"status": "cleaned", "band": told(band, source.grid), "multiplies": scale.multiplies}
     if out is None:
-        return FileCleaned(shown=work.shown(), **what)
-    written, clipped = source.write(out / name, work.parts(), config.keep)
-    return FileCleaned(path=written, excess=work.excess, clipped=clipped, notes=work.notes, shown=work.shown(), **what)
+        return FileCleaned(shown=work.shown(), notes=work.notes, **what)
+    with tqdm(
+        total=work.steps, desc=name, unit="part", delay=2, disable=None if progress else True, leave=False
+    ) as bar:
+        work.tell = bar.update
+        written, clipped = source.write(out / name, work.parts(), config.keep)
+    notes = work.notes
+    if written.name != path.name and len(source.part.arrays) == 1:
+        notes += (f"written as {written.name}, which loses nothing",)
+    return FileCleaned(path=written, excess=work.excess, clipped=clipped, notes=notes, shown=work.shown(), **what)
 
 
 Filled = tuple[Tensor, Tensor, Tensor, tuple[tuple[int, int], ...]]
@@ -300,11 +350,18 @@ class Work:
         band: In cycles per sample.
         scale: On which the damage adds.
         place: Where the damage is, `(*spatial)`, 0 or 1; None: everywhere.
+        beside: Whether a page shows what other tools make of it.
     """
 
-    def __init__(self, file: Whole, band: Spectrum, scale: Scale, place: Tensor | None = None) -> None:
-        self.file, self.band, self.scale, self.place = file, band, scale, place
+    def __init__(
+        self, file: Whole, band: Spectrum, scale: Scale, place: Tensor | None = None, beside: bool = False
+    ) -> None:
+        self.file, self.band, self.scale, self.place, self.beside = file, band, scale, place, beside
         self.missing, self.dead = 0, ""
+        self.tell: Callable[[], object] = lambda: None
+        # Values of few digits need no more than single precision; logarithms take some of it.
+        narrow = not scale.multiplies and all(_is_narrow(array.dtype) for array in file.part.arrays)
+        self._type = torch.float32 if narrow else torch.float64
         self._held: tuple[int, Block, Filled] | None = None
         self._removed = self._left = 0.0
         self._sum = torch.zeros(file.part.count, file.shape[0], dtype=torch.float64)
@@ -316,13 +373,14 @@ class Work:
     def _prepared(self, items: Iterable[int]) -> Iterator[Tensor]:
         for item, block in itertools.product(items, self.file.blocks):
             yield self._filled(item, block)[1]
+            self.tell()
 
     def _filled(self, item: int, block: Block) -> Filled:
         """Values of a block, and what `prepared` makes of them; those asked for last are held, as they are measured
         before they are changed."""
         if self._held is None or self._held[:2] != (item, block):
             before = self.file.read(item, block)
-            self._held = (item, block, (before, *prepared(before, self.scale)))
+            self._held = (item, block, (before, *prepared(before.to(self._type), self.scale)))
         return self._held[2]
 
     def removal(self, item: int) -> Removal:
@@ -340,7 +398,13 @@ class Work:
             self.dead = lines_of(dead, self.file.part.layout.spatial)
         damage = self.removal(item).apply(filled)
         damage = damage if self.place is None else damage * self.place[block].to(damage)
+        self.tell()
         return before, finished(filled, damage, missing, self.scale).double()
+
+    @property
+    def steps(self) -> int:
+        """Times that `tell` is called: when a part is measured, and when it is changed."""
+        return 2 * self.file.part.count * len(self.file.blocks)
 
     def parts(self) -> Iterator[tuple[int, Block, Tensor]]:
         """Item, place and values of all parts, cleaned; what was removed and what is left is summed up on the way."""
@@ -363,12 +427,16 @@ class Work:
     @property
     def notes(self) -> tuple[str, ...]:
         """What else there is to say."""
+        blocks, gaps = len(self.file.blocks), self.missing
         said = {
             "damage multiplies the values, and was taken out of their logarithm": self.scale.multiplies,
             self.dead: self.dead,
-            f"{self.missing} missing values (NaN) were filled in before, and are missing again": self.missing,
+            f"{gaps} missing values (NaN) were filled in before, and are missing again": gaps,
+            f"cleaned in {blocks} overlapping blocks": blocks > 1,
+            "nothing in the band stood out, and nothing was taken out": self._removed == 0 < self._left,
         }
-        return tuple(note for note, holds in said.items() if holds)
+        of_files = dict.fromkeys(note for array in self.file.part.arrays for note in array.notes)
+        return (*of_files, *(note for note, holds in said.items() if holds))
 
     def shown(self) -> Shown:
         """A part of the first item before, and what was taken out, with its spectra."""
@@ -376,22 +444,56 @@ class Work:
 
     def _example(self, before: Tensor, after: Tensor) -> Shown:
         removal, rank = self.removal(0), before.ndim - 1
+        _, filled, missing, _ = self._filled(0, self.file.blocks[0])
         most = _SHOWN.get(rank, 64)
         middle = [slice((n - min(n, most)) // 2, (n - min(n, most)) // 2 + min(n, most)) for n in before.shape[1:]]
         part = (slice(None), *middle)
+        nowhere = torch.zeros_like(missing)
+        values = finished(filled, 0.0, nowhere, self.scale).double()
+        held = values - finished(filled, _held(filled, removal), nowhere, self.scale).double()
+        others = beside(filled, removal, self.scale) if self.beside else []
         frequency, spectra = profiles(removal)
-        flat = rank == 2
+        flat, width = rank == 2, removal.basis.spatial[-1]
         return Shown(
             self.file.meaning_of(before),
             before[part].shape == self.file.shape,
-            before[part].float().numpy(),
-            (before - after)[part].float().numpy(),
+            torch.where(before[part].isnan(), values[part], before[part]).float().numpy(),
+            (before - after)[part].nan_to_num().float().numpy(),
+            held[part].float().numpy(),
             frequency,
             spectra,
-            (1 - removal.gain.min(0).values).float().numpy() if flat else np.empty(0),
-            removal.power.mean(0).clamp(min=1e-30).log10().float().numpy() if flat else np.empty(0),
-            removal.basis.spatial[-1],
+            whole_map(1 - removal.gain.min(0).values, width) if flat else np.empty(0),
+            whole_map(removal.power.mean(0).clamp(min=1e-30).log10(), width) if flat else np.empty(0),
+            tuple(dataclasses.replace(o, x=None if o.x is None else o.x[part].float()) for o in others),
         )
+
+
+def _held(x: Tensor, removal: Removal) -> Tensor:
+    """What an array `(C, *spatial)` has in the band, content and damage."""
+    x = x - x.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
+    inside = mask(removal.band, removal.basis).to(x)
+    whole = removal.basis.inverse(inside * removal.basis.forward(extend(x, removal.basis.spatial)))
+    return crop(whole, removal.spatial)
+
+
+def whole_map(half: Tensor, width: int) -> np.ndarray:
+    """All frequencies of half of them, DC in the middle, at most `_SIDE` a side: the largest of each cell.
+
+    Args:
+        half: `(*coefficients)` of two axes.
+        width: Columns of all of them.
+    """
+    columns = half.shape[1] - 1 + width % 2  # the last stands for itself alone where the width is even
+    mirrored = half.flip(0)[:, 1:columns].flip(1).roll(1, 0)
+    full = torch.fft.fftshift(torch.cat([half, mirrored], 1)).float()
+    steps = [max(1, -(-n // _SIDE)) for n in full.shape]
+    cells = torch.nn.functional.max_pool2d(full[None], steps, steps) if max(steps) > 1 else full[None]
+    return cells[0].numpy()
+
+
+def _is_narrow(dtype: str) -> bool:
+    """Whether single precision holds all values of a type."""
+    return bool(np.can_cast(np.dtype(dtype), np.float32))
 
 
 def _sample(file: Whole) -> Tensor:
@@ -476,20 +578,29 @@ def _copy(path: Path, to: Path) -> Path:
     return to
 
 
-def _check_places(files: Sequence[tuple[str, Path]], out: Path | None) -> None:
-    """Refuse to write over what is read."""
+def _check_places(files: Sequence[tuple[str, Path]], out: Path | None, config: CleaningConfig) -> None:
+    """Refuse to write over what is read, and two files as one."""
     if out is None:
         return
+    taken: dict[Path, Path] = {}
     for name, path in files:
         to = (out / name).resolve()
         if to == path.resolve():
             raise InputError(f"{str(path)!r} would be overwritten; choose another {argument('out')}")
+        with suppress(InputError):  # what cannot be read is told later, and stops no other
+            kind, _ = of_one_kind([path], config.data, repr(str(path)))
+            ending = ending_beside(to, format_of(path), kind, config.keep)
+            to = to.with_name(to.name.removesuffix(ending_of(to.name)) + ending)
+        if taken.setdefault(to, path) != path:
+            raise InputError(
+                f"{str(taken[to])!r} and {str(path)!r} would both be written as {to.name!r}; clean them apart"
+            )
 
 
 def _reference(config: CleaningConfig) -> Tensor:
     """Clean arrays `(N, C, *spatial)`."""
     assert config.reference is not None
-    files = [path for _, path in find_files([config.reference], DataConfig(kind=config.kind)).values()]
+    files = [path for _, path in list_files([config.reference], DataConfig(kind=config.kind))]
     return _of_one_size([Whole.of(path, config.data) for path in files])
 
 
@@ -519,7 +630,13 @@ def _shared(
 
 def _facts(source: Whole) -> dict[str, Any]:
     """What files of one band have in common."""
-    return {"kind": source.kind.kind, "number of channels": source.shape[0], "grid": source.grid}
+    own = source.part.arrays[0]
+    return {
+        "kind": source.kind.kind,
+        "number of channels": source.shape[0],
+        "type of values": own.dtype,
+        "grid": source.grid,
+    }
 
 
 def _nothing(found: Detection) -> str:

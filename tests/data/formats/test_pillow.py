@@ -143,9 +143,7 @@ def test_a_profile_of_inks_is_not_given_to_light(tmp_path, draw, again):
 def test_jpeg_is_lossy_and_says_so(tmp_path):
     smooth = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8)
     (contents,) = FORM.scan(saved(tmp_path / "a.jpg", smooth, quality=95))
-    assert contents.notes == (
-        "JPEG does not keep values as they are: what is written differs a little from what is given",
-    )
+    assert contents.notes == ("JPEG does not keep values as they are: what is written as JPEG differs a little",)
     FORM.write(tmp_path / "b.jpg", smooth, contents)
     read = FORM.read(FORM.scan(tmp_path / "b.jpg")[0])
     assert np.abs(read.astype(int) - smooth).max() <= 2

@@ -124,6 +124,31 @@ def test_channels_are_cleaned_each_by_itself():
     torch.testing.assert_close(both.x[:1], remove(clean, STRIPES).x)
 
 
+def colours():
+    """Three channels that have most in common, as those of photographs have."""
+    own = torch.cat([drawn((200, 240), smooth, seed) for seed in (1, 2, 3)])
+    return drawn((200, 240), smooth, 0) + 0.15 * own
+
+
+def test_stripes_of_many_colours_are_told_from_content_by_their_colours():
+    clean = colours()
+    law = CASES["stripes"][2]
+    x = clean + torch.cat([drawn((200, 240), law, seed) for seed in (4, 5, 6)])
+    removal = measure(x, STRIPES)
+    torch.testing.assert_close(removal.turn @ removal.turn.T, torch.eye(3, dtype=torch.float64))
+    each = torch.cat([channel[None] - measure(channel[None], STRIPES).apply(channel[None]) for channel in x])
+    assert psnr(clean, x - removal.apply(x)) > psnr(clean, each) + 1
+
+
+def test_damage_of_one_colour_stays_one_of_its_own():
+    x = colours()
+    x[:1] += drawn((200, 240), CASES["stripes"][2], 4)
+    removal = measure(x, STRIPES)
+    torch.testing.assert_close(removal.turn, torch.eye(3, dtype=torch.float64))
+    red = x[:1]
+    torch.testing.assert_close(removal.apply(x)[:1], measure(red, STRIPES).apply(red))
+
+
 def test_stripes_along_an_axis_are_a_strip():
     x = drawn((96, 120), smooth, 0) + damage_of("stripes", (96, 120), CASES["stripes"][2])
     one = remove(x, Strip(axis=1, low=0.01, width=0.04, soft=0.01)).x

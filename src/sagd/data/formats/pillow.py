@@ -125,7 +125,7 @@ def _notes(image: Image.Image, path: Path) -> Iterator[str]:
     if getattr(image, "n_frames", 1) > 1:
         yield f"the first of {getattr(image, 'n_frames', 1)} pictures; the others are left out"
     if name in ("JPEG", "AVIF"):
-        yield f"{name} does not keep values as they are: what is written differs a little from what is given"
+        yield f"{name} does not keep values as they are: what is written as {name} differs a little"
 
 
 def _kept(image: Image.Image) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.noise.basis.base import corner_radius
 from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum, holds_units
@@ -176,7 +176,8 @@ class Physical(Spectrum, kind="physical"):
             return _of_samples(rank)
         told = "physical units" if unit is None else unit.text
         if unit is not None and unit.base == "s":
-            raise InputError(f"{self.spectrum} is in {told}, and the data has no rate; give data.rate, e.g. 8000")
+            cure = f"give {argument('data.rate')}, e.g. 8000"
+            raise InputError(f"{self.spectrum} is in {told}, and the data has no rate; {cure}")
         raise InputError(f"{self.spectrum} is in {told}, and the data has no spacing; give data.spacing, e.g. '0.5 mm'")
 
     def _number(self, name: str, value: Any, space: _Space) -> Any:

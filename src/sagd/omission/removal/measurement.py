@@ -13,7 +13,7 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal.extend import crop, extend, extended_size
-from sagd.omission.removal.geometry import parts_of
+from sagd.omission.removal.geometry import Part, parts_of
 from sagd.omission.removal.local import strength, window_of
 from sagd.omission.removal.spectra import Powers, fit, profile
 from sagd.omission.removal.structure import odd_phase, weighted_damage
@@ -21,6 +21,9 @@ from sagd.omission.removal.structure import odd_phase, weighted_damage
 _LAPS = 8
 """Times that borders are continued, at most; fewer where the damage changes by less than `_SETTLED` of itself."""
 _SETTLED = 1e-2
+_COLOURS = 3
+"""Channels of images that are cleaned jointly where this promises less error, below `_BETTER` of what each has."""
+_BETTER = 0.9
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Removal:
         smooth: The clean spectrum `S`, likewise: as it is beside the band inside it, by radius alone outside.
         damage: The spectrum `N` of the damage, 0 outside the band, likewise.
         width: Full width across of the narrowest shape of the band, in cycles per sample.
+        turn: Orthogonal matrix `(C, C)` whose rows make of the channels those that gain and spectra are of: of colours,
+            which share their content, grey and its differences.
     """
 
     band: Spectrum
@@ -46,6 +51,7 @@ class Removal:
     smooth: Tensor
     damage: Tensor
     width: float
+    turn: Tensor
 
     @property
     def share(self) -> float:
@@ -69,7 +75,10 @@ class Removal:
             expected = " x ".join(map(str, (len(self.gain), *self.spatial)))
             raise InputError(f"the gain was measured on arrays of {expected}, got {tuple(x.shape)}")
         x = x - x.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
-        return torch.stack([self._damage_of(*of) for of in zip(x, self.gain, self.smooth, strict=True)])
+        turn = self.turn.to(x)
+        turned = torch.einsum("ij,j...->i...", turn, x)
+        damage = torch.stack([self._damage_of(*of) for of in zip(turned, self.gain, self.smooth, strict=True)])
+        return torch.einsum("ji,j...->i...", turn, damage)
 
     def _damage_of(self, x: Tensor, gain: Tensor, smooth: Tensor) -> Tensor:
         """In one channel."""
@@ -126,11 +135,24 @@ def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
         elif block.shape[1:] != spatial or len(block) != len(total):
             raise InputError(f"blocks must be of one size, got {tuple(block.shape)} after {(len(total), *spatial)}")
         mean = block.mean(dim=tuple(range(1, block.ndim)), keepdim=True)
-        power = basis.forward(extend(block - mean, basis.spatial)).abs().square().double()
+        power = _power(basis.forward(extend(block - mean, basis.spatial)))
         total, count = (power, 1) if not count else (total + power, count + 1)
     if not count:
         raise InputError("there is no array to measure")
     return _removal(band, spatial, basis, total / count, count)
+
+
+def _power(c: Tensor) -> Tensor:
+    """Power of coefficients `(C, *coefficients)`, float64; of colours that of each pair of channels, `(C, C, ...)`."""
+    if len(c) != _COLOURS or c.ndim != 3:
+        return c.abs().square().double()
+    return (c[:, None] * c.conj()).real.double()
+
+
+def _turn(cross: Tensor, clean: Tensor, radius: Tensor) -> Tensor:
+    """Principal axes of colours where the spectrum is clean, all frequencies alike: their power falls as `f^-2`."""
+    weight = (clean * radius.square()).flatten()
+    return torch.linalg.eigh(cross.flatten(2) @ weight).eigenvectors.T
 
 
 def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power: Tensor, count: int) -> Removal:
@@ -146,12 +168,41 @@ def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power:
     if bool((taken | (radius == 0)).all()):
         raise InputError(f"{band.label} holds every frequency but the mean, so nothing is left to go by; narrow it")
     parts = [part for part in parts_of(band, frequencies) if part.inside.any()]
+    turn = torch.eye(len(power), dtype=torch.float64)
+
+    def fitted(power: Tensor) -> tuple[Tensor, Tensor]:
+        return _fitted(power, parts, taken, radius, weight, count, 1 / max(basis.spatial))
+
+    if power.ndim == 1 + radius.ndim:
+        smooth, damage = fitted(power)
+    else:
+        cross, power = power, power.diagonal().movedim(-1, 0)
+        smooth, damage = fitted(power)
+        other = _turn(cross, weight * ~taken, radius)
+        turned = torch.einsum("ci,cj,ij...->c...", other, other, cross).clamp(min=0)
+        s, n = fitted(turned)
+        if _error(s, n, weight * b) < _BETTER * _error(smooth, damage, weight * b):
+            turn, power, smooth, damage = other, turned, s, n
+    gain = 1 - b * damage / (smooth + damage).clamp(min=torch.finfo(torch.float64).tiny)
+    width = 2 * min(float(part.across[part.inside].max()) for part in parts)
+    return Removal(band, tuple(spatial), basis, gain, power, smooth, damage, width, turn)
+
+
+def _error(smooth: Tensor, damage: Tensor, weight: Tensor) -> float:
+    """What the Wiener gain is expected to leave of the damage and to take of the rest, in all channels."""
+    return float((weight * smooth * damage / (smooth + damage).clamp(min=torch.finfo(torch.float64).tiny)).sum())
+
+
+def _fitted(
+    power: Tensor, parts: Sequence[Part], taken: Tensor, radius: Tensor, weight: Tensor, count: int, step: float
+) -> tuple[Tensor, Tensor]:
+    """`S` and `N` of channels `(C, *coefficients)`."""
     smooth, damage = torch.ones_like(power), torch.zeros_like(power)
     for channel, own in enumerate(power):
         if not own[radius > 0].max() > 0:
             continue  # constant
         floor = 1e-12 * float((weight * own).sum() / weight.sum())
-        powers = Powers(radius, own.clamp(min=floor), weight, count, 1 / max(basis.spatial))
+        powers = Powers(radius, own.clamp(min=floor), weight, count, step)
         smooth[channel] = profile(powers, taken)
         for part in parts:
             inside = part.inside & (weight > 0)
@@ -161,9 +212,7 @@ def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power:
             larger = n >= damage[channel][inside]
             smooth[channel][inside] = torch.where(larger, s, smooth[channel][inside])
             damage[channel][inside] = torch.where(larger, n, damage[channel][inside])
-    gain = 1 - b * damage / (smooth + damage).clamp(min=torch.finfo(torch.float64).tiny)
-    width = 2 * min(float(part.across[part.inside].max()) for part in parts)
-    return Removal(band, tuple(spatial), basis, gain, power, smooth, damage, width)
+    return smooth, damage
 
 
 def require_axes(x: Tensor) -> None:
