@@ -240,6 +240,19 @@ def test_the_level_of_the_damage_may_differ_from_image_to_image(data):
     assert error(best) < error(each) < error(best) + 0.5 * (min(error(one), error(none)) - error(best))
 
 
+@pytest.mark.parametrize("name", MODES)
+def test_levels_that_are_alike_cost_little_to_be_found(data, name):
+    """Of an image that has but 16 values in the band."""
+    x = draws(data, 300, 49)
+    y, denoiser = x + damage(300, 50), finished(name, data)
+    for samples in (0, 1):
+        one, each = (
+            restore(denoiser, y, mode_of(name, how), statistics(data), samples=samples).images
+            for how in ("frequency", "image")
+        )
+        assert (one - x).square().mean() < (each - x).square().mean() < 1.25 * (one - x).square().mean()
+
+
 def test_an_overfitted_network_is_found_out_by_images_that_it_was_not_trained_on(data):
     """A linear network through all of 20 training images: its prediction of their damaged bands is perfect."""
     y = draws(data, 20, 51) + damage(20, 52)

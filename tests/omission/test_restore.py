@@ -552,7 +552,7 @@ def test_images_that_cannot_be_restored(data, change, message):
         restore(fill_denoiser(data), change(draws(data, 2, 0)), BAND, statistics(data))
 
 
-def test_only_deconvolve_has_a_posterior(data):
+def test_a_posterior_that_nobody_knows_is_not_drawn(data):
     with pytest.raises(InputError, match="samples need a model of mode 'deconvolve'"):
         restore(fill_denoiser(data), draws(data, 2, 0), BAND, statistics(data), samples=3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ AUTO: Final = "auto"
 """A band that is to be detected in the data, and evidence that is heeded where the damage is known."""
 EXCESS = "excess"
 """A spectrum of damage that is to be measured: what the data has over the smooth fit of the detection."""
-_TOO_MUCH = 1.1
-"""Power of the damage over that of the damaged data, in a ring of radii, from which it cannot be."""
+_TOO_MUCH, _FAR_TOO_MUCH = 1.1, 2.0
+"""Power of the damage over that of the damaged data from which it cannot be: in the band, and in a ring of radii."""
 
 
 @dataclass(frozen=True)
@@ -221,13 +222,13 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
         check_weights(noise, basis, f"process.omission.corruption {str(self.corruption)!r}", len(statistics.spectrum))
         inside = (mask(self.place, basis) > 0).double().expand_as(statistics.spectrum)
         power, own, degrees = (by_ring(inside * x, basis).sum(0) for x in (statistics.spectrum, noise, inside))
-        # Of few images the power is known to so much, one sigma.
-        chance = (2 / (degrees * statistics.count).clamp(min=1)).sqrt()
-        ratio = torch.where(degrees > 0, own / (power * (_TOO_MUCH + 3 * chance)).clamp(min=1e-300), 0.0)
+        # Of few images the power is known to so much, one sigma; a measured spectrum is smooth, and fits rings roughly.
+        chance = math.sqrt(2 / float(degrees.sum() * statistics.count))
+        ratio = torch.where(degrees > 0, own / power.clamp(min=1e-300), 0.0)
         worst = int(ratio.argmax())
-        if ratio[worst] > 1:
+        if own.sum() > (_TOO_MUCH + 3 * chance) * power.sum() or ratio[worst] > _FAR_TOO_MUCH:
             raise InputError(
-                f"process.omission.corruption gives the damage {float(own[worst] / power[worst]):.3g} times the power"
+                f"process.omission.corruption gives the damage {float(ratio[worst]):.3g} times the power"
                 f" of the damaged data itself in the band, at radii around {(worst + 0.5) / len(ratio):.3g};"
                 " give the standard deviation of each coefficient, of which white noise of unit variance has 1"
             )
