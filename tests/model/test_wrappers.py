@@ -13,7 +13,8 @@ from sagd.noise.operator import Diagonal
 from sagd.noise.statistics import DataStatistics
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import VPSchedule
-from sagd.testing.oracles import FunctionDenoiser
+from sagd.random import sample_generators
+from sagd.testing.oracles import FunctionDenoiser, operator_matrix
 
 SHAPE = (1, 4, 6)
 PROCESS = ForwardProcess(VPSchedule(), IsotropicCovariance(SHAPE))
@@ -137,3 +138,19 @@ def test_denoisers_are_modules_around_the_network():
     assert [*guided.parameters()] == [*conv.parameters()]
     assert not guided.eval().denoiser.network.training
     assert guided.to(torch.float64).dtype == torch.float64
+
+
+def test_samples_are_completed_by_a_draw_of_what_is_left_open():
+    """By the innermost wrapper that knows, each from its own generator; all else leaves samples as they are."""
+    basis, x = FourierBasis(SHAPE[1:]), normal(6, 20_000, *SHAPE)
+    left = ((basis.relative_radius() > 0.5) * basis.radius())[None]
+    s = DataStatistics(torch.zeros(SHAPE).double(), torch.ones(1, *basis.coefficients).double(), 9, basis)
+    inner = FunctionDenoiser(PROCESS, lambda x_t, t: x_t)
+    assert inner.completed(x) is x
+    assert Calibrated(inner, torch.ones(basis.coefficients), s).completed(x) is x
+    whole = Guided(Calibrated(inner, torch.ones(basis.coefficients), s, left), 1.0)
+    drawn = whole.completed(x, torch.Generator().manual_seed(7)) - x
+    got, expected = torch.cov(drawn.flatten(1).T), operator_matrix(left, basis, SHAPE)
+    assert torch.linalg.norm(got - expected) / torch.linalg.norm(expected) < 0.05
+    one, other = (whole.completed(x[:n], sample_generators(0, n)) for n in (2, 3))
+    torch.testing.assert_close(one, other[:2])

@@ -19,6 +19,7 @@ from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.dense import DenseCovariance
 from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.bands import BandPass
 from sagd.noise.spectra.base import Flat, Spectrum
 from sagd.noise.spectra.damage import Ring
@@ -26,6 +27,7 @@ from sagd.noise.spectra.power_law import PowerLaw
 from sagd.noise.statistics import DataStatistics
 from sagd.omission.calibrate import calibrate
 from sagd.omission.level import LEAST_LEVEL
+from sagd.omission.modes import Deconvolve, Project
 from sagd.omission.restore import restore
 from sagd.omission.vectors import band_vectors
 from sagd.process.description import process_from_dict
@@ -247,19 +249,18 @@ def test_modes_leave_the_spectrum_outside_as_it_is(mode, spectrum):
     assert process_from_dict(process.to_dict()).to_dict() == process.to_dict()
 
 
-def test_soft_edges_hide_all_of_the_band_and_fade_the_noise_of_project():
+def test_soft_edges_hide_all_of_the_band():
     soft = "ring(low=0.4, high=0.5, soft=0.15)"
     x, b = torch.zeros(1, *SHAPE, dtype=torch.float64), mask(soft, BASIS)
-    fill, project = (
-        build_process(ProcessConfig(calibration="none", omission=OmissionConfig(mode, soft)), SHAPE)
-        for mode in ("fill", "project")
-    )
     assert ((b > 0) & (b < 1)).any()
-    sigma = float(fill.schedule.sigma(torch.tensor(0.5)))
-    torch.testing.assert_close(
-        fill.diagonal(0.5, x, BASIS)[1].values[0, 0], sigma * (b == 0).double(), rtol=1e-6, atol=0
-    )
-    torch.testing.assert_close(project.diagonal(0.5, x, BASIS)[1].values[0, 0], sigma * (1 - b), rtol=1e-6, atol=1e-12)
+    for mode in ("fill", "project"):
+        process = build_process(ProcessConfig(calibration="none", omission=OmissionConfig(mode, soft)), SHAPE)
+        sigma = float(process.schedule.sigma(torch.tensor(0.5)))
+        for own in process.diagonal(0.5, x, BASIS):
+            assert (own.values * (b > 0)).abs().max() == 0
+        torch.testing.assert_close(
+            process.diagonal(0.5, x, BASIS)[1].values[0, 0], sigma * (b == 0).double(), rtol=1e-6, atol=0
+        )
 
 
 def test_classes_keep_their_own_noise():
@@ -334,7 +335,7 @@ def test_the_band_of_the_damage_does_not_matter_to_fill(data):
 def test_project_restores_the_mean_of_the_data(data):
     y = draws(data, 4, 15)
     denoiser = NetworkDenoiser(lambda x, t: x, process_of("project"), "x0")
-    restored = restore(denoiser, y, BAND, statistics(data)).images.flatten(1)
+    restored = restore(denoiser, y, Project(BAND), statistics(data)).images.flatten(1)
     torch.testing.assert_close(restored, y.flatten(1) @ KEEP + (HIDE @ data[0]), atol=1e-12, rtol=0)
 
 
@@ -356,7 +357,7 @@ def test_calibration_is_the_share_that_is_known(data, level):
     _, covariance = data
     denoiser = Faulty(fill_denoiser(data), level, 4)
     y = draws(data, 4000, 21) + damage(4000, 22)
-    g = calibrate(denoiser, ((part, None) for part in y.split(500)), statistics(data))
+    g = calibrate(denoiser, ((part, None) for part in y.split(500)), statistics(data)).share
     predict = HIDE @ covariance @ KEEP @ torch.linalg.pinv(KEEP @ covariance @ KEEP, hermitian=True, rtol=1e-12)
     known = predict @ (KEEP @ covariance @ KEEP) @ predict.T
     eye = torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)
@@ -376,7 +377,7 @@ def test_a_calibrated_model_errs_less_and_keeps_the_rest(data):
     y, clean = draws(data, 2000, 23) + damage(2000, 24), draws(data, 2000, 23)
     denoiser = Faulty(fill_denoiser(data), 0.4, 5)
     plain = restore(denoiser, y, BAND, statistics(data)).images
-    g = calibrate(denoiser, [(y, None)], statistics(data))
+    g = calibrate(denoiser, [(y, None)], statistics(data)).share
     better = restore(Calibrated(denoiser, g, statistics(data)), y, BAND, statistics(data)).images
     removed = (y.flatten(1) @ KEEP + HIDE @ data[0]).reshape(y.shape)
     errors = [float((x - clean).square().mean()) for x in (better, plain, removed)]
@@ -417,10 +418,11 @@ def test_posterior_samples_have_the_exact_covariance(data, corruption):
     y = draws(data, 2, 18) + damage(2, 19)
     result = restore(denoiser, y, BAND, statistics(data), samples=4000)
     t = float(denoiser.process.time_at(torch.tensor(LEAST_LEVEL, dtype=torch.float64)))
-    a, s = (c.values[0, 0] for c in denoiser.process.diagonal(t, y, BASIS))
-    alpha = float(a.flatten()[0])
-    total = operator(s**2 + (alpha * c) ** 2)
-    posterior = covariance - alpha**2 * covariance @ torch.linalg.inv(alpha**2 * covariance + total) @ covariance
+    schedule = denoiser.process.schedule
+    alpha, sigma = (float(z(torch.tensor(t).double())) for z in (schedule.alpha, schedule.sigma))
+    # What is known of the image: all of it as it is, but for the least noise outside the band.
+    total = operator((sigma / alpha) ** 2 * (1 - B) + c**2)
+    posterior = covariance - covariance @ torch.linalg.inv(covariance + total) @ covariance
     expected = HIDE @ posterior @ HIDE
     torch.testing.assert_close(result.std[0].flatten(), expected.diagonal().sqrt(), atol=1e-4, rtol=1e-3)
     for i in range(2):
@@ -437,7 +439,9 @@ def test_samples_of_soft_edges_are_blended_as_the_mean_is(data):
     denoiser = deconvolving_denoiser(data)
     y = draws(data, 1, 18) + damage(1, 19)
     whole = "ring(low=0.2, high=0.7)"
-    hard, soft = (restore(denoiser, y, own, statistics(data), samples=3000) for own in (whole, band))
+    hard, soft = (
+        restore(denoiser, y, Deconvolve(own, EVEN, "none"), statistics(data), samples=3000) for own in (whole, band)
+    )
     p, q = operator(b), operator((b > 0).double())
     full = torch.cov(hard.samples[:, 0].flatten(1).T)
     got, expected = torch.cov(soft.samples[:, 0].flatten(1).T), p @ full @ p.T
@@ -456,8 +460,6 @@ def test_samples_do_not_depend_on_the_batch(data):
 @pytest.mark.parametrize("basis", [FourierBasis((6, 5)), FourierBasis((8, 8)), CosineBasis((5, 4))], ids=str)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_band_vectors(basis, channels):
-    from sagd.noise.operator import Diagonal
-
     b = mask(Ring(0.3, 0.7), basis)
     q = band_vectors(Diagonal(b, basis), channels)
     assert len(q) == channels * int((b * basis.multiplicity()).sum())
@@ -509,7 +511,11 @@ def test_training_on_damaged_images_finds_the_clean_mean(data):
         (OmissionConfig("project", "ring(low=0.45, high=0.46)"), "holds none"),
         (OmissionConfig("fill", "ring(low=0.1, high=2)"), "0 <= low < high <= 1"),
         (OmissionConfig("fill"), "'auto' is detected when training"),
-        (OmissionConfig("fill", BAND, "flat"), "corruption is no option of omission mode 'fill'; .*: band$"),
+        (
+            OmissionConfig("fill", BAND, floor=2.0),
+            "floor is no option of omission mode 'fill'; .*: band, corruption, evidence",
+        ),
+        (OmissionConfig("fill", BAND, evidence="image"), "evidence 'image' needs the damage's standard deviation"),
         (OmissionConfig("deconvolve", BAND), "needs the damage's standard deviation by frequency"),
         (OmissionConfig("deconvolve", BAND, "flat", floor=0), "floor must be positive, got 0"),
     ],
@@ -546,7 +552,7 @@ def test_images_that_cannot_be_restored(data, change, message):
         restore(fill_denoiser(data), change(draws(data, 2, 0)), BAND, statistics(data))
 
 
-def test_only_deconvolve_has_a_posterior(data):
+def test_a_posterior_that_nobody_knows_is_not_drawn(data):
     with pytest.raises(InputError, match="samples need a model of mode 'deconvolve'"):
         restore(fill_denoiser(data), draws(data, 2, 0), BAND, statistics(data), samples=3)
 
@@ -645,7 +651,7 @@ def test_channels_with_bands_of_their_own_are_calibrated_by_their_own():
 
     denoiser = Knowing()
     statistics = DataStatistics(torch.zeros(shape).double(), torch.ones(2, *BASIS.coefficients).double(), 9, BASIS)
-    g = calibrate(denoiser, [(y, None)], statistics)
+    g = calibrate(denoiser, [(y, None)], statistics).share
     rho = BASIS.relative_radius()
     assert torch.allclose(g[(rho > 0.35) & (rho < 0.55)], torch.tensor(1.0).double(), atol=0.05)
     assert torch.allclose(g[rho > 0.65], torch.tensor(0.25).double(), atol=0.05)

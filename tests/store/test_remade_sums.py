@@ -390,6 +390,17 @@ def test_a_calibration_that_is_none_is_not_saved_or_not_read(tmp_path, settings,
     one_line(str(error.value), tmp_path / "model" / "moments.safetensors")
 
 
+@pytest.mark.parametrize(
+    "unexplained", [torch.full((1, 8, 5), -1.0), torch.ones(8, 5), torch.full((1, 8, 5), torch.inf)]
+)
+def test_a_variance_that_is_none_is_not_saved_or_not_read(tmp_path, settings, data, unexplained):
+    share = torch.ones(8, 5, dtype=torch.float64)
+    model = dataclasses.replace(prepare(settings, data).model, calibration=share, unexplained=unexplained.double())
+    with pytest.raises(InputError) as error:
+        sagd.load(save_model(tmp_path / "model", model))
+    one_line(str(error.value), tmp_path / "model" / "moments.safetensors")
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_weights_that_are_no_numbers_are_not_read(tmp_path, settings, data, value):
     model = prepare(settings, data).model

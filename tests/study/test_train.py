@@ -14,18 +14,20 @@ import time
 import pytest
 import torch
 
+from sagd.build.draw import draw
 from sagd.build.objects import build_process
-from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig
+from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig, SamplingConfig
 from sagd.build.text import load_yaml
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.signals import Signals
 from sagd.errors import CheckpointError, DataMismatchError, DivergenceError, InputError
 from sagd.interrupt import Interrupted, Interrupts
+from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance import base
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.calibrate import calibrate
+from sagd.omission.modes import Fill
 from sagd.store.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from sagd.store.files import read_manifest
 from sagd.store.folder import claim
@@ -414,9 +416,10 @@ def test_flips_that_would_turn_the_damage_out_of_its_band_are_refused(tmp_path, 
     """Trained all the same, such a model drew 12 dB of the damage back."""
     at = [[0.25, 0.125], [0.25, -0.125]][: 1 + symmetric]
     band = f"spots(at={at}, radius=0.05)"
+    damage = f"{band} * radial_table(rho=[0, 1], w=[0.1, 0.1])" if mode == "deconvolve" else None
     run = dataclasses.replace(
         config,
-        process=ProcessConfig(omission=OmissionConfig(mode, band, band if mode == "deconvolve" else None)),
+        process=ProcessConfig(omission=OmissionConfig(mode, band, damage)),
         training=dataclasses.replace(config.training, steps=1),
     )
     if symmetric:
@@ -435,17 +438,57 @@ def test_flips_must_keep_the_spectrum_of_the_damage(tmp_path, config, data):
         train(run, tmp_path / "run", data=data)
 
 
-def test_an_unseen_band_is_calibrated_and_others_are_not(tmp_path, config, change, striped):
+def test_a_band_is_calibrated_on_images_that_were_set_apart(tmp_path, config, change, striped, monkeypatch, caplog):
+    """On those and no others, of which no batch holds any."""
     config = change(change(config, "network", conditional=False), "training", steps=2)
-    for mode in ("fill", "project"):
-        omission = OmissionConfig(mode, "strip(low=0.0312)")
-        train(dataclasses.replace(config, process=ProcessConfig(omission=omission)), tmp_path / mode, data=striped)
-    model = load_model(tmp_path / "fill")
-    g = model.calibration
+    omission = OmissionConfig("fill", "strip(low=0.0312)", "strip(low=0.0312) * radial_table(rho=[0, 1], w=[0.1, 0.1])")
+    config = dataclasses.replace(config, process=ProcessConfig(omission=omission))
+    seen, batch = [], Shuffled.__call__
+    monkeypatch.setattr(Shuffled, "__call__", lambda self, step: seen.append(batch(self, step)) or seen[-1])
+    with caplog.at_level("INFO"):
+        train(config, tmp_path / "run", data=striped)
+    assert "12 of 60 images are set apart: what the model says of the damaged band is calibrated on them" in caplog.text
+    kept = prepare(config, striped).data
+    held_out = striped.tensor()[[i for i in range(60) if i not in kept.rows.tolist()]]
+    assert not any((x == y).all() for fields, _ in seen for x in fields for y in held_out)
+    model = load_model(tmp_path / "run")
     plain = dataclasses.replace(model, calibration=None).guided(1.0)
-    expected = calibrate(plain, [(striped.tensor(), None)], model.statistics)
-    assert torch.allclose(g, expected, atol=1e-4)
-    assert load_model(tmp_path / "project").calibration is None
+    mode = Fill(omission.band, omission.corruption)
+    expected = mode.calibrate(plain, [(held_out, None)], model.statistics)
+    assert torch.allclose(model.calibration, expected.share, atol=1e-4)
+    assert torch.allclose(model.unexplained, expected.unexplained, rtol=1e-4)
+    assert torch.equal(model.denoiser.unexplained.values, model.unexplained)
+    assert float(model.unexplained.max()) > 0
+
+
+def test_project_believes_nothing_from_its_first_step_on(tmp_path, config, change, striped):
+    config = change(change(config, "network", conditional=False), "training", steps=2)
+    config = dataclasses.replace(config, process=ProcessConfig(omission=OmissionConfig("project", "strip(low=0.0312)")))
+    plan = prepare(config, striped)
+    assert len(plan.data) == 60
+    train(config, tmp_path, data=striped)
+    for model in (plan.model, load_model(tmp_path), load_model(latest_checkpoint(tmp_path))):
+        assert not model.calibration.any()
+        x = draw(model.denoiser, 3, SamplingConfig("ddim", 3), statistics=model.statistics)
+        basis, b = model.statistics.basis, mask("strip(low=0.0312)", model.statistics.basis)
+        assert (b * basis.forward(x - model.statistics.mean)).abs().max() < 1e-5
+
+
+def test_too_few_images_to_set_some_apart(tmp_path, config, change, striped):
+    omission = ProcessConfig(omission=OmissionConfig("fill", "strip(low=0.0312)"))
+    few = dataclasses.replace(change(config, "training", batch_size=50), process=omission)
+    few = change(few, "network", conditional=False)
+    with pytest.raises(InputError, match=r"48 images are left to train on, with 12 set apart .*; use at most 48") as no:
+        train(few, tmp_path, data=striped)
+    assert "\n" not in str(no.value)
+
+
+@pytest.mark.parametrize("mode", ["project", "fill", "deconvolve"])
+def test_damage_of_more_power_than_the_data_is_refused(tmp_path, config, change, striped, mode):
+    omission = ProcessConfig(omission=OmissionConfig(mode, "strip(low=0.0312)", "band_pass(inside=9)"))
+    config = change(dataclasses.replace(config, process=omission), "network", conditional=False)
+    with pytest.raises(InputError, match=r"process.omission.corruption gives the damage .* times the power"):
+        train(config, tmp_path, data=striped)
 
 
 def test_the_excess_is_the_spectrum_of_the_damage(striped):

@@ -22,7 +22,7 @@ class OmissionConfig:
     """Training on data that is damaged in a band of frequencies: what is left out, so that the clean data is learnt."""
 
     mode: str = NO_OMISSION
-    """none, or how the band is left out: project (samples have it at its mean), fill (at its mean given the rest; for
+    """none, or how the band is left out: project (samples have it at its mean), fill (as the rest lets expect; for
     damage of mean zero) or deconvolve (uses what the band still shows; for Gaussian damage of known spectrum); 'sagd
     kinds omission-mode' lists all."""
     band: str = "auto"
@@ -30,11 +30,17 @@ class OmissionConfig:
     radius, 'strip(axis=0, low=0.03)' (scan lines), 'wedge(angle=80, width=30, low=0.3)' (rain), 'spots(at=[[0.25,
     0.1]])' (moire); sums are unions, soft=0.05 softens edges, and any spectrum in [0, 1] is a band."""
     corruption: str | None = None
-    """'deconvolve' only: standard deviation of the damage by frequency (white noise of unit variance: 1), a spectrum as
-    in 'band_pass(low=0.1, high=0.2, inside=3)', or 'excess': what is measured over the smooth fit of the detection."""
+    """Standard deviation of the damage by frequency (white noise of unit variance: 1), a spectrum as in
+    'band_pass(low=0.1, high=0.2, inside=3)', or 'excess': what is measured over the smooth fit of the detection.
+    'deconvolve' needs it; where others know it, what they leave open is known too: 'fill' draws it, and posterior
+    samples."""
     floor: float = 1.0
     """'deconvolve' only: noise that always covers the damage, in units of it. Small values use more of what the band
     shows, large ones ask less of the network; infinity would be 'fill'."""
+    evidence: Literal["auto", "none", "frequency", "image"] = "auto"
+    """What restored images take from the damaged band itself, given the spectrum of the damage: 'none'; the best share
+    by 'frequency'; by 'image', where the level of the damage differs from image to image; 'auto': by frequency if
+    corruption is given."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from sagd.spec import suggest
 
 T = TypeVar("T")
 _NAME = 100
-"""Characters of a key that are compared with known ones."""
+"""Characters of a key that are compared with known ones, or named."""
 
 
 def from_dict(cls: type[T], mapping: Any, where: str = "") -> T:
@@ -108,7 +108,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise InputError(f"{where} must be a mapping, got {_quoted(value)}")
-        return {str(k): _convert(args[1], v, _join(where, k)) for k, v in value.items()}
+        return {str(k): _convert(args[1], v, _join(where, str(k)[:_NAME])) for k, v in value.items()}
     if hint is str and isinstance(value, dict) and isinstance(value.get("kind"), str):
         return call_text(value)
     if hint is float:

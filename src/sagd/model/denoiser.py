@@ -20,9 +20,10 @@ from sagd.errors import InputError
 from sagd.model.condition import Condition, Conditional
 from sagd.model.parameterisation.base import Parameterisation, Quantity, require_std
 from sagd.model.parameterisation.score import Score, quantity
-from sagd.noise.operator import Coefficient
+from sagd.noise.operator import Coefficient, Diagonal
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process, Time, as_time
+from sagd.random import Generators, randn
 
 
 class Denoiser(nn.Module, ABC):
@@ -34,11 +35,13 @@ class Denoiser(nn.Module, ABC):
         process: The forward process.
         names: Names of the conditions that it takes; None if it lets pass whatever it is given.
         null: Name -> value without a batch axis that stands for "nothing", of conditions that may be left out.
+        unexplained: `V(f)`, the variance that its last estimate leaves open of an image; None if that is not known.
     """
 
     process: Process
     names: tuple[str, ...] | None = ()
     null: Mapping[str, Tensor] = {}
+    unexplained: Diagonal | None = None
 
     @property
     def device(self) -> torch.device:
@@ -75,6 +78,13 @@ class Denoiser(nn.Module, ABC):
         process = self.process.given(condition.labels)
         x_0 = process.clean(self.estimate(x_t, t, condition), x_t, t)
         return process.consistent(x_0 if clip is None else x_0.clamp(-clip, clip), x_t, t)
+
+    def completed(self, x: Tensor, generator: Generators = None) -> Tensor:
+        """Samples with a draw of what the last estimate, their end, leaves open; as they are if that is not known."""
+        if self.unexplained is None:
+            return x
+        root = self.unexplained.sqrt().on(x)
+        return x + (root * randn(x.shape, generator, x.dtype, x.device)).to(x.dtype)
 
     def predict(self, kind: Quantity | str, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
         """The estimate as `eps`, `score`, `velocity` or `v`, or as any other `Quantity`."""

@@ -27,6 +27,7 @@ class Wrapper(Denoiser, ABC):
         super().__init__()
         self.denoiser = denoiser
         self.process, self.names, self.null = denoiser.process, denoiser.names, denoiser.null
+        self.unexplained = denoiser.unexplained
 
     @property
     def device(self) -> torch.device:
@@ -78,14 +79,22 @@ class Calibrated(Wrapper):
     """What is said of the unseen band, shrunk towards the mean of the data: `mu + c (D - mu)` there.
 
     Args:
-        denoiser: Denoiser of a process with an unseen band.
+        denoiser: Denoiser of a process with an unseen band, or of one that always covers it with noise.
         calibration: `c`, `(*coefficients)`; see `sagd.omission.calibrate`.
         statistics: Mean of the data, and the basis of `c`.
+        unexplained: The variance by frequency that is left open, `(C, *coefficients)`, of which samples hold a draw.
     """
 
-    def __init__(self, denoiser: Denoiser, calibration: Tensor, statistics: DataStatistics) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        calibration: Tensor,
+        statistics: DataStatistics,
+        unexplained: Tensor | None = None,
+    ) -> None:
         super().__init__(denoiser)
         self.calibration, self.statistics = calibration, statistics
+        self.unexplained = None if unexplained is None else Diagonal(unexplained, statistics.basis)
 
     def estimate(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
         """The estimate, its unseen band calibrated."""

@@ -65,7 +65,7 @@ def restore(
     mode = band if isinstance(band, Mode) else mode_of(process, Spectrum.parse(band))
     basis = process.reference.basis or statistics.basis
     b = Diagonal(mask(mode.place, basis), basis)
-    _check(mode, process, b, samples)
+    _check(mode, denoiser, b, statistics, samples)
     task = Task(denoiser, b, least_time(process), statistics, samples)
     parts: list[Restoration] = []
     quiet = None if progress else True
@@ -90,17 +90,22 @@ def mode_of(process: Process, band: Spectrum) -> Mode:
     return mode
 
 
-def _check(mode: Mode, process: Process, b: Diagonal, samples: int) -> None:
-    """Refuse samples of an unknown posterior, and a band that is not the model's.
+def _check(mode: Mode, denoiser: Denoiser, b: Diagonal, statistics: DataStatistics, samples: int) -> None:
+    """Refuse samples of an unknown posterior, evidence that nothing is known of, and a band that is not the model's.
 
     There, it was shown the damage, or knows nothing of the image.
     """
-    if samples and not mode.knows_posterior:
-        able = " or ".join(repr(kind) for kind, member in Mode.members().items() if member.knows_posterior)
+    if samples and not mode.knows_posterior(denoiser, statistics):
         raise InputError(
-            f"samples need a model of mode {able}; mode {mode.kind!r} learns no more of its band than its mean from"
-            " damaged images alone; leave samples out"
+            f"samples need a model of mode 'deconvolve', or one that was told the spectrum of the damage"
+            f" (process.omission.corruption); mode {mode.kind!r} learns no more of its band than its mean from damaged"
+            " images alone; leave samples out"
         )
-    own, fits = mode.own(process, b)
+    if mode.evidence in ("frequency", "image") and mode.unexplained(denoiser, statistics) is None:
+        raise InputError(
+            f"evidence {mode.evidence!r} needs what the model leaves open of its band, which is measured when it is"
+            " trained with process.omission.corruption; train it again, or use evidence 'none'"
+        )
+    own, fits = mode.own(denoiser.process, b)
     if not fits:
         raise InputError(f"the model does not leave out the band {mode.place.label}, but {own}; name its own band")

@@ -75,7 +75,7 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "title": f"Restored {subject.called[1]}",
         "subtitle": f"{number_of(len(result.names), subject.called)} · mode {result.mode.kind} ·"
         f" {100 * result.replaced:.1f} % of the frequencies replaced",
-        "mode": result.mode.said,
+        "mode": result.mode.told,
         "band": str(result.mode.band),
         "answer": _answer(result),
         "outside": f"{result.change_outside:.1g}",

@@ -167,7 +167,7 @@ class Sampler(Description, family="sampler", example="heun"):
                 run.denoise = lambda x_t, t: denoiser.final(x_t, t, condition, clip)
             x = self.step(run, x, t, s).to(x.dtype)
             counted.done()
-        return x
+        return denoiser.completed(x, generator)
 
 
 @dataclass(frozen=True)

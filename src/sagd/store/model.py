@@ -2,8 +2,8 @@
 
     model.json              the denoiser: process, prediction, network, data, sampling; and where it came from
     model.safetensors       averaged weights; its metadata holds the fingerprint of all else that decides the samples
-    moments.safetensors     mean and power spectrum of the training data, in the basis of the noise; calibration of an
-                            unseen band; what stands for a condition that is left out
+    moments.safetensors     mean and power spectrum of the training data, in the basis of the noise; calibration of a
+                            damaged band; what stands for a condition that is left out
     manifest.json           sha256 of each file
 
 Weights belong to the process, network, prediction and statistics they were trained with. A fingerprint of these travels
@@ -104,6 +104,8 @@ class Trained:
         configuration: The settings of the run that trained it, for people to read.
         plugins: Modules that define kinds which it names.
         given_meaning: What the values of its fields mean; None for data that came from no files.
+        unexplained: The variance that the model leaves open of a damaged band, `(C, *coefficients)`; None if it was not
+            measured. Goes with a calibration.
     """
 
     plain: NetworkDenoiser
@@ -117,6 +119,7 @@ class Trained:
     configuration: Mapping[str, Any] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     given_meaning: Meaning | None = None
+    unexplained: Tensor | None = None
 
     @property
     def meaning(self) -> Meaning:
@@ -137,7 +140,9 @@ class Trained:
         if self.bands is not None:
             return self.resampler(scale)
         guided = self.plain if scale == 1 else Guided(self.plain, scale)
-        return guided if self.calibration is None else Calibrated(guided, self.calibration, self.statistics)
+        if self.calibration is None:
+            return guided
+        return Calibrated(guided, self.calibration, self.statistics, self.unexplained)
 
     def resampler(self, scale: float = 1.0) -> BandModel:
         """The denoiser of given bands, with that classifier-free guidance scale.
@@ -193,6 +198,8 @@ def moments(model: Trained) -> dict[str, Tensor]:
     known = {"mean": model.statistics.mean, "spectrum": model.statistics.spectrum}
     if model.calibration is not None:
         known["calibration"] = model.calibration
+    if model.unexplained is not None:
+        known["unexplained"] = model.unexplained
     return known | {_NULL + name: value for name, value in model.plain.null.items()}
 
 
@@ -461,7 +468,7 @@ def _rebuilt(
         if process.shape != data.shape:
             raise InputError(f"the process is of data {list(process.shape)}, and data.shape {list(data.shape)}")
     with reading(content.path(2)):
-        statistics, calibration, null = read_moments(content.moments, content.measured, data.shape)
+        statistics, null = read_moments(content.moments, content.measured, data.shape)
     if expected is not None and not alike(expected.to_dict(), process.to_dict()):
         raise _not_trained_with(content.folder, process, expected)
     reference, network = _network(content, null, given, allow)
@@ -476,12 +483,13 @@ def _rebuilt(
             reference,
             described.sampling,
             data.classes,
-            calibration,
+            content.moments.get("calibration"),
             bands,
             described.omission,
             described.configuration,
             described.plugins,
             data.meaning,
+            content.moments.get("unexplained"),
         )
         _ = model.denoiser
     _fill(network, content.weights, content.path(1), described.versions)
@@ -575,24 +583,27 @@ def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, wrote: 
 
 def read_moments(
     tensors: Mapping[str, Tensor], told: Any, shape: tuple[int, ...]
-) -> tuple[DataStatistics, Tensor | None, dict[str, Tensor]]:
-    """The statistics of data of a shape, the calibration of an unseen band, and what stands for nothing.
+) -> tuple[DataStatistics, dict[str, Tensor]]:
+    """The statistics of data of a shape, and what stands for nothing.
 
     Raises:
-        InputError: If the tensors, or what is told of them, cannot be those.
+        InputError: If the tensors, those of a calibration included, or what is told of them, cannot be those.
     """
     basis, count = Basis.from_dict(told["basis"]), told["count"]
     if type(count) is not int or count < 2 or basis.spatial != shape[1:] or basis.channels not in (None, shape[0]):
         raise InputError(f"{count!r} samples in {basis} are no statistics of data {shape}")
     null = {name.removeprefix(_NULL): value for name, value in tensors.items() if name.startswith(_NULL)}
     found = {name: value for name, value in tensors.items() if not name.startswith(_NULL)}
-    shapes = {"mean": shape, "spectrum": (shape[0], *basis.coefficients), "calibration": basis.coefficients}
-    needed = {name: torch.empty(size, dtype=torch.float64, device="meta") for name, size in shapes.items()}
-    if "calibration" not in found:
-        del needed["calibration"]
+    spectra = (shape[0], *basis.coefficients)
+    shapes = {"mean": shape, "spectrum": spectra, "calibration": basis.coefficients, "unexplained": spectra}
+    needed = {
+        name: torch.empty(size, dtype=torch.float64, device="meta")
+        for name, size in shapes.items()
+        if name in found or name in ("mean", "spectrum")
+    }
     check_layout(found, needed)
     check_numbers(tensors)
     for name in needed.keys() - {"mean"}:
         if found[name].min() < 0:
             raise InputError(f"tensor {name!r} is negative")
-    return DataStatistics(found["mean"], found["spectrum"], count, basis), found.get("calibration"), null
+    return DataStatistics(found["mean"], found["spectrum"], count, basis), null

@@ -39,7 +39,7 @@ from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, mea
 from sagd.omission.detect import detect
 from sagd.omission.modes import Mode
 from sagd.optional import need
-from sagd.random import generator_for, seed_for
+from sagd.random import generator_for, seed_for, subset
 from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained
@@ -72,8 +72,10 @@ _as_configured = calling(
     | {"compile of sagd.Fit": "training.compile"}
 )
 
-# Training images that an unseen band is calibrated on, at most.
-_CALIBRATED = 2048
+# Images that a damaged band is calibrated on, which the network is not trained on: a share of all, but some at least,
+# where that is no more than a larger share; and so many at most.
+_CALIBRATED, _LEAST_CALIBRATED, _MOST_CALIBRATED = 0.05, 64, 2048
+_LARGEST_PART = 0.2
 
 FOURIER = "fourier"
 """The basis of data that goes on from its other end, and of noise with a direction."""
@@ -138,7 +140,7 @@ class Plan:
 
     Attributes:
         config: The configuration, with what was detected in the data.
-        data: Training images.
+        data: Training images, those excepted that a calibration is to see.
         recipe: What is trained.
     """
 
@@ -177,9 +179,15 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
     config = dataclasses.replace(config, process=process)
     model = _untrained(config, data)
     _check_flips(config, model.statistics.basis, data.meaning.grid())
-    weights, grid = data.meaning.weight_field(data.shape), data.meaning.grid()
+    mode, weights, grid = _mode(model), data.meaning.weight_field(data.shape), data.meaning.grid()
     loss = build_loss(config.denoiser, model.process, model.statistics, grid, weights)
     notes = checked_ends(model)
+    held_out = None
+    if mode is not None:
+        mode.check(model.statistics)
+        if mode.calibrates:
+            data, held_out = _parted(config, data)
+            notes.append(_calibration_note(data, held_out))
     loss.weighting.weight(torch.full((1,), 0.5, dtype=torch.float64), model.plain)
     recipe = Recipe(
         model=model,
@@ -190,7 +198,7 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
         settings=to_dict(config),
         layout=config.training.layout,
         compile=_compiler(config, data, model) if config.training.compile else None,
-        finish=lambda trained: dataclasses.replace(trained, calibration=_calibration(trained, data)),
+        finish=lambda trained: trained if held_out is None else _calibrated(trained, held_out),
         notes=notes,
         unit=Kind.member(data.meaning.kind).item[1],
     )
@@ -299,6 +307,8 @@ def _untrained(config: RunConfig, data: Signals) -> Trained:
         plugins=config.plugins,
         given_meaning=data.meaning,
     )
+    if (mode := _mode(model)) is not None:
+        model = dataclasses.replace(model, calibration=mode.believed(statistics.basis))
     model.guided(config.sampling.guidance)
     return model
 
@@ -316,19 +326,51 @@ def _fixed(config: RunConfig, data: Signals) -> dict[str, Any]:
     return settings | {"data": {"items": len(data), "shape": list(data.shape), "classes": list(data.classes or ())}}
 
 
-def _calibration(model: Trained, data: Signals) -> Tensor | None:
-    """What the mode of omission asks some training images, if there is one and it does."""
-    mode = omission_mode(model.omission, model.meaning.grid())
-    if mode is None:
-        return None
-    some, device = data.at_most(_CALIBRATED), model.plain.device
+def _mode(model: Trained) -> Mode | None:
+    """The mode of omission of a model, if it has one."""
+    return omission_mode(model.omission, model.meaning.grid())
+
+
+def _parted(config: RunConfig, data: Signals) -> tuple[Signals, Signals]:
+    """Training data, and a part at random to calibrate on, which bears out nothing that a network memorises.
+
+    Raises:
+        InputError: If less than a batch is left to train on.
+    """
+    share = max(_LEAST_CALIBRATED, round(_CALIBRATED * len(data)))
+    count = max(1, min(share, _MOST_CALIBRATED, int(_LARGEST_PART * len(data))))
+    order = subset(len(data), len(data), generator_for("held out", 0))
+    held_out, kept = (data.subset(part.sort().values) for part in (order[:count], order[count:]))
+    if len(kept) < config.training.batch_size:
+        items = Kind.member(data.meaning.kind).item[1]
+        raise InputError(
+            f"training.batch_size is {config.training.batch_size} but {len(kept)} {items} are left to train on, with"
+            f" {count} set apart to calibrate omission mode {config.process.omission.mode!r}; use at most {len(kept)}"
+        )
+    return kept, held_out
+
+
+def _calibration_note(kept: Signals, held_out: Signals) -> str:
+    items = Kind.member(kept.meaning.kind).item[1]
+    return (
+        f"{len(held_out)} of {len(kept) + len(held_out)} {items} are set apart: what the model says of the damaged band"
+        " is calibrated on them"
+    )
+
+
+def _calibrated(model: Trained, held_out: Signals) -> Trained:
+    """The model with what its mode of omission measures of it on images that it was not trained on."""
+    mode, device = _mode(model), model.plain.device
+    assert mode is not None
 
     def batches() -> Iterator[tuple[Tensor, Tensor | None]]:
-        for numbers in tqdm(torch.arange(len(some)).split(SAMPLES), desc="calibrating", disable=None, leave=False):
-            x, labels = some.batch(numbers)
+        numbers = torch.arange(len(held_out)).split(SAMPLES)
+        for part in tqdm(numbers, desc="calibrating", disable=None, leave=False):
+            x, labels = held_out.batch(part)
             yield x.to(device), None if labels is None or model.classes is None else labels.to(device)
 
-    return mode.calibrate(model.plain, batches(), model.statistics)
+    found = mode.calibrate(model.plain, batches(), model.statistics)
+    return dataclasses.replace(model, calibration=found.share, unexplained=found.unexplained)
 
 
 def _require_types(config: RunConfig, data: Signals | None) -> None:

@@ -1,4 +1,4 @@
-"""Leaving the band at its mean."""
+"""Leaving the band out."""
 
 from __future__ import annotations
 
@@ -6,22 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from sagd.data.corruption import Assumptions
 from sagd.model.condition import Condition
-from sagd.noise.bands import leave_out, mask
+from sagd.model.denoiser import Denoiser
+from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
+from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.modes.base import Mode, Restoration, Task, corruption_of
+from sagd.noise.statistics import DataStatistics
+from sagd.omission.evidence import remainder
+from sagd.omission.modes.base import Hiding, Restoration, Task, corruption_of
 from sagd.process.base import Process
-from sagd.process.evolution import Evolution
 from sagd.random import Generator
 
 
 @dataclass(frozen=True)
-class Project(Mode, kind="project"):
-    """No noise in the band, which samples leave at its mean, and restored images have at it; for any damage."""
+class Project(Hiding, kind="project"):
+    """The network never sees the band, and what it says of it is not believed; for any damage in the band.
+
+    Samples have the band at its mean, and so have restored images, but for the evidence of damage that is known.
+    """
 
     said: ClassVar[str] = (
         "The band was <b>set to its mean</b> over the training data: the model knows nothing else of it."
@@ -32,16 +39,21 @@ class Project(Mode, kind="project"):
         """All power of the damage lies in the band."""
         return damage.banded
 
-    def noise(self, spectrum: Spectrum, evolution: Evolution, basis: Basis) -> tuple[Spectrum, Evolution]:
-        """The spectrum times `1 - b`."""
-        mask(self.place, basis)
-        return leave_out(spectrum, self.place, hard=False), evolution
-
     @classmethod
     def of(cls, process: Process, band: Spectrum) -> Self | None:
-        """For a process that sees all of data without noise of its own."""
+        """For a process that shows its network the band, without noise: one of before the band was hidden."""
         return cls(band) if not process.unseen and corruption_of(process) is None else None
 
+    def believed(self, basis: Basis) -> Tensor:
+        """Nothing."""
+        return torch.zeros(basis.coefficients, dtype=torch.float64)
+
+    def unexplained(self, denoiser: Denoiser, statistics: DataStatistics) -> Diagonal | None:
+        """All of the band, which has the power of the damaged data less that of the damage."""
+        basis = statistics.basis
+        noise, band = self.damage(basis), (mask(self.place, basis) > 0).double()
+        return None if noise is None else Diagonal(remainder(band * statistics.spectrum, band * noise, basis), basis)
+
     def restore(self, task: Task, y: Tensor, condition: Condition, generators: Sequence[Generator]) -> Restoration:
-        """By the mean of the data."""
-        return Restoration(task.blend(y, task.statistics.mean.to(y)))
+        """By the mean of the data, and the evidence in the band."""
+        return self.restored(task, y, task.statistics.mean.to(y).expand_as(y), generators)
