@@ -102,6 +102,9 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
     knows_posterior: ClassVar[bool] = False
     """Whether samples can be drawn of what was in the band."""
 
+    leaves_out: ClassVar[bool] = True
+    """Whether the band is left out of what the model learns from, so that a guard around it helps."""
+
     band: Spectrum | str = AUTO
 
     def __post_init__(self) -> None:

@@ -48,6 +48,7 @@ class Deconvolve(Mode, kind="deconvolve"):
         " the known spectrum of the damage."
     )
     knows_posterior: ClassVar[bool] = True
+    leaves_out: ClassVar[bool] = False
 
     corruption: Spectrum | str | None = None
     floor: float = 1.0
