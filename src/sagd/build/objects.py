@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sagd.build.schema import AUTO_BASIS, NO_OMISSION, DenoiserConfig, OmissionConfig, ProcessConfig
+from sagd.build.schema import AUTO_BASIS, NO_OMISSION, OF_DATA, DenoiserConfig, OmissionConfig, ProcessConfig
 from sagd.errors import InputError
 from sagd.noise.basis.base import Basis, build_basis
 from sagd.noise.basis.channels import ChannelBasis
@@ -108,7 +108,7 @@ def omission_mode(config: OmissionConfig, grid: Grid | None = None) -> Mode | No
     """
     if config.mode == NO_OMISSION:
         return None
-    own = {f.name: f.default for f in dataclasses.fields(config) if f.name != "mode"}
+    own = {f.name: f.default for f in dataclasses.fields(config) if f.name not in ("mode", *OF_DATA)}
     mode = Mode.from_section(config.mode, "process.omission", {name: getattr(config, name) for name in own}, own)
     return mode.on(grid)
 

@@ -13,6 +13,8 @@ from sagd.networks.config import NetworkConfig
 
 NO_OMISSION = "none"
 """The mode that leaves no band out."""
+OF_DATA = ("guard", "split")
+"""Settings of omission that say what becomes of data before it is seen: no parameters of a mode."""
 AUTO_BASIS = "auto"
 """The basis that is chosen by the data."""
 
@@ -41,6 +43,12 @@ class OmissionConfig:
     """What restored images take from the damaged band itself, given the spectrum of the damage: 'none'; the best share
     by 'frequency'; by 'image', where the level of the damage differs from image to image; 'auto': by frequency if
     corruption is given."""
+    guard: str = "auto"
+    """What is left out around the band, since damage between two bins of a window leaks beside it: 'auto' (as far as it
+    is measured over the clean spectrum; on the grid nothing), cycles per sample, or none."""
+    split: str = "auto"
+    """Windows of larger files: the band that is taken out of these before they are cut, where it is sharp: 'auto' (the
+    band and its guard), none (it is left out of each window by itself), or a band."""
 
 
 @dataclass(frozen=True)

@@ -45,13 +45,16 @@ _FLAGS = {
     "out": "--out",
     "resume=True": "--resume",
     "keep=True": "--float",
-    **{name: f"--{name}" for name in ("band", "jobs")},
+    **{name: f"--{name}" for name in ("band", "jobs", "take")},
     "log=True": "--log yes",
     "band='ring(low=0.3, high=1)'": "--band 0.3 1",
     "Model.resample": "sagd resample",
     **{key: f"--{key}" for key in ("denoiser.bands", "process.omission.mode")},
     **{f"data.{setting.name}": f"--data.{setting.name.replace('_', '-')}" for setting in fields(DataConfig)},
-    **{f"data.{key}={value}": f"--data.{key} {value}" for key, value in (("fit", "tile"), ("size", 64))},
+    **{
+        f"data.{key}={value}": f"--data.{key} {value}"
+        for key, value in (("fit", "tile"), ("fit", "crop"), ("size", 64))
+    },
     "data.missing=mask": "--data.missing mask",
     "data.skip_bad=True": "--data.skip-bad",
     "data.area_weights=True": "--data.area-weights",

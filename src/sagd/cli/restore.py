@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -13,10 +13,16 @@ from sagd.errors import InputError
 from sagd.optional import need
 from sagd.terminal import say
 
+if TYPE_CHECKING:
+    from sagd.store.model import Trained
+
 
 @dataclass(frozen=True)
 class Restore(Command):
     """Restore damaged files with a model that was trained to leave their band out; all other frequencies stay.
+
+    Files larger than the model are restored in overlapping windows, and written as they came. The result is held
+    against what needs no model: the damage measured and taken out as 'sagd clean' does, and the band deleted.
 
     Example: sagd restore runs/fill striped/ --out restored
     """
@@ -24,10 +30,14 @@ class Restore(Command):
     model: tyro.conf.Positional[Path]
     """Run directory or model directory, trained with --process.omission.mode."""
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Files and folders; of the size that the model was trained on."""
+    """Files and folders; of the size that the model was trained on, or larger."""
     out: Path
-    """Directory for images/, records/, ... (as the files are), restored.safetensors (unrounded), report.html.
-    Must be empty or missing."""
+    """Directory for images/, records/, ... (as the files are), restoration.json, report.html, and of files of the
+    model's size restored.safetensors (unrounded). Must be empty or missing."""
+    take: Literal["best", "network", "clean", "removal"] = "best"
+    """What is written: the network's result, that of 'sagd clean' with the model's band, that with the band deleted, or
+    the best: nearest to the --clean files, or without these the first whose band does not stick out of its
+    surroundings."""
     samples: int = 0
     """Posterior samples of each, with their standard deviation; only some modes know a posterior."""
     clean: Path | None = None
@@ -44,18 +54,63 @@ class Restore(Command):
 
 def run_restore(command: Restore) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
-    from sagd.data.files import save_like
-    from sagd.data.kinds import Kind
-    from sagd.report.restoration import render_restoration
-    from sagd.report.wording import number_of
-    from sagd.store.files import to_json, to_safetensors, write_file, writing
     from sagd.store.model import load_model
-    from sagd.study.restoration import restore_files
+    from sagd.study.restoration import mode_of_model
+    from sagd.study.wholes import are_larger
 
     need("matplotlib", "jinja2")
     if command.batch_size < 1:
         raise InputError(f"--batch-size must be at least 1, got {command.batch_size}")
     model = load_model(command.model)
+    mode_of_model(model)
+    if are_larger(model, command.files):
+        _run_wholes(command, model)
+    else:
+        _run_fields(command, model)
+
+
+def _run_wholes(command: Restore, model: Trained) -> None:
+    """Files larger than the model."""
+    from sagd.data.kinds import Kind
+    from sagd.report.restoration import render_restoration
+    from sagd.report.wording import number_of
+    from sagd.store.files import to_json, write_file, writing
+    from sagd.study.wholes import restore_wholes
+
+    if command.samples:
+        raise InputError("--samples needs files of the model's size, and these are larger; leave it out")
+    called = Kind.member(model.meaning.kind).item
+    folder = command.out / called[1]
+    result = restore_wholes(
+        model,
+        command.files,
+        folder,
+        clean=command.clean,
+        take=command.take,
+        label=label_of(command.label, model),
+        seed=command.seed,
+        batch_size=command.batch_size,
+        progress=True,
+        keep=command.unrounded,
+    )
+    write_file(command.out / "restoration.json", to_json(result.to_dict()))
+    with writing(command.out):
+        page = render_restoration(result.shown, command.out)
+    for line in (*result.sides.lines(), result.line()):
+        if line is not None:
+            say(line)
+    say(f"wrote {number_of(len(result.written), ('file', 'files'))} in {folder} and {page}")
+
+
+def _run_fields(command: Restore, model: Trained) -> None:
+    """Files of the model's size."""
+    from sagd.data.files import save_like
+    from sagd.data.kinds import Kind
+    from sagd.report.restoration import render_restoration
+    from sagd.report.wording import number_of
+    from sagd.store.files import to_json, to_safetensors, write_file, writing
+    from sagd.study.restoration import restore_files
+
     label = label_of(command.label, model)
     result = restore_files(
         model,
@@ -67,6 +122,7 @@ def run_restore(command: Restore) -> None:
         batch_size=command.batch_size,
         progress=True,
         keep=command.unrounded,
+        take=command.take,
     )
     restoration = result.restoration
     called = Kind.member(model.meaning.kind).item
@@ -83,6 +139,9 @@ def run_restore(command: Restore) -> None:
         page = render_restoration(result, command.out)
     for name, value in result.psnr.items():
         say(f"PSNR of {name} {called[1]}: {value:.2f} dB")
+    if result.sides is not None:
+        for line in result.sides.lines():
+            say(line)
     if (told := written.line()) is not None:
         say(told)
     say(f"wrote {number_of(len(result.names), called)} in {folder} and {page}")

@@ -26,8 +26,10 @@ class DataConfig:
     """Side length, or one for each axis. Images are scaled on the shorter side (Lanczos) and centre-cropped; of all
     else windows of that size are cut, end to end, and what is shorter is padded, the padding left out of the loss.
     Default: as the files are."""
-    fit: Literal["auto", "scale", "tile"] = "auto"
-    """What size does: scale (images), or tile: cut windows (all else), as 'auto' has it."""
+    fit: Literal["auto", "scale", "tile", "crop"] = "auto"
+    """What size does: scale (images), or tile: cut windows (all else), as 'auto' has it; crop: cut them at random
+    places, anew at each reading of a training, from few large files: one is enough. Elsewhere they then lie half a
+    window apart."""
     axes: str | None = None
     """A letter for each axis of the arrays, where files do not say or one knows better: N items, C channels, T time,
     Z Y X space; e.g. NCYX. Default: what files and shapes say, which is printed."""

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -238,6 +238,20 @@ class Plan:
         resampled = self.config.resample is not None and any("T" in part.steps(self.config.rate) for part in parts)
         return parts[0].arrays[0].dtype == "uint8" and not self.pads and not resampled
 
+    @property
+    def cuts(self) -> bool:
+        """Whether fields are windows of larger items."""
+        if self.scales:
+            return False
+        sides = np.array([_length(part, self.config) for part in self.records.parts])
+        return bool((sides > np.array(self.shape[1:])).any())
+
+    def whole(self, part: int, item: int) -> Plan:
+        """The plan of one whole item."""
+        shape = (self.shape[0], *_length(self.records.parts[part], self.config))
+        at = np.zeros((1, len(shape) - 1), np.int64)
+        return Plan(self.records, self.config, shape, np.array([part]), np.array([item]), at)
+
     def some(self, rows: np.ndarray) -> Plan:
         """The plan of these fields."""
         return Plan(self.records, self.config, self.shape, self.part[rows], self.item[rows], self.origin[rows])
@@ -296,13 +310,13 @@ def padded(values: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
     return np.pad(wide, [(0, 0), *((0, m) for m in missing)], constant_values=np.nan)
 
 
-def windows(length: int, size: int) -> list[int]:
-    """Where windows of a size start along an axis: end to end, the last one flush with the end of the axis.
+def windows(length: int, size: int, step: int | None = None) -> list[int]:
+    """Where windows of a size start along an axis: end to end, or so far apart; the last one flush with its end.
 
-    >>> windows(10, 4), windows(3, 4)
-    ([0, 4, 6], [0])
+    >>> windows(10, 4), windows(3, 4), windows(10, 4, 2)
+    ([0, 4, 6], [0], [0, 2, 4, 6])
     """
-    starts = list(range(0, max(length - size, 0) + 1, size))
+    starts = list(range(0, max(length - size, 0) + 1, step or size))
     return starts if length <= size or starts[-1] + size == length else [*starts, length - size]
 
 
@@ -316,14 +330,32 @@ def plan_of(records: FieldRecords, config: DataConfig) -> Plan:
     lengths = [_length(part, config) for part in records.parts]
     size = _size(records, config, lengths)
     channels = _channels(records, config)
+    if config.fit == "crop":
+        _check_crops(records, config, lengths, size)
     numbers, items, places = [], [], []
     for number, (part, spatial) in enumerate(zip(records.parts, lengths, strict=True)):
-        starts = [[0] if scales(records.kind, config) else windows(*pair) for pair in zip(spatial, size, strict=True)]
+        pairs = list(zip(spatial, size, strict=True))
+        if scales(records.kind, config):
+            starts = [[0] for _ in pairs]
+        else:
+            starts = [windows(have, n, max(1, n // 2) if config.fit == "crop" else None) for have, n in pairs]
         origins = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(size))
         numbers.append(np.full(part.count * len(origins), number))
         items.append(np.repeat(np.arange(part.count), len(origins)))
         places.append(np.tile(origins, (part.count, 1)))
     return Plan(records, config, (channels, *size), *map(np.concatenate, (numbers, items, places)))
+
+
+def _check_crops(
+    records: FieldRecords, config: DataConfig, lengths: Sequence[tuple[int, ...]], size: tuple[int, ...]
+) -> None:
+    """Refuse windows at random places that some file has no room for, or that nobody gave a size."""
+    if config.size is None:
+        raise InputError(f"data.fit 'crop' cuts windows: give their {argument('data.size')}, e.g. 64")
+    for number, spatial in enumerate(lengths):
+        if any(have < n for have, n in zip(spatial, size, strict=True)):
+            own, needed = (" x ".join(map(str, sides)) for sides in (spatial, size))
+            raise InputError(f"{records.describe(number)} is {own}, smaller than the windows of {needed}; leave it out")
 
 
 def _length(part: Part, config: DataConfig) -> tuple[int, ...]:
@@ -664,6 +696,16 @@ class LazyFields:
         x = self.meaning.to_model(torch.from_numpy(values.astype(np.float64)))
         self._check(x, row)
         return x
+
+    def wholes(self) -> tuple[list[Tensor], np.ndarray]:
+        """The items that fields are windows of, as models see them, and the number of that of each field.
+
+        Raises:
+            InputError: As fields.
+        """
+        pairs, number = np.unique(np.stack([self.plan.part, self.plan.item]), axis=1, return_inverse=True)
+        plans = [self.plan.whole(int(part), int(item)) for part, item in pairs.T]
+        return [replace(self, plan=plan).field(0) for plan in plans], number.reshape(-1)
 
     def _check(self, x: Tensor, row: int) -> None:
         infinite, missing = int(x.isinf().sum()), int(x.isnan().sum())

@@ -129,9 +129,7 @@ def read_named(paths: Sequence[Path], shape: tuple[int, ...], meaning: Meaning) 
         InputError: Naming the file that is missing, of another kind, size, encoding or rate, or named as another one.
     """
     names, fields, parts, items, files = [], [], [], [], []
-    told: dict[Path, DataConfig] = {}
-    for name, path in find_files(paths, DataConfig(kind=meaning.kind)).values():
-        part = _part(path, meaning, _beside(name, path, meaning, told))
+    for name, part in named_parts(paths, meaning):
         for item in range(part.count):
             fields.append(_field(part, item, shape, meaning))
             names.append(name if part.count == 1 else f"{name}[{item}]")
@@ -144,6 +142,34 @@ def read_named(paths: Sequence[Path], shape: tuple[int, ...], meaning: Meaning) 
     return Named(tuple(names), x, meaning, known, tuple(parts), tuple(items), tuple(files))
 
 
+def named_parts(paths: Sequence[Path], meaning: Meaning) -> list[tuple[str, Part]]:
+    """Names and arrays of files, and all of one kind that lie below folders, in natural order, of any size.
+
+    Raises:
+        InputError: Naming the file that is missing, of another kind, encoding or rate, or named as another one.
+    """
+    told: dict[Path, DataConfig] = {}
+    found = find_files(paths, DataConfig(kind=meaning.kind)).values()
+    return [(name, _part(path, meaning, _beside(name, path, meaning, told))) for name, path in found]
+
+
+def partner_parts(files: Sequence[str], folder: Path, meaning: Meaning) -> list[Part]:
+    """The arrays of the files of a folder that are named as others are, but for the ending; no other file is read.
+
+    Raises:
+        InputError: As `named_parts`, or naming the one that is missing.
+    """
+    kind, told, parts = Kind.member(meaning.kind), dict[Path, DataConfig](), []
+    found = find_files([folder], DataConfig(kind=kind.kind))
+    for file in files:
+        name = _without_ending(file)
+        if name not in found:
+            what = kind.item[0]
+            raise InputError(f"no clean {what} {name!r} in {str(folder)!r}; names must be those of the damaged {what}s")
+        parts.append(_part(found[name][1], meaning, _beside(*found[name], meaning, told)))
+    return parts
+
+
 def read_partners(named: Named, folder: Path) -> Tensor:
     """The fields of a folder whose files are named as others are, but for the ending, `(N, C, *spatial)`; no other
     file is read.
@@ -151,18 +177,13 @@ def read_partners(named: Named, folder: Path) -> Tensor:
     Raises:
         InputError: As `read_named`, or naming the one that is missing.
     """
-    kind = Kind.member(named.meaning.kind)
-    found = find_files([folder], DataConfig(kind=kind.kind))
-    fields = []
-    told: dict[Path, DataConfig] = {}
+    items, fields = Kind.member(named.meaning.kind).item[1], []
+    every = dict.fromkeys(named.files)
+    parts = dict(zip(every, partner_parts(list(every), folder, named.meaning), strict=True))
     for file, item in zip(named.files, named.items, strict=True):
-        name = _without_ending(file)
-        if name not in found:
-            what = kind.item[0]
-            raise InputError(f"no clean {what} {name!r} in {str(folder)!r}; names must be those of the damaged {what}s")
-        part = _part(found[name][1], named.meaning, _beside(*found[name], named.meaning, told))
+        part = parts[file]
         if item >= part.count:
-            raise InputError(f"{str(part.path)!r} holds {part.count} {kind.item[1]}, and none is number {item}")
+            raise InputError(f"{str(part.path)!r} holds {part.count} {items}, and none is number {item}")
         fields.append(_field(part, item, tuple(named.x.shape[1:]), named.meaning))
     return torch.stack(fields)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -37,6 +38,7 @@ from sagd.data.signals import Origin, Signals
 from sagd.data.sources import Records, base, open_source
 from sagd.data.sources.base import expanded
 from sagd.data.sources.beside import beneath
+from sagd.data.windows import Windows
 from sagd.errors import InputError, argument, one_line
 from sagd.optional import need
 from sagd.random import generator_for, subset
@@ -219,7 +221,12 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
             check_means(part, meaning, config)
     lazy = LazyFields(chosen, meaning, config.missing == "mask")
     problems: list[InputError] = []
-    stored, good = _stored(lazy, config, problems)
+    stored: Tensor | LazyFields | Windows
+    if config.fit == "crop":
+        stored, good = _cut(lazy, roams=True), np.arange(len(lazy))
+        logger.info("%s: %s", records.name, stored.line(records.kind.item))
+    else:
+        stored, good = _stored(lazy, config, problems)
     _check_enough(len(good), problems, config, items)
     _report_bad(len(rows), problems, config, items)
     labels = every = None
@@ -240,7 +247,25 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
         meaning=meaning,
         gaps=gaps,
         origin=_origin(plan),
+        cut=partial(_cut, replace(lazy, plan=chosen.some(good)), config.fit == "crop") if chosen.cuts else None,
     )
+
+
+def _cut(lazy: LazyFields, roams: bool) -> Windows:
+    """The items that fields are windows of, in memory.
+
+    Raises:
+        InputError: If they do not fit there.
+    """
+    plan = lazy.plan
+    sizes = [part.count * math.prod(part.shape) for part in plan.records.parts]
+    if (needed := sum(sizes) * (1 if lazy.packed else 4)) > base.MEMORY_LIMIT:
+        raise InputError(
+            f"{plan.records.name!r} takes {needed / 2**30:.1f} GiB of memory, at most {base.MEMORY_LIMIT / 2**30:.0f}"
+            f" are used; name fewer files, or read their windows where they lie, with {argument('data.fit=tile')}"
+        )
+    wholes, number = lazy.wholes()
+    return Windows(tuple(wholes), plan.shape[1:], torch.from_numpy(number), torch.from_numpy(plan.origin), roams)
 
 
 def _origin(plan: Plan) -> Origin | None:
@@ -314,7 +339,7 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     ]
 
 
-def _constant(fields: Tensor | LazyFields, meaning: Meaning) -> list[str]:
+def _constant(fields: Tensor | LazyFields | Windows, meaning: Meaning) -> list[str]:
     """A line for each channel that is the same everywhere, in all fields, or in some where memory cannot hold all."""
     some = fields if isinstance(fields, Tensor) else fields[torch.arange(min(len(fields), _LOOKED_AT))]
     where = "" if isinstance(fields, Tensor) else f" in the first {len(some)}"
@@ -402,7 +427,7 @@ def _check_enough(count: int, problems: Sequence[InputError], config: DataConfig
         why = f"; {len(problems)} cannot be read, the first: {problems[0]}" if problems else ""
         one = (
             f"; windows of it are many: {argument('data.fit=tile')} {argument('data.size=64')}"
-            if count == 1 and config.fit != "tile"
+            if count == 1 and config.fit not in ("tile", "crop")
             else ""
         )
         raise InputError(f"need at least two {items}, found {count} in {config.source!r}{why}{one}")

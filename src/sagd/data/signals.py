@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, final
@@ -15,9 +15,10 @@ from torch import Tensor
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.images import to_unit_range
 from sagd.data.meaning import Meaning
+from sagd.data.windows import Windows
 from sagd.errors import InputError
 from sagd.model.condition import Condition
-from sagd.random import generator_for, rand, randperm, subset
+from sagd.random import Generator, generator_for, rand, randperm, subset
 from sagd.training.ahead import Ahead
 from sagd.training.batches import Batch, hashes
 
@@ -81,6 +82,7 @@ class Signals:
         meaning: What their values stand for.
         gaps: Whether some values are missing.
         origin: The files that they are from; None if they are not whole items of files.
+        cut: Reads the larger arrays that all of the `M` fields are windows of; None if they are not.
 
     Raises:
         InputError: If shapes or types do not fit together.
@@ -97,6 +99,7 @@ class Signals:
     meaning: Meaning = field(default_factory=Meaning)
     gaps: bool = False
     origin: Origin | None = None
+    cut: Callable[[], Windows] | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.stored.shape)
@@ -168,6 +171,16 @@ class Signals:
     def values(self, indices: Tensor) -> Tensor:
         """What `stored` holds of the fields of these numbers `(B,)`."""
         return self.stored[indices if self.rows is None else self.rows[indices]]
+
+    @property
+    def roams(self) -> bool:
+        """Whether a training takes windows at random places, see `Windows`."""
+        return isinstance(self.stored, Windows) and self.stored.roams
+
+    def drawn(self, indices: Tensor, generator: Generator) -> Tensor:
+        """As `values`, of fields that are windows of larger arrays: from random places of these."""
+        assert isinstance(self.stored, Windows)
+        return self.stored.drawn(indices if self.rows is None else self.rows[indices], generator)
 
     def shown(
         self, values: Tensor, indices: Tensor, flips: Tensor | None = None, draw: int = 0
@@ -271,7 +284,7 @@ class Signals:
 
 @final
 class SignalReader:
-    """Fields for training, flipped at random if asked for; see `sagd.training.batches.Reader`.
+    """Fields for training, flipped at random and from random places if asked for; see `sagd.training.batches.Reader`.
 
     Those that are read on demand are read and hashed by threads, and damaged and flipped by whoever asks for them: what
     is in files is the same whoever reads it, damage of a plug-in may be drawn from global generators.
@@ -293,7 +306,7 @@ class SignalReader:
             values = data.values(indices)
             return values, data.digests(values, indices)
 
-        self._ahead = None if isinstance(stored, Tensor) else Ahead(fetch, stored.threads)
+        self._ahead = None if isinstance(stored, Tensor) or data.roams else Ahead(fetch, stored.threads)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -315,6 +328,8 @@ class SignalReader:
             generator = generator_for(self.seed, "flips", step, self.rank)
             flips = rand((len(indices),), generator) < 0.5
         values, digests = self._read(indices)
+        if self.data.roams:
+            values = self.data.drawn(indices, generator_for(self.seed, "windows", step, self.rank))
         x, labels, known = self.data.shown(values, indices, flips, step)
         told = {} if labels is None or not self.labelled else {"labels": labels}
         if known is not None:
@@ -326,6 +341,9 @@ class SignalReader:
         if self._ahead is not None:
             values, digests = self._ahead.take(indices)
             return values, digests
+        if self.data.roams:  # they are told by those at their own places
+            values = self.data.values(indices)
+            return values, self.data.digests(values, indices)
         # Once for all fields in memory: those on a GPU would have to come back for each batch.
         if self._known is None:
             parts = torch.arange(len(self.data)).split(_HASHED)

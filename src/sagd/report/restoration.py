@@ -20,6 +20,7 @@ from sagd.report.template import fill
 from sagd.report.wording import counted, joined, number_of
 from sagd.study.resampling import ResamplingResult
 from sagd.study.restoration import RestorationResult
+from sagd.study.sides import WAYS
 
 MOST_IMAGES = 8
 """Rows of images on the page."""
@@ -75,10 +76,11 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "title": f"Restored {subject.called[1]}",
         "subtitle": f"{number_of(len(result.names), subject.called)} · mode {result.mode.kind} ·"
         f" {100 * result.replaced:.1f} % of the frequencies replaced",
-        "mode": result.mode.told,
+        "mode": result.mode.told if result.sides is None or result.sides.taken == WAYS[0] else "",
+        "sides": [] if result.sides is None else result.sides.lines(),
         "band": str(result.mode.band),
         "answer": _answer(result),
-        "outside": f"{result.change_outside:.1g}",
+        "outside": None if result.change_outside is None else f"{result.change_outside:.1g}",
         "columns": [COLUMNS[name] for name in columns],
         "names": [result.names[i] for i in rows],
         "total": len(result.names),

@@ -372,10 +372,10 @@ class Work:
 
     def _prepared(self, items: Iterable[int]) -> Iterator[Tensor]:
         for item, block in itertools.product(items, self.file.blocks):
-            yield self._filled(item, block)[1]
+            yield self.filled(item, block)[1]
             self.tell()
 
-    def _filled(self, item: int, block: Block) -> Filled:
+    def filled(self, item: int, block: Block) -> Filled:
         """Values of a block, and what `prepared` makes of them; those asked for last are held, as they are measured
         before they are changed."""
         if self._held is None or self._held[:2] != (item, block):
@@ -393,7 +393,7 @@ class Work:
 
     def change(self, item: int, block: Block) -> tuple[Tensor, Tensor]:
         """Values of a block before and after, `(C, *spatial)`."""
-        before, filled, missing, dead = self._filled(item, block)
+        before, filled, missing, dead = self.filled(item, block)
         if dead and not self.dead:
             self.dead = lines_of(dead, self.file.part.layout.spatial)
         damage = self.removal(item).apply(filled)
@@ -444,7 +444,7 @@ class Work:
 
     def _example(self, before: Tensor, after: Tensor) -> Shown:
         removal, rank = self.removal(0), before.ndim - 1
-        _, filled, missing, _ = self._filled(0, self.file.blocks[0])
+        _, filled, missing, _ = self.filled(0, self.file.blocks[0])
         most = _SHOWN.get(rank, 64)
         middle = [slice((n - min(n, most)) // 2, (n - min(n, most)) // 2 + min(n, most)) for n in before.shape[1:]]
         part = (slice(None), *middle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +22,19 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.grid import Grid
 from sagd.noise.statistics import RadialProfile, radial_profile
+from sagd.omission.alarm import excess
+from sagd.omission.guard import unguarded
 from sagd.omission.modes import Mode, Restoration
+from sagd.omission.removal import measure
 from sagd.omission.restore import restore
+from sagd.omission.split import band_part
 from sagd.store.model import Trained
+from sagd.study.sides import BEST, WAYS, Sides
 
+logger = logging.getLogger(__name__)
+
+_APART = 64
+"""Fields of a model's own size that are told one by one; of more, all together."""
 BANDS, _LINES = 20, 200
 """Radial bands of spectra and errors; of records as many as there are frequencies, up to the second number."""
 
@@ -46,7 +56,9 @@ class RestorationResult:
         spectra: "damaged", "restored" and, if known, "clean" -> mean power by radial band `(K,)`; NaN where empty.
         errors: "damaged", "restored" -> mean squared error by radial band `(K,)`, where clean images are known.
         psnr: "damaged", "restored" -> peak signal-to-noise ratio of the values, in dB, likewise.
-        change_outside: Largest change of a coefficient outside the band, over the root mean square of all coefficients.
+        change_outside: Largest change of a coefficient outside the band, over the root mean square of all coefficients;
+            None of parts of larger files, and of what was not restored on the grid of the model.
+        sides: The model's result beside those without one, and which was taken; None if there are no others.
     """
 
     named: Named
@@ -61,7 +73,8 @@ class RestorationResult:
     spectra: dict[str, Tensor]
     errors: dict[str, Tensor]
     psnr: dict[str, float]
-    change_outside: float
+    change_outside: float | None
+    sides: Sides | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,6 +98,7 @@ class RestorationResult:
             "errors": {name: listed(values) for name, values in self.errors.items()},
             "psnr": self.psnr,
             "change_outside": self.change_outside,
+            "sides": None if self.sides is None else self.sides.to_dict(),
         }
 
 
@@ -98,6 +112,7 @@ def restore_files(
     batch_size: int = 64,
     progress: bool = False,
     keep: bool = False,
+    take: str = BEST,
 ) -> RestorationResult:
     """Restore image files and folders with a model, and measure what has changed.
 
@@ -111,16 +126,13 @@ def restore_files(
         batch_size: Images per network call.
         progress: Show a progress bar.
         keep: Write floating point: that the results can be written so is tried first.
+        take: "network", or "clean" or "removal", which need none, or the "best" of them; with samples the first.
 
     Raises:
         InputError: If the model leaves no band out, an image does not fit, or a clean image is missing.
     """
-    mode = omission_mode(model.omission, model.meaning.grid())
-    if mode is None:
-        raise InputError(
-            f"the model was trained with omission {NO_OMISSION!r}, which restores no band; train one with"
-            f" {argument('process.omission.mode')} {Mode.example} on the damaged images"
-        )
+    mode = mode_of_model(model)
+    Sides((), {}, {}, take)
     damaged = read_named(paths, model.process.shape, model.meaning)
     require_like(damaged, keep)
     known = None if clean is None else read_partners(damaged, clean)
@@ -136,7 +148,58 @@ def restore_files(
         batch_size=batch_size,
         progress=progress,
     )
-    return measured(damaged, result, known, mode, model.statistics.basis)
+    ways = None if samples or take == WAYS[0] else sides_of(damaged, result.images, known, mode, take)
+    if ways is None:
+        return measured(damaged, result, known, mode, model.statistics.basis)
+    sides, images = ways
+    own = result if sides.taken == WAYS[0] else Restoration(images)
+    return measured(damaged, own, known, mode, model.statistics.basis, sides)
+
+
+def mode_of_model(model: Trained) -> Mode:
+    """The mode of omission by which a model was trained.
+
+    Raises:
+        InputError: If it leaves no band out.
+    """
+    mode = omission_mode(model.omission, model.meaning.grid())
+    if mode is None:
+        raise InputError(
+            f"the model was trained with omission {NO_OMISSION!r}, which restores no band; train one with"
+            f" {argument('process.omission.mode')} {Mode.example} on the damaged images"
+        )
+    return mode
+
+
+def sides_of(
+    named: Named, restored: Tensor, clean: Tensor | None, mode: Mode, take: str = BEST
+) -> tuple[Sides, Tensor] | None:
+    """Fields of a model's own size restored in all ways: figures, and the fields that are taken.
+
+    None, with a line, where the band or the size of the fields allows no other way.
+    """
+    damaged, band = named.x.double(), unguarded(mode.place)
+    try:
+        removal = measure(iter(damaged), band)
+        images = {
+            "network": restored.double(),
+            "clean": torch.stack([x - removal.apply(x) for x in damaged]),
+            "removal": torch.stack([x - band_part(x, band) for x in damaged]),
+        }
+    except InputError as error:
+        logger.info("no other way to restore beside the network's: %s", error)
+        return None
+    stages = {"damaged": damaged} | images
+    groups = [[k] for k in range(len(damaged))] if len(damaged) <= _APART else [list(range(len(damaged)))]
+    errors = {}
+    if clean is not None:
+        known = ~clean.isnan() if named.known is None else named.known & ~clean.isnan()
+        squares = {way: torch.where(known, x - clean, 0.0).square() for way, x in stages.items()}
+        errors = {way: tuple(float(v[g].sum() / known[g].sum()) for g in groups) for way, v in squares.items()}
+    over = {way: tuple(excess(iter(x[g]), band, removal) for g in groups) for way, x in stages.items()}
+    names = named.names if len(groups) > 1 or len(damaged) == 1 else (f"{len(damaged)} files",)
+    sides = Sides(names, errors, over, take)
+    return sides, images[sides.taken].to(named.x.dtype)
 
 
 def measured(
@@ -145,6 +208,7 @@ def measured(
     clean: Tensor | None,
     mode: Mode,
     basis: Basis,
+    sides: Sides | None = None,
 ) -> RestorationResult:
     """The result with its spectra and, where clean images `(N, C, H, W)` are known, its errors.
 
@@ -167,6 +231,7 @@ def measured(
             errors[name] = band_powers(difference, rings, share).values
             psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()) / share, 1e-12))
     values = mask(mode.place, basis)
+    on_grid = sides is None or sides.taken == WAYS[0]
     b = values.reshape(-1, *basis.coefficients).amax(0)
     return RestorationResult(
         named=named,
@@ -181,7 +246,8 @@ def measured(
         spectra={name: profile.values for name, profile in spectra.items()},
         errors=errors,
         psnr=psnr,
-        change_outside=change_outside(damaged, restored, values, basis),
+        change_outside=change_outside(damaged, restored, values, basis) if on_grid else None,
+        sides=sides,
     )
 
 

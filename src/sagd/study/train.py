@@ -36,7 +36,9 @@ from sagd.noise.bands import is_own_mirror
 from sagd.noise.basis.base import Basis
 from sagd.noise.grid import Grid
 from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, measure, most_measured
-from sagd.omission.detect import detect
+from sagd.omission.detect import Detection, detect
+from sagd.omission.detection.base import Detection as WholeDetection
+from sagd.omission.detection.find import find
 from sagd.omission.modes import Mode
 from sagd.optional import need
 from sagd.random import generator_for, seed_for, subset
@@ -44,6 +46,7 @@ from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained
 from sagd.study.compilation import compiled
+from sagd.study.guarding import as_begun, guarded, wholes, without_band
 from sagd.study.run import Before, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Budget, Callback, Fit, Step
@@ -175,6 +178,7 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
     """
     _check_data(config, data)
     process = resolve_omission(config.process, data, before.omission if before else None)
+    data = without_band(data, process)
     process = resolve_basis(process, data, config.denoiser, before.basis if before else None)
     config = dataclasses.replace(config, process=process)
     model = _untrained(config, data)
@@ -432,20 +436,34 @@ def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfi
     Raises:
         InputError: If nothing is found.
     """
-    omission, mode = process.omission, omission_mode(process.omission, data.meaning.grid())
-    if mode is None or not mode.unmeasured:
+    mode = omission_mode(process.omission, data.meaning.grid())
+    if mode is None:
         return process
+    if mode.unmeasured:
+        process = dataclasses.replace(process, omission=_detected(process.omission, mode, data, found))
+    if found is not None:
+        return dataclasses.replace(process, omission=as_begun(process.omission, found))
+    return dataclasses.replace(process, omission=guarded(process.omission, data)) if mode.leaves_out else process
+
+
+def _detected(omission: OmissionConfig, mode: Mode, data: Signals, found: OmissionConfig | None) -> OmissionConfig:
     if found is None:
-        detected = detect(measured_part(data).tensor())
+        detected = _found(mode, data)
         if "band" in mode.unmeasured and detected.band is not None:
             logger.info("\n".join(detected.lines(data.meaning.kind == "image")))
-        measured = mode.measured(detected)
+        measured = mode.measured(detected)  # type: ignore[arg-type]  # both have the band
         told = {name: str(getattr(measured, name)) for name in mode.unmeasured}
     else:
         told = {name: getattr(found, name) for name in mode.unmeasured}
     kept = {name: value for name, value in Mode.read(omission.mode).items() if name not in told}
-    omission = dataclasses.replace(omission, mode=call_text(kept), **told)  # type: ignore[arg-type]
-    return dataclasses.replace(process, omission=omission)
+    return dataclasses.replace(omission, mode=call_text(kept), **told)  # type: ignore[arg-type]
+
+
+def _found(mode: Mode, data: Signals) -> Detection | WholeDetection:
+    """What is detected: in the files that windows are cut from, if the band is all that is wanted, else in all data."""
+    if data.cut is not None and mode.unmeasured == ("band",):
+        return find(torch.stack(wholes(data)))
+    return detect(measured_part(data).tensor())
 
 
 def resolve_basis(

@@ -100,7 +100,7 @@ class FolderRecords(Records):
 def are_pictures(kind: type[Kind], paths: Sequence[Path], config: DataConfig) -> bool:
     """Whether files are single pictures, to be scaled to squares if at all, which Pillow decodes by itself."""
     sides = () if config.size is None or isinstance(config.size, int) else set(config.size)
-    plain = config.fit != "tile" and config.axes is None and not config.arrays and len(sides) <= 1
+    plain = config.fit not in ("tile", "crop") and config.axes is None and not config.arrays and len(sides) <= 1
     endings = {path.suffix.lower() for path in paths}
     return kind.kind == Pictures.kind and plain and endings <= set(EXTENSIONS) and not endings & set(_STACKS)
 

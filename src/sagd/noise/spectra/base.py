@@ -67,6 +67,20 @@ class Spectrum(Description, family="spectrum", example="flat"):
         """
         return self.weights(frequencies)
 
+    def distance(self, frequencies: Tensor, period: Tensor | float = 1.0) -> Tensor:
+        """How far frequencies lie outside of a band, soft edges apart: `(*coefficients)`, at most 0 inside.
+
+        Args:
+            frequencies: As for `weights`, and so is the unit of the distance.
+            period: As for `weights_of_period`.
+
+        Raises:
+            InputError: If it is no shape that has edges.
+        """
+        raise InputError(
+            f"{self.label} has no edges to measure from; give ring, wedge, strip, stripes or spots, or sums of them"
+        )
+
     @property
     def parts(self) -> tuple[Spectrum, ...]:
         """The spectra this one is made of; empty unless it is composite."""
@@ -215,6 +229,10 @@ class Sum(Spectrum, kind="sum"):
     def weights(self, frequencies: Tensor) -> Tensor:
         """Sum of the terms' weights."""
         return in_range(_stacked(self, frequencies).sum(0), self.label, False)
+
+    def distance(self, frequencies: Tensor, period: Tensor | float = 1.0) -> Tensor:
+        """To the nearest term."""
+        return torch.stack([term.distance(frequencies, period) for term in self.terms]).amin(0)
 
     def with_parts(self, parts: tuple[Spectrum, ...]) -> Sum:
         """Sum of other terms."""

@@ -1,8 +1,8 @@
 """Weights in [0, 1] with the shapes of common damage, and soft edges: what `sagd.noise.bands` takes for a band.
 
-`ring` (by radius), `wedge` (by direction: rain), `strip` (along an axis: scan lines, hum),
-`stripes` (the same at any angle) and `spots` (moire,
-harmonics). A soft edge falls from 1 to 0 as a squared cosine over a distance `soft` beyond the edge.
+`ring` (by radius), `wedge` (by direction: rain), `strip` (along an axis: scan lines, hum), `stripes` (the same at any
+angle) and `spots` (moire, harmonics); `guarded` is any of them and what is near it. A soft edge falls from 1 to 0 as a
+squared cosine over a distance `soft` beyond the edge.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -43,9 +43,18 @@ class Ring(Spectrum, kind="ring"):
 
     def weights(self, frequencies: Tensor) -> Tensor:
         """1 in the ring, 0 away from it."""
+        if self.soft == 0:
+            return band_mask(frequencies, self.low, self.high)
+        return _edge(self._beyond(frequencies), self.soft)
+
+    def distance(self, frequencies: Tensor, period: Tensor | float = 1.0) -> Tensor:
+        """To the nearer edge."""
+        return self._beyond(frequencies) * corner_radius(len(frequencies))
+
+    def _beyond(self, frequencies: Tensor) -> Tensor:
+        """In fractions of the corner radius."""
         rho = torch.linalg.vector_norm(frequencies, dim=0) / corner_radius(len(frequencies))
-        inside = band_mask(frequencies, self.low, self.high)
-        return inside if self.soft == 0 else _edge(torch.maximum(self.low - rho, rho - self.high), self.soft)
+        return torch.maximum(self.low - rho, rho - self.high)
 
 
 @dataclass(frozen=True)
@@ -81,15 +90,22 @@ class Wedge(Spectrum, kind="wedge"):
 
     def weights_of_period(self, frequencies: Tensor, period: Tensor | float) -> Tensor:
         """Likewise."""
-        if len(frequencies) != 2:
-            raise InputError(f"a wedge is for images (2 spatial axes), the data has {len(frequencies)}")
-        scale = corner_radius(2)
-        rho = torch.linalg.vector_norm(frequencies, dim=0) / scale
-        turn = _least(self._turn, frequencies, period)
-        across = rho * torch.sin(torch.deg2rad((turn - self.width / 2).clamp(-90, 90)))
-        distance = torch.stack([across, self.low - rho, rho - self.high]).amax(0)
+        rho, turn, distance = self._beyond(frequencies, period)
         hard = band_mask(frequencies, self.low, self.high) * (turn <= self.width / 2 + 1e-9)
         return torch.where(rho > 0, hard if self.soft == 0 else _edge(distance, self.soft), 0.0)
+
+    def distance(self, frequencies: Tensor, period: Tensor | float = 1.0) -> Tensor:
+        """To the nearest edge."""
+        return self._beyond(frequencies, period)[2] * corner_radius(2)
+
+    def _beyond(self, frequencies: Tensor, period: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+        """Radius, degrees from the middle, and distance from the edge, in fractions of the corner radius."""
+        if len(frequencies) != 2:
+            raise InputError(f"a wedge is for images (2 spatial axes), the data has {len(frequencies)}")
+        rho = torch.linalg.vector_norm(frequencies, dim=0) / corner_radius(2)
+        turn = _least(self._turn, frequencies, period)
+        across = rho * torch.sin(torch.deg2rad((turn - self.width / 2).clamp(-90, 90)))
+        return rho, turn, torch.stack([across, self.low - rho, rho - self.high]).amax(0)
 
     def _turn(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Degrees between a direction and `angle`, both without sign."""
@@ -128,12 +144,15 @@ class Strip(Spectrum, kind="strip"):
 
     def weights(self, frequencies: Tensor) -> Tensor:
         """1 on the strip, 0 away from it."""
+        return _edge(self.distance(frequencies), self.soft)
+
+    def distance(self, frequencies: Tensor, period: Tensor | float = 1.0) -> Tensor:
+        """To the nearest edge, along an axis: what is beyond a corner counts as beyond the farther of its edges."""
         if self.axis >= len(frequencies):
             raise InputError(f"strip axis {self.axis} is none of the {len(frequencies)} spatial axes of the data")
         along = frequencies[self.axis].abs()
         across = [f.abs() - self.width / 2 for axis, f in enumerate(frequencies) if axis != self.axis]
-        distance = torch.stack([self.low - along, along - self.high, *across]).amax(0)
-        return _edge(distance, self.soft)
+        return torch.stack([self.low - along, along - self.high, *across]).amax(0)
 
 
 @dataclass(frozen=True)
@@ -168,11 +187,15 @@ class Stripes(Spectrum, kind="stripes"):
 
     def weights_of_period(self, frequencies: Tensor, period: Tensor | float) -> Tensor:
         """Likewise."""
+        return _edge(self.distance(frequencies, period), self.soft)
+
+    def distance(self, frequencies: Tensor, period: Tensor | float = 1.0) -> Tensor:
+        """To the nearest edge, as of a strip."""
         if len(frequencies) < 2:
             raise InputError(f"stripes are for images and volumes, the data has {len(frequencies)} spatial axis")
         nearest = _least(self._distance, frequencies[-2:], period)
         others = [f.abs() - self.width / 2 for f in frequencies[:-2]]
-        return _edge(torch.stack([nearest, *others]).amax(0), self.soft)
+        return torch.stack([nearest, *others]).amax(0)
 
     def _distance(self, rows: Tensor, columns: Tensor) -> Tensor:
         turn = math.radians(self.angle)
@@ -218,6 +241,10 @@ class Spots(Spectrum, kind="spots"):
 
     def weights_of_period(self, frequencies: Tensor, period: Tensor | float) -> Tensor:
         """Likewise."""
+        return _edge(self.distance(frequencies, period), self.soft)
+
+    def distance(self, frequencies: Tensor, period: Tensor | float = 1.0) -> Tensor:
+        """To the nearest disk."""
         nearest = torch.full_like(frequencies[0], math.inf)
         for f in self.at:
             if len(f) != len(frequencies):
@@ -226,7 +253,59 @@ class Spots(Spectrum, kind="spots"):
             for sign in (1, -1):
                 away = distance_on_torus(frequencies - sign * centre, period)
                 nearest = torch.minimum(nearest, away)
-        return _edge(nearest - self.radius, self.soft)
+        return nearest - self.radius
+
+
+@dataclass(frozen=True)
+class Guarded(Spectrum, kind="guarded"):
+    """A band and all within a distance of it, but for the mean, which is in it only if it is in the band.
+
+    Damage whose frequency lies between two bins of a window leaks beside its band: see `sagd.omission.guard`.
+
+    Args:
+        band: A band that has edges, of no guard of its own.
+        by: Width of the guard beyond these, in cycles per sample.
+        soft: Width of the soft edge beyond that.
+    """
+
+    scalable = False
+    band: Spectrum
+    by: float = 0.0
+    soft: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "band", Spectrum.parse(self.band))
+        require_finite("guarded by", self.by)
+        if self.by < 0:
+            raise InputError(f"guarded by must not be negative, got {self.by}")
+        _require_soft("guarded", self.soft)
+
+    @property
+    def parts(self) -> tuple[Spectrum, ...]:
+        """The band."""
+        return (self.band,)
+
+    def with_parts(self, parts: tuple[Spectrum, ...]) -> Guarded:
+        """A guard around another band."""
+        return Guarded(parts[0], self.by, self.soft)
+
+    def weights(self, frequencies: Tensor) -> Tensor:
+        """1 in band and guard, 0 away from them."""
+        own = self.band.weights(frequencies).clamp(max=1)
+        around = _edge(self.distance(frequencies), self.soft)
+        return torch.where((frequencies == 0).all(0), own, torch.maximum(own, around))
+
+    def distance(self, frequencies: Tensor, period: Tensor | float = 1.0) -> Tensor:
+        """To the edge of the guard."""
+        return self.band.distance(frequencies, period) - self.by
+
+    def to_dict(self) -> dict[str, Any]:
+        """With the mapping of the band."""
+        return {"kind": self.kind, "band": self.band.to_dict(), "by": self.by, "soft": self.soft}
+
+    def __str__(self) -> str:
+        soft = f", soft={self.soft!r}" if self.soft else ""
+        return f"{self.kind}(band={str(self.band)!r}, by={self.by!r}{soft})"
 
 
 def _least(value: Callable[[Tensor, Tensor], Tensor], frequencies: Tensor, period: Tensor | float) -> Tensor:

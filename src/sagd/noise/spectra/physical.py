@@ -82,6 +82,11 @@ class Physical(Spectrum, kind="physical"):
         plain, stretched, period = self.placed(frequencies)
         return plain.weights_of_period(stretched, period)
 
+    def distance(self, frequencies: Tensor, period: Tensor | float = 1.0) -> Tensor:
+        """Never more than it is: along the axis whose steps are the shortest a distance is what it is."""
+        plain, stretched, own = self.placed(frequencies)
+        return plain.distance(stretched, own) / own.max()
+
     def placed(self, frequencies: Tensor) -> tuple[Spectrum, Tensor, Tensor]:
         """The spectrum in numbers, the frequencies that it is a function of, and after which they repeat."""
         space = self._space(len(frequencies))

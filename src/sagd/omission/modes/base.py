@@ -119,6 +119,9 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
     calibrates: ClassVar[bool] = False
     """Whether `calibrate` asks for images, which are set apart from training then."""
 
+    leaves_out: ClassVar[bool] = True
+    """Whether the band is left out of what the model learns from, so that a guard around it helps."""
+
     band: Spectrum | str = AUTO
     corruption: Spectrum | str | None = None
     evidence: Literal["auto", "none", "frequency", "image"] = AUTO

@@ -48,6 +48,7 @@ class Deconvolve(Mode, kind="deconvolve"):
         " the known spectrum of the damage."
     )
     calibrates: ClassVar[bool] = True
+    leaves_out: ClassVar[bool] = False
 
     floor: float = 1.0
 

@@ -11,6 +11,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sagd.noise.basis.fourier import FourierBasis
+
+_LAPS = 8
+"""Times that borders are continued, at most; fewer where what passes changes by less than `_SETTLED` of itself."""
+_SETTLED = 1e-2
 _LEAST = 16
 """Samples added along an axis, at least; one in `_SHARE` of its length if that is more."""
 _SHARE = 4
@@ -39,6 +44,31 @@ def crop(x: Tensor, spatial: Sequence[int]) -> Tensor:
     for axis, side in enumerate(spatial, start=x.ndim - len(spatial)):
         x = x.narrow(axis, 0, side)
     return x
+
+
+def passed(x: Tensor, gain: Tensor, basis: FourierBasis) -> tuple[Tensor, Tensor]:
+    """What a gain lets through of an array beyond whose borders it goes on as what it is.
+
+    A reflected wave is another one: what is left is reflected, and what passes is continued.
+
+    Args:
+        x: One channel `(*spatial)`, of mean 0.
+        gain: In [0, 1], `(*coefficients)`.
+        basis: Of the extended array.
+
+    Returns:
+        What passes, of the size of the basis, and the coefficients of the whole.
+    """
+    spatial = x.shape
+    c = basis.forward(extend(x[None], basis.spatial)[0])
+    through = basis.inverse(gain * c)
+    for _ in range(_LAPS):
+        rest = x - crop(through, spatial)
+        c = basis.forward(extend(rest[None], basis.spatial)[0] + through)
+        before, through = through, basis.inverse(gain * c)
+        if (through - before).square().sum() <= _SETTLED**2 * through.square().sum():
+            break
+    return through, c
 
 
 def interpolated(x: Tensor, missing: Tensor) -> Tensor:

@@ -12,15 +12,12 @@ from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.removal.extend import crop, extend, extended_size
+from sagd.omission.removal.extend import crop, extend, extended_size, passed
 from sagd.omission.removal.geometry import Part, parts_of
 from sagd.omission.removal.local import strength, window_of
 from sagd.omission.removal.spectra import Powers, fit, profile
 from sagd.omission.removal.structure import odd_phase, weighted_damage
 
-_LAPS = 8
-"""Times that borders are continued, at most; fewer where the damage changes by less than `_SETTLED` of itself."""
-_SETTLED = 1e-2
 _COLOURS = 3
 """Channels of images that are cleaned jointly where this promises less error, below `_BETTER` of what each has."""
 _BETTER = 0.9
@@ -86,16 +83,7 @@ class Removal:
         taken = 1 - gain
         if not taken.any():
             return torch.zeros_like(x)
-        c = self.basis.forward(extend(x[None], self.basis.spatial)[0])
-        damage = self.basis.inverse(taken * c)
-        for _ in range(_LAPS):
-            # A reflected wave is another one: reflect what was cleaned, and continue the damage as what it is.
-            rest = x - crop(damage, self.spatial)
-            whole = extend(rest[None], self.basis.spatial)[0] + damage
-            c = self.basis.forward(whole)
-            before, damage = damage, self.basis.inverse(taken * c)
-            if (damage - before).square().sum() <= _SETTLED**2 * damage.square().sum():
-                break
+        damage, c = passed(x, taken, self.basis)
         own = torch.zeros_like(damage)
         crop(own, self.spatial).fill_(1)
         multiplicity = self.basis.multiplicity().to(gain)

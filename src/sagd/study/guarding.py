@@ -1,0 +1,194 @@
+"""The guard around a damaged band, and data without it: of windows, taken out of what they are cut from."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sagd.build.objects import omission_mode, process_basis
+from sagd.build.schema import OmissionConfig, ProcessConfig
+from sagd.build.text import call_text
+from sagd.data.images import to_unit_range
+from sagd.data.signals import Signals
+from sagd.data.windows import Windows
+from sagd.errors import InputError
+from sagd.noise.bands import mask
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.operator import Diagonal
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.spectra.damage import Guarded
+from sagd.noise.statistics import most_measured
+from sagd.omission.guard import Guard, guard_of, measured_excess, next_bins
+from sagd.omission.modes import Mode
+from sagd.omission.removal.extend import extend, extended_size
+from sagd.omission.split import split
+
+logger = logging.getLogger(__name__)
+
+AUTO, NONE = "auto", "none"
+_LOOKED_AT = 2**24
+"""Values of whole arrays that a guard is measured on, at most."""
+_SOFT = 2
+"""Width of the soft edge of what is taken out of whole arrays, in bins of these."""
+
+
+def guarded(omission: OmissionConfig, data: Signals) -> OmissionConfig:
+    """The configuration with the guard around its band, and what is taken out of the files that windows are cut from.
+
+    A band that has a guard stays as it is.
+
+    Args:
+        omission: Configuration whose band is known.
+        data: Damaged data.
+
+    Raises:
+        InputError: If the guard cannot be read, or leaves nothing.
+    """
+    mode = omission_mode(omission, data.meaning.grid())
+    if mode is None or isinstance(mode.place, Guarded):
+        return omission
+    width = _width(omission.guard)
+    of_files = data.cut is not None and omission.split != NONE
+    if omission.guard == NONE and not (of_files and omission.split == AUTO) and omission.split in (AUTO, NONE):
+        return omission
+    arrays = wholes(data) if of_files else None
+    guard = _guard(mode.place, width, data, arrays)
+    logger.info("%s%s", guard.line(), ", taken out of whole files" if of_files else "")
+    if arrays is None:
+        return _with_band(omission, guard.by) if guard.by else omission
+    own = omission.split
+    if own == AUTO:
+        named = Spectrum.parse(Mode.read(omission.mode).get("band", omission.band))
+        own = str(Guarded(named, guard.by, _softness(arrays[0].shape[1:])))
+    return _with_band(omission, next_bins(mode.place, data.shape[1:]).by, split=own)
+
+
+def as_begun(omission: OmissionConfig, found: OmissionConfig) -> OmissionConfig:
+    """The configuration with the guard of when the run was started, if the band is that of then."""
+    told = Mode.read(omission.mode).get("band", omission.band)
+    begun = AUTO if found.band == AUTO else Spectrum.parse(found.band)
+    if not isinstance(begun, Guarded) or told == AUTO or Spectrum.parse(told) not in (begun, begun.band):
+        return omission
+    own = found.split if omission.split == AUTO else omission.split
+    return dataclasses.replace(omission, mode=found.mode, band=found.band, split=own)
+
+
+def without_band(data: Signals, process: ProcessConfig) -> Signals:
+    """Data whose windows are cut from files without the band, and hold it only where the model is not shown it.
+
+    Of the two parts `s` (seen) and `h` (the band) of the files, windows are `s + Q h`, `Q` the projector onto the band
+    of the windows: a model that is not shown `Q` sees nothing of `h`.
+
+    Args:
+        data: Damaged data.
+        process: Configuration that `resolve_omission` gave.
+
+    Raises:
+        InputError: If the data has gaps, or is damaged as it is read.
+    """
+    omission, grid = process.omission, data.meaning.grid()
+    mode = omission_mode(omission, grid)
+    if mode is None or not mode.leaves_out or omission.split in (AUTO, NONE) or data.cut is None:
+        return data
+    if data.corruption is not None:
+        raise InputError(
+            "process.omission.split takes the band out of whole files, data.corruption damages each window by itself;"
+            " damage the files with sagd corrupt, or set process.omission.split none"
+        )
+    windows = cut_of(data)
+    band = Spectrum.parse(omission.split).on(grid)
+    parts = tuple(torch.cat(split(_shown(array, data), band)) for array in windows.arrays)
+    basis = process_basis(dataclasses.replace(process, channels="as_given"), data.shape)
+    inside = Diagonal((mask(mode.place, basis) > 0).float(), basis)
+    channels = data.shape[0]
+
+    def made(x: Tensor) -> Tensor:
+        seen, hidden = x.split(channels, dim=1)
+        return seen + inside * hidden
+
+    return dataclasses.replace(data, stored=dataclasses.replace(windows, arrays=parts, made=made, channels=channels))
+
+
+def split_band(band: Spectrum, arrays: list[Tensor]) -> Spectrum:
+    """What is taken out of whole arrays `(C, *spatial)`, one size, for a band as it is named."""
+    return Guarded(band, _guard(band, None, None, arrays).by, _softness(arrays[0].shape[1:]))
+
+
+def _softness(spatial: Sequence[int]) -> float:
+    """Width of the soft edge of what is taken out of arrays of a size."""
+    return round(_SOFT / min(extended_size(spatial)), 6)
+
+
+def _guard(band: Spectrum, width: float | None, data: Signals | None, arrays: list[Tensor] | None) -> Guard:
+    """The guard on the grid of whole arrays, or of the data."""
+    if arrays is None:
+        assert data is not None
+        some = data.at_most(most_measured(data.shape))
+        x = some.tensor()
+        basis = FourierBasis(data.shape[1:])
+        own = [x - x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)]
+    else:
+        basis = FourierBasis(extended_size(arrays[0].shape[1:]))
+        own = [extend(x - x.mean(dim=tuple(range(1, x.ndim)), keepdim=True), basis.spatial)[None] for x in arrays]
+    power = torch.stack([basis.forward(x.double()).abs().square().mean((0, 1)) for x in own]).mean(0)
+    damage, smooth = measured_excess(power, band, basis)
+    if width is None:
+        return guard_of(band, damage, smooth, basis)
+    whole, weight = Guarded(band, width), basis.multiplicity()
+    left = float((weight * damage)[~(whole.weights(basis.frequencies()) > 0)].sum() / (weight * damage).sum())
+    return Guard(whole if width else band, width, width * min(basis.spatial), left)
+
+
+def _width(guard: str) -> float | None:
+    """Cycles per sample; None if it is measured."""
+    if guard == AUTO:
+        return None
+    try:
+        width = 0.0 if guard == NONE else float(guard)
+    except ValueError:
+        width = -1.0
+    if not (math.isfinite(width) and 0 <= width < 0.5):
+        raise InputError(f"process.omission.guard must be auto, none, or 0 to 0.5 cycles per sample, got {guard!r}")
+    return width
+
+
+def _with_band(omission: OmissionConfig, by: float, **changes: str) -> OmissionConfig:
+    """The configuration with a guard around its band, which keeps its units."""
+    mode = Mode.read(omission.mode)
+    named = Spectrum.parse(mode.pop("band", omission.band))
+    band = str(Guarded(named, by)) if by else str(named)
+    return dataclasses.replace(omission, mode=call_text(mode), band=band, **changes)  # type: ignore[arg-type]
+
+
+def cut_of(data: Signals) -> Windows:
+    """The files that windows are cut from."""
+    assert data.cut is not None
+    return data.stored if isinstance(data.stored, Windows) else data.cut()
+
+
+def wholes(data: Signals) -> list[Tensor]:
+    """Their arrays as models see them, `(C, *spatial)`; of several sizes the largest."""
+    arrays = cut_of(data).arrays
+    largest = max(arrays, key=Tensor.numel).shape
+    alike = [array for array in arrays if array.shape == largest]
+    return [_shown(array, data) for array in alike[: max(1, _LOOKED_AT // math.prod(largest))]]
+
+
+def _shown(array: Tensor, data: Signals) -> Tensor:
+    """An array as models see it.
+
+    Raises:
+        InputError: If values are missing.
+    """
+    x = to_unit_range(array) if array.dtype == torch.uint8 else array
+    if x.isnan().any():
+        raise InputError(
+            f"{data.name!r} has missing values, and its band is taken out of whole files; fill them in, or set"
+            " process.omission.split none"
+        )
+    return x

@@ -1,0 +1,109 @@
+"""What became of a damaged band in three ways side by side, and which is taken.
+
+`network`: what the model knows; `clean`: the measured damage taken out, without a model; `removal`: the band deleted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sagd.errors import InputError, argument
+
+WAYS = ("network", "clean", "removal")
+"""In the order in which they are trusted, where nothing speaks against them."""
+BEST = "best"
+ALARM = 1.0
+"""Excess of a band over its surroundings, in dB, from which on a result is taken to show the damage."""
+_LISTED = 12
+"""Files that are told one by one."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Figures of each way, file by file.
+
+    Attributes:
+        names: The files.
+        errors: "damaged" and ways -> mean squared error of each file, where models see 2 as the whole range; {} if no
+            clean files are known.
+        excess: "damaged" and ways -> how far the band is over its surroundings, in dB.
+        asked: A way, or "best".
+    """
+
+    names: tuple[str, ...]
+    errors: Mapping[str, tuple[float, ...]]
+    excess: Mapping[str, tuple[float, ...]]
+    asked: str = BEST
+
+    def __post_init__(self) -> None:
+        if self.asked not in (*WAYS, BEST):
+            known = ", ".join((*WAYS, BEST))
+            raise InputError(f"{argument('take')} must be one of {known}, got {self.asked!r}")
+
+    def psnr(self, way: str) -> float | None:
+        """Peak signal-to-noise ratio of all files, in dB."""
+        return decibels(sum(self.errors[way]) / len(self.names)) if self.errors else None
+
+    def mean_excess(self, way: str) -> float:
+        """Of all files."""
+        return sum(self.excess[way]) / len(self.names)
+
+    @property
+    def taken(self) -> str:
+        """The way that is taken: the one of least error, else the first that does not show the damage."""
+        if self.asked != BEST:
+            return self.asked
+        if self.errors:
+            return min(WAYS, key=lambda way: sum(self.errors[way]))
+        quiet = [way for way in WAYS if self.mean_excess(way) <= ALARM]
+        return quiet[0] if quiet else min(WAYS, key=self.mean_excess)
+
+    def lines(self) -> list[str]:
+        """A line for each of some files, one for all, and why which is taken."""
+        stages = ("damaged", *WAYS)
+        told = [
+            f"{name}: " + ", ".join(f"{way} {self._figure(way, k)}" for way in stages)
+            for k, name in enumerate(self.names[:_LISTED])
+        ]
+        if len(self.names) > _LISTED:
+            told.append(f"... and {len(self.names) - _LISTED} more, in restoration.json")
+        every = ", ".join(f"{way} {self._overall(way)}" for way in stages)
+        return [*(told if len(self.names) > 1 else []), f"all {len(self.names)}: {every}", self.line()]
+
+    def line(self) -> str:
+        """Which way is taken, and why."""
+        if self.asked != BEST:
+            return f"took {self.taken}, as asked"
+        others = " and ".join(f"{way} {self._overall(way)}" for way in WAYS if way != self.taken)
+        why = "nearest to the clean files" if self.errors else f"the first that is at most {ALARM:g} dB over"
+        if not self.errors and self.mean_excess(self.taken) > ALARM:
+            why = "all show the damage, this least"
+        if not self.errors and self.taken != WAYS[0]:
+            why += "; the network shows the damage"
+        return f"took {self.taken}, {self._overall(self.taken)} ({why}; {others})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        told = {
+            name: {
+                way: {"excess_db": self.excess[way][k]}
+                | ({"psnr": decibels(self.errors[way][k])} if self.errors else {})
+                for way in ("damaged", *WAYS)
+            }
+            for k, name in enumerate(self.names)
+        }
+        return {"taken": self.taken, "asked": self.asked, "why": self.line(), "files": told}
+
+    def _overall(self, way: str) -> str:
+        return f"{self.psnr(way):.2f} dB" if self.errors else f"{self.mean_excess(way):+.1f} dB over its surroundings"
+
+    def _figure(self, way: str, k: int) -> str:
+        return f"{decibels(self.errors[way][k]):.2f} dB" if self.errors else f"{self.excess[way][k]:+.1f} dB"
+
+
+def decibels(error: float) -> float:
+    """Peak signal-to-noise ratio of a mean squared error, where models see 2 as the whole range."""
+    return 10 * math.log10(4 / max(error, 1e-12))
