@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,10 +11,15 @@ from torch import Tensor
 from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser
 from sagd.noise.bands import mask
+from sagd.noise.basis.base import Basis
 from sagd.noise.statistics import DataStatistics
 from sagd.omission.evidence import by_ring, remainder, rings
 from sagd.omission.level import least_time
+from sagd.omission.second import SecondDamage
+from sagd.random import generator_for
 
+LEARNT = 0.2
+"""Share of a second damage that is drawn back from which on a model is said to have learnt damage."""
 Batches = Iterable[tuple[Tensor, Conditional]]
 """Damaged images `(B, C, *spatial)` and their condition."""
 
@@ -27,15 +32,36 @@ class Calibration:
         share: The share of a prediction, about the mean of the data, that is believed, `(*coefficients)`, float64.
         unexplained: `V(f)`, the variance that what is believed leaves open, `(C, *coefficients)`, float64; None if the
             spectrum of the damage, without which it cannot be told, is not known.
+        believed: Power of what is believed, as a part of all that is predicted; None if nothing is predicted.
+        drawn_back: Share of a second damage that the prediction draws back, see `sagd.omission.second`; None if none
+            was laid on.
     """
 
     share: Tensor
     unexplained: Tensor | None = None
+    believed: float | None = None
+    drawn_back: float | None = None
+
+    def lines(self) -> list[str]:
+        """For people."""
+        said = []
+        if self.believed is not None:
+            said.append(f"{100 * self.believed:.0f} % of what the model says of the band is believed")
+        if self.drawn_back is not None:
+            told = f"of a second damage laid over held-out data it draws {100 * max(0.0, self.drawn_back):.0f} % back"
+            learnt = self.drawn_back > LEARNT
+            cure = ": it has learnt damage from what leaks beside the band; widen it, or take mode 'project'"
+            said.append(told + (cure if learnt else ""))
+        return said
 
 
 @torch.no_grad()
 def calibrate(
-    denoiser: Denoiser, batches: Batches, statistics: DataStatistics, noise: Tensor | None = None
+    denoiser: Denoiser,
+    batches: Batches,
+    statistics: DataStatistics,
+    noise: Tensor | None = None,
+    second: SecondDamage | None = None,
 ) -> Calibration:
     """How much of what a model predicts of its unseen band the damaged data bears out, and what that leaves open.
 
@@ -43,13 +69,15 @@ def calibrate(
     mean, pooled over rings of radius. Since the damage is independent of the rest of the image it is the best multiple
     for the clean band as well: near 1 where the network has learnt the conditional mean, near 0 where what it gives is
     its own error, as in bands that nothing predicts. Images that the network was trained on bear out whatever it has
-    memorised of them, so these have to be others.
+    memorised of them, so these have to be others; and what leaks beside the band bears out damage that is drawn back,
+    `E[y m] = E[x m] + E[n m]`, unless a second damage tells the last term.
 
     Args:
         denoiser: The denoiser, not calibrated.
         batches: Damaged images that it was not trained on, and their condition.
         statistics: Mean and basis of the training data.
         noise: `N(f)`, the power of the damage by frequency, if it is known.
+        second: Damage of the same law, to lay over the images.
 
     Returns:
         `g` in [0, 1], 1 where nothing is predicted; and `V = E|y - g m|^2 - N` of the band, if `N` is known.
@@ -57,20 +85,39 @@ def calibrate(
     process, basis = denoiser.process, statistics.basis
     t = least_time(process)
     cross, own, all_of = torch.zeros(3, process.shape[0], *basis.coefficients, dtype=torch.float64)
-    count = 0
+    count, generator = 0, generator_for(1, "second damage")
+    learnt = torch.zeros_like(cross)
+
+    def predicted(y: Tensor, condition: Conditional) -> Tensor:
+        return basis.forward((denoiser.final(process.alpha(t, y) * y, t, condition) - statistics.mean.to(y)).double())
+
     for y, condition in batches:
         mean = statistics.mean.to(y)
-        m = basis.forward((denoiser.final(process.alpha(t, y) * y, t, condition) - mean).double())
+        m = predicted(y, condition)
         shown = basis.forward((y - mean).double())
         cross += (m.conj() * shown).real.sum(0).cpu()
         own += m.abs().square().sum(0).cpu()
         all_of += shown.abs().square().sum(0).cpu()
         count += len(y)
+        if second is not None:
+            d = second.draw(len(y), generator).to(y)
+            change = (predicted(y + d, condition) - m).cpu()
+            learnt += (basis.forward(d.double()).cpu().conj() * change).real.sum(0)
     # Channel by channel, since a band may differ between them.
     band = (mask(process.unseen.band or "", basis) > 0).double()
+    cross -= learnt
     pooled = [by_ring(band * power, basis).sum(0) for power in (cross, own)]
     g = torch.where(pooled[1] > 0, pooled[0] / pooled[1].clamp(min=1e-300), 1.0).clamp(0, 1)[rings(basis)]
+    found = Calibration(g, None, _share(g.square() * own, own, band, basis))
+    if second is not None and count:
+        found = replace(found, drawn_back=_share(learnt, second.power * count, band, basis))
     if noise is None:
-        return Calibration(g)
+        return found
     left = (all_of - 2 * g * cross + g.square() * own) / max(count, 1)
-    return Calibration(g, remainder(band * left, band * noise, basis))
+    return replace(found, unexplained=remainder(band * left, band * noise, basis))
+
+
+def _share(part: Tensor, whole: Tensor, band: Tensor, basis: Basis) -> float | None:
+    """Of powers in the band."""
+    mine, all_of = (float((basis.multiplicity() * band * power).sum()) for power in (part, whole))
+    return mine / all_of if all_of > 0 else None

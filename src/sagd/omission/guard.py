@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sagd.errors import InputError, argument
-from sagd.noise.basis.base import EDGE
+from sagd.noise.basis.base import EDGE, Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Guarded
@@ -115,7 +115,7 @@ def guard_of(band: Spectrum, damage: Tensor, smooth: Tensor, basis: FourierBasis
     return Guard(whole, by, by * min(basis.spatial), kept / total if damaged else 0.0)
 
 
-def measured_excess(power: Tensor, band: Spectrum, basis: FourierBasis) -> tuple[Tensor, Tensor]:
+def measured_excess(power: Tensor, band: Spectrum, basis: Basis) -> tuple[Tensor, Tensor]:
     """What a measured spectrum has over its smooth surroundings in a band and around it, and these.
 
     Ring by ring away from the band; beyond the first one that is under the clean spectrum, no more than the Dirichlet
@@ -152,11 +152,11 @@ def unguarded(band: Spectrum) -> Spectrum:
     return band.band if isinstance(band, Guarded) else band
 
 
-def _weight(basis: FourierBasis) -> Tensor:
+def _weight(basis: Basis) -> Tensor:
     return torch.where(basis.radius() > 0, basis.multiplicity(), 0.0)
 
 
-def _rings(band: Spectrum, basis: FourierBasis) -> Tensor:
+def _rings(band: Spectrum, basis: Basis) -> Tensor:
     """How many bins frequencies are away from a band, `(*coefficients)`: 0 also of those next to what is between."""
     distance = band.distance(basis.frequencies()).double() * min(basis.spatial)
     return (distance - NEXT - EDGE).ceil().clamp(min=0).long()

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,11 +25,10 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
+from sagd.random import Generator, generator_for, randn
 
 _LARGER = (4, 8, 16, 32)
 """Sides of the canvas that damage is drawn on, in those of the data: as many as show the band."""
-_KNOTS = 16
-"""Radii at which the power of damage is tabulated."""
 _DRAWS = 256
 """Draws that the power of a canvas in the band of the data is taken from."""
 
@@ -64,47 +62,51 @@ class SecondDamage:
         b = mask(self.band, self.basis) > 0
         return b.any(0) if b.ndim > len(self.basis.coefficients) else b
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+    def draw(self, count: int, generator: Generator) -> Tensor:
         """Damage `(count, C, *spatial)`, the same in all channels but for its strength, float32."""
         return (self._strength * self._raw(count, generator)).float()
 
     @cached_property
     def _canvas(self) -> tuple[FourierBasis, Tensor]:
-        """Basis of the canvas, and standard deviations there."""
-        radius, weight = self.basis.radius()[self._inside], self.basis.multiplicity()[self._inside]
-        power = self.power.mean(0)[self._inside].clamp(min=0)
-        knots = torch.linspace(float(radius.min()), float(radius.max()) + 1e-9, _KNOTS + 1, dtype=torch.float64)
-        index = (torch.bucketize(radius.double(), knots, right=True) - 1).clamp(0, _KNOTS - 1)
-        total, held, place = (
-            torch.zeros(_KNOTS, dtype=torch.float64).index_add_(0, index, weight * v)
-            for v in (torch.ones_like(power), power, radius)
-        )
-        known = total > 0
+        """Basis of the canvas, and standard deviations there: those of the nearest frequency of the data."""
         for larger in _LARGER:
             basis = FourierBasis(tuple(larger * n for n in self.basis.spatial))
-            b = (self.line or self.band).weights(basis.frequencies()).double().clamp(0, 1)
+            frequencies = basis.frequencies()
+            b = (self.line or self.band).weights(frequencies).double().clamp(0, 1)
             b = b.amax(0) if b.ndim > basis.rank else b
-            b[(basis.radius() == 0)] = 0
+            b[basis.radius() == 0] = 0
             if (b > 0).any():
                 break
         else:
             raise InputError(f"{(self.line or self.band).label} is too narrow to draw damage of; widen it")
-        level = np.interp(basis.radius().numpy(), (place / total)[known].numpy(), (held / total)[known].numpy())
-        return basis, b * torch.from_numpy(level).sqrt()
+        at = b.nonzero().T
+        level = self.power.mean(0).clamp(min=0)[tuple(self._nearest(frequencies[(slice(None), *at)]))]
+        deviation = torch.zeros_like(b)
+        deviation[tuple(at)] = b[tuple(at)] * level.sqrt()
+        return basis, deviation
 
-    def _raw(self, count: int, generator: torch.Generator) -> Tensor:
+    def _nearest(self, frequencies: Tensor) -> list[Tensor]:
+        """Along each axis the number of the coefficient nearest to frequencies `(n, K)`."""
+        found, known = [], self.basis.frequencies()
+        for axis, f in enumerate(frequencies):
+            own = known[axis].movedim(axis, 0).reshape(known.shape[axis + 1], -1)[:, 0]  # of a grid
+            f = f if bool((own < 0).any()) else f.abs()
+            found.append((f[:, None] - own.to(f)).abs().argmin(1))
+        return found
+
+    def _raw(self, count: int, generator: Generator) -> Tensor:
         basis, deviation = self._canvas
         crop = tuple(slice(0, n) for n in self.basis.spatial)
         drawn = []
         for _ in range(count):
-            xi = torch.randn((1, *basis.spatial), generator=generator, dtype=torch.float64)
+            xi = randn((1, *basis.spatial), generator, torch.float64)
             drawn.append(basis.inverse(deviation * basis.forward(xi))[(slice(None), *crop)])
         return torch.stack(drawn)
 
     @cached_property
     def _strength(self) -> Tensor:
         """By channel, `(C, 1, ...)`: as much power in the band as was measured."""
-        raw = self._raw(_DRAWS, torch.Generator().manual_seed(0))
+        raw = self._raw(_DRAWS, generator_for(0, "second damage"))
         own = self.basis.forward(raw).abs().square().mean((0, 1))
         weight = self.basis.multiplicity() * self._inside
         wanted = (weight * self.power.clamp(min=0)).flatten(1).sum(1)
@@ -116,7 +118,7 @@ def drawn_back(
     predict: Callable[[Tensor], Tensor],
     images: Iterable[Tensor],
     damage: SecondDamage,
-    generator: torch.Generator,
+    generator: Generator,
 ) -> Tensor:
     """`E[n* m]`, what a prediction holds of the damage, `(C, *coefficients)`, float64; for a multiple of 1, `N`.
 

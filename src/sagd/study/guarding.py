@@ -22,10 +22,11 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Guarded
-from sagd.noise.statistics import most_measured
-from sagd.omission.guard import Guard, guard_of, measured_excess, next_bins
+from sagd.noise.statistics import DataStatistics, most_measured
+from sagd.omission.guard import Guard, guard_of, measured_excess, next_bins, unguarded
 from sagd.omission.modes import Mode
 from sagd.omission.removal.extend import extend, extended_size
+from sagd.omission.second import SecondDamage
 from sagd.omission.split import split
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,25 @@ def without_band(data: Signals, process: ProcessConfig) -> Signals:
         return seen + inside * hidden
 
     return dataclasses.replace(data, stored=dataclasses.replace(windows, arrays=parts, made=made, channels=channels))
+
+
+def second_damage(mode: Mode, data: Signals, statistics: DataStatistics) -> SecondDamage | None:
+    """Damage of the law of the data's, to lay over held-out data; None if nothing of it is seen beside the band.
+
+    Args:
+        mode: The mode of omission, its band and guard known.
+        data: What is trained on.
+        statistics: Of that.
+    """
+    if isinstance(data.stored, Windows) and data.stored.made is not None:
+        return None  # the band was taken out of whole files
+    band, basis = unguarded(mode.place), statistics.basis
+    known = mode.damage(basis)
+    if known is None:
+        known = torch.stack([measured_excess(power, band, basis)[0] for power in statistics.spectrum])
+    power = known.expand_as(statistics.spectrum)
+    stands_out = bool((power * (mask(mode.place, basis) > 0) > 0).any())
+    return SecondDamage(mode.place, power, basis, band) if stands_out else None
 
 
 def split_band(band: Spectrum, arrays: list[Tensor]) -> Spectrum:

@@ -40,13 +40,14 @@ from sagd.omission.detect import Detection, detect
 from sagd.omission.detection.base import Detection as WholeDetection
 from sagd.omission.detection.find import find
 from sagd.omission.modes import Mode
+from sagd.omission.second import SecondDamage
 from sagd.optional import need
 from sagd.random import generator_for, seed_for, subset
 from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained
 from sagd.study.compilation import compiled
-from sagd.study.guarding import as_begun, guarded, wholes, without_band
+from sagd.study.guarding import as_begun, guarded, second_damage, wholes, without_band
 from sagd.study.run import Before, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Budget, Callback, Fit, Step
@@ -186,10 +187,11 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
     mode, weights, grid = _mode(model), data.meaning.weight_field(data.shape), data.meaning.grid()
     loss = build_loss(config.denoiser, model.process, model.statistics, grid, weights)
     notes = checked_ends(model)
-    held_out = None
+    held_out = second = None
     if mode is not None:
         mode.check(model.statistics)
         if mode.calibrates:
+            second = second_damage(mode, data, model.statistics)
             data, held_out = _parted(config, data)
             notes.append(_calibration_note(data, held_out))
     loss.weighting.weight(torch.full((1,), 0.5, dtype=torch.float64), model.plain)
@@ -202,7 +204,7 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
         settings=to_dict(config),
         layout=config.training.layout,
         compile=_compiler(config, data, model) if config.training.compile else None,
-        finish=lambda trained: trained if held_out is None else _calibrated(trained, held_out),
+        finish=lambda trained: trained if held_out is None else _calibrated(trained, held_out, second),
         notes=notes,
         unit=Kind.member(data.meaning.kind).item[1],
     )
@@ -362,7 +364,7 @@ def _calibration_note(kept: Signals, held_out: Signals) -> str:
     )
 
 
-def _calibrated(model: Trained, held_out: Signals) -> Trained:
+def _calibrated(model: Trained, held_out: Signals, second: SecondDamage | None) -> Trained:
     """The model with what its mode of omission measures of it on images that it was not trained on."""
     mode, device = _mode(model), model.plain.device
     assert mode is not None
@@ -373,7 +375,9 @@ def _calibrated(model: Trained, held_out: Signals) -> Trained:
             x, labels = held_out.batch(part)
             yield x.to(device), None if labels is None or model.classes is None else labels.to(device)
 
-    found = mode.calibrate(model.plain, batches(), model.statistics)
+    found = mode.calibrate(model.plain, batches(), model.statistics, second)
+    for line in found.lines():
+        logger.info(line)
     return dataclasses.replace(model, calibration=found.share, unexplained=found.unexplained)
 
 

@@ -7,13 +7,13 @@ import itertools
 import torch
 from torch import Tensor
 
-from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.basis.base import Basis
 
 _MOST = 3000
 """Frequencies that a fit goes by, at most."""
 
 
-def smooth_fit(levels: Tensor, basis: FourierBasis, free: Tensor) -> Tensor:
+def smooth_fit(levels: Tensor, basis: Basis, free: Tensor) -> Tensor:
     """Polynomials in radius and log radius, and low harmonics of the direction, robust against excess.
 
     Args:
@@ -54,7 +54,7 @@ def robust_fit(x: Tensor, y: Tensor, w: Tensor, quantile: float = 0.35, steps: i
     return b
 
 
-def _features(basis: FourierBasis) -> Tensor:
+def _features(basis: Basis) -> Tensor:
     """`(*coefficients, K)`."""
     f, step = basis.frequencies().double(), 1 / max(basis.spatial)
     radius = basis.radius().double().clamp(min=step)

@@ -27,6 +27,7 @@ from sagd.noise.statistics import DataStatistics
 from sagd.omission.calibrate import Calibration
 from sagd.omission.detect import Detection, excess_spectrum
 from sagd.omission.evidence import Known, Weighing, by_ring, deviations, draws
+from sagd.omission.second import SecondDamage
 from sagd.omission.vectors import band_vectors
 from sagd.process.base import Process
 from sagd.process.evolution import Evolution
@@ -178,11 +179,21 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
         return None
 
     def calibrate(
-        self, denoiser: Denoiser, batches: Iterable[tuple[Tensor, Conditional]], statistics: DataStatistics
+        self,
+        denoiser: Denoiser,
+        batches: Iterable[tuple[Tensor, Conditional]],
+        statistics: DataStatistics,
+        second: SecondDamage | None = None,
     ) -> Calibration:
         """What the model's word on the band is worth, by damaged images that it has not seen, and their conditions.
 
         Asked of modes that have `calibrates`.
+
+        Args:
+            denoiser: The denoiser, not calibrated.
+            batches: The images.
+            statistics: Of the training data.
+            second: Damage of the law of theirs, to lay over them; None if nothing of theirs is seen beside the band.
         """
         raise NotImplementedError(f"omission mode {self.kind!r} calibrates, but does not say how")
 

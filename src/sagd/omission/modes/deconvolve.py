@@ -21,6 +21,7 @@ from sagd.omission.calibrate import Calibration
 from sagd.omission.evidence import Known, remainder
 from sagd.omission.level import final, least_time
 from sagd.omission.modes.base import EXCESS, Mode, Restoration, Task, corruption_of
+from sagd.omission.second import SecondDamage
 from sagd.process.base import Process
 from sagd.process.evolution import Common, Deconvolved, Evolution
 from sagd.process.spectral import SpectralProcess
@@ -86,7 +87,11 @@ class Deconvolve(Mode, kind="deconvolve"):
         return True
 
     def calibrate(
-        self, denoiser: Denoiser, batches: Iterable[tuple[Tensor, Conditional]], statistics: DataStatistics
+        self,
+        denoiser: Denoiser,
+        batches: Iterable[tuple[Tensor, Conditional]],
+        statistics: DataStatistics,
+        second: SecondDamage | None = None,
     ) -> Calibration:
         """What `E[x | z]` leaves open wherever the damage is: the variance of `y' - E[x | z]`, less that of `y'`."""
         process, basis = denoiser.process, statistics.basis

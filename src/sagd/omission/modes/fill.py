@@ -19,6 +19,7 @@ from sagd.noise.statistics import DataStatistics
 from sagd.omission.calibrate import Calibration, calibrate
 from sagd.omission.level import final
 from sagd.omission.modes.base import Hiding, Restoration, Task
+from sagd.omission.second import SecondDamage
 from sagd.process.base import Process
 from sagd.random import Generator
 
@@ -59,7 +60,11 @@ class Fill(Hiding, kind="fill"):
         return self.restored(task, y, final(task.denoiser, x_t, task.t, condition), generators)
 
     def calibrate(
-        self, denoiser: Denoiser, batches: Iterable[tuple[Tensor, Conditional]], statistics: DataStatistics
+        self,
+        denoiser: Denoiser,
+        batches: Iterable[tuple[Tensor, Conditional]],
+        statistics: DataStatistics,
+        second: SecondDamage | None = None,
     ) -> Calibration:
         """By ring of radii; see `sagd.omission.calibrate`."""
-        return calibrate(denoiser, batches, statistics, self.damage(statistics.basis))
+        return calibrate(denoiser, batches, statistics, self.damage(statistics.basis), second)
