@@ -155,3 +155,22 @@ def test_windows_hold_some_bin_of_any_band():
     for at in ((0.11, 0.237), (0.26, 0.04), (0.485, 0.331)):
         band = next_bins(Spots((at,), 1e-4), (16, 20))
         assert (band.weights(FourierBasis((16, 20)).frequencies()) > 0).any()
+
+
+def test_bins_beside_a_narrow_band_that_the_damage_leaks_to_are_guarded():
+    # A wave between bins under a band that holds the nearest bin alone: most of its power is there, not all.
+    side, f = 32, (0.1406 + 0.3 / 32, 0.25)
+    i, j = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    phase = 2 * math.pi * torch.rand(200, 1, 1, generator=torch.Generator().manual_seed(0))
+    wave = torch.cos(2 * math.pi * (f[0] * i + f[1] * j) + phase)
+    x = wave + 0.1 * torch.randn(200, side, side, generator=torch.Generator().manual_seed(1))
+    basis = FourierBasis((side, side))
+    power = basis.forward((x - x.mean((1, 2), keepdim=True)).double()).abs().square().mean(0)
+    band = Spots((f,), 0.012)
+    damage, smooth = measured_excess(power, band, basis)
+    guard = guard_of(band, damage, smooth, basis)
+    assert guard.by > 0
+    inside = guard.band.weights(basis.frequencies()) > 0
+    weight = basis.multiplicity()
+    truth = (weight * (power - 0.01)).clamp(min=0)
+    assert guard.outside == pytest.approx(float(truth[~inside].sum() / truth.sum()), abs=0.03)

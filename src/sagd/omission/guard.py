@@ -108,7 +108,10 @@ def guard_of(band: Spectrum, damage: Tensor, smooth: Tensor, basis: FourierBasis
             f" windows of larger files ({argument('data.fit=crop')}), of which the band is split off whole"
         )
     bins = int((~loud).nonzero()[0]) - 1 if damaged else 0
-    between = not (band.weights(frequencies) > 0).any()
+    # The nearest bins are next to what lies between them, and may be beside the band.
+    next_to = (away == 0) & ~(band.weights(frequencies) > 0)
+    near, usual = (float((v.double() * weight)[next_to].sum()) for v in (damage, smooth))
+    between = not (band.weights(frequencies) > 0).any() or (damaged and near > UNDER * usual)
     by = round((bins + NEXT) / min(basis.spatial), 6) if bins or between else 0.0
     whole = Guarded(band, by) if by else band
     total, kept = (float((weight * damage)[at].sum()) for at in (away >= 0, ~(whole.weights(frequencies) > 0)))
@@ -139,7 +142,7 @@ def measured_excess(power: Tensor, band: Spectrum, basis: Basis) -> tuple[Tensor
     at = torch.arange(len(over), dtype=over.dtype)
     tail = over[min(first, len(over) - 1)] * (first / at.clamp(min=1)) ** 2
     over = torch.where(at > first, torch.minimum(over, tail), over)
-    return over[away] * smooth, smooth
+    return torch.where(away < first, (power - smooth).clamp(min=0), over[away] * smooth), smooth
 
 
 def next_bins(band: Spectrum, window: Sequence[int]) -> Guarded:
