@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -18,8 +19,8 @@ from sagd.omission.level import least_time
 from sagd.omission.second import SecondDamage
 from sagd.random import generator_for
 
-LEARNT = 0.2
-"""Share of a second damage that is drawn back from which on a model is said to have learnt damage."""
+ALARM = 10**0.1
+"""Power of a prediction over that of clean data from which on it is taken to show the damage: 1 dB."""
 Batches = Iterable[tuple[Tensor, Conditional]]
 """Damaged images `(B, C, *spatial)` and their condition."""
 
@@ -35,23 +36,35 @@ class Calibration:
         believed: Power of what is believed, as a part of all that is predicted; None if nothing is predicted.
         drawn_back: Share of a second damage that the prediction draws back, see `sagd.omission.second`; None if none
             was laid on.
+        alarm: Power of the prediction over the clean spectrum, where the damage is; None if that is not known.
     """
 
     share: Tensor
     unexplained: Tensor | None = None
     believed: float | None = None
     drawn_back: float | None = None
+    alarm: float | None = None
+
+    @property
+    def vetoed(self) -> bool:
+        """Whether the prediction shows the damage, so that nothing of it is believed."""
+        return self.alarm is not None and self.alarm > ALARM
 
     def lines(self) -> list[str]:
         """For people."""
+        if self.vetoed:
+            return [
+                f"what the model says of the band has {10 * math.log10(self.alarm or 1):.1f} dB more power than clean data"
+                " has beside it: it has learnt the damage from what leaks there, and nothing of it is believed; widen"
+                " the band or its guard, or take mode 'project'"
+            ]
         said = []
         if self.believed is not None:
             said.append(f"{100 * self.believed:.0f} % of what the model says of the band is believed")
         if self.drawn_back is not None:
-            told = f"of a second damage laid over held-out data it draws {100 * max(0.0, self.drawn_back):.0f} % back"
-            learnt = self.drawn_back > LEARNT
-            cure = ": it has learnt damage from what leaks beside the band; widen it, or take mode 'project'"
-            said.append(told + (cure if learnt else ""))
+            said.append(
+                f"of a second damage laid over held-out data it draws {100 * max(0.0, self.drawn_back):.0f} % back"
+            )
         return said
 
 
@@ -106,9 +119,12 @@ def calibrate(
     # Channel by channel, since a band may differ between them.
     band = (mask(process.unseen.band or "", basis) > 0).double()
     cross -= learnt
+    alarm = None if second is None or not count else second.alarm(own / count)
     pooled = [by_ring(band * power, basis).sum(0) for power in (cross, own)]
     g = torch.where(pooled[1] > 0, pooled[0] / pooled[1].clamp(min=1e-300), 1.0).clamp(0, 1)[rings(basis)]
-    found = Calibration(g, None, _share(g.square() * own, own, band, basis))
+    if alarm is not None and alarm > ALARM:
+        g = torch.zeros_like(g)
+    found = Calibration(g, None, _share(g.square() * own, own, band, basis), alarm=alarm)
     if second is not None and count:
         found = replace(found, drawn_back=_share(learnt, second.power * count, band, basis))
     if noise is None:

@@ -43,6 +43,7 @@ class SecondDamage:
         basis: Basis of the data.
         line: Where damage is drawn: as wide as it is known to be, which may be less than the basis tells apart; the
             band by default.
+        clean: Clean spectrum there, `(C, *coefficients)`, as smooth as its surroundings; None: it is not known.
 
     Raises:
         InputError: If there is no power in the band.
@@ -52,6 +53,7 @@ class SecondDamage:
     power: Tensor
     basis: Basis
     line: Spectrum | None = None
+    clean: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not (self.power[..., self._inside].sum() > 0):
@@ -61,6 +63,18 @@ class SecondDamage:
     def _inside(self) -> Tensor:
         b = mask(self.band, self.basis) > 0
         return b.any(0) if b.ndim > len(self.basis.coefficients) else b
+
+    def alarm(self, power: Tensor) -> float | None:
+        """Power of a prediction over the clean spectrum, where the damage is: more than 1 is damage drawn back.
+
+        Args:
+            power: `E |m|^2` about the mean, `(C, *coefficients)`.
+        """
+        if self.clean is None:
+            return None
+        weight = self.basis.multiplicity() * self._inside * self.power.clamp(min=0)
+        over = power / self.clean.clamp(min=1e-12 * float(self.clean.max()))
+        return float((weight * over).sum() / weight.sum())
 
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Damage `(count, C, *spatial)`, the same in all channels but for its strength, float32."""

@@ -126,12 +126,12 @@ def second_damage(mode: Mode, data: Signals, statistics: DataStatistics) -> Seco
     if isinstance(data.stored, Windows) and data.stored.made is not None:
         return None  # the band was taken out of whole files
     band, basis = unguarded(mode.place), statistics.basis
+    measured = [measured_excess(power, band, basis) for power in statistics.spectrum]
+    damage, clean = (torch.stack([of[k] for of in measured]) for k in (0, 1))
     known = mode.damage(basis)
-    if known is None:
-        known = torch.stack([measured_excess(power, band, basis)[0] for power in statistics.spectrum])
-    power = known.expand_as(statistics.spectrum)
+    power = damage if known is None else known.expand_as(damage)
     stands_out = bool((power * (mask(mode.place, basis) > 0) > 0).any())
-    return SecondDamage(mode.place, power, basis, band) if stands_out else None
+    return SecondDamage(mode.place, power, basis, band, clean) if stands_out else None
 
 
 def split_band(band: Spectrum, arrays: list[Tensor]) -> Spectrum:
