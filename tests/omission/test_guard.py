@@ -92,9 +92,7 @@ def test_waves_between_the_bins_of_images_are_measured():
     power = basis.forward(x - x.mean((1, 2), keepdim=True)).abs().square().mean(0)
     band = Spots((f,), 0.002)
     guard = guard_of(band, *measured_excess(power, band, basis), basis)
-    shown = sum(
-        np.outer(dirichlet(s * f[0], n), dirichlet(s * f[1], n))[:, : n // 2 + 1] * 0.8**2 / 4 for s in (1, -1)
-    )
+    shown = sum(np.outer(dirichlet(s * f[0], n), dirichlet(s * f[1], n))[:, : n // 2 + 1] * 0.8**2 / 4 for s in (1, -1))
     inside = (guard.band.weights(basis.frequencies()) > 0).numpy()
     weight = basis.multiplicity().numpy()
     left = (weight * shown)[~inside].sum() / (weight * shown).sum()

@@ -85,7 +85,7 @@ def test_windows_show_what_lies_beyond_the_borders_mirrored():
 def test_arrays_smaller_than_a_window_are_refused():
     with pytest.raises(InputError, match="the array is 7, smaller than the model's windows of 8"):
         blended(torch.zeros(1, 7), (8,), lambda w: w)
-    with pytest.raises(InputError, match="'a.png' is 9 x 9, smaller than the model's windows of 8 x 8 x 8"):
+    with pytest.raises(InputError, match=r"'a\.png' is 9 x 9, smaller than the model's windows of 8 x 8 x 8"):
         require_size((9, 9), (8, 8, 8), "'a.png'")
 
 

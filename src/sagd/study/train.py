@@ -46,7 +46,7 @@ from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained
 from sagd.study.compilation import compiled
-from sagd.study.guarding import as_begun, guarded, wholes, without_band
+from sagd.study.guarding import as_begun, guarded, set_apart, wholes, without_band
 from sagd.study.run import Before, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Budget, Callback, Fit, Step
@@ -180,6 +180,10 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
     process = resolve_basis(process, data, config.denoiser, before.basis if before else None)
     config = dataclasses.replace(config, process=process)
     model = _untrained(config, data)
+    held_out = None
+    if config.process.omission.mode != NO_OMISSION:
+        data, held_out = set_apart(data)
+        _check_data(config, data)
     _check_flips(config, model.statistics.basis, data.meaning.grid())
     weights, grid = data.meaning.weight_field(data.shape), data.meaning.grid()
     loss = build_loss(config.denoiser, model.process, model.statistics, grid, weights)
@@ -194,7 +198,7 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
         settings=to_dict(config),
         layout=config.training.layout,
         compile=_compiler(config, data, model) if config.training.compile else None,
-        finish=lambda trained: dataclasses.replace(trained, calibration=_calibration(trained, data)),
+        finish=lambda trained: dataclasses.replace(trained, calibration=_calibration(trained, held_out or data)),
         notes=notes,
         unit=Kind.member(data.meaning.kind).item[1],
     )
