@@ -518,7 +518,8 @@ def test_inspect_against_clean_images(works, refused, striped, tmp_path):
 
 def test_restore_changes_the_band_alone(works, striped, tmp_path):
     trial = striped / "trial"
-    out = works("restore", striped / "fill", trial / "damaged", "--clean", trial / "clean", "--out", tmp_path / "out")
+    given = (striped / "fill", trial / "damaged", "--clean", trial / "clean", "--take", "network")
+    out = works("restore", *given, "--out", tmp_path / "out")
     assert re.search(r"PSNR of damaged images: [\d.]+ dB\nPSNR of restored images: [\d.]+ dB\nwrote 160 images", out)
     restored = load_file(tmp_path / "out" / "restored.safetensors")["restored"]
     record = json.loads((tmp_path / "out" / "restoration.json").read_text())
@@ -534,6 +535,40 @@ def test_restore_changes_the_band_alone(works, striped, tmp_path):
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 
 
+def test_restore_holds_the_network_against_what_needs_none(works, striped, tmp_path):
+    trial = striped / "trial"
+    out = works("restore", striped / "fill", trial / "damaged", "--clean", trial / "clean", "--out", tmp_path / "out")
+    assert re.search(
+        r"all 1: damaged [\d.]+ dB, network [\d.]+ dB, clean [\d.]+ dB, removal [\d.]+ dB\ntook \w+, ", out
+    )
+    sides = json.loads((tmp_path / "out" / "restoration.json").read_text())["sides"]
+    figures = sides["files"]["160 files"]
+    assert sides["taken"] == max(("network", "clean", "removal"), key=lambda way: figures[way]["psnr"])
+    assert sides["why"] in (tmp_path / "out" / "report.html").read_text().replace("&#39;", "'")
+
+
+def test_one_large_image_is_enough_to_train_on_and_is_restored_whole(works, tmp_path):
+    """Stripes between bins, in a file many windows large: trained on where it lies, and written as it came."""
+    g = np.random.default_rng(0)
+    grain = np.cumsum(np.cumsum(g.normal(size=(97, 85)), 0), 1)
+    clean = 128 + 30 * (grain - grain.mean()) / grain.std() + g.normal(size=(97, 85))
+    damaged = clean + 25 * np.cos(2 * np.pi * 0.1443 * np.arange(85) + 0.4)
+    for name, x in (("clean", clean), ("damaged", damaged)):
+        save(tmp_path / name / "page.png", x.clip(0, 255))
+    config = write(tmp_path / "tiny.yaml", TINY | {"data": {"source": str(tmp_path / "damaged"), "fit": "crop"}})
+    band = "spots(at=[[0.0, 0.1443]], radius=0.004)"
+    options = ("--data.size", 16, "--process.omission.mode", "fill", "--process.omission.band", band)
+    assert main(["train", config, "--out", str(tmp_path / "fill"), *map(str, options)]) == 0
+    given = (tmp_path / "fill", tmp_path / "damaged", "--clean", tmp_path / "clean")
+    out = works("restore", *given, "--out", tmp_path / "out")
+    assert re.search(r"all 1: damaged [\d.]+ dB, network", out)
+    assert "wrote 1 file in" in out
+    restored = np.asarray(Image.open(tmp_path / "out" / "images" / "page.png"), dtype=float)
+    assert restored.shape == (97, 85)
+    assert np.abs(restored - clean).std() < 0.3 * np.abs(damaged - clean).std()
+    assert "Outside of it, nothing changed" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_restore_takes_single_files(works, striped, tmp_path):
     first = next((striped / "trial" / "damaged").rglob("*.png"))
     assert "wrote 1 image in" in works("restore", striped / "fill" / "model", first, "--out", tmp_path / "out")
@@ -542,12 +577,14 @@ def test_restore_takes_single_files(works, striped, tmp_path):
 
 def test_restore_refuses_what_it_cannot_do(refused, works, runs, striped, tmp_path):
     damaged = striped / "trial" / "damaged"
+    save(tmp_path / "small" / "a.png", np.zeros((7, 8)))
     save(tmp_path / "large" / "a.png", np.zeros((9, 8)))
     save(tmp_path / "a.png", np.zeros((8, 8)))
     for args, message in [
         ((runs / "plain", damaged), "trained with omission 'none', which restores no band"),
         ((striped / "fill", tmp_path / "none"), "no file or folder"),
-        ((striped / "fill", tmp_path / "large"), "is 9 x 8, the model is for 8 x 8"),
+        ((striped / "fill", tmp_path / "small"), "is 7 x 8, smaller than the model's windows of 8 x 8; give larger"),
+        ((striped / "fill", tmp_path / "large", "--samples", 2), "--samples needs files of the model's size"),
         ((striped / "fill", damaged, "--samples", 2), "samples need a model of mode 'deconvolve'"),
         ((striped / "fill", damaged, "--clean", tmp_path / "large"), "no clean image '0/"),
         ((striped / "fill", tmp_path / "a.png", "--clean", tmp_path / "large"), "is 9 x 8, the model is for 8 x 8"),

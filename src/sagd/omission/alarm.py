@@ -32,11 +32,14 @@ def excess(x: Tensor | Iterable[Tensor], band: Spectrum | str, like: Removal | N
     Raises:
         InputError: If the array or the band cannot be used.
     """
-    own = measure(x, band)
-    smooth = own.smooth if like is None else like.smooth
-    inside = mask(band, own.basis).expand_as(smooth) if like is None else 1 - like.gain
-    weight = torch.where(own.basis.radius() > 0, own.basis.multiplicity(), 0.0) * inside
+    if like is None:
+        own = measure(x, band)
+        power, smooth, basis = own.power, own.smooth, own.basis
+        inside = mask(band, basis).expand_as(smooth)
+    else:
+        power, smooth, basis, inside = like.power_of(x), like.smooth, like.basis, 1 - like.gain
+    weight = torch.where(basis.radius() > 0, basis.multiplicity(), 0.0) * inside
     if not weight.any():
         return 0.0
-    over = float((weight * own.power / smooth).sum() / weight.sum())
+    over = float((weight * power / smooth).sum() / weight.sum())
     return max(LEAST, 10 * math.log10(max(over, 1e-30)))

@@ -54,9 +54,9 @@ class Calibration:
         """For people."""
         if self.vetoed:
             return [
-                f"what the model says of the band has {10 * math.log10(self.alarm or 1):.1f} dB more power than clean data"
-                " has beside it: it has learnt the damage from what leaks there, and nothing of it is believed; widen"
-                " the band or its guard, or take mode 'project'"
+                f"what the model says of the band has {10 * math.log10(self.alarm or 1):.1f} dB more power than clean"
+                " data has beside it: it has learnt the damage from what leaks there, and nothing of it is believed;"
+                " widen the band or its guard, or take mode 'project'"
             ]
         said = []
         if self.believed is not None:

@@ -32,6 +32,8 @@ from sagd.omission.split import split
 logger = logging.getLogger(__name__)
 
 AUTO, NONE = "auto", "none"
+_APART = 8
+"""One in so many samples of the longest axis of a file is set apart, or as many as a window has."""
 _LOOKED_AT = 2**24
 """Values of whole arrays that a guard is measured on, at most."""
 _SOFT = 2
@@ -132,6 +134,35 @@ def second_damage(mode: Mode, data: Signals, statistics: DataStatistics) -> Seco
     power = damage if known is None else known.expand_as(damage)
     stands_out = bool((power * (mask(mode.place, basis) > 0) > 0).any())
     return SecondDamage(mode.place, power, basis, band, clean) if stands_out else None
+
+
+def set_apart(data: Signals) -> tuple[Signals, Signals | None]:
+    """Data to train on, and windows of a part of each file that is set apart: those beside would be half the same.
+
+    None, and all is to train on, of data that is no windows of arrays in memory, or of too small ones.
+    """
+    windows = data.stored
+    if not isinstance(windows, Windows):
+        return data, None
+    axes = [
+        max(range(len(windows.size)), key=lambda a: array.shape[1 + a] / windows.size[a]) for array in windows.arrays
+    ]
+    limits = []
+    for array, axis in zip(windows.arrays, axes, strict=True):
+        side, n = array.shape[1 + axis], windows.size[axis]
+        apart = max(n, side // _APART)
+        limits.append(side - apart if side - apart >= 2 * n else side)
+    kept = tuple(a.narrow(1 + axis, 0, limit) for a, axis, limit in zip(windows.arrays, axes, limits, strict=True))
+    rows = torch.arange(len(windows)) if data.rows is None else data.rows
+    number = windows.number[rows]
+    along, end = torch.tensor(axes)[number], torch.tensor(limits)[number]
+    start = windows.origin[rows].gather(1, along[:, None])[:, 0]
+    inside, outside = start + torch.tensor(windows.size)[along] <= end, start >= end
+    if not outside.any():
+        return data, None
+    own = dataclasses.replace(data, stored=dataclasses.replace(windows, arrays=kept))
+    other = dataclasses.replace(data, stored=dataclasses.replace(windows, roams=False))
+    return own.subset(inside.nonzero()[:, 0]), other.subset(outside.nonzero()[:, 0])
 
 
 def split_band(band: Spectrum, arrays: list[Tensor]) -> Spectrum:

@@ -23,7 +23,6 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.grid import Grid
 from sagd.noise.statistics import RadialProfile, radial_profile
 from sagd.omission.alarm import excess
-from sagd.omission.guard import unguarded
 from sagd.omission.modes import Mode, Restoration
 from sagd.omission.removal import measure
 from sagd.omission.restore import restore
@@ -178,7 +177,7 @@ def sides_of(
 
     None, with a line, where the band or the size of the fields allows no other way.
     """
-    damaged, band = named.x.double(), unguarded(mode.place)
+    damaged, band = named.x.double(), mode.place
     try:
         removal = measure(iter(damaged), band)
         images = {

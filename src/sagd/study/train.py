@@ -47,7 +47,7 @@ from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained
 from sagd.study.compilation import compiled
-from sagd.study.guarding import as_begun, guarded, second_damage, wholes, without_band
+from sagd.study.guarding import as_begun, guarded, second_damage, set_apart, wholes, without_band
 from sagd.study.run import Before, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Budget, Callback, Fit, Step
@@ -343,15 +343,18 @@ def _parted(config: RunConfig, data: Signals) -> tuple[Signals, Signals]:
     Raises:
         InputError: If less than a batch is left to train on.
     """
-    share = max(_LEAST_CALIBRATED, round(_CALIBRATED * len(data)))
-    count = max(1, min(share, _MOST_CALIBRATED, int(_LARGEST_PART * len(data))))
-    order = subset(len(data), len(data), generator_for("held out", 0))
-    held_out, kept = (data.subset(part.sort().values) for part in (order[:count], order[count:]))
+    kept, held_out = set_apart(data)  # windows that share values with those of training are no others
+    if held_out is None:
+        share = max(_LEAST_CALIBRATED, round(_CALIBRATED * len(data)))
+        count = max(1, min(share, _MOST_CALIBRATED, int(_LARGEST_PART * len(data))))
+        order = subset(len(data), len(data), generator_for("held out", 0))
+        held_out, kept = (data.subset(part.sort().values) for part in (order[:count], order[count:]))
+    held_out = held_out.at_most(_MOST_CALIBRATED)
     if len(kept) < config.training.batch_size:
         items = Kind.member(data.meaning.kind).item[1]
         raise InputError(
             f"training.batch_size is {config.training.batch_size} but {len(kept)} {items} are left to train on, with"
-            f" {count} set apart to calibrate omission mode {config.process.omission.mode!r}; use at most {len(kept)}"
+            f" {len(held_out)} set apart to calibrate omission mode {config.process.omission.mode!r}; use at most {len(kept)}"
         )
     return kept, held_out
 

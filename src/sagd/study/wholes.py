@@ -35,7 +35,7 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.omission.alarm import excess
 from sagd.omission.guard import next_bins, unguarded
 from sagd.omission.modes import Mode, Restoration
-from sagd.omission.preparation import Scale
+from sagd.omission.preparation import Scale, prepared
 from sagd.omission.restore import restore
 from sagd.omission.split import band_part, split
 from sagd.omission.windows import blended, count_of, require_size
@@ -287,14 +287,9 @@ class _Restoring:
     def _by_network(self, y: Tensor, item: int) -> Tensor:
         if not self.mode.leaves_out:
             return band_part(y - self._values(self._estimate(y), y), self.work.band)
-        seen, _ = split(y, self._taken_out(y))
+        seen, _ = split(y, self.work.band)
         known = self._values(self._estimate(seen), seen) - seen
         return self.work.removal(item).apply(y - known)
-
-    def _taken_out(self, y: Tensor) -> Spectrum:
-        """What the model is not shown of a file."""
-        told = self.model.omission.split
-        return split_band(self.work.band, [y]) if told in (AUTO, NONE) else Spectrum.parse(told).on(self.work.file.grid)
 
     def _estimate(self, y: Tensor) -> Tensor:
         """What the model makes of it, as it sees values."""
@@ -336,8 +331,14 @@ class _Restoring:
 
 
 def _work(part: Part, mode: Mode, model: Trained) -> Work:
+    """A file, and the band that is taken out of it: with the guard that was measured when training, or is on it."""
     file = Whole(part, Kind.member(model.meaning.kind), model.meaning.rate)
-    return Work(file, unguarded(mode.place), Scale())
+    told = model.omission.split
+    if told in (AUTO, NONE):
+        band = split_band(unguarded(mode.place), [prepared(file.read(0, file.blocks[0]), Scale())[0]])
+    else:
+        band = Spectrum.parse(told).on(file.grid)
+    return Work(file, band, Scale())
 
 
 def _partners(parts: Sequence[tuple[str, Part]], clean: Path, meaning: Meaning) -> list[Whole]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sagd.noise.basis.base import EDGE, corner_radius
 from sagd.noise.spectra.base import Spectrum, Sum
-from sagd.noise.spectra.damage import Ring, Spots, Strip, Stripes, Wedge
+from sagd.noise.spectra.damage import Guarded, Ring, Spots, Strip, Stripes, Wedge
 from sagd.noise.spectra.geometry import distance_on_torus
 from sagd.noise.spectra.physical import Physical
 
@@ -49,6 +49,8 @@ def parts_of(band: Spectrum, frequencies: Tensor) -> list[Part]:
         return parts_of(plain, stretched)
     if isinstance(band, Sum):
         return [part for term in band.parts for part in parts_of(term, frequencies)]
+    if isinstance(band, Guarded):
+        return _guarded(band, frequencies)
     if isinstance(band, Spots):
         return [_spot(replace(band, at=(at,)), frequencies) for at in band.at]
     inside = band.weights(frequencies) > 0
@@ -67,6 +69,24 @@ def parts_of(band: Spectrum, frequencies: Tensor) -> list[Part]:
         middle = (band.low + band.high) / 2 * corner_radius(len(frequencies))
         return [Part(inside, (radius - middle).abs(), False)]
     return [Part(inside, torch.where(inside, 0.0, 1.0).to(radius), False)]
+
+
+def _guarded(band: Guarded, frequencies: Tensor) -> list[Part]:
+    """The shapes of a band that has a guard, each with its own."""
+    inner = band.band
+    if isinstance(inner, Physical):
+        plain, stretched, period = inner.placed(frequencies)
+        size = float(period.max())
+        return _guarded(Guarded(plain, size * band.by, size * band.soft), stretched)
+    several: tuple[Spectrum, ...] = (inner,)
+    if isinstance(inner, Sum):
+        several = inner.parts
+    elif isinstance(inner, Spots):
+        several = tuple(replace(inner, at=(at,)) for at in inner.at)
+    if len(several) > 1:
+        return [part for one in several for part in _guarded(replace(band, band=one), frequencies)]
+    inside = band.weights(frequencies) > 0
+    return [replace(part, inside=inside) for part in parts_of(several[0], frequencies)]
 
 
 def _from_line(band: Stripes, frequencies: Tensor) -> Tensor:

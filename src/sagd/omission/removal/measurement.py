@@ -56,6 +56,16 @@ class Removal:
         weight = self.basis.multiplicity()
         return float((weight * (self.gain < 1)).sum() / (weight.sum() * len(self.gain)))
 
+    def power_of(self, x: Tensor | Iterable[Tensor]) -> Tensor:
+        """The mean power of other arrays of that size, `(C, *coefficients)`, of the channels that the gain is of."""
+        total, count = torch.zeros_like(self.power), 0
+        for block in [x] if isinstance(x, Tensor) else x:
+            about = block - block.mean(dim=tuple(range(1, block.ndim)), keepdim=True)
+            turned = torch.einsum("ij,j...->i...", self.turn.to(about), about)
+            total = total + self.basis.forward(extend(turned, self.basis.spatial)).abs().square().double()
+            count += 1
+        return total / max(count, 1)
+
     def apply(self, x: Tensor) -> Tensor:
         """What is to be taken out of an array.
 

@@ -1,0 +1,52 @@
+"""Which of three results is taken."""
+
+import pytest
+
+from sagd.errors import InputError
+from sagd.study.sides import Sides, decibels
+
+
+def sides(excess=(20, -3, -5, -20), errors=None, asked="best", files=1):
+    stages = ("damaged", "network", "clean", "removal")
+    over = dict(zip(stages, ((float(v),) * files for v in excess), strict=True))
+    known = {} if errors is None else dict(zip(stages, ((v,) * files for v in errors), strict=True))
+    return Sides(tuple(f"{k}.png" for k in range(files)), known, over, asked)
+
+
+@pytest.mark.parametrize(
+    ("found", "taken", "said"),
+    [
+        (sides(), "network", "at most 1 dB over"),
+        (sides((20, 4, 0, -9)), "clean", "the network shows the damage; network +4.0 dB"),
+        (sides((20, 4, 3, -9)), "removal", "the network shows the damage"),
+        (sides((20, 4, 3, 2)), "removal", "all show the damage, this least"),
+        (
+            sides(errors=(1.0, 0.02, 0.01, 0.03)),
+            "clean",
+            "clean, 26.02 dB (nearest to the clean files; network 23.01 dB",
+        ),
+        (sides(errors=(1.0, 0.02, 0.01, 0.03), asked="network"), "network", "took network, as asked"),
+    ],
+)
+def test_what_is_taken_is_said_with_its_reason(found, taken, said):
+    assert found.taken == taken
+    assert said in found.line()
+    assert found.to_dict()["taken"] == taken
+
+
+def test_files_are_told_one_by_one_and_together():
+    found = sides(errors=(1.0, 0.04, 0.01, 0.02), files=2)
+    assert found.lines()[:3] == [
+        "0.png: damaged 6.02 dB, network 20.00 dB, clean 26.02 dB, removal 23.01 dB",
+        "1.png: damaged 6.02 dB, network 20.00 dB, clean 26.02 dB, removal 23.01 dB",
+        "all 2: damaged 6.02 dB, network 20.00 dB, clean 26.02 dB, removal 23.01 dB",
+    ]
+    assert found.to_dict()["files"]["1.png"]["clean"] == {"excess_db": -5.0, "psnr": pytest.approx(26.02, abs=0.01)}
+    many = sides(files=20)
+    assert "... and 8 more, in restoration.json" in many.lines()
+    assert decibels(4e-3) == pytest.approx(30)
+
+
+def test_unknown_ways_are_refused():
+    with pytest.raises(InputError, match="take must be one of network, clean, removal, best, got 'all'"):
+        sides(asked="all")
