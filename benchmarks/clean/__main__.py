@@ -35,7 +35,7 @@ def main(args: Sequence[str] | None = None) -> None:
         study.add_argument("--out", type=Path, default=RESULTS, help="directory of the results")
     showing = studies.add_parser("demo", help="two photographs, cleaned beside the usual tools")
     showing.add_argument("--out", type=Path, default=Path("runs/demo/clean"), help="directory, which is emptied")
-    large = studies.add_parser("sizes", help="time and memory of large files, by the command itself")
+    large = studies.add_parser("sizes", help="time and memory of large files; goes on where it stopped")
     large.add_argument("--out", type=Path, default=Path("docs/results"), help="directory of the results")
     large.add_argument("--work", type=Path, help="directory for the files, some GB; default: that of the system")
     given = parser.parse_args(args)
@@ -65,8 +65,10 @@ def _demo(given: argparse.Namespace) -> None:
 
 def _sizes(given: argparse.Namespace) -> None:
     path = given.out / "clean-sizes.json"
-    found = {"about": about("sizes"), "files": sizes.measure(given.work)}
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    files = json.loads(path.read_text(encoding="utf-8"))["files"] if path.exists() else []
+    for line in sizes.measure([line["file"] for line in files], given.work):
+        files.append(line)
+        path.write_text(json.dumps({"about": about("sizes"), "files": files}, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {path}")
 
 

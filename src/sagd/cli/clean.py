@@ -43,7 +43,8 @@ class Clean(Command):
     log: Flag = False
     """Damage multiplies the values (shading, gain): take it out of their logarithm."""
     mask: Path | None = None
-    """File of the size of all files, not 0 where the damage is; all else is left alone. Default: everywhere."""
+    """File of the size of all files, not 0 where the damage is; all else is left alone. Default: everywhere; in records
+    where it is found."""
     dry_run: Flag = False
     """Only look: write report.html and cleaning.json, with the band drawn over spectrum and image, and no cleaned
     files."""
