@@ -292,7 +292,9 @@ def test_what_a_file_loses_is_said(folder, tmp_path):
     y = grey(striped()[1])
     Image.fromarray(np.dstack([y, y, y, y])).save(folder / "clear.png")
     Image.fromarray(y).save(folder / "lossy.jpg", quality=95)
-    clear, lossy = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS))
+    Image.fromarray(y).convert("P").save(folder / "palette.png")
+    clear, lossy, palette = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS))
+    assert "colours of its palette are looked up" in palette.line()
     assert "transparency is laid over white" in clear.line()
     assert "written as lossy.png" in lossy.line()
 
