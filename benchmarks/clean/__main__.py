@@ -1,4 +1,4 @@
-"""`python -m benchmarks.clean removal --data DIR [--again TOOL ...]`, or `detection --data DIR [--sets N] [--fit]`."""
+"""`python -m benchmarks.clean removal --data DIR [--again TOOL ...]`, `detection --data DIR [--fit]`, or `sizes`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.clean import demo, detection, page, removal, tooth
+from benchmarks.clean import demo, detection, page, removal, sizes, tooth
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -35,9 +35,12 @@ def main(args: Sequence[str] | None = None) -> None:
         study.add_argument("--out", type=Path, default=RESULTS, help="directory of the results")
     showing = studies.add_parser("demo", help="two photographs, cleaned beside the usual tools")
     showing.add_argument("--out", type=Path, default=Path("runs/demo/clean"), help="directory, which is emptied")
+    large = studies.add_parser("sizes", help="time and memory of large files; goes on where it stopped")
+    large.add_argument("--out", type=Path, default=Path("docs/results"), help="directory of the results")
+    large.add_argument("--work", type=Path, help="directory for the files, some GB; default: that of the system")
     given = parser.parse_args(args)
     given.out.mkdir(parents=True, exist_ok=True)
-    {"removal": _removal, "detection": _detection, "demo": _demo}[given.study](given)
+    {"removal": _removal, "detection": _detection, "demo": _demo, "sizes": _sizes}[given.study](given)
 
 
 def _removal(given: argparse.Namespace) -> None:
@@ -59,6 +62,15 @@ def _detection(given: argparse.Namespace) -> None:
 def _demo(given: argparse.Namespace) -> None:
     shutil.rmtree(given.out)
     demo.run(given.out)
+
+
+def _sizes(given: argparse.Namespace) -> None:
+    path = given.out / "clean-sizes.json"
+    files = json.loads(path.read_text(encoding="utf-8"))["files"] if path.exists() else []
+    for line in sizes.measure([line["file"] for line in files], given.work):
+        files.append(line)
+        path.write_text(json.dumps({"about": about("sizes"), "files": files}, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {path}")
 
 
 def about(study: str) -> str:

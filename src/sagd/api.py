@@ -635,7 +635,8 @@ def clean(
         reference: Clean arrays of the same shape, stacked along a first axis of their own: far fainter damage is found.
         log: Whether damage multiplies the values; None finds that out with the band.
         place: Where the damage is, of the shape of one channel, in [0, 1]; everywhere by default.
-        channel_axis: The axis of channels, if there is one; each is cleaned by itself.
+        channel_axis: The axis of channels, if there is one; each is cleaned by itself, and three of an image jointly
+            where that promises less error.
 
     Returns:
         `x` and `removed`, arrays or tensors as the input is, floating point and neither rounded nor clipped; `band`,

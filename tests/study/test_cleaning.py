@@ -17,6 +17,8 @@ from sagd.cli.program import main
 from sagd.data import whole
 from sagd.errors import InputError
 from sagd.noise.spectra.base import Spectrum
+from sagd.report.cleaning import render_cleaning
+from sagd.study import cleaning
 from sagd.study.cleaning import CleaningConfig, clean_files, whole_map
 
 RATE = 400
@@ -232,6 +234,129 @@ def test_processes_know_plugins(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(Spectrum, "_members", dict(Spectrum._members))  # what the test adds goes when it ends
     options = ["--band", "halo_of_a_test", "--jobs", "2", "--plugin", str(plugin)]
     assert main(["clean", str(folder), "--out", str(tmp_path / "out"), *options]) == 0
+
+
+def grey(values):
+    return np.clip(128 + 30 * values, 0, 255).astype(np.uint8)
+
+
+def test_files_of_one_name_are_told_apart_by_their_endings(folder, tmp_path):
+    y = striped()[1]
+    Image.fromarray(grey(y)).save(folder / "a.png")
+    tifffile.imwrite(folder / "a.tif", y.astype(np.float32))
+    results = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS))
+    assert {r.path.name for r in results} == {"a.png", "a.tif"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"a.png", "a.tif"}
+
+
+@pytest.mark.parametrize(("endings", "keep"), [((".jpg", ".png"), False), ((".png", ".tif"), True)])
+def test_files_that_would_be_written_as_one_are_refused(folder, tmp_path, endings, keep):
+    for ending in endings:
+        Image.fromarray(grey(striped()[1])).save(folder / f"a{ending}")
+    with pytest.raises(InputError, match="both be written as 'a"):
+        clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS, keep=keep))
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_folders_with_files_of_one_name(folder, tmp_path):
+    for part in ("one", "two"):
+        (folder / part).mkdir()
+        np.save(folder / part / "a.npy", striped()[1])
+    both = [folder / "one", folder / "two"]
+    with pytest.raises(InputError, match="clean them apart"):
+        clean_files(both, tmp_path / "out", CleaningConfig(band=COLUMNS))
+    assert [r.name for r in clean_files(both, None, CleaningConfig(band=COLUMNS))] == ["a.npy", "a.npy"]
+    assert len(clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS))) == 2
+
+
+def test_files_of_mixed_types_have_no_band_together(folder, tmp_path):
+    y = striped()[1]
+    tifffile.imwrite(folder / "a.tif", y.astype(np.float32))
+    tifffile.imwrite(folder / "b.tif", np.rint(2000 + 300 * y).astype(np.uint16))
+    with pytest.raises(InputError, match="one band is for files of one type of values"):
+        clean_files([folder], tmp_path / "out", CleaningConfig(shared=True))
+
+
+def test_black_and_white_is_left_to_floating_point(folder, tmp_path):
+    y = striped()[1]
+    Image.fromarray(y > 0).save(folder / "a.png")
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS))
+    assert result.status == "failed"
+    assert "black or white" in result.error
+    (result,) = clean_files([folder], tmp_path / "float", CleaningConfig(band=COLUMNS, keep=True))
+    assert result.status == "cleaned"
+    assert tifffile.imread(result.path).dtype == np.float32
+
+
+def test_what_a_file_loses_is_said(folder, tmp_path):
+    y = grey(striped()[1])
+    Image.fromarray(np.dstack([y, y, y, y])).save(folder / "clear.png")
+    Image.fromarray(y).save(folder / "lossy.jpg", quality=95)
+    Image.fromarray(y).convert("P").save(folder / "palette.png")
+    clear, lossy, palette = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS))
+    assert "colours of its palette are looked up" in palette.line()
+    assert "transparency is laid over white" in clear.line()
+    assert "written as lossy.png" in lossy.line()
+
+
+def test_pages_show_files_with_missing_values(folder, tmp_path):
+    y = striped()[1].astype(np.float32)
+    y[40:50, 60:70] = np.nan
+    tifffile.imwrite(folder / "a.tif", y)
+    assert main(["clean", str(folder), "--out", str(tmp_path / "out"), "--band", COLUMNS]) == 0
+    assert np.isnan(tifffile.imread(tmp_path / "out" / "a.tif")).sum() == 100
+    assert "missing values" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_rate_is_asked_for_as_the_command_has_it(folder, tmp_path, capsys):
+    for name in ("a", "b"):
+        np.save(folder / f"{name}.npy", humming()[1])
+    options = ["--band", HUM, "--jobs", "2"]
+    assert main(["clean", str(folder), "--out", str(tmp_path / "out"), *options]) == 2
+    assert "give --rate, e.g. 8000" in capsys.readouterr().err
+
+
+def test_what_is_unsure_is_shown_and_left_alone(folder, tmp_path, monkeypatch):
+    path = folder / "a.tif"
+    tifffile.imwrite(path, striped()[1].astype(np.float32))
+    certain = cleaning.find
+
+    def unsure(x, reference=None):
+        found = certain(x, reference)
+        return dataclasses.replace(found, findings=(), unsure=found.findings)
+
+    monkeypatch.setattr(cleaning, "find", unsure)
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig())
+    assert (result.status, result.path.read_bytes()) == ("unsure", path.read_bytes())
+    assert result.shown.taken.max() > 0.9
+    page = render_cleaning([result], tmp_path / "out").read_text()
+    assert "would be taken out" in page
+    assert "without it" in page
+
+
+def test_the_band_is_shown_over_the_image(folder):
+    x, y = striped()
+    tifffile.imwrite(folder / "a.tif", y.astype(np.float32))
+    (result,) = clean_files([folder], None, CleaningConfig(band=COLUMNS))
+    stripes = (y - x)[:1]
+    # What is in the band, stripes and more, is what is taken out and a rest that has nothing to do with the stripes.
+    rest = result.shown.held[0] - result.shown.removed[0]
+    assert np.corrcoef(result.shown.held[0].mean(0), stripes[0])[0, 1] > 0.85
+    assert abs((rest * stripes).mean()) < 0.1 * (stripes**2).mean()
+
+
+def test_of_many_files_pages_keep_a_few(folder):
+    for k in range(14):
+        np.save(folder / f"{k}.npy", humming(1500)[1])
+    results = clean_files([folder], None, CleaningConfig(band=HUM, rate=RATE))
+    assert [r.name for r in results] == [f"{k}.npy" for k in range(14)]
+    assert 6 <= sum(r.shown is not None for r in results) <= 12
+
+
+def test_a_band_without_damage_takes_nothing_out(folder, tmp_path):
+    np.save(folder / "a.npy", np.random.default_rng(0).standard_normal((192, 224)))
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band="spots(at=[[0.3, 0.3]], radius=0.01)"))
+    assert "nothing was taken out" in result.line()
 
 
 @pytest.mark.parametrize("width", [6, 7])

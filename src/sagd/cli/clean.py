@@ -44,7 +44,8 @@ class Clean(Command):
     """Whether damage multiplies the values (shading, gain), so that it is taken out of their logarithm. 'auto' finds
     that out with the band; a band that is given adds unless this is 'yes'."""
     mask: Path | None = None
-    """File of the size of all files, not 0 where the damage is; all else is left alone. Default: everywhere."""
+    """File of the size of all files, not 0 where the damage is; all else is left alone. Default: everywhere; in records
+    where it is found."""
     dry_run: Flag = False
     """Only look: write report.html and cleaning.json, with the band drawn over spectrum and image, and no cleaned
     files."""

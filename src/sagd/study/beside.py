@@ -18,9 +18,11 @@ from torch import Tensor
 
 from sagd.errors import one_line
 from sagd.noise.bands import mask
+from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum, Sum
 from sagd.noise.spectra.damage import Spots, Strip, Stripes
 from sagd.noise.spectra.physical import Physical
+from sagd.omission.detection.windows import hann
 from sagd.omission.preparation import Scale
 from sagd.omission.removal import Removal, measure
 from sagd.omission.removal.extend import extend
@@ -106,14 +108,20 @@ def tools(band: Spectrum, rank: int) -> Iterator[Tool]:
 
 
 def _judged(name: str, setting: str, x: Tensor, y: Tensor, removal: Removal, seconds: float, scale: Scale) -> Result:
-    b = mask(removal.band, removal.basis).double().clamp(0, 1)
     weight = removal.basis.multiplicity() * (removal.damage > 0)
     power = _coefficients(scale.forward(y.clamp(min=0) if scale.multiplies else y), removal).abs().square()
     total = (weight * removal.smooth).sum()
     left = 10 * math.log10(float((weight * power).sum() / total)) if total > 0 else math.nan
-    changed = removal.basis.inverse((1 - b) * _coefficients(x - y, removal))
-    outside = 100 * float(changed.square().mean().sqrt() / x.double().std().clamp(min=1e-300))
-    return Result(name, setting, left, outside, seconds, y)
+    return Result(name, setting, left, _outside(x, y, removal), seconds, y)
+
+
+def _outside(x: Tensor, y: Tensor, removal: Removal) -> float:
+    """Change outside the band in percent of the array, both through a window, so that borders count for nothing."""
+    basis = FourierBasis(removal.spatial)
+    weight = (1 - mask(removal.band, basis).double().clamp(0, 1)) * basis.multiplicity()
+    about = [v.double() - v.double().mean(dim=tuple(range(1, v.ndim)), keepdim=True) for v in (x, x - y)]
+    own, changed = (basis.forward(hann(removal.spatial) * v).abs().square() for v in about)
+    return 100 * math.sqrt(float((weight * changed).sum() / (basis.multiplicity() * own).sum().clamp(min=1e-300)))
 
 
 def _coefficients(x: Tensor, removal: Removal) -> Tensor:

@@ -262,19 +262,23 @@ def _results(
     if jobs == 1 or len(tasks) == 1:
         yield from ((number, clean_file(*task, progress=progress)) for number, task in enumerate(tasks))
         return
-    given = (tuple(plugins), called())
-    with ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), _begin, given) as pool:
-        futures = {pool.submit(clean_file, *task): number for number, task in enumerate(tasks)}
+    with ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), _begin, (tuple(plugins),)) as pool:
+        futures = {pool.submit(_elsewhere, called(), task): number for number, task in enumerate(tasks)}
         for future in as_completed(futures):
             yield futures[future], future.result()
 
 
-def _begin(plugins: Sequence[str], names: Mapping[str, str]) -> None:
+def _begin(plugins: Sequence[str]) -> None:
     """What a process does before its first file."""
     torch.set_num_threads(1)
-    calling(names).__enter__()
     for name in plugins:
         load_plugin(name)
+
+
+def _elsewhere(names: Mapping[str, str], task: Task) -> FileCleaned:
+    """`clean_file` in another process, whose errors name arguments as they do here."""
+    with calling(names):
+        return clean_file(*task)
 
 
 def clean_file(

@@ -353,8 +353,9 @@ def _parted(config: RunConfig, data: Signals) -> tuple[Signals, Signals]:
     if len(kept) < config.training.batch_size:
         items = Kind.member(data.meaning.kind).item[1]
         raise InputError(
-            f"training.batch_size is {config.training.batch_size} but {len(kept)} {items} are left to train on, with"
-            f" {len(held_out)} set apart to calibrate omission mode {config.process.omission.mode!r}; use at most {len(kept)}"
+            f"training.batch_size is {config.training.batch_size} but {len(kept)} {items} are left to train on,"
+            f" with {len(held_out)} set apart to calibrate omission mode {config.process.omission.mode!r}; use at most"
+            f" {len(kept)}"
         )
     return kept, held_out
 

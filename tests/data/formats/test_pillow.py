@@ -83,7 +83,7 @@ def test_palettes_are_looked_up(tmp_path, again):
     path = png(tmp_path / "a.png", 3, 1, 8, 3, [b"\x08\x00\x02"], (b"PLTE", table))
     (found,) = again(path)
     assert found.values.tolist() == [[[24, 25, 26], [0, 1, 2], [6, 7, 8]]]
-    assert found.contents.notes == ()
+    assert found.contents.notes == ("colours of its palette are looked up, and written as they are",)
 
 
 def test_transparency_is_laid_over_white(tmp_path, again):

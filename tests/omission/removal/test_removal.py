@@ -336,6 +336,16 @@ def test_a_line_that_starts_in_the_middle_of_a_record():
     assert (cleaned.removed[:, 3 * length : 10000 - 2 * length].abs() < 1e-9).float().mean() > 0.7
 
 
+@pytest.mark.parametrize("band", ["spots(at=[[0.12575]], radius=0.00005)", "spots(at=[[0.12575]], radius=0.0002)"])
+def test_a_line_wider_than_its_band_is_taken_out_all_the_same(band):
+    """What leaks out of the band looks like structure; the line is where moving averages leave next to nothing."""
+    white = torch.randn(20020, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = white.unfold(0, 8, 1).mean(1)[None, :20000]
+    y = x + torch.sin(2 * math.pi * 0.12575 * torch.arange(20000))
+    left = float((y - measure(y, band).apply(y) - x).square().mean())
+    assert left < 0.05 * float((y - x).square().mean())
+
+
 def test_strength_by_time():
     """A tenth of white noise is in the band, and damage of 9 times that from the middle on: `a` is 0, then 2."""
     g = torch.Generator().manual_seed(0)

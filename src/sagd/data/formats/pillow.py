@@ -114,6 +114,8 @@ def _notes(image: Image.Image, path: Path) -> Iterator[str]:
     bits = _bits(name, _head(path))
     if image.mode not in ("1", "P") and bits not in (8, 16):
         yield f"{bits} bits a channel, scaled to {8 if bits < 8 else 16}"
+    if image.mode == "P":
+        yield "colours of its palette are looked up, and written as they are"
     if image.info.get("icc_profile"):
         yield "its colour profile is kept and not applied"
     if image.mode in SIXTEEN_BIT and "transparency" in image.info:

@@ -23,6 +23,9 @@ _REACH = 2
 _STEPS = 3
 _STEPS_OF_RECORDS = 10
 """The ends of a record, and where damage is missing in parts, are farther from the Wiener estimate, and steps cheap."""
+_STRAYED = 10.0
+"""Power left in the band, in that of the clean spectrum, from which on the Wiener estimate holds, which leaves less: a
+strong line that is wider than its band looks like structure beside it, and would be kept within it, too."""
 _BEYOND = 0.05
 """Weight of samples beyond the borders, which are only a guess."""
 _TINY = 1e-30
@@ -87,6 +90,7 @@ def weighted_damage(
     q = known / (1 + local / (known * local).mean().clamp(min=_TINY) * known.mean())
     q = q * known.sum() / (q * power).sum().clamp(min=_TINY)  # the inverse variance of what counts
     preconditioner = 1 / (1 + excess * q.mean())
+    wiener = v
     r = seen(q * remainder) - v
     s = preconditioner * r
     p, size = s, dot(r, s)
@@ -97,6 +101,9 @@ def weighted_damage(
         s, before = preconditioner * r, size
         size = dot(r, s)
         p = s + size / before.clamp(min=_TINY) * p
+    if strength is None:
+        left = (multiplicity * (c.flatten()[at] - root * v).abs().square()).sum()
+        v = wiener if left > _STRAYED * (multiplicity * clean).sum() else v
     return field(v)
 
 
