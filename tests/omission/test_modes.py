@@ -80,7 +80,7 @@ def statistics(data):
     waves = BASIS.forward(torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)).reshape(SIZE, -1)
     power = torch.einsum("ik,ij,jk->k", waves.conj(), data[1].to(waves.dtype), waves).real
     spectrum = power.reshape(1, *BASIS.coefficients) + LEVEL**2 * B
-    return DataStatistics(data[0].reshape(SHAPE), spectrum, 100, BASIS)
+    return DataStatistics(data[0].reshape(SHAPE), spectrum, 10**9, BASIS)
 
 
 class Exact(Denoiser):

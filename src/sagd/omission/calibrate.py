@@ -72,5 +72,5 @@ def calibrate(
     g = torch.where(pooled[1] > 0, pooled[0] / pooled[1].clamp(min=1e-300), 1.0).clamp(0, 1)[rings(basis)]
     if noise is None:
         return Calibration(g)
-    left = (all_of - 2 * g * cross + g.square() * own) / max(count, 1)
-    return Calibration(g, remainder(band * left, band * noise, basis))
+    total = (all_of - 2 * g * cross + g.square() * own) / max(count, 1)
+    return Calibration(g, remainder(total, noise, band.expand_as(total), basis, count))

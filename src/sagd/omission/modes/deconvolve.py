@@ -101,7 +101,7 @@ class Deconvolve(Mode, kind="deconvolve"):
         assert noise is not None
         damaged = (noise > 0).double()
         share = torch.ones(basis.coefficients, dtype=torch.float64)
-        return Calibration(share, remainder(damaged * total / count, noise, basis))
+        return Calibration(share, remainder(total / count, noise, damaged, basis, count))
 
     def restore(self, task: Task, y: Tensor, condition: Condition, generators: Sequence[Generator]) -> Restoration:
         """By `E[x | z]`, `z` the image under the floor of noise that the model always sees, averaged over `DRAWS`.
