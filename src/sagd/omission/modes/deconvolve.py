@@ -96,8 +96,8 @@ class Deconvolve(Mode, kind="deconvolve"):
                 z = process.perturb(y, t, generator=generator)
                 shown, left = beside(process, y, z, t)
                 residual = shown - denoiser.final(z, t, condition)
-                total += basis.forward(residual.double()).abs().square().sum(0).cpu()
-                noise, count = left.values[0].double().cpu().expand_as(total), count + len(y)
+                total += basis.forward(residual.cpu().double()).abs().square().sum(0)
+                noise, count = left.values[0].cpu().double().expand_as(total), count + len(y)
         assert noise is not None
         damaged = (noise > 0).double()
         share = torch.ones(basis.coefficients, dtype=torch.float64)
