@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import records
+from benchmarks.omission.mnist import restored_by
 from sagd.build.schema import RunConfig
 from sagd.build.text import from_dict
 from sagd.data.config import DataConfig
@@ -33,7 +34,6 @@ from sagd.data.load import load
 from sagd.noise.bands import mask
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, measure
-from sagd.omission.restore import restore
 from sagd.store.model import load_model
 from sagd.study.train import train
 
@@ -98,7 +98,7 @@ def run(kind: str, text: str, scale: Scale, data: Path, work: Path, seed: int = 
         "notch": lambda: notch(damaged, band, own),
         "wiener": lambda: wiener(damaged, own, noise),
         "nl_means": lambda: nl_means(damaged, strength, noise),
-        "fill": lambda: restore(model.denoiser, damaged, band, model.statistics, batch_size=100).images,
+        "fill": lambda: restored_by(model, damaged),
     }
     shutil.rmtree(folder, ignore_errors=True)
     return {

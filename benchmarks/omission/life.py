@@ -28,7 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks import records
-from benchmarks.omission.mnist import Bench, Scale, psnr
+from benchmarks.omission.mnist import Bench, Scale, psnr, restored_by
 from sagd.build.draw import draw
 from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.build.text import from_dict
@@ -37,7 +37,6 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal import measure
-from sagd.omission.restore import restore
 from sagd.store.model import load_model
 from sagd.study.train import train
 
@@ -119,7 +118,7 @@ def run(bench: Bench, key: Key) -> dict[str, Any]:
         line["power"] = _power(samples, band, basis) / _power(bench.held_out, band, basis)
         restored = {"damaged": damaged, "cleaned": cleaned(damaged, band)}
         if key.arm in ("project", "fill"):
-            restored[key.arm] = restore(model.denoiser, damaged, band, model.statistics, batch_size=250).images
+            restored[key.arm] = restored_by(model, damaged)
         line["restored"] = {
             name: {"frechet": bench.distance(x), "psnr": psnr(x.clamp(-1, 1), bench.held_out)}
             for name, x in restored.items()
@@ -172,7 +171,7 @@ def _trained(bench: Bench, key: Key, folder: Path) -> tuple[Path, RunConfig]:
     path = train(bench.config(key.seed, left_out, steps=half), folder / "fill", data=bench.data(damaged))
     model = load_model(path)
     seen = damaged[: half * scale.batch_size]
-    restored = restore(model.denoiser, seen, band, model.statistics, batch_size=250).images
+    restored = restored_by(model, seen)
     second = bench.config(key.seed, steps=scale.steps - half, init=str(path))
     return train(second, folder / "refilled", data=bench.data(restored)), second
 

@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from benchmarks import records
 from sagd.build.draw import draw
+from sagd.build.objects import omission_mode
 from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.data.config import DataConfig
@@ -41,7 +42,7 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.bands import BandPass
 from sagd.omission.restore import restore
 from sagd.random import generator_for, randint, randn
-from sagd.store.model import load_model
+from sagd.store.model import Trained, load_model
 from sagd.study.train import train
 
 ARMS = ("clean", "corrupted", "project", "fill", "refilled", "deconvolve")
@@ -177,7 +178,7 @@ class Bench:
         }
         if key.arm in RESTORING and key.band is not None:
             damaged = self.held_out + band_noise(key.band, len(self.held_out), key.seed, _TEST)
-            restored = restore(model.denoiser, damaged, ring(key.band), model.statistics, batch_size=250).images
+            restored = restored_by(model, damaged)
             line["restored"] = self._restored(key.band, damaged, restored)
         shutil.rmtree(folder, ignore_errors=True)
         return line
@@ -196,7 +197,7 @@ class Bench:
         model = load_model(path)
         # Only images that the second half comes to see need restoring; the order of the data is the seed's.
         seen = damaged[: half * self.scale.batch_size]
-        restored = restore(model.denoiser, seen, ring(key.band), model.statistics, batch_size=250).images
+        restored = restored_by(model, seen)
         second = self.config(key.seed, steps=self.scale.steps - half, init=str(path))
         return train(second, folder / "refilled", data=self.data(restored)), second
 
@@ -266,6 +267,13 @@ class Bench:
             "unexplained": float(in_band(restored - self.held_out).square().mean() / power),
             "damage_over_signal": float(in_band(damaged - self.held_out).square().mean() / power),
         }
+
+
+def restored_by(model: Trained, damaged: Tensor) -> Tensor:
+    """By the mode of a model, its band as it was trained to leave it out."""
+    mode = omission_mode(model.omission, model.meaning.grid())
+    assert mode is not None
+    return restore(model.denoiser, damaged, mode, model.statistics, batch_size=250).images
 
 
 def ring(band: tuple[float, float]) -> str:

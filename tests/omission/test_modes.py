@@ -15,20 +15,24 @@ from sagd.build.schema import OmissionConfig, ProcessConfig
 from sagd.errors import InputError
 from sagd.model.denoiser import Denoiser
 from sagd.model.wrappers import Calibrated
-from sagd.noise.bands import mask
+from sagd.noise.bands import leave_out, mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.bands import BandPass
+from sagd.noise.spectra.base import Flat, Spectrum
 from sagd.noise.statistics import DataStatistics
 from sagd.omission.calibrate import calibrate
 from sagd.omission.evidence import Known
 from sagd.omission.level import LEAST_LEVEL
-from sagd.omission.modes import Mode
+from sagd.omission.modes import Mode, Project
 from sagd.omission.modes.deconvolve import beside
 from sagd.omission.restore import restore
+from sagd.process.description import process_from_dict
+from sagd.process.scalar import ForwardProcess
+from sagd.process.schedule import CosineSchedule
 from sagd.sampling.base import Sampler
-from sagd.testing.oracles import gaussian_fields, operator_matrix
+from sagd.testing.oracles import FunctionDenoiser, gaussian_fields, operator_matrix
 
 SHAPE, BAND = (1, 6, 6), "ring(low=0.3, high=0.6)"
 SIZE, LEVEL = 36, 0.6
@@ -76,7 +80,7 @@ def statistics(data):
     waves = BASIS.forward(torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)).reshape(SIZE, -1)
     power = torch.einsum("ik,ij,jk->k", waves.conj(), data[1].to(waves.dtype), waves).real
     spectrum = power.reshape(1, *BASIS.coefficients) + LEVEL**2 * B
-    return DataStatistics(data[0].reshape(SHAPE), spectrum, 100, BASIS)
+    return DataStatistics(data[0].reshape(SHAPE), spectrum, 10**9, BASIS)
 
 
 class Exact(Denoiser):
@@ -288,3 +292,15 @@ def test_damage_of_more_power_than_the_data_is_refused(data, name):
 def test_evidence_of_a_model_that_measured_nothing_is_refused(data):
     with pytest.raises(InputError, match="needs what the model leaves open of its band"):
         restore(Exact("fill", data), draws(data, 2, 0), mode_of("fill", "frequency"), statistics(data))
+
+
+def test_models_of_before_project_hid_the_band_are_read_and_restore(data):
+    """Their process leaves the band without noise, and shows it."""
+    left = leave_out(Flat(), Spectrum.parse(BAND), hard=False)
+    process = ForwardProcess(CosineSchedule(), SpectralCovariance(left, SHAPE))
+    assert process_from_dict(process.to_dict()) == process
+    y = draws(data, 4, 61) + damage(4, 62)
+    expected = y.flatten(1) @ KEEP + HIDE @ data[0]
+    for band in (BAND, Project(BAND)):
+        restored = restore(FunctionDenoiser(process, lambda x, t: x), y, band, statistics(data)).images
+        torch.testing.assert_close(restored.flatten(1), expected, atol=1e-12, rtol=0)

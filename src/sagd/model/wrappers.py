@@ -99,6 +99,8 @@ class Calibrated(Wrapper):
     def estimate(self, x_t: Tensor, t: Time, condition: Conditional = None) -> Tensor:
         """The estimate, its unseen band calibrated."""
         x_0 = self.denoiser.estimate(x_t, t, condition)
+        if not self.process.unseen:
+            return x_0
         shrink = Diagonal(self.calibration - 1, self.statistics.basis).on(x_0)
         mean = self.statistics.mean.to(x_0).expand_as(x_0)
         return self.process.unseen.completed(x_0, x_0 + (shrink * (x_0 - mean)).to(x_0.dtype))

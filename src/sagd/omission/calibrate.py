@@ -129,8 +129,8 @@ def calibrate(
         found = replace(found, drawn_back=_share(learnt, second.power * count, band, basis))
     if noise is None:
         return found
-    left = (all_of - 2 * g * cross + g.square() * own) / max(count, 1)
-    return replace(found, unexplained=remainder(band * left, band * noise, basis))
+    total = (all_of - 2 * g * cross + g.square() * own) / max(count, 1)
+    return replace(found, unexplained=remainder(total, noise, band.expand_as(total), basis, count))
 
 
 def _share(part: Tensor, whole: Tensor, band: Tensor, basis: Basis) -> float | None:

@@ -87,16 +87,30 @@ def gain(v: Diagonal, n: Diagonal) -> Diagonal:
     return v * pseudo_inverse(v + n)
 
 
-def remainder(total: Tensor, noise: Tensor, basis: Basis) -> Tensor:
-    """`total - noise`, powers by frequency `(C, *coefficients)`, none of them negative.
+def remainder(total: Tensor, noise: Tensor, where: Tensor, basis: Basis, count: int) -> Tensor:
+    """`V = total - noise` in a band, powers by frequency `(C, *coefficients)`, none of them negative.
 
-    Where measured power is less than that of the noise by chance, 0 is too much; what that adds is taken from the other
-    frequencies of the same ring of radii, so that each ring keeps its power.
+    Measured powers scatter. How far the frequencies of a ring of radii differ is believed as far as they differ more
+    than by chance; and where less than nothing would be left there is nothing, which is taken from the others, so that
+    each ring keeps its power.
+
+    Args:
+        total: Mean power that was measured.
+        noise: Power of the damage in it.
+        where: 1 in the band, 0 outside.
+        basis: That of all these.
+        count: Images of which `total` is the mean.
     """
-    difference = total - noise
+    ring, degrees = rings(basis), by_ring(where, basis).clamp(min=1e-300)
+    difference = where * (total - noise)
+    mean = (by_ring(difference, basis) / degrees)[..., ring]
+    chance = 2 * total.square() / (basis.multiplicity().clamp(min=1e-300) * count)
+    spread, by_chance = (by_ring(where * x, basis) for x in ((difference - mean).square(), chance))
+    believed = (1 - by_chance / spread.clamp(min=1e-300)).clamp(0, 1)[..., ring]
+    difference = where * (mean + believed * (difference - mean))
     positive = difference.clamp(min=0)
     net, gross = (by_ring(values, basis) for values in (difference, positive))
-    return positive * (net / gross.clamp(min=1e-300)).clamp(0, 1)[..., rings(basis)]
+    return positive * (net / gross.clamp(min=1e-300)).clamp(0, 1)[..., ring]
 
 
 def rings(basis: Basis) -> Tensor:

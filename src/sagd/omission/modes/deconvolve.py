@@ -102,12 +102,12 @@ class Deconvolve(Mode, kind="deconvolve"):
                 z = process.perturb(y, t, generator=generator)
                 shown, left = beside(process, y, z, t)
                 residual = shown - denoiser.final(z, t, condition)
-                total += basis.forward(residual.double()).abs().square().sum(0).cpu()
-                noise, count = left.values[0].double().cpu().expand_as(total), count + len(y)
+                total += basis.forward(residual.cpu().double()).abs().square().sum(0)
+                noise, count = left.values[0].cpu().double().expand_as(total), count + len(y)
         assert noise is not None
         damaged = (noise > 0).double()
         share = torch.ones(basis.coefficients, dtype=torch.float64)
-        return Calibration(share, remainder(damaged * total / count, noise, basis))
+        return Calibration(share, remainder(total / count, noise, damaged, basis, count))
 
     def restore(self, task: Task, y: Tensor, condition: Condition, generators: Sequence[Generator]) -> Restoration:
         """By `E[x | z]`, `z` the image under the floor of noise that the model always sees, averaged over `DRAWS`.

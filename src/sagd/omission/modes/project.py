@@ -51,8 +51,11 @@ class Project(Hiding, kind="project"):
     def unexplained(self, denoiser: Denoiser, statistics: DataStatistics) -> Diagonal | None:
         """All of the band, which has the power of the damaged data less that of the damage."""
         basis = statistics.basis
-        noise, band = self.damage(basis), (mask(self.place, basis) > 0).double()
-        return None if noise is None else Diagonal(remainder(band * statistics.spectrum, band * noise, basis), basis)
+        noise, power = self.damage(basis), statistics.spectrum
+        if noise is None:
+            return None
+        band = (mask(self.place, basis) > 0).double().expand_as(power)
+        return Diagonal(remainder(power, noise, band, basis, statistics.count), basis)
 
     def restore(self, task: Task, y: Tensor, condition: Condition, generators: Sequence[Generator]) -> Restoration:
         """By the mean of the data, and the evidence in the band."""
