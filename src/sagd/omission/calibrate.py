@@ -79,11 +79,11 @@ def calibrate(
     """How much of what a model predicts of its unseen band the damaged data bears out, and what that leaves open.
 
     The share `g` makes `g m` the best multiple of the prediction `m` for the damaged band, `E[y m] / E[m m]` about the
-    mean, pooled over rings of radius. Since the damage is independent of the rest of the image it is the best multiple
-    for the clean band as well: near 1 where the network has learnt the conditional mean, near 0 where what it gives is
-    its own error, as in bands that nothing predicts. Images that the network was trained on bear out whatever it has
-    memorised of them, so these have to be others; and what leaks beside the band bears out damage that is drawn back,
-    `E[y m] = E[x m] + E[n m]`, unless a second damage tells the last term.
+    mean, by ring of radii, each frequency by what it tells. Since the damage is independent of the rest of the image it
+    is the best multiple for the clean band as well: near 1 where the network has learnt the conditional mean, near 0
+    where what it gives is its own error, as in bands that nothing predicts. Images that the network was trained on bear
+    out whatever it has memorised of them, so these have to be others; and what leaks beside the band bears out damage
+    that is drawn back, `E[y m] = E[x m] + E[n m]`, unless a second damage tells the last term.
 
     Args:
         denoiser: The denoiser, not calibrated.
@@ -120,8 +120,8 @@ def calibrate(
     band = (mask(process.unseen.band or "", basis) > 0).double()
     cross -= learnt
     alarm = None if second is None or not count else second.alarm(own / count)
-    pooled = [by_ring(band * power, basis).sum(0) for power in (cross, own)]
-    g = torch.where(pooled[1] > 0, pooled[0] / pooled[1].clamp(min=1e-300), 1.0).clamp(0, 1)[rings(basis)]
+    tells = band / (all_of / max(count, 1)).clamp(min=1e-300)
+    g = _believed(tells * cross, tells * own, basis)
     if alarm is not None and alarm > ALARM:
         g = torch.zeros_like(g)
     found = Calibration(g, None, _share(g.square() * own, own, band, basis), alarm=alarm)
@@ -131,6 +131,22 @@ def calibrate(
         return found
     total = (all_of - 2 * g * cross + g.square() * own) / max(count, 1)
     return replace(found, unexplained=remainder(total, noise, band.expand_as(total), basis, count))
+
+
+def _believed(cross: Tensor, own: Tensor, basis: Basis) -> Tensor:
+    """The best multiple of a prediction by ring, `(*coefficients)` in [0, 1], as far as rings differ beyond chance.
+
+    With all powers over that of the data, a ring's `g = cross / own` has the variance `1 / own` by chance; what the
+    rings differ by beyond that (DerSimonian and Laird, 1986) says how far each is believed against all of them.
+    """
+    c, w = (by_ring(v, basis).sum(0) for v in (cross, own))
+    if not w.sum() > 0:
+        return torch.ones(basis.coefficients, dtype=torch.float64)
+    each, all_of = c / w.clamp(min=1e-300), c.sum() / w.sum()
+    beyond = (w * (each - all_of).square()).sum() - ((w > 0).sum() - 1)
+    spread = (beyond / (w.sum() - w.square().sum() / w.sum()).clamp(min=1e-300)).clamp(min=0)
+    found = (all_of + spread * w / (1 + spread * w) * (each - all_of)).clamp(0, 1)
+    return torch.where(w > 0, found, 1.0)[rings(basis)]
 
 
 def _share(part: Tensor, whole: Tensor, band: Tensor, basis: Basis) -> float | None:
