@@ -17,7 +17,7 @@ from sagd.noise.spectra.bands import BandPass, BandStop, TwoBand
 from sagd.noise.spectra.base import Flat, Product, Spectrum, Sum
 from sagd.noise.spectra.by_channel import PerChannel
 from sagd.noise.spectra.by_class import ClassConditional
-from sagd.noise.spectra.damage import Ring
+from sagd.noise.spectra.damage import Guarded, Ring
 from sagd.noise.spectra.geometry import band_mask
 from sagd.noise.spectra.notch import Notch
 from sagd.noise.spectra.oriented import Oriented
@@ -47,6 +47,7 @@ SPECTRA = [
     Ring(0.2, 0.6),
     Ring(0.3, 0.5, soft=0.2),
     Outside(Ring(0.3, 0.5, soft=0.2)),
+    Guarded(Ring(0.3, 0.5), 0.05, soft=0.1),
     PowerLaw(-0.2) * Outside(Ring(0.3, 0.5), hard=True),
 ]
 # These name axes, or are of a grid, so they are not for every rank; see their own tests.

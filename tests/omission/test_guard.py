@@ -8,9 +8,11 @@ import torch
 
 from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Guarded, Spots, Strip
 from sagd.omission.guard import UNDER, guard_of, measured_excess, next_bins, through_window, unguarded
+from sagd.omission.removal.geometry import parts_of
 
 
 def dirichlet(f, n):
@@ -174,3 +176,24 @@ def test_bins_beside_a_narrow_band_that_the_damage_leaks_to_are_guarded():
     weight = basis.multiplicity()
     truth = (weight * (power - 0.01)).clamp(min=0)
     assert guard.outside == pytest.approx(float(truth[~inside].sum() / truth.sum()), abs=0.03)
+
+
+def test_guards_of_bands_in_units():
+    """60 Hz at 400 samples per second, 1 Hz to each side, and a guard of 2 Hz in cycles per sample."""
+    grid = Grid.parse("400 Hz")
+    band = Guarded(Spectrum.parse("spots(at=[['60 Hz']], radius='1 Hz')"), 2 / 400).on(grid)
+    f = torch.tensor([[56.9, 57.1, 60, 62.9, 63.1]], dtype=torch.float64) / 400
+    assert band.weights(f).tolist() == [0, 1, 1, 1, 0]
+    (part,) = parts_of(band, f)
+    assert part.inside.tolist() == [False, True, True, True, False]
+    torch.testing.assert_close(part.across * 400, (f[0] * 400 - 60).abs(), atol=1e-4, rtol=0)
+
+
+def test_each_shape_of_a_band_keeps_its_own_guard():
+    f = torch.linspace(0, 0.5, 101, dtype=torch.float64)[None]
+    parts = parts_of(Guarded("spots(at=[[0.1], [0.3]], radius=0.01) + ring(low=0.8, high=0.9)", 0.021), f)
+    assert [(float(f[0][p.inside].min()), float(f[0][p.inside].max())) for p in parts] == [
+        (pytest.approx(0.07), pytest.approx(0.13)),
+        (pytest.approx(0.27), pytest.approx(0.33)),
+        (pytest.approx(0.38), pytest.approx(0.47)),
+    ]

@@ -184,3 +184,16 @@ def test_damage_that_is_drawn_into_windows_is_not_split_off_files(config, tmp_pa
     data = dataclasses.replace(data, corruption="moire(level=0.1)")
     with pytest.raises(InputError, match=r"data.corruption damages each window by itself"):
         prepare(tiny(config, data, omission), load(data))
+
+
+def test_what_does_not_fit_memory_is_restored_in_blocks(config, tmp_path, monkeypatch):
+    data, omission = files(tmp_path, 1)
+    model = load_model(train(tiny(config, data, omission), tmp_path / "run"))
+    whole = restore_wholes(model, [tmp_path / "damaged"], tmp_path / "whole", tmp_path / "clean", take="clean")
+    monkeypatch.setattr("sagd.data.whole.LARGEST", 800)
+    parts = restore_wholes(model, [tmp_path / "damaged"], tmp_path / "parts", tmp_path / "clean", take="clean")
+    one, other, damaged = (np.load(tmp_path / name / "x.npy") for name in ("whole", "parts", "damaged"))
+    assert one.shape == other.shape
+    assert 0 < ((one - other) ** 2).mean() < 0.05 * ((one - damaged) ** 2).mean()
+    for way in ("damaged", "removal", "clean"):
+        assert parts.sides.psnr(way) == pytest.approx(whole.sides.psnr(way), abs=2)
