@@ -7,8 +7,10 @@ Probabilities are those of the library as it is, so that the page follows a new 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,12 @@ from sagd.omission.detection.windows import cut
 
 Line = Mapping[str, Any]
 
-LEVELS = (0.0, 3.0, 6.5, 10.0, 15.0)
-CLASSES = ((-20.0, 1.5), (1.5, 6.0), (6.0, 9.0), (9.0, 13.0), (13.0, 30.0))
+FIRST = {"fit": 1000, "judge": 300}
+"""Seed of the first set of each half; none of the second was looked at before its page was written."""
+CLASSES = ((-20.0, 0.0), (0.0, 3.0), (3.0, 6.0), (6.0, 10.0), (10.0, 20.0), (20.0, 40.0))
 OWN = {
     "spots": ("moire", "screen", "hum"),
-    "stripes": ("stripes", "curtaining", "oblique stripes"),
+    "stripes": ("stripes", "curtaining", "oblique stripes", "sensor"),
     "ring": ("ring",),
     "band": ("band",),
     "wedge": ("rain",),
@@ -51,7 +54,6 @@ RIDGE = 10.0
 """Variance of the prior of a weight, of features of unit variance."""
 _FOR = ("excess", "often", "coarse", "unexplained", "unrelated", "share", "thin", "long", "octave", "above")
 _AGAINST = ("steep", "locked", "own", "slope", "tails", "lattice", "bend")
-_ALL = (*MEASURES, "narrow", "octave", "lattice")
 PURE = 0.5
 """Share of damage in a candidate's power from which on it is counted as damage."""
 
@@ -59,43 +61,49 @@ PURE = 0.5
 def measure(
     data: Path,
     work: Path,
-    seeds: Sequence[int],
+    count: int,
     kinds: Sequence[str] = (),
     halves: Sequence[str] = sets.HALVES,
-    clean_only: bool = False,
+    processes: int = 1,
 ) -> Path:
     """Candidates of all sets, clean and damaged.
 
     Args:
-        data: Folder with `mnist-*.parquet`, `cifar10-*.parquet`, `ecg` and `speech`.
+        data: Folder with `mnist-*.parquet`, `cifar10-*.parquet`, `ecg`, `speech` and `weather`.
         work: Where the working file goes.
-        seeds: Numbers of sets of each kind and half.
+        count: Sets of each kind and half.
         kinds: Of sets; default: all.
-        halves: Halves; those of seeds to judge by are never fitted on.
-        clean_only: Whether damaged ones are left out.
+        halves: Halves.
+        processes: Processes that share the work.
     """
     work.mkdir(parents=True, exist_ok=True)
     path = work / "candidates.jsonl"
     done = {(x["half"], x["kind"], x["seed"], x["damage"] is not None) for x in records.read(path)}
-    jobs = [(s, h, k) for s in seeds for h in halves for k in kinds or sets.KINDS]
-    for seed, half, kind in tqdm(jobs, desc="sets", disable=None):
-        missing = [d for d in ((False,) if clean_only else (False, True)) if (half, kind, seed, d) not in done]
-        if missing:
-            for line in _measured(half, kind, seed, data, missing):
-                records.append(path, line)
+    jobs = [
+        (h, k, FIRST[h] + n, hurt, data)
+        for n in range(count)
+        for h in halves
+        for k in kinds or sets.KINDS
+        for hurt in (False, True)
+    ]
+    missing = [job for job in jobs if job[:4] not in done]
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for line in tqdm(pool.map(_measured, missing), desc="sets", total=len(missing), disable=None):
+            records.append(path, line)
     return path
 
 
-def _measured(half: str, kind: str, seed: int, data: Path, missing: list[bool]) -> Iterator[Line]:
+def _measured(job: tuple[str, str, int, bool, Path]) -> Line:
+    half, kind, seed, hurt, data = job
     clean = sets.make(kind, half, seed, data)
-    if False in missing:
-        yield _line(half, kind, seed, clean, None)
-    if True in missing:
-        g = np.random.default_rng([seed, 7, sum(map(ord, kind)), sets.HALVES.index(half)])
-        fits = damage.FOR_IMAGES if clean.ndim == 4 else damage.FOR_RECORDS
-        name, decibel = str(g.choice(fits)), float(g.choice(LEVELS))
-        y, n = damage.damaged(clean, name, decibel, g, clean.ndim == 4)
-        yield _line(half, kind, seed, y, n) | {"damage": name, "db": round(damage.level(clean, n), 2)}
+    if not hurt:
+        return _line(half, kind, seed, clean, None)
+    g = np.random.default_rng([seed, 7, sum(map(ord, kind)), sets.HALVES.index(half)])
+    name = str(g.choice(damage.FOR_IMAGES if clean.ndim == 4 else damage.FOR_RECORDS))
+    decibel = float(g.uniform(4, 10) if g.random() < 0.4 else g.uniform(0, 35))
+    y, n, text = damage.damaged(clean, name, decibel, g)
+    told = {"damage": name, "text": text, "db": round(damage.level(clean, n), 2)}
+    return _line(half, kind, seed, y, n) | told
 
 
 def _line(half: str, kind: str, seed: int, x: Tensor, n: Tensor | None) -> dict[str, Any]:
@@ -123,21 +131,17 @@ def _line(half: str, kind: str, seed: int, x: Tensor, n: Tensor | None) -> dict[
     }
 
 
-def probability(told: Line, line: Line) -> float:
+def probability(told: Line) -> float:
     """Of a candidate as it is kept."""
     nowhere = torch.zeros(0, dtype=torch.long)
-    return damage_probability(Candidate(told["kind"], Ring(), nowhere, told["chance"], _with_rank(told, line)))
-
-
-def _with_rank(told: Line, line: Line) -> dict[str, float]:
-    return {"record": float(len(line["shape"]) == 3)} | dict(told["measures"])
+    return damage_probability(Candidate(told["kind"], Ring(), nowhere, told["chance"], told["measures"]))
 
 
 def judged(lines: Sequence[Line]) -> list[dict[str, Any]]:
     """One short line for each set: the largest probability of what is no damage, and of what is."""
     short = []
     for line in lines:
-        told = [(round(probability(c, line), 5), c) for c in line["candidates"]]
+        told = [(round(probability(c), 5), c) for c in line["candidates"]]
         false = max(((p, c) for p, c in told if c["purity"] < PURE), key=lambda t: t[0], default=(0.0, None))
         true = max((p for p, c in told if c["purity"] >= PURE), default=0.0)
         own = {k: line[k] for k in ("half", "kind", "seed", "damage", "db", "shape")}
@@ -154,11 +158,11 @@ def fit(lines: Sequence[Line]) -> dict[str, dict[str, float]]:
             own = line["damage"] in (*OWN[c["kind"]], *(OWN["band"] if c["kind"] == "ring" else ()))
             if c["chance"] > 0.2 or (c["purity"] > 0.2 and not own) or 0.2 < c["purity"] < PURE:
                 continue
-            of = Candidate(c["kind"], Ring(), torch.zeros(0), c["chance"], _with_rank(c, line))
+            of = Candidate(c["kind"], Ring(), torch.zeros(0), c["chance"], c["measures"])
             x, y = found.setdefault(kind_of(of), ([], []))
             x.append(list(features(of.measures).values()))
             y.append(c["purity"] >= PURE)
-    names = list(features(dict.fromkeys(_ALL, 0.0)))
+    names = list(features(dict.fromkeys(MEASURES, 0.0)))
     return {kind: _regression(np.array(x), np.array(y), names, NOT_OF[kind]) for kind, (x, y) in sorted(found.items())}
 
 
