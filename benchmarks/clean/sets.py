@@ -29,12 +29,22 @@ Array = np.ndarray
 def make(kind: str, half: str, seed: int, data: Path) -> Tensor:
     """One set, `(N, C, *spatial)`, float32: values of 0 to 255 of images, of unit variance of records."""
     g = np.random.default_rng([seed, HALVES.index(half), sum(map(ord, kind))])
+    used.clear()
     return torch.from_numpy(np.ascontiguousarray(KINDS[kind](half, g, data), dtype=np.float32))
 
 
-@functools.cache
+used: list[str] = []
+"""Names of the photographs that the last set was made of."""
+
+
 def photograph(name: str) -> Array:
     """`(rows, columns, 3)` or `(rows, columns)`, 8 bit."""
+    used.append(name)
+    return _photograph(name)
+
+
+@functools.cache
+def _photograph(name: str) -> Array:
     import skimage.data
     from sklearn.datasets import load_sample_image
 
@@ -378,8 +388,8 @@ def _ecg_notched(half: str, g: np.random.Generator, data: Path) -> Array:
     middle, count = len(record) // 2, int(g.integers(15_000, 60_000))
     start = int(g.integers(middle - count)) + (0 if half == "fit" else middle)
     part = np.array(record[start : start + count]).T
-    # All that the mains may have touched is gone: what is left ends below it.
-    low = signal.butter(8, 50, fs=360, output="sos")
+    # All that the mains may have touched is gone, by 84 dB at 60 Hz: what is left ends below it.
+    low = signal.butter(12, 40, fs=360, output="sos")
     return _unit(signal.sosfiltfilt(low, part) + g.normal(0, 0.004, part.shape))
 
 

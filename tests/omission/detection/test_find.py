@@ -1,5 +1,6 @@
 """Detection on fields of known spectra: what is put in is found, and nothing where nothing is."""
 
+import itertools
 import math
 
 import numpy as np
@@ -16,7 +17,8 @@ from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.damage import Spots
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.noise.statistics import measure
-from sagd.omission.detection.find import find
+from sagd.omission.detection.find import examine, find
+from sagd.omission.detection.probability import damage_probability
 
 
 def fields(shape=(1, 32, 32), alpha=-1.0, count=300, seed=0):
@@ -88,6 +90,54 @@ def test_a_hum_and_its_harmonics_are_one_finding_in_one_record():
     assert len(at) == 3
     assert all(abs(a - b) < 1e-3 for a, b in zip(at, folded, strict=True))
     assert first.radius < 2e-3
+
+
+def bursts(n=40_000, seed=0):
+    """A record as of speech at 8 kHz: sounds of some length and pitch, low ones louder, and pauses."""
+    g = np.random.default_rng(seed)
+    x, at = 0.003 * g.normal(size=n), 0
+    while at < n - 4000:
+        length, pitch = int(g.integers(800, 3000)), g.uniform(0.012, 0.03)
+        t = np.arange(length)
+        tones = sum(np.cos(2 * np.pi * k * pitch * t * (1 + 2e-5 * t) + g.uniform(0, 6)) / k**1.5 for k in range(1, 20))
+        x[at : at + length] += g.uniform(0.2, 1) * np.hanning(length) * (tones + 0.2 * g.normal(size=length))
+        at += length + int(g.integers(200, 2500))
+    return torch.from_numpy(x)[None, None]
+
+
+def likeliest(x, kind):
+    return max((damage_probability(c) for c in examine(x).candidates() if c.kind == kind), default=0.0)
+
+
+def test_a_narrow_line_of_50_db_in_speech_is_found():
+    x = bursts()
+    assert find(x).band is None
+    t = torch.arange(x.shape[-1], dtype=torch.float64)
+    for height in (0.02, 0.1, 0.4):
+        hum = height * torch.cos(2 * math.pi * 0.0075 * t) + 0.1 * height * torch.cos(2 * math.pi * 0.015 * t + 1)
+        first = find(x + hum).findings[0].band
+        assert any(abs(abs(f[0]) - 0.0075) < 1e-4 for f in first.at), height
+
+
+@pytest.mark.parametrize("angle", [0.0, 25.0])
+def test_stronger_stripes_are_never_less_likely(angle):
+    """Up to where they reach down to DC, and are all that is seen."""
+    x = fields((1, 240, 260), -1.1, 1, 3).double()
+    stripes = corrupt(torch.zeros_like(x), f"curtains(angle={angle}, width=2, ends=0, vary=0.1, level=1)", 5)
+    told = [likeliest(x + x.std() * 10 ** (level / 20) * stripes, "stripes") for level in range(-20, 25, 5)]
+    assert max(told) >= 0.99
+    for before, after in itertools.pairwise(told):
+        assert after >= min(0.99, before - 0.01), told
+
+
+def test_stronger_hum_is_never_less_likely():
+    x = bursts(seed=1)
+    t = torch.arange(x.shape[-1], dtype=torch.float64)
+    hum = torch.cos(2 * math.pi * 0.0213 * t + 0.5 * torch.sin(2 * math.pi * t / 9000))
+    told = [likeliest(x + x.std() * 10 ** (level / 20) * hum, "spots") for level in range(-30, 15, 5)]
+    assert max(told) >= 0.99
+    for before, after in itertools.pairwise(told):
+        assert after >= min(0.99, before - 0.01), told
 
 
 def test_both_diagonals_of_a_screen_are_one_finding():

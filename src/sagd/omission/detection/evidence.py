@@ -34,7 +34,6 @@ MEASURES = (
     "many",
     "record",
     "bend",
-    "above",
     "narrow",
     "octave",
     "edge",
@@ -50,8 +49,6 @@ _SIDE_PER_STEP = 80
 """Samples for each step of the guard of smaller arrays, of whose frequencies a step is a larger part."""
 _WANDERS = 5
 """Steps by which a record's wave may wander to be looked at whole, at most."""
-_LOW = 0.05
-"""Part of the frequencies whose levels are the floor of a spectrum."""
 _HALF_OCTAVE = math.sqrt(2)
 _STRAIGHT = 1.5
 """Steps of the grid by which the far end of a line may miss an axis that it is taken for."""
@@ -238,10 +235,10 @@ class Examination:
         the local power of the rest. `unexplained`: what of the excess does not. `own`, `other`: how the powers of band
         and neighbours vary over windows; `slope`: of the one on the other; `share`: windows in which it stands out;
         `least`: by how much in the quietest tenth of them.
-        `bend`: by how much more slowly the spectrum falls beyond it than before. `above`: its neighbours over the
-        lowest level there is. Where a steep spectrum bends into a floor, of quantisation or interpolation, little of
-        much stands out. By kind of candidate: `narrow`, how much of a line, or of what can be told apart, it takes up;
-        `octave`, how far out it lies or reaches; `edge` of broad ones; `lattice`, whether it lies where blocks do.
+        `bend`: by how much more slowly the spectrum falls beyond it than before; where a steep spectrum bends into a
+        floor, of quantisation or interpolation, it stands out by itself. By kind of candidate: `narrow`, how much of a
+        line, or of what can be told apart, it takes up; `octave`, how far out it lies or reaches; `edge` of broad ones;
+        `lattice`, whether it lies where blocks do.
         """
         if not len(inside) or not len(beside):
             return dict.fromkeys(MEASURES, 0.0)
@@ -265,14 +262,7 @@ class Examination:
             "many": float(self.windows.side == self.fine.side),
             "record": float(len(self.windows.side) == 1),
             "bend": self._bend(beside),
-            "above": float(level - self._lowest),
         }
-
-    @cached_property
-    def _lowest(self) -> float:
-        free = self.windows.levels[self._free & ~self._narrow]
-        free = free if len(free) else self.windows.levels.flatten()
-        return float(free.quantile(_LOW) if len(free) < 10**6 else free.kthvalue(max(1, int(_LOW * len(free)))).values)
 
     def _bend(self, beside: Tensor) -> float:
         """Change of slope of the radial spectrum, in nats per half octave, the most within half an octave."""
