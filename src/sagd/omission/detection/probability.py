@@ -2,8 +2,10 @@
 
 Chance has a closed form: see `chance` of the candidates. Content has not. `WEIGHTS` are those of logistic regressions
 on candidates in clean and damaged sets of many kinds, by `python -m benchmarks.clean detection --fit`; the page of that
-study says what they reach on pictures, texts and speakers that they were not fitted on. The prior is even: what sticks
-out is taken to be as likely damage as content before it is looked at.
+study says what they reach on pictures, texts and speakers that they were not fitted on. The signs are those that the
+features mean, so that damage which grows, and changes nothing else, is never less likely. The prior is even: what
+sticks out is taken to be as likely damage as content before it is looked at; the constants are then set such that no
+clean set of pictures that were left out of a fit comes near to being certain.
 """
 
 from __future__ import annotations
