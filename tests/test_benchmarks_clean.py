@@ -4,11 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from benchmarks import records
-from benchmarks.clean import page, removal
+from benchmarks.clean import damage as drawn
+from benchmarks.clean import detection, page, removal
 from benchmarks.clean.cases import DAMAGE, Case, all_cases, picture
 from benchmarks.clean.measures import dark_mirror, decibel, line, outside, similarity
 from benchmarks.clean.tools import TOOLS, Tool, band_of, bound, deleted, mask_of
+
+from sagd.data.corruption import Corruption
 
 
 def striped(n=64):
@@ -127,3 +131,40 @@ def test_cases_have_names_of_their_own_and_pictures_are_grey(tmp_path):
     assert decibel(clean, damaged, 255.0) == pytest.approx(-20 * np.log10(0.05 / 2), abs=1.5)
     assert similarity(clean, clean, 255.0) == pytest.approx(1)
     assert set(TOOLS) > {"sagd", "pystripe", "iirnotch", "bound"}
+
+
+@pytest.mark.parametrize("kind", [*drawn.FOR_IMAGES, *drawn.FOR_RECORDS])
+def test_damage_has_the_level_that_is_asked_for(kind):
+    """In dB over noise of unit power, before it is clipped; single images are whole grey levels."""
+    g = np.random.default_rng(0)
+    shape = (1, 1, 96, 128) if kind in drawn.FOR_IMAGES else (1, 1, 4096)
+    clean = torch.from_numpy(g.normal(size=shape)).float() * (8 if len(shape) == 4 else 1)
+    clean = (clean + 128).round() if len(shape) == 4 else clean
+    y, n, text = drawn.damaged(clean, kind, 6.0, g)
+    assert drawn.level(clean, n) == pytest.approx(6, abs=1.0 if kind == "rain" else 0.6)
+    torch.testing.assert_close(y - clean, n)
+    assert Corruption.parse(text)
+    assert len(shape) == 3 or torch.equal(y, y.round())
+
+
+def test_weights_have_the_signs_that_they_mean():
+    """What is content for being locked is no likelier damage for being strong, and the other way round."""
+    g = np.random.default_rng(0)
+    names = ["one", "excess", "locked", "narrow"]
+    y = g.random(400) < 0.5
+    x = np.stack([np.ones(400), -1.0 * y + g.normal(size=400), -1.0 * y + g.normal(size=400), g.normal(size=400)], 1)
+    found = detection._regression(x, y, names, ("narrow",), {})
+    assert set(found) == {"one", "locked"}
+    assert found["locked"] < 0
+    least = detection._regression(x, y, names, (), {"excess": 2.0})
+    assert least["excess"] == pytest.approx(2, abs=0.01)
+
+
+def test_the_page_of_detection_counts_prints_apart():
+    line = {"half": "judge", "seed": 0, "text": None, "shape": [1, 1, 9, 9], "as": "spots", "true": 0.0}
+    short = [line | {"kind": k, "damage": None, "db": None, "false": 0.995} for k in ("halftone prints", "noise")]
+    short.append(line | {"kind": "noise", "damage": "hum", "db": 7.0, "false": 0.0, "true": 0.999})
+    text = detection.page(short, "about")
+    assert "False starts: 1 of 1" in text
+    assert "In 1 of 1 halftone prints" in text
+    assert "| 6 to 10 dB | 1 of 1" in text

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.clean import demo, detection, page, removal, sizes, tooth
+from benchmarks.clean import demo, detection, page, removal, sets, sizes, tooth
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -27,6 +27,8 @@ def main(args: Sequence[str] | None = None) -> None:
     taking.add_argument("--page-only", action="store_true", help="write the page of what has been measured")
     finding = studies.add_parser("detection", help="false starts on clean sets, and damage that is found")
     finding.add_argument("--sets", type=int, default=16, help="sets of each kind and half; default: 16")
+    finding.add_argument("--half", choices=("fit", "judge"), help="the half to measure; default: both")
+    finding.add_argument("--jobs", type=int, default=1, help="processes that measure; default: 1")
     finding.add_argument("--kinds", nargs="*", default=[], help="kinds of sets; default: all")
     finding.add_argument("--fit", action="store_true", help="print WEIGHTS of a fit to what was measured, and stop")
     finding.add_argument("--work", type=Path, default=Path("runs/clean"), help="directory of what is measured")
@@ -55,7 +57,10 @@ def _detection(given: argparse.Namespace) -> None:
     if given.fit:
         print(json.dumps(detection.fit(records.read(given.work / "candidates.jsonl")), indent=4))
         return
-    detection.measure(given.data, given.work, range(given.sets), given.kinds)
+    halves = (given.half,) if given.half else sets.HALVES
+    detection.measure(given.data, given.work, given.sets, given.kinds, halves, given.jobs)
+    if given.half == "fit":
+        return
     print(f"wrote {detection.write(given.work, given.out, about('detection'))}")
 
 

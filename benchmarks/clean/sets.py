@@ -15,7 +15,7 @@ from torch import Tensor
 
 HALVES = ("fit", "judge")
 PHOTOGRAPHS = {
-    "fit": ("astronaut", "camera", "coins", "retina", "rocket", "immunohistochemistry", "china.jpg"),
+    "fit": ("astronaut", "camera", "coins", "retina", "rocket", "immunohistochemistry", "china.jpg", "clock"),
     "judge": ("coffee", "chelsea", "cell", "moon", "hubble_deep_field", "motorcycle", "flower.jpg"),
 }
 TEXTURES = ("brick", "grass", "gravel")
@@ -29,12 +29,22 @@ Array = np.ndarray
 def make(kind: str, half: str, seed: int, data: Path) -> Tensor:
     """One set, `(N, C, *spatial)`, float32: values of 0 to 255 of images, of unit variance of records."""
     g = np.random.default_rng([seed, HALVES.index(half), sum(map(ord, kind))])
+    used.clear()
     return torch.from_numpy(np.ascontiguousarray(KINDS[kind](half, g, data), dtype=np.float32))
 
 
-@functools.cache
+used: list[str] = []
+"""Names of the photographs that the last set was made of."""
+
+
 def photograph(name: str) -> Array:
     """`(rows, columns, 3)` or `(rows, columns)`, 8 bit."""
+    used.append(name)
+    return _photograph(name)
+
+
+@functools.cache
+def _photograph(name: str) -> Array:
     import skimage.data
     from sklearn.datasets import load_sample_image
 
@@ -121,10 +131,9 @@ def _patches(half: str, g: np.random.Generator, data: Path) -> Array:
 
 
 def _enlarged_patches(half: str, g: np.random.Generator, data: Path) -> Array:
-    factor, side = float(g.choice([1.5, 2.0])), int(g.choice([20, 32]))
-    small = _cifar(half, g, data)[:100, 0] if g.random() < 0.5 else _patches(half, g, data)[:100, 0]
+    small = (_cifar, _patches, _mnist, _digits)[int(g.integers(4))](half, g, data)[:400, 0]
     how = Image.Resampling(int(g.choice([Image.Resampling.BICUBIC, Image.Resampling.BILINEAR])))
-    size = round(factor * side)
+    size = round(float(g.choice([1.5, 2.0, g.uniform(1.1, 2)])) * small.shape[-1])
     return np.stack([one(np.asarray(Image.fromarray(i.astype(np.uint8)).resize((size, size), how)))[0] for i in small])
 
 
@@ -189,6 +198,139 @@ def _text_patches(half: str, g: np.random.Generator, data: Path) -> Array:
     return np.concatenate([one(crop(image, g, side)) for _ in range(int(g.integers(64, 150)))])
 
 
+def _scans(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Real scans of text."""
+    image = photograph("page" if half == "fit" else "text")
+    return one(crop(image, g, (int(g.integers(128, min(image.shape) + 1)), int(g.integers(160, 380)))))
+
+
+def _screens(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Windows on a screen: frames, rows of a table, buttons and text, all on whole pixels."""
+    from matplotlib import get_data_path
+
+    h, w = int(g.integers(220, 420)), int(g.integers(220, 420))
+    size = int(g.integers(9, 16))
+    font = ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / str(g.choice(_FONTS[half]))), size)
+    dark = g.random() < 0.3
+    back, ink = (int(g.integers(20, 60)), 220) if dark else (int(g.integers(225, 256)), int(g.integers(0, 60)))
+    image = Image.new("L", (w, h), back)
+    draw, row = ImageDraw.Draw(image), size + int(g.integers(4, 12))
+    left = int(g.integers(0, w // 3))
+    columns = sorted(int(c) for c in g.integers(left, w, int(g.integers(1, 5))))
+    draw.rectangle((0, 0, left, h), fill=back + (12 if dark else -25))
+    draw.rectangle((0, 0, w, row + 4), fill=int(g.integers(60, 200)))
+    letters = np.array(list(_LETTERS[half]))
+    for number, y in enumerate(range(row + 8, h, row)):
+        if g.random() < 0.1:
+            continue
+        if g.random() < 0.6 and number % 2:
+            draw.rectangle((left, y, w, y + row - 1), fill=back + (8 if dark else -12))
+        for x in (4, *columns):
+            if g.random() < 0.8:
+                draw.text((x + 3, y + 1), "".join(g.choice(letters, int(g.integers(2, 9)))), fill=ink, font=font)
+        if g.random() < 0.1:
+            draw.rounded_rectangle((left + 10, y, left + 90, y + row - 2), 4, outline=ink)
+    return one(np.asarray(image))
+
+
+def _drawings(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Plans: lines, circles and boxes of a few thicknesses, some of them hatched."""
+    h, w = int(g.integers(220, 420)), int(g.integers(220, 420))
+    image = Image.new("L", (2 * w, 2 * h), 255)
+    draw = ImageDraw.Draw(image)
+    for _ in range(int(g.integers(15, 50))):
+        x, y, a, b = (int(v) for v in (g.integers(2 * w), g.integers(2 * h), g.integers(10, w), g.integers(10, h)))
+        width = int(g.choice([2, 3, 5]))
+        shape = str(g.choice(["line", "box", "circle", "hatched"] if half == "fit" else ["line", "arc", "hatched"]))
+        if shape == "line":
+            draw.line((x, y, *((x + a, y) if g.random() < 0.4 else (x, y + b))), fill=20, width=width)
+        elif shape == "box":
+            draw.rectangle((x, y, x + a, y + b), outline=20, width=width)
+        elif shape == "circle":
+            draw.ellipse((x, y, x + a, y + a), outline=20, width=width)
+        elif shape == "arc":
+            draw.arc((x, y, x + a, y + b), int(g.integers(360)), int(g.integers(360)), fill=20, width=width)
+        else:
+            box = Image.new("L", (a, b), 255)
+            inner, step = ImageDraw.Draw(box), int(g.integers(8, 20))
+            for k in range(-b, a, step):
+                inner.line((k, b, k + b, 0), fill=60, width=2)
+            image.paste(box, (x, y))
+            draw.rectangle((x, y, x + a, y + b), outline=20, width=width)
+    return one(np.asarray(image.resize((w, h), Image.Resampling.LANCZOS)))
+
+
+def _prints(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Photographs as they are printed: dots on a turned screen, larger where it is darker, and scanned."""
+    grey = crop(picture(half, g), g) / 255.0
+    period, turn, fine = float(g.uniform(3.5, 8)), np.radians(g.choice([15, 45, 75, 0])), 4
+    i, j = np.meshgrid(*(np.arange(fine * n) / fine for n in grey.shape), indexing="ij")
+    u, v = i * np.sin(turn) + j * np.cos(turn), i * np.cos(turn) - j * np.sin(turn)
+    level = (np.cos(2 * np.pi * u / period) + np.cos(2 * np.pi * v / period)) / 4 + 0.5
+    dots = (np.kron(0.1 + 0.8 * grey, np.ones((fine, fine))) > level).astype(np.float64)
+    scanned = dots.reshape(grey.shape[0], fine, grey.shape[1], fine).mean((1, 3))
+    image = Image.fromarray((20 + 220 * scanned).astype(np.uint8)).filter(
+        ImageFilter.GaussianBlur(float(g.uniform(0.3, 1)))
+    )
+    return one(np.clip(np.round(np.asarray(image) + g.normal(0, 2, grey.shape)), 0, 255))
+
+
+def _fabrics(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Woven cloth: threads of uneven thickness and shade, over and under each other, in folds."""
+    h, w = int(g.integers(192, 320)), int(g.integers(192, 320))
+    bent = 3 * field((2 * max(h, w),), -1.5, g, None)
+
+    def threads(count: int, period: float) -> tuple[Array, Array, Array]:
+        ends = np.cumsum(period * (1 + g.uniform(0.04, 0.12) * g.normal(size=count + 8)))
+        at = np.arange(count)
+        number = np.searchsorted(ends, at)
+        start = np.concatenate([[0], ends])[number]
+        return number, np.sin(np.pi * (at - start) / (ends[number] - start)), g.normal(0, 0.15, count + 9)[number]
+
+    period = g.uniform(4, 9, 2)
+    (a, across, shade), (b, down, tint) = threads(h, period[0]), threads(w, period[1])
+    over = (a[:, None] + b[None, :]) % (2 if half == "fit" else int(g.integers(2, 4))) == 0
+    cloth = np.where(over, (down + tint)[None, :], (across + shade)[:, None])
+    moved = np.stack([np.roll(row, round(s)) for row, s in zip(cloth, bent, strict=False)])
+    light = field((h, w), -1.8, g, None)
+    image = 120 + 60 * moved + 15 * light + g.normal(0, 3, (h, w))
+    return one(np.clip(np.round(image), 0, 255))
+
+
+def _sinograms(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Projections of ellipses, by angle, in closed form."""
+    angles, places = int(g.integers(180, 300)), int(g.integers(200, 400))
+    theta, s = np.linspace(0, np.pi, angles)[:, None], np.linspace(-1, 1, places)[None]
+    total = np.zeros((angles, places))
+    for _ in range(int(g.integers(8, 40))):
+        x, y = g.uniform(-0.5, 0.5, 2)
+        a, b = g.uniform(0.02, 0.35, 2) if half == "fit" else np.repeat(g.uniform(0.02, 0.2), 2)
+        turn = g.uniform(0, np.pi)
+        r2 = (a * np.cos(theta - turn)) ** 2 + (b * np.sin(theta - turn)) ** 2
+        off = s - x * np.cos(theta) - y * np.sin(theta)
+        total += g.uniform(0.2, 1) * 2 * a * b / r2 * np.sqrt(np.maximum(0, r2 - off**2))
+    total = 255 * total / total.max() + g.normal(0, float(g.choice([0, 0.5, 2])), total.shape)
+    return one(np.clip(np.round(total), 0, 255))
+
+
+def _weather(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Maps of wind and height, January to fit on, July to judge by; scaled to 8 bits, but not rounded."""
+    from scipy.io import netcdf_file
+
+    with netcdf_file(data / "weather" / "eraint_uvz.nc", mmap=False) as file:
+        maps = file.variables[str(g.choice(["u", "v", "z"]))].data
+    part = crop(maps[0 if half == "fit" else 1, int(g.integers(maps.shape[1]))].astype(np.float64), g)
+    return one(255 * (part - part.min()) / np.ptp(part))
+
+
+def _digits(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Handwritten digits of 8 x 8 pixels."""
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images[:900] if half == "fit" else load_digits().images[900:]
+    return 15.9375 * images[g.permutation(len(images))[: int(g.integers(100, 800))], None]
+
+
 def field(
     shape: tuple[int, ...],
     slope: float,
@@ -246,8 +388,8 @@ def _ecg_notched(half: str, g: np.random.Generator, data: Path) -> Array:
     middle, count = len(record) // 2, int(g.integers(15_000, 60_000))
     start = int(g.integers(middle - count)) + (0 if half == "fit" else middle)
     part = np.array(record[start : start + count]).T
-    # All that the mains may have touched is gone: what is left ends below it.
-    low = signal.butter(8, 50, fs=360, output="sos")
+    # All that the mains may have touched is gone, by 84 dB at 60 Hz: what is left ends below it.
+    low = signal.butter(12, 40, fs=360, output="sos")
     return _unit(signal.sosfiltfilt(low, part) + g.normal(0, 0.004, part.shape))
 
 
@@ -290,6 +432,40 @@ def _melody(half: str, g: np.random.Generator, data: Path) -> Array:
     return _unit((x[:count] + 0.01 * g.normal(size=count))[None])
 
 
+def _chords(half: str, g: np.random.Generator, data: Path) -> Array:
+    """A piano's chords: strings a little out of tune with their overtones, struck, held, and damped."""
+    rate, count = 8000, 80_000
+    x, at = np.zeros(count + 4 * rate), 0
+    base = 110 * 2 ** (g.integers(0, 12) / 12)
+    scale = base * 2 ** (np.array([0, 3, 5, 7, 10, 12, 15] if half == "fit" else [0, 2, 4, 7, 9, 12, 14]) / 12)
+    while at < count:
+        length = int(g.integers(2000, 16_000))
+        t = np.arange(length + 800) / rate
+        damped = np.clip((len(t) - np.arange(len(t))) / 800, 0, 1)
+        for f in g.choice(scale, int(g.integers(1, 5)), replace=False):
+            stiff = [k * f * np.sqrt(1 + 4e-4 * k**2) for k in range(1, 9)]
+            loud = g.uniform(0.3, 1)
+            for k, partial in enumerate(stiff, 1):
+                if partial < rate / 2:
+                    tone = np.sin(2 * np.pi * partial * t + g.uniform(0, 6)) * np.exp(-t * (0.5 + 0.4 * k))
+                    x[at : at + len(t)] += loud * tone * damped / k
+        at += length
+    return _unit((x[:count] + 0.003 * g.normal(size=count))[None])
+
+
+def _seasons(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Temperatures by the hour: days and years, both larger under a clear sky, and weather, rougher by day."""
+    count = int(g.integers(10_000, 60_000))
+    t = np.arange(count)
+    year = np.cos(2 * np.pi * (t / 8766 + g.uniform()))
+    sky = np.clip(0.6 + 0.25 * year + 0.35 * signal.lfilter([1], [1, -0.98], g.normal(0, 0.2, count)), 0.05, 1.2)
+    hour = 2 * np.pi * (t / 24 + g.uniform())
+    day = np.cos(hour) + (0.25 * np.cos(2 * hour + 1) if half == "fit" else 0.15 * np.cos(2 * hour + 2))
+    front = signal.lfilter([1], [1, -0.985], g.normal(0, 0.5, count))
+    gusts = g.normal(0, 0.3, count) * (1 + 0.5 * np.cos(hour) * sky)
+    return _unit((8 * year + 4 * sky * day + front + gusts)[None])
+
+
 def _words(half: str, g: np.random.Generator, data: Path) -> Array:
     """Many short records: words, parts of an ECG, or noise."""
     side, count = int(g.choice([128, 256, 512])), int(g.integers(48, 250))
@@ -307,11 +483,19 @@ KINDS: dict[str, Callable[[str, np.random.Generator, Path], Array]] = {
     "enlarged": _enlarged,
     "textures": _textures,
     "text pages": _pages,
+    "scanned text": _scans,
+    "screenshots": _screens,
+    "line drawings": _drawings,
+    "halftone prints": _prints,
+    "fabrics": _fabrics,
+    "sinograms": _sinograms,
+    "weather maps": _weather,
     "photograph patches": _patches,
     "enlarged patches": _enlarged_patches,
     "text patches": _text_patches,
     "MNIST": _mnist,
     "CIFAR-10": _cifar,
+    "digits": _digits,
     "Gaussian fields": _fields,
     "noise": _noise,
     "ECG": _ecg,
@@ -319,5 +503,7 @@ KINDS: dict[str, Callable[[str, np.random.Generator, Path], Array]] = {
     "drawn heartbeats": _hearts,
     "speech": _speech,
     "melodies": _melody,
+    "chords": _chords,
+    "hourly temperatures": _seasons,
     "short records": _words,
 }

@@ -11,25 +11,8 @@ from sagd.data.load import load
 from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.covariance.spectral import SpectralCovariance
-from sagd.noise.spectra.power_law import PowerLaw
 from sagd.noise.statistics import measure
 from sagd.omission.detect import detect, periodic_component
-
-
-def fields(shape=(1, 32, 32), alpha=-1.0, count=400, seed=0):
-    """Gaussian fields whose power falls as `r^(2 alpha)`."""
-    return SpectralCovariance(PowerLaw(alpha), shape).sample(count, torch.Generator().manual_seed(seed)) / 3
-
-
-def damaged(x, text, decibel, seed=1):
-    """Damage whose power in its band exceeds that of the data by so many decibels."""
-    unit, basis = Corruption.parse(text), FourierBasis(tuple(x.shape[2:]))
-    b = mask(unit.band(basis.spatial, seed), basis) * basis.multiplicity()
-    noise = (b * unit.spectrum(tuple(x.shape[1:]), seed).mean(0)).sum()
-    level = math.sqrt((10 ** (decibel / 10) - 1) * float((b * measure(x).spectrum.mean(0)).sum() / noise))
-    n = corrupt(torch.zeros_like(x), unit, seed)
-    return x + level * n, mask(unit.band(basis.spatial, seed), basis)
 
 
 @pytest.mark.parametrize("decibel", [6, 12, 20])
@@ -47,7 +30,7 @@ def damaged(x, text, decibel, seed=1):
         ("hum(level=1, frequency=0.06)", (1, 256)),
     ],
 )
-def test_damage_is_found_where_it_is(text, shape, decibel):
+def test_damage_is_found_where_it_is(fields, damaged, text, shape, decibel):
     y, true = damaged(fields(shape), text, decibel)
     found = detect(y)
     assert found.band is not None
@@ -59,7 +42,7 @@ def test_damage_is_found_where_it_is(text, shape, decibel):
     assert all(f.confidence >= 0.95 and f.excess > 0 and 0 < f.share < 0.5 for f in found.findings)
 
 
-def test_streaks_are_a_wedge():
+def test_streaks_are_a_wedge(fields, damaged):
     found = detect(damaged(fields(), "rain(angle=0, level=1)", 10)[0])
     first = found.findings[0].band
     assert first.kind == "wedge"
@@ -68,7 +51,7 @@ def test_streaks_are_a_wedge():
 
 @pytest.mark.parametrize("alpha", [0.0, -0.5, -1.0, -1.5])
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 20, 28), (1, 256), (1, 10, 10, 10)], ids=str)
-def test_clean_fields_give_nothing(alpha, shape):
+def test_clean_fields_give_nothing(fields, alpha, shape):
     """Four seeds each: an alarm rate of 1 in 20 would pass all 64 with 4 % probability."""
     for seed in range(4):
         found = detect(fields(shape, alpha, 200, seed))
@@ -88,14 +71,14 @@ def test_few_small_clean_images_give_nothing(count):
     assert detect(load(DataConfig(limit=count)).tensor()).band is None
 
 
-def test_scale_and_offset_do_not_matter():
+def test_scale_and_offset_do_not_matter(fields, damaged):
     y = damaged(fields(), "moire(level=1)", 12)[0]
     one, other = detect(y), detect(7 * y + 3)
     assert one.band == other.band
     torch.testing.assert_close(one.excess, other.excess, atol=1e-6, rtol=0)
 
 
-def test_a_reference_shows_what_is_too_faint_otherwise():
+def test_a_reference_shows_what_is_too_faint_otherwise(fields, damaged):
     x, reference = fields(count=2000), fields(count=2000, seed=9)
     y, true = damaged(x, "band_noise(low=0.3, high=0.4, level=1)", 1.7)
     assert detect(y).band is None
@@ -104,7 +87,7 @@ def test_a_reference_shows_what_is_too_faint_otherwise():
     assert detect(x, reference).band is None
 
 
-def test_a_pattern_that_all_images_share_shows_against_a_reference():
+def test_a_pattern_that_all_images_share_shows_against_a_reference(fields):
     x = fields()
     y = corrupt(x, "fixed_pattern(level=0.5)")
     assert detect(y).band is None
@@ -124,7 +107,7 @@ def test_periodic_component():
     torch.testing.assert_close(periodic_component(constant), constant.double())
 
 
-def test_what_is_said():
+def test_what_is_said(fields, damaged):
     clean, found = detect(fields()), detect(damaged(fields(), "scan_lines(level=1)", 15)[0])
     assert "none found" in clean.lines()[0]
     assert clean.to_dict()["band"] is None
@@ -148,7 +131,7 @@ def test_what_cannot_be_examined(x, message):
         detect(x)
 
 
-def test_a_reference_of_another_shape():
+def test_a_reference_of_another_shape(fields):
     with pytest.raises(InputError, match=r"images are \(1, 32, 32\), those of the reference \(1, 16, 16\)"):
         detect(fields(), fields((1, 16, 16)))
 
@@ -171,7 +154,7 @@ def test_the_band_of_enlarged_images_is_not_grown_over_what_is_clean(size, text,
     assert abs(first.high - band[1]) < 0.05
 
 
-def test_enlarged_images_are_cautioned_against():
+def test_enlarged_images_are_cautioned_against(fields):
     x = load(DataConfig(size=32)).tensor()
     assert "look enlarged or smoothed" in "\n".join(detect(x).lines())
     assert detect(x).empty > 0.5
@@ -181,7 +164,7 @@ def test_enlarged_images_are_cautioned_against():
     assert detect(fields()).empty < 0.05
 
 
-def test_no_spots_are_sought_where_none_can_be(monkeypatch):
+def test_no_spots_are_sought_where_none_can_be(fields, damaged, monkeypatch):
     """A grid that is all halo has no peaks to look at."""
     x = fields((1, 8, 8))
     monkeypatch.setattr("sagd.omission.detect._Search._grown", lambda self, inside: torch.ones_like(inside))

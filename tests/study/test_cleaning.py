@@ -319,13 +319,13 @@ def test_the_rate_is_asked_for_as_the_command_has_it(folder, tmp_path, capsys):
 def test_what_is_unsure_is_shown_and_left_alone(folder, tmp_path, monkeypatch):
     path = folder / "a.tif"
     tifffile.imwrite(path, striped()[1].astype(np.float32))
-    certain = cleaning.find
+    certain = cleaning.search
 
-    def unsure(x, reference=None):
-        found = certain(x, reference)
-        return dataclasses.replace(found, findings=(), unsure=found.findings)
+    def unsure(x, reference=None, log=None):
+        found, scale = certain(x, reference, log)
+        return dataclasses.replace(found, findings=(), unsure=found.findings), scale
 
-    monkeypatch.setattr(cleaning, "find", unsure)
+    monkeypatch.setattr(cleaning, "search", unsure)
     (result,) = clean_files([folder], tmp_path / "out", CleaningConfig())
     assert (result.status, result.path.read_bytes()) == ("unsure", path.read_bytes())
     assert result.shown.taken.max() > 0.9

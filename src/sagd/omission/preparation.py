@@ -2,9 +2,10 @@
 
 Damage that multiplies values adds to their logarithm,
 
-    v = log(x + o),    o = 0.02 mean(x),
+    v = log(x + o),
 
-where the offset keeps dark values, to which a gain does next to nothing, from being the largest differences of all.
+where the offset, of values down to 0 a fiftieth of their mean, keeps dark ones, to which a gain does next to nothing,
+from being the largest differences of all.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from sagd.omission.removal.extend import interpolated
 from sagd.omission.removal.measurement import require_axes
 
 _DARK = 0.02
-"""The offset, as a part of the mean."""
+"""The offset, as a part of the mean, of values down to 0."""
+_FAINT = 0.002
+"""Part of the mean that values are above which need none; half of it is added all the same, as not all were seen."""
 _LEAST_VARIATION = 0.02
 """Standard deviation over the mean below which a logarithm is a straight line."""
 
@@ -53,7 +56,7 @@ class Scale:
         mean = float(known.double().mean()) if len(known) else 0.0
         if not mean > 0:
             raise InputError(f"{argument('log=True')} needs values above 0, all are 0")
-        return cls(_DARK * mean)
+        return cls((_DARK if float(known.min()) < _FAINT * mean else _FAINT / 2) * mean)
 
     @staticmethod
     def may_multiply(x: Tensor) -> bool:

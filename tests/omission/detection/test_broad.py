@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.omission.detection.broad import find_ring, find_wedge
+from sagd.omission.detection.broad import find_rings, find_wedges
 
 
 def levels(shape, seed=0):
@@ -18,7 +18,7 @@ def levels(shape, seed=0):
 def test_a_ring(shape, low, high):
     basis, e, free = levels(shape)
     rho = basis.relative_radius()
-    found = find_ring(e + ((rho >= low) & (rho < high)) * 1.5, basis, free, 0.1)
+    found = find_rings(e + ((rho >= low) & (rho < high)) * 1.5, basis, free, 0.1)[0]
     assert abs(found.shape.low - low) < 0.06
     assert abs(found.shape.high - high) < 0.06
     assert found.excess == pytest.approx(1.5, abs=0.5)
@@ -28,8 +28,7 @@ def test_a_ring(shape, low, high):
 def test_a_bump_has_no_edges():
     basis, e, free = levels((96, 96))
     bump = 1.5 * torch.exp(-((basis.relative_radius() - 0.4) ** 2) / 2 / 0.15**2)
-    found = find_ring(e + bump, basis, free, 0.1)
-    assert found is None or found.edge < 0.6
+    assert all(found.edge < 0.6 for found in find_rings(e + bump, basis, free, 0.1))
 
 
 @pytest.mark.parametrize("angle", [0.0, 30.0, 90.0, 175.0])
@@ -37,13 +36,22 @@ def test_a_wedge(angle):
     basis, e, free = levels((64, 64))
     f = basis.frequencies().double()
     turn = ((torch.rad2deg(torch.atan2(f[0], f[1])) - angle + 90) % 180 - 90).abs()
-    found = find_wedge(e + 1.5 * (turn <= 15), basis, free, 0.1)
+    found = find_wedges(e + 1.5 * (turn <= 15), basis, free, 0.1)[0]
     assert abs((found.shape.angle - angle + 90) % 180 - 90) <= 5
     assert 20 <= found.shape.width <= 45
-    assert find_wedge(e, basis, free, 0.1) is None
-    assert find_ring(e, basis, free, 0.1) is None
+    assert find_wedges(e, basis, free, 0.1) == []
+    assert find_rings(e, basis, free, 0.1) == []
 
 
 def test_records_have_no_wedges():
     basis, e, free = levels((256,))
-    assert find_wedge(e, basis, free, 0.1) is None
+    assert find_wedges(e, basis, free, 0.1) == []
+
+
+def test_two_rings_are_two():
+    basis, e, free = levels((2048,))
+    rho = basis.relative_radius()
+    e = e + 1.5 * ((rho >= 0.2) & (rho < 0.3)) + ((rho >= 0.6) & (rho < 0.7))
+    lows = sorted(found.shape.low for found in find_rings(e, basis, free, 0.1))
+    assert any(abs(low - 0.2) < 0.04 for low in lows)
+    assert any(abs(low - 0.6) < 0.04 for low in lows)

@@ -1,5 +1,6 @@
 """Detection on fields of known spectra: what is put in is found, and nothing where nothing is."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,31 +8,15 @@ import pytest
 import torch
 
 from sagd.data.config import DataConfig
-from sagd.data.corruption import Corruption, corrupt
+from sagd.data.corruption import corrupt
 from sagd.data.load import load
 from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.damage import Spots
-from sagd.noise.spectra.power_law import PowerLaw
 from sagd.noise.statistics import measure
-from sagd.omission.detection.find import find
-
-
-def fields(shape=(1, 32, 32), alpha=-1.0, count=300, seed=0):
-    """Gaussian fields whose power falls as `r^(2 alpha)`."""
-    return SpectralCovariance(PowerLaw(alpha), shape).sample(count, torch.Generator().manual_seed(seed)) / 3
-
-
-def damaged(x, text, decibel, seed=1):
-    """Damage whose power in its band exceeds that of the data by so many decibels."""
-    unit, basis = Corruption.parse(text), FourierBasis(tuple(x.shape[2:]))
-    b = mask(unit.band(basis.spatial, seed), basis) * basis.multiplicity()
-    noise = (b * unit.spectrum(tuple(x.shape[1:]), seed).mean(0)).sum()
-    level = math.sqrt((10 ** (decibel / 10) - 1) * float((b * measure(x).spectrum.mean(0)).sum() / noise))
-    n = corrupt(torch.zeros_like(x), unit, seed)
-    return x + level * n, mask(unit.band(basis.spatial, seed), basis)
+from sagd.omission.detection.find import examine, find
+from sagd.omission.detection.probability import damage_probability
 
 
 @pytest.mark.parametrize("decibel", [15, 20])
@@ -46,7 +31,7 @@ def damaged(x, text, decibel, seed=1):
         ("hum(level=1, frequency=0.06)", (1, 256)),
     ],
 )
-def test_damage_is_found_where_it_is(text, shape, decibel):
+def test_damage_is_found_where_it_is(fields, damaged, text, shape, decibel):
     y, true = damaged(fields(shape), text, decibel)
     found = find(y)
     assert found.band is not None, found.lines()
@@ -54,13 +39,13 @@ def test_damage_is_found_where_it_is(text, shape, decibel):
     power = basis.multiplicity() * measure(y).spectrum.mean(0) * true
     assert float((power * got).sum() / power.sum()) > 0.5
     spoilt = (basis.multiplicity() * got * (true == 0)).sum() / (basis.multiplicity() * (true == 0)).sum()
-    assert float(spoilt) < 0.1
+    assert float(spoilt) < 0.12
     assert all(f.probability >= 0.99 and f.excess > 0 and 0 < f.share < 0.5 for f in found.findings)
 
 
 @pytest.mark.parametrize("alpha", [0.0, -1.0, -1.5])
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 20, 28), (1, 256), (1, 12, 12, 12)], ids=str)
-def test_clean_fields_give_nothing(alpha, shape):
+def test_clean_fields_give_nothing(fields, alpha, shape):
     """Four seeds each: an alarm rate of 1 in 50 would pass all 48 with 38 % probability, of 1 in 10 with 0.6 %."""
     for seed in range(4):
         found = find(fields(shape, alpha, 100, seed))
@@ -69,12 +54,12 @@ def test_clean_fields_give_nothing(alpha, shape):
 
 
 @pytest.mark.parametrize("shape", [(1, 200, 160), (1, 20_000)], ids=str)
-def test_one_large_clean_array_gives_nothing(shape):
+def test_one_large_clean_array_gives_nothing(fields, shape):
     for seed in range(4):
         assert find(fields(shape, -1.0, 1, seed)).band is None
 
 
-def test_a_hum_and_its_harmonics_are_one_finding_in_one_record():
+def test_a_hum_and_its_harmonics_are_one_finding_in_one_record(fields):
     n, f = 60_000, 60.02 / 360
     t = torch.arange(float(n), dtype=torch.float64)
     phase = 2 * math.pi * f * t + 3 * torch.sin(2 * math.pi * t / 20_000)
@@ -90,7 +75,55 @@ def test_a_hum_and_its_harmonics_are_one_finding_in_one_record():
     assert first.radius < 2e-3
 
 
-def test_both_diagonals_of_a_screen_are_one_finding():
+def bursts(n=40_000, seed=0):
+    """A record as of speech at 8 kHz: sounds of some length and pitch, low ones louder, and pauses."""
+    g = np.random.default_rng(seed)
+    x, at = 0.003 * g.normal(size=n), 0
+    while at < n - 4000:
+        length, pitch = int(g.integers(800, 3000)), g.uniform(0.012, 0.03)
+        t = np.arange(length)
+        tones = sum(np.cos(2 * np.pi * k * pitch * t * (1 + 2e-5 * t) + g.uniform(0, 6)) / k**1.5 for k in range(1, 20))
+        x[at : at + length] += g.uniform(0.2, 1) * np.hanning(length) * (tones + 0.2 * g.normal(size=length))
+        at += length + int(g.integers(200, 2500))
+    return torch.from_numpy(x)[None, None]
+
+
+def likeliest(x, kind):
+    return max((damage_probability(c) for c in examine(x).candidates() if c.kind == kind), default=0.0)
+
+
+def test_a_narrow_line_of_50_db_in_speech_is_found():
+    x = bursts()
+    assert find(x).band is None
+    t = torch.arange(x.shape[-1], dtype=torch.float64)
+    for height in (0.1, 0.4):
+        hum = height * torch.cos(2 * math.pi * 0.0075 * t) + 0.1 * height * torch.cos(2 * math.pi * 0.015 * t + 1)
+        first = find(x + hum).findings[0].band
+        assert any(abs(abs(f[0]) - 0.0075) < 1e-4 for f in first.at), height
+
+
+@pytest.mark.parametrize("angle", [0.0, 25.0])
+def test_stronger_stripes_are_never_less_likely(fields, angle):
+    """Up to where they reach down to DC, and are all that is seen."""
+    x = fields((1, 240, 260), -1.1, 1, 3).double()
+    stripes = corrupt(torch.zeros_like(x), f"curtains(angle={angle}, width=2, ends=0, vary=0.1, level=1)", 5)
+    told = [likeliest(x + x.std() * 10 ** (level / 20) * stripes, "stripes") for level in range(-20, 25, 5)]
+    assert max(told) >= 0.99
+    for before, after in itertools.pairwise(told):
+        assert after >= min(0.99, before - 0.01), told
+
+
+def test_stronger_hum_is_never_less_likely():
+    x = bursts(seed=1)
+    t = torch.arange(x.shape[-1], dtype=torch.float64)
+    hum = torch.cos(2 * math.pi * 0.0213 * t + 0.5 * torch.sin(2 * math.pi * t / 9000))
+    told = [likeliest(x + x.std() * 10 ** (level / 20) * hum, "spots") for level in range(-30, 15, 5)]
+    assert max(told) >= 0.99
+    for before, after in itertools.pairwise(told):
+        assert after >= min(0.99, before - 0.01), told
+
+
+def test_both_diagonals_of_a_screen_are_one_finding(fields):
     """A 45-degree screen between the frequencies of the grid, in sets and in one large image."""
     k = 0.1406
     for shape, count in (((64, 64), 100), ((256, 300), 1)):
@@ -128,14 +161,14 @@ def test_text_is_bound_to_its_lines():
     assert find(x + wave).findings[0].band.kind == "spots"
 
 
-def test_scale_and_offset_do_not_matter():
+def test_scale_and_offset_do_not_matter(fields, damaged):
     y = damaged(fields(), "moire(level=1)", 15)[0]
     one, other = find(y), find(7 * y + 3)
     assert str(one.band) == str(other.band)
     torch.testing.assert_close(one.excess, other.excess, atol=1e-3, rtol=0)
 
 
-def test_a_reference_shows_what_is_too_faint_otherwise():
+def test_a_reference_shows_what_is_too_faint_otherwise(fields, damaged):
     x, reference = fields(count=2000), fields(count=2000, seed=9)
     y, true = damaged(x, "band_noise(low=0.3, high=0.4, level=1)", 1.7)
     assert find(y).band is None
@@ -144,14 +177,14 @@ def test_a_reference_shows_what_is_too_faint_otherwise():
     assert find(x, reference).band is None
 
 
-def test_a_pattern_that_all_images_share_shows_against_a_reference():
+def test_a_pattern_that_all_images_share_shows_against_a_reference(fields):
     x = fields()
     y = corrupt(x, "fixed_pattern(level=0.5)")
     assert find(y).band is None
     assert any(f.band.kind == "strip" for f in find(y, fields(seed=9)).findings)
 
 
-def test_what_is_said():
+def test_what_is_said(fields, damaged):
     clean, found = find(fields()), find(damaged(fields(), "scan_lines(level=1)", 20)[0])
     assert "none found" in clean.lines()[0]
     assert clean.to_dict()["band"] is None
@@ -161,7 +194,7 @@ def test_what_is_said():
     assert found.to_dict()["findings"][0]["probability"] >= 0.99
 
 
-def test_enlarged_images_are_cautioned_against():
+def test_enlarged_images_are_cautioned_against(fields):
     x = load(DataConfig(size=32)).tensor()
     found = find(x)
     assert found.band is None
@@ -184,6 +217,6 @@ def test_what_cannot_be_examined(x, message):
         find(x)
 
 
-def test_a_reference_of_another_shape():
+def test_a_reference_of_another_shape(fields):
     with pytest.raises(InputError, match=r"images are \(1, 32, 32\), those of the reference \(1, 16, 16\)"):
         find(fields(), fields((1, 16, 16)))

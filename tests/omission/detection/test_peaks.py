@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sagd.omission.detection.peaks import Peak, find_peaks, measured, related, skirt
+from sagd.omission.detection.peaks import Peak, coincidence, find_peaks, lobe, measured, skirt
 from sagd.omission.detection.windows import cut
 
 
@@ -62,7 +62,7 @@ def test_both_diagonals_of_a_screen():
     both = find_peaks(windows, windows.levels, 0 * windows.levels)[:2]
     assert all(abs(abs(f) - k) < 0.002 for peak in both for f in peak.at)
     assert {math.copysign(1, a * b) for a, b in (peak.at for peak in both)} == {1.0, -1.0}
-    assert related(*both, shape)
+    assert coincidence(*both, shape) < 0.1
 
 
 def test_noise_has_peaks_as_often_as_their_chance_says():
@@ -89,7 +89,30 @@ def test_noise_has_peaks_as_often_as_their_chance_says():
 )
 def test_families(one, other, belong):
     peaks = [Peak(f, (0,) * len(f), 1.0, 0.0) for f in (one, other)]
-    assert related(*peaks, (256,) * len(one)) is belong
+    assert (coincidence(*peaks, (256,) * len(one)) < 0.2) is belong
+
+
+@pytest.mark.parametrize("side", [(512,), (48, 48)])
+def test_peaks_lie_at_multiples_by_accident_as_often_as_is_said(side):
+    """1,000 peaks anywhere; of those that are near, the share that are as near as the farthest of them."""
+    g = torch.Generator().manual_seed(0)
+    first = Peak((0.1037, 0.2211)[: len(side)], (0,) * len(side), 1.0, 0.0)
+    at = torch.rand(1000, len(side), generator=g, dtype=torch.float64) - 0.5
+    told = torch.tensor([coincidence(first, Peak(tuple(f.tolist()), first.index, 1.0, 0.0), side) for f in at])
+    for limit in (0.02, 0.05):
+        assert abs(float((told <= limit).double().mean()) - limit) < 0.5 * limit
+
+
+def test_what_a_wave_hides_is_left_out():
+    """Hann's window lets a wave between two frequencies through at some steps' distance; closed form against FFT."""
+    side = (1024,)
+    wave = torch.cos(2 * math.pi * 200.5 * torch.arange(1024.0, dtype=torch.float64) / 1024)
+    power = cut(wave[None, None] + 1e-12 * torch.arange(1024.0), side).coefficients[0].abs().square()
+    for excess in (3.0, 7.0, 10.0, 13.0):
+        clear = lobe(excess, side)
+        assert float(power[200 + clear + 1 :].max() / power.max()) < 2 * math.exp(-excess)
+    assert lobe(3.0, side) == 2
+    assert lobe(13.0, side) > lobe(9.0, side)
 
 
 @pytest.mark.parametrize("shoulder", [0.0, 1e-3])

@@ -68,7 +68,7 @@ def _mean_phase(phase: Tensor, independent: float) -> float:
     return max(0.0, (n * square - 1) / (n - 1))
 
 
-def spread(inside: Tensor, beside: Tensor) -> tuple[float, float, float, float]:
+def spread(inside: Tensor, beside: Tensor) -> tuple[float, float, float, float, float]:
     """How the power of a band and that of its neighbours vary from window to window.
 
     Args:
@@ -77,13 +77,14 @@ def spread(inside: Tensor, beside: Tensor) -> tuple[float, float, float, float]:
 
     Returns:
         Standard deviation of the logarithm of `inside`; that of `beside`; slope of the one on the other; share of
-        windows in which the band exceeds its neighbours twice.
+        windows in which the band exceeds its neighbours twice; logarithm by which it does in the quietest tenth.
     """
     b, n = inside.log(), beside.log()
     own, other = b - b.mean(), n - n.mean()
     variance = float(other.square().mean())
     slope = float((own * other).mean()) / (variance + 0.05)
-    return float(own.square().mean().sqrt()), math.sqrt(variance), slope, float((inside > 2 * beside).double().mean())
+    share, least = float((inside > 2 * beside).double().mean()), float((b - n).quantile(0.1))
+    return float(own.square().mean().sqrt()), math.sqrt(variance), slope, share, least
 
 
 def tails(windows: Windows, at: Tensor, smooth: Tensor) -> float:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Spots, Strip, Stripes
-from sagd.omission.detection.broad import Band, find_ring, find_wedge
+from sagd.omission.detection.broad import Band, find_rings, find_wedges
 from sagd.omission.detection.content import envelope, locked, spread, tails
-from sagd.omission.detection.peaks import Peak, find_peaks, measured
+from sagd.omission.detection.peaks import Peak, find_peaks, lobe, measured
 from sagd.omission.detection.plane import bins, folded, offsets
 from sagd.omission.detection.smooth import smooth_fit
 from sagd.omission.detection.stripes import CENTRE, Line, beside_line, find_lines, on_line
@@ -29,11 +29,15 @@ MEASURES = (
     "other",
     "slope",
     "share",
+    "least",
     "tails",
     "many",
     "record",
     "bend",
-    "above",
+    "narrow",
+    "octave",
+    "edge",
+    "lattice",
 )
 """What is measured of every candidate."""
 _FRINGE = 4.0
@@ -43,8 +47,8 @@ _GUARD = 3.0
 too much."""
 _SIDE_PER_STEP = {1: 1000}
 """Samples for each step of the guard of smaller arrays, of whose frequencies a step is a larger part; of images 80."""
-_LOW = 0.05
-"""Part of the frequencies whose levels are the floor of a spectrum."""
+_WANDERS = 5
+"""Steps by which a record's wave may wander to be looked at whole, at most."""
 _HALF_OCTAVE = math.sqrt(2)
 _STRAIGHT = 1.5
 """Steps of the grid by which the far end of a line may miss an axis that it is taken for."""
@@ -127,15 +131,14 @@ class Examination:
     def _narrow(self) -> Tensor:
         taken = torch.zeros(self.windows.basis.coefficients, dtype=torch.bool)
         for peak in self.peaks:
-            taken.view(-1)[self._around(peak, 2)] = True
+            taken.view(-1)[self._around(peak, self._clear(peak))] = True
         for line in self.lines:
             taken.view(-1)[on_line(self.windows, line, 2.2)] = True
         return taken
 
     def _around(self, peak: Peak, reach: int, hole: int = -1) -> Tensor:
         """Flat numbers of the coefficients near a peak, beyond the hole."""
-        rank = len(self.windows.side)
-        steps = [offsets(rank, k, k) for k in range(hole + 1, reach + 1)]
+        steps = [offsets(len(self.windows.side), k, k, math.inf) for k in range(hole + 1, reach + 1)]
         return folded(torch.tensor(peak.index)[:, None] + torch.cat(steps).T, self.windows.side)
 
     def candidates(self) -> list[Candidate]:
@@ -146,8 +149,8 @@ class Examination:
         return [c for c in found if len(c.inside)]
 
     def _spot(self, peak: Peak) -> Candidate:
-        rank = len(self.windows.side)
-        inside, beside = self._around(peak, 1), self._around(peak, 5 if rank > 1 else 8, 2)
+        reach, clear = self._wandering(peak), self._clear(peak)
+        inside, beside = self._around(peak, reach), self._around(peak, clear + (3 if len(peak.at) > 1 else 6), clear)
         measures = self._measures(
             inside, beside, peak.excess, locked(self.windows, self._envelope_of_peaks, inside, True)
         ) | {
@@ -157,24 +160,37 @@ class Examination:
         }
         at = tuple(round(f, 6) for f in peak.at)
         band = Spots((at,), _up(peak.radius + _guard(self.fine.side, len(self.fine.side))))
-        return Candidate("spots", band, inside, peak.chance, measures, peak, self._around(peak, 2))
+        return Candidate("spots", band, inside, peak.chance, measures, peak, self._around(peak, clear))
+
+    def _wandering(self, peak: Peak) -> int:
+        """Steps to both sides within which a wave of a record wanders: where it stands out by half of its height."""
+        if len(peak.at) > 1:
+            return 1
+        levels, steps = self.levels.flatten(), range(2, _WANDERS + 1)
+        at = [folded(torch.tensor([[peak.index[0] - k, peak.index[0] + k]]), self.windows.side) for k in steps]
+        least = float(levels[folded(torch.tensor([peak.index]).T, self.windows.side)]) - peak.excess / 2
+        return next((k - 1 for k, sides in zip(steps, at, strict=True) if levels[sides].mean() < least), _WANDERS)
+
+    def _clear(self, peak: Peak) -> int:
+        """Steps from a peak beyond which its neighbours are."""
+        return max(lobe(peak.excess, self.windows.side), self._wandering(peak) + 1)
 
     @cached_property
     def _envelope_of_peaks(self) -> Tensor:
         taken = torch.zeros(self.windows.basis.coefficients, dtype=torch.bool)
         for peak in self.peaks:
-            taken.view(-1)[self._around(peak, 2)] = True
+            taken.view(-1)[self._around(peak, self._clear(peak))] = True
         return envelope(self.windows, taken)
 
     def _stripes(self, line: Line) -> Candidate:
-        inside, beside = on_line(self.windows, line), beside_line(self.windows, line)
+        clear = lobe(line.excess, self.windows.side)
+        inside, beside = on_line(self.windows, line), beside_line(self.windows, line, clear + 0.5)
         taken = torch.zeros(self.windows.basis.coefficients, dtype=torch.bool)
         taken.view(-1)[on_line(self.windows, line, 2.2)] = True
         share = locked(self.windows, envelope(self.windows, taken), inside, False) if len(inside) else 0.0
         measures = self._measures(inside, beside, line.excess, share) | {
             "narrow": line.share,
-            "octave": math.log2(max(1.0, line.low * max(self.fine.side))),
-            "lattice": 0.0,
+            "octave": math.log2(max(1.0, line.high * max(self.fine.side))),
         }
         around = on_line(self.windows, line, _FRINGE)
         return Candidate("stripes", _band_of(line, self.fine.side), inside, line.chance, measures, around=around)
@@ -185,10 +201,8 @@ class Examination:
         e = self.levels - self.smooth
         error = self._scatter(e, free)
         found = []
-        for kind, find in (("ring", find_ring), ("wedge", find_wedge)):
-            band = find(e, self.windows.basis, free, error)
-            if band is not None:
-                found.append(self._broad_candidate(kind, band))
+        for kind, find in (("ring", find_rings), ("wedge", find_wedges)):
+            found += [self._broad_candidate(kind, band) for band in find(e, self.windows.basis, free, error)]
         return found
 
     def _broad_candidate(self, kind: str, band: Band) -> Candidate:
@@ -202,7 +216,7 @@ class Examination:
             band.shape,
             band.inside,
             chance,
-            measures | {"narrow": band.share, "octave": band.edge, "lattice": 0.0},
+            measures | {"narrow": band.share, "edge": band.edge},
             around=(band.shape.weights(self.windows.basis.frequencies()) > 0).flatten().nonzero()[:, 0],
         )
 
@@ -218,10 +232,12 @@ class Examination:
 
         `excess`: over the neighbours, in nats. `coarse`: the same in the windows. `locked`: how far it keeps step with
         the local power of the rest. `unexplained`: what of the excess does not. `own`, `other`: how the powers of band
-        and neighbours vary over windows; `slope`: of the one on the other; `share`: windows in which it stands out.
-        `bend`: by how much more slowly the spectrum falls beyond it than before. `above`: its neighbours over the
-        lowest level there is. Where a steep spectrum bends into a floor, of quantisation or interpolation, little of
-        much stands out.
+        and neighbours vary over windows; `slope`: of the one on the other; `share`: windows in which it stands out;
+        `least`: by how much in the quietest tenth of them.
+        `bend`: by how much more slowly the spectrum falls beyond it than before; where a steep spectrum bends into a
+        floor, of quantisation or interpolation, it stands out by itself. By kind of candidate: `narrow`, how much of a
+        line, or of what can be told apart, it takes up; `octave`, how far out it lies or reaches; `edge` of broad ones;
+        `lattice`, whether it lies where blocks do.
         """
         if not len(inside) or not len(beside):
             return dict.fromkeys(MEASURES, 0.0)
@@ -230,8 +246,8 @@ class Examination:
         coarse = float(levels[inside].mean() - levels[beside].mean())
         level = levels[beside].mean()
         b, n = (powers[:, at].mean(1) / level.exp() for at in (inside, beside))
-        own, other, slope, part = spread(b, n)
-        return {
+        own, other, slope, part, least = spread(b, n)
+        return dict.fromkeys(MEASURES, 0.0) | {
             "excess": excess,
             "coarse": coarse,
             "locked": share,
@@ -240,18 +256,12 @@ class Examination:
             "other": other,
             "slope": slope,
             "share": part,
+            "least": least,
             "tails": tails(self.windows, inside, self.smooth),
             "many": float(self.windows.side == self.fine.side),
             "record": float(len(self.windows.side) == 1),
             "bend": self._bend(beside),
-            "above": float(level - self._lowest),
         }
-
-    @cached_property
-    def _lowest(self) -> float:
-        free = self.windows.levels[self._free & ~self._narrow]
-        free = free if len(free) else self.windows.levels.flatten()
-        return float(free.quantile(_LOW) if len(free) < 10**6 else free.kthvalue(max(1, int(_LOW * len(free)))).values)
 
     def _bend(self, beside: Tensor) -> float:
         """Change of slope of the radial spectrum, in nats per half octave, the most within half an octave."""

@@ -26,7 +26,7 @@ from sagd.errors import InputError
 from sagd.noise.spectra.damage import Spots
 from sagd.omission.detection.base import CERTAIN, UNSURE, Detection, Finding
 from sagd.omission.detection.evidence import Candidate, Examination
-from sagd.omission.detection.peaks import related
+from sagd.omission.detection.peaks import coincidence
 from sagd.omission.detection.probability import damage_probability
 from sagd.omission.detection.smooth import smooth_fit
 from sagd.omission.detection.windows import LEAST_SIDE, LEAST_WINDOWS, Windows, cut, whole, window_side, windows_of
@@ -39,8 +39,8 @@ _COVERED = 0.5
 _LONG = 0.5
 """Part of a line's length from which on it is no mere part of a wedge."""
 _BROAD = ("ring", "wedge")
-_JOINS = 0.05
-"""Probability from which on a peak joins a family that one of 0.99 founded."""
+_HARMONIC = 0.5
+"""Probability that damage beside a wave is at a multiple of it, or the mirrored diagonal."""
 
 
 def find(x: Tensor, reference: Tensor | None = None) -> Detection:
@@ -106,12 +106,12 @@ def _sorted_out(candidates: list[Pair], windows: Windows) -> tuple[list[list[Pai
         p, candidate = pair
         if float(taken[candidate.inside].double().mean()) > _COVERED:
             continue
-        family = next((g for g in found if candidate.kind == "spots" and _joins(candidate, g, windows)), None)
+        family = next((g for g in found if _belongs(pair, g, windows) >= UNSURE), None)
         if candidate.kind in _BROAD and any(_holds(candidate, c) for g in found for _, c in g):
             continue  # what a stronger finding spreads to
         if candidate.kind == "wedge" and any(_is_ridge(candidate, c) for _, c in candidates):
             continue  # a narrower shape explains the same ridge
-        if family is not None and p >= _JOINS:
+        if family is not None:
             family.append(pair)
         elif p >= CERTAIN:
             found.append([pair])
@@ -149,12 +149,20 @@ def _holds(one: Candidate, other: Candidate) -> bool:
     return float(torch.isin(other.inside, one.around).double().mean()) > _COVERED
 
 
-def _joins(candidate: Candidate, family: list[Pair], windows: Windows) -> bool:
-    """Whether a peak is a multiple, or the mirrored diagonal, of one of a family."""
-    peaks = [c.peak for _, c in family]
-    return candidate.peak is not None and any(
-        peak is not None and related(candidate.peak, peak, windows.side) for peak in peaks
-    )
+def _belongs(pair: Pair, family: list[Pair], windows: Windows) -> float:
+    """Probability that a peak is damage, given a family that is: that it lies where that has one is evidence by itself.
+
+    Bayes: the odds rise by how much likelier damage lies there than what lies anywhere does.
+    """
+    p, candidate = pair
+    peaks = [c.peak for _, c in family if c.peak is not None]
+    if candidate.peak is None or not peaks:
+        return 0.0
+    accident = min(coincidence(candidate.peak, peak, windows.side) for peak in peaks)
+    if accident == 1:
+        return 0.0
+    odds = p / max(1e-12, 1 - p) * max(1.0, _HARMONIC / accident)
+    return odds / (1 + odds)
 
 
 def _finding(group: list[Pair], excess: Tensor, windows: Windows) -> Finding:

@@ -16,6 +16,8 @@ MOST = 16
 _GUARD = 3
 """Steps from a peak at which its neighbours begin: the main lobe of Hann's window reaches over two."""
 _REACH = {1: 12, 2: 5, 3: 4}
+_FARTHEST = {1: 20, 2: 8, 3: 3}
+"""Steps that the side lobes of a peak are followed, at most."""
 _LOBE = 1.5
 """Steps within which the main lobe of Hann's window holds 95 % of its power, about."""
 _BEYOND = 6
@@ -30,6 +32,8 @@ _TELLS = 16
 """Frequencies whose median says what is usual."""
 _MOST_LOBES = 1.5
 """Main lobes, likewise, to which a line may reach: beyond, it would be a peak of its own."""
+_MULTIPLES = range(2, 9)
+"""Harmonics that are looked for."""
 _MOVES = 0.75
 """Steps of the windows by which the finest resolution may move a peak."""
 _CENTRE = 3.5
@@ -55,6 +59,22 @@ class Peak:
     chance: float
     radius: float = 0.0
     reach: float = 1.0
+
+
+def lobe(excess: float, side: tuple[int, ...]) -> int:
+    """Steps from a wave within which it may hide what else is there.
+
+    Beyond its main lobe Hann's window lets less than `1 / (pi k (k^2 - 1))^2` of a wave's power through `k` steps away;
+    a tenth of what lies beside it does no harm.
+
+    Args:
+        excess: By how much it stands out, in nats.
+        side: Samples of the windows.
+    """
+    most, k = max(2, min(_FARTHEST.get(len(side), 3), min(side) // 6)), 2
+    while k < most and (math.pi * (k + 1) * ((k + 1) ** 2 - 1)) ** -2 > 0.1 * math.exp(-excess):
+        k += 1
+    return k
 
 
 def local_excess(levels: Tensor, side: tuple[int, ...]) -> Tensor:
@@ -201,27 +221,29 @@ def skirt(power: Tensor, distance: Tensor, step: float, most: float) -> float:
     return min(most, max(1.0, radius / step - _LOBE) * step)
 
 
-def related(one: Peak, other: Peak, side: tuple[int, ...], tolerance: float = 0.75) -> bool:
-    """Whether one peak is a multiple of the other, folded back at Nyquist, or its mirrored diagonal.
+def coincidence(one: Peak, other: Peak, side: tuple[int, ...], tolerance: float = 0.75) -> float:
+    """Probability that a peak lies by accident as near to where a family has one: at a multiple of another one, folded
+    back at Nyquist, at a part of it, or at its mirrored diagonal; 1 where it does not.
 
     Args:
         one: A peak.
         other: Another one.
         side: Samples of the windows.
-        tolerance: Steps of the grid by which it may be off, for each multiple.
+        tolerance: Steps of the grid by which it may be off, times the root of the multiple.
     """
-    mirrored = all(abs(abs(a) - abs(b)) * n <= 2 * tolerance for a, b, n in zip(one.at, other.at, side, strict=True))
-    return mirrored or any(
-        _multiple(a, b, m, side, tolerance) for a, b in ((one, other), (other, one)) for m in range(2, 9)
-    )
-
-
-def _multiple(one: Peak, other: Peak, m: int, side: tuple[int, ...], tolerance: float) -> bool:
-    for sign in (1, -1):
-        apart = [m * a - sign * b for a, b in zip(one.at, other.at, strict=True)]
-        if all(abs(d - round(d)) * n <= tolerance * math.sqrt(m) for d, n in zip(apart, side, strict=True)):
-            return True
-    return False
+    sizes = torch.tensor(side, dtype=torch.float64)
+    a, b = (torch.tensor(peak.at, dtype=torch.float64) for peak in (one, other))
+    apart = [((a.abs() - b.abs()).abs() * sizes).max() / 2]
+    for m in _MULTIPLES:
+        for d in (m * a - b, m * a + b, m * b - a, m * b + a):
+            apart.append(((d - d.round()).abs() * sizes).max() / math.sqrt(m))
+    off = float(min(apart))
+    if off > tolerance:
+        return 1.0
+    # No nearer than can be told: lines have a width.
+    near = min(tolerance, max(off, (one.radius + other.radius) * max(side)))
+    boxes = sum(4 * (2 * near * math.sqrt(m)) ** len(side) for m in _MULTIPLES) + (8 * near) ** len(side)
+    return min(1.0, boxes / math.prod(side))
 
 
 def _directions(rank: int) -> list[Tensor]:

@@ -33,7 +33,7 @@ def folded(index: Tensor, side: tuple[int, ...]) -> Tensor:
     return flat
 
 
-def offsets(rank: int, low: int, high: int, most: int = 48) -> Tensor:
+def offsets(rank: int, low: int, high: int, most: float = 48) -> Tensor:
     """Steps to neighbours at largest-component distances `low` to `high`, `(n, d)`; at most so many of them."""
     every = [s for s in itertools.product(range(-high, high + 1), repeat=rank) if low <= max(map(abs, s)) <= high]
     if len(every) > most:

@@ -123,9 +123,9 @@ def on_line(windows: Windows, line: Line, width: float = 0.75) -> Tensor:
     return (near & (along.abs() >= low) & (along.abs() <= line.high + 1e-9)).nonzero()[:, 0]
 
 
-def beside_line(windows: Windows, line: Line) -> Tensor:
-    """Flat numbers of the coefficients next to a line, away from its main lobe."""
-    wide, guard = (on_line(windows, line, width) for width in (6.0, 2.5))
+def beside_line(windows: Windows, line: Line, clear: float = 2.5) -> Tensor:
+    """Flat numbers of the coefficients next to a line, at more steps than it may hide."""
+    wide, guard = (on_line(windows, line, width) for width in (clear + 3.5, clear))
     return wide[~torch.isin(wide, guard)]
 
 
