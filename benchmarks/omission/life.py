@@ -1,7 +1,7 @@
-"""MNIST under damage as it is in life, clipped to 8 bits: what share of the gap each way of training closes.
+"""MNIST under damage as it is in life, in files of 8 bits: what share of the gap each way of training closes.
 
 Waves between bins whose frequencies differ from image to image, stripes that end and drift, rain as lines: damage that
-leaks beside its band, and that clipping ties to the image. Every arm trains the same network for the same number of
+leaks beside its band; of damage that is clipped besides, half is left, which clipping ties to the image. Every arm trains the same network for the same number of
 steps and images:
 
     clean       white diffusion on clean images
@@ -40,11 +40,15 @@ from sagd.omission.removal import measure
 from sagd.store.model import load_model
 from sagd.study.train import train
 
+_MOIRE = "fringes(waves=1, low=0.2, high=0.3, spread=0.002, bend=0, vary=0, level={})"
 DAMAGE = {
-    "moire": "fringes(waves=1, low=0.2, high=0.3, spread=0.002, bend=0, vary=0, level=0.5)",
-    "stripes": "curtains(width=1.5, length=60, level=0.4)",
-    "rain": "streaks(length=12, density=0.01, level=0.4)",
+    "moire": (_MOIRE.format(0.25), 0.5),
+    "stripes": ("curtains(width=1.5, length=60, level=0.2)", 0.5),
+    "rain": ("streaks(length=12, density=0.01, level=0.2)", 0.5),
+    "moire, clipped": (_MOIRE.format(0.5), 1.0),
 }
+"""Damage, and the contrast of the images in the files that it is drawn on: at 0.5 next to nothing is clipped, at 1.0 half
+of what falls upon black."""
 ARMS = ("clean", "corrupted", "cleaned", "project", "fill", "refilled")
 _HELD_OUT = 10**6
 """Number of the first held-out image: their damage is their own."""
@@ -128,21 +132,21 @@ def run(bench: Bench, key: Key) -> dict[str, Any]:
 
 
 def damage_of(key: Key, x: Tensor, first: int = 0) -> Tensor:
-    """Damaged images as an 8-bit file has them."""
+    """Damaged images as an 8-bit file has them, back in the range of the clean ones."""
     assert key.damage is not None
-    parts = []
+    parts, (text, contrast) = [], DAMAGE[key.damage]
     for start in range(0, len(x), _TOGETHER):
         part = x[start : start + _TOGETHER]
         numbers = torch.arange(len(part)) + start + first
-        y = corrupt(part, Corruption.parse(DAMAGE[key.damage]), key.seed, numbers)
-        parts.append(((y + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1)
+        y = corrupt(contrast * part, Corruption.parse(text), key.seed, numbers)
+        parts.append((((y + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1) / contrast)
     return torch.cat(parts)
 
 
 def band_of(key: Key) -> Spectrum:
     """The band of the damage, its guard included."""
     assert key.damage is not None
-    return Corruption.parse(DAMAGE[key.damage]).band((28, 28), key.seed)
+    return Corruption.parse(DAMAGE[key.damage][0]).band((28, 28), key.seed)
 
 
 def cleaned(x: Tensor, band: Spectrum) -> Tensor:
