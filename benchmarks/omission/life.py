@@ -1,8 +1,8 @@
 """MNIST under damage as it is in life, in files of 8 bits: what share of the gap each way of training closes.
 
 Waves between bins whose frequencies differ from image to image, stripes that end and drift, rain as lines: damage that
-leaks beside its band; of damage that is clipped besides, half is left, which clipping ties to the image. Every arm trains the same network for the same number of
-steps and images:
+leaks beside its band; of damage that is clipped besides, half is left, and what is left is tied to the image. Every arm
+trains the same network for the same number of steps and images:
 
     clean       white diffusion on clean images
     corrupted   white diffusion on damaged images
@@ -47,8 +47,8 @@ DAMAGE = {
     "rain": ("streaks(length=12, density=0.01, level=0.2)", 0.5),
     "moire, clipped": (_MOIRE.format(0.5), 1.0),
 }
-"""Damage, and the contrast of the images in the files that it is drawn on: at 0.5 next to nothing is clipped, at 1.0 half
-of what falls upon black."""
+"""Damage, and the contrast of the images in the files that it is drawn on: at 0.5 next to nothing is clipped, at 1.0
+half of what falls upon black."""
 ARMS = ("clean", "corrupted", "cleaned", "project", "fill", "refilled")
 _HELD_OUT = 10**6
 """Number of the first held-out image: their damage is their own."""
