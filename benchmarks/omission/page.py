@@ -176,10 +176,10 @@ def life_page(lines: Sequence[Line], scale: mnist.Scale, about: str) -> str:
             "",
             f"{scale.steps:,} steps of {scale.batch_size} images, U-Net {scale.widths}, `edm`, {scale.sampler} of"
             f" {scale.sampling_steps} steps, {scale.samples:,} samples against {scale.reference:,} clean test images;"
-            f" every arm alike. Clean images score {floor:.2f} against each other. Damaged images are files of 8 bits, of"
-            " full contrast or of half, where next to nothing is clipped; frequencies and stripes differ from image to"
-            " image, and close at no border. The band is that of the damage with its guard. In parentheses the share of"
-            " the gap, `(corrupted - arm) / (corrupted - clean)`, with its 95 % interval (Student t) where there are"
+            f" every arm alike. Clean images score {floor:.2f} against each other. Damaged images are files of 8 bits,"
+            " of full contrast or of half, where next to nothing is clipped; frequencies and stripes differ from image"
+            " to image, and close at no border. The band is that of the damage with its guard. In parentheses the share"
+            " of the gap, `(corrupted - arm) / (corrupted - clean)`, with its 95 % interval (Student t) where there are"
             " three seeds. Power: of the band in samples, over that in clean images.",
             "",
             _table(["damage", "drawn as", "contrast of the images"], kinds),

@@ -65,8 +65,8 @@ class Premise:
         if self.fixed is not None and self.is_fixed:
             said.append(
                 f"{100 * min(1.0, self.fixed):.0f} % of the damage's power is the same in all images: a network learns"
-                " that as part of them; subtract the mean of the images before, or leave the band out with mode"
-                " 'project'"
+                " that as part of them, and so has the mean of the data; subtract a flat field, or the mean of many"
+                " different images, before"
             )
         if self.multiplies is not None and self.is_multiplied:
             said.append(
@@ -77,14 +77,15 @@ class Premise:
         return said
 
 
-def premise(images: Iterable[Tensor], band: Spectrum | str, basis: Basis, dark: float) -> Premise:
+def premise(images: Iterable[Tensor], band: Spectrum | str, basis: Basis, dark: float | None = None) -> Premise:
     """How the damage in a band is.
 
     Args:
         images: Batches of damaged images `(B, C, *spatial)`.
         band: Where the damage is.
         basis: Basis of the images.
-        dark: Value where there is no light, from which brightness counts; -1 for images scaled to [-1, 1].
+        dark: Value where there is no light, from which brightness counts, -1 for images scaled to [-1, 1]; None: there
+            is no such thing as brightness.
 
     Raises:
         InputError: If the band is none of the basis.
@@ -102,7 +103,7 @@ def premise(images: Iterable[Tensor], band: Spectrum | str, basis: Basis, dark: 
         total = c.sum(0) if total is None else total + c.sum(0)
         power, count = power + p.sum(0), count + len(x)
         strength.append((p * weight * inside).flatten(1).sum(1))
-        brightness.append((x.double() - dark).square().flatten(1).mean(1))
+        brightness.append((x.double() - (dark or 0.0)).square().flatten(1).mean(1))
     if total is None or count < _LEAST or not beside.any():
         return Premise()
     mean_power = power / count
@@ -115,7 +116,9 @@ def premise(images: Iterable[Tensor], band: Spectrum | str, basis: Basis, dark: 
     if held < _STANDS_OUT * usual:
         return Premise()
     fixed = (level(shared, inside) - level(shared, beside)) / (held - usual)
-    slope, error = _slope(torch.cat(brightness).log(), torch.cat(strength).clamp(min=1e-30).log())
+    if dark is None:
+        return Premise(max(0.0, fixed))
+    slope, error = _slope(torch.cat(brightness).clamp(min=1e-30).log(), torch.cat(strength).clamp(min=1e-30).log())
     return Premise(max(0.0, fixed), slope, error)
 
 

@@ -25,6 +25,7 @@ from sagd.noise.spectra.damage import Guarded
 from sagd.noise.statistics import DataStatistics, most_measured
 from sagd.omission.guard import Guard, guard_of, measured_excess, next_bins, unguarded
 from sagd.omission.modes import Mode
+from sagd.omission.premise import Premise, premise
 from sagd.omission.removal.extend import extend, extended_size
 from sagd.omission.second import SecondDamage
 from sagd.omission.split import split
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 AUTO, NONE = "auto", "none"
 _APART = 8
 """One in so many samples of the longest axis of a file is set apart, or as many as a window has."""
+_ASKED = 4096
+"""Items that are asked how the damage is, at most."""
 _LOOKED_AT = 2**24
 """Values of whole arrays that a guard is measured on, at most."""
 _SOFT = 2
@@ -163,6 +166,22 @@ def set_apart(data: Signals) -> tuple[Signals, Signals | None]:
     own = dataclasses.replace(data, stored=dataclasses.replace(windows, arrays=kept))
     other = dataclasses.replace(data, stored=dataclasses.replace(windows, roams=False))
     return own.subset(inside.nonzero()[:, 0]), other.subset(outside.nonzero()[:, 0])
+
+
+def premise_of(mode: Mode, data: Signals, statistics: DataStatistics) -> Premise:
+    """Whether the damage is what omission supposes, as far as damaged data tells.
+
+    Args:
+        mode: The mode of omission, its band known.
+        data: What is trained on.
+        statistics: Of that.
+    """
+    if isinstance(data.stored, Windows):
+        return Premise()  # windows of one file share its damage, but not the place in it
+    some = data.at_most(min(_ASKED, most_measured(data.shape)))
+    batches = (some.batch(rows)[0].nan_to_num() for rows in torch.arange(len(some)).split(256))
+    dark = -1.0 if data.meaning.kind == "image" else None
+    return premise(batches, mode.place, statistics.basis, dark)
 
 
 def split_band(band: Spectrum, arrays: list[Tensor]) -> Spectrum:

@@ -47,7 +47,7 @@ from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained
 from sagd.study.compilation import compiled
-from sagd.study.guarding import as_begun, guarded, second_damage, set_apart, wholes, without_band
+from sagd.study.guarding import as_begun, guarded, premise_of, second_damage, set_apart, wholes, without_band
 from sagd.study.run import Before, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Budget, Callback, Fit, Step
@@ -190,6 +190,7 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
     held_out = second = None
     if mode is not None:
         mode.check(model.statistics)
+        notes += premise_of(mode, data, model.statistics).lines()
         if mode.calibrates:
             second = second_damage(mode, data, model.statistics)
             data, held_out = _parted(config, data)
