@@ -15,11 +15,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sagd.omission.detection.base import Detection
+from sagd.omission.detection.base import Detection, Finding
 from sagd.omission.detection.find import find
 from sagd.omission.preparation import Scale, prepared, scales_of
 from sagd.omission.removal import measure
 
+_MOST_OF_ALL = 10.0
+"""Power of what would be taken out, over that of what would be left, from which on it is asked for."""
+_NOT_CERTAIN = 0.98
 _LOOKS = 3
 """Times that data is looked at, at most."""
 _NOTHING = 1e-4
@@ -68,11 +71,19 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
         rest = torch.stack([array - removal.apply(array) for array in middle])
         if rest.std() < _NOTHING * middle.std():
             break
+        if (middle - rest).var() > _MOST_OF_ALL * rest.var():
+            # Music of steady tones is all peaks: so much is for people to decide.
+            return dataclasses.replace(found, findings=(), unsure=tuple(_asked(f) for f in found.findings))
         last = find(rest)
         found = dataclasses.replace(
             found, findings=found.findings + last.findings, unsure=last.unsure, nearest=last.nearest
         )
     return found
+
+
+def _asked(finding: Finding) -> Finding:
+    """As one that is not certain."""
+    return dataclasses.replace(finding, probability=min(finding.probability, _NOT_CERTAIN))
 
 
 @contextlib.contextmanager

@@ -185,7 +185,7 @@ class FileCleaned:
                 f"{self.name}: not sure, {'left' if self.path is None else 'copied'} as it is; if it is damage: {asked}"
             )
         said = f"{self.name}: {'found' if self.path is None else 'took out'} {self.band}"
-        said += "" if self.excess is None else f", {self.excess:.1f} dB over what is left"
+        said += "" if self.excess is None else f", {100 / (1 + 10 ** (-self.excess / 10)):.2g} % of all power"
         if self.clipped:
             share = f"{100 * self.clipped / self.values:.2g} %"
             said += (

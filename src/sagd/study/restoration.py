@@ -147,7 +147,11 @@ def restore_files(
         batch_size=batch_size,
         progress=progress,
     )
-    ways = None if samples or take == WAYS[0] else sides_of(damaged, result.images, known, mode, take)
+    ways = (
+        None
+        if samples or take == WAYS[0]
+        else sides_of(damaged, result.images, known, mode, take, believes(model, mode))
+    )
     if ways is None:
         return measured(damaged, result, known, mode, model.statistics.basis)
     sides, images = ways
@@ -170,8 +174,16 @@ def mode_of_model(model: Trained) -> Mode:
     return mode
 
 
+def believes(model: Trained, mode: Mode) -> bool:
+    """Whether anything of what a model says of its band was believed when it was calibrated, or the images' own band is
+    weighed in."""
+    if model.calibration is None or mode.weighing != "none":
+        return True
+    return bool((model.calibration * (mask(mode.place, model.statistics.basis) > 0)).any())
+
+
 def sides_of(
-    named: Named, restored: Tensor, clean: Tensor | None, mode: Mode, take: str = BEST
+    named: Named, restored: Tensor, clean: Tensor | None, mode: Mode, take: str = BEST, believed: bool = True
 ) -> tuple[Sides, Tensor] | None:
     """Fields of a model's own size restored in all ways: figures, and the fields that are taken.
 
@@ -197,7 +209,7 @@ def sides_of(
         errors = {way: tuple(float(v[g].sum() / known[g].sum()) for g in groups) for way, v in squares.items()}
     over = {way: tuple(excess(iter(x[g]), band, removal) for g in groups) for way, x in stages.items()}
     names = named.names if len(groups) > 1 or len(damaged) == 1 else (f"{len(damaged)} files",)
-    sides = Sides(names, errors, over, take)
+    sides = Sides(names, errors, over, take, believed)
     return sides, images[sides.taken].to(named.x.dtype)
 
 

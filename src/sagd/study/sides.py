@@ -31,12 +31,14 @@ class Sides:
             clean files are known.
         excess: "damaged" and ways -> how far the band is over its surroundings, in dB.
         asked: A way, or "best".
+        believed: Whether anything that the network says of the band was believed when it was calibrated.
     """
 
     names: tuple[str, ...]
     errors: Mapping[str, tuple[float, ...]]
     excess: Mapping[str, tuple[float, ...]]
     asked: str = BEST
+    believed: bool = True
 
     def __post_init__(self) -> None:
         if self.asked not in (*WAYS, BEST):
@@ -58,8 +60,9 @@ class Sides:
             return self.asked
         if self.errors:
             return min(WAYS, key=lambda way: sum(self.errors[way]))
-        quiet = [way for way in WAYS if self.mean_excess(way) <= ALARM]
-        return quiet[0] if quiet else min(WAYS, key=self.mean_excess)
+        ways = WAYS if self.believed else WAYS[1:]
+        quiet = [way for way in ways if self.mean_excess(way) <= ALARM]
+        return quiet[0] if quiet else min(ways, key=self.mean_excess)
 
     def lines(self) -> list[str]:
         """A line for each of some files, one for all, and why which is taken."""
@@ -82,7 +85,7 @@ class Sides:
         if not self.errors and self.mean_excess(self.taken) > ALARM:
             why = "all show the damage, this least"
         if not self.errors and self.taken != WAYS[0]:
-            why += "; the network shows the damage"
+            why += "; the network shows the damage" if self.believed else "; nothing that the network says is believed"
         return f"took {self.taken}, {self._overall(self.taken)} ({why}; {others})"
 
     def to_dict(self) -> dict[str, Any]:

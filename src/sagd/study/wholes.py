@@ -42,7 +42,7 @@ from sagd.omission.windows import blended, count_of, require_size
 from sagd.store.model import Trained
 from sagd.study.cleaning import Work
 from sagd.study.guarding import AUTO, NONE, split_band
-from sagd.study.restoration import RestorationResult, measured, mode_of_model
+from sagd.study.restoration import RestorationResult, believes, measured, mode_of_model
 from sagd.study.sides import BEST, WAYS, Sides
 
 _FILES = 8
@@ -135,6 +135,7 @@ def restore_wholes(
             {way: tuple(f.errors[way] for f in found) for way in ("damaged", *WAYS)} if known else {},
             {way: tuple(f.excess[way] for f in found) for way in ("damaged", *WAYS)},
             take,
+            believes(model, mode),
         )
         written = [
             work.file.write(out / name, f.parts(sides.taken), keep)
