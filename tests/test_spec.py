@@ -44,6 +44,7 @@ NEEDY = {
     "notch": "notch(at=[[0.25, 0.0]])",
     "physical": "physical(spectrum=\"ring(low='300 Hz')\", grid=[[0.000125, 's']])",
     "outside": "outside(band='ring(low=0.2, high=0.4)')",
+    "guarded": "guarded(band='strip(low=0.1)')",
     "product": "flat * flat",
     "spots": "spots(at=[[0.25, 0.0]])",
     "sum": "flat + flat",

@@ -114,4 +114,4 @@ def test_a_prediction_of_more_power_than_clean_data_is_not_believed_at_all():
     assert "believed" in quiet.lines()[0]
     assert loud.vetoed
     assert not loud.share[INSIDE].any()
-    assert "learnt the damage" in loud.lines()[0]
+    assert "nothing of it is believed" in loud.lines()[0]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sagd.noise.spectra.base import Spectrum
+from sagd.omission.preparation import Scale
 from sagd.omission.removal import measure
 from sagd.study.beside import beside, tools
 
@@ -52,7 +53,7 @@ def walk(rows=128, columns=160, seed=0):
 def test_a_notch_for_records(without):
     g = torch.Generator().manual_seed(0)
     x = torch.randn(1, 8000, generator=g) + 3 * torch.sin(2 * torch.pi * 0.125 * torch.arange(8000))
-    was, own, notch = beside(x, measure(x, HUM))
+    was, own, notch = beside(x, measure(x, HUM), Scale())
     assert [r.tool for r in (was, own, notch)] == ["as it was", "sagd", "scipy iirnotch"]
     assert was.left > own.left + 15
     assert notch.left < was.left - 15
@@ -64,8 +65,8 @@ def test_a_notch_for_records(without):
 def test_stripes_that_lie_are_turned_for_a_tool_of_standing_ones(pystripe):
     x = walk()
     x = x + 0.5 * torch.randn(160, generator=torch.Generator().manual_seed(1))
-    upright = beside(x, measure(x, COLUMNS))[2]
-    level = beside(x.mT.contiguous(), measure(x.mT.contiguous(), ROWS))[2]
+    upright = beside(x, measure(x, COLUMNS), Scale())[2]
+    level = beside(x.mT.contiguous(), measure(x.mT.contiguous(), ROWS), Scale())[2]
     torch.testing.assert_close(level.x, upright.x.mT, rtol=1e-4, atol=1e-4)
     expected = x - 0.5 * (x.mean(1, keepdim=True) - x.mean())
     torch.testing.assert_close(upright.x, expected, rtol=1e-3, atol=1e-3)
@@ -90,14 +91,14 @@ def test_a_tool_that_fails_stops_nothing(monkeypatch):
     module(monkeypatch, "algotom.prep.removal", **dict.fromkeys(names, fail))
     monkeypatch.setattr("sagd.study.beside.has", lambda name: name == "algotom")
     x = walk()
-    results = beside(x, measure(x, COLUMNS))
+    results = beside(x, measure(x, COLUMNS), Scale())
     assert [r.failed for r in results[2:]] == ["no such thing"] * 3
 
 
 def test_of_logarithms_tools_get_the_values(pystripe):
     values = torch.exp(0.3 * walk() + 0.2 * torch.randn(160, generator=torch.Generator().manual_seed(1)))
     logs = values.log()
-    result = beside(logs, measure(logs, COLUMNS), log=True)[2]
+    result = beside(logs, measure(logs, COLUMNS), Scale(0.0))[2]
     expected = values - 0.5 * (values.mean(1, keepdim=True) - values.mean())
     torch.testing.assert_close(result.x, expected, rtol=1e-3, atol=1e-3)
     assert np.isfinite(result.left)

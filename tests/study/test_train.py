@@ -32,6 +32,7 @@ from sagd.store.checkpoint import latest_checkpoint, list_checkpoints, load_chec
 from sagd.store.files import read_manifest
 from sagd.store.folder import claim
 from sagd.store.model import load_model
+from sagd.study.guarding import second_damage
 from sagd.study.train import prepare, process_statistics, resolve_basis, resolve_omission, train
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Fit, Snapshot
@@ -454,7 +455,8 @@ def test_a_band_is_calibrated_on_images_that_were_set_apart(tmp_path, config, ch
     model = load_model(tmp_path / "run")
     plain = dataclasses.replace(model, calibration=None).guided(1.0)
     mode = Fill(omission.band, omission.corruption)
-    expected = mode.calibrate(plain, [(held_out, None)], model.statistics)
+    second = second_damage(mode, striped, model.statistics)
+    expected = mode.calibrate(plain, [(held_out, None)], model.statistics, second)
     assert torch.allclose(model.calibration, expected.share, atol=1e-4)
     assert torch.allclose(model.unexplained, expected.unexplained, rtol=1e-4)
     assert torch.equal(model.denoiser.unexplained.values, model.unexplained)

@@ -55,8 +55,8 @@ class Calibration:
         if self.vetoed:
             return [
                 f"what the model says of the band has {10 * math.log10(self.alarm or 1):.1f} dB more power than clean"
-                " data has beside it: it has learnt the damage from what leaks there, and nothing of it is believed;"
-                " widen the band or its guard, or take mode 'project'"
+                " data has beside it: it is damage that leaks there, or the network's own error, and nothing of it is"
+                " believed; train longer, widen the band, or take the damage out without a network first (sagd clean)"
             ]
         said = []
         if self.believed is not None:

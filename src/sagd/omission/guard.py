@@ -142,7 +142,7 @@ def measured_excess(power: Tensor, band: Spectrum, basis: Basis) -> tuple[Tensor
     at = torch.arange(len(over), dtype=over.dtype)
     tail = over[min(first, len(over) - 1)] * (first / at.clamp(min=1)) ** 2
     over = torch.where(at > first, torch.minimum(over, tail), over)
-    return torch.where(away < first, (power - smooth).clamp(min=0), over[away] * smooth), smooth
+    return torch.where(away == 0, (power - smooth).clamp(min=0), over[away] * smooth), smooth
 
 
 def next_bins(band: Spectrum, window: Sequence[int]) -> Guarded:

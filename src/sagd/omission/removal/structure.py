@@ -26,6 +26,8 @@ _STEPS_OF_RECORDS = 10
 _STRAYED = 10.0
 """Power left in the band, in that of the clean spectrum, from which on the Wiener estimate holds, which leaves less: a
 strong line that is wider than its band looks like structure beside it, and would be kept within it, too."""
+_KEPT = 0.5
+"""The same, as a part of the power that was there: what is left of it beyond the borders of an array is no harm."""
 _BEYOND = 0.05
 """Weight of samples beyond the borders, which are only a guess."""
 _TINY = 1e-30
@@ -102,8 +104,8 @@ def weighted_damage(
         size = dot(r, s)
         p = s + size / before.clamp(min=_TINY) * p
     if strength is None:
-        left = (multiplicity * (c.flatten()[at] - root * v).abs().square()).sum()
-        v = wiener if left > _STRAYED * (multiplicity * clean).sum() else v
+        left, all_of = ((multiplicity * d.abs().square()).sum() for d in (c.flatten()[at] - root * v, c.flatten()[at]))
+        v = wiener if left > _KEPT * all_of and left > _STRAYED * (multiplicity * clean).sum() else v
     return field(v)
 
 
