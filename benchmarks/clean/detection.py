@@ -308,7 +308,8 @@ def page(short: Sequence[Line], about: str) -> str:
             " starts (2.9 %) and 155 of 185. Half of these nineteen were one place in the spectrum of scikit-"
             " image's photograph of a text, which has a fine regular pattern, lines of text in wedges, and the"
             " interpolation of enlarged cells. Then `MARGIN` was set to 1.5, wedges that keep step with the rest"
-            " were held to be content, and no constant is raised any more; the figures here are of the third, with"
+            " were held to be content, no constant is raised any more, and the least weight of `standing` for waves"
+            " rose from 2 to 3; the figures here are of the third, with"
             f" seeds from {FIRST['judge']} on. They are as independent as new sets of pictures already seen can be."
             " Earlier, three features were made with hum in speech and stripes of the removal study in view, some"
             " of whose pictures and speakers are of this half.",
