@@ -21,6 +21,8 @@ from sagd.random import generator_for
 
 ALARM = 10**0.1
 """Power of a prediction over that of clean data from which on it is taken to show the damage: 1 dB."""
+_NOTHING = 1e-12
+"""Power over the largest up to which there is none but rounding."""
 Batches = Iterable[tuple[Tensor, Conditional]]
 """Damaged images `(B, C, *spatial)` and their condition."""
 
@@ -120,7 +122,9 @@ def calibrate(
     band = (mask(process.unseen.band or "", basis) > 0).double()
     cross -= learnt
     alarm = None if second is None or not count else second.alarm(own / count)
-    tells = band / (all_of / max(count, 1)).clamp(min=1e-300)
+    # Where the data has no power, as in a channel that does not vary, nothing is told.
+    told = band * (all_of > _NOTHING * all_of.max())
+    tells = told / (all_of / max(count, 1)).clamp(min=1e-300)
     g = _believed(tells * cross, tells * own, basis)
     if alarm is not None and alarm > ALARM:
         g = torch.zeros_like(g)

@@ -218,10 +218,14 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
         return self.said
 
     def damage(self, basis: Basis) -> Tensor | None:
-        """`N(f)`, the power of the damage by frequency, `([C,] *coefficients)`, float64; None if it is not known."""
+        """`N(f)`, the power of the damage by frequency, `([C,] *coefficients)`, float64; None if it is not known.
+
+        0 outside the band, where images stay as they are, whatever the spectrum says there.
+        """
         if not isinstance(self.corruption, Spectrum):
             return None
-        return self.corruption.weights(basis.frequencies()).double().square()
+        noise = self.corruption.weights(basis.frequencies()).double().square()
+        return torch.where(mask(self.place, basis) > 0, noise, 0.0)
 
     def check(self, statistics: DataStatistics) -> None:
         """Refuse a spectrum of damage that the damaged data cannot hold.
@@ -279,8 +283,7 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
     def _found(self, found: Detection) -> Self:
         if found.band is None:
             raise InputError(
-                f"process.omission.band {AUTO!r}: no damaged band found (the nearest reaches"
-                f" {100 * found.nearest:.0f} % of what would count); name the band,"
+                f"process.omission.band {AUTO!r}: no {found.lines(images=False)[0].replace(': none', '')}; name the band,"
                 " e.g. 'ring(low=0.1, high=0.2)', or leave process.omission out"
             )
         return dataclasses.replace(self, band=found.band)
