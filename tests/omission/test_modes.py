@@ -25,11 +25,11 @@ from sagd.noise.statistics import DataStatistics
 from sagd.omission.calibrate import calibrate
 from sagd.omission.detect import Detection as Contrasts
 from sagd.omission.detection.base import Detection
-from sagd.omission.evidence import Known
 from sagd.omission.level import LEAST_LEVEL
 from sagd.omission.modes import Mode, Project
 from sagd.omission.modes.deconvolve import beside
 from sagd.omission.restore import restore
+from sagd.omission.weighing import Known
 from sagd.process.description import process_from_dict
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule

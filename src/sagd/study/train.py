@@ -47,7 +47,7 @@ from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained
 from sagd.study.compilation import compiled
-from sagd.study.guarding import as_begun, guarded, premise_of, second_damage, set_apart, wholes, without_band
+from sagd.study.guarding import as_begun, guarded, premise_of, read_once, second_damage, set_apart, wholes, without_band
 from sagd.study.run import Before, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Budget, Callback, Fit, Step
@@ -178,8 +178,10 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
         InputError: If configuration and data do not fit each other.
     """
     _check_data(config, data)
-    process = resolve_omission(config.process, data, before.omission if before else None)
-    data = without_band(data, process)
+    once = read_once(data)
+    process = resolve_omission(config.process, once, before.omission if before else None)
+    parts = without_band(once, process)
+    data = data if parts is once else parts
     process = resolve_basis(process, data, config.denoiser, before.basis if before else None)
     config = dataclasses.replace(config, process=process)
     model = _untrained(config, data)
@@ -452,7 +454,7 @@ def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfi
         process = dataclasses.replace(process, omission=_detected(process.omission, mode, data, found))
     if found is not None:
         return dataclasses.replace(process, omission=as_begun(process.omission, found))
-    return dataclasses.replace(process, omission=guarded(process.omission, data)) if mode.leaves_out else process
+    return dataclasses.replace(process, omission=guarded(process.omission, data))
 
 
 def _detected(omission: OmissionConfig, mode: Mode, data: Signals, found: OmissionConfig | None) -> OmissionConfig:

@@ -33,12 +33,12 @@ from sagd.errors import InputError, argument
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.alarm import excess
+from sagd.omission.blending import blended, count_of, require_size
 from sagd.omission.guard import next_bins, unguarded
 from sagd.omission.modes import Mode, Restoration
 from sagd.omission.preparation import Scale, prepared
 from sagd.omission.restore import restore
 from sagd.omission.split import band_part, split
-from sagd.omission.windows import blended, count_of, require_size
 from sagd.store.model import Trained
 from sagd.study.cleaning import Work
 from sagd.study.guarding import AUTO, NONE, split_band
