@@ -141,6 +141,7 @@ def measured_excess(power: Tensor, band: Spectrum, basis: Basis) -> tuple[Tensor
     if not power.max() > 0:
         raise InputError(f"the data does not vary, so nothing says what damage {band.label} holds; leave out such data")
     if not has_surroundings(band, basis):
+        mask(band, basis)  # says so if it holds all
         raise InputError(
             f"band {band.label} leaves fewer than {_LEAST} frequencies of {' x '.join(map(str, basis.spatial))} samples"
             " beside it, by which its damage could be measured; narrow it, or set process.omission.guard none"
