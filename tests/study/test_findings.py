@@ -8,11 +8,11 @@ from sagd.noise.spectra.damage import Spots
 from sagd.omission.detection.base import Detection, Finding
 from sagd.study.findings import brief, lines_of, told
 
-MANY = Spots(tuple((0.01 * k, -0.0000001) for k in range(1, 31)), 0.02)
+MANY = Spots(tuple((0.01 * k, -0.0000001) for k in range(1, 31)), 0.03)
 
 
 def test_many_spots_are_the_first_and_a_number():
-    assert brief(MANY, None) == "spots(at=((0.01, 0.0), (0.02, 0.0), (0.03, 0.0)), radius=0.02) and 27 more"
+    assert brief(MANY, None) == "spots(at=((0.01, 0.0), (0.02, 0.0), (0.03, 0.0)), radius=0.03) and 27 more"
     both = Spectrum.parse("strip(axis=1, low=0.1)") + MANY
     assert brief(both, None).endswith("and 28 more")
     assert len(Spectrum.parse(told(MANY, None)).at) == 30
