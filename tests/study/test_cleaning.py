@@ -99,6 +99,19 @@ def test_sound_and_tables_in_hertz(folder, tmp_path):
     assert gain(np.array([float(line.split(",")[1]) for line in lines[1:]]), x, y) > 12
 
 
+def test_times_without_a_unit_are_seconds_and_even(folder, tmp_path):
+    _, y = humming()
+    for name, power in (("even", 1.0), ("uneven", 1.1)):
+        lines = (f"{(k / RATE) ** power:.6f},{v:.3f}\n" for k, v in enumerate(y))
+        (folder / f"{name}.csv").write_text("time,a\n" + "".join(lines))
+    even, uneven = clean_files([folder], tmp_path / "out", CleaningConfig(band=HUM))
+    assert (even.status, even.band) == ("cleaned", HUM), even.error
+    assert "taken for seconds: 400 samples per second" in even.line()
+    assert {len(line.split(".")[-1]) for line in even.path.read_text().splitlines()[1:]} == {3}
+    assert uneven.status == "failed"
+    assert "not evenly spaced" in uneven.error
+
+
 def test_hertz_without_a_rate_are_refused_for_that_file_alone(folder, tmp_path):
     np.save(folder / "a.npy", humming()[1])
     results = clean_files([folder], tmp_path / "out", CleaningConfig(band=HUM))

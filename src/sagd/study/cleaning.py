@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 _EXAMPLES = 6
 """Files of which what a page shows is kept, at least; twice as many at most, whatever their number."""
-_VOLUME, _SLICES = "volume", "image"
+_VOLUME, _SLICES, _TABLE = "volume", "image", "csv"
 
 
 @dataclass(frozen=True)
@@ -261,13 +261,23 @@ def clean_file(
     """Clean one file; errors are part of the result."""
     start = time.perf_counter()
     try:
-        source = Whole.of(path, config.data)
+        source, timed = _timed(Whole.of(path, config.data))
         with quick_for(math.prod(source.shape)):
             result = _cleaned(name, path, source, out, config, reference, progress)
+        result = dataclasses.replace(result, notes=(*result.notes, *timed))
     except (InputError, OSError, MemoryError) as error:
         said = "it does not fit memory" if isinstance(error, MemoryError) else one_line(error)
         result = FileCleaned(name, "failed", error=said)
     return dataclasses.replace(result, seconds=round(time.perf_counter() - start, 3))
+
+
+def _timed(source: Whole) -> tuple[Whole, tuple[str, ...]]:
+    """A table whose times have no unit with times in seconds, and a note that says so; a step of 1 is a mere number."""
+    step = source.steps.get("T")
+    if source.part.format.kind != _TABLE or step is None or step.unit or step.size == 1:
+        return source, ()
+    rate = 1 / step.size
+    return dataclasses.replace(source, rate=rate), (f"its times are taken for seconds: {rate:.6g} samples per second",)
 
 
 def _cleaned(
@@ -322,6 +332,11 @@ def _searched(
     if config.band == AUTO:
         found, scale = search(sample(source), reference, log)
         return found, found.band, scale
+    if "Hz" in config.band and "T" in source.part.layout.spatial and source.part.is_uneven("T"):
+        raise InputError(
+            f"{config.band} is in Hz, and the file's times are not evenly spaced, so that it has no rate; resample it,"
+            " or name the band in cycles per sample"
+        )
     return None, Spectrum.parse(config.band).on(source.grid), Scale.logarithm(sample(source)) if log else Scale()
 
 
