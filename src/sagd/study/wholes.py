@@ -40,10 +40,10 @@ from sagd.omission.preparation import Scale, prepared
 from sagd.omission.restore import restore
 from sagd.omission.split import band_part, split
 from sagd.store.model import Trained
-from sagd.study.cleaning import Work
 from sagd.study.guarding import AUTO, NONE, split_band
 from sagd.study.restoration import RestorationResult, believes, measured, mode_of_model
 from sagd.study.sides import BEST, WAYS, Sides
+from sagd.study.work import Work
 
 _FILES = 8
 """Files of which a page shows the middle, and by number of axes the most samples of an axis."""
