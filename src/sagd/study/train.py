@@ -36,6 +36,7 @@ from sagd.noise.bands import is_own_mirror
 from sagd.noise.basis.base import Basis
 from sagd.noise.grid import Grid
 from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, measure, most_measured
+from sagd.omission.calibrate import Calibration
 from sagd.omission.detect import Detection, detect
 from sagd.omission.detection.base import Detection as WholeDetection
 from sagd.omission.detection.find import find
@@ -80,6 +81,10 @@ _as_configured = calling(
 # where that is no more than a larger share; and so many at most.
 _CALIBRATED, _LEAST_CALIBRATED, _MOST_CALIBRATED = 0.05, 64, 2048
 _LARGEST_PART = 0.2
+
+# Share of a second damage that a prediction draws back, and share of it that is believed, from which on the model says
+# so whenever it is used.
+_DRAWN_BACK, _LITTLE = 0.1, 0.1
 
 FOURIER = "fourier"
 """The basis of data that goes on from its other end, and of noise with a direction."""
@@ -385,7 +390,14 @@ def _calibrated(model: Trained, held_out: Signals, second: SecondDamage | None) 
     found = mode.calibrate(model.plain, batches(), model.statistics, second)
     for line in found.lines():
         logger.info(line)
-    return dataclasses.replace(model, calibration=found.share, unexplained=found.unexplained)
+    doubt = "; ".join(found.lines()) if _speaks_against(found) else ""
+    return dataclasses.replace(model, calibration=found.share, unexplained=found.unexplained, doubt=doubt)
+
+
+def _speaks_against(found: Calibration) -> bool:
+    """Whether what was measured of a model's word on its band is a reason not to trust it."""
+    drawn_back = found.drawn_back is not None and found.drawn_back > _DRAWN_BACK
+    return found.vetoed or drawn_back or (found.believed is not None and found.believed < _LITTLE)
 
 
 def _require_types(config: RunConfig, data: Signals | None) -> None:
