@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from sagd.data.corruption import Corruption as Corruption
     from sagd.data.sources import ArrayRecords as ArrayRecords
     from sagd.data.sources import Source as Source
-    from sagd.design.ends import check_ends as check_ends
-    from sagd.design.levels import inspect as inspect
+    from sagd.designs.ends import check_ends as check_ends
+    from sagd.designs.levels import inspect as inspect
     from sagd.errors import CheckpointError as CheckpointError
     from sagd.errors import DivergenceError as DivergenceError
     from sagd.errors import InputError as InputError
@@ -143,10 +143,10 @@ _EXPORTS = {
         "ArrayRecords",
         "Source",
     ],
-    "sagd.design.ends": [
+    "sagd.designs.ends": [
         "check_ends",
     ],
-    "sagd.design.levels": [
+    "sagd.designs.levels": [
         "inspect",
     ],
     "sagd.errors": [
