@@ -1,5 +1,6 @@
 """Log-densities through the probability flow, against multivariate normal laws in dense algebra."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from sagd.errors import InputError, SingularCovarianceError
 from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import Denoiser, NetworkDenoiser
 from sagd.model.exact import GaussianMixtureDenoiser
+from sagd.noise.bands import leave_out, mask
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
@@ -31,6 +33,7 @@ from sagd.noise.spectra.power_law import PowerLaw
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process, Time
 from sagd.process.evolution import Blurring, Interpolated, Sequential
+from sagd.process.restricted import Restricted
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule, RectifiedSchedule, VESchedule, VPSchedule
 from sagd.process.spectral import SpectralProcess
@@ -130,6 +133,55 @@ def closed_form(process: Process, x_0: Tensor, first: float, last: float | None 
     flow = root(B @ C @ B.T + Q) @ torch.linalg.inv(root(V))
     x = B @ mean + (x - A @ mean) @ flow.T
     return MultivariateNormal(torch.zeros(SIZE).double(), Q).log_prob(x) + torch.linalg.slogdet(flow).logabsdet + volume
+
+
+@pytest.mark.parametrize("t", [0.4, 1.0])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_samples_start_from_the_law_in_which_likelihoods_end(name: str, t: float) -> None:
+    """`N(A mu, A C A^T + P)`, draw for draw: a start is `A mu + R z` of the white draws `z`, with `R R^T` that."""
+    process, data = SMOOTH[name], data_of(SMOOTH[name])
+    (A, P), C, x = dense_law(process, t), data_matrix(process), normal(5, 3, *SHAPE)
+    law = process.law(t, x, data)
+    expected = MultivariateNormal(A @ data.mean.flatten(), A @ C @ A.T + P)
+    torch.testing.assert_close(law.log_prob(x), expected.log_prob(x.flatten(1)))
+    R = (law.std * process.covariance.sqrt(unit_fields())).flatten(1).T
+    torch.testing.assert_close(R @ R.T, expected.covariance_matrix)
+    noise = process.covariance.sample(3, seeded(2), torch.float64)
+    start = process.prior(3, t, seeded(2), torch.float64, statistics=data)
+    torch.testing.assert_close(start, law.mean + law.std * noise)
+    torch.testing.assert_close(process.prior(3, t, seeded(2), torch.float64), process.sigma(t, noise) * noise)
+
+
+def test_starts_under_noise_that_is_not_diagonal_have_the_mean_alone() -> None:
+    region = ModulatedCovariance(Ball(0.4, inside=1.5, outside=0.7), SpectralCovariance(PowerLaw(0.5), SHAPE))
+    process, data = ForwardProcess(VPSchedule(), region), data_of(SMOOTH["vp"])
+    start = process.prior(3, 0.5, seeded(2), torch.float64, statistics=data)
+    mean = process.alpha(0.5, start) * data.mean
+    torch.testing.assert_close(start, mean + process.prior(3, 0.5, seeded(2), torch.float64))
+    cosine = DataStatistics(data.mean, data.spectrum, 9, CosineBasis(SHAPE[1:]))
+    assert not SMOOTH["white to blue"].is_diagonal_in(cosine.basis)
+    with pytest.raises(InputError, match="the process is diagonal in"):
+        SMOOTH["white to blue"].law(0.5, start, cosine)
+
+
+@pytest.mark.parametrize("inner", [SMOOTH["vp"], SpectralProcess.sequential(SHAPE)], ids=["scalar", "spectral"])
+def test_frequencies_without_noise_start_at_the_mean(inner: Process) -> None:
+    """Those that show, which then stay there, and those of an unseen band, which show nothing at all."""
+    band = BandPass(0.0, 0.3)
+    basis = FourierBasis(SHAPE[1:])
+    assert isinstance(inner.reference, SpectralCovariance)
+    noise = SpectralCovariance(leave_out(inner.reference.spectrum, band, hard=True), SHAPE)
+    process: Process = dataclasses.replace(
+        inner, **{"covariance" if isinstance(inner, ForwardProcess) else "reference": noise}
+    )
+    data = DataStatistics(normal(3, *SHAPE), torch.ones(2, *basis.coefficients).double(), 9, basis)
+    empty = (mask(band, basis) > 0).double()
+    start = process.prior(3, 0.5, seeded(2), torch.float64, statistics=data)
+    a = process.diagonal(0.5, start, basis)[0].values
+    shown = basis.forward(start) - a * basis.forward(data.mean)
+    assert float((empty * shown.abs()).max()) < 1e-12 < float(((1 - empty) * shown.abs()).max())
+    hidden = Restricted(process, band).prior(3, 0.5, seeded(2), torch.float64, statistics=data)
+    torch.testing.assert_close(basis.forward(hidden), (1 - empty) * basis.forward(start))
 
 
 @pytest.mark.parametrize("name", ["cosine", "ve", "rectified", "late", "blurring, colours"])

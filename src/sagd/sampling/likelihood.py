@@ -7,7 +7,8 @@ instantaneous change of variables), so
 
 the same for every process, with schedules per frequency or without. The integral runs over the segments of a time grid
 with the classical Runge-Kutta method. It starts at the grid's least noise level, where `x = alpha x_0` and the noise is
-left out; `q_1` is the Gaussian `N(alpha mu, alpha^2 S + s^2)` if the data's statistics are known, else `N(0, s^2)`.
+left out; `q_1` is the Gaussian from which samples start, `N(alpha mu, alpha^2 S + s^2)` if the data's statistics are
+known, else `N(0, s^2)`.
 
 Source: "Score-Based Generative Modeling through Stochastic Differential Equations" (Song et al., 2021), section 4.3 and
 appendix D.2; the trace estimator is Hutchinson's with signs.
@@ -28,7 +29,6 @@ from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import Denoiser
 from sagd.noise.operator import log_determinant
 from sagd.noise.statistics import DataStatistics
-from sagd.process.base import Gaussian, Process
 from sagd.random import Generator, rand, randint
 from sagd.sampling.grids import TimeGrid
 from sagd.sampling.steps import Steps
@@ -126,7 +126,7 @@ def log_likelihood(
             x, change = _runge_kutta(field, x, t, s)
             total = total + change
             told_steps.done()
-    end = _law_at(process, times[-1], x, statistics)
+    end = process.law(times[-1], x.double(), statistics).log_prob(x.double())
     log_prob = end + log_determinant(first, process.shape).to(end.device) + total
     spread = log_prob.std(0) / math.sqrt(len(log_prob)) if len(log_prob) > 1 else torch.zeros_like(log_prob[0])
     if probes is not None and len(log_prob) == 1:
@@ -170,16 +170,3 @@ def _runge_kutta(field: Field, x: Tensor, t: float, s: float) -> tuple[Tensor, T
     v3, d3 = field(x + h / 2 * v2, t + h / 2)
     v4, d4 = field(x + h * v3, s)
     return x + h / 6 * (v1 + 2 * v2 + 2 * v3 + v4), h / 6 * (d1 + 2 * d2 + 2 * d3 + d4)
-
-
-def _law_at(process: Process, t: float, x: Tensor, statistics: DataStatistics | None) -> Tensor:
-    """Log-density at the last time, `(B,)`, float64."""
-    if statistics is None:
-        return Gaussian(torch.zeros_like(x), process.sigma(t, x), process.covariance).log_prob(x)
-    wide = x.double()
-    a, s = process.diagonal(t, wide, statistics.basis)
-    variance = (a * a).values * statistics.spectrum.to(x.device) + (s * s).values
-    residual = statistics.basis.forward(wide - process.alpha(t, wide) * statistics.mean.to(wide)).abs().square()
-    m = statistics.basis.multiplicity().to(x.device)
-    terms = m * (residual / variance + variance.log() + math.log(2 * math.pi))
-    return -terms.flatten(1).sum(1) / 2
