@@ -366,7 +366,7 @@ def test_noise_by_class(known: bool) -> None:
     denoiser, labels = ByClass(members, VPSchedule()), torch.tensor([2, 0, 1, 2])
     whole = ForwardProcess(VPSchedule(), members[0])
     x_0, statistics = samples(whole, 4), data_of(whole) if known else None
-    options = {"steps": 4, "probes": None, "statistics": statistics}
+    options = {"steps": 4, "probes": None, "statistics": statistics, "tolerance": None}
     got = log_likelihood(denoiser, x_0, condition=labels, **options)  # type: ignore[arg-type]
     for i, k in enumerate(labels.tolist()):
         alone = log_likelihood(denoiser.parts[k], x_0[i : i + 1], **options)  # type: ignore[arg-type]
