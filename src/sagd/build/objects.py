@@ -132,13 +132,13 @@ def build_loss(
     Raises:
         InputError: If a description cannot be read.
     """
-    time = TimeLaw.parse(config.time).resolve(process, statistics)
-    loss = DenoisingLoss(time, Weighting.parse(config.weighting), config.condition_dropout, weight_field)
+    grid = checked_grid(grid, statistics.basis.rank)
+    weighting = Weighting.parse(config.weighting).on(grid)
+    loss = DenoisingLoss(TimeLaw.parse(config.time), weighting, config.condition_dropout, weight_field)
+    loss = loss.resolve(process, statistics)
     if config.bands == "none":
         return loss
-    one = (
-        Spectrum.parse(config.bands).on(checked_grid(grid, statistics.basis.rank)) if config.bands != "random" else None
-    )
+    one = Spectrum.parse(config.bands).on(grid) if config.bands != "random" else None
     return BandLoss(loss, BandLaw(config.bands if one is None else str(one), statistics.basis))
 
 

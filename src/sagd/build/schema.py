@@ -93,12 +93,14 @@ class DenoiserConfig:
 
     prediction: str = "wiener"
     """Quantity the network predicts: wiener, edm, eps, x0, v or velocity. edm and wiener correct the best linear guess;
-    wiener does so frequency by frequency, which learns soonest, and does not take noise by region or class."""
+    wiener does so frequency by frequency, which learns soonest, and does not take noise by region or class;
+    'wiener(exponent=0.5)' scales by a power of the data's spectrum, between one variance (0) and all of it (1)."""
     time: str = "matched"
     """Training times: matched (the log-normal law over the noise levels at which the scales of the data drown; 'sagd
-    inspect' prints it), uniform, 'log_normal(mean=-1.2, std=1.2)' in log(sigma/alpha), or logit_normal."""
+    inspect' prints it), uniform, log_uniform, 'log_normal(mean=-1.2, std=1.2)' in log(sigma/alpha), or logit_normal."""
     weighting: str = "flat"
-    """Loss weight in prediction space: flat or 'min_snr(gamma=5)'."""
+    """Loss weight in prediction space: flat, 'min_snr(gamma=5)', by frequency "spectral(spectrum='power_law(alpha=1)')"
+    or 'whitened(exponent=1)' (over the data's spectrum), or 'likelihood' (with time log_uniform)."""
     condition_dropout: float = 0.1
     """Conditional models: share of samples trained without their condition, for classifier-free guidance."""
     bands: str = "none"
