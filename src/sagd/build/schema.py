@@ -184,6 +184,9 @@ class EvaluationConfig:
     """Channels that the TorchScript file takes; grey images are repeated."""
     bands: int = 10
     """Radial bands of the spectral error."""
+    by_scale: bool = False
+    """Also measure what a spectrum does not tell, scale by scale: how uneven what a ring of frequencies holds is, and
+    whether a classifier tells drawn from real by the highest frequencies alone."""
     batch_size: int = 250
     """Images per sampling batch."""
     likelihood: int = 0

@@ -183,6 +183,7 @@ def evaluate_samples(
         progress=progress,
         reference_mask=known,
         weight_field=data.meaning.weight_field(data.shape),
+        by_scale=config.by_scale,
     )
     return evaluation.to_dict() | {"kind": data.meaning.kind}
 
