@@ -59,8 +59,8 @@ class ProcessConfig:
     schedule: str = "vp"
     """vp, cosine, ve or rectified, with parameters as in 'vp(beta_end=0.02)'."""
     spectrum: str = "flat"
-    """Noise weights w(f): flat, 'power_law(alpha=-0.1)', band_pass, band_stop, two_band, exponential_decay, notch,
-    oriented, axis_power_law, radial_table, tabulated, 'whitening(exponent=0.5)' (from the data's own spectrum),
+    """Noise weights w(f): flat, 'power_law(alpha=-0.1)', band_pass, band_stop, two_band, exponential_decay, flicker,
+    notch, oriented, axis_power_law, radial_table, tabulated, 'whitening(exponent=0.5)' (from the data's own spectrum),
     "per_channel(spectra=['flat', ...])", "by_class(spectra={'cat': 'flat'}, default='flat')" (with
     network.conditional), and products and sums:
     'power_law(alpha=-0.1) * notch(at=[[0.25, 0]])'. Where the grid of the data is known, frequencies may have units:
@@ -97,6 +97,9 @@ class DenoiserConfig:
     inspect' prints it), uniform, 'log_normal(mean=-1.2, std=1.2)' in log(sigma/alpha), or logit_normal."""
     weighting: str = "flat"
     """Loss weight in prediction space: flat or 'min_snr(gamma=5)'."""
+    coupling: Literal["independent", "optimal"] = "independent"
+    """Which noise goes with which image of a batch: any, or by optimal transport in the distance of the noise, for flow
+    matching ('schedule rectified', 'prediction velocity') drawn by a sampler without randomness; needs scipy."""
     condition_dropout: float = 0.1
     """Conditional models: share of samples trained without their condition, for classifier-free guidance."""
     bands: str = "none"
@@ -160,7 +163,8 @@ class SamplingConfig:
     steps: int = 18
     """Time steps (Heun evaluates the network twice in all but the last)."""
     grid: str = "matched"
-    """Time grid: uniform, 'karras(rho=7)', log_snr, or matched (Karras with the range the data needs)."""
+    """Time grid: uniform, 'karras(rho=7)', log_snr, spectral (as the rings of the data's spectrum drown), or matched
+    (Karras with the range the data needs)."""
     clip: float | None = None
     """Clamp the predicted clean image to [-clip, clip]."""
     guidance: float = 1.0
