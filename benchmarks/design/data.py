@@ -45,7 +45,7 @@ class Set:
     make: Maker
     about: str
     axes: str = "NYX"
-    widths: tuple[int, ...] = (32, 64, 64)
+    widths: tuple[int, ...] = (16, 32, 48)
 
     @property
     def kind(self) -> str:
