@@ -61,8 +61,8 @@ class ProcessConfig:
     schedule: str = "vp"
     """vp, cosine, ve or rectified, with parameters as in 'vp(beta_end=0.02)'."""
     spectrum: str = "flat"
-    """Noise weights w(f): flat, 'power_law(alpha=-0.1)', band_pass, band_stop, two_band, exponential_decay, notch,
-    oriented, axis_power_law, radial_table, tabulated, 'whitening(exponent=0.5)' (from the data's own spectrum),
+    """Noise weights w(f): flat, 'power_law(alpha=-0.1)', band_pass, band_stop, two_band, exponential_decay, flicker,
+    notch, oriented, axis_power_law, radial_table, tabulated, 'whitening(exponent=0.5)' (from the data's own spectrum),
     "per_channel(spectra=['flat', ...])", "by_class(spectra={'cat': 'flat'}, default='flat')" (with
     network.conditional), and products and sums:
     'power_law(alpha=-0.1) * notch(at=[[0.25, 0]])'. Where the grid of the data is known, frequencies may have units:
@@ -101,6 +101,9 @@ class DenoiserConfig:
     weighting: str = "flat"
     """Loss weight in prediction space: flat, 'min_snr(gamma=5)', by frequency "spectral(spectrum='power_law(alpha=1)')"
     or 'whitened(exponent=1)' (over the data's spectrum), or 'likelihood' (with time log_uniform)."""
+    coupling: Literal["independent", "optimal"] = "independent"
+    """Which noise goes with which image of a batch: any, or by optimal transport in the distance of the noise, for flow
+    matching ('schedule rectified', 'prediction velocity') drawn by a sampler without randomness; needs scipy."""
     condition_dropout: float = 0.1
     """Conditional models: share of samples trained without their condition, for classifier-free guidance."""
     bands: str = "none"
@@ -164,7 +167,8 @@ class SamplingConfig:
     steps: int = 18
     """Time steps (Heun evaluates the network twice in all but the last)."""
     grid: str = "matched"
-    """Time grid: uniform, 'karras(rho=7)', log_snr, or matched (Karras with the range the data needs)."""
+    """Time grid: uniform, 'karras(rho=7)', log_snr, spectral (as the rings of the data's spectrum drown), or matched
+    (Karras with the range the data needs)."""
     clip: float | None = None
     """Clamp the predicted clean image to [-clip, clip]."""
     guidance: float = 1.0
@@ -188,6 +192,9 @@ class EvaluationConfig:
     """Channels that the TorchScript file takes; grey images are repeated."""
     bands: int = 10
     """Radial bands of the spectral error."""
+    by_scale: bool = False
+    """Also measure what a spectrum does not tell, scale by scale: how uneven what a ring of frequencies holds is, and
+    whether a classifier tells drawn from real by the highest frequencies alone."""
     batch_size: int = 250
     """Images per sampling batch."""
     likelihood: int = 0
