@@ -519,14 +519,14 @@ def _recipe(model: Trained, loss: DenoisingLoss | None, budget: Budget, batch_si
     return Recipe(
         notes=checked_ends(model),
         model=dataclasses.replace(model, configuration=settings),
-        loss=loss
-        or DenoisingLoss(
-            MatchedTime().resolve(process, model.statistics),
-            condition_dropout=dropout,
-            weight_field=model.meaning.weight_field(process.shape),
-        ),
+        loss=(
+            loss
+            or DenoisingLoss(
+                MatchedTime(), condition_dropout=dropout, weight_field=model.meaning.weight_field(process.shape)
+            )
+        ).resolve(process, model.statistics),
         budget=budget,
-        fixed={"seed": budget.seed, "prediction": plain.parameterisation.kind, "names": list(plain.names or ())},
+        fixed={"seed": budget.seed, "prediction": plain.parameterisation.identity, "names": list(plain.names or ())},
         settings=settings,
         unit="items",
     )
