@@ -95,3 +95,47 @@ def test_noise_has_lines_as_often_as_their_chance_says():
 def test_records_have_none():
     windows = cut(torch.randn(20, 1, 64), (64,))
     assert find_lines(windows, windows.levels) == []
+
+
+def sinogram(angles=200, places=256):
+    """Projections of a large and two small ellipses, in closed form, and noise."""
+    theta = torch.linspace(0, math.pi, angles + 1, dtype=torch.float64)[:-1, None]
+    s = torch.linspace(-1, 1, places, dtype=torch.float64)[None]
+    total = torch.zeros(angles, places, dtype=torch.float64)
+    for x, y, a, b, height in ((0.0, 0.02, 0.66, 0.6, 1.0), (0.2, 0.1, 0.1, 0.25, 2.0), (-0.3, -0.2, 0.05, 0.05, 3.0)):
+        r2 = (a * theta.cos()) ** 2 + (b * theta.sin()) ** 2
+        off = s - x * theta.cos() - y * theta.sin()
+        total += height * 2 * a * b / r2 * (r2 - off**2).clamp(min=0).sqrt()
+    return 100 * total + torch.randn(angles, places, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_what_is_the_same_at_all_angles_is_not_of_the_stripes():
+    """The profile of a sinogram is a hundred times as strong as its stripes near DC; hardly any is in their band."""
+    x = sinogram()
+    stripes = 3 * torch.randn(256, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    windows = cut((x + stripes)[None, None], (64, 128))
+    found = Examination(windows, cut((x + stripes)[None, None], x.shape)).candidates()
+    best = max((c for c in found if c.kind == "stripes"), key=lambda c: c.measures["excess"])
+    b = mask(best.band, FourierBasis(x.shape))
+    content, damage = (
+        cut(part[None, None], x.shape).coefficients[0].abs().square()[0] for part in (x, stripes.expand(x.shape))
+    )
+    assert content[1:4].mean() > 100 * damage[1:4].mean()
+    assert (b[0] * content).sum() < 0.01 * content.sum()
+    assert (b[0] * damage).sum() > 0.8 * damage.sum()
+
+
+def test_stripes_alone_go_on_to_dc():
+    x = striped(0.0, height=0.8)
+    fine = cut(x, x.shape[2:])
+    assert find_lines(fine, fine.levels)[0].content == 0
+
+
+def test_against_a_reference_a_line_begins_where_it_exceeds_it():
+    x = sinogram()
+    columns = torch.randn(256, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    fine, clean = (cut(a[None, None], x.shape) for a in (x + columns, x))
+    line = find_lines(fine, fine.levels - clean.levels, against_reference=True)[0]
+    below = torch.arange(1, round(line.content * 256) - 1)
+    assert line.content > 0.01
+    assert (fine.levels - clean.levels)[0, below].median() < 1

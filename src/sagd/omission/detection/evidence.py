@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -116,7 +116,7 @@ class Examination:
     def lines(self) -> list[Line]:
         """Lines through DC."""
         levels = self.fine.levels if self.reference is None else self.fine.levels - self.reference[1].levels
-        return find_lines(self.fine, levels)
+        return find_lines(self.fine, levels, self.reference is not None)
 
     @property
     def narrow(self) -> Tensor:
@@ -192,7 +192,8 @@ class Examination:
             "narrow": line.share,
             "octave": math.log2(max(1.0, line.high * max(self.fine.side))),
         }
-        around = on_line(self.windows, line, _FRINGE)
+        low, high = line.extent
+        around = on_line(self.windows, replace(line, low=max(low, line.content), high=high), _FRINGE)
         return Candidate("stripes", _band_of(line, self.fine.side), inside, line.chance, measures, around=around)
 
     def _broad(self) -> list[Candidate]:
@@ -292,9 +293,9 @@ class Examination:
 def _band_of(line: Line, side: tuple[int, ...]) -> Spectrum:
     """A strip along an axis, or stripes at an angle: the line as wide as it was measured, and a guard on both sides."""
     # It goes on below, all the way if it stands out from the first radius that is looked at: there removal takes only
-    # what is too much.
+    # what is too much. But it has none of the content that lies on it.
     low, high = line.extent
-    low, high = _down(1 / min(side) if low * min(side) < CENTRE + 1 else low / 2), _up(high)
+    low, high = _down(max(line.content, 1 / min(side) if low * min(side) < CENTRE + 1 else low / 2)), _up(high)
     for axis in range(len(side)):
         others = [n for i, n in enumerate(side) if i != axis]
         off = [abs(d) for i, d in enumerate(line.direction) if i != axis]
