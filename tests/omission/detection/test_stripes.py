@@ -10,7 +10,7 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.omission.detection.evidence import Examination
-from sagd.omission.detection.stripes import beside_line, find_lines, on_line
+from sagd.omission.detection.stripes import Line, agreement, beside_line, find_lines, on_line
 from sagd.omission.detection.windows import cut
 
 
@@ -139,3 +139,32 @@ def test_against_a_reference_a_line_begins_where_it_exceeds_it():
     below = torch.arange(1, round(line.content * 256) - 1)
     assert line.content > 0.01
     assert (fine.levels - clean.levels)[0, below].median() < 1
+
+
+def line_at(angle):
+    turn = math.radians(angle)
+    return Line((math.sin(turn), math.cos(turn)), 0.03, 0.45, 1.0, 1.0, 0.0, 0.01, (0.03, 0.45))
+
+
+@pytest.mark.parametrize("angle", [0.0, 90.0, 17.2, 128.0])
+def test_stripes_agree_from_one_half_to_the_other_as_nothing_else_does(angle):
+    told = [agreement(cut(x, x.shape[2:]), line_at(angle)) for x in (striped(angle), striped(angle, height=0.0))]
+    assert told[0] > 0.6
+    assert told[1] < 0.3
+
+
+def test_columns_that_change_half_way_down_do_not_agree():
+    g = torch.Generator().manual_seed(0)
+    one, other = torch.randn(2, 1, 200, generator=g, dtype=torch.float64)
+    for below, least, most in ((one, 0.9, 1.0), (other, -0.3, 0.3), (-one, -1.1, -0.5)):
+        x = torch.cat([one.expand(80, 200), below.expand(80, 200)])[None, None]
+        assert least < agreement(cut(x, (160, 200)), line_at(0.0)) <= most
+
+
+def test_a_line_of_a_chessboard_is_no_stripe():
+    """Its waves change sign from square to square."""
+    i, j = torch.meshgrid(torch.arange(200), torch.arange(200), indexing="ij")
+    turn = math.radians(8.0)
+    u, v = i * math.cos(turn) + j * math.sin(turn), j * math.cos(turn) - i * math.sin(turn)
+    board = (((u // 25) + (v // 25)) % 2).double()
+    assert agreement(cut(board[None, None], (200, 200)), line_at(8.0)) < 0.3

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sagd.omission.detection.plane import unfolded
+from sagd.omission.detection.plane import folded, unfolded
 from sagd.omission.detection.windows import Windows
 
 SEGMENTS = 8
@@ -23,6 +23,8 @@ _LEAST = 0.35
 """Least contrast in nats; what is less is not worth a word."""
 _CONTINUES = 2.0
 """Standard errors by which what continues a line stands out."""
+_PARTED = 4
+"""Steps across a line of which parts along the stripes are told apart: a quarter of their length each."""
 _EXCEEDS = 1.0
 """Nats, half of what is seen of stripes as strong as the content, from which on a line exceeds a reference."""
 _FOOT = 0.2
@@ -140,6 +142,35 @@ def on_line(windows: Windows, line: Line, width: float = 0.75) -> Tensor:
     near = across <= width * _across(direction[:, 0], windows.side)
     low = max(line.low, 2.5 / max(windows.side))
     return (near & (along.abs() >= low) & (along.abs() <= line.high + 1e-9)).nonzero()[:, 0]
+
+
+def agreement(fine: Windows, line: Line) -> float:
+    """How far the profile of stripes in one half of the largest windows is that in the other, -1 to 1.
+
+    Mean cosine of the phase between the waves on the line in two parts along the stripes, which share nothing: that of
+    stripes all along is 1, that of what is in one part alone, or differs from part to part, about 0. The coefficients
+    at some steps across the line are the Fourier transform, along the stripes, of the profile's wave by place.
+    """
+    side = fine.side
+    sizes, direction = torch.tensor(side, dtype=torch.float64), torch.tensor(line.direction, dtype=torch.float64)
+    r, steps = _radii(side, line.high), torch.arange(-_PARTED, _PARTED + 1, dtype=torch.float64)
+    r = r[r >= max(line.low, line.content) - 1e-9]
+    if not len(r):
+        return 0.0
+    weight = torch.cos(0.5 * math.pi * steps / (_PARTED + 1)) ** 2
+    one, other = (weight * torch.exp(sign * 0.5j * math.pi * steps) for sign in (1, -1))
+    cosines = []
+    for normal in _normals(direction):
+        f = r[:, None, None] * direction + steps[:, None] * _across(direction, side) * normal
+        index = (f * sizes).round().long().flatten(0, 1).T
+        c = fine.coefficients.flatten(1)[:, folded(index, side)]
+        c = torch.where(index[-1] % side[-1] > side[-1] // 2, c.conj(), c)
+        # Places are counted from the middle.
+        middle = torch.exp(2j * math.pi * (index / sizes[:, None] * (sizes[:, None] - 1) / 2).sum(0))
+        waves = (c * middle).reshape(len(c), len(r), len(steps))
+        cross = (waves @ one.to(waves)) * (waves @ other.to(waves)).conj()
+        cosines.append(float((cross / cross.abs().clamp(min=1e-300)).real.mean()))
+    return min(cosines)
 
 
 def beside_line(windows: Windows, line: Line, clear: float = 2.5) -> Tensor:
