@@ -168,3 +168,11 @@ def test_a_line_of_a_chessboard_is_no_stripe():
     u, v = i * math.cos(turn) + j * math.sin(turn), j * math.cos(turn) - i * math.sin(turn)
     board = (((u // 25) + (v // 25)) % 2).double()
     assert agreement(cut(board[None, None], (200, 200)), line_at(8.0)) < 0.3
+
+
+def test_a_line_that_is_content_from_end_to_end_is_none():
+    """A steep profile that is the same in all rows: no line is left of which nothing but content would be in a band."""
+    profile = 300 * torch.exp(-((torch.arange(256.0, dtype=torch.float64) - 128) ** 2) / 2 / 6**2)
+    x = profile + torch.randn(200, 256, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    fine = cut(x[None, None], x.shape)
+    assert all(line.content < line.extent[1] for line in find_lines(fine, fine.levels))

@@ -128,7 +128,8 @@ def find_lines(fine: Windows, levels: Tensor, against_reference: bool = False) -
             if against_reference
             else _content_ends(full, sides, directions[i], float(all_of_it.max())),
         )
-        if excess >= _LEAST and not any(_near(line, other, step) for other in found):
+        all_content = line.content >= line.extent[1]
+        if excess >= _LEAST and not all_content and not any(_near(line, other, step) for other in found):
             found.append(line)
     return found
 
