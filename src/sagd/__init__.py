@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sagd.api import Model as Model
     from sagd.api import clean as clean
+    from sagd.api import design as design
     from sagd.api import fit as fit
     from sagd.api import load as load
     from sagd.api import read as read
@@ -124,6 +125,7 @@ _EXPORTS = {
     "sagd.api": [
         "Model",
         "clean",
+        "design",
         "fit",
         "load",
         "read",
