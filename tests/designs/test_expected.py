@@ -18,8 +18,10 @@ from sagd.testing.oracles import output_spectrum
 
 def steep(spatial, slope=-3.0, channels=1):
     basis = FourierBasis(spatial)
-    spectrum = (basis.radius().clamp(min=1 / max(spatial)) ** slope).expand(channels, *basis.coefficients)
-    return DataStatistics(torch.zeros(channels, *spatial, dtype=torch.float64), spectrum.clone(), 1000, basis)
+    spectrum = basis.radius().clamp(min=1 / max(spatial)) ** slope
+    spectrum = spectrum * basis.size / (basis.multiplicity() * spectrum).sum()
+    spectrum = spectrum.expand(channels, *basis.coefficients).clone()
+    return DataStatistics(torch.zeros(channels, *spatial, dtype=torch.float64), spectrum, 1000, basis)
 
 
 def expected(statistics, spectrum="flat", **process):

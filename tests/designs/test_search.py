@@ -3,12 +3,12 @@
 import dataclasses
 
 import pytest
+from tests.designs.test_expected import steep
 
 from sagd.build.objects import build_process
 from sagd.build.schema import ProcessConfig
 from sagd.designs.search import EXPONENTS, Candidate, Search, search
 from sagd.errors import InputError
-from tests.designs.test_expected import steep
 
 
 def searched(slope, evaluations):

@@ -12,11 +12,11 @@ the training data by heart makes no such error at all.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -38,9 +38,16 @@ _EMPTY = 1e-10
 _SPREAD = (-5.0, 0.0, 5.0)
 """Data is stronger in some fields than in others: spectra by which a grid is judged, in dB."""
 _RHOS = (3.0, 7.0, 15.0, 30.0)
-_STARTS, _ENDS = 4, 4
+_LARGEST_RHO = 100.0
+_CUTS = 4
+"""Places at either end of the range at which the search begins."""
+_MOST_CUT = 0.9
+"""Share of the range, in its logarithm, that a grid may leave out."""
 _REFINED = 4
 """Rounds in which the search looks at half the distance around the best so far."""
+
+_Point = tuple[float, float, float]
+"""How much a grid leaves out of the range at its lower and its upper end, in logarithms, and that of its `rho`."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +66,20 @@ class Expected:
     statistics: DataStatistics
 
     def __post_init__(self) -> None:
-        if not isinstance(self.process, ForwardProcess):
-            raise InputError(f"only processes with one schedule are designed, got {self.process.label}")
+        if not isinstance(self.process, ForwardProcess) or self.process.covariance.is_singular:
+            raise InputError(
+                f"a design needs one schedule for all frequencies and noise at each, got {self.process.label}"
+            )
 
-    @cached_property
+    @functools.cached_property
     def ratios(self) -> Tensor:
         """`S / w^2` of some frequencies, `(K,)`, all radii alike."""
         S, basis = self.statistics.spectrum, self.statistics.basis
-        ratio = self.process.drowned_at(S, basis).square()
+        ratio = S / self.process.covariance.power_range(basis)[0]
         radius = basis.radius()
         least = float(radius[radius > 0].min()) if (radius > 0).any() else 1.0
         weight = (basis.multiplicity() / radius.clamp(min=least) ** (basis.rank - 1)).expand_as(ratio)
-        kept = (S > _EMPTY * S.max()) & (ratio > 0)
+        kept = (_EMPTY * S.max() < S) & (ratio > 0)
         ratio, order = ratio[kept].sort()
         share = weight[kept][order].cumsum(0)
         wanted = (torch.arange(_RATIOS, dtype=share.dtype) + 0.5) / _RATIOS * share[-1]
@@ -94,33 +103,29 @@ class Expected:
         """
         sampler = Sampler.parse(sampler)
         low, high = matched_range(self.process, self.statistics)
-        usual = MatchedGrid()
-        best = self._error(sampler, steps, KarrasGrid(low, high, usual.rho), _SPREAD), (0.0, 0.0, math.log(usual.rho))
         span = math.log(high / low)
-        up, down = span / (2 * _STARTS), span / (2 * _ENDS)
-        lattice = itertools.product(
-            (k * up for k in range(_STARTS)), (k * down for k in range(_ENDS)), map(math.log, _RHOS)
-        )
-        tried: dict[tuple[float, float, float], float] = {}
 
-        def at(point: tuple[float, float, float]) -> float:
-            if point not in tried:
-                first, last, rho = point
-                if first < 0 or last < 0 or first + last > 0.9 * span or not 0 <= rho <= math.log(100):
-                    return math.inf
-                grid = KarrasGrid(low * math.exp(last), high * math.exp(-first), math.exp(rho))
-                tried[point] = self._error(sampler, steps, grid, _SPREAD)
-            return tried[point]
+        def grid(point: _Point) -> KarrasGrid:
+            last, first, rho = point
+            return KarrasGrid(low * math.exp(last), high * math.exp(-first), math.exp(rho))
 
-        best = min([best, *((at(point), point) for point in lattice)])
-        width = (up, down, math.log(2.0))
+        @functools.cache
+        def error(point: _Point) -> float:
+            last, first, rho = point
+            inside = min(last, first) >= 0 and last + first <= _MOST_CUT * span and 0 <= rho <= math.log(_LARGEST_RHO)
+            return self._error(sampler, steps, grid(point), _SPREAD) if inside else math.inf
+
+        usual = (0.0, 0.0, math.log(MatchedGrid().rho))
+        cuts = [k * span / (2 * _CUTS) for k in range(_CUTS)]
+        best = min([usual, *itertools.product(cuts, cuts, map(math.log, _RHOS))], key=error)
+        width = (cuts[1], cuts[1], math.log(2.0))
         for _ in range(_REFINED):
-            width = tuple(w / 2 for w in width)
-            moves = itertools.product(*((-w, 0.0, w) for w in width))
-            around = (tuple(c + m for c, m in zip(best[1], move, strict=True)) for move in moves)
-            best = min([best, *((at(point), point) for point in around)])  # type: ignore[arg-type]
-        first, last, rho = best[1]
-        return KarrasGrid(*(float(f"{v:.4g}") for v in (low * math.exp(last), high * math.exp(-first), math.exp(rho))))
+            width = (width[0] / 2, width[1] / 2, width[2] / 2)
+            (a, b, c), (da, db, dc) = best, width
+            around = itertools.product((a - da, a, a + da), (b - db, b, b + db), (c - dc, c, c + dc))
+            best = min([best, *around], key=error)
+        found = grid(best)
+        return KarrasGrid(*(float(f"{v:.4g}") for v in (found.sigma_min, found.sigma_max, found.rho)))
 
     def _error(self, sampler: Sampler, steps: int, grid: TimeGrid, spread: Sequence[float]) -> float:
         times = grid.times(steps, self.process, self.statistics)[:-1]

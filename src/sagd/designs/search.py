@@ -1,8 +1,7 @@
 """The noise, the sampler and the grid for data, by what they are expected to make of its spectrum.
 
-Candidates are white noise, noise that is whitened in part and in full, two samplers, and for Heun's two grids. Of each the
-closed form (`expected`) says how wrong the power spectrum of samples will be in a number of evaluations of the network.
-White noise is kept unless another is better by so much that it will be seen; among equals the mildest noise wins, since
+Candidates are white noise, noise that is whitened in part and in full, two samplers, and for Heun's two grids. Of each
+the closed form (`expected`) says how wrong the power spectrum of samples will be in a number of evaluations. White noise is kept unless another is better by so much that it will be seen; among equals the mildest noise wins, since
 the less a network's input differs from what is usual the less can go wrong.
 """
 
@@ -29,8 +28,8 @@ WORTH_DB, WORTH_TIMES = 0.3, 1.5
 LEAST = 2
 """Evaluations that are designed for, at least."""
 _MULTISTEP = 10
-"""Evaluations from which on the closed form holds of multistep samplers. They extrapolate from one estimate to the next,
-which of networks are rougher than of a Gaussian: with fewer, errors were 1 to 7 times those expected."""
+"""Evaluations from which on the closed form holds of multistep samplers. They extrapolate from one estimate to the
+next, which of networks are rougher than of a Gaussian: with fewer, errors were 1 to 7 times those expected."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def search(
     if type(evaluations) is not int or evaluations < LEAST:
         raise InputError(f"evaluations must be a whole number, at least {LEAST}, got {evaluations!r}")
     expected = {g: Expected(process_of(g), statistics) for g in exponents}
-    candidates = []
+    candidates: list[Candidate] = []
     for g in exponents:
         candidates += _of(expected[g], g, evaluations)
         done()

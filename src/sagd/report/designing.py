@@ -1,4 +1,4 @@
-"""A design as one self-contained HTML page: the answer, the data's spectrum, what was expected; draws, never computes."""
+"""A design as one self-contained HTML page: the answer, the data, what was expected; draws, never computes."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import math
 from dataclasses import dataclass
@@ -137,9 +138,7 @@ class Design:
             "white": self.search.white.to_dict(),
             "white_will_do": self.search.white_will_do,
             "candidates": [c.to_dict() for c in self.search.candidates],
-            "usual": {
-                str(n): [c.to_dict() for c in of.values()] for n, of in self.search.usual.items()
-            },
+            "usual": {str(n): [c.to_dict() for c in of.values()] for n, of in self.search.usual.items()},
             "rings": [dataclasses.asdict(ring) for ring in self.rings],
             "range_db": self.range_db,
             "slope": list(self.slope),
@@ -234,7 +233,7 @@ def _rings(data: Signals, statistics: DataStatistics, noise: Tensor) -> tuple[Ri
     flat = ring_flatness(x, x, _RINGS, known, known).reference_flatness
     rings = []
     edges = profile.edges.tolist()
-    for k, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
+    for k, (low, high) in enumerate(itertools.pairwise(edges)):
         power = float(profile.values[:, k].mean())
         if not math.isfinite(power):
             continue
