@@ -1,8 +1,9 @@
 """The noise, the sampler and the grid for data, by what they are expected to make of its spectrum.
 
 Candidates are white noise, noise that is whitened in part and in full, two samplers, and for Heun's two grids. Of each
-the closed form (`expected`) says how wrong the power spectrum of samples will be in a number of evaluations. White noise is kept unless another is better by so much that it will be seen; among equals the mildest noise wins, since
-the less a network's input differs from what is usual the less can go wrong.
+the closed form (`expected`) says how wrong the power spectrum of samples will be in a number of evaluations. White
+noise is kept unless another is better by so much that it will be seen; among equals the mildest noise wins, since the
+less a network's input differs from what is usual the less can go wrong.
 """
 
 from __future__ import annotations
