@@ -44,7 +44,7 @@ def damage(basis, kind, count, generator):
 @pytest.mark.parametrize("kind", ["hard", "soft", "own"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_draws_have_mean_and_variance_of_the_closed_form(shape, kind, rounds):
-    """Standardised by the closed form, draws of 4 images by some hundred draws are N(0, 1) at each frequency: 5 sigma."""
+    """Standardised by the closed form, some hundred draws of 4 images are N(0, 1) at each frequency: 5 sigma."""
     denoiser, statistics, basis = gaussian(shape)
     g = torch.Generator().manual_seed(1)
     images, draws = 4, 400 if not rounds else 150

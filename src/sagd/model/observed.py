@@ -7,9 +7,9 @@ the projector on what is shown,
     E[x | x_t, y] = x_hat + C A (A C A + N)^-1 A (y - x_hat),    C = Cov[x | x_t],
 
 exactly if `x` given `x_t` is Gaussian, else by matching its first two moments (Rozet et al., arXiv:2405.13712, section
-4.2). `C` is taken as diagonal, `V(f) = s^2 S / (a^2 S + s^2)`, which is exact for stationary Gaussian data; or, in some
-`rounds` of conjugate gradients that begin there, as the denoiser's own derivative says, `C = J s^2 / a` (Tweedie), which
-also knows how frequencies hang together.
+4.2). `C` is taken as diagonal, `V(f) = s^2 S / (a^2 S + s^2)`, which is exact for stationary Gaussian data; or, in
+some `rounds` of conjugate gradients that begin there, as the denoiser's own derivative says, `C = J s^2 / a` (Tweedie),
+which also knows how frequencies hang together.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ CASES += [("subsampled(keep=0.4, axis=0)", s) for s in [(17, 12), (16, 7)]]
 CASES += [("wedges(width=50)", s) for s in [(16, 16), (15, 20)]]
 
 
-@pytest.mark.parametrize("text, spatial", CASES, ids=str)
+@pytest.mark.parametrize(("text", "spatial"), CASES, ids=str)
 def test_what_is_missing_is_what_is_said(text, spatial):
     """By the full transform of numpy's order: 0 where it is missing, untouched elsewhere."""
     x = torch.randn(5, 2, *spatial, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -40,7 +40,7 @@ def test_the_share_that_is_kept(axis):
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    ("text", "said"),
     [("subsampled(keep=1.5)", "keep and centre"), ("wedges(width=200)", "width"), ("subsampled(axis=-1)", "axis")],
 )
 def test_what_cannot_be_is_refused(text, said):
