@@ -297,6 +297,81 @@ def _fabrics(half: str, g: np.random.Generator, data: Path) -> Array:
     return one(np.clip(np.round(image), 0, 255))
 
 
+def _slanted(image: Array, g: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """A picture `(rows, columns)` of a plane as a camera sees it: turned, and slanted."""
+    h, w = image.shape
+    a, b = shape
+    corners = np.array([(0, 0), (b, 0), (b, a), (0, a)], float)
+    turn = float(g.choice([0, g.uniform(0, 2 * np.pi)]))
+    middle, spin = np.array([b, a]) / 2, np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    seen = (corners - middle) @ spin.T * float(g.uniform(0.9, 1.3)) + np.array([w, h]) / 2
+    seen = seen + g.uniform(-0.12, 0.12) * np.array([(1, 0), (-1, 0), (0, 0), (0, 0)]) * b * (g.random() < 0.7)
+    rows = [
+        ((x, y, 1, 0, 0, 0, -u * x, -u * y), (0, 0, 0, x, y, 1, -v * x, -v * y))
+        for (x, y), (u, v) in zip(corners, seen, strict=True)
+    ]
+    solved = np.linalg.solve(np.array(rows).reshape(8, 8), seen.flatten())
+    low = Image.fromarray(image.astype(np.uint8))
+    return np.asarray(low.transform((b, a), Image.Transform.PERSPECTIVE, tuple(solved), Image.Resampling.BICUBIC))
+
+
+def _camera(image: Array, g: np.random.Generator) -> Array:
+    """With uneven light, a lens and grain; sometimes so bright that much is clipped."""
+    light = 1 + 0.12 * field(image.shape, -1.8, g, None)
+    seen = float(g.choice([0.85, 1.0, 1.4])) * image * light
+    seen = np.asarray(
+        Image.fromarray(np.clip(seen, 0, 255).astype(np.uint8)).filter(
+            ImageFilter.GaussianBlur(float(g.uniform(0, 1.2)))
+        )
+    )
+    return np.clip(np.round(seen + g.normal(0, float(g.choice([0, 1.0, 4.0])), image.shape)), 0, 255)
+
+
+def _weaves(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Cloth of even threads, as machines weave it."""
+    shape, n = (int(g.integers(192, 400)), int(g.integers(192, 400))), 900
+    y, x = np.mgrid[:n, :n].astype(float)
+    fx, fy = g.uniform(0.06, 0.14, 2) if g.random() < 0.5 else np.repeat(g.uniform(0.06, 0.14), 2)
+    warp, weft = np.abs(np.sin(np.pi * fx * x)), np.abs(np.sin(np.pi * fy * y))
+    i, j = np.floor(fx * x), np.floor(fy * y)
+    over = (i + j) % 2 == 0 if half == "fit" else (i + int(g.choice([1, 2])) * j) % int(g.choice([2, 3, 4])) == 0
+    cloth = np.where(over, warp * float(g.uniform(0.7, 1)), weft)
+    image = int(g.integers(40, 120)) + int(g.integers(50, 120)) * cloth
+    return one(_camera(_slanted(image, g, shape).astype(float), g))
+
+
+def _boards(half: str, g: np.random.Generator, data: Path) -> Array:
+    """Boards of squares, and tiles with joints, photographed or rendered."""
+    shape, n = (int(g.integers(192, 400)), int(g.integers(192, 400))), 900
+    if g.random() < 0.25:
+        import skimage.data
+        from skimage import data_dir
+
+        board = (
+            np.asarray(Image.open(Path(data_dir) / "chessboard_GRAY.png").convert("L"))
+            if half == "fit"
+            else skimage.data.checkerboard()
+        )
+        board = board if g.random() < 0.5 else np.rot90(board)
+        return one(
+            board
+            if g.random() < 0.3
+            else _camera(np.kron(board, np.ones((2, 2))).astype(float)[: shape[0], : shape[1]], g)
+        )
+    a, b = g.uniform(10, 60, 2) if g.random() < 0.3 else np.repeat(g.uniform(10, 60), 2)
+    y, x = np.mgrid[:n, :n].astype(float)
+    i, j = np.floor(x / a), np.floor(y / b)
+    dark, bright = int(g.integers(0, 90)), int(g.integers(150, 256))
+    if g.random() < 0.6:
+        image = np.where((i + j) % 2 == 0, dark, bright)
+    else:
+        joint = float(g.uniform(0.05, 0.2))
+        across = x / a + (0.5 * (j % 2) if half == "fit" or g.random() < 0.5 else j / 3)
+        shade = g.normal(0, float(g.choice([0, 10])), (200, 200))[j.astype(int), np.floor(across).astype(int)]
+        image = np.where((across % 1 < joint) | (y / b % 1 < joint), dark, bright - 20 + shade)
+    return one(_camera(_slanted(np.clip(image, 0, 255), g, shape).astype(float), g))
+
+
 def _sinograms(half: str, g: np.random.Generator, data: Path) -> Array:
     """Projections of ellipses, by angle, in closed form."""
     angles, places = int(g.integers(180, 300)), int(g.integers(200, 400))
@@ -488,6 +563,8 @@ KINDS: dict[str, Callable[[str, np.random.Generator, Path], Array]] = {
     "line drawings": _drawings,
     "halftone prints": _prints,
     "fabrics": _fabrics,
+    "even cloth": _weaves,
+    "boards and tiles": _boards,
     "sinograms": _sinograms,
     "weather maps": _weather,
     "photograph patches": _patches,

@@ -57,8 +57,8 @@ def weather(data: Path, folder: Path, count: int | None = None) -> None:
     wind = wind.reshape(2, -1, *wind.shape[-2:])
     east = wind.shape[-1] - _GAP
     parts = {
-        "train": _crops(wind[..., :_SPLIT], 8, count),
-        "held-out": _crops(wind[..., _SPLIT + _GAP : east], 16, count),
+        "train": crops_of(wind[..., :_SPLIT], 8, count),
+        "held-out": crops_of(wind[..., _SPLIT + _GAP : east], 16, count),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for part, crops in parts.items():
@@ -125,7 +125,7 @@ def _save(folder: Path, part: str, values: np.ndarray) -> None:
     np.save(folder / f"{part}.npy", values if values.dtype == np.uint8 else values.astype(np.float32))
 
 
-def _crops(wind: np.ndarray, stride: int, count: int | None) -> np.ndarray:
+def crops_of(wind: np.ndarray, stride: int, count: int | None) -> np.ndarray:
     """Squares `(2, N, 32, 32)` of fields `(2, F, latitudes, longitudes)`."""
     views = np.lib.stride_tricks.sliding_window_view(wind, (_CROP, _CROP), axis=(2, 3))[:, :, ::stride, ::stride]
     return views.reshape(2, -1, _CROP, _CROP)[:, :count]

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sagd.build.draw import draw, draw_band
-from sagd.build.objects import omission_mode
-from sagd.build.schema import NO_OMISSION, SamplingConfig
+from sagd.build.schema import SamplingConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.data.config import DataConfig
 from sagd.data.load import load as load_signals
@@ -37,7 +36,7 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, measure, most_measured
 from sagd.omission.clean import AUTO, Cleaned
 from sagd.omission.clean import clean as clean_array
-from sagd.omission.modes import Mode, Restoration
+from sagd.omission.modes import Restoration
 from sagd.omission.restore import restore
 from sagd.process.base import Process
 from sagd.process.scalar import ForwardProcess
@@ -45,6 +44,8 @@ from sagd.process.schedule import VPSchedule
 from sagd.random import generator_for, subset
 from sagd.store.model import Trained, load_model, reference_of, save_model
 from sagd.study.evaluation import evaluate_fields
+from sagd.study.larger import restore_arrays
+from sagd.study.restoration import mode_of_model
 from sagd.study.run import Begun, Keeping, Recipe, begun, checked_ends, run
 from sagd.study.train import train
 from sagd.training.batches import Batches, Shuffled, batches_of
@@ -128,7 +129,7 @@ class Model:
 
     def restore(
         self,
-        x: Tensor,
+        x: Any,
         *,
         samples: int = 0,
         seed: int = 0,
@@ -138,34 +139,48 @@ class Model:
     ) -> Restoration:
         """Fill in the band of given fields that the model was trained to leave out; all else stays as it is.
 
+        Fields larger than the model are restored as `sagd restore` does, each by itself: the band is split off the
+        whole, windows of the rest are filled in and blended, and the measured damage is taken out of what they leave
+        open. NaN in them is filled in before, and NaN again after.
+
         Args:
-            x: Damaged fields `(B, C, *spatial)`, scaled as the training data.
-            samples: Posterior samples per field, which show what is uncertain.
-            seed: Seed of these.
+            x: Damaged fields `(B, C, *spatial)`, array or tensor, floating point, scaled as the training data
+                (`meaning.to_model(values)`); of the model's size or, for models of whole fields or windows, larger.
+            samples: Posterior samples per field of the model's size, which show what is uncertain.
+            seed: Seed of these, and of the noise that some modes work under.
             condition: As for `sample`.
-            batch_size: Fields per network call.
+            batch_size: Fields, or windows, per network call.
             progress: Show a progress bar.
+
+        Returns:
+            `images`, and with samples `std` and `samples`: arrays or tensors as the input is, scaled likewise.
 
         Raises:
             InputError: If the model leaves no band out, or the fields do not fit.
         """
-        mode = omission_mode(self.trained.omission, self.trained.meaning.grid())
-        if mode is None:
-            raise InputError(
-                f"the model was trained with omission {NO_OMISSION!r}, which restores no band; train one with"
-                f" process.omission.mode {Mode.example} on the damaged data"
+        mode, given, told = mode_of_model(self.trained), _floats(x), self._told(condition)
+        if given.ndim == len(self.process.shape) + 1 and given.shape[2:] != self.process.shape[1:]:
+            if samples:
+                raise InputError("samples need fields of the model's size, and these are others; leave samples out")
+            images = restore_arrays(
+                self.trained, given, condition=told, seed=seed, batch_size=batch_size, progress=progress
             )
-        return restore(
-            self.denoiser,
-            x,
-            mode,
-            self.statistics,
-            samples=samples,
-            seed=seed,
-            condition=self._told(condition),
-            batch_size=batch_size,
-            progress=progress,
-        )
+            found = Restoration(images)
+        else:
+            found = restore(
+                self.denoiser,
+                given,
+                mode,
+                self.statistics,
+                samples=samples,
+                seed=seed,
+                condition=told,
+                batch_size=batch_size,
+                progress=progress,
+            )
+        if isinstance(x, Tensor):
+            return found
+        return Restoration(*(None if z is None else z.numpy() for z in vars(found).values()))  # type: ignore[arg-type]
 
     def resample(
         self,
@@ -504,14 +519,14 @@ def _recipe(model: Trained, loss: DenoisingLoss | None, budget: Budget, batch_si
     return Recipe(
         notes=checked_ends(model),
         model=dataclasses.replace(model, configuration=settings),
-        loss=loss
-        or DenoisingLoss(
-            MatchedTime().resolve(process, model.statistics),
-            condition_dropout=dropout,
-            weight_field=model.meaning.weight_field(process.shape),
-        ),
+        loss=(
+            loss
+            or DenoisingLoss(
+                MatchedTime(), condition_dropout=dropout, weight_field=model.meaning.weight_field(process.shape)
+            )
+        ).resolve(process, model.statistics),
         budget=budget,
-        fixed={"seed": budget.seed, "prediction": plain.parameterisation.kind, "names": list(plain.names or ())},
+        fixed={"seed": budget.seed, "prediction": plain.parameterisation.identity, "names": list(plain.names or ())},
         settings=settings,
         unit="items",
     )
@@ -678,6 +693,23 @@ def clean(
         return v if isinstance(x, Tensor) else v.numpy()
 
     return dataclasses.replace(cleaned, x=back(cleaned.x), removed=back(cleaned.removed))
+
+
+def _floats(x: Any) -> Tensor:
+    """An array or tensor of floating point as a tensor; arrays are copied.
+
+    Raises:
+        InputError: If it is none.
+    """
+    if isinstance(x, Tensor):
+        return x
+    array = np.asarray(x)
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise InputError(
+            f"x must be floating point in the range of the training data, got {array.dtype}; model.meaning.to_model"
+            " scales values of files"
+        )
+    return torch.from_numpy(np.array(array, array.dtype.newbyteorder("=")))
 
 
 def _real(x: Any) -> np.ndarray:

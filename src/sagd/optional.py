@@ -23,7 +23,7 @@ EXTRAS = {
     "accelerate": ("accelerate", "devices, mixed precision and several processes", "accelerate"),
     "matplotlib": ("matplotlib", "pictures", "report"),
     "jinja2": ("jinja2", "reports", "report"),
-    "scipy": ("scipy", "confidence intervals, resampling and pictures of few colours", "report"),
+    "scipy": ("scipy", "confidence intervals, resampling, coupling and pictures of few colours", "report"),
     "tensorboard": ("tensorboard", "TensorBoard's pages", "tensorboard"),
     "pywt": ("PyWavelets", "wavelet bases", "wavelets"),
     "tifffile": ("tifffile", "TIFF files", "signals"),

@@ -148,10 +148,21 @@ def test_sets_that_do_not_fit_are_refused(samples, reference, message):
 def test_scalars_are_the_figures_of_one_number():
     plain = evaluate(noise(14, 20), noise(15, 40), Pooled(), bands=20, resamples=0).to_dict()
     got, floor = scalars(plain), scalars(plain, "floor")
-    assert list(got) == list(floor) == [name for name in SCALARS if name != "spectrogram_kernel"]
+    unasked = ("spectrogram_kernel", "ring_flatness_rms_db", "told_apart")
+    assert list(got) == list(floor) == [name for name in SCALARS if name not in unasked]
     assert got["kernel"] == plain["figure"]["kernel"]["value"]
     assert floor["labelless_kernel"] == plain["floor"]["labelless"]["value"]
     assert got["structure_rms_db"] == plain["figure"]["increments"]["structure_rms_db"]
+
+
+def test_scales_are_measured_where_that_is_asked_for():
+    result = evaluate(noise(16, 40), noise(17, 80), Pooled(), bands=4, resamples=0, by_scale=True)
+    plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert scalars(plain)["ring_flatness_rms_db"] == result.figure.rings.flatness_rms_db
+    assert scalars(plain, "floor")["told_apart"] == result.floor.apart.accuracy
+    assert result.figure.apart.count == 80
+    with pytest.raises(InputError, match="at least 10 samples and 20 reference images by scale, got 9 and 40"):
+        evaluate(noise(18, 9), noise(19, 40), Pooled(), by_scale=True)
 
 
 def signals(seed, n):

@@ -37,7 +37,7 @@ from sagd.process.spectral import SpectralProcess
 from sagd.testing.oracles import signed_frequencies, stationary_matrix
 
 SCHEDULES = [VPSchedule(), CosineSchedule(), VESchedule(0.05, 5.0), RectifiedSchedule()]
-PREDICTIONS = Parameterisation.kinds()
+PREDICTIONS = [*Parameterisation.kinds(), "wiener(exponent=0.5)"]
 SHAPE = (2, 3, 4)
 TIMES = torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64)
 
@@ -475,6 +475,103 @@ def test_wiener_inputs_and_targets_have_unit_variance_at_every_frequency(name: s
     targets = [denoiser.target(data.mean + x, e, TIMES) for x, e in ((deviation, zero), (zero, eps))]
     powers = [basis.forward(x).abs().square() for x in targets]
     torch.testing.assert_close(powers[0] + powers[1], noisy.double(), rtol=0, atol=1e-9)
+
+
+EXPONENTS = [0.0, 0.3, 0.5, 1.0]
+
+
+def raised(data: DataStatistics, exponent: float) -> Tensor:
+    """`s^2 (S / s^2)^g`, with the mean over all frequencies of the full grid by the trace of the matrix."""
+    trace = (Diagonal(data.spectrum, data.basis) * unit_fields()).flatten(1).trace()
+    variance = trace / math.prod(SHAPE)
+    return variance * (data.spectrum / variance) ** exponent
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+@pytest.mark.parametrize("name", DIAGONAL)
+def test_a_power_of_the_spectrum_scales_input_and_target_as_in_closed_form(name: str, exponent: float) -> None:
+    """The answers to `sqrt(S)` and to unit noise at every frequency add up to the power spectra on Gaussian data."""
+    process = DIAGONAL[name]()
+    data, network = data_of(process), Recorder()
+    basis, S, G = data.basis, data.spectrum, raised(data, exponent)
+    denoiser = NetworkDenoiser(network, process, f"wiener(exponent={exponent})", statistics=data)
+    times = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    zero = torch.zeros(3, *SHAPE, dtype=torch.float64)
+    ones = torch.ones(3, *S.shape, dtype=torch.float64)
+    deviation, eps = basis.inverse(S.sqrt() * ones), process.covariance.sqrt(basis.inverse(ones))
+    pairs = ((data.mean + deviation, zero), (data.mean + zero, eps))
+    for x_0, noise in pairs:
+        denoiser.output(process.perturb(x_0, times, noise), times)
+    seen = sum(basis.forward(x).abs().square() for x in network.inputs)
+    wanted = sum(basis.forward(denoiser.target(*pair, times)).abs().square() for pair in pairs)
+    a, s = (c.values for c in process.diagonal(times, zero, basis))
+    total = a**2 * G + s**2
+    torch.testing.assert_close(seen, (a**2 * S + s**2) / total, rtol=1e-9, atol=1e-9)
+    target = torch.where(s > 0, a**2 * G + s**2 * S / G, 0.0) / total
+    torch.testing.assert_close(wanted, target, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+@pytest.mark.parametrize("name", DIAGONAL)
+def test_with_the_network_that_is_best_a_power_of_the_spectrum_is_exact_on_gaussian_data(
+    name: str, exponent: float
+) -> None:
+    """That network is linear and known: `E[F u] / E[u u]`, the covariance of target and input over the input's. The
+    squared error is then `S s^2 / (a^2 S + s^2)` at every frequency, by a sum over image and noise."""
+    process = DIAGONAL[name]()
+    data, t = data_of(process), 0.6
+    basis, S, G = data.basis, data.spectrum, raised(data, exponent)
+    zero = torch.zeros(1, *SHAPE, dtype=torch.float64)
+    a, s = (c.values for c in process.diagonal(t, zero, basis))
+    # c_in x_t and F = c_in (s / std (x_0 - mu) - a std noise), on data of power S.
+    best = torch.where(s > 0, a * s * (S / G.sqrt() - G.sqrt()) / (a**2 * S + s**2), 0.0)
+
+    def network(u: Tensor, timestep: Tensor) -> Tensor:
+        return basis.inverse(best * basis.forward(u))
+
+    denoiser = NetworkDenoiser(network, process, f"wiener(exponent={exponent})", statistics=data)
+    exact = GaussianDenoiser(process, data.mean, S, basis)
+    x_t = process.perturb(data.mean + normal(1, 3, *SHAPE), t, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(denoiser(x_t, t), exact(x_t, t), rtol=0, atol=1e-10)
+    ones = torch.ones(1, *S.shape, dtype=torch.float64)
+    deviation, eps = basis.inverse(S.sqrt() * ones), process.covariance.sqrt(basis.inverse(ones))
+    errors = [
+        basis.forward(x_0 - denoiser(process.perturb(x_0, t, noise), t)).abs().square()
+        for x_0, noise in ((data.mean + deviation, zero), (data.mean + zero, eps))
+    ]
+    torch.testing.assert_close(errors[0] + errors[1], S * s**2 / (a**2 * S + s**2), rtol=1e-9, atol=1e-10)
+
+
+def test_the_ends_of_the_exponent_are_edm_and_wiener() -> None:
+    """`edm` is told neither the mean nor the colour of the noise, so it is met on centred data with white noise, and
+    under schedules per frequency, whose noise it knows."""
+    white = in_basis(None, FourierBasis(SHAPE[1:]), Flat(), VPSchedule())
+    network, x_t = Recorder(normal(1, 3, *SHAPE)), normal(2, 3, *SHAPE)
+    for process in (white, DIAGONAL["sequential"]()):
+        data = dataclasses.replace(data_of(process), mean=torch.zeros(SHAPE, dtype=torch.float64))
+        ends = [
+            NetworkDenoiser(network, process, prediction, data_std=data.std, statistics=data)
+            for prediction in ("edm", "wiener(exponent=0)", "wiener", "wiener(exponent=1)")
+        ]
+        values = [denoiser(x_t, TIMES) for denoiser in ends]
+        edm, zero, wiener, one = network.inputs[-4:]
+        torch.testing.assert_close((values[1], zero), (values[0], edm), rtol=0, atol=1e-12)
+        assert torch.equal(values[2], values[3])
+        assert torch.equal(wiener, one)
+        assert not torch.allclose(edm, wiener)
+
+
+def test_a_power_of_the_spectrum_is_described_with_the_model() -> None:
+    half = Parameterisation.parse("wiener(exponent=0.5)")
+    assert half.to_dict() == {"kind": "wiener", "exponent": 0.5}
+    assert str(half.resolve(1.0, statistics())) == "wiener(exponent=0.5)"
+    assert half.resolve(1.0, statistics()).to_dict() == half.to_dict()
+    # As models of before hold it.
+    assert Parameterisation.from_dict({"kind": "wiener"}) == Parameterisation.parse("wiener")
+    assert [Parameterisation.parse(text).identity for text in ("wiener", "edm(data_std=2)")] == ["wiener", "edm"]
+    for value in (-0.1, 1.1, math.inf):
+        with pytest.raises(InputError, match="wiener exponent must"):
+            Parameterisation.parse(f"wiener(exponent={value})")
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)

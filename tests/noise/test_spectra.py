@@ -18,6 +18,7 @@ from sagd.noise.spectra.base import Flat, Product, Spectrum, Sum
 from sagd.noise.spectra.by_channel import PerChannel
 from sagd.noise.spectra.by_class import ClassConditional
 from sagd.noise.spectra.damage import Guarded, Ring
+from sagd.noise.spectra.flicker import Flicker
 from sagd.noise.spectra.geometry import band_mask
 from sagd.noise.spectra.notch import Notch
 from sagd.noise.spectra.oriented import Oriented
@@ -37,6 +38,8 @@ SPECTRA = [
     TwoBand(),
     TwoBand(0.9, 0.1, 0.4, 0.2, 0.3, 0.8),
     ExponentialDecay(4.0),
+    Flicker(),
+    Flicker(2.5),
     BandStop(0.2, 0.6),
     PowerLaw(-0.2) * BandStop(0.3, 0.5, inside=0.1),
     BandPass(0.0, 0.4) + BandPass(0.6, 1.0, inside=0.5),
@@ -256,6 +259,29 @@ def test_exponential_decay_is_its_formula():
     frequencies = torch.tensor([[0.0, 0.3], [0.0, -0.4]], dtype=torch.float64)
     weights = ExponentialDecay(2.0).weights(frequencies)
     assert weights.tolist() == pytest.approx([1.0, math.exp(-0.5)])
+
+
+@pytest.mark.parametrize("eta", [1.5, 2.0, 4.0])
+def test_flicker_is_the_transform_of_its_correlations(eta):
+    """In one dimension, against the integral of `(d + 1)^-eta cos(k d)`."""
+    from scipy.integrate import quad
+
+    f = torch.tensor([[0.02, 0.1, 0.25, 0.5]], dtype=torch.float64)
+    power = (Flicker(eta).weights(f) ** 2).tolist()
+    exact = [quad(lambda d: (d + 1) ** -eta, 0, np.inf, weight="cos", wvar=2 * math.pi * k)[0] for k in f[0].tolist()]
+    assert [p / power[0] for p in power] == pytest.approx([e / exact[0] for e in exact], rel=1e-5)
+
+
+def test_flicker_of_images_is_pink_at_low_frequencies():
+    f = torch.tensor([[1e-5, 1e-4], [0.0, 0.0]], dtype=torch.float64)
+    low, high = (Flicker(1.0).weights(f) ** 2).tolist()
+    assert low / high == pytest.approx(10, rel=1e-2)
+    assert (Flicker(1.0) * Flicker(1.0)).weights(f).tolist() == pytest.approx([low, high])
+
+
+def test_flicker_floors_dc_at_the_lowest_frequency():
+    w = Flicker().weights(torch.tensor([[0.0, 0.125, 0.25]], dtype=torch.float64))
+    assert w[0] == w[1] > w[2]
 
 
 def test_band_stop_is_the_complement_of_band_pass():

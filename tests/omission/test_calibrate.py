@@ -115,3 +115,17 @@ def test_a_prediction_of_more_power_than_clean_data_is_not_believed_at_all():
     assert loud.vetoed
     assert not loud.share[INSIDE].any()
     assert "nothing of it is believed" in loud.lines()[0]
+
+
+def test_a_channel_that_does_not_vary_tells_nothing_of_the_others():
+    model = Linear(SIGNAL)
+    model.process = build_process(
+        ProcessConfig(omission=OmissionConfig(mode="fill", band=BAND), basis="fourier"), (2, N)
+    )
+    error = 1e-3 * torch.randn(400, 2, N, generator=torch.Generator().manual_seed(1))
+    model.final = lambda x_t, t, condition=None: x_t / model.process.alpha(t, x_t) + error
+    y = torch.cat([drawn(400, 0.1), torch.full((400, 1, N), 0.3)], dim=1).double()
+    mean = torch.tensor([[0.0], [0.3]]).expand(2, N).double()
+    found = calibrate(model, [(y, None)], DataStatistics(mean, powers(SIGNAL).expand(2, -1), 400, BASIS))
+    assert believed(found) == pytest.approx(1, abs=0.02)
+    assert found.believed == pytest.approx(1, abs=0.02)

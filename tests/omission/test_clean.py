@@ -68,6 +68,27 @@ def test_multiplied_damage_goes_with_logarithms():
     assert db((cleaned.x / x).log(), gain.log()) > 8
 
 
+def test_logarithms_of_half_precision_are_taken_in_single():
+    x = (0.5 * smooth(200, 240)).exp() * (0.3 * stripes()).exp()
+    half = (x / x.max()).half()
+    one, other = (clean(v, "strip(axis=1, low=0.004, width=0.01)", log=True) for v in (half, half.double()))
+    # Rounded once, at the end: half a unit in the last place.
+    assert (one.x.double() - other.x).abs().div(other.x).max() < 2**-10.9
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_beside_the_place_of_damage_every_bit_stays(log):
+    x = (0.5 * smooth(200, 240) + 0.3 * stripes()).exp()
+    x[:, 9, 150] = torch.nan
+    x[:, :, 200] = 3.7
+    place = torch.zeros(200, 240)
+    place[:, :100] = 1
+    cleaned = clean(x, "strip(axis=1, low=0.004, width=0.01)", log=log, place=place)
+    torch.testing.assert_close(cleaned.x[:, :, 100:], x[:, :, 100:], rtol=0, atol=0, equal_nan=True)
+    assert not cleaned.removed[:, :, 100:].any()
+    assert (cleaned.x != x)[:, :, :100].any()
+
+
 def test_python_takes_arrays_tensors_channels_and_units():
     t = torch.arange(4000) / 400
     record = torch.stack([smooth(4000, seed=s)[0] for s in (0, 1)], 1)

@@ -23,11 +23,13 @@ from sagd.noise.spectra.bands import BandPass
 from sagd.noise.spectra.base import Flat, Spectrum
 from sagd.noise.statistics import DataStatistics
 from sagd.omission.calibrate import calibrate
-from sagd.omission.evidence import Known
+from sagd.omission.detect import Detection as Contrasts
+from sagd.omission.detection.base import Detection
 from sagd.omission.level import LEAST_LEVEL
 from sagd.omission.modes import Mode, Project
 from sagd.omission.modes.deconvolve import beside
 from sagd.omission.restore import restore
+from sagd.omission.weighing import Known
 from sagd.process.description import process_from_dict
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule
@@ -304,3 +306,28 @@ def test_models_of_before_project_hid_the_band_are_read_and_restore(data):
     for band in (BAND, Project(BAND)):
         restored = restore(FunctionDenoiser(process, lambda x, t: x), y, band, statistics(data)).images
         torch.testing.assert_close(restored.flatten(1), expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("mode", ["project", "fill"])
+def test_damage_counts_in_the_band_alone(mode):
+    """White damage is known of all frequencies, and images outside the band, where a model errs a little, tell none."""
+    noise = Mode.parse(f"{mode}(band={BAND!r}, corruption='power_law(alpha=0)')").damage(BASIS)
+    assert torch.equal(noise, (B > 0).double())
+    off = Diagonal(0.1 * (1 - B), BASIS) * torch.randn(3, *SHAPE, generator=generator(2), dtype=torch.float64)
+    shown = Diagonal(2 * B, BASIS) * torch.randn(3, *SHAPE, generator=generator(3), dtype=torch.float64)
+    known = Known(torch.zeros_like(off), Diagonal(0 * B[None], BASIS), shown + off, Diagonal(noise, BASIS))
+    power = BASIS.forward(shown).abs().square() * BASIS.multiplicity()
+    exact = power.sum((1, 2, 3)) / (BASIS.multiplicity() * B).sum()
+    torch.testing.assert_close(known.level().flatten(), exact)
+
+
+def test_what_was_not_found_is_said_in_its_own_unit():
+    """Whole arrays are told a probability, sets of images a contrast."""
+    power = torch.ones(BASIS.coefficients, dtype=torch.float64)
+    whole = Detection((), (), power, power, BASIS, 0.4)
+    with pytest.raises(
+        InputError, match=r"'auto': no damaged band found \(nothing is damage .* 0\.40 probability\); name"
+    ):
+        Mode.parse("fill").measured(whole)
+    with pytest.raises(InputError, match=r"no damaged band found \(the largest contrast is 40 % of what would count\)"):
+        Mode.parse("fill").measured(Contrasts((), power, power, BASIS, 0.4))

@@ -3,12 +3,15 @@
 import pytest
 import torch
 
+from sagd.noise.bands import mask
+from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
-from sagd.omission.premise import Premise, premise
+from sagd.omission.premise import Premise, _beside, premise
 
 BASIS = FourierBasis((32, 32))
+COSINE = CosineBasis((32, 32))
 BAND = "strip(axis=1, low=0.05, width=0.03)"
 
 
@@ -64,3 +67,20 @@ def test_nothing_is_told_where_nothing_stands_out_or_few_images_are():
     assert of((images() + 0.3 * columns(300))[:20]) == Premise()
     flat = of(0.0 * images() + 0.3 * columns(300) + 0.0)
     assert flat.fixed is not None
+
+
+def test_frequencies_beside_a_band_do_not_go_on_beyond_the_half_spectrum():
+    """Rows' patterns lie on its first column, of which the last ones are as far away as can be."""
+    inside = mask("strip(axis=0, low=0.1, width=0.05)", BASIS) > 0
+    beside = _beside(inside, BASIS)
+    assert beside.any(0).nonzero().flatten().tolist() == [0, 1, 2, 3]
+    assert not (beside & inside).any()
+    high = mask("strip(axis=1, low=0.4, high=0.45)", BASIS) > 0
+    assert _beside(high, BASIS).any(0).nonzero().flatten().tolist() == [10, 11, 12, 13, 14, 15, 16]
+    rows = mask("strip(axis=0, low=0.45)", BASIS) > 0
+    assert _beside(rows, BASIS)[:, 0].nonzero().flatten().tolist() == [12, 13, 14, 18, 19, 20]
+    assert _beside(mask("strip(axis=0, low=0.45)", COSINE) > 0, COSINE)[:, 0].nonzero().flatten().tolist() == [
+        26,
+        27,
+        28,
+    ]

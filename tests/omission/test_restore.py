@@ -170,7 +170,7 @@ def test_predictions_know_the_image_in_the_unseen_band(data, kind, evolution):
     torch.testing.assert_close(process.consistent(x, x_t, 0.5), x)
 
 
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm", "wiener"])
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm", "wiener", "wiener(exponent=0.5)"])
 def test_a_network_sees_nothing_of_the_unseen_band(data, prediction):
     seen = []
 
@@ -184,7 +184,7 @@ def test_a_network_sees_nothing_of_the_unseen_band(data, prediction):
     assert (B * BASIS.forward(seen[0])).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm", "wiener"])
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm", "wiener", "wiener(exponent=0.5)"])
 def test_targets_are_inverted_by_to_x0(data, prediction):
     process = process_of("fill")
     denoiser = NetworkDenoiser(lambda x, t: x, process, prediction, 0.5, statistics=statistics(data))

@@ -62,6 +62,14 @@ def test_values_below_zero_are_not_multiplied():
     assert not scale.multiplies
 
 
+def test_a_reference_below_zero_has_no_logarithm():
+    x = smooth(200, 240) + columns(200, 240, 0.8)
+    reference = torch.stack([smooth(200, 240, seed=seed) for seed in (1, 2)])
+    found, scale = search((x - x.min() + 5)[None], reference)
+    assert found.findings
+    assert not scale.multiplies
+
+
 def test_what_is_nearly_all_there_is_is_asked_for():
     found = looked_for(waves(160, 160, (0.2, 0.1))[None].float() + 0.01 * smooth(160, 160)[None])
     assert not found.findings

@@ -10,7 +10,7 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.second import SecondDamage, drawn_back
+from sagd.omission.second import SecondDamage
 
 N = 48
 BASIS = FourierBasis((N,))
@@ -26,6 +26,16 @@ def toeplitz(of):
 def projection():
     unit = torch.eye(N, dtype=torch.float64)[:, None]
     return BASIS.inverse((mask(BAND, BASIS) > 0) * BASIS.forward(unit))[:, 0].T
+
+
+def drawn_back(predict, images, damage, generator):
+    """`E[n* m]`, as calibration tells it."""
+    total, count = 0.0, 0
+    for y in images:
+        d = damage.draw(len(y), generator).to(y)
+        change = BASIS.forward(predict(y + d) - predict(y))
+        total, count = total + (BASIS.forward(d).conj() * change).real.sum(0), count + len(y)
+    return total / count
 
 
 def learnt(covariance):
@@ -87,6 +97,3 @@ def test_what_cannot_be_drawn_is_refused():
     nothing = torch.zeros(1, *BASIS.coefficients, dtype=torch.float64)
     with pytest.raises(InputError, match="no power over its smooth fit"):
         SecondDamage(BAND, nothing, BASIS)
-    damage = SecondDamage(BAND, nothing + 1, BASIS)
-    with pytest.raises(InputError, match="no images"):
-        drawn_back(lambda v: v, [], damage, torch.Generator())

@@ -10,9 +10,9 @@ from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.damage import Guarded, Spots, Strip
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.omission.alarm import LEAST, excess
+from sagd.omission.blending import blended, count_of, require_size
 from sagd.omission.removal import measure
 from sagd.omission.split import band_part, split
-from sagd.omission.windows import blended, count_of, require_size
 
 
 def smooth(*spatial, seed=0):

@@ -17,6 +17,7 @@ from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Flat, Spectrum
 from sagd.noise.spectra.power_law import PowerLaw
+from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.process.description import process_from_dict
 from sagd.process.evolution import Sequential
@@ -97,9 +98,9 @@ def test_states_show_the_process_inside_but_for_the_band(inside: Process) -> Non
     torch.testing.assert_close(
         process.marginal(x_0, TIMES).mean.flatten(1), inside.marginal(x_0, TIMES).mean.flatten(1) @ seen
     )
-    mean = normal(2, *SHAPE)
+    data = DataStatistics(normal(2, *SHAPE), torch.ones(SHAPE[0], *BASIS.coefficients).double(), 9, BASIS)
     starts = [
-        p.prior(2, 0.6, torch.Generator().manual_seed(3), torch.float64, mean=mean).flatten(1)
+        p.prior(2, 0.6, torch.Generator().manual_seed(3), torch.float64, statistics=data).flatten(1)
         for p in (process, inside)
     ]
     torch.testing.assert_close(starts[0], starts[1] @ seen)

@@ -30,7 +30,7 @@ from sagd.noise.spectra.bands import BandPass
 from sagd.noise.spectra.base import Flat, Spectrum
 from sagd.noise.spectra.by_channel import PerChannel
 from sagd.noise.spectra.power_law import PowerLaw
-from sagd.noise.statistics import measure
+from sagd.noise.statistics import DataStatistics, measure
 from sagd.process.base import Process
 from sagd.process.description import process_from_dict
 from sagd.process.evolution import Blurring, Common, Evolution, Frequencies, Interpolated, Sequential
@@ -180,7 +180,9 @@ class TestCommonIsTheForwardProcess:
     def test_states_and_laws(self, schedule: Schedule, spectrum: Spectrum) -> None:
         """From the same white draws; conditional laws draw for draw."""
         one, other = pair(schedule, spectrum)
-        x_0, x_t, mean = normal(0, 3, *PAIR_SHAPE), normal(1, 3, *PAIR_SHAPE), normal(2, *PAIR_SHAPE)
+        x_0, x_t, basis = normal(0, 3, *PAIR_SHAPE), normal(1, 3, *PAIR_SHAPE), other.basis
+        power = normal(6, PAIR_SHAPE[0], *basis.coefficients).square()
+        data = DataStatistics(normal(2, *PAIR_SHAPE), power, 9, basis)
         for t in (TIMES, 0.6):
             assert_equal(other.perturb(x_0, t, generator=seeded(3)), one.perturb(x_0, t, generator=seeded(3)))
         for law in (
@@ -190,7 +192,7 @@ class TestCommonIsTheForwardProcess:
         ):
             assert_equal(law(other).mean, law(one).mean)
             assert_equal(law(other).sample(seeded(4)), law(one).sample(seeded(4)))
-        for start in ({}, {"mean": mean}, {"t": 0.4, "mean": mean, "dtype": torch.float64}):
+        for start in ({}, {"statistics": data}, {"t": 0.4, "statistics": data, "dtype": torch.float64}):
             expected = one.prior(3, generator=seeded(5), **start)  # type: ignore[arg-type]
             tolerance = 1e-12 if expected.dtype == torch.float64 else 1e-6
             assert_equal(other.prior(3, generator=seeded(5), **start), expected, tolerance)  # type: ignore[arg-type]

@@ -175,7 +175,7 @@ def test_what_a_network_is_shown(data):
             assert torch.allclose(channel, torch.tensor(share), atol=1e-5)
 
 
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm", "wiener"])
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "velocity", "edm", "wiener", "wiener(exponent=0.5)"])
 def test_the_loss_is_of_the_band_alone(data, prediction):
     """For a network that outputs zero it is the mean square of the target in the band; elsewhere it does not look."""
     own, x = process(schedule="cosine(log_snr_min=-10)"), draws(data, 400, 8)

@@ -1,5 +1,6 @@
 """Log-densities through the probability flow, against multivariate normal laws in dense algebra."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from sagd.errors import InputError, SingularCovarianceError
 from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import Denoiser, NetworkDenoiser
 from sagd.model.exact import GaussianMixtureDenoiser
+from sagd.noise.bands import leave_out, mask
 from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
@@ -31,6 +33,7 @@ from sagd.noise.spectra.power_law import PowerLaw
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process, Time
 from sagd.process.evolution import Blurring, Interpolated, Sequential
+from sagd.process.restricted import Restricted
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule, RectifiedSchedule, VESchedule, VPSchedule
 from sagd.process.spectral import SpectralProcess
@@ -132,8 +135,57 @@ def closed_form(process: Process, x_0: Tensor, first: float, last: float | None 
     return MultivariateNormal(torch.zeros(SIZE).double(), Q).log_prob(x) + torch.linalg.slogdet(flow).logabsdet + volume
 
 
+@pytest.mark.parametrize("t", [0.4, 1.0])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_samples_start_from_the_law_in_which_likelihoods_end(name: str, t: float) -> None:
+    """`N(A mu, A C A^T + P)`, draw for draw: a start is `A mu + R z` of the white draws `z`, with `R R^T` that."""
+    process, data = SMOOTH[name], data_of(SMOOTH[name])
+    (A, P), C, x = dense_law(process, t), data_matrix(process), normal(5, 3, *SHAPE)
+    law = process.law(t, x, data)
+    expected = MultivariateNormal(A @ data.mean.flatten(), A @ C @ A.T + P)
+    torch.testing.assert_close(law.log_prob(x), expected.log_prob(x.flatten(1)))
+    R = (law.std * process.covariance.sqrt(unit_fields())).flatten(1).T
+    torch.testing.assert_close(R @ R.T, expected.covariance_matrix)
+    noise = process.covariance.sample(3, seeded(2), torch.float64)
+    start = process.prior(3, t, seeded(2), torch.float64, statistics=data)
+    torch.testing.assert_close(start, law.mean + law.std * noise)
+    torch.testing.assert_close(process.prior(3, t, seeded(2), torch.float64), process.sigma(t, noise) * noise)
+
+
+def test_starts_under_noise_that_is_not_diagonal_have_the_mean_alone() -> None:
+    region = ModulatedCovariance(Ball(0.4, inside=1.5, outside=0.7), SpectralCovariance(PowerLaw(0.5), SHAPE))
+    process, data = ForwardProcess(VPSchedule(), region), data_of(SMOOTH["vp"])
+    start = process.prior(3, 0.5, seeded(2), torch.float64, statistics=data)
+    mean = process.alpha(0.5, start) * data.mean
+    torch.testing.assert_close(start, mean + process.prior(3, 0.5, seeded(2), torch.float64))
+    cosine = DataStatistics(data.mean, data.spectrum, 9, CosineBasis(SHAPE[1:]))
+    assert not SMOOTH["white to blue"].is_diagonal_in(cosine.basis)
+    with pytest.raises(InputError, match="the process is diagonal in"):
+        SMOOTH["white to blue"].law(0.5, start, cosine)
+
+
+@pytest.mark.parametrize("inner", [SMOOTH["vp"], SpectralProcess.sequential(SHAPE)], ids=["scalar", "spectral"])
+def test_frequencies_without_noise_start_at_the_mean(inner: Process) -> None:
+    """Those that show, which then stay there, and those of an unseen band, which show nothing at all."""
+    band = BandPass(0.0, 0.3)
+    basis = FourierBasis(SHAPE[1:])
+    assert isinstance(inner.reference, SpectralCovariance)
+    noise = SpectralCovariance(leave_out(inner.reference.spectrum, band, hard=True), SHAPE)
+    process: Process = dataclasses.replace(
+        inner, **{"covariance" if isinstance(inner, ForwardProcess) else "reference": noise}
+    )
+    data = DataStatistics(normal(3, *SHAPE), torch.ones(2, *basis.coefficients).double(), 9, basis)
+    empty = (mask(band, basis) > 0).double()
+    start = process.prior(3, 0.5, seeded(2), torch.float64, statistics=data)
+    a = process.diagonal(0.5, start, basis)[0].values
+    shown = basis.forward(start) - a * basis.forward(data.mean)
+    assert float((empty * shown.abs()).max()) < 1e-12 < float(((1 - empty) * shown.abs()).max())
+    hidden = Restricted(process, band).prior(3, 0.5, seeded(2), torch.float64, statistics=data)
+    torch.testing.assert_close(basis.forward(hidden), (1 - empty) * basis.forward(start))
+
+
 @pytest.mark.parametrize("name", ["cosine", "ve", "rectified", "late", "blurring, colours"])
-def test_exact_on_gaussian_data_with_order_four(name: str) -> None:
+def test_exact_on_gaussian_data_with_order_five(name: str) -> None:
     """With the exact divergence and the law at the last time, what is left is the error of the Runge-Kutta method.
 
     The law at the last time is exact wherever it is, and the closed form starts from the same least noise level.
@@ -142,25 +194,50 @@ def test_exact_on_gaussian_data_with_order_four(name: str) -> None:
     x_0, data, errors = samples(process), data_of(process), []
     for count in (11, 33):
         first = float(grid.times(count + 1, process)[-2])
-        got = log_likelihood(exact(process), x_0, steps=count, grid=grid, probes=None, statistics=data)
+        options = {"steps": count, "grid": grid, "statistics": data, "tolerance": None}
+        got = log_likelihood(exact(process), x_0, probes=None, **options)  # type: ignore[arg-type]
         assert (got.log_prob.dtype, got.standard_error.tolist(), got.size) == (torch.float64, [0.0, 0.0], SIZE)
         errors.append(float((got.log_prob - closed_form(process, x_0, first)).abs().max()))
-    assert math.log(errors[0] / errors[1], 3) > 3.5, errors
-    assert errors[1] < 1e-3
+    assert math.log(errors[0] / errors[1], 3) > 4.5, errors
+    assert errors[1] < 1e-4
 
 
-def test_sequential_processes_need_even_steps_in_time() -> None:
+TURNS: dict[str, Process] = {
+    "sequential": SpectralProcess.sequential(SHAPE),
+    "narrow": SpectralProcess.sequential(SHAPE, width=0.1),
+    "low first": SpectralProcess(RectifiedSchedule(), SpectralCovariance(PER_CHANNEL, SHAPE), Sequential("low", 0.3)),
+}
+
+
+@pytest.mark.parametrize("steps", [8, 16, 32])
+@pytest.mark.parametrize("name", TURNS)
+def test_segments_are_divided_where_frequencies_take_turns(name: str, steps: int) -> None:
     """A window of time is a large part of it, but may be a small part of the clock, which grids in log-SNR follow: a
-    few of their steps then take a frequency through its whole schedule, and densities are off by tenths where equal
-    steps in time are exact to 1e-3. The order is 4 where the ends of windows, here at halves of the time, are times of
-    the grid; at other steps it is lower, for the velocity has kinks there."""
-    process, errors = SpectralProcess.sequential(SHAPE), {}
-    x_0, data = samples(process, 1), data_of(process)
-    for count in (15, 40, 47):
-        got = log_likelihood(exact(process), x_0, steps=count, grid="uniform", probes=None, statistics=data)
-        errors[count] = float((got.log_prob - closed_form(process, x_0, 1 / (count + 1))).abs().max())
-    assert math.log(errors[15] / errors[47], 3) > 3.5, errors
-    assert errors[40] < 1e-3
+    segment then takes a frequency through its whole schedule. Undivided it errs by tenths of nats and more; by default
+    densities are right to what is asked, with no more than 1,500 evaluations."""
+    process, calls = TURNS[name], []
+    x_0, data = samples(process, 2), data_of(process)
+    denoiser = exact(process)
+
+    def counted(x_t: Tensor, t: Time) -> Tensor:
+        calls.append(t)
+        return denoiser(x_t, t)
+
+    first = float(LogSNRGrid(0.001).times(steps + 1, process)[-2])
+    for tolerance in (None, 1e-3):
+        calls.clear()
+        got = log_likelihood(
+            FunctionDenoiser(process, counted), x_0, steps=steps, probes=None, statistics=data, tolerance=tolerance
+        )
+        error = float((got.log_prob - closed_form(process, x_0, first)).abs().max())
+        assert (error > 0.1 and len(calls) == 6 * steps + 1) if tolerance is None else error < 1e-3
+    assert len(calls) < 1500
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, math.nan])
+def test_tolerances_are_positive(tolerance: float) -> None:
+    with pytest.raises(InputError, match="tolerance must be positive, in nats, or None"):
+        log_likelihood(exact(SMOOTH["vp"]), samples(SMOOTH["vp"]), tolerance=tolerance)
 
 
 @pytest.mark.parametrize("name", ["ve", "white to blue"])
@@ -289,7 +366,7 @@ def test_noise_by_class(known: bool) -> None:
     denoiser, labels = ByClass(members, VPSchedule()), torch.tensor([2, 0, 1, 2])
     whole = ForwardProcess(VPSchedule(), members[0])
     x_0, statistics = samples(whole, 4), data_of(whole) if known else None
-    options = {"steps": 4, "probes": None, "statistics": statistics}
+    options = {"steps": 4, "probes": None, "statistics": statistics, "tolerance": None}
     got = log_likelihood(denoiser, x_0, condition=labels, **options)  # type: ignore[arg-type]
     for i, k in enumerate(labels.tolist()):
         alone = log_likelihood(denoiser.parts[k], x_0[i : i + 1], **options)  # type: ignore[arg-type]
@@ -312,7 +389,7 @@ def test_labels_reach_the_network() -> None:
     for i, label in enumerate(labels.tolist()):
         own = FunctionDenoiser(process, lambda x, t, k=label: k * torch.tanh(x / process.rms(t, x)) / 4)
         alone = log_likelihood(own, x_0[i : i + 1], steps=6, probes=None).log_prob
-        torch.testing.assert_close(whole[i : i + 1], alone, rtol=0, atol=1e-9)
+        torch.testing.assert_close(whole[i : i + 1], alone, rtol=1e-12, atol=1e-9)
     with pytest.raises(InputError, match="an unconditional model was given the condition 'labels'"):
         log_likelihood(NetworkDenoiser(lambda x, t: x, process, "x0"), x_0, condition=labels)
 

@@ -36,7 +36,7 @@ from sagd.noise.spectra.by_channel import PerChannel
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.noise.statistics import DataStatistics, measure
 from sagd.process.base import Time
-from sagd.process.evolution import Blurring, Evolution, Frequencies, Interpolated, Sequential
+from sagd.process.evolution import Blurring, Common, Evolution, Frequencies, Interpolated, Sequential
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule, RectifiedSchedule, Schedule, VESchedule, VPSchedule
 from sagd.process.spectral import SpectralProcess
@@ -840,9 +840,30 @@ def test_matched_range_keeps_the_mean_of_the_data_by_frequency(name: str) -> Non
     for sampler in DETERMINISTIC:
         y = sampler.sample(denoiser, 1, steps=12, grid="matched", statistics=statistics, start=x)
         torch.testing.assert_close(y[0], mean, rtol=0, atol=1e-9)
-    with_mean = process.prior(4, times[0], seeded(0), torch.float64, mean=mean)
+    point = DataStatistics(mean, 0 * statistics.spectrum, 100, process.basis)
+    with_mean = process.prior(4, times[0], seeded(0), torch.float64, statistics=point)
     without = process.prior(4, times[0], seeded(0), torch.float64)
     torch.testing.assert_close(with_mean - without, x.expand(4, *SHAPE))
+
+
+@pytest.mark.parametrize("name", ["common", "sequential", "white to blue"])
+def test_power_at_the_strongest_frequency_is_exact_on_a_matched_grid(name: str) -> None:
+    """Where sampling starts, noise exceeds the strongest frequency eightfold: a start without the data lacks
+    `10 log10(1 + 1/64) = 0.07` dB of its power, however many steps follow. The map of the steps is linear and diagonal,
+    so the answer to the start of each frequency is its power."""
+    process = BY_FREQUENCY[name] if name in BY_FREQUENCY else spectral(Common(), SHAPE, Flat(), VPSchedule())
+    S, basis = data_of(process), process.basis
+    data = DataStatistics(torch.zeros(SHAPE, dtype=torch.float64), S, 100, basis)
+    times = MatchedGrid().times(150, process, data).tolist()
+    white = output_spectrum(Heun(), process, S, times, basis)
+    zero = torch.zeros(1, *SHAPE, dtype=torch.float64)
+    start, noise = process.law(times[0], zero, data).std.values, process.sigma(times[0], zero).values
+    strongest = S[0] == S.max()
+    lacking, left = (
+        10 * (power / S[0]).log10()[strongest].abs().max() for power in (white, white * (start / noise)[0, 0] ** 2)
+    )
+    assert float(lacking) == pytest.approx(10 * math.log10(1 + 1 / 64), abs=0.01)
+    assert float(left) < 0.01
 
 
 # Fixed covariances: isotropic diffusion of whitened data.

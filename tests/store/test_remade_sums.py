@@ -435,8 +435,8 @@ def mutations(described, count, seed):
 
 
 def provenance(path):
-    """Whether an entry of model.json only tells where a model came from."""
-    return path[0] in ("versions", "configuration")
+    """Whether an entry of model.json only tells where a model came from, or what was thought of it."""
+    return path[0] in ("versions", "configuration", "doubt")
 
 
 def test_any_entry_of_a_configuration_is_as_it_was_or_refused(model):

@@ -19,7 +19,8 @@ from sagd.errors import InputError
 from sagd.noise.spectra.base import Spectrum
 from sagd.report.cleaning import render_cleaning
 from sagd.study import cleaning
-from sagd.study.cleaning import CleaningConfig, clean_files, whole_map
+from sagd.study.cleaning import CleaningConfig, clean_files
+from sagd.study.shown import whole_map
 
 RATE = 400
 HUM = "spots(at=[['50 Hz']], radius='2 Hz')"
@@ -98,6 +99,19 @@ def test_sound_and_tables_in_hertz(folder, tmp_path):
     assert gain(np.array([float(line.split(",")[1]) for line in lines[1:]]), x, y) > 12
 
 
+def test_times_without_a_unit_are_seconds_and_even(folder, tmp_path):
+    _, y = humming()
+    for name, power in (("even", 1.0), ("uneven", 1.1)):
+        lines = (f"{(k / RATE) ** power:.6f},{v:.3f}\n" for k, v in enumerate(y))
+        (folder / f"{name}.csv").write_text("time,a\n" + "".join(lines))
+    even, uneven = clean_files([folder], tmp_path / "out", CleaningConfig(band=HUM))
+    assert (even.status, even.band) == ("cleaned", HUM), even.error
+    assert "taken for seconds: 400 samples per second" in even.line()
+    assert {len(line.split(".")[-1]) for line in even.path.read_text().splitlines()[1:]} == {3}
+    assert uneven.status == "failed"
+    assert "not evenly spaced" in uneven.error
+
+
 def test_hertz_without_a_rate_are_refused_for_that_file_alone(folder, tmp_path):
     np.save(folder / "a.npy", humming()[1])
     results = clean_files([folder], tmp_path / "out", CleaningConfig(band=HUM))
@@ -148,6 +162,41 @@ def test_blocks_make_the_same_of_what_does_not_fit_memory(folder, tmp_path, monk
     assert gain(one, x, y) > 12
     assert gain(other, x, y) > 12
     assert not list((tmp_path / "parts").glob(".*"))
+
+
+@pytest.mark.parametrize("log", [None, True])
+def test_values_that_were_not_looked_at_decide_on_the_logarithm(folder, tmp_path, monkeypatch, log):
+    _, y = striped(320, 224)
+    y = y - y.min() + 4
+    y[200, 3] = -1
+    np.save(folder / "a.npy", y)
+    monkeypatch.setattr(whole, "LARGEST", 160 * 224)
+    monkeypatch.setattr("sagd.study.looking._LOOKED_AT", 160 * 224)
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(log=log))
+    if log:
+        assert "1 of those in" in result.error
+        assert not (tmp_path / "out").exists()
+    else:
+        assert (result.status, result.multiplies) == ("cleaned", False), result.error
+
+
+def test_curtains_of_each_slice_of_a_volume_are_taken_out(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    pages = np.stack([scene(128, 128, seed=seed) for seed in range(16)])
+    np.save(folder / "a.npy", (pages + 0.8 * rng.standard_normal((16, 1, 128))).astype(np.float32))
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(kind="volume", axes="ZYX"))
+    assert result.status == "cleaned", result.error
+    assert "its slices were cleaned one by one" in result.line()
+    values = np.load(result.path)
+    assert values.shape == pages.shape
+    assert gain(values, pages, np.load(folder / "a.npy")) > 5
+
+
+def test_lines_tell_probability_and_the_first_of_many(folder):
+    tifffile.imwrite(folder / "a.tif", striped()[1].astype(np.float32))
+    (result,) = clean_files([folder], None, CleaningConfig())
+    assert "(damage with probability 0.99" in result.line()
+    assert result.to_dict()["detection"]["findings"][0]["probability"] == result.probability
 
 
 def test_masks_say_where(folder, tmp_path):

@@ -228,6 +228,7 @@ def test_feature_files_need_their_checksum(finished):
     ("values", "message"),
     [
         ({"samples": 3}, "samples must be at least 4, got 3"),
+        ({"samples": 9, "by_scale": True}, "samples must be at least 10, got 9"),
         ({"bands": 0}, "bands must be at least 1, got 0"),
         ({"batch_size": -1}, "batch_size must be at least 1, got -1"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
@@ -243,6 +244,8 @@ def test_settings_that_cannot_be_evaluated_are_refused(values, message):
 def test_too_few_reference_images_are_refused():
     with pytest.raises(InputError, match="need at least 8 reference images, got 7"):
         check_evaluation(EvaluationConfig(), 7)
+    with pytest.raises(InputError, match="need at least 20 reference images, got 19"):
+        check_evaluation(EvaluationConfig(by_scale=True), 19)
 
 
 def test_a_reference_that_is_gone_is_named(model, finished):

@@ -1,13 +1,20 @@
 """What is said of damage before training."""
 
+import dataclasses
+
 import pytest
 import torch
 
+from sagd.build.schema import OmissionConfig, ProcessConfig
 from sagd.data.corruption import corrupt
 from sagd.data.signals import Signals
-from sagd.noise.statistics import measure
+from sagd.errors import InputError
+from sagd.noise.basis.channels import ChannelBasis
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.statistics import channel_covariance, measure
 from sagd.omission.modes import Mode
-from sagd.study.guarding import premise_of, second_damage
+from sagd.study.guarding import premise_of, read_once, second_damage
+from sagd.study.train import resolve_omission
 
 BAND = "strip(axis=1, low=0.05)"
 
@@ -42,3 +49,73 @@ def test_a_second_damage_is_as_strong_as_the_first():
     second = second_damage(mode, Signals("made", x), statistics)
     drawn = second.draw(200, torch.Generator().manual_seed(1))
     assert float(drawn.std()) == pytest.approx(float((x - clean).std()), rel=0.25)
+
+
+def resolved(omission, data):
+    return resolve_omission(ProcessConfig(omission=omission), data).omission
+
+
+def striped(channels=1):
+    x = corrupt(images(), "curtains(level=0.15, ends=0, drift=0, vary=0)")
+    return Signals("made", x.expand(-1, channels, -1, -1).contiguous())
+
+
+@pytest.mark.parametrize("split", ["strip(axis=0, low=0.1)", BAND])
+def test_a_split_of_what_is_not_cut_is_refused(split):
+    with pytest.raises(InputError, match=r"process.omission.split .* 'made' is not cut in windows; leave it out"):
+        resolved(OmissionConfig("fill", BAND, split=split), striped())
+
+
+@pytest.mark.parametrize("named", [{"guard": "0.1"}, {"split": BAND}])
+def test_what_has_no_part_in_a_mode_is_refused(named):
+    plain = OmissionConfig("deconvolve", BAND, "band_pass(inside=0.1)")
+    assert resolved(plain, striped()) == plain
+    with pytest.raises(InputError, match=r"has no part in mode 'deconvolve', whose model is shown the band"):
+        resolved(dataclasses.replace(plain, **named), striped())
+
+
+def test_a_band_without_edges_needs_no_guard_and_has_none():
+    band = "band_pass(low=0.3, high=0.6, inside=1)"
+    data, omission = striped(), OmissionConfig("fill", band, guard="none")
+    assert resolved(omission, data) == omission
+    assert second_damage(Mode.parse(f"fill(band={band!r})"), data, measure(data.tensor())) is not None
+    with pytest.raises(InputError, match=r"has no edges, from which guards are measured; set .*guard none, or give"):
+        resolved(dataclasses.replace(omission, guard="auto"), data)
+
+
+def test_a_channel_that_does_not_vary_is_left_out_of_the_second_damage():
+    data = striped(3)
+    data.stored[:, 1] = 0.25
+    statistics = measure(data.tensor())
+    drawn = second_damage(Mode.parse(f"fill(band={BAND!r})"), data, statistics).draw(20, torch.Generator())
+    assert not drawn[:, 1].any()
+    torch.testing.assert_close(drawn[:, 0], drawn[:, 2])
+    with pytest.raises(InputError, match="does not vary"):
+        resolved(OmissionConfig("fill", BAND), Signals("made", torch.zeros(40, 1, 16, 16)))
+
+
+def test_a_second_damage_is_of_channels_as_they_are_in_any_basis():
+    data = striped(2)
+    data.stored[:, 1] *= 2
+    x = data.tensor()
+    mixed = ChannelBasis.decorrelating(channel_covariance(x), FourierBasis((16, 16)))
+    mode = Mode.parse(f"fill(band={BAND!r})")
+    plain, other = (second_damage(mode, data, s) for s in (measure(x), measure(x, mixed)))
+    torch.testing.assert_close(plain.power, other.power)
+    torch.testing.assert_close(plain.clean, other.clean)
+
+
+def test_a_band_that_leaves_nothing_to_measure_by_is_not_made_up():
+    wide = "ring(low=0.0, high=0.95)"
+    data = striped()
+    with pytest.raises(InputError, match=r"leaves fewer than 4 frequencies of 16 x 16 samples beside it"):
+        resolved(OmissionConfig("fill", wide), data)
+    assert second_damage(Mode.parse(f"fill(band={wide!r})"), data, measure(data.tensor())) is None
+
+
+def test_files_are_read_once():
+    calls = []
+    data = dataclasses.replace(striped(), cut=lambda: calls.append(1))
+    once = read_once(data)
+    assert [once.cut(), once.cut()] == [None, None]
+    assert len(calls) == 1

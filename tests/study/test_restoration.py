@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig
+from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.files import Named, save_fields
 from sagd.data.images import to_uint8
@@ -171,3 +172,37 @@ def test_conditional_models_take_the_class(config, files, tmp_path):
     none, first, second = (restore_files(model, [files / "damaged"], label=k).restoration.images for k in (None, 0, 1))
     assert not torch.equal(first, second)
     assert not torch.equal(none, second)
+
+
+def test_what_cannot_be_taken_is_refused_before_any_work(config, tmp_path, monkeypatch, model, files):
+    (tmp_path / "low").mkdir()
+    for k in range(20):
+        x = np.random.default_rng(k).normal(size=(6, 16))
+        np.save(tmp_path / "low" / f"{k}.npy", x.astype(np.float32))
+    run = RunConfig(
+        DataConfig(str(tmp_path / "low"), kind="field", axes="YX"),
+        ProcessConfig(omission=OmissionConfig("fill", "strip(axis=1, low=0.05)")),
+        dataclasses.replace(config.network, widths=(4,)),
+        training=dataclasses.replace(config.training, steps=2, batch_size=4),
+    )
+    low = load_model(train(run, tmp_path / "run"))
+    assert restore_files(low, [tmp_path / "low"]).sides is None
+    monkeypatch.setattr("sagd.study.restoration.restore", lambda *_, **__: pytest.fail("work has started"))
+    for take in ("clean", "removal"):
+        with pytest.raises(InputError, match=rf"take {take} cannot be had here: .*; take network"):
+            restore_files(low, [tmp_path / "low"], take=take)
+        with pytest.raises(InputError, match=rf"take {take} is made without the network, and samples are drawn by it"):
+            restore_files(model, [files / "damaged"], take=take, samples=2)
+
+
+def test_doubts_of_the_training_are_repeated(model, files, caplog):
+    sure = dataclasses.replace(model, doubt="", calibration=torch.ones(BASIS.coefficients))
+    restore_files(sure, [files / "damaged"])
+    assert "when the model was trained" not in caplog.text
+    caplog.clear()
+    restore_files(dataclasses.replace(model, doubt="it draws 40 % back"), [files / "damaged"])
+    assert "when the model was trained: it draws 40 % back" in [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    nothing = dataclasses.replace(model, doubt="", calibration=torch.zeros(BASIS.coefficients))
+    restore_files(nothing, [files / "damaged"])
+    assert "nothing of what the model says of the band was believed" in caplog.text

@@ -27,6 +27,7 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance import base
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
+from sagd.omission.calibrate import Calibration
 from sagd.omission.modes import Fill
 from sagd.store.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from sagd.store.files import read_manifest
@@ -461,6 +462,27 @@ def test_a_band_is_calibrated_on_images_that_were_set_apart(tmp_path, config, ch
     assert torch.allclose(model.unexplained, expected.unexplained, rtol=1e-4)
     assert torch.equal(model.denoiser.unexplained.values, model.unexplained)
     assert float(model.unexplained.max()) > 0
+
+
+@pytest.mark.parametrize(
+    ("found", "doubt"),
+    [
+        (Calibration(torch.ones(16, 9), alarm=3.0, believed=0.9), "it is damage that leaks there"),
+        (Calibration(torch.ones(16, 9), drawn_back=0.4, believed=0.9), "it draws 40 % back"),
+        (Calibration(torch.ones(16, 9), believed=0.03), "3 % of what the model says of the band is believed"),
+        (Calibration(torch.ones(16, 9), drawn_back=0.02, believed=0.9), ""),
+        (Calibration(torch.ones(16, 9)), ""),
+    ],
+)
+def test_what_speaks_against_a_model_stays_with_it(tmp_path, config, change, striped, monkeypatch, found, doubt):
+    found = dataclasses.replace(found, share=torch.ones(FourierBasis(striped.shape[1:]).coefficients).double())
+    monkeypatch.setattr(Fill, "calibrate", lambda *_: found)
+    config = change(change(config, "network", conditional=False), "training", steps=2)
+    config = dataclasses.replace(config, process=ProcessConfig(omission=OmissionConfig("fill", "strip(low=0.0312)")))
+    train(config, tmp_path / "run", data=striped)
+    model = load_model(tmp_path / "run")
+    assert doubt in model.doubt
+    assert bool(model.doubt) == bool(doubt)
 
 
 def test_project_believes_nothing_from_its_first_step_on(tmp_path, config, change, striped):

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+import wave
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig
 from sagd.data.config import DataConfig
@@ -39,7 +41,7 @@ def content(spatial, seed=0):
     return SpectralCovariance(PowerLaw(-0.8), (1, *spatial)).sample(1, torch.Generator().manual_seed(seed))[0, 0]
 
 
-def wave(spatial, f):
+def tone(spatial, f):
     places = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in spatial), indexing="ij")
     return torch.cos(2 * math.pi * sum(a * b for a, b in zip(f, places, strict=True)) + 0.4)
 
@@ -48,7 +50,7 @@ def files(folder, rank):
     """A clean and a damaged file of one item; returns settings that read it."""
     kind, axes, spatial, size, band, f = KINDS[rank]
     clean = content(spatial).double()
-    for name, x in (("clean", clean), ("damaged", clean + 1.5 * wave(spatial, f))):
+    for name, x in (("clean", clean), ("damaged", clean + 1.5 * tone(spatial, f))):
         (folder / name).mkdir()
         np.save(folder / name / "x.npy", x.numpy().astype(np.float32))
     data = DataConfig(str(folder / "damaged"), kind=kind, axes=axes, fit="crop", size=size)
@@ -197,3 +199,102 @@ def test_what_does_not_fit_memory_is_restored_in_blocks(config, tmp_path, monkey
     assert 0 < ((one - other) ** 2).mean() < 0.05 * ((one - damaged) ** 2).mean()
     for way in ("damaged", "removal", "clean"):
         assert parts.sides.psnr(way) == pytest.approx(whole.sides.psnr(way), abs=2)
+
+
+def test_clean_files_may_be_of_another_type(config, tmp_path):
+    """Sound in whole numbers, and the same clean in floating point: of the full scale, which is 1 there."""
+    t = np.arange(4000)
+    clean = 0.3 * np.cumsum(np.random.default_rng(0).normal(size=4000))
+    clean = 0.3 * (clean - clean.mean()) / np.abs(clean - clean.mean()).max()
+    damaged = clean + 0.2 * np.cos(2 * np.pi * 0.1237 * t)
+    for name, x in (("damaged", damaged), ("clean", clean)):
+        (tmp_path / name).mkdir()
+        with wave.open(str(tmp_path / name / "a.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(np.round(x * 32767).astype("<i2").tobytes())
+    (tmp_path / "floats").mkdir()
+    clean = np.round(clean * 32767) / 32768
+    wav = pytest.importorskip("scipy.io.wavfile")
+    wav.write(tmp_path / "floats" / "a.wav", 8000, clean.astype(np.float32))
+    data = DataConfig(str(tmp_path / "damaged"), kind="audio", fit="crop", size=64)
+    omission = OmissionConfig("fill", "spots(at=[['989.6 Hz']], radius='30 Hz')")
+    model = load_model(train(tiny(config, data, omission), tmp_path / "run"))
+    whole, floats = (
+        restore_wholes(model, [tmp_path / "damaged"], tmp_path / f"out-{name}", tmp_path / name).sides
+        for name in ("clean", "floats")
+    )
+    for way in ("damaged", "network", "clean", "removal"):
+        assert floats.psnr(way) == pytest.approx(whole.psnr(way), abs=1e-3)
+    assert whole.psnr("clean") > whole.psnr("damaged") + 10
+
+
+def test_dead_lines_are_interpolated_and_told(config, tmp_path):
+    data, omission = files(tmp_path, 2)
+    model = load_model(train(tiny(config, data, omission), tmp_path / "run"))
+    clean, dead = np.load(tmp_path / "clean" / "x.npy"), np.load(tmp_path / "damaged" / "x.npy")
+    dead[:, 40] = 5
+    np.save(tmp_path / "dead.npy", dead)
+    for take in ("network", "clean", "removal"):
+        result = restore_wholes(model, [tmp_path / "dead.npy"], tmp_path / take, take=take)
+        restored = np.load(tmp_path / take / "dead.npy")
+        assert result.notes == ("dead.npy: 1 dead line(s) were interpolated: X 40",)
+        assert result.to_dict()["notes"] == list(result.notes)
+        # As near to the lines beside it as these are to each other, but for the damage that is left.
+        assert np.abs(restored[:, 40] - clean[:, 40]).mean() < 1.5 * np.abs(restored[:, 39] - restored[:, 41]).mean()
+        # What was left of the damage does not count the dead line as such.
+        assert result.sides.excess[take][0] < result.sides.excess["damaged"][0]
+
+
+def test_models_of_scaled_images_restore_none_at_their_own_scale(config, tmp_path):
+    (tmp_path / "images").mkdir()
+    for k in range(12):
+        x = 128 + 30 * content((64, 64), k).numpy() + 20 * np.cos(2 * np.pi * 0.05 * np.arange(64))
+        Image.fromarray(x.clip(0, 255).astype(np.uint8)).save(tmp_path / "images" / f"{k}.png")
+    data = DataConfig(str(tmp_path / "images"), size=16)
+    model = load_model(train(tiny(config, data, OmissionConfig("fill", "strip(axis=1, low=0.1)")), tmp_path / "run"))
+    said = r"0.png' is 64 x 64, and the model was trained on data scaled to 16 x 16, .* data.fit=crop and a size"
+    with pytest.raises(InputError, match=said):
+        are_larger(model, [tmp_path / "images"])
+    with pytest.raises(InputError, match=said):
+        restore_wholes(model, [tmp_path / "images"], tmp_path / "out")
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "small.png")
+    assert not are_larger(model, [tmp_path / "small.png"])
+
+
+def test_hot_pixels_stay_and_stop_nothing(config, tmp_path):
+    data, omission = files(tmp_path, 2)
+    model = load_model(train(tiny(config, data, omission), tmp_path / "run"))
+    damaged = np.load(tmp_path / "damaged" / "x.npy")
+    hot = damaged.copy()
+    hot[50, 50] = 400
+    np.save(tmp_path / "damaged" / "hot.npy", hot)
+    result = restore_wholes(model, [tmp_path / "damaged"], tmp_path / "out", take="network")
+    assert result.failed == {}
+    assert result.notes == (
+        "hot.npy: 1 value(s) far beyond the training data were shown to the network as the nearest within, and stay",
+    )
+    plain, restored = np.load(tmp_path / "out" / "x.npy"), np.load(tmp_path / "out" / "hot.npy")
+    assert restored[50, 50] > 300
+    # Elsewhere the same, but for what of the pixel lies in the band, some thousandths of it.
+    change = np.abs(restored - plain)
+    change[50, 50] = 0
+    assert change.max() < 0.02 * 400
+
+
+def test_a_file_that_cannot_be_restored_stops_no_other(config, tmp_path):
+    data, omission = files(tmp_path, 2)
+    model = load_model(train(tiny(config, data, omission), tmp_path / "run"))
+    damaged = np.load(tmp_path / "damaged" / "x.npy")
+    bad = {"a": damaged * 1000, "b": np.where(damaged > 2, np.inf, damaged)}
+    for name, x in bad.items():
+        np.save(tmp_path / "damaged" / f"{name}.npy", x.astype(np.float32))
+    result = restore_wholes(model, [tmp_path / "damaged"], tmp_path / "out")
+    assert [path.name for path in result.written] == ["x.npy"]
+    assert result.sides.names == ("x.npy",)
+    assert list(result.failed) == ["a.npy", "b.npy"]
+    assert "of the values lie beyond" in result.failed["a.npy"]
+    assert "value(s) are infinite; mend them" in result.failed["b.npy"]
+    assert result.count == 3
+    assert result.to_dict()["failed"] == result.failed
+    with pytest.raises(InputError, match=r"1 of 1 file\(s\) could not be restored: a.npy: .* lie beyond"):
+        restore_wholes(model, [tmp_path / "damaged" / "a.npy"], tmp_path / "none")

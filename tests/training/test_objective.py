@@ -1,8 +1,10 @@
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -10,8 +12,9 @@ from torch import Tensor
 
 from sagd.build.objects import build_loss
 from sagd.build.schema import DenoiserConfig
-from sagd.errors import InputError
+from sagd.errors import InputError, SingularCovarianceError
 from sagd.model.denoiser import NetworkDenoiser
+from sagd.model.exact import GaussianDenoiser
 from sagd.model.parameterisation import Parameterisation, quantity
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.cosine import CosineBasis
@@ -20,6 +23,7 @@ from sagd.noise.covariance.by_class import ClassCovariance
 from sagd.noise.covariance.isotropic import IsotropicCovariance
 from sagd.noise.covariance.modulated import ModulatedCovariance
 from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.operator import Diagonal
 from sagd.noise.regions import Box
 from sagd.noise.spectra.bands import BandPass
 from sagd.noise.spectra.base import Flat, Spectrum
@@ -28,14 +32,14 @@ from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.process.evolution import Blurring, Evolution, Interpolated, Sequential
 from sagd.process.scalar import ForwardProcess
-from sagd.process.schedule import CosineSchedule, Schedule, VESchedule, VPSchedule
+from sagd.process.schedule import CosineSchedule, RectifiedSchedule, Schedule, VESchedule, VPSchedule
 from sagd.process.spectral import SpectralProcess
 from sagd.resampling.bands import BandLaw
 from sagd.resampling.objective import BandLoss
 from sagd.testing.oracles import signed_frequencies
 from sagd.training.objective import DenoisingLoss
-from sagd.training.times import LogitNormalTime, LogNormalTime, MatchedTime, TimeLaw, UniformTime
-from sagd.training.weighting import MinSNRWeighting, Weighting
+from sagd.training.times import LogitNormalTime, LogNormalTime, LogUniformTime, MatchedTime, TimeLaw, UniformTime
+from sagd.training.weighting import FlatWeighting, LikelihoodWeighting, MinSNRWeighting, Weighting
 
 SHAPE = (2, 4, 5)
 
@@ -700,3 +704,267 @@ def test_a_field_of_weights_for_other_images() -> None:
         InputError, match=r"weight_field must have shape \(1 or 2, 4, 5\) for each sample, got \(1, 5, 4\)"
     ):
         DenoisingLoss(weight_field=torch.ones(1, 5, 4))(plain_denoiser(), torch.zeros(2, *SHAPE))
+
+
+# Weights by frequency.
+
+
+def statistics_of(p: Process, seed: int = 4) -> DataStatistics:
+    """A mean, and a spectrum of its own for each channel, in the basis of the noise."""
+    basis = p.reference.members[0].basis or FourierBasis(SHAPE[1:])
+    power = torch.stack([0.1 * (basis.radius() + 0.2) ** -1.5, 0.5 * (basis.radius() + 0.3) ** 0.7])
+    mean = torch.randn(SHAPE, generator=seeded(seed), dtype=torch.float64)
+    return DataStatistics(mean, power, 50, basis)
+
+
+def dense(operator: Diagonal) -> Tensor:
+    """The matrix of an operator, from its action on unit fields."""
+    size = math.prod(SHAPE)
+    return (operator * torch.eye(size, dtype=torch.float64).reshape(size, *SHAPE)).flatten(1)
+
+
+WEIGHTINGS = [
+    "spectral(spectrum='power_law(alpha=0.7)')",
+    "spectral(spectrum='whitening(exponent=0.8)')",
+    "spectral(spectrum='band_pass(low=0.2, high=0.7)')",
+    "whitened(exponent=0.6)",
+    "whitened(exponent=-1)",
+]
+
+
+@pytest.mark.parametrize("text", WEIGHTINGS)
+@pytest.mark.parametrize("basis", [FourierBasis(SHAPE[1:]), CosineBasis(SHAPE[1:])], ids=str)
+def test_weights_by_frequency_are_a_matrix_of_mean_one_between_errors(text: str, basis: Basis) -> None:
+    """`e^T L e / d` with `L` of trace `d`; under white noise, which has no basis of its own, that of the statistics."""
+    p: Process = ForwardProcess(CosineSchedule(), IsotropicCovariance(SHAPE))
+    data = dataclasses.replace(
+        statistics_of(ForwardProcess(CosineSchedule(), SpectralCovariance("flat", SHAPE, basis)))
+    )
+    weighting = Weighting.parse(text).resolve(p, data)
+    x_0 = torch.randn(8, *SHAPE, generator=seeded(0), dtype=torch.float64)
+    error = torch.randn(8, *SHAPE, generator=seeded(1), dtype=torch.float64)
+    denoiser = NetworkDenoiser(lambda x, t: x_0 + error, p, "x0")
+    L = dense(weighting.weight(TIMES, denoiser))  # type: ignore[arg-type]
+    assert float(L.trace()) == pytest.approx(math.prod(SHAPE))
+    expected = torch.einsum("bi,ij,bj->b", error.flatten(1), L, error.flatten(1)).mean() / math.prod(SHAPE)
+    loss = DenoisingLoss(Fixed(0.5), weighting)(denoiser, x_0, generator=seeded(1))
+    torch.testing.assert_close(loss, expected)
+    # Each place that counts takes part with the root of its weight, and what is missing does not, whatever it holds.
+    mask = torch.rand(8, 1, *SHAPE[1:], generator=seeded(2)) < 0.6
+    W = (mask / mask.double().mean()).sqrt().expand(8, *SHAPE)
+    bad = torch.where(mask, x_0, math.nan)
+    hidden = (torch.where(mask, error, 0.0) * W).flatten(1)
+    expected = torch.einsum("bi,ij,bj->b", hidden, L, hidden).mean() / math.prod(SHAPE)
+    loss = DenoisingLoss(Fixed(0.5), weighting)(denoiser, bad, {"mask": mask}, seeded(1))
+    torch.testing.assert_close(loss, expected)
+
+
+TIMES = torch.linspace(0.2, 0.8, 8, dtype=torch.float64)
+
+
+def test_weights_by_frequency_follow_the_spectrum_they_name() -> None:
+    p = process(PowerLaw(0.5))
+    data, denoiser = statistics_of(p), NetworkDenoiser(lambda x, t: x, p, "x0")
+
+    def weights(text: str) -> Tensor:
+        return Weighting.parse(text).resolve(p, data).weight(TIMES, denoiser).values  # type: ignore[union-attr]
+
+    ratio = weights("whitened(exponent=0.6)") * data.spectrum**0.6
+    torch.testing.assert_close(ratio, ratio.flatten()[0].expand_as(ratio))
+    r = data.basis.radius()
+    ratio = weights("spectral(spectrum='power_law(alpha=1)')")[:, r > 0] / r[r > 0] ** 2
+    torch.testing.assert_close(ratio, ratio.flatten()[0].expand_as(ratio))
+
+
+@pytest.mark.parametrize("text", ["flat", "spectral", "spectral(spectrum='flat')", "whitened(exponent=0)"])
+def test_equal_weights_are_the_plain_loss(text: str) -> None:
+    p, x_0 = process(PowerLaw(0.5)), torch.randn(8, *SHAPE, generator=seeded(0))
+    assert Weighting.parse(text).resolve(p, statistics_of(p)) == FlatWeighting()
+    denoiser = NetworkDenoiser(lambda x, t: x / 2, p, "v")
+    plain = DenoisingLoss(UniformTime())(denoiser, x_0, generator=seeded(1))
+    loss = DenoisingLoss(UniformTime(), Weighting.parse(text)).resolve(p, statistics_of(p))
+    assert torch.equal(loss(denoiser, x_0, generator=seeded(1)), plain)
+
+
+def test_weights_by_frequency_from_config() -> None:
+    p = process(PowerLaw(0.5))
+    data = statistics_of(p)
+    text = "spectral(spectrum={'kind': 'ring', 'low': '0.1 1/mm', 'high': '0.3 1/mm'})"
+    loss = build_loss(DenoiserConfig("x0", "uniform", text), p, data, grid=["1 mm", "1 mm"])
+    assert isinstance(loss, DenoisingLoss)
+    weights = loss.weighting.weight(TIMES, NetworkDenoiser(lambda x, t: x, p, "x0")).values  # type: ignore[union-attr]
+    r = data.basis.radius()
+    torch.testing.assert_close(weights[0] > 0, (r >= 0.1 - 1e-9) & (r <= 0.3 + 1e-9))
+    for text in WEIGHTINGS:
+        member = Weighting.parse(text)
+        assert Weighting.from_dict(member.to_dict()) == Weighting.parse(str(member)) == member
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("whitened(exponent=2)", r"exponent must lie in \[-1, 1\]"),
+        ("spectral(spectrum='power')", "unknown spectrum 'power'"),
+        ("likelihood(sigma_min=0)", "sigma_min must be positive, got 0"),
+    ],
+)
+def test_weights_by_frequency_refusals(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Weighting.parse(text)
+
+
+def test_weights_by_frequency_need_the_data() -> None:
+    p = process(PowerLaw(0.5))
+    denoiser, x_0 = NetworkDenoiser(lambda x, t: x, p, "x0"), torch.zeros(2, *SHAPE)
+    for text in ("spectral", "whitened"):
+        with pytest.raises(InputError, match=f"weighting '{text}' needs the data's statistics; call resolve"):
+            DenoisingLoss(UniformTime(), Weighting.parse(text))(denoiser, x_0)
+    constant = dataclasses.replace(statistics_of(p), spectrum=torch.zeros(SHAPE[0], 4, 3, dtype=torch.float64))
+    with pytest.raises(InputError, match="needs data that varies"):
+        Weighting.parse("whitened").resolve(p, constant)
+
+
+# Weights of the likelihood.
+
+LIKELIHOOD: dict[str, Process] = {
+    "white": ForwardProcess(CosineSchedule(), IsotropicCovariance(SHAPE)),
+    "coloured": process(PowerLaw(0.5), VPSchedule()),
+    "ve": process(PowerLaw(-0.5), VESchedule(0.05, 5.0)),
+    "rectified": process(PowerLaw(0.3), RectifiedSchedule()),
+    "blurring": SpectralProcess.blurring(SHAPE, blur_max=2.0),
+    "sequential": SpectralProcess.sequential(SHAPE, width=0.6),
+    "white to blue": SpectralProcess.white_to_blue(SHAPE),
+}
+LEAST = 0.01
+
+
+def powers(p: Process, t: float, data: DataStatistics) -> tuple[Tensor, Tensor]:
+    a, s = p.diagonal(t, torch.zeros(1, *SHAPE, dtype=torch.float64), data.basis)
+    return a.values[0], s.values[0]
+
+
+def divergence(p: Process, t: float, data: DataStatistics, believed: Tensor) -> float:
+    """Kullback-Leibler divergence of `x_t` of the data from that of the other spectrum, per dimension."""
+    a, s = powers(p, t, data)
+    ratio = (a**2 * data.spectrum + s**2) / (a**2 * believed + s**2)
+    terms = data.basis.multiplicity() * (ratio - 1 - ratio.log()) / 2
+    return float(terms.sum()) / math.prod(SHAPE)
+
+
+def information(p: Process, t: float, data: DataStatistics) -> float:
+    """Nats per dimension that `x_t` tells of Gaussian data."""
+    a, s = powers(p, t, data)
+    return float((data.basis.multiplicity() * torch.log1p((a / s) ** 2 * data.spectrum)).sum()) / 2 / math.prod(SHAPE)
+
+
+def integrated(p: Process, data: DataStatistics, believed: Tensor, prediction: str = "x0") -> float:
+    """The expected loss in closed form for each time, by Gauss-Legendre quadrature in pieces of time."""
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    first = p.time_of(LEAST)
+    edges = torch.exp(torch.linspace(math.log(first), 0, 241, dtype=torch.float64))
+    edges = torch.cat([edges, 1 - torch.linspace(0, 1, 201, dtype=torch.float64)[:-1] * (1 - first)]).unique()
+    denoiser = NetworkDenoiser(lambda x, t: x, p, prediction, statistics=data)
+    total = 0.0
+    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        t = torch.tensor(low + (high - low) * (nodes + 1) / 2).clamp(min=first * (1 + 1e-12))
+        zero = torch.zeros(len(t), *SHAPE, dtype=torch.float64)
+        weight = LikelihoodWeighting(LEAST).weight(t, denoiser).values
+        gain = denoiser.gain(zero, t)
+        gain = gain.values if isinstance(gain, Diagonal) else gain
+        a, s = (c.values for c in p.diagonal(t, zero, data.basis))
+        filtered = a * believed / (a**2 * believed + s**2)
+        error = (1 - filtered * a) ** 2 * data.spectrum + filtered**2 * s**2
+        by_time = (data.basis.multiplicity() * weight * error / gain**2).flatten(1).sum(1) / math.prod(SHAPE)
+        total += float((torch.from_numpy(weights) * by_time).sum()) * (high - low) / 2
+    return total
+
+
+@pytest.mark.parametrize("prediction", ["x0", "v", "edm", "wiener(exponent=0.5)"])
+@pytest.mark.parametrize("name", LIKELIHOOD)
+def test_likelihood_weights_integrate_to_what_is_known_and_to_the_divergence(name: str, prediction: str) -> None:
+    """On Gaussian data the loss of the exact denoiser is the information that enters between the two ends of time, and
+    that of another spectrum's exceeds it by the divergence of the model from the data (less what is left at t = 1)."""
+    p = LIKELIHOOD[name]
+    data = statistics_of(p)
+    believed = data.spectrum * (0.4 + 2 * data.basis.radius())
+    first = p.time_of(LEAST)
+    least = integrated(p, data, data.spectrum, prediction)
+    assert least == pytest.approx(information(p, first, data) - information(p, 1.0, data), rel=1e-5)
+    excess = divergence(p, first, data, believed) - divergence(p, 1.0, data, believed)
+    assert integrated(p, data, believed, prediction) - least == pytest.approx(excess, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [UniformTime(), LogUniformTime(0.01, 80.0), LogNormalTime(-0.5, 1.5), LogitNormalTime(0.0, 1.2)],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["white", "coloured", "sequential", "white to blue"])
+def test_the_likelihood_loss_is_that_for_any_law_of_times(name: str, law: TimeLaw) -> None:
+    """Its mean over draws, 200 batches of 200 with a fixed seed, within 4.5 standard errors (level 7e-6); levels beyond
+    the law's are few, and count for less than that."""
+    p = LIKELIHOOD[name]
+    data = statistics_of(p)
+    believed = data.spectrum * (0.4 + 2 * data.basis.radius())
+    exact = GaussianDenoiser(p, data.mean, believed, data.basis)
+
+    def network(u: Tensor, timestep: Tensor) -> Tensor:
+        t = kept[-1]
+        return exact(u * p.rms(t, u), t)
+
+    kept: list[Tensor] = []
+
+    @dataclass(frozen=True)
+    class Kept(TimeLaw):
+        def sample(self, count: int, process: Process, generator: torch.Generator | None = None) -> Tensor:
+            kept.append(law.sample(count, process, generator))
+            return kept[-1]
+
+        def density(self, t: Tensor, process: Process) -> Tensor:
+            return law.density(t, process)
+
+    loss = DenoisingLoss(Kept(), LikelihoodWeighting(LEAST))
+    denoiser, generator, root = NetworkDenoiser(network, p, "x0"), seeded(7), Diagonal(data.spectrum.sqrt(), data.basis)
+    losses = []
+    for _ in range(200):
+        x_0 = data.mean + root * torch.randn(200, *SHAPE, generator=generator, dtype=torch.float64)
+        losses.append(loss(denoiser, x_0, generator=generator))
+    values = torch.stack(losses)
+    error = float(values.std()) / math.sqrt(len(values))
+    assert abs(float(values.mean()) - integrated(p, data, believed)) < 4.5 * error
+    # The steadiest law.
+    assert not isinstance(law, LogUniformTime) or error < 0.02
+
+
+def test_likelihood_refusals() -> None:
+    band = process(BandPass(0.2, 0.7))
+    with pytest.raises(SingularCovarianceError, match="so that its model has no density; take another weighting"):
+        LikelihoodWeighting().weight(TIMES, NetworkDenoiser(lambda x, t: x, band, "x0"))
+    region = ForwardProcess(
+        VPSchedule(),
+        ModulatedCovariance(Box((0.2, 0.2), (0.6, 0.6), inside=2.0, outside=0.5), IsotropicCovariance(SHAPE)),
+    )
+    with pytest.raises(InputError, match="not known to be diagonal"):
+        LikelihoodWeighting().weight(TIMES, NetworkDenoiser(lambda x, t: x, region, "x0"))
+    p = process(PowerLaw(0.5))
+    with pytest.raises(InputError, match=r"training time '' does not know its density.*take uniform"):
+        DenoisingLoss(Fixed(), LikelihoodWeighting()).resolve(p, statistics_of(p))
+    with pytest.raises(InputError, match="needs 0 < sigma_min < sigma_max"):
+        LogUniformTime(2.0, 1.0)
+    with pytest.raises(InputError, match="beyond the noise of"):
+        LogUniformTime(90.0, 100.0).sample(3, process(PowerLaw(0.5), VESchedule(0.05, 5.0)))
+
+
+@pytest.mark.parametrize("name", ["coloured", "sequential", "ve"])
+def test_log_uniform_times_are_even_in_the_log_level(name: str) -> None:
+    p, law = LIKELIHOOD[name], LogUniformTime(0.01, 3.0)
+    t = law.sample(1000, p, seeded(0))
+    place = (p.noise_level(t).log() - math.log(0.01)) / math.log(300)
+    torch.testing.assert_close(
+        place.sort().values, torch.arange(0.5, 1000, dtype=torch.float64) / 1000, rtol=0, atol=6e-4
+    )
+    # The density is the slope of the distribution function.
+    inner = t.sort().values[100:900:50]
+    step = 1e-6 * inner
+    slope = (p.noise_level(inner + step).log() - p.noise_level(inner - step).log()) / (2 * step) / math.log(300)
+    torch.testing.assert_close(law.density(inner, p), slope, rtol=1e-3, atol=0)

@@ -123,6 +123,12 @@ _FIXED = (
         "Weights that fall as a Gaussian of the frequency: even noise in low frequencies, little in high ones.",
     ),
     Entry(
+        "flicker",
+        ProcessConfig(spectrum="flicker(eta=1)"),
+        "Noise whose correlations fall as one over the distance: pink noise, 1/f, of images.",
+        "Mao & Li, arXiv:2606.03393",
+    ),
+    Entry(
         "two_band",
         ProcessConfig(spectrum="two_band(gamma_low=0.25, gamma_high=0.75)"),
         "Two bands with a weight each, here three times the amplitude above half of the frequency range.",
@@ -179,6 +185,13 @@ _FROM_DATA = (
         "Falck et al., arXiv:2505.11278",
     ),
     Entry(
+        "equal_mean_snr",
+        ProcessConfig(spectrum="whitening", basis="fourier"),
+        "The same at the level of white noise: the signal-to-noise ratio of all frequencies is the mean of theirs under"
+        " white noise, as it was published.",
+        "Falck et al., arXiv:2505.11278",
+    ),
+    Entry(
         "same_snr",
         ProcessConfig(spectrum=_LOW, calibration="snr"),
         "The low tilt with the mean log-SNR of white noise in place of its power.",
@@ -215,6 +228,17 @@ _EVOLUTIONS = (
         ProcessConfig(schedule="cosine", spectrum=_HIGH, evolution="interpolated(far='flat')"),
         "The high tilt (blue noise) next to the data, turning white towards t = 1.",
         "Huang et al., arXiv:2402.04930",
+    ),
+    Entry(
+        "low_pass_flow",
+        ProcessConfig(
+            schedule="rectified",
+            spectrum="exponential_decay(beta=8)",
+            calibration="none",
+            evolution="interpolated(far='flat')",
+        ),
+        "Straight paths from white noise to the image, whose noise loses its high frequencies on the way.",
+        "Ruscio & Rusch, arXiv:2606.02177",
     ),
     Entry(
         "coarse_to_fine",

@@ -18,6 +18,7 @@ from sagd.noise.regions import Region
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics
 from sagd.omission.modes import Mode
+from sagd.optional import need
 from sagd.process.base import Process
 from sagd.process.evolution import Common, Evolution
 from sagd.process.scalar import ForwardProcess
@@ -25,6 +26,7 @@ from sagd.process.schedule import Schedule
 from sagd.process.spectral import SpectralProcess
 from sagd.resampling.bands import BandLaw
 from sagd.resampling.objective import BandLoss
+from sagd.training.coupling import CoupledLoss
 from sagd.training.objective import DenoisingLoss
 from sagd.training.times import TimeLaw
 from sagd.training.weighting import Weighting
@@ -119,7 +121,7 @@ def build_loss(
     statistics: DataStatistics,
     grid: GridLike = None,
     weight_field: Tensor | None = None,
-) -> DenoisingLoss | BandLoss:
+) -> DenoisingLoss | BandLoss | CoupledLoss:
     """The loss that a configuration describes, for a process and data.
 
     Args:
@@ -132,14 +134,26 @@ def build_loss(
     Raises:
         InputError: If a description cannot be read.
     """
-    time = TimeLaw.parse(config.time).resolve(process, statistics)
-    loss = DenoisingLoss(time, Weighting.parse(config.weighting), config.condition_dropout, weight_field)
+    grid = checked_grid(grid, statistics.basis.rank)
+    weighting = Weighting.parse(config.weighting).on(grid)
+    loss = DenoisingLoss(TimeLaw.parse(config.time), weighting, config.condition_dropout, weight_field)
+    loss = loss.resolve(process, statistics)
+    if config.coupling == "optimal":
+        _check_coupling(config, process)
+        return CoupledLoss(loss)
     if config.bands == "none":
         return loss
-    one = (
-        Spectrum.parse(config.bands).on(checked_grid(grid, statistics.basis.rank)) if config.bands != "random" else None
-    )
+    one = Spectrum.parse(config.bands).on(grid) if config.bands != "random" else None
     return BandLoss(loss, BandLaw(config.bands if one is None else str(one), statistics.basis))
+
+
+def _check_coupling(config: DenoiserConfig, process: Process) -> None:
+    """Raise `InputError` if noise cannot be paired with images across a batch."""
+    need("scipy")
+    if config.bands != "none":
+        raise InputError(f"denoiser.coupling is optimal, which models of bands ({config.bands}) do not take")
+    if process.covariance.depends_on_class:
+        raise InputError("denoiser.coupling is optimal, which needs noise of one law; leave by_class out")
 
 
 def checked_grid(grid: GridLike, rank: int) -> Grid | None:

@@ -30,7 +30,9 @@ class OmissionConfig:
     band: str = "auto"
     """The damaged band: 'auto' (detected, as 'sagd inspect' does), 'ring(low=0.1, high=0.2)' in fractions of the corner
     radius, 'strip(axis=0, low=0.03)' (scan lines), 'wedge(angle=80, width=30, low=0.3)' (rain), 'spots(at=[[0.25,
-    0.1]])' (moire); sums are unions, soft=0.05 softens edges, and any spectrum in [0, 1] is a band."""
+    0.1]])' (moire); sums are unions, soft=0.05 softens edges. Any spectrum in [0, 1] is a band,
+    but only these shapes have edges, from which a guard and the split of larger files are measured: with others set
+    guard, and for windows split, none."""
     corruption: str | None = None
     """Standard deviation of the damage by frequency (white noise of unit variance: 1), a spectrum as in
     'band_pass(low=0.1, high=0.2, inside=3)', or 'excess': what is measured over the smooth fit of the detection.
@@ -63,8 +65,8 @@ class ProcessConfig:
     schedule: str = "vp"
     """vp, cosine, ve or rectified, with parameters as in 'vp(beta_end=0.02)'."""
     spectrum: str = "flat"
-    """Noise weights w(f): flat, 'power_law(alpha=-0.1)', band_pass, band_stop, two_band, exponential_decay, notch,
-    oriented, axis_power_law, radial_table, tabulated, 'whitening(exponent=0.5)' (from the data's own spectrum),
+    """Noise weights w(f): flat, 'power_law(alpha=-0.1)', band_pass, band_stop, two_band, exponential_decay, flicker,
+    notch, oriented, axis_power_law, radial_table, tabulated, 'whitening(exponent=0.5)' (from the data's own spectrum),
     "per_channel(spectra=['flat', ...])", "by_class(spectra={'cat': 'flat'}, default='flat')" (with
     network.conditional), and products and sums:
     'power_law(alpha=-0.1) * notch(at=[[0.25, 0]])'. Where the grid of the data is known, frequencies may have units:
@@ -95,12 +97,17 @@ class DenoiserConfig:
 
     prediction: str = "wiener"
     """Quantity the network predicts: wiener, edm, eps, x0, v or velocity. edm and wiener correct the best linear guess;
-    wiener does so frequency by frequency, which learns soonest, and does not take noise by region or class."""
+    wiener does so frequency by frequency, which learns soonest, and does not take noise by region or class;
+    'wiener(exponent=0.5)' scales by a power of the data's spectrum, between one variance (0) and all of it (1)."""
     time: str = "matched"
     """Training times: matched (the log-normal law over the noise levels at which the scales of the data drown; 'sagd
-    inspect' prints it), uniform, 'log_normal(mean=-1.2, std=1.2)' in log(sigma/alpha), or logit_normal."""
+    inspect' prints it), uniform, log_uniform, 'log_normal(mean=-1.2, std=1.2)' in log(sigma/alpha), or logit_normal."""
     weighting: str = "flat"
-    """Loss weight in prediction space: flat or 'min_snr(gamma=5)'."""
+    """Loss weight in prediction space: flat, 'min_snr(gamma=5)', by frequency "spectral(spectrum='power_law(alpha=1)')"
+    or 'whitened(exponent=1)' (over the data's spectrum), or 'likelihood' (with time log_uniform)."""
+    coupling: Literal["independent", "optimal"] = "independent"
+    """Which noise goes with which image of a batch: any, or by optimal transport in the distance of the noise, for flow
+    matching ('schedule rectified', 'prediction velocity') drawn by a sampler without randomness; needs scipy."""
     condition_dropout: float = 0.1
     """Conditional models: share of samples trained without their condition, for classifier-free guidance."""
     bands: str = "none"
@@ -164,7 +171,8 @@ class SamplingConfig:
     steps: int = 18
     """Time steps (Heun evaluates the network twice in all but the last)."""
     grid: str = "matched"
-    """Time grid: uniform, 'karras(rho=7)', log_snr, or matched (Karras with the range the data needs)."""
+    """Time grid: uniform, 'karras(rho=7)', log_snr, spectral (as the rings of the data's spectrum drown), or matched
+    (Karras with the range the data needs)."""
     clip: float | None = None
     """Clamp the predicted clean image to [-clip, clip]."""
     guidance: float = 1.0
@@ -188,6 +196,9 @@ class EvaluationConfig:
     """Channels that the TorchScript file takes; grey images are repeated."""
     bands: int = 10
     """Radial bands of the spectral error."""
+    by_scale: bool = False
+    """Also measure what a spectrum does not tell, scale by scale: how uneven what a ring of frequencies holds is, and
+    whether a classifier tells drawn from real by the highest frequencies alone."""
     batch_size: int = 250
     """Images per sampling batch."""
     likelihood: int = 0

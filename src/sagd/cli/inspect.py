@@ -113,7 +113,8 @@ def _write_inspection(
             _draw_band(found, out / "band.png", meaning)
     damaged = found is not None and _is_damage(found, meaning)
     advice = [_write_band(out / "band.yaml", config, found)] if found is not None and damaged else []
-    return [*advice, f"wrote {picture} and {record}"]
+    drawn = [str(out / "band.png")] if found is not None else []
+    return [*advice, f"wrote {', '.join([str(picture), *drawn])} and {record}"]
 
 
 def _spectrum(data: Signals, statistics: DataStatistics) -> Tensor:

@@ -75,7 +75,7 @@ def _run_wholes(command: Restore, model: Trained) -> None:
     from sagd.report.restoration import render_restoration
     from sagd.report.wording import number_of
     from sagd.store.files import to_json, write_file, writing
-    from sagd.study.wholes import restore_wholes
+    from sagd.study.wholes import failures, restore_wholes
 
     if command.samples:
         raise InputError("--samples needs files of the model's size, and these are larger; leave it out")
@@ -96,10 +96,12 @@ def _run_wholes(command: Restore, model: Trained) -> None:
     write_file(command.out / "restoration.json", to_json(result.to_dict()))
     with writing(command.out):
         page = render_restoration(result.shown, command.out)
-    for line in (*result.sides.lines(), result.line()):
+    for line in (*result.sides.lines(), *result.notes, result.line()):
         if line is not None:
             say(line)
     say(f"wrote {number_of(len(result.written), ('file', 'files'))} in {folder} and {page}")
+    if result.failed:
+        raise InputError(failures(result.failed, result.count))
 
 
 def _run_fields(command: Restore, model: Trained) -> None:

@@ -50,6 +50,7 @@ def run_sample(command: Sample) -> None:
     from sagd.data.kinds import Kind
     from sagd.store.files import writing
     from sagd.store.model import load_model
+    from sagd.study.restoration import warn_of_doubts
 
     need("PIL")
     if command.count < 1 or command.batch_size < 1:
@@ -60,6 +61,7 @@ def run_sample(command: Sample) -> None:
     sampling = override(model.sampling, command.drawing, Drawing())
     labels = labels_of(command.labels, command.count, model)
     require_writable(model.process.shape, model.meaning, command.unrounded)
+    warn_of_doubts(model)
     drawn = draw(
         model.guided(sampling.guidance),
         command.count,

@@ -260,9 +260,14 @@ def _cut(lazy: LazyFields, roams: bool) -> Windows:
     plan = lazy.plan
     sizes = [part.count * math.prod(part.shape) for part in plan.records.parts]
     if (needed := sum(sizes) * (1 if lazy.packed else 4)) > base.MEMORY_LIMIT:
+        cure = (
+            f"read their windows where they lie, with {argument('data.fit=tile')}"
+            if roams
+            else "name the damaged band, and take it out of each window by itself, with process.omission.split none"
+        )
         raise InputError(
             f"{plan.records.name!r} takes {needed / 2**30:.1f} GiB of memory, at most {base.MEMORY_LIMIT / 2**30:.0f}"
-            f" are used; name fewer files, or read their windows where they lie, with {argument('data.fit=tile')}"
+            f" are used; name fewer files, or {cure}"
         )
     wholes, number = lazy.wholes()
     return Windows(tuple(wholes), plan.shape[1:], torch.from_numpy(number), torch.from_numpy(plan.origin), roams)

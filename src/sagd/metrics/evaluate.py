@@ -10,13 +10,14 @@ Beyond what it is given, it holds a batch of fields, their features, and sums.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sagd.errors import InputError
+from sagd.metrics.apart import LEAST, Apart, told_apart
 from sagd.metrics.features import FeatureExtractor
 from sagd.metrics.fields import Fields, FieldSet, channel_scale, field_sets
 from sagd.metrics.frechet import frechet_distance, frechet_interval
@@ -25,6 +26,7 @@ from sagd.metrics.kernel import Estimate, kernel_distance
 from sagd.metrics.labelless import LabellessFeatures
 from sagd.metrics.marginals import Marginals, marginals
 from sagd.metrics.precision_recall import precision_recall
+from sagd.metrics.rings import Rings, ring_flatness
 from sagd.metrics.sliced import Sliced, sliced_wasserstein
 from sagd.metrics.spectral import SpectralError, spectral_error
 from sagd.metrics.spectrogram import spectrogram_distance
@@ -46,11 +48,13 @@ SCALARS: Mapping[str, tuple[str, ...]] = {
     "marginal_wasserstein": ("marginals", "wasserstein"),
     "structure_rms_db": ("increments", "structure_rms_db"),
     "flatness_rms_db": ("increments", "flatness_rms_db"),
+    "ring_flatness_rms_db": ("rings", "flatness_rms_db"),
+    "told_apart": ("apart", "accuracy"),
 }
 """Figures that are one number, and where each stands in a `Comparison` as plain values. Those of `labelless` and
 `spectrogram`, like `kernel`, have a standard error; an interval, where there is one, stands beside under the name
 with `_interval`."""
-_OPTIONAL = ("labelless_kernel", "spectrogram_kernel")
+_OPTIONAL = ("labelless_kernel", "spectrogram_kernel", "ring_flatness_rms_db", "told_apart")
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Comparison:
         sliced: Sliced Wasserstein distances, of fields and of patches.
         labelless: Kernel distance of features that need no labels; None where the others are of these features too.
         spectrogram: Kernel distance of log-spectrograms; None but for signals of one axis.
+        rings: Flatness by ring of frequencies; None if not asked for.
+        apart: How well a classifier tells the sets apart by the highest frequencies; None if not asked for.
     """
 
     frechet: float
@@ -82,6 +88,8 @@ class Comparison:
     sliced: Sliced
     labelless: Estimate | None
     spectrogram: Estimate | None
+    rings: Rings | None = None
+    apart: Apart | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -98,6 +106,8 @@ class Comparison:
             "sliced": self.sliced.to_dict(),
             "labelless": None if self.labelless is None else asdict(self.labelless),
             "spectrogram": None if self.spectrogram is None else asdict(self.spectrogram),
+            "rings": None if self.rings is None else self.rings.to_dict(),
+            "apart": None if self.apart is None else self.apart.to_dict(),
         }
 
 
@@ -144,8 +154,8 @@ def scalars(evaluation: Mapping[str, Any], which: str = "figure") -> dict[str, f
 
 
 def _at(values: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        values = values[key]
+    for key in path:  # evaluations of before a figure was known lack its part
+        values = None if values is None else values.get(key)
     return values
 
 
@@ -160,6 +170,7 @@ def evaluate(
     samples_mask: Tensor | None = None,
     reference_mask: Tensor | None = None,
     weight_field: Tensor | None = None,
+    by_scale: bool = False,
 ) -> Evaluation:
     """Measure samples against real images, and real images against each other.
 
@@ -181,6 +192,8 @@ def evaluate(
         reference_mask: The same of the reference.
         weight_field: How much each place counts, `(1 | C, *spatial)`, e.g. `area_weights`, in the mean error and the
             marginals; spectra, increments and features are those of the grid as it is.
+        by_scale: Also measure what a spectrum does not tell, scale by scale: flatness by ring, and whether a classifier
+            tells the sets apart by the highest frequencies alone.
 
     Raises:
         InputError: If shapes differ, there are fewer than 4 samples or 8 reference images, values are not
@@ -192,10 +205,11 @@ def evaluate(
     given, real = field_sets(samples, reference, samples_mask, reference_mask)
     if weight_field is not None:
         given, real = given.weighted(weight_field), real.weighted(weight_field)
-    n = min(len(samples), len(reference) // 2)
-    if n < _LEAST:
+    n, least = min(len(samples), len(reference) // 2), LEAST if by_scale else _LEAST
+    if n < least:
         raise InputError(
-            f"need at least {_LEAST} samples and {2 * _LEAST} reference images, got {len(samples)} and {len(reference)}"
+            f"need at least {least} samples and {2 * least} reference images{' by scale' if by_scale else ''}, got"
+            f" {len(samples)} and {len(reference)}"
         )
     generator = generator_for(seed, "evaluation")
     halves = real.taken(subset(len(real), 2 * n, generator))
@@ -210,7 +224,8 @@ def evaluate(
 
     def compared(fields: Fields, features: Tensor, other: int) -> Comparison:
         beside = None if others is None else kernel_distance(others[other], others[2])
-        return _compare(fields, target, features, theirs, beside, bands, seed, resamples, progress)
+        found = _compare(fields, target, features, theirs, beside, bands, seed, resamples, progress)
+        return _with_scales(found, fields, target, bands, seed, progress) if by_scale else found
 
     figure, floor = compared(chosen, ours, 0), compared(halves[:n], first, 1)
     return Evaluation(n, used.name, used.identifier, ours.shape[1], seed, figure, floor)
@@ -260,3 +275,11 @@ def _compare(
             labelless=labelless,
             spectrogram=spectrogram_distance(fields, target),
         )
+
+
+def _with_scales(
+    found: Comparison, fields: Fields, target: Fields, bands: int, seed: int, progress: bool
+) -> Comparison:
+    with stage("comparing scale by scale", progress):
+        apart = told_apart(fields, target, seed=seed)
+        return replace(found, rings=ring_flatness(fields, target, bands), apart=apart)

@@ -109,8 +109,8 @@ def increments(
     rows = zip(lags, ratio.tolist(), ours.flatness().tolist(), theirs.flatness().tolist(), strict=True)
     return Increments(
         tuple(Increment(axis, lag, *(tuple(v) for v in values)) for (axis, lag), *values in rows),
-        *_summary(ratio, lambda known: _added(ours, theirs, _Sums.structure_chance, known)),
-        *_summary(flat, lambda known: _added(ours, theirs, _Sums.flatness_chance, known)),
+        *decibel_summary(ratio, lambda known: chance_of(ours, theirs, Moments.structure_chance, known)),
+        *decibel_summary(flat, lambda known: chance_of(ours, theirs, Moments.flatness_chance, known)),
     )
 
 
@@ -124,8 +124,8 @@ def _lags(spatial: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class _Sums:
-    """Number of increments of each field, and sums of their second and fourth powers: `(N, lags, C)`."""
+class Moments:
+    """Number of values of each field, and sums of their second and fourth powers: `(N, lags, C)`."""
 
     count: Tensor
     second: Tensor
@@ -150,12 +150,12 @@ class _Sums:
         return log_covariance(1 + effect - effect.mean(0))
 
 
-def _sums(fields: Fields, lags: list[tuple[int, int]]) -> _Sums:
+def _sums(fields: Fields, lags: list[tuple[int, int]]) -> Moments:
     parts = []
     for x, mask in fields.batches():
         valid = everywhere(x, mask)
         parts.append(torch.stack([torch.stack(_of_lag(x, valid, axis + 2, lag), -1) for axis, lag in lags], 1))
-    return _Sums(*torch.cat(parts).unbind(-1))
+    return Moments(*torch.cat(parts).unbind(-1))
 
 
 def _of_lag(x: Tensor, valid: Tensor, axis: int, lag: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -166,7 +166,7 @@ def _of_lag(x: Tensor, valid: Tensor, axis: int, lag: int) -> tuple[Tensor, Tens
     return tuple(part.flatten(2).sum(2) for part in (both.double(), square, square**2))  # type: ignore[return-value]
 
 
-def _summary(decibels: Tensor, chance: Callable[[Tensor], Tensor]) -> tuple[float, tuple[float, float] | None]:
+def decibel_summary(decibels: Tensor, chance: Callable[[Tensor], Tensor]) -> tuple[float, tuple[float, float] | None]:
     """Root mean square of what is known, and its interval."""
     known = ~decibels.isnan()
     values = decibels[known]
@@ -175,5 +175,6 @@ def _summary(decibels: Tensor, chance: Callable[[Tensor], Tensor]) -> tuple[floa
     return rms(values), rms_interval(values, chance(known))
 
 
-def _added(ours: _Sums, theirs: _Sums, chance: Callable[[_Sums, Tensor], Tensor], known: Tensor) -> Tensor:
+def chance_of(ours: Moments, theirs: Moments, chance: Callable[[Moments, Tensor], Tensor], known: Tensor) -> Tensor:
+    """Covariance of the decibels between two sets, from what chance does to either."""
     return _DECIBEL**2 * (chance(ours, known) + chance(theirs, known))

@@ -149,7 +149,7 @@ class _Measured:
 
 
 def _measured(fields: Fields, bands: int) -> _Measured:
-    mean, counts = _mean(fields)
+    mean, counts = field_means(fields)
     basis = FourierBasis(fields.shape[1:])
     powers, shares, square = [], [], torch.zeros((), dtype=torch.float64)
     edges = torch.empty(0)
@@ -177,7 +177,7 @@ def _measured(fields: Fields, bands: int) -> _Measured:
     )
 
 
-def _mean(fields: Fields) -> tuple[Tensor, Tensor]:
+def field_means(fields: Fields) -> tuple[Tensor, Tensor]:
     """Mean over the valid values of each place (zero where there are none), and their number: `(C, *spatial)`."""
     total, counts = torch.zeros(fields.shape, dtype=torch.float64), torch.zeros(fields.shape, dtype=torch.float64)
     for x, mask in fields.batches():

@@ -16,6 +16,8 @@ from sagd.noise.bands import mask
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal import Removal, measure
 
+ALARM = 1.0
+"""Decibels over clean data from which on a band is taken to show the damage."""
 LEAST = -99.0
 """Decibels of a band that holds nothing."""
 

@@ -14,13 +14,14 @@ from sagd.model.denoiser import Denoiser
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.statistics import DataStatistics
-from sagd.omission.evidence import by_ring, remainder, rings
+from sagd.omission.alarm import ALARM
 from sagd.omission.level import least_time
 from sagd.omission.second import SecondDamage
+from sagd.omission.weighing import by_ring, remainder, rings
 from sagd.random import generator_for
 
-ALARM = 10**0.1
-"""Power of a prediction over that of clean data from which on it is taken to show the damage: 1 dB."""
+_NOTHING = 1e-12
+"""Power over the largest up to which there is none but rounding."""
 Batches = Iterable[tuple[Tensor, Conditional]]
 """Damaged images `(B, C, *spatial)` and their condition."""
 
@@ -48,7 +49,7 @@ class Calibration:
     @property
     def vetoed(self) -> bool:
         """Whether the prediction shows the damage, so that nothing of it is believed."""
-        return self.alarm is not None and self.alarm > ALARM
+        return _is_loud(self.alarm)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -99,7 +100,7 @@ def calibrate(
     t = least_time(process)
     cross, own, all_of = torch.zeros(3, process.shape[0], *basis.coefficients, dtype=torch.float64)
     count, generator = 0, generator_for(1, "second damage")
-    learnt = torch.zeros_like(cross)
+    learnt, given = torch.zeros_like(cross), torch.zeros(())
 
     def predicted(y: Tensor, condition: Conditional) -> Tensor:
         return basis.forward((denoiser.final(process.alpha(t, y) * y, t, condition) - statistics.mean.to(y)).double())
@@ -116,13 +117,17 @@ def calibrate(
             d = second.draw(len(y), generator).to(y)
             change = (predicted(y + d, condition) - m).cpu()
             learnt += (basis.forward(d.double()).cpu().conj() * change).real.sum(0)
+            # What is clean is known of channels as they are, which the basis may mix.
+            given = given + second.basis.forward(basis.inverse(m)).abs().square().sum(0).cpu()
     # Channel by channel, since a band may differ between them.
     band = (mask(process.unseen.band or "", basis) > 0).double()
     cross -= learnt
-    alarm = None if second is None or not count else second.alarm(own / count)
-    tells = band / (all_of / max(count, 1)).clamp(min=1e-300)
+    alarm = None if second is None or not count else second.alarm(given / count)
+    # Where the data has no power, as in a channel that does not vary, nothing is told.
+    told = band * (all_of > _NOTHING * all_of.max())
+    tells = told / (all_of / max(count, 1)).clamp(min=1e-300)
     g = _believed(tells * cross, tells * own, basis)
-    if alarm is not None and alarm > ALARM:
+    if _is_loud(alarm):
         g = torch.zeros_like(g)
     found = Calibration(g, None, _share(g.square() * own, own, band, basis), alarm=alarm)
     if second is not None and count:
@@ -131,6 +136,10 @@ def calibrate(
         return found
     total = (all_of - 2 * g * cross + g.square() * own) / max(count, 1)
     return replace(found, unexplained=remainder(total, noise, band.expand_as(total), basis, count))
+
+
+def _is_loud(over: float | None) -> bool:
+    return over is not None and over > 10 ** (ALARM / 10)
 
 
 def _believed(cross: Tensor, own: Tensor, basis: Basis) -> Tensor:

@@ -24,11 +24,16 @@ def check_images(y: Tensor, process: Process, statistics: DataStatistics, does: 
         raise InputError(f"the model {does} images {process.shape}, got shape {tuple(y.shape)}")
     if not y.is_floating_point():
         raise InputError(f"images must be floating point in the range of the training data, got {y.dtype}")
-    spread = _FAR * math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
-    centre = float(statistics.mean.mean())
-    low, high = float(y.min()), float(y.max())
-    if not centre - spread <= low <= high <= centre + spread:
+    (least, most), low, high = reach(statistics), float(y.min()), float(y.max())
+    if not least <= low <= high <= most:
         raise InputError(
             f"images reach from {low:.3g} to {high:.3g}, the model's data lies within"
-            f" {centre - spread:.3g} to {centre + spread:.3g}; scale 8-bit images to [-1, 1]"
+            f" {least:.3g} to {most:.3g}; scale 8-bit images to [-1, 1]"
         )
+
+
+def reach(statistics: DataStatistics) -> tuple[float, float]:
+    """Least and largest value that is not taken to be of another scale than the training data."""
+    spread = _FAR * math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
+    centre = float(statistics.mean.mean())
+    return centre - spread, centre + spread

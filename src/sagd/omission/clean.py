@@ -16,7 +16,8 @@ from torch import Tensor
 from sagd.errors import InputError
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.detection.base import Detection
-from sagd.omission.preparation import Scale, finished, prepared
+from sagd.omission.preparation import Scale, finished, kept_beside, prepared
+from sagd.omission.quick import quick_for
 from sagd.omission.removal import Removal, measure
 from sagd.omission.search import search
 
@@ -65,7 +66,8 @@ def clean(
         reference: Clean arrays `(N, C, *spatial)` of the same size, against which far fainter damage is found.
         log: Whether damage multiplies the values: it is then taken out of their logarithm. None: whether it does is
             found with the band; a band that is given adds.
-        place: Where the damage is, `(*spatial)` in [0, 1], soft edges allowed; everywhere by default.
+        place: Where the damage is, `(*spatial)` in [0, 1], soft edges allowed; everywhere by default. Where it is 0
+            every value stays as it is.
 
     Raises:
         InputError: If the array or the band cannot be used.
@@ -81,11 +83,13 @@ def clean(
     filled, missing, dead = prepared(x, scale)
     if known is None:
         return Cleaned(x, torch.zeros_like(x), None, found, None, int(missing.sum()))
-    removal = measure(filled, known)
-    damage = removal.apply(filled)
+    with quick_for(x.numel()):
+        removal = measure(filled, known)
+        damage = removal.apply(filled)
     damage = damage if place is None else damage * place.to(damage)
-    restored = finished(filled, damage, missing, scale).to(x.dtype)
-    removed = torch.where(missing, 0.0, finished(filled, 0.0, missing, scale).to(x.dtype) - restored)
+    after = finished(filled, damage, missing, scale).to(x.dtype)
+    removed = torch.where(missing, 0.0, finished(filled, 0.0, missing, scale).to(x.dtype) - after)
+    restored, removed = kept_beside(place, x, after), kept_beside(place, torch.zeros_like(x), removed)
     return Cleaned(restored, removed, known, found, removal, int(missing.sum()), dead, scale.multiplies)
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from sagd.errors import InputError, argument
+from sagd.noise.bands import mask
 from sagd.noise.basis.base import EDGE, Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
@@ -29,6 +30,8 @@ UNDER = 0.5
 """Power over that of the clean spectrum, beside the band, at which a guard ends."""
 _FAINT = 1.0
 """The same in the band, from which on there is damage that could leak."""
+_LEAST = 4
+"""Frequencies beside a band, at least, that say what its surroundings are."""
 NEXT = 0.75
 """Bins of a window around a band that hold the nearest ones of any frequency in it, of two axes at least one."""
 
@@ -122,7 +125,7 @@ def measured_excess(power: Tensor, band: Spectrum, basis: Basis) -> tuple[Tensor
     """What a measured spectrum has over its smooth surroundings in a band and around it, and these.
 
     Ring by ring away from the band; beyond the first one that is under the clean spectrum, no more than the Dirichlet
-    kernel leaves there.
+    kernel leaves there. Around a band without edges, from which nothing has a distance, there is none.
 
     Args:
         power: Mean power, `(*coefficients)`.
@@ -131,10 +134,23 @@ def measured_excess(power: Tensor, band: Spectrum, basis: Basis) -> tuple[Tensor
 
     Returns:
         Damage and clean spectrum, `(*coefficients)`.
+
+    Raises:
+        InputError: If the band leaves too few frequencies to measure by, or nothing has power.
     """
+    if not power.max() > 0:
+        raise InputError(f"the data does not vary, so nothing says what damage {band.label} holds; leave out such data")
+    if not has_surroundings(band, basis):
+        mask(band, basis)  # says so if it holds all
+        raise InputError(
+            f"band {band.label} leaves fewer than {_LEAST} frequencies of {' x '.join(map(str, basis.spatial))} samples"
+            " beside it, by which its damage could be measured; narrow it, or set process.omission.guard none"
+        )
     power = power.double().clamp(min=1e-12 * float(power.max()))
     away = _rings(band, basis)
-    smooth = smooth_fit(power.log(), basis, (away > 0) & (basis.radius() > 0)).exp()
+    smooth = smooth_fit(power.log(), basis, _beside(band, basis)).exp()
+    if not has_edges(band, basis.rank):
+        return torch.where(away == 0, (power - smooth).clamp(min=0), 0.0), smooth
     mine, clean = (_sums(v * _weight(basis), away) for v in (power, smooth))
     over = (mine / clean.clamp(min=1e-300) - 1).clamp(min=0)
     quiet = (over <= UNDER).nonzero()
@@ -159,8 +175,32 @@ def _weight(basis: Basis) -> Tensor:
     return torch.where(basis.radius() > 0, basis.multiplicity(), 0.0)
 
 
+def has_edges(band: Spectrum, rank: int) -> bool:
+    """Whether a band is a shape from which frequencies have a distance."""
+    try:
+        band.distance(torch.zeros(rank, 1, dtype=torch.float64))
+    except InputError:
+        return False
+    return True
+
+
+def has_surroundings(band: Spectrum, basis: Basis) -> bool:
+    """Whether a band leaves enough of the frequencies of a basis to tell what it holds more than these."""
+    return int(_beside(band, basis).sum()) >= _LEAST
+
+
+def _beside(band: Spectrum, basis: Basis) -> Tensor:
+    return (_rings(band, basis) > 0) & (basis.radius() > 0)
+
+
 def _rings(band: Spectrum, basis: Basis) -> Tensor:
-    """How many bins frequencies are away from a band, `(*coefficients)`: 0 also of those next to what is between."""
+    """How many bins frequencies are away from a band, `(*coefficients)`: 0 also of those next to what is between.
+
+    Of a band without edges 0 inside and 1 outside.
+    """
+    if not has_edges(band, basis.rank):
+        b = mask(band, basis) > 0
+        return (~(b.any(0) if b.ndim > basis.rank else b)).long()
     distance = band.distance(basis.frequencies()).double() * min(basis.spatial)
     return (distance - NEXT - EDGE).ceil().clamp(min=0).long()
 

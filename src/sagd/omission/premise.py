@@ -124,10 +124,14 @@ def premise(images: Iterable[Tensor], band: Spectrum | str, basis: Basis, dark: 
 
 def _beside(inside: Tensor, basis: Basis) -> Tensor:
     """Frequencies within a few steps of a band, DC left out, `(*coefficients)`."""
-    near = inside.double()
-    for axis in range(near.ndim):
-        near = sum((near.roll(k, axis) for k in range(-_BESIDE, _BESIDE + 1)), torch.zeros_like(near))
-    return (near > 0) & ~inside & (basis.radius() > 0)
+    near, frequencies = inside, basis.frequencies()
+    for axis, f in enumerate(frequencies):
+        side = near.shape[axis]
+        steps = torch.arange(side)[:, None] + torch.arange(-_BESIDE, _BESIDE + 1)
+        # Axes of frequencies of both signs close on themselves, the others end.
+        steps = steps.remainder(side) if bool((f < 0).any()) else steps.clamp(0, side - 1)
+        near = near.movedim(axis, 0)[steps].any(1).movedim(0, axis)
+    return near & ~inside & (basis.radius() > 0)
 
 
 def _slope(x: Tensor, y: Tensor) -> tuple[float | None, float]:

@@ -93,19 +93,23 @@ class Scale:
         return (v.exp() - self.offset) * torch.exp(-torch.as_tensor(damage, dtype=v.dtype))
 
 
-def scales_of(x: Tensor, log: bool | None) -> tuple[Scale, ...]:
+def scales_of(x: Tensor, log: bool | None, reference: Tensor | None = None) -> tuple[Scale, ...]:
     """The scales to look for damage on.
 
     Args:
         x: Values, NaN where some are missing.
         log: Whether damage multiplies them; None: it is not known.
+        reference: Clean values, likewise, which need a logarithm too.
 
     Raises:
         InputError: If damage cannot multiply such values.
     """
     if log:
         return (Scale.logarithm(x),)
-    return (Scale(), Scale.logarithm(x)) if log is None and Scale.may_multiply(x) else (Scale(),)
+    below = reference is not None and bool((reference < 0).any())
+    if log is None and not below and Scale.may_multiply(x):
+        return Scale(), Scale.logarithm(x)
+    return (Scale(),)
 
 
 def prepared(x: Tensor, scale: Scale) -> tuple[Tensor, Tensor, tuple[tuple[int, int], ...]]:
@@ -126,8 +130,7 @@ def prepared(x: Tensor, scale: Scale) -> tuple[Tensor, Tensor, tuple[tuple[int, 
     missing = x.isnan()
     if missing.flatten(1).all(1).any():
         raise InputError("a channel has no value at all, all of it is NaN; leave it out")
-    x = scale.forward(x)
-    x = x if x.dtype == torch.float64 else x.float()
+    x = scale.forward(x if x.dtype == torch.float64 else x.float())
     dead = dead_lines(x)
     away = missing.clone()
     for axis, number in dead:
@@ -138,6 +141,17 @@ def prepared(x: Tensor, scale: Scale) -> tuple[Tensor, Tensor, tuple[tuple[int, 
 def finished(v: Tensor, damage: Tensor | float, missing: Tensor, scale: Scale) -> Tensor:
     """Values without damage: the inverse of `prepared` where there is none, but that dead lines stay interpolated."""
     return torch.where(missing, torch.nan, scale.without(v, damage))
+
+
+def kept_beside(place: Tensor | None, before: Tensor, after: Tensor) -> Tensor:
+    """What was cleaned, and beside the damage what was there, bit for bit.
+
+    Args:
+        place: Where the damage is, `(*spatial)`, 0 beside it; None: everywhere.
+        before: `(C, *spatial)`.
+        after: Likewise, and of the same type.
+    """
+    return after if place is None else torch.where(place == 0, before, after)
 
 
 def lines_of(dead: Sequence[tuple[int, int]], axes: str) -> str:

@@ -8,9 +8,7 @@ less in step.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -18,6 +16,7 @@ from torch import Tensor
 from sagd.omission.detection.base import Detection, Finding
 from sagd.omission.detection.find import find
 from sagd.omission.preparation import Scale, prepared, scales_of
+from sagd.omission.quick import quick_for
 from sagd.omission.removal import measure
 
 _MOST_OF_ALL = 10.0
@@ -27,7 +26,6 @@ _LOOKS = 3
 """Times that data is looked at, at most."""
 _NOTHING = 1e-4
 """Part of the spread of arrays that is no data."""
-_SMALL = 2**22
 _MOST_AGAIN = 2**22
 """Values that are looked at again, at most: the middle of larger arrays."""
 
@@ -44,8 +42,8 @@ def search(x: Tensor, reference: Tensor | None = None, log: bool | None = None) 
         InputError: As `find`, or on values that are not on the scale.
     """
     found = []
-    with _quick_for(x):
-        for scale in scales_of(x, log):
+    with quick_for(x.numel()):
+        for scale in scales_of(x, log, reference):
             own, *others = (torch.stack([prepared(a, scale)[0] for a in v]) for v in (x, reference) if v is not None)
             found.append((looked_for(own, *others), scale))
     if certain := [pair for pair in found if pair[0].findings]:
@@ -84,19 +82,6 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
 def _asked(finding: Finding) -> Finding:
     """As one that is not certain."""
     return dataclasses.replace(finding, probability=min(finding.probability, _NOT_CERTAIN))
-
-
-@contextlib.contextmanager
-def _quick_for(x: Tensor) -> Iterator[None]:
-    """Context of one thread for small arrays: looking is many small steps, and threads that wait for each other, beside
-    other programs on the same cores, take many times as long."""
-    before = torch.get_num_threads()
-    try:
-        if x.numel() < _SMALL:
-            torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _middle(x: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ frequency: `E[x* m] = E[y* m] - E[n* m]`, without a clean image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,15 +23,19 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.noise.bands import mask
-from sagd.noise.basis.base import Basis
-from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.basis.base import EDGE, Basis
+from sagd.noise.basis.fourier import FourierBasis, half_counts
 from sagd.noise.spectra.base import Spectrum
-from sagd.random import Generator, generator_for, randn
+from sagd.omission.guard import has_edges
+from sagd.omission.waves import Waves
+from sagd.random import Generator, generator_for
 
 _LARGER = (4, 8, 16, 32)
 """Sides of the canvas that damage is drawn on, in those of the data: as many as show the band."""
 _DRAWS = 256
 """Draws that the power of a canvas in the band of the data is taken from."""
+_AT_A_TIME = 2**20
+"""Frequencies of a canvas that are looked at at a time."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class SecondDamage:
     Args:
         band: Where the damage was measured.
         power: What it adds to the power there, by frequency of the basis, `(C, *coefficients)`.
-        basis: Basis of the data.
+        basis: Basis of the data, which leaves its channels as they are.
         line: Where damage is drawn: as wide as it is known to be, which may be less than the basis tells apart; the
             band by default.
         clean: Clean spectrum there, `(C, *coefficients)`, as smooth as its surroundings; None: it is not known.
@@ -81,23 +86,20 @@ class SecondDamage:
         return (self._strength * self._raw(count, generator)).float()
 
     @cached_property
-    def _canvas(self) -> tuple[FourierBasis, Tensor]:
-        """Basis of the canvas, and standard deviations there: those of the nearest frequency of the data."""
+    def _waves(self) -> Waves:
+        """Those of the line's frequencies on a canvas, as strong as the nearest frequency of the data."""
+        line, spatial = self.line or self.band, self.basis.spatial
         for larger in _LARGER:
-            basis = FourierBasis(tuple(larger * n for n in self.basis.spatial))
-            frequencies = basis.frequencies()
-            b = (self.line or self.band).weights(frequencies).double().clamp(0, 1)
-            b = b.amax(0) if b.ndim > basis.rank else b
-            b[basis.radius() == 0] = 0
-            if (b > 0).any():
+            canvas = tuple(larger * n for n in spatial)
+            frequencies, b = _held(line, canvas, _near(line, spatial))
+            if len(b):
                 break
         else:
-            raise InputError(f"{(self.line or self.band).label} is too narrow to draw damage of; widen it")
-        at = b.nonzero().T
-        level = self.power.mean(0).clamp(min=0)[tuple(self._nearest(frequencies[(slice(None), *at)]))]
-        deviation = torch.zeros_like(b)
-        deviation[tuple(at)] = b[tuple(at)] * level.sqrt()
-        return basis, deviation
+            raise InputError(f"{line.label} is too narrow to draw damage of; widen it")
+        level = self.power.mean(0).clamp(min=0)[tuple(self._nearest(frequencies))]
+        # Each coefficient stored of a half spectrum is a wave of the variance that it adds to every value.
+        counts = half_counts(canvas[-1])[(frequencies[-1] * canvas[-1]).round().long()]
+        return Waves(frequencies, b * (level * counts / math.prod(canvas)).sqrt(), spatial, canvas)
 
     def _nearest(self, frequencies: Tensor) -> list[Tensor]:
         """Along each axis the number of the coefficient nearest to frequencies `(n, K)`."""
@@ -105,17 +107,12 @@ class SecondDamage:
         for axis, f in enumerate(frequencies):
             own = known[axis].movedim(axis, 0).reshape(known.shape[axis + 1], -1)[:, 0]  # of a grid
             f = f if bool((own < 0).any()) else f.abs()
-            found.append((f[:, None] - own.to(f)).abs().argmin(1))
+            one, places = f.unique(return_inverse=True)
+            found.append((one[:, None] - own.to(f)).abs().argmin(1)[places])
         return found
 
     def _raw(self, count: int, generator: Generator) -> Tensor:
-        basis, deviation = self._canvas
-        crop = tuple(slice(0, n) for n in self.basis.spatial)
-        drawn = []
-        for _ in range(count):
-            xi = randn((1, *basis.spatial), generator, torch.float64)
-            drawn.append(basis.inverse(deviation * basis.forward(xi))[(slice(None), *crop)])
-        return torch.stack(drawn)
+        return self._waves.draw(count, generator)[:, None]
 
     @cached_property
     def _strength(self) -> Tensor:
@@ -127,27 +124,56 @@ class SecondDamage:
         return (wanted / (weight * own).sum()).sqrt().reshape(-1, *(1,) * len(self.basis.spatial))
 
 
-@torch.no_grad()
-def drawn_back(
-    predict: Callable[[Tensor], Tensor],
-    images: Iterable[Tensor],
-    damage: SecondDamage,
-    generator: Generator,
-) -> Tensor:
-    """`E[n* m]`, what a prediction holds of the damage, `(C, *coefficients)`, float64; for a multiple of 1, `N`.
+def _held(line: Spectrum, canvas: tuple[int, ...], near: Sequence[_Near] | None) -> tuple[Tensor, Tensor]:
+    """The frequencies of a canvas that a line holds, `(rank, K)`, and how far, `(K,)`; a slab of it at a time."""
+    axes = FourierBasis(canvas).axis_frequencies()
+    if near is not None:
+        axes = [own.of(f) for f, own in zip(axes, near, strict=True)]
+    if not all(map(len, axes)):
+        return torch.zeros(len(axes), 0, dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
+    found = []
+    for slab in axes[0].split(max(1, _AT_A_TIME // max(1, math.prod(map(len, axes[1:]))))):
+        frequencies = torch.stack(torch.meshgrid(slab, *axes[1:], indexing="ij"))
+        b = line.weights(frequencies).double().clamp(0, 1)
+        b = b.amax(0) if b.ndim > len(axes) else b
+        b = torch.where((frequencies == 0).all(0), 0.0, b)
+        found.append((frequencies[:, b > 0], b[b > 0]))
+    return torch.cat([f for f, _ in found], dim=1), torch.cat([b for _, b in found])
 
-    Args:
-        predict: What the model makes of damaged images.
-        images: Batches of damaged images that were not trained on, `(B, C, *spatial)`.
-        damage: Of the law of theirs.
-        generator: Of the second damage.
+
+@dataclass(frozen=True, eq=False)
+class _Near:
+    """Frequencies along an axis that are nearest to those of some coarse bins.
+
+    Attributes:
+        bins: In cycles per sample, `(n,)`.
+        reach: Half the distance between bins.
     """
-    total, count = torch.zeros(0), 0
-    for y in images:
-        d = damage.draw(len(y), generator).to(y)
-        change = damage.basis.forward((predict(y + d) - predict(y)).double().cpu())
-        cross = (damage.basis.forward(d.double().cpu()).conj() * change).real.sum(0)
-        total, count = cross if not count else total + cross, count + len(y)
-    if not count:
-        raise InputError("there are no images to lay a second damage on")
-    return total / count
+
+    bins: Tensor
+    reach: float
+
+    def of(self, f: Tensor) -> Tensor:
+        """Which of some frequencies are, on the torus."""
+        away = f[:, None] - self.bins
+        return f[((away - away.round()).abs() <= self.reach + EDGE).any(1)]
+
+
+def _near(line: Spectrum, spatial: tuple[int, ...]) -> list[_Near] | None:
+    """Where a line may be, by its distance from the bins of the data; None where that tells nothing, as of soft edges.
+
+    A canvas that shows a narrow line holds too many frequencies to look at all of them.
+    """
+    if not (_is_sharp(line) and has_edges(line, len(spatial))):
+        return None
+    frequencies = FourierBasis(spatial).frequencies()
+    reach = math.hypot(*(0.5 / n for n in spatial))
+    at = line.distance(frequencies) <= reach + EDGE
+    return [_Near(f[at].unique(), 0.5 / n) for f, n in zip(frequencies, spatial, strict=True)]
+
+
+def _is_sharp(band: Spectrum) -> bool:
+    """Whether it is of shapes with hard edges alone, in cycles per sample."""
+    if band.parts:
+        return not getattr(band, "soft", 0.0) and all(map(_is_sharp, band.parts))
+    return getattr(band, "soft", None) == 0

@@ -27,6 +27,7 @@ from sagd.errors import InputError
 from sagd.noise.basis.base import Basis
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.operator import Coefficient, Diagonal, log_determinant, mean_over_frequencies, pseudo_inverse
+from sagd.noise.statistics import DataStatistics
 from sagd.process.schedule import Schedule
 from sagd.process.unseen import NOTHING, Unseen
 from sagd.random import Generators
@@ -228,6 +229,36 @@ class Process(Holding, ABC):
         mean = alpha_s * fresh * x_0 + ratio * (sigma_s / sigma_t) ** 2 * x_t
         return Gaussian(mean, sigma_s * fresh.sqrt(), self.covariance)
 
+    def is_diagonal_in(self, basis: Basis) -> bool:
+        """Whether each coefficient of `basis` evolves by itself, so that `diagonal` knows it."""
+        try:
+            self.diagonal(1.0, torch.zeros(1, *self.shape), basis)
+        except InputError:
+            return False
+        return True
+
+    def law(self, t: Time, x: Tensor, statistics: DataStatistics | None) -> Gaussian:
+        """The law of a batch like `x` at `t`, by mean and spectrum of the data: `N(alpha mu, alpha^2 S + s^2)`.
+
+        Samples start from it and likelihoods end in it. Frequencies that carry no noise stay at the mean, and in an
+        unseen band nothing is. Without statistics, that of the noise alone.
+
+        Raises:
+            InputError: If the noise is not diagonal in the basis of the statistics.
+        """
+        sigma = self.sigma(t, x)
+        if statistics is None:
+            return Gaussian(torch.zeros_like(x), sigma, self.covariance)
+        a, s = self.diagonal(t, x, statistics.basis)
+        # Total over noise; where no noise is, the covariance has nothing that this could multiply.
+        ratio = (1 + (a * pseudo_inverse(s)) ** 2 * Diagonal(statistics.spectrum, statistics.basis).on(a.values)).sqrt()
+        std = ratio.map(lambda values: values * (sigma.values if isinstance(sigma, Diagonal) else sigma))
+        return Gaussian(self._mean_at(t, x, statistics), std, self.covariance)
+
+    def _mean_at(self, t: Time, x: Tensor, statistics: DataStatistics) -> Tensor:
+        mean = statistics.mean.to(x).expand_as(x)
+        return (self.alpha(t, x) * self.unseen.left_out(mean)).to(x.dtype)
+
     def prior(
         self,
         batch: int,
@@ -235,23 +266,25 @@ class Process(Holding, ABC):
         generator: Generators = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
-        mean: Tensor | None = None,
+        statistics: DataStatistics | None = None,
     ) -> Tensor:
-        """Where sampling starts: `alpha_t mean + sigma_t eps_w`, `(batch, C, *spatial)`.
+        """Where sampling starts, `(batch, C, *spatial)`: a draw of `law`, from the draws of the noise.
 
         Args:
             batch: Number of draws.
-            t: Starting time; below 1 for a shorter noise range, where the mean of the data still shows.
+            t: Starting time; below 1 for a shorter noise range, where the data still shows.
             generator: One, or one per draw.
             dtype: Type of the result.
             device: Device of the result.
-            mean: Mean of the data, `(C, *spatial)`; zero by default.
+            statistics: Mean and spectrum of the data, whose share at `t` is then part of the start; its mean alone
+                under noise that is not diagonal in their basis, such as that of a region.
         """
         noise = self.covariance.sample(batch, generator, dtype, device)
-        start = self.sigma(t, noise) * noise
-        if mean is not None:
-            start = start + self.alpha(t, noise) * self.unseen.left_out(mean.to(start))
-        return start.to(noise.dtype)
+        if statistics is None or self.is_diagonal_in(statistics.basis):
+            law = self.law(t, noise, statistics)
+        else:
+            law = Gaussian(self._mean_at(t, noise, statistics), self.sigma(t, noise), self.covariance)
+        return (law.mean + law.std * noise).to(noise.dtype)
 
     def eps_of(self, x_0: Tensor, x_t: Tensor, t: Time) -> Tensor:
         """`(x_t - alpha_t x_0) / sigma_t` of the frequencies that carry noise: `eps_w` if `x_0` is the clean image.

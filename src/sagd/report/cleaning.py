@@ -21,7 +21,7 @@ from sagd.report.subject import Shown, Subject
 from sagd.report.template import fill
 from sagd.report.wording import counted
 from sagd.study.cleaning import FileCleaned
-from sagd.study.cleaning import Shown as Example
+from sagd.study.shown import Shown as Example
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,7 +128,7 @@ def _answer(results: Sequence[FileCleaned]) -> list[str]:
 
 def _row(result: FileCleaned) -> _Row:
     status = _STATUS[result.status] + (f": {result.error}" if result.error else "")
-    bands = (result.band,) if result.band else result.unsure
+    bands = (result.brief,) if result.brief else result.unsure
     excess = "" if result.excess is None else f"{result.excess:.1f} dB"
     return _Row(result.name, status, bands, excess)
 

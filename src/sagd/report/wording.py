@@ -88,6 +88,18 @@ METRICS = {
         "lower",
         "Kernel distance of log-spectrograms: which tones there are, how they change, and how steadily.",
     ),
+    "ring_flatness_rms_db": Metric(
+        "Flatness by scale (dB)",
+        "lower",
+        "How far what a ring of frequencies holds is from being as uneven as in real {items}; a model that has learnt"
+        " the spectrum alone draws Gaussian fields, which are even at every scale.",
+    ),
+    "told_apart": Metric(
+        "Told apart by fine detail",
+        "lower",
+        "Share of {items}, drawn and real, that a classifier tells rightly by the highest 5 % of the frequencies; 0.5"
+        " is guessing.",
+    ),
 }
 """Figures of merit in the order of the page; the first one measured decides the answer. `metric` names the signals."""
 

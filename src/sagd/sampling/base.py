@@ -102,8 +102,8 @@ class Sampler(Description, family="sampler", example="heun"):
             condition: What conditional models are told of each sample: class numbers `(count,)`, or a mapping, see
                 `sagd.model.condition`.
             clip: Clamp every estimate of the clean image to `[-clip, clip]`.
-            statistics: Data statistics: sampling then starts about their mean, which shows where `alpha` is not yet
-                0, and the matched grid needs them.
+            statistics: Data statistics: sampling then starts from `N(alpha mu, alpha^2 S + s^2)`, since the data shows
+                where `alpha` is not yet 0, and the matched grid needs them.
             process: The process you believe the model has; refused if it is another.
             start: Initial `x_{t_0}` `(count, C, *spatial)` instead of a draw from the prior; kept in its own type.
             batch_size: Samples per network call; all at once by default.
@@ -135,7 +135,6 @@ class Sampler(Description, family="sampler", example="heun"):
         times = TimeGrid.parse(grid).times(steps, denoiser.process, statistics).tolist()
         batch_size = batch_size or count
         device = device or denoiser.device
-        mean = None if statistics is None else statistics.mean
         batches = []
         with Steps(steps * math.ceil(count / batch_size), "sampling", progress) as counted:
             for first in range(0, count, batch_size):
@@ -144,7 +143,7 @@ class Sampler(Description, family="sampler", example="heun"):
                 size = part.stop - part.start
                 own_told = told[part].to(device)
                 if start is None:
-                    x = denoiser.process.given(own_told.labels).prior(size, times[0], own, dtype, device, mean)
+                    x = denoiser.process.given(own_told.labels).prior(size, times[0], own, dtype, device, statistics)
                 else:
                     x = start[part].to(device)
                 batches.append(self._integrate(denoiser, x, times, own, own_told, clip, counted))

@@ -6,18 +6,21 @@ instantaneous change of variables), so
     log p(x_0) = log q_1(x_1) + integral_0^1 div v(x_t, t) dt,
 
 the same for every process, with schedules per frequency or without. The integral runs over the segments of a time grid
-with the classical Runge-Kutta method. It starts at the grid's least noise level, where `x = alpha x_0` and the noise is
-left out; `q_1` is the Gaussian `N(alpha mu, alpha^2 S + s^2)` if the data's statistics are known, else `N(0, s^2)`.
+with the Runge-Kutta method of Dormand and Prince. Where frequencies take turns a segment of the grid may hold the whole
+life of one; segments are divided until the method follows the flow of Gaussian data, known in closed form, so that the
+steps depend on process and data but not on the samples. It starts at the grid's least noise level, where
+`x = alpha x_0` and the noise is left out; `q_1` is the Gaussian from which samples start, `N(alpha mu, alpha^2 S +
+s^2)` if the data's statistics are known, else `N(0, s^2)`.
 
 Source: "Score-Based Generative Modeling through Stochastic Differential Equations" (Song et al., 2021), section 4.3 and
-appendix D.2; the trace estimator is Hutchinson's with signs.
+appendix D.2; the trace estimator is Hutchinson's with signs, the method that of Dormand & Prince (1980).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,14 +29,31 @@ from torch import Tensor
 from sagd.errors import InputError, SingularCovarianceError
 from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import Denoiser
-from sagd.noise.operator import log_determinant
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.operator import Coefficient, Diagonal, log_determinant, mean_over_frequencies
 from sagd.noise.statistics import DataStatistics
-from sagd.process.base import Gaussian, Process
+from sagd.process.base import Process
 from sagd.random import Generator, rand, randint
 from sagd.sampling.grids import TimeGrid
 from sagd.sampling.steps import Steps
 
-Field = Callable[[Tensor, float], tuple[Tensor, Tensor]]
+DIVISIONS = 1024
+"""Steps into which one segment is divided at most."""
+
+_NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
+_FIFTH = (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84)
+_ROWS = (
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    _FIFTH,
+)
+"""Dormand and Prince's method of order five: times and weights of the stages, and of the step."""
+
+Stage = tuple[Tensor, Tensor]
+Field = Callable[[Tensor, float], Stage]
 """`(x, t)` -> velocity, and its divergence for each probe `(P, B)`."""
 
 
@@ -77,8 +97,9 @@ def log_likelihood(
     denoiser: Denoiser,
     x_0: Tensor,
     *,
-    steps: int = 64,
+    steps: int = 32,
     grid: TimeGrid | str = "log_snr(sigma_min=0.001)",
+    tolerance: float | None = 1e-3,
     probes: int | None = 2,
     generator: Generator | None = None,
     condition: Conditional = None,
@@ -88,10 +109,12 @@ def log_likelihood(
     """Log-density of samples under a denoiser's generative model.
 
     Args:
-        denoiser: Denoiser; it is evaluated four times per step, with a backward pass for each probe.
+        denoiser: Denoiser; it is evaluated six times per step, with a backward pass for each probe.
         x_0: `(B, C, *spatial)`.
-        steps: Segments of the grid.
+        steps: Segments of the grid, each at least one step.
         grid: Time grid from its first time down to its least noise level.
+        tolerance: Error of a log-density of Gaussian data, in nats, above which segments are divided into up to
+            `DIVISIONS` steps; None takes one step for each.
         probes: Random sign vectors for the divergence (Hutchinson's estimator, unbiased); None computes it exactly,
             one backward pass per dimension.
         generator: Source of the probes, drawn once per call, so that the integrand is smooth.
@@ -101,7 +124,7 @@ def log_likelihood(
 
     Raises:
         SingularCovarianceError: If some frequency carries no noise: the model then has no density.
-        InputError: If shapes do not fit, or `steps` or `probes` is not positive.
+        InputError: If shapes do not fit, or `steps`, `probes` or `tolerance` is not positive.
     """
     if tuple(x_0.shape[1:]) != denoiser.process.shape:
         raise InputError(f"data {tuple(x_0.shape[1:])} does not have the shape of the process {denoiser.process.shape}")
@@ -109,6 +132,8 @@ def log_likelihood(
         raise InputError(f"steps must be at least 1, got {steps}")
     if probes is not None and probes < 1:
         raise InputError(f"probes must be at least 1, or None for the exact divergence, got {probes}")
+    if tolerance is not None and not tolerance > 0:
+        raise InputError(f"tolerance must be positive, in nats, or None for steps as they are, got {tolerance}")
     told = denoiser.check(condition, len(x_0))
     process = denoiser.process.given(told.labels)
     if process.covariance.is_singular:
@@ -121,12 +146,15 @@ def log_likelihood(
     # x = alpha x_0 at the first time: the density of x_0 is that of x times det alpha.
     first = process.alpha(times[0], x_0)
     x, total = (first * x_0).to(x_0.dtype), torch.zeros((), dtype=torch.float64)
+    if tolerance is not None:
+        times = _divided(times, process, x_0, statistics, tolerance)
+    known: Stage | None = None
     with Steps(len(times) - 1, "likelihood", progress) as told_steps:
         for t, s in itertools.pairwise(times):
-            x, change = _runge_kutta(field, x, t, s)
+            x, change, known = _step(field, x, t, s, known)
             total = total + change
             told_steps.done()
-    end = _law_at(process, times[-1], x, statistics)
+    end = process.law(times[-1], x.double(), statistics).log_prob(x.double())
     log_prob = end + log_determinant(first, process.shape).to(end.device) + total
     spread = log_prob.std(0) / math.sqrt(len(log_prob)) if len(log_prob) > 1 else torch.zeros_like(log_prob[0])
     if probes is not None and len(log_prob) == 1:
@@ -162,24 +190,82 @@ def _probes(x: Tensor, probes: int | None, generator: Generator | None) -> list[
     return [(2 * randint(2, x.shape, generator, x.device) - 1).to(x.dtype) for _ in range(probes)]
 
 
-def _runge_kutta(field: Field, x: Tensor, t: float, s: float) -> tuple[Tensor, Tensor]:
-    """One classical Runge-Kutta step from `t` to `s` of state and integrated divergence."""
-    h = s - t
-    v1, d1 = field(x, t)
-    v2, d2 = field(x + h / 2 * v1, t + h / 2)
-    v3, d3 = field(x + h / 2 * v2, t + h / 2)
-    v4, d4 = field(x + h * v3, s)
-    return x + h / 6 * (v1 + 2 * v2 + 2 * v3 + v4), h / 6 * (d1 + 2 * d2 + 2 * d3 + d4)
+def _step(field: Field, x: Tensor, t: float, s: float, known: Stage | None) -> tuple[Tensor, Tensor, Stage]:
+    """One step from `t` to `s`: the state, the integrated divergence, and the stage at `s`, where the next begins.
+
+    Args:
+        field: Velocity and divergence.
+        x: State at `t`.
+        t: Where the step starts.
+        s: Where it ends.
+        known: The stage at `t`, if the last step ended there.
+    """
+    stages = [known or field(x, t)]
+    for c, row in zip(_NODES[1:], _ROWS, strict=True):
+        y = x + (s - t) * _weighted(row, [v for v, _ in stages])
+        stages.append(field(y.to(x.dtype), s if c == 1 else t + c * (s - t)))
+    # The last stage is that of the new state.
+    return y.to(x.dtype), (s - t) * _weighted(_FIFTH, [d for _, d in stages]), stages[-1]
 
 
-def _law_at(process: Process, t: float, x: Tensor, statistics: DataStatistics | None) -> Tensor:
-    """Log-density at the last time, `(B,)`, float64."""
+def _divided(
+    times: list[float], process: Process, x: Tensor, statistics: DataStatistics | None, tolerance: float
+) -> list[float]:
+    """Times with more in between where the steps would err on Gaussian data: that of the statistics, or white.
+
+    A frequency grows by `sqrt(v_s / v_t)`, `v = a^2 S + s^2`, and its log-density falls by the logarithm of
+    that: a step errs by what it makes of the two, taken together over all frequencies.
+    """
+    like = torch.zeros(1, *process.shape, dtype=torch.float64).expand(len(_NODES), *process.shape)
+    # Noise by class has one schedule for all frequencies, which needs no statistics.
+    by_class = process.covariance.depends_on_class
+    known = None if statistics is None or by_class or not process.is_diagonal_in(statistics.basis) else statistics
+
+    def error(t: float, s: float) -> float:
+        rates, variance = _gaussian_flow(process, torch.tensor(_NODES, dtype=torch.float64) * (s - t) + t, like, known)
+        exact = (variance.values[-1] / variance.values[0]).log() / 2
+        slopes = [rates.values[0]]
+        for row, rate in zip(_ROWS, rates.values[1:], strict=True):
+            grown = 1 + (s - t) * _weighted(row, slopes)
+            slopes.append(rate * grown)
+        change = (s - t) * _weighted(_FIFTH, list(rates.values))
+        # Where a step leaves nothing right, the logarithm is that of a frequency gone.
+        wrong = (change - exact).abs() + (grown.clamp(min=1e-3).log() - exact).abs()
+        return float(mean_over_frequencies(Diagonal(wrong[None], rates.basis))) * process.covariance.size
+
+    def parts(t: float, s: float, allowed: float, halvings: int) -> list[float]:
+        if halvings == 0 or error(t, s) <= allowed:
+            return [s]
+        middle = (t + s) / 2
+        return parts(t, middle, allowed / 2, halvings - 1) + parts(middle, s, allowed / 2, halvings - 1)
+
+    each = tolerance / (len(times) - 1)
+    ends = [parts(t, s, each, DIVISIONS.bit_length() - 1) for t, s in itertools.pairwise(times)]
+    return times[:1] + list(itertools.chain.from_iterable(ends))
+
+
+def _gaussian_flow(
+    process: Process, t: Tensor, like: Tensor, statistics: DataStatistics | None
+) -> tuple[Diagonal, Diagonal]:
+    """`v'/(2 v)` and `v = a^2 S + s^2` at each time, by frequency."""
+    d_alpha, d_sigma = process.derivatives(t, like)
+    alpha, sigma = process.alpha(t, like), process.sigma(t, like)
     if statistics is None:
-        return Gaussian(torch.zeros_like(x), process.sigma(t, x), process.covariance).log_prob(x)
-    wide = x.double()
-    a, s = process.diagonal(t, wide, statistics.basis)
-    variance = (a * a).values * statistics.spectrum.to(x.device) + (s * s).values
-    residual = statistics.basis.forward(wide - process.alpha(t, wide) * statistics.mean.to(wide)).abs().square()
-    m = statistics.basis.multiplicity().to(x.device)
-    terms = m * (residual / variance + variance.log() + math.log(2 * math.pi))
-    return -terms.flatten(1).sum(1) / 2
+        a, s, S, basis = _values(alpha), _values(sigma), torch.ones(()), None
+    else:
+        a, s = (c.values for c in process.diagonal(t, like, statistics.basis))
+        S, basis = statistics.spectrum, statistics.basis
+    growth = _values(d_sigma) / _values(sigma)
+    variance = a**2 * S + s**2
+    rate = (a * _values(d_alpha) * S + s**2 * growth) / variance
+    basis = basis or (alpha.basis if isinstance(alpha, Diagonal) else FourierBasis(process.shape[1:]))
+    shape = (len(t), process.shape[0], *basis.coefficients)
+    return Diagonal(rate.expand(shape), basis), Diagonal(variance.expand(shape), basis)
+
+
+def _values(c: Coefficient) -> Tensor:
+    return c.values if isinstance(c, Diagonal) else c
+
+
+def _weighted(weights: Sequence[float], terms: Sequence[Tensor]) -> Tensor:
+    return torch.stack([w * term for w, term in zip(weights, terms, strict=False) if w]).sum(0)

@@ -106,6 +106,7 @@ class Trained:
         given_meaning: What the values of its fields mean; None for data that came from no files.
         unexplained: The variance that the model leaves open of a damaged band, `(C, *coefficients)`; None if it was not
             measured. Goes with a calibration.
+        doubt: What was found against its word on a damaged band when that was calibrated, a sentence; or nothing.
     """
 
     plain: NetworkDenoiser
@@ -120,6 +121,7 @@ class Trained:
     plugins: tuple[str, ...] = ()
     given_meaning: Meaning | None = None
     unexplained: Tensor | None = None
+    doubt: str = ""
 
     @property
     def meaning(self) -> Meaning:
@@ -186,6 +188,7 @@ def describe_model(model: Trained) -> dict[str, Any]:
         "names": list(model.plain.names or ()),
         "bands": None if model.bands is None else model.bands.bands,
         "omission": to_dict(model.omission),
+        "doubt": model.doubt,
         "sampling": to_dict(model.sampling),
         "plugins": list(model.plugins),
         "configuration": dict(model.configuration),
@@ -404,6 +407,7 @@ class _Description:
     plugins: tuple[str, ...]
     configuration: dict[str, Any]
     versions: dict[str, str]
+    doubt: str = ""
 
 
 def _read_description(path: Path, content: Any) -> _Description:
@@ -490,6 +494,7 @@ def _rebuilt(
             described.plugins,
             data.meaning,
             content.moments.get("unexplained"),
+            described.doubt,
         )
         _ = model.denoiser
     _fill(network, content.weights, content.path(1), described.versions)

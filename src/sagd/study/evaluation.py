@@ -20,6 +20,7 @@ from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError, argument
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures, TorchScriptFeatures, evaluate, scalars
+from sagd.metrics.apart import LEAST
 from sagd.process.base import Process
 from sagd.random import generator_for, randint, subset
 from sagd.sampling.likelihood import dequantise, log_likelihood
@@ -45,8 +46,9 @@ def check_evaluation(config: EvaluationConfig, count: int, items: str = "images"
     Raises:
         InputError: Naming the setting and its value.
     """
+    fewest = LEAST if config.by_scale else _LEAST
     for name, least in (
-        ("samples", _LEAST),
+        ("samples", fewest),
         ("bands", 1),
         ("batch_size", 1),
         ("features_channels", 1),
@@ -60,8 +62,8 @@ def check_evaluation(config: EvaluationConfig, count: int, items: str = "images"
         raise InputError(
             f"evaluation.features_range must be two numbers, got {list(config.features_range)}; e.g. 0 255"
         )
-    if count < 2 * _LEAST:
-        raise InputError(f"need at least {2 * _LEAST} reference {items}, got {count}")
+    if count < 2 * fewest:
+        raise InputError(f"need at least {2 * fewest} reference {items}, got {count}")
 
 
 def feature_extractor(config: EvaluationConfig, data: Signals, progress: bool = True) -> FeatureExtractor | None:
@@ -183,6 +185,7 @@ def evaluate_samples(
         progress=progress,
         reference_mask=known,
         weight_field=data.meaning.weight_field(data.shape),
+        by_scale=config.by_scale,
     )
     return evaluation.to_dict() | {"kind": data.meaning.kind}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
 from collections.abc import Sequence
@@ -11,19 +12,19 @@ import torch
 from torch import Tensor
 
 from sagd.build.objects import omission_mode, process_basis
-from sagd.build.schema import OmissionConfig, ProcessConfig
+from sagd.build.schema import OF_DATA, OmissionConfig, ProcessConfig
 from sagd.build.text import call_text
 from sagd.data.images import to_unit_range
 from sagd.data.signals import Signals
 from sagd.data.windows import Windows
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Guarded
-from sagd.noise.statistics import DataStatistics, most_measured
-from sagd.omission.guard import Guard, guard_of, measured_excess, next_bins, unguarded
+from sagd.noise.statistics import DataStatistics, measure, most_measured
+from sagd.omission.guard import Guard, guard_of, has_edges, has_surroundings, measured_excess, next_bins, unguarded
 from sagd.omission.modes import Mode
 from sagd.omission.premise import Premise, premise
 from sagd.omission.removal.extend import extend, extended_size
@@ -39,6 +40,8 @@ _ASKED = 4096
 """Items that are asked how the damage is, at most."""
 _LOOKED_AT = 2**24
 """Values of whole arrays that a guard is measured on, at most."""
+_NOTHING = 1e-12
+"""Power over that of the strongest channel up to which one does not vary, but for rounding."""
 _SOFT = 2
 """Width of the soft edge of what is taken out of whole arrays, in bins of these."""
 
@@ -46,22 +49,32 @@ _SOFT = 2
 def guarded(omission: OmissionConfig, data: Signals) -> OmissionConfig:
     """The configuration with the guard around its band, and what is taken out of the files that windows are cut from.
 
-    A band that has a guard stays as it is.
+    A band that has a guard stays as it is, and so does that of a mode that is shown it.
 
     Args:
         omission: Configuration whose band is known.
         data: Damaged data.
 
     Raises:
-        InputError: If the guard cannot be read, or leaves nothing.
+        InputError: If the guard cannot be read, needs edges that the band has not, or leaves nothing; or if guard or
+            split were named and have no part in this.
     """
     mode = omission_mode(omission, data.meaning.grid())
-    if mode is None or isinstance(mode.place, Guarded):
+    if mode is None:
+        return omission
+    _refuse_idle(omission, mode, data)
+    if not mode.leaves_out or isinstance(mode.place, Guarded):
         return omission
     width = _width(omission.guard)
     of_files = data.cut is not None and omission.split != NONE
-    if omission.guard == NONE and not (of_files and omission.split == AUTO) and omission.split in (AUTO, NONE):
+    if omission.guard == NONE and not of_files:
         return omission
+    if not has_edges(mode.place, len(data.shape) - 1):
+        also = " and process.omission.split none" if data.cut is not None else ""
+        raise InputError(
+            f"process.omission.band {mode.place.label} has no edges, from which guards are measured; set"
+            f" process.omission.guard none{also}, or give ring, wedge, strip, stripes or spots, or sums of them"
+        )
     arrays = wholes(data) if of_files else None
     guard = _guard(mode.place, width, data, arrays)
     logger.info("%s%s", guard.line(), ", taken out of whole files" if of_files else "")
@@ -72,6 +85,26 @@ def guarded(omission: OmissionConfig, data: Signals) -> OmissionConfig:
         named = Spectrum.parse(Mode.read(omission.mode).get("band", omission.band))
         own = str(Guarded(named, guard.by, _softness(arrays[0].shape[1:])))
     return _with_band(omission, next_bins(mode.place, data.shape[1:]).by, split=own)
+
+
+def _refuse_idle(omission: OmissionConfig, mode: Mode, data: Signals) -> None:
+    """Refuse what somebody named to no effect."""
+    named = [name for name in OF_DATA if getattr(omission, name) not in (AUTO, NONE)]
+    if named and not mode.leaves_out:
+        raise InputError(
+            f"process.omission.{named[0]} {getattr(omission, named[0])!r} has no part in mode {mode.kind!r}, whose"
+            " model is shown the band; leave it out"
+        )
+    if "split" in named and data.cut is None:
+        raise InputError(
+            f"process.omission.split {omission.split!r} is taken out of files that windows are cut from, and"
+            f" {data.name!r} is not cut in windows; leave it out, or cut windows with {argument('data.fit=crop')}"
+        )
+
+
+def read_once(data: Signals) -> Signals:
+    """Data whose files, if windows are cut from them, are read when they are first asked for, and held with it."""
+    return data if data.cut is None else dataclasses.replace(data, cut=functools.cache(data.cut))
 
 
 def as_begun(omission: OmissionConfig, found: OmissionConfig) -> OmissionConfig:
@@ -117,11 +150,12 @@ def without_band(data: Signals, process: ProcessConfig) -> Signals:
         seen, hidden = x.split(channels, dim=1)
         return seen + inside * hidden
 
-    return dataclasses.replace(data, stored=dataclasses.replace(windows, arrays=parts, made=made, channels=channels))
+    stored = dataclasses.replace(windows, arrays=parts, made=made, channels=channels)
+    return dataclasses.replace(data, stored=stored, cut=lambda: stored)
 
 
 def second_damage(mode: Mode, data: Signals, statistics: DataStatistics) -> SecondDamage | None:
-    """Damage of the law of the data's, to lay over held-out data; None if nothing of it is seen beside the band.
+    """Damage of the law of the data's, to lay over held-out data; None if nothing of it is seen, or can be measured.
 
     Args:
         mode: The mode of omission, its band and guard known.
@@ -130,13 +164,29 @@ def second_damage(mode: Mode, data: Signals, statistics: DataStatistics) -> Seco
     """
     if isinstance(data.stored, Windows) and data.stored.made is not None:
         return None  # the band was taken out of whole files
-    band, basis = unguarded(mode.place), statistics.basis
-    measured = [measured_excess(power, band, basis) for power in statistics.spectrum]
-    damage, clean = (torch.stack([of[k] for of in measured]) for k in (0, 1))
-    known = mode.damage(basis)
+    band, basis = unguarded(mode.place), statistics.basis.spatial_part
+    if not has_surroundings(band, basis):
+        logger.info(f"no second damage is laid on: {band.label} leaves too little beside it to measure its damage by")
+        return None
+    spectrum = _of_channels(data, statistics)
+    varies = spectrum.flatten(1).amax(1) > _NOTHING * spectrum.max()
+    damage, clean = torch.zeros_like(spectrum), torch.zeros_like(spectrum)
+    for k in varies.nonzero().flatten().tolist():
+        damage[k], clean[k] = measured_excess(spectrum[k], band, basis)
+    known = mode.damage(statistics.basis)
+    if known is not None and known.ndim > basis.rank and statistics.basis.mixing is not None:
+        known = torch.einsum("ic,i...->c...", torch.tensor(statistics.basis.mixing, dtype=known.dtype) ** 2, known)
     power = damage if known is None else known.expand_as(damage)
     stands_out = bool((power * (mask(mode.place, basis) > 0) > 0).any())
     return SecondDamage(mode.place, power, basis, band, clean) if stands_out else None
+
+
+def _of_channels(data: Signals, statistics: DataStatistics) -> Tensor:
+    """The power spectrum of channels as they are, `(C, *coefficients)`."""
+    if statistics.basis.channels is None:
+        return statistics.spectrum
+    some = data.at_most(most_measured(data.shape))
+    return measure(some.tensor(), statistics.basis.spatial_part, mask=some.known()).spectrum
 
 
 def set_apart(data: Signals) -> tuple[Signals, Signals | None]:

@@ -24,7 +24,7 @@ from sagd.noise.grid import Grid
 from sagd.noise.statistics import RadialProfile, radial_profile
 from sagd.omission.alarm import excess
 from sagd.omission.modes import Mode, Restoration
-from sagd.omission.removal import measure
+from sagd.omission.removal import Removal, measure
 from sagd.omission.restore import restore
 from sagd.omission.split import band_part
 from sagd.store.model import Trained
@@ -125,16 +125,24 @@ def restore_files(
         batch_size: Images per network call.
         progress: Show a progress bar.
         keep: Write floating point: that the results can be written so is tried first.
-        take: "network", or "clean" or "removal", which need none, or the "best" of them; with samples the first.
+        take: "network", or "clean" or "removal", which need none, or the "best" of them; with samples, and where the
+            band or the size of the images allows no other, the network's.
 
     Raises:
-        InputError: If the model leaves no band out, an image does not fit, or a clean image is missing.
+        InputError: If the model leaves no band out, an image does not fit, a clean image is missing, or what is to be
+            taken cannot be had.
     """
     mode = mode_of_model(model)
     Sides((), {}, {}, take)
+    if samples and take in WAYS[1:]:
+        raise InputError(
+            f"{argument('take')} {take} is made without the network, and samples are drawn by it; leave one of them out"
+        )
     damaged = read_named(paths, model.process.shape, model.meaning)
     require_like(damaged, keep)
     known = None if clean is None else read_partners(damaged, clean)
+    others = None if samples or take == WAYS[0] else _without_network(damaged, mode, take)
+    warn_of_doubts(model)
     labels = None if label is None else torch.full((len(damaged.names),), label)
     result = restore(
         model.denoiser,
@@ -147,14 +155,9 @@ def restore_files(
         batch_size=batch_size,
         progress=progress,
     )
-    ways = (
-        None
-        if samples or take == WAYS[0]
-        else sides_of(damaged, result.images, known, mode, take, believes(model, mode))
-    )
-    if ways is None:
+    if others is None:
         return measured(damaged, result, known, mode, model.statistics.basis)
-    sides, images = ways
+    sides, images = sides_of(damaged, result.images, known, others, take, believes(model, mode))
     own = result if sides.taken == WAYS[0] else Restoration(images)
     return measured(damaged, own, known, mode, model.statistics.basis, sides)
 
@@ -182,24 +185,47 @@ def believes(model: Trained, mode: Mode) -> bool:
     return bool((model.calibration * (mask(mode.place, model.statistics.basis) > 0)).any())
 
 
-def sides_of(
-    named: Named, restored: Tensor, clean: Tensor | None, mode: Mode, take: str = BEST, believed: bool = True
-) -> tuple[Sides, Tensor] | None:
-    """Fields of a model's own size restored in all ways: figures, and the fields that are taken.
+def warn_of_doubts(model: Trained) -> None:
+    """A warning, in one line, of what was found against the model's word on its band when it was trained."""
+    mode, doubt = omission_mode(model.omission, model.meaning.grid()), model.doubt
+    if not doubt and mode is not None and mode.calibrates and not believes(model, mode):
+        doubt = "nothing of what the model says of the band was believed"  # models of before doubts were kept
+    if doubt:
+        logger.warning("when the model was trained: %s", doubt)
 
-    None, with a line, where the band or the size of the fields allows no other way.
+
+@dataclass(frozen=True)
+class _Others:
+    """Fields restored in the ways that need no network, and the gain that was measured on them."""
+
+    removal: Removal
+    images: dict[str, Tensor]
+
+
+def _without_network(named: Named, mode: Mode, take: str) -> _Others | None:
+    """Fields of a model's own size restored without it; None, with a line, where band or size do not allow that.
+
+    Raises:
+        InputError: If it is that which is to be taken.
     """
     damaged, band = named.x.double(), mode.place
     try:
         removal = measure(iter(damaged), band)
-        images = {
-            "network": restored.double(),
-            "clean": torch.stack([x - removal.apply(x) for x in damaged]),
-            "removal": torch.stack([x - band_part(x, band) for x in damaged]),
-        }
+        clean = torch.stack([x - removal.apply(x) for x in damaged])
+        return _Others(removal, {"clean": clean, "removal": torch.stack([x - band_part(x, band) for x in damaged])})
     except InputError as error:
+        if take != BEST:
+            raise InputError(f"{argument('take')} {take} cannot be had here: {error}; take network") from None
         logger.info("no other way to restore beside the network's: %s", error)
         return None
+
+
+def sides_of(
+    named: Named, restored: Tensor, clean: Tensor | None, others: _Others, take: str, believed: bool
+) -> tuple[Sides, Tensor]:
+    """Fields of a model's own size restored in all ways: figures, and the fields that are taken."""
+    damaged, removal, band = named.x.double(), others.removal, others.removal.band
+    images = {WAYS[0]: restored.double()} | others.images
     stages = {"damaged": damaged} | images
     groups = [[k] for k in range(len(damaged))] if len(damaged) <= _APART else [list(range(len(damaged)))]
     errors = {}

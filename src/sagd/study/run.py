@@ -284,7 +284,7 @@ def _comparable(model: Trained) -> dict[str, Any]:
     """What two models must have in common for one to start from the weights of the other."""
     return {
         **{f"network.{key}": value for key, value in to_dict(model.network).items()},
-        "prediction": model.plain.parameterisation.kind,
+        "prediction": model.plain.parameterisation.identity,
         "bands": None if model.bands is None else model.bands.bands,
         "shape of data": list(model.process.shape),
         "classes": model.classes,

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagd.errors import InputError, argument
+from sagd.omission.alarm import ALARM
 
 WAYS = ("network", "clean", "removal")
 """In the order in which they are trusted, where nothing speaks against them."""
 BEST = "best"
-ALARM = 1.0
-"""Excess of a band over its surroundings, in dB, from which on a result is taken to show the damage."""
 _LISTED = 12
 """Files that are told one by one."""
 

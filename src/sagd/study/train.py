@@ -36,6 +36,7 @@ from sagd.noise.bands import is_own_mirror
 from sagd.noise.basis.base import Basis
 from sagd.noise.grid import Grid
 from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, measure, most_measured
+from sagd.omission.calibrate import Calibration
 from sagd.omission.detect import Detection, detect
 from sagd.omission.detection.base import Detection as WholeDetection
 from sagd.omission.detection.find import find
@@ -47,7 +48,7 @@ from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import writing
 from sagd.store.model import Trained
 from sagd.study.compilation import compiled
-from sagd.study.guarding import as_begun, guarded, premise_of, second_damage, set_apart, wholes, without_band
+from sagd.study.guarding import as_begun, guarded, premise_of, read_once, second_damage, set_apart, wholes, without_band
 from sagd.study.run import Before, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Budget, Callback, Fit, Step
@@ -80,6 +81,10 @@ _as_configured = calling(
 # where that is no more than a larger share; and so many at most.
 _CALIBRATED, _LEAST_CALIBRATED, _MOST_CALIBRATED = 0.05, 64, 2048
 _LARGEST_PART = 0.2
+
+# Share of a second damage that a prediction draws back, and share of it that is believed, from which on the model says
+# so whenever it is used.
+_DRAWN_BACK, _LITTLE = 0.1, 0.1
 
 FOURIER = "fourier"
 """The basis of data that goes on from its other end, and of noise with a direction."""
@@ -178,8 +183,10 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
         InputError: If configuration and data do not fit each other.
     """
     _check_data(config, data)
-    process = resolve_omission(config.process, data, before.omission if before else None)
-    data = without_band(data, process)
+    once = read_once(data)
+    process = resolve_omission(config.process, once, before.omission if before else None)
+    parts = without_band(once, process)
+    data = data if parts is once else parts
     process = resolve_basis(process, data, config.denoiser, before.basis if before else None)
     config = dataclasses.replace(config, process=process)
     model = _untrained(config, data)
@@ -383,7 +390,14 @@ def _calibrated(model: Trained, held_out: Signals, second: SecondDamage | None) 
     found = mode.calibrate(model.plain, batches(), model.statistics, second)
     for line in found.lines():
         logger.info(line)
-    return dataclasses.replace(model, calibration=found.share, unexplained=found.unexplained)
+    doubt = "; ".join(found.lines()) if _speaks_against(found) else ""
+    return dataclasses.replace(model, calibration=found.share, unexplained=found.unexplained, doubt=doubt)
+
+
+def _speaks_against(found: Calibration) -> bool:
+    """Whether what was measured of a model's word on its band is a reason not to trust it."""
+    drawn_back = found.drawn_back is not None and found.drawn_back > _DRAWN_BACK
+    return found.vetoed or drawn_back or (found.believed is not None and found.believed < _LITTLE)
 
 
 def _require_types(config: RunConfig, data: Signals | None) -> None:
@@ -452,7 +466,7 @@ def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfi
         process = dataclasses.replace(process, omission=_detected(process.omission, mode, data, found))
     if found is not None:
         return dataclasses.replace(process, omission=as_begun(process.omission, found))
-    return dataclasses.replace(process, omission=guarded(process.omission, data)) if mode.leaves_out else process
+    return dataclasses.replace(process, omission=guarded(process.omission, data))
 
 
 def _detected(omission: OmissionConfig, mode: Mode, data: Signals, found: OmissionConfig | None) -> OmissionConfig:

@@ -1,19 +1,15 @@
-"""Restored files larger than the model: images, stacks, volumes and records, in overlapping windows.
+"""Restored files larger than the model: images, stacks, volumes and records, read and written in blocks.
 
-Of a file `y` the band and its guard are split off as a whole, a model fills windows of what is left in, and these are
-blended into `m`, what it knows of the band. The damage is then measured and taken out of what it does not know,
-
-    x = m + (y - m) less its damage,    frequency by frequency m + g (y - m),
-
-so that all outside of the band stays as it was, and what the band still shows has its say. See
-`sagd.omission.removal` for `g`.
+Each is restored as `sagd.study.larger` says, and held against what needs no model. A file that cannot be restored does
+not stop the others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,21 +25,20 @@ from sagd.data.files import Named, named_parts, partner_parts
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
 from sagd.data.whole import Block, Whole
-from sagd.errors import InputError, argument
+from sagd.errors import InputError, argument, one_line
+from sagd.model.condition import Condition
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.spectra.base import Spectrum
 from sagd.omission.alarm import excess
+from sagd.omission.blending import count_of
 from sagd.omission.guard import next_bins, unguarded
 from sagd.omission.modes import Mode, Restoration
-from sagd.omission.preparation import Scale, prepared
-from sagd.omission.restore import restore
-from sagd.omission.split import band_part, split
-from sagd.omission.windows import blended, count_of, require_size
+from sagd.omission.preparation import Scale, lines_of, prepared
+from sagd.omission.split import band_part
 from sagd.store.model import Trained
-from sagd.study.cleaning import Work
-from sagd.study.guarding import AUTO, NONE, split_band
-from sagd.study.restoration import RestorationResult, believes, measured, mode_of_model
+from sagd.study.larger import Blending, beyond_line, count_beyond, network_damage, require_windows, split_of
+from sagd.study.restoration import RestorationResult, believes, measured, mode_of_model, warn_of_doubts
 from sagd.study.sides import BEST, WAYS, Sides
+from sagd.study.work import Work
 
 _FILES = 8
 """Files of which a page shows the middle, and by number of axes the most samples of an axis."""
@@ -60,6 +55,8 @@ class WholesRestored:
         clipped: Values beyond what their type holds.
         values: All values.
         shown: The middle of some of them, for a page.
+        notes: What else there is to say of them, each with the name of its file.
+        failed: Name of a file that could not be restored -> why.
     """
 
     sides: Sides
@@ -67,11 +64,19 @@ class WholesRestored:
     clipped: int
     values: int
     shown: RestorationResult = field(repr=False)
+    notes: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        told = {"mode": self.shown.mode.kind, "band": str(self.shown.mode.band)}
-        return told | {"clipped": self.clipped, "values": self.values, "sides": self.sides.to_dict()}
+        told: dict[str, Any] = {"mode": self.shown.mode.kind, "band": str(self.shown.mode.band)}
+        told |= {"clipped": self.clipped, "values": self.values, "sides": self.sides.to_dict()}
+        return told | {"notes": list(self.notes), "failed": dict(self.failed)}
+
+    @property
+    def count(self) -> int:
+        """How many files were to be restored."""
+        return len(self.written) + len(self.failed)
 
     def line(self) -> str | None:
         """A sentence about values that were clipped; None if none were."""
@@ -107,59 +112,88 @@ def restore_wholes(
         keep: Write floating point.
 
     Raises:
-        InputError: Before any work, if a file does not fit the model; naming it.
+        InputError: Before any work, if a file is of a size, kind or rate that does not fit the model, naming it; or if
+            none could be restored.
     """
     Sides((), {}, {}, take)
     mode = mode_of_model(model)
     parts = named_parts(paths, model.meaning)
     for _, part in parts:
         _require_fit(part, model)
-    known = None if clean is None else _partners(parts, clean, model.meaning)
-    works = [_work(part, mode, model) for _, part in parts]
-    total = sum(
-        w.file.part.count * sum(count_of(_sides(b), model.process.shape[1:]) for b in w.file.blocks) for w in works
-    )
-    names = tuple(name for name, _ in parts)
+    partners = [None] * len(parts) if clean is None else _partners(parts, clean, model.meaning)
+    told = Condition() if label is None else Condition.of(torch.tensor([label]))
+    failed: dict[str, str] = {}
+    tasks = []
+    for (name, part), truth in zip(parts, partners, strict=True):
+        with _noted(failed, name):
+            beyond = _count_beyond(part, model)
+            tasks.append((name, _work(part, mode, model), beyond, truth))
+    warn_of_doubts(model)
     out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=out, prefix=".restoring-") as folder,
-        tqdm(total=total, desc="restoring", unit="window", disable=None if progress else True, leave=False) as bar,
+        tqdm(desc="restoring", unit="window", disable=None if progress else True, leave=False) as bar,
     ):
-        found = []
-        for k, work in enumerate(works):
-            one = _Restoring(work, mode, model, label, seed, batch_size, bar.update)
-            truth = None if known is None else known[k]
-            found.append(one.results(Path(folder) / str(k), truth))
+        bar.total = sum(_count_of(work, model) for _, work, _, _ in tasks)
+        done: dict[str, tuple[_Results, Whole | None]] = {}
+        for k, (name, work, beyond, truth) in enumerate(tasks):
+            blending = Blending(model, mode, told, seed, batch_size, bar.update)
+            with _noted(failed, name):
+                done[name] = (_Restoring(work, blending, beyond).results(Path(folder) / str(k), truth), truth)
+        if not done:
+            raise InputError(failures(failed, len(parts)))
+        names, found = tuple(done), [results for results, _ in done.values()]
         sides = Sides(
             names,
-            {way: tuple(f.errors[way] for f in found) for way in ("damaged", *WAYS)} if known else {},
+            {way: tuple(f.errors[way] for f in found) for way in ("damaged", *WAYS)} if clean else {},
             {way: tuple(f.excess[way] for f in found) for way in ("damaged", *WAYS)},
             take,
             believes(model, mode),
         )
-        written = [
-            work.file.write(out / name, f.parts(sides.taken), keep)
-            for name, work, f in zip(names, works, found, strict=True)
-        ]
-        shown = _shown(model, mode, names, found, known, sides)
-    clipped = sum(count for _, count in written)
+        written = []
+        for name, results in zip(names, found, strict=True):
+            with _noted(failed, name):
+                written.append(results.work.file.write(out / name, results.parts(sides.taken), keep))
+        shown = _shown(model, mode, names, found, [truth for _, truth in done.values()], sides)
     return WholesRestored(
-        sides, tuple(path for path, _ in written), clipped, sum(work.file.values for work in works), shown
+        sides,
+        tuple(path for path, _ in written),
+        sum(count for _, count in written),
+        sum(results.work.file.values for results in found),
+        shown,
+        tuple(f"{name}: {note}" for name, results in zip(names, found, strict=True) for note in results.notes),
+        failed,
     )
+
+
+@contextlib.contextmanager
+def _noted(failed: dict[str, str], name: str) -> Iterator[None]:
+    """Context in which an error of one file is noted, so that the others go on."""
+    try:
+        yield
+    except (InputError, OSError, MemoryError) as error:
+        failed[name] = "it does not fit memory" if isinstance(error, MemoryError) else one_line(error)
+
+
+def failures(failed: Mapping[str, str], count: int) -> str:
+    """A sentence about files that could not be restored, of so many."""
+    listed = "; ".join(f"{name}: {why}" for name, why in failed.items())
+    return f"{len(failed)} of {count} file(s) could not be restored: {listed}"
 
 
 def are_larger(model: Trained, paths: Sequence[Path]) -> bool:
     """Whether some file is not of the size of the model, but larger.
 
     Raises:
-        InputError: If one is smaller, naming it, or cannot be read.
+        InputError: Naming it, if one is smaller, or larger than a model restores that knows scaled data alone, or
+            cannot be read.
     """
     size = model.process.shape[1:]
     spatial = {str(part.path): part.shape[1:] for _, part in named_parts(paths, model.meaning)}
     if all(own == size for own in spatial.values()):
         return False
     for path, own in spatial.items():
-        require_size(own, size, repr(path))
+        require_windows(own, model, repr(path))
     return True
 
 
@@ -168,7 +202,7 @@ def _shown(
     mode: Mode,
     names: Sequence[str],
     found: Sequence[_Results],
-    known: Sequence[Whole] | None,
+    known: Sequence[Whole | None],
     sides: Sides,
 ) -> RestorationResult:
     """The middle of the first item of some files, in a size that all have."""
@@ -181,11 +215,12 @@ def _shown(
             slice((n - side) // 2, (n - side) // 2 + side) for n, side in zip(file.shape[1:], size, strict=True)
         )
         x = file.read(0, block) if change is None else file.read(0, block) - change(block)
-        return model.meaning.to_model(torch.from_numpy(in_units_of(model.meaning, x.numpy(), file.part)))
+        return _seen(x, file, model)
 
     damaged = torch.stack([middle(r.work.file) for r in some])
     restored = torch.stack([middle(r.work.file, partial(r.change, sides.taken, 0)) for r in some])
-    clean = None if known is None else torch.stack([middle(file) for file in known[:_FILES]])
+    truths = [middle(file) for file in known[:_FILES] if file is not None]
+    clean = torch.stack(truths) if truths else None
     gaps = ~damaged.isnan()
     named = Named(tuple(names[:_FILES]), damaged.nan_to_num(), model.meaning, None if gaps.all() else gaps)
     own = dataclasses.replace(mode, band=next_bins(unguarded(mode.place), size))
@@ -204,12 +239,14 @@ class _Results:
         changes: `(count, 3 C, *spatial)`, on the disk if it is large.
         errors: By stage, if a clean file is known.
         excess: By stage.
+        notes: What else there is to say.
     """
 
     work: Work
     changes: np.ndarray
     errors: dict[str, float]
     excess: dict[str, float]
+    notes: tuple[str, ...] = ()
 
     def change(self, way: str, item: int, block: Block) -> Tensor:
         """What a way takes out of a block, `(C, *spatial)`."""
@@ -231,40 +268,33 @@ class _Restoring:
 
     Attributes:
         work: The file, and its damage.
-        mode: How the model leaves its band out.
-        model: The model.
-        label: Class.
-        seed: Seed.
-        batch_size: Windows at a time.
-        done: Told how many are done.
+        blending: What the model makes of it.
+        beyond: How many values lie beyond those that the model knows.
     """
 
     work: Work
-    mode: Mode
-    model: Trained
-    label: int | None
-    seed: int
-    batch_size: int
-    done: Callable[[int], object]
+    blending: Blending
+    beyond: int
 
     def results(self, folder: Path, truth: Whole | None) -> _Results:
         """By all ways, with figures."""
-        file, channels = self.work.file, self.work.file.shape[0]
+        file, channels, model = self.work.file, self.work.file.shape[0], self.blending.model
         folder.mkdir()
         shape = (file.part.count, len(WAYS) * channels, *file.shape[1:])
         changes = np.memmap(folder / "changes", np.float32, "w+", shape=shape)
         squares, counted = dict.fromkeys(("damaged", *WAYS), 0.0), 0
-        scale = torch.tensor(self._unit, dtype=torch.float64).reshape(-1, *(1,) * (len(file.shape) - 1))
         for item, block, before, after in file.changed(self.change):
             changes[item][(slice(None), *block)] = after.float().numpy()
             if truth is None:
                 continue
-            error = (before - truth.read(item, block)) * scale
+            error = (_seen(before, file, model) - _seen(truth.read(item, block), truth, model)).double()
             known = ~error.isnan()
             counted += int(known.sum())
             for way, change in zip(squares, (torch.zeros_like(before), *after.split(channels)), strict=True):
-                squares[way] += float((error - change * scale)[known].square().sum())
-        results = _Results(self.work, changes, {way: s / max(counted, 1) for way, s in squares.items()}, {})
+                squares[way] += float((error - change * self._unit)[known].square().sum())
+        errors = {way: s / max(counted, 1) for way, s in squares.items()}
+        notes = tuple(note for note in (self.work.dead, self.beyond and beyond_line(self.beyond)) if note)
+        results = _Results(self.work, changes, errors, {}, notes)
         for way in ("damaged", *WAYS):
             over = [self._excess(results, way, item) for item in range(file.part.count)]
             results.excess[way] = sum(over) / len(over)
@@ -273,72 +303,62 @@ class _Restoring:
     def _excess(self, results: _Results, way: str, item: int) -> float:
         def blocks() -> Iterator[Tensor]:
             for block in self.work.file.blocks:
-                filled = self.work.filled(item, block)[1]
-                yield filled if way == "damaged" else filled - results.change(way, item, block).to(filled)
+                before, filled, missing, _ = self.work.filled(item, block)
+                after = before if way == "damaged" else before - results.change(way, item, block)
+                yield filled if way == "damaged" else torch.where(missing, filled, after.to(filled))
 
         return excess(blocks(), self.work.band, self.work.removal(item))
 
     def change(self, item: int, block: Block) -> tuple[Tensor, Tensor]:
-        """Values of a block, and what each way takes out, `(3 C, *spatial)`."""
-        before, y, missing, _ = self.work.filled(item, block)
-        removal = self.work.removal(item)
-        taken = (self._by_network(y, item), removal.apply(y), band_part(y, self.work.band))
-        return before, torch.cat([torch.where(missing, 0.0, change.double()) for change in taken])
+        """Values of a block, and what each way takes out, `(3 C, *spatial)`: with what dead lines are off."""
+        before, y, missing, dead = self.work.filled(item, block)
+        if dead and not self.work.dead:
+            self.work.dead = lines_of(dead, self.work.file.part.layout.spatial)
+        band, removal = self.work.band, self.work.removal(item)
+        by_network = network_damage(y, band, removal, self.blending.mode.leaves_out, self._by_model)
+        off = before - y.double()
+        taken = (off + damage.double() for damage in (by_network, removal.apply(y), band_part(y, band)))
+        return before, torch.cat([torch.where(missing, 0.0, change) for change in taken])
 
-    def _by_network(self, y: Tensor, item: int) -> Tensor:
-        if not self.mode.leaves_out:
-            return band_part(y - self._values(self._estimate(y), y), self.work.band)
-        seen, _ = split(y, self.work.band)
-        known = self._values(self._estimate(seen), seen) - seen
-        return self.work.removal(item).apply(y - known)
-
-    def _estimate(self, y: Tensor) -> Tensor:
-        """What the model makes of it, as it sees values."""
-        shape, values = (
-            self.model.process.shape,
-            in_units_of(self.model.meaning, y.double().numpy(), self.work.file.part),
-        )
-        x = self.model.meaning.to_model(torch.from_numpy(values))
-
-        def estimate(windows: Tensor) -> Tensor:
-            told = None if self.label is None else torch.full((len(windows),), self.label)
-            return restore(
-                self.model.denoiser,
-                windows,
-                self.mode,
-                self.model.statistics,
-                seed=self.seed,
-                condition=told,
-                batch_size=len(windows),
-            ).images
-
-        return blended(x, shape[1:], estimate, self.batch_size, self.done)
-
-    def _values(self, x: Tensor, like: Tensor) -> Tensor:
-        """As files have them."""
-        part = self.work.file.part
-        scale = torch.tensor(self._unit, dtype=torch.float64).reshape(-1, *(1,) * (x.ndim - 1))
-        zero = self.model.meaning.to_model(
-            torch.from_numpy(in_units_of(self.model.meaning, np.zeros((len(x), *(1,) * (x.ndim - 1))), part))
-        )
-        return ((x.double() - zero.double()) / scale).to(like)
+    def _by_model(self, y: Tensor) -> Tensor:
+        """How the model changes values of the file."""
+        seen = _seen(y, self.work.file, self.blending.model)
+        return (self.blending.change(seen).double() / self._unit).to(y)
 
     @property
-    def _unit(self) -> tuple[float, ...]:
-        """Difference that models see of values of the file that differ by 1, by channel."""
-        part, meaning = self.work.file.part, self.model.meaning
+    def _unit(self) -> Tensor:
+        """Difference that models see of values of the file that differ by 1, `(C or 1, 1, ...)`."""
+        part, meaning = self.work.file.part, self.blending.model.meaning
         per = in_units_of(meaning, np.ones(1), part) - in_units_of(meaning, np.zeros(1), part)
-        return tuple(float(per[0]) / scale for scale in meaning.scale)
+        return (float(per[0]) / torch.tensor(meaning.scale, dtype=torch.float64)).reshape(-1, *(1,) * len(meaning.axes))
+
+
+def _seen(x: Tensor, file: Whole, model: Trained) -> Tensor:
+    """Values `(C, *spatial)` of a file as the model sees them, float32."""
+    return model.meaning.to_model(torch.from_numpy(in_units_of(model.meaning, x.double().numpy(), file.part)))
+
+
+def _count_beyond(part: Part, model: Trained) -> int:
+    """How many values of a file lie beyond those that the model knows; see `count_beyond`."""
+    file = _whole(part, model)
+    blocks = (file.read(item, block) for item in range(part.count) for block in file.blocks)
+    return count_beyond((_seen(x, file, model) for x in blocks), model)
+
+
+def _count_of(work: Work, model: Trained) -> int:
+    """Windows that a file is cut into."""
+    size = model.process.shape[1:]
+    return work.file.part.count * sum(count_of(_sides(block), size) for block in work.file.blocks)
+
+
+def _whole(part: Part, model: Trained) -> Whole:
+    return Whole(part, Kind.member(model.meaning.kind), model.meaning.rate)
 
 
 def _work(part: Part, mode: Mode, model: Trained) -> Work:
-    """A file, and the band that is taken out of it: with the guard that was measured when training, or is on it."""
-    file = Whole(part, Kind.member(model.meaning.kind), model.meaning.rate)
-    told = model.omission.split
-    if told in (AUTO, NONE):
-        band = split_band(unguarded(mode.place), [prepared(file.read(0, file.blocks[0]), Scale())[0]])
-    else:
-        band = Spectrum.parse(told).on(file.grid)
+    """A file, and the band that is taken out of it."""
+    file = _whole(part, model)
+    band = split_of(model, mode, file.grid, lambda: prepared(file.read(0, file.blocks[0]), Scale())[0])
     return Work(file, band, Scale())
 
 
@@ -356,8 +376,8 @@ def _partners(parts: Sequence[tuple[str, Part]], clean: Path, meaning: Meaning) 
 
 def _require_fit(part: Part, model: Trained) -> None:
     """Refuse a file that the model has no windows of, or other channels."""
-    channels, *size = model.process.shape
-    require_size(part.shape[1:], size, repr(str(part.path)))
+    channels = model.process.shape[0]
+    require_windows(part.shape[1:], model, repr(str(part.path)))
     if part.shape[0] != channels or part.columns is not None:
         raise InputError(
             f"{str(part.path)!r} has {part.shape[0]} channels, the model {channels}; files larger than it need as many"

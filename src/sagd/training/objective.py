@@ -2,6 +2,8 @@
 
     loss = E_{x_0, t, eps}  weight(t) || F(x_t, t) - target(x_0, eps, t) ||^2 / dimension
 
+Where weights differ by frequency they multiply the power of the error at each, and `weight(t)` is the operator of them;
+errors of places that count less are made smaller before.
 For `edm` the flat weight in prediction space is the weight `1/c_out^2` on images of Karras et al. (2022).
 
 Where data is missing, or places count differently, the squared error of each place is weighted by `W`, the product of
@@ -14,6 +16,7 @@ else; `eps`, `x0`, `v`, `velocity` and `edm` of one schedule are the errors of t
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import torch
@@ -23,8 +26,10 @@ from sagd.errors import InputError
 from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import NetworkDenoiser
 from sagd.model.wrappers import in_band
-from sagd.noise.operator import Diagonal
+from sagd.noise.operator import Coefficient, Diagonal
 from sagd.noise.places import checked_weights, require_places
+from sagd.noise.statistics import DataStatistics
+from sagd.process.base import Process
 from sagd.random import Generator, rand
 from sagd.tensors import Holding, exact, exact_device, holds, moved
 from sagd.training.times import TimeLaw, UniformTime
@@ -95,11 +100,31 @@ class DenoisingLoss(Holding):
         error = output - denoiser.target(x_0, eps, t)
         if band is not None:
             error = _per_degree(band, error)
-        square = error.square() if W is None else error.square() * _relative(W).to(error)
         weight = self.weighting.weight(t, denoiser)
+        if weight is not None and self.weighting.per_time:
+            weight = _divided(weight, self.time.density(t, process))
+        if isinstance(weight, Diagonal):
+            counted = error if W is None else error * _relative(W).sqrt().to(error)
+            return (weight.sqrt().on(error) * counted).square().mean()
+        square = error.square() if W is None else error.square() * _relative(W).to(error)
         if weight is None:
             return square.mean()
         return (moved(weight, error.dtype, error.device) * square.flatten(1).mean(1)).mean()
+
+    def resolve(self, process: Process, statistics: DataStatistics) -> DenoisingLoss:
+        """The loss for noise and data: with times and weights that depend on them.
+
+        Args:
+            process: Forward process.
+            statistics: Mean and spectrum of the data, in a basis of the noise.
+
+        Raises:
+            InputError: If they do not determine these, or the weighting needs a density that the times do not have.
+        """
+        time, weighting = self.time.resolve(process, statistics), self.weighting.resolve(process, statistics)
+        if weighting.per_time and not process.covariance.depends_on_class:
+            time.density(torch.full((1,), 0.5, dtype=torch.float64), process)
+        return dataclasses.replace(self, time=time, weighting=weighting)
 
     def weights(self, x_0: Tensor, condition: Condition) -> Tensor | None:
         """How much each place of a batch counts, `(1|B, 1|C, *spatial)` of the images' type; None if all do alike.
@@ -127,6 +152,13 @@ class DenoisingLoss(Holding):
 def filled(x_0: Tensor, weights: Tensor | None) -> Tensor:
     """Images with 0 in place of what does not count."""
     return x_0 if weights is None else torch.where(weights > 0, x_0, 0.0)
+
+
+def _divided(weight: Coefficient, density: Tensor) -> Coefficient:
+    """Weights over the density of the times of the samples."""
+    if isinstance(weight, Diagonal):
+        return weight.map(lambda values: values / density.reshape(-1, *(1,) * (values.ndim - 1)))
+    return weight / density
 
 
 def _relative(weights: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ from sagd.random import Generator, rand, randn, randperm
 from sagd.spec import Description
 from sagd.training.levels import training_levels
 
+_ROUNDING = 1e-6
+"""In a log noise level that was turned into a time and back."""
+
 
 class TimeLaw(Description, family="training time"):
     """Law of the training times `t` in (0, 1]."""
@@ -22,6 +26,17 @@ class TimeLaw(Description, family="training time"):
     @abstractmethod
     def sample(self, count: int, process: Process, generator: Generator | None = None) -> Tensor:
         """`count` times, float64, on the generator's device."""
+
+    def density(self, t: Tensor, process: Process) -> Tensor:
+        """Density of the law at times `(B,)`, infinite at a time that has a share of its own; float64.
+
+        Raises:
+            InputError: If the law does not know it.
+        """
+        raise InputError(
+            f"training time {self.kind!r} does not know its density, which the loss weighting needs; take uniform,"
+            " log_uniform, log_normal or logit_normal"
+        )
 
     def resolve(self, process: Process, statistics: DataStatistics) -> TimeLaw:
         """The law for noise and data; this one, unless it depends on them."""
@@ -34,8 +49,49 @@ class UniformTime(TimeLaw, kind="uniform"):
 
     def sample(self, count: int, process: Process, generator: Generator | None = None) -> Tensor:
         """Stratified uniform times in random order."""
-        offsets = rand((count,), generator, torch.float64)
-        return 1 - (randperm(count, generator) + offsets) / count
+        return 1 - _stratified(count, generator)
+
+    def density(self, t: Tensor, process: Process) -> Tensor:
+        """1."""
+        return torch.ones_like(t, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class LogUniformTime(TimeLaw, kind="log_uniform"):
+    """`log(sigma/alpha)` uniform between two noise levels, the larger at most that of the process; stratified.
+
+    The times for the weighting `likelihood`, under which a noise level at which the data shows counts as much as
+    another.
+    """
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            raise InputError(
+                f"log_uniform needs 0 < sigma_min < sigma_max, got sigma_min={self.sigma_min},"
+                f" sigma_max={self.sigma_max}"
+            )
+
+    def sample(self, count: int, process: Process, generator: Generator | None = None) -> Tensor:
+        """Times at log-uniform noise levels."""
+        low, high = self._range(process)
+        return process.time_at(torch.exp(high - (high - low) * _stratified(count, generator)))
+
+    def density(self, t: Tensor, process: Process) -> Tensor:
+        """`d log(sigma/alpha)/dt` over the range; 0 outside."""
+        low, high = self._range(process)
+        level, rate = _log_level(t, process)
+        # Times are those of levels but for rounding.
+        inside = (level > low - _ROUNDING) & (level < high + _ROUNDING)
+        return torch.where(inside, rate / (high - low), 0.0)
+
+    def _range(self, process: Process) -> tuple[float, float]:
+        low, high = math.log(self.sigma_min), math.log(min(self.sigma_max, process.level_at(1.0)))
+        if not low < high:
+            raise InputError(f"log_uniform sigma_min={self.sigma_min} is beyond the noise of {process.schedule}")
+        return low, high
 
 
 @dataclass(frozen=True)
@@ -54,6 +110,11 @@ class LogNormalTime(TimeLaw, kind="log_normal"):
         normal = randn((count,), generator, torch.float64)
         return process.time_at(torch.exp(self.mean + self.std * normal))
 
+    def density(self, t: Tensor, process: Process) -> Tensor:
+        """That of the level times `d log(sigma/alpha)/dt`; infinite at the end, where larger levels are clamped to."""
+        level, rate = _log_level(t, process)
+        return torch.where(t >= 1, math.inf, _normal((level - self.mean) / self.std) / self.std * rate)
+
 
 @dataclass(frozen=True)
 class LogitNormalTime(TimeLaw, kind="logit_normal"):
@@ -70,6 +131,11 @@ class LogitNormalTime(TimeLaw, kind="logit_normal"):
         """Logit-normal times."""
         return torch.sigmoid(self.mean + self.std * randn((count,), generator, torch.float64))
 
+    def density(self, t: Tensor, process: Process) -> Tensor:
+        """That of the normal law over `t (1 - t)`."""
+        t = t.double()
+        return _normal((torch.logit(t) - self.mean) / self.std) / (self.std * t * (1 - t))
+
 
 @dataclass(frozen=True)
 class MatchedTime(TimeLaw, kind="matched"):
@@ -82,3 +148,23 @@ class MatchedTime(TimeLaw, kind="matched"):
     def sample(self, count: int, process: Process, generator: Generator | None = None) -> Tensor:
         """Refused: the data is not known here."""
         raise InputError("training time 'matched' needs the data's statistics; call resolve(process, statistics) first")
+
+
+def _stratified(count: int, generator: Generator | None) -> Tensor:
+    """Uniform on [0, 1), one draw in each of `count` equal cells, in random order."""
+    offsets = rand((count,), generator, torch.float64)
+    return (randperm(count, generator) + offsets) / count
+
+
+def _normal(z: Tensor) -> Tensor:
+    """The standard normal density."""
+    return torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+
+def _log_level(t: Tensor, process: Process) -> tuple[Tensor, Tensor]:
+    """`log(sigma/alpha)` by the clock of the process, and its derivative, at times `(B,)`."""
+    with torch.inference_mode(False), torch.enable_grad():
+        time = t.detach().double().clone().requires_grad_()
+        level = process.noise_level(time).log()
+        (rate,) = torch.autograd.grad(level.sum(), time)
+    return level.detach(), rate

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -134,3 +135,16 @@ def test_other_numbers_of_channels_have_no_names(tmp_path):
     (contents,) = FORM.scan(table(tmp_path / "a.csv", "a,b\n1,2\n3,3\n"))
     with pytest.raises(InputError, match=r"^3 channels cannot be written under the 2 names there are$"):
         FORM.write(tmp_path / "b.csv", np.zeros((2, 3)), contents)
+
+
+def test_changed_values_have_the_decimals_of_their_column_and_others_their_cells(tmp_path):
+    text = "time,a,b,c\n0.000,1.50,1e-3,7\n0.004,-2.25,+2.0,8\n0.008,NA,3,9\n"
+    (contents,) = FORM.scan(table(tmp_path / "a.csv", text))
+    values = FORM.read(contents)
+    values[0] = [1.23456789, 0.00123456789, 6.6]
+    values[1, 0] = -0.0000001
+    FORM.write(tmp_path / "b.csv", values, contents)
+    said = "time,a,b,c\n0.000,1.23,0.001,7\n0.004,0.00,+2.0,8\n0.008,NA,3,9\n"
+    assert (tmp_path / "b.csv").read_text() == said
+    FORM.write(tmp_path / "c.csv", values, dataclasses.replace(contents, exact=True))
+    assert (tmp_path / "c.csv").read_text().splitlines()[1] == "0.000,1.23456789,0.00123456789,6.6"

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sagd.omission.detection.peaks import Peak, coincidence, find_peaks, lobe, measured, skirt
+from sagd.omission.detection.peaks import Peak, coincidence, find_peaks, lobe, measured, meshed, skirt
 from sagd.omission.detection.windows import cut
 
 
@@ -125,3 +125,14 @@ def test_shoulders_of_a_line_belong_to_it(shoulder):
     radius = skirt(draws * (1 + line), distance, 1 / 10_000, 0.02)
     assert radius == pytest.approx(0.005, rel=0.15) if shoulder else radius <= 4e-4
     assert skirt(draws * (1 + line), distance, 1 / 10_000, 0.003) <= 0.003
+
+
+def test_the_peaks_of_a_lattice_are_sums_of_each_other():
+    """Of cloth, and not of both diagonals of a screen and a wave beside."""
+    side, a, b = (64, 64), (0.11, 0.02), (-0.03, 0.13)
+    threads = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 1))
+    cloth = [tuple(m * f + n * g for f, g in zip(a, b, strict=True)) for m, n in threads]
+    screen = [(0.14, 0.14), (0.14, -0.14), (0.31, 0.05)]
+    for places, counted in ((cloth, lambda n: n > 0), (screen, lambda n: n == 0)):
+        peaks = [Peak(f, tuple(round(v * 64) % 64 for v in f), 3.0, 0.0) for f in places]
+        assert all(counted(meshed(peak, peaks, side)) for peak in peaks)

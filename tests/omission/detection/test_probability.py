@@ -63,6 +63,18 @@ def test_a_broad_shape_of_one_image_is_certain_only_if_it_is_a_high_ring():
     assert damage_probability(candidate("ring", many=0.0, excess=6.0, coarse=6.0, **told)) >= 0.99
 
 
+def test_what_is_of_a_lattice_is_shown_and_not_certain():
+    told = {"unexplained": 8.0, "least": 5.0, "share": 1.0, "locked": 0.0, "slope": 0.0, "own": 0.1, "excess": 8.0}
+    told |= {"coarse": 8.0, "tails": -0.5}
+    for kind, clear, of_lattice in (
+        ("spots", {"mesh": 2.0, "narrow": 0.2}, {"mesh": 3.0, "narrow": 0.2}),
+        ("ring", {}, {"mesh": 3.0}),
+        ("stripes", {"halves": 0.0}, {"halves": -0.2}),
+    ):
+        assert damage_probability(candidate(kind, many=0.0, **told | clear)) >= 0.99, kind
+        assert damage_probability(candidate(kind, many=0.0, **told | of_lattice)) == pytest.approx(OF_ONE, abs=1e-3)
+
+
 def test_chance_lowers_it():
     sure = candidate("stripes", least=5.0, share=1.0, locked=0.0, excess=6.0, coarse=6.0, unexplained=6.0, slope=0.0)
     p = damage_probability(sure)

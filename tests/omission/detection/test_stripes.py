@@ -10,7 +10,7 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.omission.detection.evidence import Examination
-from sagd.omission.detection.stripes import beside_line, find_lines, on_line
+from sagd.omission.detection.stripes import Line, agreement, beside_line, find_lines, on_line
 from sagd.omission.detection.windows import cut
 
 
@@ -95,3 +95,84 @@ def test_noise_has_lines_as_often_as_their_chance_says():
 def test_records_have_none():
     windows = cut(torch.randn(20, 1, 64), (64,))
     assert find_lines(windows, windows.levels) == []
+
+
+def sinogram(angles=200, places=256):
+    """Projections of a large and two small ellipses, in closed form, and noise."""
+    theta = torch.linspace(0, math.pi, angles + 1, dtype=torch.float64)[:-1, None]
+    s = torch.linspace(-1, 1, places, dtype=torch.float64)[None]
+    total = torch.zeros(angles, places, dtype=torch.float64)
+    for x, y, a, b, height in ((0.0, 0.02, 0.66, 0.6, 1.0), (0.2, 0.1, 0.1, 0.25, 2.0), (-0.3, -0.2, 0.05, 0.05, 3.0)):
+        r2 = (a * theta.cos()) ** 2 + (b * theta.sin()) ** 2
+        off = s - x * theta.cos() - y * theta.sin()
+        total += height * 2 * a * b / r2 * (r2 - off**2).clamp(min=0).sqrt()
+    return 100 * total + torch.randn(angles, places, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_what_is_the_same_at_all_angles_is_not_of_the_stripes():
+    """The profile of a sinogram is a hundred times as strong as its stripes near DC; hardly any is in their band."""
+    x = sinogram()
+    stripes = 3 * torch.randn(256, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    windows = cut((x + stripes)[None, None], (64, 128))
+    found = Examination(windows, cut((x + stripes)[None, None], x.shape)).candidates()
+    best = max((c for c in found if c.kind == "stripes"), key=lambda c: c.measures["excess"])
+    b = mask(best.band, FourierBasis(x.shape))
+    content, damage = (
+        cut(part[None, None], x.shape).coefficients[0].abs().square()[0] for part in (x, stripes.expand(x.shape))
+    )
+    assert content[1:4].mean() > 100 * damage[1:4].mean()
+    assert (b[0] * content).sum() < 0.01 * content.sum()
+    assert (b[0] * damage).sum() > 0.8 * damage.sum()
+
+
+def test_stripes_alone_go_on_to_dc():
+    x = striped(0.0, height=0.8)
+    fine = cut(x, x.shape[2:])
+    assert find_lines(fine, fine.levels)[0].content == 0
+
+
+def test_against_a_reference_a_line_begins_where_it_exceeds_it():
+    x = sinogram()
+    columns = torch.randn(256, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    fine, clean = (cut(a[None, None], x.shape) for a in (x + columns, x))
+    line = find_lines(fine, fine.levels - clean.levels, against_reference=True)[0]
+    below = torch.arange(1, round(line.content * 256) - 1)
+    assert line.content > 0.01
+    assert (fine.levels - clean.levels)[0, below].median() < 1
+
+
+def line_at(angle):
+    turn = math.radians(angle)
+    return Line((math.sin(turn), math.cos(turn)), 0.03, 0.45, 1.0, 1.0, 0.0, 0.01, (0.03, 0.45))
+
+
+@pytest.mark.parametrize("angle", [0.0, 90.0, 17.2, 128.0])
+def test_stripes_agree_from_one_half_to_the_other_as_nothing_else_does(angle):
+    told = [agreement(cut(x, x.shape[2:]), line_at(angle)) for x in (striped(angle), striped(angle, height=0.0))]
+    assert told[0] > 0.6
+    assert told[1] < 0.3
+
+
+def test_columns_that_change_half_way_down_do_not_agree():
+    g = torch.Generator().manual_seed(0)
+    one, other = torch.randn(2, 1, 200, generator=g, dtype=torch.float64)
+    for below, least, most in ((one, 0.9, 1.0), (other, -0.3, 0.3), (-one, -1.1, -0.5)):
+        x = torch.cat([one.expand(80, 200), below.expand(80, 200)])[None, None]
+        assert least < agreement(cut(x, (160, 200)), line_at(0.0)) <= most
+
+
+def test_a_line_of_a_chessboard_is_no_stripe():
+    """Its waves change sign from square to square."""
+    i, j = torch.meshgrid(torch.arange(200), torch.arange(200), indexing="ij")
+    turn = math.radians(8.0)
+    u, v = i * math.cos(turn) + j * math.sin(turn), j * math.cos(turn) - i * math.sin(turn)
+    board = (((u // 25) + (v // 25)) % 2).double()
+    assert agreement(cut(board[None, None], (200, 200)), line_at(8.0)) < 0.3
+
+
+def test_a_line_that_is_content_from_end_to_end_is_none():
+    """A steep profile that is the same in all rows: no line is left of which nothing but content would be in a band."""
+    profile = 300 * torch.exp(-((torch.arange(256.0, dtype=torch.float64) - 128) ** 2) / 2 / 6**2)
+    x = profile + torch.randn(200, 256, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    fine = cut(x[None, None], x.shape)
+    assert all(line.content < line.extent[1] for line in find_lines(fine, fine.levels))

@@ -26,6 +26,9 @@ _MISSING = ("", "nan", "na", "n/a", "null", "none", "-")
 _UNEVEN = 1e-4
 """Of a step, by which a time may be off beside what its digits leave open."""
 
+_MOST_DECIMALS = 15
+"""Beyond these, zeros that fill a column would be digits that no number has."""
+
 _Rows = list[tuple[int, list[str]]]
 """Number and cells of each line."""
 
@@ -41,6 +44,7 @@ class _Layout:
         place: The number of that column.
         missing: What stands for a missing value.
         texts: Cells of columns without a number, by the number of the column.
+        values: Cells of the columns of values, by line, as they are.
     """
 
     delimiter: str
@@ -53,6 +57,7 @@ class _Layout:
     place: int = 0
     missing: str = ""
     texts: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    values: tuple[tuple[str, ...], ...] = ()
 
     @property
     def others(self) -> set[int]:
@@ -106,7 +111,7 @@ class Csv(Format, kind="csv"):
         values = values.reshape(len(values), -1)
         kept = like.kept.get(self.kind)
         layout = _new_layout(path, values.shape[1], like) if kept is None else _Layout(**kept)
-        rows = [[_spelt(value, layout) for value in row] for row in values.tolist()]
+        rows = _cells(values, layout, like.exact)
         times = _times(len(rows), layout, like)
         beside = dict(layout.texts) | ({} if times is None else {layout.place: times})
         if any(len(cells) != len(rows) for cells in beside.values()):
@@ -153,6 +158,8 @@ def _parsed(path: Path) -> tuple[_Layout, _Rows]:
     if not rows:
         raise InputError("holds no lines of values below its names")
     place = _place_of_times(rows, names, decimal)
+    texts = _texts(rows, decimal, place)
+    others = {*texts} | (set() if place is None else {place})
     return _Layout(
         delimiter,
         decimal,
@@ -163,7 +170,8 @@ def _parsed(path: Path) -> tuple[_Layout, _Rows]:
         None if place is None else tuple(row[place] for _, row in rows),
         place or 0,
         next((cell for _, row in rows for cell in row if cell.lower() in _MISSING), ""),
-        _texts(rows, decimal, place),
+        texts,
+        tuple(tuple(cell for i, cell in enumerate(row) if i not in others) for _, row in rows),
     ), rows
 
 
@@ -313,6 +321,56 @@ def _times(count: int, layout: _Layout, like: Contents) -> Sequence[str] | None:
         return [_spelt(float(start + step.size * i), layout) for i in range(count)]
     first = datetime.fromisoformat(layout.times[0])
     return [(first + timedelta(seconds=step.size * i)).isoformat() for i in range(count)]
+
+
+def _cells(values: np.ndarray, layout: _Layout, exact: bool) -> list[list[str]]:
+    """Cells of values `(T, C)`: those of the file where it has the same number, else with the decimals of their column.
+
+    Args:
+        values: To be written.
+        layout: Of the file that they are like.
+        exact: Whether they are to be written in full.
+    """
+    own = layout.values
+    if not own or values.shape[1] != len(own[0]):
+        return [[_spelt(value, layout) for value in row] for row in values.tolist()]
+    columns = []
+    for column, before in zip(values.T.tolist(), zip(*own, strict=True), strict=True):
+        decimals = {_decimals(cell, layout.decimal) for cell in before if cell.lower() not in _MISSING}
+        most, fixed = max(decimals, default=0), len(decimals) == 1
+        same = before if len(before) == len(column) else ("",) * len(column)
+        columns.append(
+            [
+                cell
+                if cell and _same(_number(cell, layout.decimal), value)
+                else _rounded(value, most, fixed, layout)
+                if not exact
+                else _spelt(value, layout)
+                for value, cell in zip(column, same, strict=True)
+            ]
+        )
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _same(number: float | None, value: float) -> bool:
+    return number == value or (number != number and value != value)
+
+
+def _decimals(cell: str, decimal: str) -> int:
+    """Decimals of a number as it is written.
+
+    >>> [_decimals(cell, ".") for cell in ("-3", "1.50", "1.5e-3", "2e3", "inf")]
+    [0, 2, 4, 0, 0]
+    """
+    mantissa, _, power = cell.lower().partition("e")
+    return max(0, len(mantissa.partition(decimal)[2]) - int(power or 0)) if mantissa[-1:].isdigit() else 0
+
+
+def _rounded(value: float, decimals: int, fixed: bool, layout: _Layout) -> str:
+    """A number to so many decimals, with their zeros if all of its column have them."""
+    if not np.isfinite(value) or not fixed or decimals > _MOST_DECIMALS:
+        return _spelt(round(value, decimals) + 0.0 if np.isfinite(value) else value, layout)
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace(".", layout.decimal)
 
 
 def _spelt(value: float, layout: _Layout) -> str:

@@ -65,6 +65,12 @@ class Parameterisation(Quantity, Description, family="prediction", example="eps"
         """
         return self
 
+    @property
+    def identity(self) -> str:
+        """What decides how an output is read, but for what is measured of the data: two networks of other identities
+        cannot start from each other's weights."""
+        return self.kind
+
     def check(self, process: Process) -> None:
         """Refuse a process under which the output does not determine the image everywhere.
 

@@ -20,7 +20,8 @@ class Scales:
         x_0 - mu = c_skip (x_t - a mu) + c_out F,   c_skip = a S c_in^2,   c_out = s sqrt(S) c_in,
         c_in = 1 / sqrt(a^2 S + s^2)
 
-    `F = 0` is the exact posterior mean if the data is Gaussian, and `F` has unit variance at every frequency.
+    `F = 0` is the exact posterior mean if the data is Gaussian and `S` its spectrum, and `F` then has unit variance at
+    every frequency.
     """
 
     a: Coefficient

@@ -1,6 +1,15 @@
-"""The preconditioning of `edm` frequency by frequency: exact on stationary Gaussian data with `F = 0`.
+"""The preconditioning of `edm` frequency by frequency, by the data's spectrum or a power of it.
 
-`S` is the measured spectrum of the data, about its mean, and `s` the noise's own `s_t(f)`.
+    S_g = s^2 (S / s^2)^g
+
+stands for the data's variance: `S` is the measured spectrum, about the mean of the data, and `s^2` its mean over all
+frequencies and channels; the noise has its own standard deviation `s_t(f)`. With `g = 1` this is the Wiener filter,
+exact on stationary Gaussian data with `F = 0`. With `g = 0` it is `edm` about the mean, frequency by frequency where
+the noise is coloured. In between the network's input and target on Gaussian data have the variances
+
+    (a^2 S + s_t^2) / (a^2 S_g + s_t^2),        (a^2 S_g + s_t^2 S / S_g) / (a^2 S_g + s_t^2),
+
+which go from `S / S_g` to 1 and from 1 to `S / S_g` as noise grows.
 """
 
 from __future__ import annotations
@@ -14,6 +23,7 @@ from torch import Tensor
 from sagd.errors import InputError
 from sagd.model.parameterisation.preconditioned import Preconditioned, Scales
 from sagd.noise.operator import Diagonal
+from sagd.noise.spectra.checks import require_finite
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process, Time, wide
 from sagd.tensors import Holding
@@ -28,20 +38,33 @@ class Wiener(Holding, Preconditioned, kind="wiener"):
 
     Args:
         statistics: Those; power is floored at `LEAST_POWER` of the largest.
+        exponent: `g` in [0, 1]: the network's input and output are scaled by `s^2 (S/s^2)^g`, `S` the spectrum and
+            `s^2` its mean; 1 is the Wiener filter, 0 `edm` about the mean.
     """
 
     statistics: DataStatistics | None = field(default=None, repr=False)
+    exponent: float = 1.0
 
     def __post_init__(self) -> None:
+        require_finite("wiener exponent", self.exponent)
+        if not 0 <= self.exponent <= 1:
+            raise InputError(
+                f"wiener exponent must lie in [0, 1] (0: one variance, 1: the data's spectrum), got {self.exponent}"
+            )
         if not isinstance(self.statistics, DataStatistics | None):
             raise InputError(f"wiener statistics must be measured, got {self.statistics!r}; leave them out of texts")
 
     def to_dict(self) -> dict[str, Any]:
-        """The kind: statistics are kept beside the weights."""
-        return {"kind": self.kind}
+        """Kind and exponent: statistics are kept beside the weights."""
+        return {"kind": self.kind, "exponent": float(self.exponent)}
 
     def __str__(self) -> str:
-        return self.kind
+        return self.kind if self.exponent == 1 else f"{self.kind}(exponent={self.exponent!r})"
+
+    @property
+    def identity(self) -> str:
+        """With the exponent."""
+        return str(self)
 
     def resolve(self, data_std: float, statistics: DataStatistics | None) -> Wiener:
         """With the data's mean and spectrum."""
@@ -50,7 +73,7 @@ class Wiener(Holding, Preconditioned, kind="wiener"):
             raise InputError("wiener prediction needs the data's spectrum; pass statistics=measure(data, basis)")
         if not known.spectrum.max() > 0:
             raise InputError("wiener prediction needs data that varies; its measured spectrum is zero")
-        return Wiener(known)
+        return Wiener(known, self.exponent)
 
     def check(self, process: Process) -> None:
         """Refuse noise that is not diagonal in the basis of the statistics."""
@@ -85,9 +108,10 @@ class Wiener(Holding, Preconditioned, kind="wiener"):
         return process.covariance.whiten(eps, pseudo=True)
 
     def _std(self) -> Tensor:
-        """Standard deviation of the data by frequency."""
+        """`sqrt(S_g)`; with `g = 1` the standard deviation of the data by frequency."""
         power = self._known.spectrum
-        return torch.maximum(power, LEAST_POWER * power.max()).sqrt()
+        floored = torch.maximum(power, LEAST_POWER * power.max())
+        return (self._known.variance ** (1 - self.exponent) * floored**self.exponent).sqrt()
 
     def _data_mean(self) -> Tensor:
         return self._known.mean

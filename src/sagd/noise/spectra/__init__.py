@@ -16,6 +16,7 @@ A kind is a file; importing any of them makes all known to texts and description
 # isort: off
 from sagd.noise.spectra.base import Flat, Product, Spectrum, Sum
 from sagd.noise.spectra.power_law import AxisPowerLaw, ExponentialDecay, PowerLaw
+from sagd.noise.spectra.flicker import Flicker
 from sagd.noise.spectra.bands import BandPass, BandStop, TwoBand
 from sagd.noise.spectra.oriented import Oriented
 from sagd.noise.spectra.notch import Notch
@@ -34,6 +35,7 @@ __all__ = [
     "ClassConditional",
     "ExponentialDecay",
     "Flat",
+    "Flicker",
     "Notch",
     "Oriented",
     "PerChannel",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -14,10 +14,10 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Spots, Strip, Stripes
 from sagd.omission.detection.broad import Band, find_rings, find_wedges
 from sagd.omission.detection.content import envelope, locked, spread, tails
-from sagd.omission.detection.peaks import Peak, find_peaks, lobe, measured
+from sagd.omission.detection.peaks import Peak, find_peaks, lobe, measured, meshed
 from sagd.omission.detection.plane import bins, folded, offsets
 from sagd.omission.detection.smooth import smooth_fit
-from sagd.omission.detection.stripes import CENTRE, Line, beside_line, find_lines, on_line
+from sagd.omission.detection.stripes import CENTRE, Line, agreement, beside_line, find_lines, on_line
 from sagd.omission.detection.windows import Windows
 
 MEASURES = (
@@ -38,6 +38,8 @@ MEASURES = (
     "octave",
     "edge",
     "lattice",
+    "halves",
+    "mesh",
 )
 """What is measured of every candidate."""
 _FRINGE = 4.0
@@ -116,7 +118,7 @@ class Examination:
     def lines(self) -> list[Line]:
         """Lines through DC."""
         levels = self.fine.levels if self.reference is None else self.fine.levels - self.reference[1].levels
-        return find_lines(self.fine, levels)
+        return find_lines(self.fine, levels, self.reference is not None)
 
     @property
     def narrow(self) -> Tensor:
@@ -157,10 +159,16 @@ class Examination:
             "narrow": peak.reach,
             "octave": _octave(peak.at, self.windows),
             "lattice": float(on_lattice(peak.at, self.windows.side)),
+            "mesh": float(self._mesh[peak.index] and max(self._mesh.values())),
         }
         at = tuple(round(f, 6) for f in peak.at)
         band = Spots((at,), _up(peak.radius + _guard(self.fine.side, len(self.fine.side))))
         return Candidate("spots", band, inside, peak.chance, measures, peak, self._around(peak, clear))
+
+    @cached_property
+    def _mesh(self) -> dict[tuple[int, ...], int]:
+        """Of each peak, of how many pairs of others it is the sum."""
+        return {peak.index: meshed(peak, self.peaks, self.windows.side) for peak in self.peaks}
 
     def _wandering(self, peak: Peak) -> int:
         """Steps to both sides within which a wave of a record wanders: where it stands out by half of its height."""
@@ -191,8 +199,10 @@ class Examination:
         measures = self._measures(inside, beside, line.excess, share) | {
             "narrow": line.share,
             "octave": math.log2(max(1.0, line.high * max(self.fine.side))),
+            "halves": agreement(self.fine, line),
         }
-        around = on_line(self.windows, line, _FRINGE)
+        low, high = line.extent
+        around = on_line(self.windows, replace(line, low=max(low, line.content), high=high), _FRINGE)
         return Candidate("stripes", _band_of(line, self.fine.side), inside, line.chance, measures, around=around)
 
     def _broad(self) -> list[Candidate]:
@@ -216,7 +226,7 @@ class Examination:
             band.shape,
             band.inside,
             chance,
-            measures | {"narrow": band.share, "edge": band.edge},
+            measures | {"narrow": band.share, "edge": band.edge, "mesh": float(max(self._mesh.values(), default=0))},
             around=(band.shape.weights(self.windows.basis.frequencies()) > 0).flatten().nonzero()[:, 0],
         )
 
@@ -237,7 +247,8 @@ class Examination:
         `bend`: by how much more slowly the spectrum falls beyond it than before; where a steep spectrum bends into a
         floor, of quantisation or interpolation, it stands out by itself. By kind of candidate: `narrow`, how much of a
         line, or of what can be told apart, it takes up; `octave`, how far out it lies or reaches; `edge` of broad ones;
-        `lattice`, whether it lies where blocks do.
+        `lattice`, whether it lies where blocks do; `mesh`, of a broad one, or a peak that is the sum of two others,
+        of how many pairs any peak is; `halves`, how far stripes agree from one part of the data to the other.
         """
         if not len(inside) or not len(beside):
             return dict.fromkeys(MEASURES, 0.0)
@@ -292,9 +303,9 @@ class Examination:
 def _band_of(line: Line, side: tuple[int, ...]) -> Spectrum:
     """A strip along an axis, or stripes at an angle: the line as wide as it was measured, and a guard on both sides."""
     # It goes on below, all the way if it stands out from the first radius that is looked at: there removal takes only
-    # what is too much.
+    # what is too much. But it has none of the content that lies on it.
     low, high = line.extent
-    low, high = _down(1 / min(side) if low * min(side) < CENTRE + 1 else low / 2), _up(high)
+    low, high = _down(max(line.content, 1 / min(side) if low * min(side) < CENTRE + 1 else low / 2)), _up(high)
     for axis in range(len(side)):
         others = [n for i, n in enumerate(side) if i != axis]
         off = [abs(d) for i, d in enumerate(line.direction) if i != axis]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -36,6 +37,8 @@ _MULTIPLES = range(2, 9)
 """Harmonics that are looked for."""
 _MOVES = 0.75
 """Steps of the windows by which the finest resolution may move a peak."""
+_MESHED = 0.5
+"""Steps of the windows by which the sum of two peaks may miss a third."""
 _CENTRE = 3.5
 """Steps from DC within which no peak is looked for."""
 
@@ -244,6 +247,24 @@ def coincidence(one: Peak, other: Peak, side: tuple[int, ...], tolerance: float 
     near = min(tolerance, max(off, (one.radius + other.radius) * max(side)))
     boxes = sum(4 * (2 * near * math.sqrt(m)) ** len(side) for m in _MULTIPLES) + (8 * near) ** len(side)
     return min(1.0, boxes / math.prod(side))
+
+
+def meshed(peak: Peak, others: Sequence[Peak], side: tuple[int, ...]) -> int:
+    """Pairs of other peaks of which one is the sum or difference: of a lattice, as that of cloth, many are.
+
+    Args:
+        peak: One of them.
+        others: All that were found.
+        side: Samples of the windows.
+    """
+    rest = [torch.tensor(p.at, dtype=torch.float64) for p in others if p.index != peak.index]
+    if len(rest) < 2:
+        return 0
+    at, sizes = torch.stack(rest), torch.tensor(side, dtype=torch.float64)
+    one, two = torch.triu_indices(len(at), len(at), 1)
+    own = torch.tensor(peak.at, dtype=torch.float64)
+    off = torch.stack([s * at[one] + t * at[two] - own for s in (1, -1) for t in (1, -1)])
+    return int((((off - off.round()).abs() * sizes).amax(2) <= _MESHED).any(0).sum())
 
 
 def _directions(rank: int) -> list[Tensor]:

@@ -113,8 +113,13 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
 
 
 OF_ONE = 0.98
-"""Most that is believed of a broad shape in a single array: a moon lit from one side has a wedge as well, and what a
-microscope resolves, or was enlarged, ends in a ring."""
+"""Most that is believed of what looks like content: a moon lit from one side has a wedge as well, what a microscope
+resolves, or was enlarged, ends in a ring, and cloth has the peaks of a lattice."""
+MESH = 3
+"""Pairs of peaks with the same sum from which on they are those of a lattice, as that of cloth, tiles or prints: a
+screen, clipped, has peaks of two."""
+OPPOSED = -0.1
+"""Agreement of stripes below which they are lines of a lattice: from row to row of a chessboard they change sign."""
 EDGED = 1.5
 """Nats, over the fit and over its neighbours, from which on a ring in a single array is believed: those of enlarged
 photographs have at most 1.1."""
@@ -133,15 +138,22 @@ def damage_probability(candidate: Candidate, against_reference: bool = False) ->
     weights, values = WEIGHTS[kind_of(candidate)], features(candidate.measures)
     odds = sum(weights[name] * values[name] for name in weights)
     fitted = 1 / (1 + math.exp(min(700.0, -odds)))
-    if too_broad(kind_of(candidate), candidate.measures):
+    if as_content(kind_of(candidate), candidate.measures):
         fitted = min(fitted, OF_ONE)
     return by_chance * fitted
 
 
-def too_broad(kind: str, measures: Mapping[str, float]) -> bool:
-    """Whether what looks like it is content of many single arrays."""
+def as_content(kind: str, measures: Mapping[str, float]) -> bool:
+    """Whether what looks like it is content of many arrays: lattices, and broad shapes of single ones."""
     low = min(measures["excess"], measures["coarse"]) < EDGED
-    return not measures["many"] and (kind == "wedge" or (kind == "ring" and low))
+    return on_mesh(kind, measures) or (not measures["many"] and (kind == "wedge" or (kind == "ring" and low)))
+
+
+def on_mesh(kind: str, measures: Mapping[str, float]) -> bool:
+    """Whether spots, or a line or ring of them, are of a lattice."""
+    if kind == "stripes":
+        return not measures["many"] and measures["halves"] < OPPOSED
+    return kind in ("spots", "ring") and measures["mesh"] >= MESH
 
 
 def kind_of(candidate: Candidate) -> str:
@@ -157,14 +169,13 @@ def features(measures: Mapping[str, float]) -> dict[str, float]:
         return max(low, min(high, measures[name]))
 
     locked, own, least = within("locked", 0, 1), within("own", 0, 3), within("least", 0, 6)
-    steady, single = max(0.0, 1 - own / 1.5), 1 - measures["many"]
+    steady = max(0.0, 1 - own / 1.5)
     return {
         "one": 1.0,
         "excess": within("excess", 0, 8),
         "both": max(-2.0, min(within("excess", 0, 8), measures["coarse"])),
         "unexplained": within("unexplained", -2, 8),
         "least": within("least", -3, 3),
-        "always": least,
         # What content hardly ever is all at once: high, there in all windows, alike, and out of step with the rest.
         "standing": max(0.0, within("excess", 0, 10) - 2) * max(0.0, 1 - own) * max(0.0, 1 - locked / 0.35),
         "plain": least * steady * max(0.0, 1 - locked / 0.4),
@@ -187,7 +198,4 @@ def features(measures: Mapping[str, float]) -> dict[str, float]:
         "spiky": max(0.0, within("tails", -1, 4) - 1.5),
         "many": measures["many"],
         "bend": within("bend", 0, 4),
-        "thin": single * (1 - within("narrow", 0, 1)),
-        "long": single * within("narrow", 0, 1),
-        "edge": within("edge", 0, 6),
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from sagd.omission.detection.plane import unfolded
+from sagd.omission.detection.plane import folded, unfolded
 from sagd.omission.detection.windows import Windows
 
 SEGMENTS = 8
@@ -22,12 +23,26 @@ _LEAST = 0.35
 """Least contrast in nats; what is less is not worth a word."""
 _CONTINUES = 2.0
 """Standard errors by which what continues a line stands out."""
+_PARTED = 4
+"""Steps across a line of which parts along the stripes are told apart: a quarter of their length each."""
+_EXCEEDS = 1.0
+"""Nats, half of what is seen of stripes as strong as the content, from which on a line exceeds a reference."""
 _FOOT = 0.2
 """Part of its height, in logarithms, at which a line ends to both sides."""
 _BLUR = 1.5
 """Steps beside a line as thin as the grid at which Hann's window lets it end."""
 _WIDEST = 8
 """Steps across a line within which its width is measured."""
+_WIDTHS = tuple(0.5 * k for k in range(13))
+"""Of stripes, in samples: standard deviations of the Gaussian that their profile may be smoothed by."""
+_SLOPES = (0.0, 0.5, 1.0)
+"""And powers of the frequency by which that of real curtains falls, at most."""
+_MORE = 3.0
+"""Power on a line, over that of stripes and of what lies beside it, that says that something else lies there."""
+_CORE = 30.0
+"""As much says no more."""
+_CERTAINLY = 4.0
+"""Logarithm of the odds that it is there at all."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,7 @@ class Line:
         chance: Probability that a smooth spectrum has one like it somewhere.
         width: Across it, in cycles per sample.
         extent: Least and largest radius of all of it: what continues it stands out less, but is part of it.
+        content: Radius below which it holds content that is the same all along the stripes; 0 if none.
     """
 
     direction: tuple[float, ...]
@@ -53,14 +69,16 @@ class Line:
     chance: float
     width: float
     extent: tuple[float, float]
+    content: float = 0.0
 
 
-def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
+def find_lines(fine: Windows, levels: Tensor, against_reference: bool = False) -> list[Line]:
     """Lines that stand out, the least likely by chance first.
 
     Args:
         fine: The largest windows.
         levels: Mean logarithm of their power, or of that over a reference.
+        against_reference: Whether it is over a reference.
     """
     directions = _directions(fine.side)
     if not len(directions):
@@ -106,8 +124,12 @@ def find_lines(fine: Windows, levels: Tensor) -> list[Line]:
             chance,
             2 * step * _steps_across(full, sides, directions[i], reach),
             (float(all_of_it.min()), float(all_of_it.max())),
+            _reference_ends(full, sides, directions[i], float(all_of_it.max()), excess)
+            if against_reference
+            else _content_ends(full, sides, directions[i], float(all_of_it.max())),
         )
-        if excess >= _LEAST and not any(_near(line, other, step) for other in found):
+        all_content = line.content >= line.extent[1]
+        if excess >= _LEAST and not all_content and not any(_near(line, other, step) for other in found):
             found.append(line)
     return found
 
@@ -121,6 +143,35 @@ def on_line(windows: Windows, line: Line, width: float = 0.75) -> Tensor:
     near = across <= width * _across(direction[:, 0], windows.side)
     low = max(line.low, 2.5 / max(windows.side))
     return (near & (along.abs() >= low) & (along.abs() <= line.high + 1e-9)).nonzero()[:, 0]
+
+
+def agreement(fine: Windows, line: Line) -> float:
+    """How far the profile of stripes in one half of the largest windows is that in the other, -1 to 1.
+
+    Mean cosine of the phase between the waves on the line in two parts along the stripes, which share nothing: that of
+    stripes all along is 1, that of what is in one part alone, or differs from part to part, about 0. The coefficients
+    at some steps across the line are the Fourier transform, along the stripes, of the profile's wave by place.
+    """
+    side = fine.side
+    sizes, direction = torch.tensor(side, dtype=torch.float64), torch.tensor(line.direction, dtype=torch.float64)
+    r, steps = _radii(side, line.high), torch.arange(-_PARTED, _PARTED + 1, dtype=torch.float64)
+    r = r[r >= max(line.low, line.content) - 1e-9]
+    if not len(r):
+        return 0.0
+    weight = torch.cos(0.5 * math.pi * steps / (_PARTED + 1)) ** 2
+    one, other = (weight * torch.exp(sign * 0.5j * math.pi * steps) for sign in (1, -1))
+    cosines = []
+    for normal in _normals(direction):
+        f = r[:, None, None] * direction + steps[:, None] * _across(direction, side) * normal
+        index = (f * sizes).round().long().flatten(0, 1).T
+        c = fine.coefficients.flatten(1)[:, folded(index, side)]
+        c = torch.where(index[-1] % side[-1] > side[-1] // 2, c.conj(), c)
+        # Places are counted from the middle.
+        middle = torch.exp(2j * math.pi * (index / sizes[:, None] * (sizes[:, None] - 1) / 2).sum(0))
+        waves = (c * middle).reshape(len(c), len(r), len(steps))
+        cross = (waves @ one.to(waves)) * (waves @ other.to(waves)).conj()
+        cosines.append(float((cross / cross.abs().clamp(min=1e-300)).real.mean()))
+    return min(cosines)
 
 
 def beside_line(windows: Windows, line: Line, clear: float = 2.5) -> Tensor:
@@ -148,6 +199,12 @@ def _across(direction: Tensor, side: tuple[int, ...]) -> float:
     return float(torch.stack([direction[1] / sizes[0], direction[0] / sizes[1]]).square().sum().sqrt())
 
 
+def _at(full: Tensor, f: Tensor, side: tuple[int, ...]) -> Tensor:
+    """Values of the plane `(*side)` at the nearest of its frequencies to some `(..., d)`."""
+    index = (f * torch.tensor(side, dtype=torch.float64)).round().long() % torch.tensor(side)
+    return full[index.unbind(-1)]
+
+
 def _normals(direction: Tensor) -> Tensor:
     """Unit vectors across a direction, `(k, d)`."""
     if len(direction) == 2:
@@ -157,18 +214,13 @@ def _normals(direction: Tensor) -> Tensor:
 
 def _contrasts(levels: Tensor, side: tuple[int, ...], directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Level on each line less that beside it, by radius; the radii; whether they are on the plane."""
-    full = unfolded(levels, side).flatten()
-    sizes = torch.tensor(side, dtype=torch.float64)
+    full = unfolded(levels, side)
     radii = torch.arange(CENTRE, max(2, min(side)) * 0.75, dtype=torch.float64) / min(side)
     points = directions[:, None, :] * radii[None, :, None]
     valid = points.abs().amax(2) <= 0.5
 
     def at(f: Tensor) -> Tensor:
-        index = (f * sizes).round().long() % torch.tensor(side)
-        flat = index[..., 0]
-        for axis in range(1, len(side)):
-            flat = flat * side[axis] + index[..., axis]
-        return full[flat]
+        return _at(full, f, side)
 
     step = torch.tensor([_across(d, side) for d in directions], dtype=torch.float64)[:, None, None]
     normals = torch.stack([_normals(d) for d in directions])  # (n, k, d)
@@ -226,13 +278,11 @@ def _steps_across(full: Tensor, side: tuple[int, ...], direction: Tensor, radii:
         direction: Unit vector along the line.
         radii: Where it stands out.
     """
-    sizes = torch.tensor(side, dtype=torch.float64)
     step, points = _across(direction, side), radii[:, None] * direction
 
     def at(k: int) -> float:
         around = [points + sign * k * step * normal for normal in _normals(direction) for sign in (1, -1)]
-        index = (torch.cat(around) * sizes).round().long() % torch.tensor(side)
-        return float(full[tuple(index.T)].mean())
+        return float(_at(full, torch.cat(around), side).mean())
 
     # Near DC the spectrum falls across a line by itself.
     away = radii[radii >= _WIDEST * step]
@@ -241,6 +291,67 @@ def _steps_across(full: Tensor, side: tuple[int, ...], direction: Tensor, radii:
     least = max(_LEAST, _FOOT * (profile[0] - min(profile)))
     ends = next((k for k in range(1, _WIDEST) if profile[k] - min(profile) < least), _WIDEST)
     return max(0.5, ends - _BLUR)
+
+
+def _content_ends(full: Tensor, side: tuple[int, ...], direction: Tensor, high: float) -> float:
+    """Radius below which a line holds content that is the same all along the stripes; 0 if there is none.
+
+    A sinogram's profile is nearly the same at all angles. It is smooth, so that its power falls steeply; stripes know
+    nothing of each other, so that theirs is nearly level towards DC: `exp(a - b r^2) r^-c`, white noise through a
+    Gaussian but for a small slope. That is fitted to what the whole line has over its neighbours, robustly: content
+    takes up little of it. Powers are exponential, of mean `u` where there is only what was fitted, and of `_MORE` times
+    that where there is content: it ends at the likeliest radius, as in `peaks.skirt`.
+
+    Args:
+        full: Mean logarithm of the power on the plane, `(*side)`.
+        side: Samples of the windows.
+        direction: Unit vector along the line.
+        high: Largest radius of it.
+    """
+    r = _radii(side, high)
+    step, points = _across(direction, side), r[:, None] * direction
+    beside = [
+        _at(full, points + sign * k * step * normal, side)
+        for k in _BESIDE
+        for normal in _normals(direction)
+        for sign in (1, -1)
+    ]
+    power, others = _at(full, points, side).exp(), torch.stack(beside).mean(0).exp()
+    excess = power - others
+    told = excess > 0
+    if told.sum() < SEGMENTS:
+        return 0.0
+    level, shapes = excess[told].log(), torch.stack([-r.log(), -(r**2)])
+    fits = []
+    for slope, width in itertools.product(_SLOPES, _WIDTHS):
+        shape = torch.tensor([slope, (2 * math.pi * width) ** 2], dtype=torch.float64) @ shapes
+        rest = level - shape[told]
+        middle = rest.median()
+        fits.append(((rest - middle).abs().sum(), middle + shape))
+    _, fitted = min(fits, key=lambda fit: float(fit[0]))
+    # The median of an exponential is log 2 of its mean.
+    usual = others + fitted.exp() / math.log(2)
+    content = ((1 - 1 / _MORE) * (power / usual).clamp(max=_CORE) - math.log(_MORE)).cumsum(0)
+    # It goes on until as much speaks against it as is asked of it.
+    over = ((content.cummax(0).values.clamp(min=0) - content) > _CERTAINLY).nonzero()
+    content = content[: int(over[0])] if len(over) else content
+    last = int(content.argmax()) if len(content) else 0
+    return float(r[last]) + 1 / min(side) if len(content) and content[last] > _CERTAINLY else 0.0
+
+
+def _reference_ends(full: Tensor, side: tuple[int, ...], direction: Tensor, high: float, excess: float) -> float:
+    """Radius below which a line does not exceed the reference: the likeliest change from nothing to more."""
+    r = _radii(side, high)
+    over = _at(full, r[:, None] * direction, side) - full.median()
+    same = (min(_EXCEEDS, excess / 2) - over).cumsum(0)
+    last = int(same.argmax())
+    return float(r[last]) + 1 / min(side) if same[last] > 0 else 0.0
+
+
+def _radii(side: tuple[int, ...], high: float) -> Tensor:
+    """Radii in steps of the shorter axis, from the first to `high`."""
+    r = torch.arange(1, max(2, min(side)) * 0.75, dtype=torch.float64) / min(side)
+    return r[r <= high + 1e-9]
 
 
 def _near(one: Line, other: Line, step: float) -> bool:

@@ -26,9 +26,9 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics
 from sagd.omission.calibrate import Calibration
 from sagd.omission.detect import Detection, excess_spectrum
-from sagd.omission.evidence import Known, Weighing, by_ring, deviations, draws
 from sagd.omission.second import SecondDamage
 from sagd.omission.vectors import band_vectors
+from sagd.omission.weighing import Known, Weighing, by_ring, deviations, draws
 from sagd.process.base import Process
 from sagd.process.evolution import Evolution
 from sagd.process.restricted import Restricted
@@ -107,7 +107,7 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
         band: The damaged band, or 'auto' until it has been detected.
         corruption: Standard deviation of the damage by frequency, if it is known, or 'excess' until it has been
             measured. What a model leaves open of its band can be told then, and drawn.
-        evidence: What the damaged band still shows, weighed in as `sagd.omission.evidence` says: 'none'; by
+        evidence: What the damaged band still shows, weighed in as `sagd.omission.weighing` says: 'none'; by
             'frequency'; by 'image', for damage whose level differs from image to image; or 'auto', by frequency where
             the damage is known.
 
@@ -218,10 +218,14 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
         return self.said
 
     def damage(self, basis: Basis) -> Tensor | None:
-        """`N(f)`, the power of the damage by frequency, `([C,] *coefficients)`, float64; None if it is not known."""
+        """`N(f)`, the power of the damage by frequency, `([C,] *coefficients)`, float64; None if it is not known.
+
+        0 outside the band, where images stay as they are, whatever the spectrum says there.
+        """
         if not isinstance(self.corruption, Spectrum):
             return None
-        return self.corruption.weights(basis.frequencies()).double().square()
+        noise = self.corruption.weights(basis.frequencies()).double().square()
+        return torch.where(mask(self.place, basis) > 0, noise, 0.0)
 
     def check(self, statistics: DataStatistics) -> None:
         """Refuse a spectrum of damage that the damaged data cannot hold.
@@ -279,9 +283,8 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
     def _found(self, found: Detection) -> Self:
         if found.band is None:
             raise InputError(
-                f"process.omission.band {AUTO!r}: no damaged band found (the nearest reaches"
-                f" {100 * found.nearest:.0f} % of what would count); name the band,"
-                " e.g. 'ring(low=0.1, high=0.2)', or leave process.omission out"
+                f"process.omission.band {AUTO!r}: no {found.lines(images=False)[0].replace(': none', '')};"
+                " name the band, e.g. 'ring(low=0.1, high=0.2)', or leave process.omission out"
             )
         return dataclasses.replace(self, band=found.band)
 

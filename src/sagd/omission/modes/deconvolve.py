@@ -18,10 +18,10 @@ from sagd.noise.operator import Diagonal, pseudo_inverse
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics
 from sagd.omission.calibrate import Calibration
-from sagd.omission.evidence import Known, remainder
 from sagd.omission.level import final, least_time
 from sagd.omission.modes.base import EXCESS, Mode, Restoration, Task, corruption_of
 from sagd.omission.second import SecondDamage
+from sagd.omission.weighing import Known, remainder
 from sagd.process.base import Process
 from sagd.process.evolution import Common, Deconvolved, Evolution
 from sagd.process.spectral import SpectralProcess

@@ -17,8 +17,8 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.operator import Diagonal
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics
-from sagd.omission.evidence import remainder
 from sagd.omission.modes.base import Hiding, Restoration, Task, corruption_of
+from sagd.omission.weighing import remainder
 from sagd.process.base import Process
 from sagd.random import Generator
 

@@ -124,6 +124,8 @@ def odd_phase(basis: FourierBasis, weight: Tensor) -> Tensor:
         rest = rest // len(axis)
     f = torch.stack(found[::-1]).to(weight)
     direction = torch.linalg.eigh((f * weight.flatten()[held]) @ f.T).eigenvectors[:, -1]
+    # Of the two signs of an eigenvector rounding takes one; frequencies without a sign tell them apart.
+    direction = direction * torch.sign(direction[direction.abs().argmax()])
     along, edge = torch.zeros((), dtype=weight.dtype), torch.zeros((), dtype=torch.bool)
     for number, axis in enumerate(axes):
         shape = (-1, *(1,) * (basis.rank - number - 1))

@@ -8,7 +8,7 @@ from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.operator import Diagonal
-from sagd.omission.evidence import Known, by_ring, deviations, draws, gain, remainder
+from sagd.omission.weighing import Known, by_ring, deviations, draws, gain, remainder
 from sagd.random import sample_generators
 from sagd.testing.oracles import operator_matrix
 

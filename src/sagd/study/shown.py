@@ -1,0 +1,147 @@
+"""What a page shows of a cleaned file: a part before and what was taken out of it, and spectra."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sagd.data.meaning import Meaning
+from sagd.noise.bands import mask
+from sagd.omission.preparation import Scale, finished
+from sagd.omission.removal import Removal
+from sagd.omission.removal.extend import crop, extend
+from sagd.study.beside import Result, beside
+
+_SHOWN = {1: 2**12, 2: 640, 3: 64}
+"""Samples along an axis of what a page shows, by number of axes."""
+_RINGS = 256
+"""Points of a spectrum that a page shows."""
+_SIDE = 256
+"""Cells along an axis of a map of all frequencies, at most."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a page shows of a file.
+
+    Attributes:
+        meaning: What values mean.
+        whole: Whether all of the first item is shown.
+        before: `(C, *spatial)`, a part of the first item, float32, without gaps.
+        removed: What was taken out of it, likewise.
+        held: What it has in the band, content and damage, likewise.
+        frequency: Of the points of spectra, in cycles per sample, `(K,)`.
+        spectra: "before", "after" and "smooth": power, `(K,)`.
+        taken: Of two axes, how much of each frequency was taken out, 0 to 1, as a map with 0 in its middle, each cell
+            the largest of its frequencies; empty otherwise.
+        power: Likewise, the logarithm to base 10 of the power.
+        beside: What the usual tools make of it, the same part of each.
+    """
+
+    meaning: Meaning
+    whole: bool
+    before: np.ndarray
+    removed: np.ndarray
+    held: np.ndarray
+    frequency: np.ndarray
+    spectra: dict[str, np.ndarray]
+    taken: np.ndarray
+    power: np.ndarray
+    beside: tuple[Result, ...] = ()
+
+
+def example(
+    meaning: Meaning,
+    whole: tuple[int, ...],
+    before: Tensor,
+    after: Tensor,
+    filled: Tensor,
+    removal: Removal,
+    scale: Scale,
+    tools: bool,
+) -> Shown:
+    """A part of a block before, and what was taken out, with its spectra.
+
+    Args:
+        meaning: What values mean.
+        whole: Shape of the item that the block is of.
+        before: Its values, `(C, *spatial)`, NaN where some are missing.
+        after: Likewise.
+        filled: Without gaps, on the scale.
+        removal: What was taken out.
+        scale: On which the damage adds.
+        tools: Whether what the usual tools make of it is shown, too.
+    """
+    rank = before.ndim - 1
+    most = _SHOWN.get(rank, 64)
+    middle = [slice((n - min(n, most)) // 2, (n - min(n, most)) // 2 + min(n, most)) for n in before.shape[1:]]
+    part = (slice(None), *middle)
+    nowhere = torch.zeros_like(filled, dtype=torch.bool)
+    values = finished(filled, 0.0, nowhere, scale).double()
+    held = values - finished(filled, _held(filled, removal), nowhere, scale).double()
+    others = beside(filled, removal, scale) if tools else []
+    frequency, spectra = profiles(removal)
+    flat, width = rank == 2, removal.basis.spatial[-1]
+    return Shown(
+        meaning,
+        before[part].shape == whole,
+        torch.where(before[part].isnan(), values[part], before[part]).float().numpy(),
+        (before - after)[part].nan_to_num().float().numpy(),
+        held[part].float().numpy(),
+        frequency,
+        spectra,
+        whole_map(1 - removal.gain.min(0).values, width) if flat else np.empty(0),
+        whole_map(removal.power.mean(0).clamp(min=1e-30).log10(), width) if flat else np.empty(0),
+        tuple(dataclasses.replace(o, x=None if o.x is None else o.x[part].float()) for o in others),
+    )
+
+
+def _held(x: Tensor, removal: Removal) -> Tensor:
+    """What an array `(C, *spatial)` has in the band, content and damage."""
+    x = x - x.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
+    inside = mask(removal.band, removal.basis).to(x)
+    whole = removal.basis.inverse(inside * removal.basis.forward(extend(x, removal.basis.spatial)))
+    return crop(whole, removal.spatial)
+
+
+def whole_map(half: Tensor, width: int) -> np.ndarray:
+    """All frequencies of half of them, DC in the middle, at most `_SIDE` a side: the largest of each cell.
+
+    Args:
+        half: `(*coefficients)` of two axes.
+        width: Columns of all of them.
+    """
+    columns = half.shape[1] - 1 + width % 2  # the last stands for itself alone where the width is even
+    mirrored = half.flip(0)[:, 1:columns].flip(1).roll(1, 0)
+    full = torch.fft.fftshift(torch.cat([half, mirrored], 1)).float()
+    steps = [max(1, -(-n // _SIDE)) for n in full.shape]
+    cells = torch.nn.functional.max_pool2d(full[None], steps, steps) if max(steps) > 1 else full[None]
+    return cells[0].numpy()
+
+
+def profiles(removal: Removal) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Power by radial frequency before, after, and of the smooth spectrum, of the frequencies that the gain touches
+    where there are several axes; of all in one."""
+    frequency = removal.basis.radius().flatten()
+    weight = removal.basis.multiplicity().flatten()
+    power, smooth = removal.power.mean(0).flatten(), removal.smooth.mean(0).flatten()
+    after = (removal.power * removal.gain.square()).mean(0).flatten()
+    if len(removal.spatial) > 1:
+        touched = (removal.gain.min(0).values < 1).flatten()
+        frequency, weight, power, smooth, after = (v[touched] for v in (frequency, weight, power, smooth, after))
+    if not len(frequency):
+        return np.empty(0), {name: np.empty(0) for name in ("before", "after", "smooth")}
+    points = min(_RINGS if len(removal.spatial) > 1 else 8 * _RINGS, len(frequency))
+    high = float(frequency.max()) * (1 + 1e-9)
+    index = (frequency / high * points).long().clamp(max=points - 1)
+    total = torch.zeros(points, dtype=torch.float64).index_add_(0, index, weight)
+    known = total > 0
+
+    def mean(v: Tensor) -> np.ndarray:
+        return (torch.zeros(points, dtype=torch.float64).index_add_(0, index, weight * v)[known] / total[known]).numpy()
+
+    return mean(frequency), {"before": mean(power), "after": mean(after), "smooth": mean(smooth)}

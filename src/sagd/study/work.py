@@ -1,0 +1,156 @@
+"""The removal of a band from a file, item by item and block by block."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sagd.data.whole import Block, Whole
+from sagd.noise.spectra.base import Spectrum
+from sagd.omission.preparation import Scale, finished, kept_beside, lines_of, prepared
+from sagd.omission.removal import Removal, measure
+from sagd.study.shown import Shown, example
+
+_SMALL = 2**14
+"""Places of an item below which all items of a file are measured together."""
+_MUCH = 1.0
+"""Decibels over the smooth spectrum from which on what is left in a band is told."""
+
+Filled = tuple[Tensor, Tensor, Tensor, tuple[tuple[int, int], ...]]
+"""Values of a block, and without gaps, where these were, and dead lines."""
+
+
+class Work:
+    """The removal of a band from a file.
+
+    Args:
+        file: The file.
+        band: In cycles per sample.
+        scale: On which the damage adds.
+        place: Where the damage is, `(*spatial)`, 0 or 1; None: everywhere.
+        beside: Whether a page shows what other tools make of it.
+    """
+
+    def __init__(
+        self, file: Whole, band: Spectrum, scale: Scale, place: Tensor | None = None, beside: bool = False
+    ) -> None:
+        self.file, self.band, self.scale, self.place, self.beside = file, band, scale, place, beside
+        self.missing, self.dead = 0, ""
+        self._rest, self._clean = 0.0, 0.0
+        self.tell: Callable[[], object] = lambda: None
+        # Values of few digits need no more than single precision; logarithms take some of it.
+        narrow = not scale.multiplies and all(_is_narrow(array.dtype) for array in file.part.arrays)
+        self._type = torch.float32 if narrow else torch.float64
+        self._held: tuple[int, Block, Filled] | None = None
+        self._removed = self._left = 0.0
+        self._sum = torch.zeros(file.part.count, file.shape[0], dtype=torch.float64)
+        together = file.part.count > 1 and math.prod(file.shape[1:]) < _SMALL
+        self._common = measure(self._prepared(range(file.part.count)), band) if together else None
+        self._of: tuple[int, Removal] | None = None
+        self._shown: Shown | None = None
+
+    def _prepared(self, items: Iterable[int]) -> Iterator[Tensor]:
+        for item, block in itertools.product(items, self.file.blocks):
+            yield self.filled(item, block)[1]
+            self.tell()
+
+    def filled(self, item: int, block: Block) -> Filled:
+        """Values of a block, and what `prepared` makes of them; those asked for last are held, as they are measured
+        before they are changed."""
+        if self._held is None or self._held[:2] != (item, block):
+            before = self.file.read(item, block)
+            self._held = (item, block, (before, *prepared(before.to(self._type), self.scale)))
+        return self._held[2]
+
+    def removal(self, item: int) -> Removal:
+        """The gain for an item: its own, or that of all items where these are small."""
+        if self._common is not None:
+            return self._common
+        if self._of is None or self._of[0] != item:
+            self._of = (item, measure(self._prepared([item]), self.band))
+        return self._of[1]
+
+    def change(self, item: int, block: Block) -> tuple[Tensor, Tensor]:
+        """Values of a block before and after, `(C, *spatial)`."""
+        before, filled, missing, dead = self.filled(item, block)
+        if dead and not self.dead:
+            self.dead = lines_of(dead, self.file.part.layout.spatial)
+        place = None if self.place is None else self.place[block]
+        removal = self.removal(item)
+        damage = removal.apply(filled)
+        damage = damage if place is None else damage * place.to(damage)
+        self._count(removal, filled - damage)
+        self.tell()
+        return before, kept_beside(place, before, finished(filled, damage, missing, self.scale).double())
+
+    def _count(self, removal: Removal, left: Tensor) -> None:
+        """Sum up what is left in the band, and what its surroundings have."""
+        weight = removal.basis.multiplicity() * (removal.damage > 0)
+        self._rest += float((weight * removal.power_of(left)).sum())
+        self._clean += float((weight * removal.smooth).sum())
+
+    @property
+    def left(self) -> float | None:
+        """Power that is left in the band over the smooth spectrum, in dB; None if nothing was taken out."""
+        return 10 * math.log10(self._rest / self._clean) if self._rest > 0 and self._clean > 0 else None
+
+    @property
+    def steps(self) -> int:
+        """Times that `tell` is called: when a part is measured, and when it is changed."""
+        return 2 * self.file.part.count * len(self.file.blocks)
+
+    def parts(self) -> Iterator[tuple[int, Block, Tensor]]:
+        """Item, place and values of all parts, cleaned; what was removed and what is left is summed up on the way."""
+        for item, block, before, after in self.file.changed(self.change):
+            self._shown = self._shown or self._example(before, after)
+            rest = after.nan_to_num()
+            self.missing += int(before.isnan().sum())
+            self._removed += float((before - after).nan_to_num().square().sum())
+            self._left += float(rest.square().sum())
+            self._sum[item] += rest.flatten(1).sum(1)
+            yield item, block, after
+
+    @property
+    def excess(self) -> float | None:
+        """Power of what was removed over that of what is left, about its mean, in dB; None if nothing was."""
+        places = math.prod(self.file.shape[1:])
+        left = self._left - float((self._sum.square() / places).sum())
+        return 10 * math.log10(self._removed / left) if self._removed > 0 and left > 0 else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else there is to say."""
+        blocks, gaps = len(self.file.blocks), self.missing
+        said = {
+            "damage multiplies the values, and was taken out of their logarithm": self.scale.multiplies,
+            self.dead: bool(self.dead),
+            f"{gaps} missing values (NaN) were filled in before, and are missing again": gaps,
+            f"cleaned in {blocks} overlapping blocks": blocks > 1,
+            "nothing in the band stood out, and nothing was taken out": self._removed == 0 < self._left,
+            _of_rest(self.left): (self.left or 0.0) > _MUCH,
+        }
+        of_files = dict.fromkeys(note for array in self.file.part.arrays for note in array.notes)
+        return (*of_files, *(note for note, holds in said.items() if holds))
+
+    def shown(self) -> Shown:
+        """A part of the first item before, and what was taken out, with its spectra."""
+        return self._shown or self._example(*self.change(0, self.file.blocks[0]))
+
+    def _example(self, before: Tensor, after: Tensor) -> Shown:
+        filled, removal = self.filled(0, self.file.blocks[0])[1], self.removal(0)
+        meaning = self.file.meaning_of(before)
+        return example(meaning, self.file.shape, before, after, filled, removal, self.scale, self.beside)
+
+
+def _is_narrow(dtype: str) -> bool:
+    """Whether single precision holds all values of a type."""
+    return bool(np.can_cast(np.dtype(dtype), np.float32))
+
+
+def _of_rest(left: float | None) -> str:
+    return f"{left or 0.0:.1f} dB more than around it is left in the band: damage that drifts or ends, or content"
