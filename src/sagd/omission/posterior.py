@@ -21,7 +21,7 @@ from sagd.model.observed import Observed
 from sagd.noise.basis.base import Basis
 from sagd.noise.operator import Diagonal
 from sagd.noise.statistics import DataStatistics
-from sagd.omission.evidence import by_ring
+from sagd.omission.weighing import by_ring
 from sagd.random import Generator, Stream, generator_for, randn
 from sagd.sampling.base import Sampler
 from sagd.sampling.grids import TimeGrid
