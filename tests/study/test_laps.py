@@ -18,6 +18,7 @@ from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors
 from sagd.store.model import load_model
 from sagd.study.laps import train_in_laps
+from sagd.study.train import train
 
 
 def config(laps=2, **omission):
@@ -80,6 +81,11 @@ def test_what_laps_learn_nothing_of_is_refused(tmp_path, text, omission, said):
     with pytest.raises(InputError, match=said):
         train_in_laps(config(**omission), tmp_path / "run", data=data(text))
     assert not (tmp_path / "run").exists()
+
+
+def test_one_training_does_not_leave_laps_out_in_silence(tmp_path):
+    with pytest.raises(InputError, match="this is one training"):
+        train(config(), tmp_path / "run", data=data())
 
 
 def test_a_coefficient_that_no_image_shows_is_refused(tmp_path):

@@ -240,7 +240,7 @@ class Course:
         start = self.out / f"lap-{number - 1}"
         weights = None if number == 1 and self.first is None else start if number == 1 else start / "run"
         process = dataclasses.replace(self.config.process, omission=OmissionConfig(), basis=FOURIER)
-        training = dataclasses.replace(self.config.training, init=weights and str(weights))
+        training = dataclasses.replace(self.config.training, init=None if weights is None else str(weights))
         config = dataclasses.replace(self.config, process=process, training=training)
         return self._train(config, self.out / f"lap-{number}" / "run", draws)
 
