@@ -234,6 +234,19 @@ def test_leaving_a_band_out_under_damage_as_in_life(omission, tables, tmp_path):
     assert "| rain | 1 |" in page
 
 
+def test_laps_of_images_that_lack_frequencies_of_their_own(omission, tables, tmp_path):
+    from benchmarks import records
+
+    args = ["laps", "--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
+    omission.main(args)
+    lines = records.read(tmp_path / "laps-quick.jsonl")
+    assert [x["arm"] for x in lines][:3] == ["clean", "filled", "lap 1"]
+    assert 0.8 < lines[2]["power_over_clean"] < 1.2
+    omission.main(args)
+    assert records.read(tmp_path / "laps-quick.jsonl") == lines
+    assert "| lap 1 |" in (tmp_path / "laps-quick.md").read_text()
+
+
 def test_the_share_of_the_gap(omission):
     """Three seeds: clean 4, corrupted 24; fill halves the gap, by 0.4, 0.5 and 0.6 of it."""
     from benchmarks.omission import mnist, page

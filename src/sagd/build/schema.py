@@ -13,7 +13,7 @@ from sagd.networks.config import NetworkConfig
 
 NO_OMISSION = "none"
 """The mode that leaves no band out."""
-OF_DATA = ("guard", "split")
+OF_DATA = ("guard", "split", "laps")
 """Settings of omission that say what becomes of data before it is seen: no parameters of a mode."""
 AUTO_BASIS = "auto"
 """The basis that is chosen by the data."""
@@ -51,6 +51,10 @@ class OmissionConfig:
     split: str = "auto"
     """Windows of larger files: the band that is taken out of these before they are cut, where it is sharp: 'auto' (the
     band and its guard), none (it is left out of each window by itself), or a band."""
+    laps: int = 0
+    """Then train again, so many times at most, each for training.steps from the weights of before, on draws of what the
+    damage hides given what each item shows: a prior learnt from damaged data. It ends when a lap gains nothing. With
+    mode none for data.corruption that hides other frequencies of every item (subsampled, wedges)."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ def run_train(command: Train) -> None:
     from sagd.study.train import train
 
     config = with_plugins(command.run, command)
+    if config.process.omission.laps:
+        from sagd.study.laps import train_in_laps as train
     path = train(config, command.out, resume=command.resume)
     out, plugins = command.out, "".join(f" --plugin {shlex.quote(name)}" for name in config.plugins)
     if config.denoiser.bands not in ("none", "random"):

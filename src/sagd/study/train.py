@@ -182,6 +182,11 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
     Raises:
         InputError: If configuration and data do not fit each other.
     """
+    if config.process.omission.laps:
+        raise InputError(
+            f"process.omission.laps is {config.process.omission.laps}, and this is one training; laps are trained by"
+            " sagd train, or by sagd.study.laps.train_in_laps"
+        )
     _check_data(config, data)
     once = read_once(data)
     process = resolve_omission(config.process, once, before.omission if before else None)

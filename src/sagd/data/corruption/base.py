@@ -87,6 +87,15 @@ class Corruption(Description, family="corruption"):
     def band(self, spatial: Shape, seed: int = 0) -> Spectrum:
         """Where its power lies, in the Fourier basis of `spatial`."""
 
+    def places(self, spatial: Shape, generators: Sequence[Generator]) -> Tensor | None:
+        """Frequencies at which each image says nothing, bool `(B, *coefficients)`; None if they are alike in all.
+
+        Args:
+            spatial: Side lengths.
+            generators: One per image, those of `noise`.
+        """
+        return None
+
     def on(self, grid: Grid | None) -> Self:
         """The same with what is in units told in samples.
 

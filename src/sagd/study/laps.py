@@ -1,0 +1,267 @@
+"""Training in laps: what the damage hides is drawn, a model trained on the draws, again and again.
+
+See `sagd.omission.laps`. In the directory of the run there are
+
+    OUT/lap-0           the run of the mode of omission; none where every item has frequencies of its own
+    OUT/lap-K/draws     what lap K is trained on
+    OUT/lap-K/run       its run
+    OUT/lap-K/judged    what it is worth
+    OUT/model           the model of the best lap
+
+Each appears by rename, so that a run that was killed goes on from the last of them, or from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sagd.build.objects import omission_mode
+from sagd.build.schema import NO_OMISSION, OmissionConfig, RunConfig
+from sagd.build.text import to_dict
+from sagd.data.corruption import generators
+from sagd.data.load import load
+from sagd.data.signals import Signals
+from sagd.errors import InputError
+from sagd.noise.bands import mask
+from sagd.noise.basis.base import Basis
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.omission.laps import HeldOut, Lap, gains
+from sagd.omission.modes import Mode
+from sagd.omission.posterior import GaussianPrior, Judged, posterior
+from sagd.omission.removal import Removal, measure
+from sagd.omission.restore import restore
+from sagd.random import generator_for, subset
+from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory
+from sagd.store.folder import claim
+from sagd.store.model import Trained, load_model, save_model
+from sagd.study.train import FOURIER, train
+
+logger = logging.getLogger(__name__)
+
+ROUNDS = 1
+"""Derivatives of the network in each estimate: with none hidden frequencies do not hear of those that are shown."""
+_JUDGED, _FEWEST = 256, 8
+"""Items that laps are judged on, at most and at least."""
+_TOGETHER = 256
+_MEASURED = 4096
+"""Items whose damage is measured together, to be taken out."""
+_DRAWS, _TENSOR = "draws.safetensors", "x"
+
+
+def train_in_laps(config: RunConfig, out: str | Path, resume: bool = False, data: Signals | None = None) -> Path:
+    """Train as `sagd.study.train.train`, and then in laps; arguments, errors and result are those of that.
+
+    Raises:
+        InputError: If the damage is neither left out by a mode nor of its own in every item.
+    """
+    out = Path(out)
+    if type(laps := config.process.omission.laps) is not int or laps < 1:
+        raise InputError(f"process.omission.laps must be at least 1 to train in laps, got {laps!r}")
+    images = load(config.data) if data is None else data
+    course = Course(config, images, out)
+    course.check()
+    with claim(out, empty=not resume):
+        best = course.run(laps)
+        model = best if best is not None else course.first
+        assert model is not None
+        save_model(out / "model", dataclasses.replace(model, configuration=to_dict(config)))
+    return out / "model"
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all laps of a training share.
+
+    Attributes:
+        config: Configuration.
+        data: Damaged data.
+        out: Directory.
+    """
+
+    config: RunConfig
+    data: Signals
+    out: Path
+
+    def check(self) -> None:
+        """Refuse data of which laps learn nothing, before work starts.
+
+        Raises:
+            InputError: If so.
+        """
+        omission, corruption = self.config.process.omission, self.data.corruption
+        if self.config.denoiser.bands != "none":
+            raise InputError("process.omission.laps draw whole items; leave denoiser.bands out")
+        if self.data.gaps or self.data.cut is not None:
+            raise InputError("process.omission.laps need whole items without gaps; restore the files first")
+        if omission.mode == NO_OMISSION:
+            streams = [generator_for(0, "damage", 0)]
+            if corruption is None or corruption.places(self.data.shape[1:], streams) is None:
+                raise InputError(
+                    "process.omission.laps need a mode of omission, e.g. fill, or data.corruption that hides other"
+                    " frequencies of every item: subsampled or wedges"
+                )
+            if not corruption.fixed:
+                raise InputError("process.omission.laps need damage that stays: set fixed=True in data.corruption")
+        if len(self.data) < 2 * _FEWEST:
+            raise InputError(f"process.omission.laps need at least {2 * _FEWEST} items, got {len(self.data)}")
+
+    def run(self, laps: int) -> Trained | None:
+        """All laps; the model of the best, or None if that is lap 0's."""
+        best = Lap(0, self.judged(0, None)) if self.first is None else None
+        if best is not None:
+            logger.info(best.line(None))
+        model: Trained | None = None
+        kept = None
+        for number in range(1, laps + 1):
+            draws = self.draws(number, model)
+            model = self.trained(number, draws, model)
+            lap = Lap(number, self.judged(number, model))
+            logger.info(lap.line(best))
+            if best is not None and not gains(lap, best):
+                logger.info("nothing is gained any more: the model is that of lap %d", max(best.number, 1))
+                return kept or model
+            best, kept = lap, model
+        return kept
+
+    @cached_property
+    def parts(self) -> tuple[Signals, Signals]:
+        """Items that are trained on, and those that laps are judged on."""
+        count = max(_FEWEST, min(_JUDGED, len(self.data) // 10))
+        order = subset(len(self.data), len(self.data), generator_for("laps", 0))
+        return self.data.subset(order[count:].sort().values), self.data.subset(order[:count].sort().values)
+
+    @cached_property
+    def first(self) -> Trained | None:
+        """The model of the mode of omission; None if there is none."""
+        if self.config.process.omission.mode == NO_OMISSION:
+            return None
+        omission = dataclasses.replace(self.config.process.omission, laps=0)
+        config = dataclasses.replace(self.config, process=dataclasses.replace(self.config.process, omission=omission))
+        return self._train(config, self.out / "lap-0", self.parts[0])
+
+    @cached_property
+    def basis(self) -> Basis:
+        """That of the damage."""
+        return FourierBasis(self.data.shape[1:]) if self.first is None else self.first.statistics.basis
+
+    @property
+    def mode(self) -> Mode:
+        """The mode of omission, its band known."""
+        assert self.first is not None
+        mode = omission_mode(self.first.omission, self.first.meaning.grid())
+        assert mode is not None
+        return mode
+
+    @cached_property
+    def prior(self) -> GaussianPrior:
+        """What is known without a network of data whose items each have damage of their own."""
+        some = self.parts[0].at_most(_MEASURED)
+        every = torch.arange(len(some))
+        return GaussianPrior.measured(some.batch(every)[0], self.noise(some, every), self.basis)
+
+    def noise(self, data: Signals, numbers: Tensor) -> Tensor:
+        """`N(f)` of items, `(B|1, C|1, *coefficients)`."""
+        if self.first is None:
+            assert data.corruption is not None
+            own = generators(data.corruption_seed, data.places_of(numbers).tolist())
+            missing = data.corruption.places(self.data.shape[1:], own)
+            assert missing is not None
+            return torch.where(missing, torch.inf, 0.0)[:, None]
+        inside, known = mask(self.mode.place, self.basis) > 0, self.mode.damage(self.basis)
+        hidden = torch.where(inside, torch.inf if known is None else known, 0.0)
+        return hidden.reshape(1, -1, *self.basis.coefficients)
+
+    def draws(self, number: int, model: Trained | None) -> Signals:
+        """What a lap is trained on: draws by the model of the lap before."""
+        path, kept = self.out / f"lap-{number}" / "draws", self.parts[0]
+        if not path.exists():
+            every = torch.arange(len(kept)).split(_TOGETHER)
+            bar = tqdm(every, desc=f"lap {number}: drawing", disable=None, leave=False)
+            x = torch.cat([self.drawn(kept, some, model, number, int(some[0])) for some in bar])
+            write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: x}))])
+        verify_directory(path, [_DRAWS])
+        x = read_tensors(path / _DRAWS)[0][_TENSOR]
+        return dataclasses.replace(kept, stored=x, rows=None, places=None, corruption=None, origin=None)
+
+    def drawn(self, data: Signals, some: Tensor, model: Trained | None, draw: int, first: int = 0) -> Tensor:
+        """Draws of items by a model of whole ones, or by what there is before there is one."""
+        y, labels = data.batch(some)
+        return self._posterior(y, self.noise(data, some), labels, model, draw, first)
+
+    def _posterior(
+        self, y: Tensor, noise: Tensor, labels: Tensor | None, model: Trained | None, draw: int, first: int
+    ) -> Tensor:
+        seed = self.config.training.seed
+        if model is not None:
+            s = model.sampling
+            told = None if model.classes is None else labels
+            return posterior(
+                model.denoiser, y, noise, model.statistics, sampler=s.sampler, steps=s.steps, grid=s.grid,
+                rounds=ROUNDS, seed=seed, draw=draw, first=first, condition=told, batch_size=_TOGETHER,
+            ).cpu()  # fmt: skip
+        if self.first is None:
+            return self.prior.draw(y, noise, seed, draw, first)
+        if self.vetoed:
+            return torch.stack([x - self.removal.apply(x) for x in y])
+        told = None if self.first.classes is None else labels
+        samples = int(self.mode.knows_posterior(self.first.denoiser, self.first.statistics))
+        found = restore(
+            self.first.denoiser, y, self.mode, self.first.statistics,
+            samples=samples, seed=first + seed, condition=told, batch_size=_TOGETHER,
+        )  # fmt: skip
+        return found.images if found.samples is None else found.samples[0]
+
+    @cached_property
+    def vetoed(self) -> bool:
+        """Whether nothing that the model of lap 0 says of its band is believed."""
+        assert self.first is not None
+        share = self.first.calibration
+        inside = mask(self.mode.place, self.basis) > 0
+        nothing = share is not None and not (share.expand_as(inside)[inside] > 0).any()
+        if nothing:
+            logger.info("the first draws have the damage taken out without a network, of which nothing is believed")
+        return nothing
+
+    @cached_property
+    def removal(self) -> Removal:
+        """What takes the damage out without a network."""
+        return measure(list(self.parts[0].at_most(_MEASURED).tensor()), self.mode.place)
+
+    def trained(self, number: int, draws: Signals, before: Trained | None) -> Trained:
+        """The model of a lap, from the weights of the one before."""
+        start = self.out / f"lap-{number - 1}"
+        weights = None if number == 1 and self.first is None else start if number == 1 else start / "run"
+        process = dataclasses.replace(self.config.process, omission=OmissionConfig(), basis=FOURIER)
+        training = dataclasses.replace(self.config.training, init=None if weights is None else str(weights))
+        config = dataclasses.replace(self.config, process=process, training=training)
+        return self._train(config, self.out / f"lap-{number}" / "run", draws)
+
+    def _train(self, config: RunConfig, out: Path, data: Signals) -> Trained:
+        if not (out / "model").exists():
+            train(config, out, resume=out.exists(), data=data)
+        return load_model(out)
+
+    def judged(self, number: int, model: Trained | None) -> Judged:
+        """What the draws of a lap are worth."""
+        path = self.out / f"lap-{number}" / "judged"
+        if not path.exists():
+            apart = self.parts[1]
+            every = torch.arange(len(apart))
+            y, labels = apart.batch(every)
+            statistics = self.prior.statistics if model is None else model.statistics
+            band = None if self.first is None else self.mode.place
+            held_out = HeldOut(y, self.noise(apart, every), statistics.mean, self.basis, band)
+            found = held_out.judge(lambda x, n, draw: self._posterior(x, n, labels, model, draw, 0))
+            content = {"errors": found.errors, "power": torch.tensor([found.power])}
+            write_directory(path, [(_DRAWS, to_safetensors(content))])
+        verify_directory(path, [_DRAWS])
+        known = read_tensors(path / _DRAWS)[0]
+        return Judged(known["errors"], float(known["power"]))

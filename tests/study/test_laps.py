@@ -1,0 +1,112 @@
+"""Training in laps, in small: what is written, that a killed one goes on, and what is refused."""
+
+import dataclasses
+import shutil
+
+import pytest
+import torch
+
+from sagd.build.schema import RunConfig
+from sagd.build.text import from_dict
+from sagd.data.corruption import Corruption
+from sagd.data.signals import Signals
+from sagd.errors import InputError
+from sagd.noise.bands import mask
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.omission.posterior import GaussianPrior
+from sagd.random import generator_for, subset
+from sagd.store.files import read_tensors
+from sagd.store.model import load_model
+from sagd.study.laps import train_in_laps
+from sagd.study.train import train
+
+
+def config(laps=2, **omission):
+    return from_dict(
+        RunConfig,
+        {
+            "process": {"omission": {"laps": laps, **omission}},
+            "network": {"widths": [8]},
+            "training": {"steps": 4, "batch_size": 8, "sample_every": 0, "warmup_steps": 2, "precision": "no"},
+            "sampling": {"sampler": "dpm_solver", "steps": 3},
+        },
+    )
+
+
+def data(text="subsampled(keep=0.6)"):
+    x = torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(0)).cumsum(-1).cumsum(-2) / 8
+    corruption = None if text is None else Corruption.parse(text)
+    return Signals("noise", x.clamp(-1, 1), corruption=corruption)
+
+
+def test_laps_of_frequencies_of_their_own(tmp_path):
+    """Draws keep what is shown, and a run that lost all that came after them goes on to the same model."""
+    model = load_model(train_in_laps(config(), tmp_path / "run", data=data()))
+    assert model.omission.mode == "none"
+    assert model.config.process.omission.laps == 2
+    draws = read_tensors(tmp_path / "run/lap-1/draws/draws.safetensors")[0]["x"]
+    assert draws.shape == (32, 1, 8, 8)
+    shutil.rmtree(tmp_path / "run/lap-1/run/model")
+    shutil.rmtree(tmp_path / "run/model")
+    shutil.rmtree(tmp_path / "run/lap-2", ignore_errors=True)
+    again = load_model(train_in_laps(config(), tmp_path / "run", resume=True, data=data()))
+    for one, other in zip(model.plain.parameters(), again.plain.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_laps_of_a_band(tmp_path):
+    """From the mode's model on, whose weights lap 1 starts from; outside the band draws are the damaged data."""
+    told = config(1, mode="fill", band="ring(low=0.5, high=0.7)", guard="none")
+    path = train_in_laps(told, tmp_path / "run", data=data(None))
+    model = load_model(path)
+    assert not model.process.unseen
+    assert (tmp_path / "run/lap-0/model").exists()
+    draws = read_tensors(tmp_path / "run/lap-1/draws/draws.safetensors")[0]["x"]
+    basis = FourierBasis((8, 8))
+    kept = subset(40, 40, generator_for("laps", 0))[8:].sort().values
+    shown = mask("ring(low=0.5, high=0.7)", basis) == 0
+    one, other = (basis.forward(x)[..., shown] for x in (draws, data(None).subset(kept).tensor()))
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "omission", "said"),
+    [
+        (None, {}, "need a mode"),
+        ("hum", {}, "need a mode"),
+        ("subsampled(fixed=False)", {}, "fixed=True"),
+    ],
+)
+def test_what_laps_learn_nothing_of_is_refused(tmp_path, text, omission, said):
+    with pytest.raises(InputError, match=said):
+        train_in_laps(config(**omission), tmp_path / "run", data=data(text))
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_training_does_not_leave_laps_out_in_silence(tmp_path):
+    with pytest.raises(InputError, match="this is one training"):
+        train(config(), tmp_path / "run", data=data())
+
+
+def test_a_coefficient_that_no_image_shows_is_refused(tmp_path):
+    """Of two images that lack the same ring nothing is known there."""
+    y = torch.randn(4, 1, 8, generator=torch.Generator().manual_seed(0))
+    noise = torch.zeros(4, 1, 5)
+    noise[..., 2] = torch.inf
+    with pytest.raises(InputError, match="1 of 5 coefficients"):
+        GaussianPrior.measured(y, noise, FourierBasis((8,)))
+
+
+def test_the_gaussian_prior_is_without_bias():
+    """Mean and power of 20,000 stationary signals of which each lacks its own frequencies, and has noise elsewhere."""
+    basis, g = FourierBasis((8,)), torch.Generator().manual_seed(0)
+    spectrum = torch.tensor([4.0, 2.0, 1.0, 0.5, 0.25], dtype=torch.float64)
+    x = basis.inverse(spectrum.sqrt() * basis.forward(torch.randn(20_000, 1, 8, generator=g, dtype=torch.float64))) + 1
+    noise = torch.where(torch.rand(20_000, 1, 5, generator=g) < 0.5, torch.inf, 0.5).double()
+    y = x + basis.inverse(0.5**0.5 * basis.forward(torch.randn(20_000, 1, 8, generator=g, dtype=torch.float64)))
+    prior = GaussianPrior.measured(y, noise, basis)
+    torch.testing.assert_close(prior.spectrum[0], spectrum, rtol=0.06, atol=0.02)
+    torch.testing.assert_close(prior.statistics.mean, torch.ones(1, 8, dtype=torch.float64), atol=0.06, rtol=0)
+    drawn = prior.draw(y, noise)
+    torch.testing.assert_close(basis.forward(drawn - 1).abs().square().mean((0, 1)), spectrum, rtol=0.08, atol=0.02)
+    assert dataclasses.replace(prior).basis == basis
