@@ -97,8 +97,8 @@ def page(lines: Sequence[dict[str, Any]]) -> str:
     text = [
         "# What a design expects, and what networks do",
         "",
-        "Written by `python -m benchmarks.design.expected`. Error of the power spectrum, rms over 16 rings, in dB: as the"
-        " closed form expects it / of 256 samples of a network against held-out fields; one seed. Heun's `n` steps"
+        "Written by `python -m benchmarks.design.expected`. Error of the power spectrum, rms over 16 rings, in dB: as"
+        " the closed form expects it / of 256 samples of a network against held-out fields; one seed. Heun's `n` steps"
         " take `2 n - 1` evaluations.",
         "",
     ]
