@@ -225,3 +225,12 @@ def test_places_of_fields_with_masks_count_as_they_do_of_tensors():
     plain = repr(evaluate(ours, theirs, **given, reference_mask=mask))
     for own in (fields.Fields(ours), fields.Fields(ours, weight_field=weights)):
         assert repr(evaluate(own, fields.Fields(theirs, mask), **given)) == plain
+
+
+def test_fields_with_gaps_are_not_measured_by_scale():
+    """Their edges would be in all rings."""
+    x = torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    known = torch.ones_like(x, dtype=torch.bool)
+    known[:, :, 2:4] = False
+    with pytest.raises(InputError, match="gaps"):
+        evaluate(x, x, reference_mask=known, by_scale=True)

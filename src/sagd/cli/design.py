@@ -16,7 +16,7 @@ from sagd.terminal import say
 
 @dataclass(frozen=True)
 class Design(Command):
-    """Choose the noise for a data set, how it is learnt and how samples are drawn; seconds, without training.
+    """Choose the noise for a data set, how it is learnt and how samples are drawn; within a minute, without training.
 
     Writes design.yaml, which train takes, noise.npy with the weights of the noise for other programs, and a page that
     says why. Where white noise will do, it says so.
@@ -46,7 +46,7 @@ def run_design(command: Design) -> None:
     import yaml
 
     from sagd.build.schema import RunConfig
-    from sagd.build.text import changed
+    from sagd.build.text import changed, to_dict
     from sagd.optional import need
     from sagd.report.designing import render_design
     from sagd.store.files import to_json, write_file
@@ -59,7 +59,11 @@ def run_design(command: Design) -> None:
     array = io.BytesIO()
     np.save(array, found.weights.numpy(), allow_pickle=False)
     path = command.out / "design.yaml"
-    write_file(path, yaml.safe_dump(changed(config, RunConfig()), sort_keys=False, width=1000).encode())
+    settings = changed(config, RunConfig()) | {
+        name: to_dict(getattr(config, name)) for name in ("denoiser", "sampling")
+    }
+    told = f"# For {command.evaluations} evaluations of the network a sample; report.html says why.\n"
+    write_file(path, (told + yaml.safe_dump(settings, sort_keys=False, width=1000)).encode())
     write_file(command.out / "design.json", to_json(found.to_dict()))
     write_file(command.out / "noise.npy", array.getvalue())
     write_file(command.out / "report.html", render_design(found).encode())

@@ -2,9 +2,12 @@
 
 Of Gaussian data with spectrum `S` and noise of one schedule, the exact denoiser multiplies each frequency by a number,
 and so does any deterministic sampler. The factor depends on the grid and on `S / w^2` alone, so that a handful of
-numbers stands for all frequencies. Sampling starts from noise alone, and what comes out has the power
+numbers stands for all frequencies. What comes out has the power of the start times
 
-    P_N(f) = |prod of the steps' factors|^2,    which should be S(f).
+    |prod of the steps' factors|^2,    which should be S(f).
+
+A start of Gaussian law is right for Gaussian data alone, where a single step from little noise would do. So grids are
+looked for as if sampling started from noise alone, which asks them to begin where all data is drowned.
 
 Networks behave so in few steps: their error of the power spectrum follows the closed form, where a denoiser that knows
 the training data by heart makes no such error at all.
@@ -93,7 +96,7 @@ class Expected:
             steps: Its steps.
             grid: Time grid.
         """
-        return self._error(Sampler.parse(sampler), steps, TimeGrid.parse(grid), (0.0,))
+        return self._error(Sampler.parse(sampler), steps, TimeGrid.parse(grid), (0.0,), noise_alone=False)
 
     def found(self, sampler: Sampler | str, steps: int) -> KarrasGrid:
         """The Karras grid of least error, within the range that the data needs, over spectra of some strengths.
@@ -113,7 +116,7 @@ class Expected:
         def error(point: _Point) -> float:
             last, first, rho = point
             inside = min(last, first) >= 0 and last + first <= _MOST_CUT * span and 0 <= rho <= math.log(_LARGEST_RHO)
-            return self._error(sampler, steps, grid(point), _SPREAD) if inside else math.inf
+            return self._error(sampler, steps, grid(point), _SPREAD, noise_alone=True) if inside else math.inf
 
         usual = (0.0, 0.0, math.log(MatchedGrid().rho))
         cuts = [k * span / (2 * _CUTS) for k in range(_CUTS)]
@@ -127,11 +130,12 @@ class Expected:
         found = grid(best)
         return KarrasGrid(*(float(f"{v:.4g}") for v in (found.sigma_min, found.sigma_max, found.rho)))
 
-    def _error(self, sampler: Sampler, steps: int, grid: TimeGrid, spread: Sequence[float]) -> float:
+    def _error(self, sampler: Sampler, steps: int, grid: TimeGrid, spread: Sequence[float], noise_alone: bool) -> float:
         times = grid.times(steps, self.process, self.statistics)[:-1]
         ratios = torch.cat([self.ratios * 10 ** (d / 10) for d in spread])
         process = ForwardProcess(self.process.schedule, IsotropicCovariance((1, len(ratios))))
-        start = process.sigma(float(times[0]), ratios) * torch.ones_like(ratios)
+        a, s = (f(float(times[0]), ratios) for f in (process.alpha, process.sigma))
+        start = s * torch.ones_like(ratios) if noise_alone else (a**2 * ratios + s**2).sqrt()
         drawn = sampler.sample(
             _Linear(process, ratios),
             1,

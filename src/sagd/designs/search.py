@@ -98,6 +98,16 @@ def _is_worse(error: float, best: float) -> bool:
     return error > best + WORTH_DB and error > WORTH_TIMES * best
 
 
+def check_evaluations(evaluations: int) -> None:
+    """Refuse what is no number of evaluations.
+
+    Raises:
+        InputError: If it is too small, or none.
+    """
+    if type(evaluations) is not int or evaluations < LEAST:
+        raise InputError(f"evaluations must be a whole number, at least {LEAST}, got {evaluations!r}")
+
+
 def search(
     process_of: Callable[[float], Process],
     statistics: DataStatistics,
@@ -117,8 +127,7 @@ def search(
     Raises:
         InputError: If there are too few evaluations for a sampler.
     """
-    if type(evaluations) is not int or evaluations < LEAST:
-        raise InputError(f"evaluations must be a whole number, at least {LEAST}, got {evaluations!r}")
+    check_evaluations(evaluations)
     expected = {g: Expected(process_of(g), statistics) for g in exponents}
     candidates: list[Candidate] = []
     for g in exponents:

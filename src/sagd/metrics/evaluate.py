@@ -197,12 +197,17 @@ def evaluate(
 
     Raises:
         InputError: If shapes differ, there are fewer than 4 samples or 8 reference images, values are not
-            finite, or `resamples` is neither 0 nor at least 20.
+            finite, `resamples` is neither 0 nor at least 20, or `by_scale` is asked of fields with gaps.
 
     Warns:
         UserWarning: If `n` is at most the feature dimension, where the Fréchet distance means little.
     """
     given, real = field_sets(samples, reference, samples_mask, reference_mask)
+    if by_scale and not (samples_mask is None and reference_mask is None):
+        raise InputError(
+            "by_scale measures what a ring of frequencies holds, in which the edges of gaps would be all there is;"
+            " leave it out, or fill the gaps"
+        )
     if weight_field is not None:
         given, real = given.weighted(weight_field), real.weighted(weight_field)
     n, least = min(len(samples), len(reference) // 2), LEAST if by_scale else _LEAST

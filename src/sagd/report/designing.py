@@ -41,7 +41,7 @@ def _page(design: Design) -> dict[str, Any]:
         "subtitle": f"{design.name}, {' x '.join(map(str, design.shape))}",
         "answer": design.lines(),
         "spectrum": _spectrum(design),
-        "flatness": _flatness(design),
+        "flatness": _flatness(design) if any(r.flatness is not None for r in design.rings) else None,
         "gain": _gain(design),
         "rows": rows,
         "evaluations": search.evaluations,

@@ -19,11 +19,13 @@ from sagd.data.config import DataConfig
 from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import Signals
+from sagd.designs.ends import ROUNDING
 from sagd.designs.levels import fit_power_law
-from sagd.designs.search import EXPONENTS, Candidate, Search, search
+from sagd.designs.search import EXPONENTS, Candidate, Search, check_evaluations, search
 from sagd.errors import InputError
 from sagd.metrics.rings import ring_flatness
 from sagd.model.parameterisation.wiener import LEAST_POWER
+from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, radial_profile
@@ -54,7 +56,7 @@ class Ring:
         high: Its outer one.
         power: Mean power of the data, as a model sees it, all channels.
         noise: That of the noise of the design, of which white noise of unit variance has 1.
-        flatness: Of what it holds of the data, 3 if that is Gaussian; None where nothing is.
+        flatness: Of what it holds of the data, 3 if that is Gaussian; None where nothing is, or data has gaps.
         seen: Range of the network's input over all noise levels with prediction `edm`, in dB below 1.
     """
 
@@ -81,7 +83,8 @@ class Design:
         quantisation: Power of rounding to the steps of the data's values, over that of the weakest ring; None if they
             have no steps.
         config: What `train` and `compare` take.
-        weights: `w(f)` of the noise, calibrated: `([C,] *spatial)` in the order of `numpy.fft`.
+        weights: `w(f)` of the noise, calibrated: `(C, *spatial)`; in the Fourier basis in the order of `numpy.fft`, in
+            others in theirs. Of decorrelated channels those of the colours.
     """
 
     name: str
@@ -121,7 +124,8 @@ class Design:
             )
         lines = [
             answer,
-            f"draw with {found.sampler}, {found.steps} steps, grid {found.grid}",
+            f"draw with {found.sampler}, {found.steps} steps, grid {found.grid} (on the usual grid white noise would"
+            f" miss it by {self.search.usual[self.search.evaluations][0.0].error:.2g} dB)",
             f"{self.items[0]} of {self.items[1]} items of {self.name} were measured: {power}, slope"
             f" {self.slope[0]:.2f} (R^2 {self.slope[1]:.2f})",
         ]
@@ -165,9 +169,10 @@ def design(
         InputError: If the data cannot be read, is too little or does not vary, the process leaves nothing to choose, or
             the evaluations are too few.
     """
-    config, own = (data, load(data)) if isinstance(data, DataConfig) else (DataConfig(), data)
     process = process or ProcessConfig()
     _check(process)
+    check_evaluations(evaluations)
+    config, own = (data, load(data)) if isinstance(data, DataConfig) else (DataConfig(), data)
     if len(own) < _LEAST_ITEMS:
         items = Kind.member(own.meaning.kind).item[1]
         raise InputError(f"{own.name!r} has {len(own)} {items}; a design needs at least {_LEAST_ITEMS}")
@@ -186,7 +191,7 @@ def design(
     settled = _whitened(process, chosen.exponent)
     noise = process_of(chosen.exponent).covariance
     rings = _rings(some, statistics, noise.power_range(statistics.basis)[1])
-    powers = [ring.power for ring in rings if ring.power > 0]
+    powers = [ring.power for ring in rings if ring.power > ROUNDING * max(r.power for r in rings)]
     fit = fit_power_law(statistics)
     run = RunConfig(
         data=config,
@@ -229,8 +234,8 @@ def _rings(data: Signals, statistics: DataStatistics, noise: Tensor) -> tuple[Ri
     profile = radial_profile(S, basis, _RINGS)
     drawn = radial_profile(noise.expand_as(S), basis, _RINGS)
     some = data.subset(subset(len(data), min(len(data), _MOST_FLAT), generator_for(0, "flatness")))
-    x, known = some.tensor(), some.known()
-    flat = ring_flatness(x, x, _RINGS, known, known).reference_flatness
+    x, gaps = some.tensor(), some.known() is not None
+    flat = () if gaps else ring_flatness(x, x, _RINGS).reference_flatness
     rings = []
     edges = profile.edges.tolist()
     for k, (low, high) in enumerate(itertools.pairwise(edges)):
@@ -272,9 +277,7 @@ def _table(process: ProcessConfig, statistics: DataStatistics, shape: tuple[int,
     spectrum = Spectrum.parse(process.spectrum).resolve(statistics)
     weights = SpectralCovariance(spectrum, shape, basis, process.calibration).eigenvalues.sqrt()
     weights = weights.expand(shape[0], *basis.coefficients)
-    if not (basis.is_fourier and basis.channels is None):
-        return weights
-    return _whole(weights, basis.spatial)
+    return _whole(weights, basis.spatial) if basis.spatial_part == FourierBasis(basis.spatial) else weights
 
 
 def _whole(half: Tensor, spatial: tuple[int, ...]) -> Tensor:

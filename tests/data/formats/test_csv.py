@@ -144,7 +144,17 @@ def test_changed_values_have_the_decimals_of_their_column_and_others_their_cells
     values[0] = [1.23456789, 0.00123456789, 6.6]
     values[1, 0] = -0.0000001
     FORM.write(tmp_path / "b.csv", values, contents)
-    said = "time,a,b,c\n0.000,1.23,0.001,7\n0.004,0.00,+2.0,8\n0.008,NA,3,9\n"
+    said = "time,a,b,c\n0.000,1.23,0.00123,6.6\n0.004,0.00,+2.0,8\n0.008,NA,3,9\n"
     assert (tmp_path / "b.csv").read_text() == said
     FORM.write(tmp_path / "c.csv", values, dataclasses.replace(contents, exact=True))
     assert (tmp_path / "c.csv").read_text().splitlines()[1] == "0.000,1.23456789,0.00123456789,6.6"
+
+
+def test_small_changes_of_coarse_columns_are_seen(tmp_path):
+    text = "a,b\n1,5.e-03\n3,7.e-03\n5,3.e-03\n8,4.e-03\n"
+    (contents,) = FORM.scan(table(tmp_path / "a.csv", text))
+    values = FORM.read(contents)
+    changed = values + np.array([0.3, 0.0012])
+    FORM.write(tmp_path / "b.csv", changed, contents)
+    read = np.loadtxt(tmp_path / "b.csv", delimiter=",", skiprows=1)
+    np.testing.assert_allclose(read, changed, atol=1e-9)

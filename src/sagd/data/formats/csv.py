@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as tables
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -337,7 +338,8 @@ def _cells(values: np.ndarray, layout: _Layout, exact: bool) -> list[list[str]]:
     columns = []
     for column, before in zip(values.T.tolist(), zip(*own, strict=True), strict=True):
         decimals = {_decimals(cell, layout.decimal) for cell in before if cell.lower() not in _MISSING}
-        most, fixed = max(decimals, default=0), len(decimals) == 1
+        most = max([*decimals, _needed(column, before, layout)])
+        fixed = len(decimals | {most}) == 1
         same = before if len(before) == len(column) else ("",) * len(column)
         columns.append(
             [
@@ -359,11 +361,23 @@ def _same(number: float | None, value: float) -> bool:
 def _decimals(cell: str, decimal: str) -> int:
     """Decimals of a number as it is written.
 
-    >>> [_decimals(cell, ".") for cell in ("-3", "1.50", "1.5e-3", "2e3", "inf")]
-    [0, 2, 4, 0, 0]
+    >>> [_decimals(cell, ".") for cell in ("-3", "1.50", "1.5e-3", "5.e-3", "2e3", "inf")]
+    [0, 2, 4, 3, 0, 0]
     """
     mantissa, _, power = cell.lower().partition("e")
-    return max(0, len(mantissa.partition(decimal)[2]) - int(power or 0)) if mantissa[-1:].isdigit() else 0
+    if not mantissa.removesuffix(decimal)[-1:].isdigit():
+        return 0
+    return max(0, len(mantissa.partition(decimal)[2]) - int(power or 0))
+
+
+def _needed(column: Sequence[float], before: Sequence[str], layout: _Layout) -> int:
+    """Decimals that show a change of a column, to two digits of its root mean square; 0 if it is not known."""
+    own = [_number(cell, layout.decimal) if cell else None for cell in before]
+    if len(own) != len(column):
+        return 0
+    changes = [new - old for new, old in zip(column, own, strict=True) if old is not None and new != old]
+    power = float(np.mean(np.square([c for c in changes if np.isfinite(c)] or [0.0])))
+    return max(0, 1 - math.floor(math.log10(power) / 2)) if power > 0 else 0
 
 
 def _rounded(value: float, decimals: int, fixed: bool, layout: _Layout) -> str:
