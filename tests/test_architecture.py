@@ -23,7 +23,7 @@ FLOORS = [
     ["process"],
     ["model"],
     ["sampling", "training"],
-    ["networks", "metrics", "data", "design", "omission", "resampling", "integrations"],
+    ["networks", "metrics", "data", "designs", "omission", "resampling", "integrations"],
     ["build", "store", "study", "report"],
     ["api", "cli"],
 ]
@@ -286,11 +286,11 @@ def test_the_rules_see_what_they_should():
     """The checks above on small programs, so that they cannot pass by looking nowhere."""
     program = """
 def f():
-    from sagd import design
+    from sagd import designs
     import sagd.sampling.grids as g
 from sagd.errors import InputError
 """
-    assert own_modules(ast.parse(program)) == {"design", "sampling.grids", "errors"}
+    assert own_modules(ast.parse(program)) == {"designs", "sampling.grids", "errors"}
     assert is_lower("noise.bands", "process.base")
     assert not is_lower("process.base", "noise.bands")
     assert is_lower("noise.basis.base", "noise.spectra.base")

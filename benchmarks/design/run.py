@@ -210,7 +210,7 @@ def configuration(setting: Setting, job: Job, arm: Arm) -> RunConfig:
     """The whole configuration of a run."""
     scale = setting.of
     return RunConfig(
-        data=_reading(setting, job.data, "train"),
+        data=reading(setting, job.data, "train"),
         process=arm.process,
         network=NetworkConfig(widths=scale.widths or SETS[job.data].widths),
         denoiser=arm.denoiser,
@@ -260,11 +260,11 @@ def _kept(found: Mapping[str, Any], which: str) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=2)
 def _data(setting: Setting, name: str) -> tuple[Signals, Signals]:
-    training = load(_reading(setting, name, "train"))
-    return training, load(_reading(setting, name, "held-out"), training.meaning)
+    training = load(reading(setting, name, "train"))
+    return training, load(reading(setting, name, "held-out"), training.meaning)
 
 
-def _reading(setting: Setting, name: str, part: str) -> DataConfig:
+def reading(setting: Setting, name: str, part: str) -> DataConfig:
     of = SETS[name]
     return DataConfig(str(setting.part(name, part)), kind=of.kind, axes=of.axes, rate=1.0 if of.axes == "NT" else None)
 

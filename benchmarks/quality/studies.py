@@ -148,8 +148,8 @@ EVALUATIONS = (4, 6, 10, 18, 50)
 OWN, COMMON = "own grid", "common grid"
 COMMON_RANGE = "karras(sigma_min=0.002, sigma_max=80.0)"
 """The usual grid, whatever the process: that of Karras et al. (2022)."""
-LEFT_OUT = ("omission", "by_class")
-"""Processes that learn no whole images, or need classes."""
+LEFT_OUT = ("omission", "by_class", "flicker", "equal_mean_snr", "low_pass_flow")
+"""Processes that learn no whole images, need classes, or are the rivals that `benchmarks.design` compares."""
 
 
 def step_arms(shape: tuple[int, ...], small: bool) -> list[Arm]:

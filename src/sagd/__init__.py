@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sagd.api import Model as Model
     from sagd.api import clean as clean
+    from sagd.api import design as design
     from sagd.api import fit as fit
     from sagd.api import load as load
     from sagd.api import read as read
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from sagd.data.corruption import Corruption as Corruption
     from sagd.data.sources import ArrayRecords as ArrayRecords
     from sagd.data.sources import Source as Source
-    from sagd.design.ends import check_ends as check_ends
-    from sagd.design.levels import inspect as inspect
+    from sagd.designs.ends import check_ends as check_ends
+    from sagd.designs.levels import inspect as inspect
     from sagd.errors import CheckpointError as CheckpointError
     from sagd.errors import DivergenceError as DivergenceError
     from sagd.errors import InputError as InputError
@@ -124,6 +125,7 @@ _EXPORTS = {
     "sagd.api": [
         "Model",
         "clean",
+        "design",
         "fit",
         "load",
         "read",
@@ -143,10 +145,10 @@ _EXPORTS = {
         "ArrayRecords",
         "Source",
     ],
-    "sagd.design.ends": [
+    "sagd.designs.ends": [
         "check_ends",
     ],
-    "sagd.design.levels": [
+    "sagd.designs.levels": [
         "inspect",
     ],
     "sagd.errors": [

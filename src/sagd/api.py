@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from sagd.build.draw import draw, draw_band
-from sagd.build.schema import SamplingConfig
+from sagd.build.schema import ProcessConfig, SamplingConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.data.config import DataConfig
 from sagd.data.load import load as load_signals
+from sagd.data.meaning import usual
 from sagd.data.signals import SignalReader, Signals
 from sagd.errors import InputError, one_line
 from sagd.integrations.accelerate import runtime
@@ -43,6 +44,8 @@ from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import VPSchedule
 from sagd.random import generator_for, subset
 from sagd.store.model import Trained, load_model, reference_of, save_model
+from sagd.study.designing import Design
+from sagd.study.designing import design as design_of
 from sagd.study.evaluation import evaluate_fields
 from sagd.study.larger import restore_arrays
 from sagd.study.restoration import mode_of_model
@@ -628,6 +631,33 @@ def _takes(network: nn.Module, name: str) -> bool:
     """Whether a network has an argument of that name, or takes any."""
     arguments = inspect.signature(network.forward).parameters
     return name in arguments or any(a.kind is a.VAR_KEYWORD for a in arguments.values())
+
+
+def design(data: Any, *, evaluations: int = 18, process: ProcessConfig | None = None, progress: bool = False) -> Design:
+    """Choose the noise for data, how it is learnt and how samples are drawn; nothing is trained.
+
+    Args:
+        data: Arrays or tensors `(N, C, *spatial)` as a model sees them; or what `sagd.read` gives.
+        evaluations: Evaluations of the network that a sample may take.
+        process: What is settled: schedule, basis, channels, calibration.
+        progress: Show a bar.
+
+    Returns:
+        `config`, whose sections `train` takes; `weights` of the noise at all frequencies; and what speaks for them.
+
+    Raises:
+        InputError: If the data is too little, does not vary or cannot be used, or the evaluations are too few.
+
+    >>> x = torch.randn(100, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> design(x, evaluations=6).config.process.spectrum
+    'flat'
+    """
+    if isinstance(data, Signals):
+        return design_of(data, evaluations, process, progress)
+    x = data if isinstance(data, Tensor) else torch.from_numpy(_real(data))
+    if x.ndim not in (3, 4, 5):
+        raise InputError(f"data must be (N, C, *spatial) with 1 to 3 axes of space, got {tuple(x.shape)}")
+    return design_of(Signals("the data", x.float(), meaning=usual(tuple(x.shape[1:]))), evaluations, process, progress)
 
 
 def clean(

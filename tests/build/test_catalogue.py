@@ -14,7 +14,7 @@ from sagd.build.objects import build_process
 from sagd.build.schema import CompareConfig
 from sagd.build.text import from_dict, load_yaml
 from sagd.data.signals import Signals
-from sagd.design.ends import check_ends
+from sagd.designs.ends import check_ends
 from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.report.gallery import arm

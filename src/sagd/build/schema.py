@@ -105,14 +105,14 @@ class DenoiserConfig:
     weighting: str = "flat"
     """Loss weight in prediction space: flat, 'min_snr(gamma=5)', by frequency "spectral(spectrum='power_law(alpha=1)')"
     or 'whitened(exponent=1)' (over the data's spectrum), or 'likelihood' (with time log_uniform)."""
-    coupling: Literal["independent", "optimal"] = "independent"
-    """Which noise goes with which image of a batch: any, or by optimal transport in the distance of the noise, for flow
-    matching ('schedule rectified', 'prediction velocity') drawn by a sampler without randomness; needs scipy."""
     condition_dropout: float = 0.1
     """Conditional models: share of samples trained without their condition, for classifier-free guidance."""
     bands: str = "none"
     """Train a model for 'sagd resample', which draws a band of an image anew given the rest: 'random' for one that
     takes any band (and draws whole images too), or the one band, e.g. 'ring(low=0.3, high=1)' for super-resolution."""
+    coupling: Literal["independent", "optimal"] = "independent"
+    """Which noise goes with which image of a batch: any, or by optimal transport in the distance of the noise, for flow
+    matching ('schedule rectified', 'prediction velocity') drawn by a sampler without randomness; needs scipy."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,21 @@ def to_dict(config: Any) -> dict[str, Any]:
     return _plain(dataclasses.asdict(config))
 
 
+def changed(config: Any, usual: Any) -> dict[str, Any]:
+    """Nested plain mappings of what a configuration has otherwise than another of its class.
+
+    >>> from sagd.build.schema import RunConfig, SamplingConfig
+    >>> changed(RunConfig(sampling=SamplingConfig(steps=9)), RunConfig())
+    {'sampling': {'steps': 9}}
+    """
+    found: dict[str, Any] = {}
+    for f in dataclasses.fields(config):
+        own, other = getattr(config, f.name), getattr(usual, f.name)
+        if own != other:
+            found[f.name] = changed(own, other) if dataclasses.is_dataclass(own) else _plain(own)
+    return found
+
+
 def load_yaml(cls: type[T], path: str | Path) -> T:
     """Read a configuration file strictly.
 

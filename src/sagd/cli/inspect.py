@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sagd.data.meaning import Meaning
     from sagd.data.signals import Signals
-    from sagd.design.levels import Inspection
+    from sagd.designs.levels import Inspection
     from sagd.noise.statistics import DataStatistics
     from sagd.omission.detect import Detection
 
@@ -54,7 +54,7 @@ _SHOWN = 8
 
 def run_inspect(command: Inspect) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
-    from sagd import design
+    from sagd import designs
     from sagd.build.objects import build_process
     from sagd.data.load import load
     from sagd.study.train import measured_part, process_statistics, resolve_omission
@@ -65,8 +65,8 @@ def run_inspect(command: Inspect) -> None:
     statistics = process_statistics(some, command.process)
     resolved, grid = resolve_omission(command.process, some), data.meaning.grid()
     process = build_process(resolved, data.shape, statistics, data.classes, grid)
-    inspection = design.inspect(statistics, process, command.bands)
-    ends = design.check_ends(statistics, process, command.bands)
+    inspection = designs.inspect(statistics, process, command.bands)
+    ends = designs.check_ends(statistics, process, command.bands)
     found, detection = _detection(command, some)
     lines = [_inspection_text(data, some, inspection), *ends.lines(), *detection]
     if command.out is not None:

@@ -19,6 +19,7 @@ from sagd.build.text import load_yaml
 from sagd.cli.clean import Clean, run_clean
 from sagd.cli.compare import Compare, run_compare
 from sagd.cli.corrupt import Corrupt, run_corrupt
+from sagd.cli.design import Design, run_design
 from sagd.cli.evaluate import Evaluate, run_evaluate
 from sagd.cli.gallery import Gallery, run_gallery
 from sagd.cli.inspect import Inspect, run_inspect
@@ -38,7 +39,7 @@ from sagd.terminal import PrintError, flush, give_up, legible, printing, say, te
 
 COMMANDS: dict[str, type] = {
     c.__name__.lower(): c
-    for c in (Inspect, Clean, Gallery, Train, Sample, Corrupt, Restore, Resample, Evaluate, Compare, Kinds)
+    for c in (Inspect, Design, Clean, Gallery, Train, Sample, Corrupt, Restore, Resample, Evaluate, Compare, Kinds)
 }
 
 _FLAGS = {
@@ -196,6 +197,7 @@ def _unboxed(box: str) -> str:
 
 _RUNNERS: dict[str, Callable[[Any], None]] = {
     "inspect": run_inspect,
+    "design": run_design,
     "clean": run_clean,
     "gallery": run_gallery,
     "train": run_train,

@@ -20,7 +20,7 @@ from torch import nn
 
 from sagd.build.schema import OmissionConfig
 from sagd.build.text import from_dict, to_dict
-from sagd.design.ends import check_ends
+from sagd.designs.ends import check_ends
 from sagd.errors import CheckpointError, DataMismatchError, InputError, argument, one_line
 from sagd.interrupt import Interrupts
 from sagd.networks.weights import check_layout, check_numbers

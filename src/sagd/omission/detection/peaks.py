@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -115,7 +116,7 @@ def find_peaks(windows: Windows, levels: Tensor, smooth: Tensor, most_chance: fl
     count = float(free.sum()) / 2
     found: list[Peak] = []
     for flat in height.flatten().topk(min(2 * MOST, e.numel())).indices.tolist():
-        index = tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), side))
+        index = tuple(int(i) for i in np.unravel_index(flat, side))
         z = float(height[index])
         if not z > 0:
             break

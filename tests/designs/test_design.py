@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import optimize
 
-from sagd import design
+from sagd import designs
 from sagd.build.objects import build_process
 from sagd.build.schema import ProcessConfig
 from sagd.errors import InputError
@@ -65,7 +65,7 @@ def smooth():
 @pytest.mark.parametrize("slope", [-2.0, -0.3, 1.0])
 def test_power_laws_are_fitted_exactly(spatial, slope):
     # The channels' levels average to 3; what is at DC must not count.
-    fit = design.fit_power_law(power_law_statistics(spatial, slope, [2.0, 4.0], dc=1e6))
+    fit = designs.fit_power_law(power_law_statistics(spatial, slope, [2.0, 4.0], dc=1e6))
     assert fit.slope == pytest.approx(slope, abs=1e-12)
     assert fit.intercept == pytest.approx(math.log(3), abs=1e-12)
     assert fit.r_squared == pytest.approx(1, abs=1e-12)
@@ -77,14 +77,14 @@ def test_the_fit_counts_every_frequency_once(smooth):
     power, r = power.sum(0).mean(0) / (len(smooth) - 1), full_radius((9, 8))
     x, y = np.log(r[r > 0]), np.log(power[r > 0])
     slope, intercept = np.polyfit(x, y, 1)
-    fit = design.fit_power_law(measure(smooth))
+    fit = designs.fit_power_law(measure(smooth))
     assert fit.slope == pytest.approx(slope, rel=1e-10)
     assert fit.intercept == pytest.approx(intercept, rel=1e-10)
     assert fit.r_squared == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2, rel=1e-10)
 
 
 def test_white_data_has_no_slope():
-    fit = design.fit_power_law(power_law_statistics((8, 8), 0.0, [5.0], dc=5.0))
+    fit = designs.fit_power_law(power_law_statistics((8, 8), 0.0, [5.0], dc=5.0))
     assert (fit.slope, fit.intercept) == pytest.approx((0.0, math.log(5)), abs=1e-12)
 
 
@@ -94,7 +94,7 @@ def test_shaped_noise_is_recognised(alpha):
     x = process((1, 16, 16), f"power_law(alpha={alpha})").covariance.sample(2000, torch.Generator().manual_seed(0))
     # log S has standard deviation sqrt(2 / 2000) per real coefficient, about 250 of them with spread 0.45 in log r:
     # standard error sqrt(2 * 2 / 2000 / 256) / 0.45 = 0.006; four of them (level 6e-5).
-    assert design.fit_power_law(measure(x)).slope == pytest.approx(2 * alpha, abs=0.025)
+    assert designs.fit_power_law(measure(x)).slope == pytest.approx(2 * alpha, abs=0.025)
 
 
 @pytest.mark.parametrize("spatial", SHAPES)
@@ -105,7 +105,7 @@ def test_noise_shaped_like_the_data_drowns_all_frequencies_at_once(spatial):
     power = np.maximum(r, r[r > 0].min()) ** -1.0
     lowest = float(FourierBasis(spatial).radius()[FourierBasis(spatial).radius() > 0].min())
     statistics = power_law_statistics(spatial, -1.0, [7.0], dc=lowest**-1.0)
-    result = design.inspect(statistics, process((1, *spatial), "power_law(alpha=-0.5)"))
+    result = designs.inspect(statistics, process((1, *spatial), "power_law(alpha=-0.5)"))
     level = math.sqrt(7 * power.mean())
     assert result.log_sigma_mean == pytest.approx(math.log(level), abs=1e-9)
     # What is left is the transition of a single frequency.
@@ -123,7 +123,7 @@ def test_suggested_law_covers_where_frequencies_drown(smooth):
     w /= np.sqrt((w**2).mean())
     power = np.abs(np.fft.fft2((smooth - smooth.mean(0)).numpy(), norm="ortho")) ** 2
     level = np.log(np.sqrt(power.sum(0) / (len(smooth) - 1)) / w)
-    result = design.inspect(measure(smooth), process((3, 9, 8), f"power_law(alpha={alpha})"))
+    result = designs.inspect(measure(smooth), process((3, 9, 8), f"power_law(alpha={alpha})"))
     mean = (share * level).sum()
     assert result.log_sigma_mean == pytest.approx(mean, rel=1e-9)
     assert result.log_sigma_std == pytest.approx(np.hypot(np.sqrt((share * (level - mean) ** 2).sum()), 1.2), rel=1e-9)
@@ -137,13 +137,13 @@ def test_frequencies_without_noise_do_not_count():
     spectrum = (4 * inside + 1e6 * (1 - inside)).unsqueeze(0)
     statistics = DataStatistics(torch.zeros(1, 8, 8, dtype=torch.float64), spectrum, 10, basis)
     band = process((1, 8, 8), "band_pass(low=0.5, high=1)", calibration="none")
-    result = design.inspect(statistics, band)
+    result = designs.inspect(statistics, band)
     assert (result.log_sigma_mean, result.log_sigma_std) == pytest.approx((math.log(2), 1.2), abs=1e-9)
     assert result.sigma_range[1] == pytest.approx(16)
 
 
 def test_json_holds_every_figure_and_null_for_empty_bands():
-    result = design.inspect(power_law_statistics((4, 4), -1.0, [1.0, 2.0], dc=1.0), process((2, 4, 4)), bands=7)
+    result = designs.inspect(power_law_statistics((4, 4), -1.0, [1.0, 2.0], dc=1.0), process((2, 4, 4)), bands=7)
     record = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     empty = result.profile.degrees_of_freedom == 0
     assert empty.any()
@@ -156,17 +156,17 @@ def test_json_holds_every_figure_and_null_for_empty_bands():
 @pytest.mark.parametrize("x", [torch.zeros(5, 1, 8, 8), torch.ones(5, 3, 4)])
 def test_data_that_does_not_vary_is_refused(x):
     with pytest.raises(InputError, match="at least two radii with power; the data is constant or too small"):
-        design.inspect(measure(x), process(tuple(x.shape[1:])))
+        designs.inspect(measure(x), process(tuple(x.shape[1:])))
 
 
 def test_other_shapes_are_refused(smooth):
     with pytest.raises(InputError, match=r"statistics are of data \(3, 9, 8\), the process of \(1, 8, 8\)"):
-        design.inspect(measure(smooth), process((1, 8, 8)))
+        designs.inspect(measure(smooth), process((1, 8, 8)))
 
 
 def test_no_bands_are_refused(smooth):
     with pytest.raises(InputError, match="bands must be at least 1, got 0"):
-        design.inspect(measure(smooth), process((3, 9, 8)), bands=0)
+        designs.inspect(measure(smooth), process((3, 9, 8)), bands=0)
 
 
 def test_frequencies_that_are_all_but_empty_do_not_rule():
@@ -175,7 +175,7 @@ def test_frequencies_that_are_all_but_empty_do_not_rule():
     full = basis.radius().clamp(min=1 / 16) ** -3.0
     spectrum = torch.where(basis.radius() < 0.4, full, 1e-30).unsqueeze(0)
     statistics = DataStatistics(torch.zeros(1, 16, 16, dtype=torch.float64), spectrum, 100, basis)
-    inspection = design.inspect(statistics, build_process(ProcessConfig(), (1, 16, 16)))
+    inspection = designs.inspect(statistics, build_process(ProcessConfig(), (1, 16, 16)))
     assert inspection.fit.slope == pytest.approx(-3.0)
     assert math.log(0.002) < inspection.log_sigma_mean < math.log(inspection.sigma_range[1])
 
@@ -245,7 +245,7 @@ def band_of(r, bands=10):
 def test_ends_by_brute_force(name, level):
     """Largest SNR of a band at `t = 1`; mean noise over mean data where sampling ends, at the level 0.002."""
     process, data = PROCESSES[name], data_of(PROCESSES[name], level)
-    check = design.check_ends(data, process)
+    check = designs.check_ends(data, process)
     signal = [0.0] * 10
     for r, at, _, a, s in frequencies_of(process, 1.0):
         if s > 0:
@@ -269,7 +269,7 @@ def test_ends_by_brute_force(name, level):
 @pytest.mark.parametrize("name", ["rectified", "sequential, rectified"])
 def test_processes_that_end_in_nothing_but_noise_leave_nothing(name):
     """Infinite noise at `t = 1`: no signal, no infinity, whatever the data."""
-    check = design.check_ends(data_of(PROCESSES[name], 1e30), PROCESSES[name])
+    check = designs.check_ends(data_of(PROCESSES[name], 1e30), PROCESSES[name])
     assert (check.signal == 0).all()
     assert check.advice == ""
     check.refuse()
@@ -286,9 +286,9 @@ def test_the_advice_mends_what_is_refused(name, excess):
     """The message names the band, its SNR and a schedule under which the same process is accepted."""
     process = PROCESSES[name]
     data = data_of(process)
-    loudest = float(design.check_ends(data, process).signal.max())
+    loudest = float(designs.check_ends(data, process).signal.max())
     data = dataclasses.replace(data, spectrum=data.spectrum * excess / loudest)
-    check = design.check_ends(data, process)
+    check = designs.check_ends(data, process)
     with pytest.raises(InputError) as refused:
         check.refuse()
     message = str(refused.value)
@@ -302,7 +302,7 @@ def test_the_advice_mends_what_is_refused(name, excess):
     schedule = Schedule.parse(advice[1])
     assert isinstance(schedule, VESchedule) == isinstance(process.schedule, VESchedule)
     mended = dataclasses.replace(process, schedule=schedule)
-    after = design.check_ends(data, mended)
+    after = designs.check_ends(data, mended)
     after.refuse()
     # Not far more than is needed: at least a hundredth of what was allowed is left.
     assert float(after.signal.max()) > 1e-3
@@ -312,11 +312,11 @@ def test_what_no_schedule_can_mend():
     """Data as loud as no schedule reaches: the noise must be."""
     process = PROCESSES["cosine"]
     with pytest.raises(InputError, match=r"never reaches; give that band more noise$"):
-        design.check_ends(data_of(process, 1e30), process).refuse()
+        designs.check_ends(data_of(process, 1e30), process).refuse()
 
 
 def test_ends_that_meet_are_not_refused():
-    check = design.check_ends(data_of(PROCESSES["vp"]), PROCESSES["vp"])
+    check = designs.check_ends(data_of(PROCESSES["vp"]), PROCESSES["vp"])
     check.refuse()
     assert check.advice == ""
     assert check.lines()[0].startswith("left of the data at t = 1: at most 4e-05 of the noise's power (band 0-0.1)")
@@ -328,12 +328,12 @@ def test_lines_name_the_worst_bands():
     power = torch.full((2, 6, 3), 4e-3, dtype=torch.float64)
     power[:, 0, 0], power[:, 3, 2] = 8.0, 4e-6
     statistics = DataStatistics(torch.zeros(SHAPE, dtype=torch.float64), power, 100, basis)
-    check = design.check_ends(statistics, fixed(VESchedule(0.01, 4.0)), sigma_min=0.0018)
+    check = designs.check_ends(statistics, fixed(VESchedule(0.01, 4.0)), sigma_min=0.0018)
     assert check.lines() == [
         "left of the data at t = 1: at most 0.5 of the noise's power (band 0-0.1)",
         "noise when sampling ends: at most 0.81 of the data's power (band 0.9-1)",
     ]
-    check = design.check_ends(statistics, fixed(VESchedule(0.01, 4.0)), sigma_min=0.004)
+    check = designs.check_ends(statistics, fixed(VESchedule(0.01, 4.0)), sigma_min=0.004)
     assert check.lines()[1].endswith("at most 4 of the data's power (band 0.9-1); finer detail is guessed in one step")
     assert float(check.detail[3]) == pytest.approx(0.004**2 / 4e-3)
 
@@ -343,7 +343,7 @@ def test_rounding_is_no_detail():
     basis = FourierBasis((6, 5))
     power = torch.where(basis.relative_radius() < 0.6, 1.0, 1e-15).expand(2, 6, 3)
     statistics = DataStatistics(torch.zeros(SHAPE, dtype=torch.float64), power, 100, basis)
-    check = design.check_ends(statistics, fixed(VPSchedule()))
+    check = designs.check_ends(statistics, fixed(VPSchedule()))
     assert float(check.detail.max()) < 1e-3
     assert (check.signal[7:] == 0).all()
 
@@ -357,17 +357,17 @@ def test_ends_of_noise_by_place_and_class():
     classes = ClassCovariance([IsotropicCovariance(SHAPE, 4.0), IsotropicCovariance(SHAPE, 0.25)])
     for covariance in (region, classes):
         process = ForwardProcess(VESchedule(0.01, 3.0), covariance)
-        check = design.check_ends(data, process)
+        check = designs.check_ends(data, process)
         filled = check.signal > 0
         torch.testing.assert_close(check.signal[filled], torch.full_like(check.signal[filled], 4 / level))
         torch.testing.assert_close(check.detail[filled], torch.full_like(check.signal[filled], 4 * 0.002**2))
         with pytest.raises(InputError, match="use schedule 've"):
             check.refuse()
         mended = dataclasses.replace(process, schedule=VESchedule(0.01, 7.0))
-        design.check_ends(data, mended).refuse()
+        designs.check_ends(data, mended).refuse()
         weak = dataclasses.replace(process, schedule=CosineSchedule(-0.5))
         with pytest.raises(InputError, match=r"or give the class or place with the weakest noise more$"):
-            design.check_ends(data, weak).refuse()
+            designs.check_ends(data, weak).refuse()
 
 
 @pytest.mark.parametrize("name", ["ve", "blurring", "sequential", "colours"])
@@ -375,7 +375,7 @@ def test_ends_of_a_time_grid(name):
     """Sampling that starts before `t = 1` is judged there, and told to start later; `end` is the last time before 0."""
     process = PROCESSES[name]
     data = data_of(process, 0.01)
-    check = design.check_ends(data, process, start=0.3, end=0.05)
+    check = designs.check_ends(data, process, start=0.3, end=0.05)
     signal, noise, power = [0.0] * 10, np.zeros(10), np.zeros(10)
     for r, at, _, a, s in frequencies_of(process, 0.3):
         signal[band_of(r)] = max(signal[band_of(r)], float(data.spectrum[at]) * a**2 / s**2)
@@ -385,24 +385,24 @@ def test_ends_of_a_time_grid(name):
     assert check.start == 0.3
     np.testing.assert_allclose(check.signal.numpy(), signal, rtol=1e-9)
     np.testing.assert_allclose(check.detail.numpy(), noise / np.where(power > 0, power, 1), rtol=1e-9)
-    louder = data_of(process, 0.01 * 5 * design.SIGNAL_LIMIT / max(signal))
+    louder = data_of(process, 0.01 * 5 * designs.SIGNAL_LIMIT / max(signal))
     with pytest.raises(InputError, match=r"at t = 0\.3 the data in band .*use sampling\.grid 'matched', or a larger"):
-        design.check_ends(louder, process, start=0.3).refuse()
+        designs.check_ends(louder, process, start=0.3).refuse()
     # The matched grid starts late enough.
     low, high = matched_range(process, louder)
     assert low < high
     start = float(process.time_at(torch.tensor(high, dtype=torch.float64)))
-    assert design.check_ends(louder, process, start=start).signal.max() <= max(
-        1.01 / 64, float(design.check_ends(louder, process).signal.max())
+    assert designs.check_ends(louder, process, start=start).signal.max() <= max(
+        1.01 / 64, float(designs.check_ends(louder, process).signal.max())
     )
 
 
 def test_ends_of_other_data_are_refused():
     other = DataStatistics(torch.zeros(1, 6, 5), torch.ones(1, 6, 3).double(), 100, FourierBasis((6, 5)))
     with pytest.raises(InputError, match=r"statistics are of data \(1, 6, 5\), the process of \(2, 6, 5\)"):
-        design.check_ends(other, PROCESSES["vp"])
+        designs.check_ends(other, PROCESSES["vp"])
     with pytest.raises(InputError, match=r"the process is diagonal in cosine.*, not in fourier"):
-        design.check_ends(data_of(PROCESSES["vp"]), PROCESSES["blurring"])
+        designs.check_ends(data_of(PROCESSES["vp"]), PROCESSES["blurring"])
 
 
 @pytest.mark.parametrize("name", [n for n in PROCESSES if isinstance(PROCESSES[n], SpectralProcess)])
@@ -428,7 +428,7 @@ def test_inspection_of_processes_by_frequency(name):
     weight, drowned = np.array([c[0] for c in counted]), np.log([c[1] for c in counted])
     mean = (weight * drowned).sum() / weight.sum()
     std = math.sqrt((weight * (drowned - mean) ** 2).sum() / weight.sum() + 1.2**2)
-    result = design.inspect(data, process)
+    result = designs.inspect(data, process)
     assert result.log_sigma_mean == pytest.approx(mean, rel=1e-6)
     assert result.log_sigma_std == pytest.approx(std, rel=1e-6)
     assert result.sigma_range == pytest.approx((0.002, max(c[2] for c in counted)), rel=1e-6)
@@ -437,4 +437,4 @@ def test_inspection_of_processes_by_frequency(name):
 
 def test_inspection_in_another_basis_is_refused():
     with pytest.raises(InputError, match="the process is diagonal in cosine"):
-        design.inspect(data_of(PROCESSES["vp"]), PROCESSES["blurring"])
+        designs.inspect(data_of(PROCESSES["vp"]), PROCESSES["blurring"])

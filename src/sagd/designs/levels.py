@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from sagd.design.ends import ROUNDING
+from sagd.designs.ends import ROUNDING
 from sagd.errors import InputError
 from sagd.noise.statistics import DataStatistics, RadialProfile, radial_profile
 from sagd.process.base import Process

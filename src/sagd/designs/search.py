@@ -1,0 +1,153 @@
+"""The noise, the sampler and the grid for data, by what they are expected to make of its spectrum.
+
+Candidates are white noise, noise that is whitened in part and in full, two samplers, and for Heun's two grids. Of each
+the closed form (`expected`) says how wrong the power spectrum of samples will be in a number of evaluations. White
+noise is kept unless another is better by so much that it will be seen; among equals the mildest noise wins, since the
+less a network's input differs from what is usual the less can go wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sagd.designs.expected import Expected
+from sagd.errors import InputError
+from sagd.noise.statistics import DataStatistics
+from sagd.process.base import Process
+
+EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Of the whitening of the noise: 0 is white, 1 has the spectrum of the data."""
+EVALUATIONS = (4, 6, 10, 18, 35, 50)
+"""Numbers of evaluations of the network at which the expected gain is told."""
+MOST_SEARCHED = 20
+"""Evaluations from which on the usual grid will do, and none is looked for."""
+WORTH_DB, WORTH_TIMES = 0.3, 1.5
+"""Error of white noise, beyond that of the best and in units of it, from which on another noise is worth its while."""
+LEAST = 2
+"""Evaluations that are designed for, at least."""
+_MULTISTEP = 10
+"""Evaluations from which on the closed form holds of multistep samplers. They extrapolate from one estimate to the
+next, which of networks are rougher than of a Gaussian: with fewer, errors were 1 to 7 times those expected."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to draw samples.
+
+    Attributes:
+        exponent: Of the whitening of the noise.
+        sampler: Sampler.
+        steps: Its steps.
+        grid: Time grid.
+        error: Expected error of the power spectrum, rms over radii, in dB.
+    """
+
+    exponent: float
+    sampler: str
+    steps: int
+    grid: str
+    error: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was expected of all candidates.
+
+    Attributes:
+        evaluations: Evaluations of the network that are designed for.
+        candidates: All of these.
+        usual: Evaluations -> exponent -> the best on a matched grid.
+    """
+
+    evaluations: int
+    candidates: tuple[Candidate, ...]
+    usual: dict[int, dict[float, Candidate]]
+
+    @property
+    def white(self) -> Candidate:
+        """The best with white noise."""
+        return min((c for c in self.candidates if not c.exponent), key=_error)
+
+    @property
+    def best(self) -> Candidate:
+        """Of least error, whatever the noise."""
+        return min(self.candidates, key=_error)
+
+    @property
+    def chosen(self) -> Candidate:
+        """White noise if it will do, else the mildest that nobody will tell from the best."""
+        good = [c for c in self.candidates if not _is_worse(c.error, self.best.error)]
+        mildest = min(c.exponent for c in good)
+        return min((c for c in good if c.exponent == mildest), key=_error)
+
+    @property
+    def white_will_do(self) -> bool:
+        """Whether it was chosen."""
+        return not self.chosen.exponent
+
+
+def _is_worse(error: float, best: float) -> bool:
+    """Whether an error is larger than another by so much that it will be seen."""
+    return error > best + WORTH_DB and error > WORTH_TIMES * best
+
+
+def search(
+    process_of: Callable[[float], Process],
+    statistics: DataStatistics,
+    evaluations: int,
+    exponents: Sequence[float] = EXPONENTS,
+    done: Callable[[], object] = lambda: None,
+) -> Search:
+    """Look at all candidates.
+
+    Args:
+        process_of: The forward process by the exponent of its whitening.
+        statistics: Spectrum of the data.
+        evaluations: Evaluations of the network for a sample.
+        exponents: Those looked at.
+        done: Called after each candidate.
+
+    Raises:
+        InputError: If there are too few evaluations for a sampler.
+    """
+    if type(evaluations) is not int or evaluations < LEAST:
+        raise InputError(f"evaluations must be a whole number, at least {LEAST}, got {evaluations!r}")
+    expected = {g: Expected(process_of(g), statistics) for g in exponents}
+    candidates: list[Candidate] = []
+    for g in exponents:
+        candidates += _of(expected[g], g, evaluations)
+        done()
+    numbers = sorted({*EVALUATIONS, evaluations})
+    usual = {n: {g: min(_usual(expected[g], g, n), key=_error) for g in exponents} for n in numbers}
+    return Search(evaluations, tuple(candidates), usual)
+
+
+def _error(candidate: Candidate) -> float:
+    return candidate.error
+
+
+def _of(expected: Expected, exponent: float, evaluations: int) -> Iterator[Candidate]:
+    yield from _usual(expected, exponent, evaluations)
+    if evaluations <= MOST_SEARCHED:
+        steps = _heun_steps(evaluations)
+        grid = str(expected.found("heun", steps))
+        yield Candidate(exponent, "heun", steps, grid, expected.error("heun", steps, grid))
+
+
+def _usual(expected: Expected, exponent: float, evaluations: int) -> Iterator[Candidate]:
+    """On matched grids."""
+    for sampler, steps in (("heun", _heun_steps(evaluations)), ("dpm_solver", evaluations)):
+        if sampler == "heun" or evaluations >= _MULTISTEP:
+            yield Candidate(exponent, sampler, steps, "matched", expected.error(sampler, steps, "matched"))
+
+
+def _heun_steps(evaluations: int) -> int:
+    """Most steps of Heun that take at most so many evaluations: the last one takes one."""
+    return (evaluations + 1) // 2

@@ -1,0 +1,104 @@
+"""A design as one self-contained HTML page: the answer, the data, what was expected; draws, never computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sagd.data.drawing import COLOURS, FONT, INK, MUTED, add_legend, label_axes, log_axis, style, tidy_axes
+from sagd.optional import need
+from sagd.report.figures import RHO_LABEL, WIDTH
+from sagd.report.pictures import Picture, plot
+from sagd.report.template import fill
+from sagd.report.wording import number
+from sagd.study.designing import Design
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_NAMES = {0.0: "white", 0.5: "half whitened", 1.0: "whitened"}
+
+
+def render_design(design: Design) -> str:
+    """The page."""
+    return fill("designing.html", _page(design))
+
+
+def _page(design: Design) -> dict[str, Any]:
+    search = design.search
+    rows = [
+        {
+            "noise": _name(c.exponent),
+            "sampler": c.sampler,
+            "steps": c.steps,
+            "grid": c.grid,
+            "error": number(c.error),
+            "chosen": c == search.chosen,
+        }
+        for c in sorted(search.candidates, key=lambda c: c.error)
+    ]
+    return {
+        "title": "Which noise for this data?",
+        "subtitle": f"{design.name}, {' x '.join(map(str, design.shape))}",
+        "answer": design.lines(),
+        "spectrum": _spectrum(design),
+        "flatness": _flatness(design),
+        "gain": _gain(design),
+        "rows": rows,
+        "evaluations": search.evaluations,
+    }
+
+
+def _name(exponent: float) -> str:
+    return _NAMES.get(exponent, f"whitened by {exponent:g}")
+
+
+def _figure() -> Figure:
+    need("matplotlib")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(WIDTH, 2.9), layout="constrained")
+
+
+def _spectrum(design: Design) -> Picture:
+    figure = _figure()
+    axes = figure.subplots()
+    centres = [(ring.low + ring.high) / 2 for ring in design.rings]
+    axes.plot(centres, [ring.power for ring in design.rings], color=INK, label="data")
+    axes.plot(centres, [ring.noise for ring in design.rings], color=COLOURS[0], ls="--", label="noise")
+    log_axis(axes, "y")
+    label_axes(axes, RHO_LABEL, "power (white noise: 1)")
+    add_legend(axes)
+    tidy_axes(axes)
+    return plot(figure, "Power of the data and of the noise by frequency")
+
+
+def _flatness(design: Design) -> Picture:
+    figure = _figure()
+    axes = figure.subplots()
+    known = [(ring.low + ring.high, ring.flatness) for ring in design.rings if ring.flatness is not None]
+    axes.plot([c / 2 for c, _ in known], [f for _, f in known], color=INK, label="data")
+    axes.axhline(3, color=MUTED, ls="--", lw=1, label="a Gaussian")
+    log_axis(axes, "y")
+    label_axes(axes, RHO_LABEL, "flatness")
+    add_legend(axes)
+    tidy_axes(axes)
+    return plot(figure, "Flatness of the data by frequency")
+
+
+def _gain(design: Design) -> Picture:
+    figure = _figure()
+    axes = figure.subplots()
+    usual = design.search.usual
+    for k, exponent in enumerate(sorted(next(iter(usual.values())))):
+        errors = [of[exponent].error for of in usual.values()]
+        axes.plot(list(usual), errors, ms=4, **style(k).line, label=_name(exponent))
+    chosen = design.chosen
+    axes.plot([design.search.evaluations], [chosen.error], color=INK, marker="*", ms=11, ls="", label="the design")
+    log_axis(axes, "y")
+    axes.set_xscale("log")
+    axes.set_xticks(list(usual), [str(n) for n in usual], fontsize=FONT)
+    axes.minorticks_off()
+    label_axes(axes, "evaluations of the network for a sample", "expected error (dB)")
+    add_legend(axes)
+    tidy_axes(axes)
+    return plot(figure, "Expected error of the power spectrum by number of evaluations, for several kinds of noise")

@@ -1,0 +1,287 @@
+"""A design for data: noise, prediction, times, sampler and grid, and what of the data speaks for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sagd.build.objects import build_process
+from sagd.build.schema import DenoiserConfig, ProcessConfig, RunConfig, SamplingConfig
+from sagd.data.config import DataConfig
+from sagd.data.kinds import Kind
+from sagd.data.load import load
+from sagd.data.signals import Signals
+from sagd.designs.levels import fit_power_law
+from sagd.designs.search import EXPONENTS, Candidate, Search, search
+from sagd.errors import InputError
+from sagd.metrics.rings import ring_flatness
+from sagd.model.parameterisation.wiener import LEAST_POWER
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.statistics import DataStatistics, radial_profile
+from sagd.process.base import Process
+from sagd.random import generator_for, subset
+from sagd.study.train import measured_part, process_statistics, resolve_basis
+
+logger = logging.getLogger(__name__)
+
+_LEAST_ITEMS = 16
+"""Fields from which on a spectrum is known well enough to choose noise by."""
+_RINGS = 16
+_MOST_ITEMS = 8192
+"""Fields that are measured, at most."""
+_MOST_FLAT = 512
+"""Fields whose flatness is measured, at most."""
+_GAUSSIAN = 3.0
+_STEPPED = 4096
+"""Values among which a smallest step is looked for."""
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A ring of frequencies.
+
+    Attributes:
+        low: Its inner radius, as a fraction of the corner.
+        high: Its outer one.
+        power: Mean power of the data, as a model sees it, all channels.
+        noise: That of the noise of the design, of which white noise of unit variance has 1.
+        flatness: Of what it holds of the data, 3 if that is Gaussian; None where nothing is.
+        seen: Range of the network's input over all noise levels with prediction `edm`, in dB below 1.
+    """
+
+    low: float
+    high: float
+    power: float
+    noise: float
+    flatness: float | None
+    seen: float
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is advised.
+
+    Attributes:
+        name: The data.
+        items: How many fields of it were measured, of how many.
+        shape: `(C, *spatial)`.
+        search: What was expected of all candidates.
+        rings: What was measured.
+        range_db: Power of the strongest ring over that of the weakest.
+        slope: Of the power law that fits best, and the share of the variance of the log power that it explains.
+        quantisation: Power of rounding to the steps of the data's values, over that of the weakest ring; None if they
+            have no steps.
+        config: What `train` and `compare` take.
+        weights: `w(f)` of the noise, calibrated: `([C,] *spatial)` in the order of `numpy.fft`.
+    """
+
+    name: str
+    items: tuple[int, int]
+    shape: tuple[int, ...]
+    search: Search
+    rings: tuple[Ring, ...]
+    range_db: float
+    slope: tuple[float, float]
+    quantisation: float | None
+    config: RunConfig
+    weights: Tensor
+
+    @property
+    def chosen(self) -> Candidate:
+        """How samples are to be drawn."""
+        return self.search.chosen
+
+    def lines(self) -> list[str]:
+        """For people: the answer first."""
+        found, white = self.search.chosen, self.search.white
+        power, rounded = f"{self.range_db:.0f} dB between the strongest ring and the weakest", ""
+        if self.quantisation is not None and self.quantisation > _LOUD:
+            rounded = (
+                f"rounding of the values has {10 * math.log10(self.quantisation):+.0f} dB of the weakest ring's power:"
+                " what is there is partly rounding"
+            )
+        if self.search.white_will_do:
+            answer = (
+                f"white noise will do: at {self.search.evaluations} evaluations its samples are expected to miss the"
+                f" power spectrum by {white.error:.2g} dB, those of the best noise by {self.search.best.error:.2g} dB"
+            )
+        else:
+            answer = (
+                f"whiten the noise by {found.exponent:g}: at {self.search.evaluations} evaluations samples are expected"
+                f" to miss the power spectrum by {found.error:.2g} dB, those of white noise by {white.error:.2g} dB"
+            )
+        lines = [
+            answer,
+            f"draw with {found.sampler}, {found.steps} steps, grid {found.grid}",
+            f"{self.items[0]} of {self.items[1]} items of {self.name} were measured: {power}, slope"
+            f" {self.slope[0]:.2f} (R^2 {self.slope[1]:.2f})",
+        ]
+        return [*lines, rounded] if rounded else lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "data": self.name,
+            "measured": list(self.items),
+            "shape": list(self.shape),
+            "evaluations": self.search.evaluations,
+            "chosen": self.chosen.to_dict(),
+            "white": self.search.white.to_dict(),
+            "white_will_do": self.search.white_will_do,
+            "candidates": [c.to_dict() for c in self.search.candidates],
+            "usual": {str(n): [c.to_dict() for c in of.values()] for n, of in self.search.usual.items()},
+            "rings": [dataclasses.asdict(ring) for ring in self.rings],
+            "range_db": self.range_db,
+            "slope": list(self.slope),
+            "quantisation": self.quantisation,
+        }
+
+
+_LOUD = 0.1
+"""Power of rounding, over that of the weakest ring, from which on it is told."""
+
+
+def design(
+    data: DataConfig | Signals, evaluations: int, process: ProcessConfig | None = None, progress: bool = False
+) -> Design:
+    """Choose the noise, how it is learnt, and how samples are drawn, from the data alone.
+
+    Args:
+        data: Training data, or where it is.
+        evaluations: Evaluations of the network for a sample.
+        process: What of the process is settled: schedule, basis, channels.
+        progress: Show how far it is.
+
+    Raises:
+        InputError: If the data cannot be read, is too little or does not vary, the process leaves nothing to choose, or
+            the evaluations are too few.
+    """
+    config, own = (data, load(data)) if isinstance(data, DataConfig) else (DataConfig(), data)
+    process = process or ProcessConfig()
+    _check(process)
+    if len(own) < _LEAST_ITEMS:
+        items = Kind.member(own.meaning.kind).item[1]
+        raise InputError(f"{own.name!r} has {len(own)} {items}; a design needs at least {_LEAST_ITEMS}")
+    some = measured_part(own.at_most(_MOST_ITEMS, "design")).held
+    process = resolve_basis(process, some)
+    statistics = process_statistics(some, process)
+    grid = own.meaning.grid()
+
+    def process_of(exponent: float) -> Process:
+        return build_process(_whitened(process, exponent), own.shape, statistics, own.classes, grid)
+
+    quiet = None if progress else True
+    with tqdm(total=len(EXPONENTS), desc="comparing noise", disable=quiet, leave=False) as bar:
+        found = search(process_of, statistics, evaluations, EXPONENTS, lambda: bar.update())
+    chosen = found.chosen
+    settled = _whitened(process, chosen.exponent)
+    noise = process_of(chosen.exponent).covariance
+    rings = _rings(some, statistics, noise.power_range(statistics.basis)[1])
+    powers = [ring.power for ring in rings if ring.power > 0]
+    fit = fit_power_law(statistics)
+    run = RunConfig(
+        data=config,
+        process=settled,
+        denoiser=DenoiserConfig(prediction="wiener", time="matched"),
+        sampling=SamplingConfig(sampler=chosen.sampler, steps=chosen.steps, grid=chosen.grid),
+    )
+    return Design(
+        own.name,
+        (len(some), len(own)),
+        tuple(own.shape),
+        found,
+        rings,
+        10 * math.log10(max(powers) / min(powers)),
+        (fit.slope, fit.r_squared),
+        _quantisation(some.tensor(), min(powers)),
+        run,
+        _table(settled, statistics, own.shape),
+    )
+
+
+def _check(process: ProcessConfig) -> None:
+    """Refuse a process that leaves nothing to choose."""
+    usual = ProcessConfig()
+    for name in ("spectrum", "region", "evolution", "omission"):
+        if getattr(process, name) != getattr(usual, name):
+            raise InputError(
+                f"process.{name} is {str(getattr(process, name))!r}, which a design chooses itself or cannot judge;"
+                " leave it out"
+            )
+
+
+def _whitened(process: ProcessConfig, exponent: float) -> ProcessConfig:
+    spectrum = f"whitening(exponent={exponent:g})" if exponent else "flat"
+    return dataclasses.replace(process, spectrum=spectrum)
+
+
+def _rings(data: Signals, statistics: DataStatistics, noise: Tensor) -> tuple[Ring, ...]:
+    basis, S = statistics.basis, statistics.spectrum
+    profile = radial_profile(S, basis, _RINGS)
+    drawn = radial_profile(noise.expand_as(S), basis, _RINGS)
+    some = data.subset(subset(len(data), min(len(data), _MOST_FLAT), generator_for(0, "flatness")))
+    x, known = some.tensor(), some.known()
+    flat = ring_flatness(x, x, _RINGS, known, known).reference_flatness
+    rings = []
+    edges = profile.edges.tolist()
+    for k, (low, high) in enumerate(itertools.pairwise(edges)):
+        power = float(profile.values[:, k].mean())
+        if not math.isfinite(power):
+            continue
+        values = [row[k] for row in flat if math.isfinite(row[k])]
+        below = max(power, LEAST_POWER * float(S.max())) / statistics.variance
+        rings.append(
+            Ring(
+                low,
+                high,
+                power,
+                float(drawn.values[:, k].mean()),
+                sum(values) / len(values) if values else None,
+                -10 * math.log10(min(1.0, below)),
+            )
+        )
+    return tuple(rings)
+
+
+def _quantisation(x: Tensor, weakest: float) -> float | None:
+    """Power of rounding over that of the weakest ring: `q^2 / 12` of values that are multiples of `q` apart."""
+    values = x[: max(1, 2**20 // x[0].numel())].flatten().double()
+    levels = values[values.isfinite()].unique()
+    if not 2 < len(levels) <= _STEPPED:
+        return None
+    steps = levels.diff()
+    q = float(steps.min())
+    multiples = steps / q
+    if (multiples - multiples.round()).abs().max() > 0.05:
+        return None
+    return q**2 / 12 / weakest
+
+
+def _table(process: ProcessConfig, statistics: DataStatistics, shape: tuple[int, ...]) -> Tensor:
+    """The calibrated weights at all frequencies of the basis; of Fourier's all of both halves."""
+    basis = statistics.basis
+    spectrum = Spectrum.parse(process.spectrum).resolve(statistics)
+    weights = SpectralCovariance(spectrum, shape, basis, process.calibration).eigenvalues.sqrt()
+    weights = weights.expand(shape[0], *basis.coefficients)
+    if not (basis.is_fourier and basis.channels is None):
+        return weights
+    return _whole(weights, basis.spatial)
+
+
+def _whole(half: Tensor, spatial: tuple[int, ...]) -> Tensor:
+    """All frequencies `(C, *spatial)` of a half spectrum of the real FFT, which is even."""
+    n = spatial[-1]
+    mirrored = half
+    for axis in range(1, half.ndim - 1):
+        mirrored = mirrored.flip(axis).roll(1, axis)
+    rest = mirrored[..., 1 : (n + 1) // 2].flip(-1)
+    return torch.cat([half, rest], dim=-1)

@@ -1,0 +1,55 @@
+"""Which candidate is chosen, by spectra whose answers are known."""
+
+import dataclasses
+
+import pytest
+from tests.designs.test_expected import steep
+
+from sagd.build.objects import build_process
+from sagd.build.schema import ProcessConfig
+from sagd.designs.search import EXPONENTS, Candidate, Search, search
+from sagd.errors import InputError
+
+
+def searched(slope, evaluations):
+    statistics = steep((16, 16), slope)
+
+    def process_of(g):
+        spectrum = f"whitening(exponent={g})" if g else "flat"
+        return build_process(ProcessConfig(spectrum=spectrum, basis="fourier"), (1, 16, 16), statistics)
+
+    seen = []
+    found = search(process_of, statistics, evaluations, done=lambda: seen.append(1))
+    assert len(seen) == len(EXPONENTS)
+    return found
+
+
+def test_white_noise_will_do_for_white_data():
+    found = searched(0.0, 6)
+    assert found.white_will_do
+    assert found.chosen == found.white
+
+
+def test_steep_data_in_few_evaluations_wants_whitened_noise():
+    found = searched(-5.0, 6)
+    assert found.chosen.exponent >= 0.5
+    assert found.chosen.error < found.white.error / 3
+    assert (found.chosen.sampler, found.chosen.steps) == ("heun", 3)
+
+
+def test_of_many_evaluations_white_noise_will_do_again():
+    assert searched(-5.0, 50).white_will_do
+
+
+def test_the_mildest_of_the_good_is_chosen():
+    errors = {0.0: 5.0, 0.25: 0.7, 0.5: 0.5, 1.0: 0.45}
+    found = Search(6, tuple(Candidate(g, "heun", 3, "matched", e) for g, e in errors.items()), {})
+    assert found.chosen.exponent == 0.25
+    worse = dataclasses.replace(found, candidates=(*found.candidates, Candidate(0.75, "heun", 3, "matched", 0.05)))
+    assert worse.chosen.exponent == 0.75
+
+
+@pytest.mark.parametrize("evaluations", [1, 0, -3, 2.5, True])
+def test_too_few_evaluations_are_refused(evaluations):
+    with pytest.raises(InputError, match="evaluations"):
+        searched(-2.0, evaluations)

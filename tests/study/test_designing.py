@@ -1,0 +1,104 @@
+"""Designs of data whose spectrum is known, and what is written of them."""
+
+import numpy as np
+import pytest
+import torch
+
+import sagd
+from sagd.build.schema import ProcessConfig, RunConfig
+from sagd.build.text import from_dict, to_dict
+from sagd.data.config import DataConfig
+from sagd.errors import InputError
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.power_law import PowerLaw
+from sagd.report.designing import render_design
+from sagd.study.designing import design
+
+
+@pytest.fixture
+def fields(tmp_path):
+    """A file of Gaussian fields of a power law."""
+
+    def of(alpha, shape=(16, 16), count=400):
+        x = SpectralCovariance(PowerLaw(alpha), (1, *shape)).sample(count, torch.Generator().manual_seed(0))[:, 0]
+        np.save(tmp_path / "fields.npy", x.numpy().astype(np.float32))
+        return DataConfig(str(tmp_path / "fields.npy"), axes="N" + "ZYX"[-len(shape) :])
+
+    return of
+
+
+def test_a_steep_spectrum_is_whitened(fields):
+    found = design(fields(-2.5), 6)
+    assert not found.search.white_will_do
+    assert found.config.process.spectrum.startswith("whitening")
+    assert found.slope[0] == pytest.approx(-5, abs=0.2)
+    assert found.quantisation is None
+    assert found.lines()[0].startswith("whiten the noise")
+    # A Gaussian: 3 in every ring.
+    assert all(ring.flatness == pytest.approx(3, abs=0.35) for ring in found.rings if ring.flatness is not None)
+    assert from_dict(RunConfig, to_dict(found.config)) == found.config
+
+
+def test_white_noise_will_do_for_white_data(fields):
+    found = design(fields(0.0), 18)
+    assert found.search.white_will_do
+    assert found.config.process.spectrum == "flat"
+    assert torch.allclose(found.weights, torch.ones_like(found.weights))
+
+
+@pytest.mark.parametrize("shape", [(31,), (16, 15), (6, 8, 5)])
+def test_weights_are_those_of_the_noise_at_all_frequencies(fields, shape):
+    found = design(fields(-2.0, shape), 5)
+    w = found.weights.numpy()[0]
+    assert w.shape == shape
+    assert np.mean(w**2) == pytest.approx(1, rel=1e-6)
+    mirrored = w[tuple(np.ix_(*(-np.arange(n) % n for n in shape)))]
+    np.testing.assert_allclose(w, mirrored, rtol=1e-9)
+    white = np.random.default_rng(0).standard_normal((2000, *shape))
+    axes = tuple(range(1, white.ndim))
+    noise = np.fft.ifftn(w * np.fft.fftn(white, axes=axes), axes=axes)
+    assert np.abs(noise.imag).max() < 1e-9
+
+
+def test_rounding_is_told(tmp_path):
+    x = SpectralCovariance(PowerLaw(-2.0), (1, 16, 16)).sample(200, torch.Generator().manual_seed(0))[:, 0]
+    np.save(tmp_path / "x.npy", (x * 4).round().numpy().astype(np.float32))
+    found = design(DataConfig(str(tmp_path / "x.npy"), axes="NYX"), 6)
+    # Rounding is white of power q^2 / 12, and the weakest rings hold little else.
+    assert found.quantisation == pytest.approx(1, abs=0.4)
+    assert any("rounding" in line for line in found.lines())
+
+
+def test_the_page_tells_all(fields):
+    page = render_design(design(fields(-2.0), 6))
+    assert "the design" in page
+    assert page.count("<svg") + page.count("image/svg+xml") >= 3
+
+
+@pytest.mark.parametrize(
+    ("process", "told"),
+    [
+        (ProcessConfig(spectrum="power_law(alpha=-1)"), "process.spectrum"),
+        (ProcessConfig(evolution="sequential"), "process.evolution"),
+    ],
+)
+def test_what_is_settled_leaves_nothing_to_choose(fields, process, told):
+    with pytest.raises(InputError, match=told):
+        design(fields(-1.0), 6, process)
+
+
+def test_too_few_fields_are_refused(fields):
+    with pytest.raises(InputError, match="at least 16"):
+        design(fields(-1.0, count=5), 6)
+
+
+def test_constant_data_is_refused(tmp_path):
+    np.save(tmp_path / "c.npy", np.zeros((40, 8, 8), np.float32))
+    with pytest.raises(InputError, match="does not vary"):
+        design(DataConfig(str(tmp_path / "c.npy"), axes="NYX"), 6)
+
+
+def test_arrays_are_designed_for_in_python(fields):
+    x = np.load(fields(-2.5).source)[:, None]
+    found = sagd.design(x, evaluations=6)
+    assert found.config.process.spectrum.startswith("whitening")
