@@ -61,4 +61,5 @@ def run_train(command: Train) -> None:
     say(f"model: {path}\nsample it with: sagd sample {out}{labels}{plugins} --out {out}-samples")
     say(f"measure it with: sagd evaluate {out}{plugins}")
     if omission_mode(config.process.omission, model.meaning.grid()) is not None:
-        say(f"restore damaged files with: sagd restore {out} FILES{plugins} --out {out}-restored")
+        own = out / "lap-0" if config.process.omission.laps else out  # models of laps leave nothing out
+        say(f"restore damaged files with: sagd restore {own} FILES{plugins} --out {out}-restored")

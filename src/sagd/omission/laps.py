@@ -27,7 +27,7 @@ Draw = Callable[[Tensor, Tensor, int], Tensor]
 _HIDDEN = 0.2
 """Share of what held-out images show that is hidden from the draws that are judged."""
 ALARM = 10**0.1
-"""Power of what is drawn over that of what is shown from which on a lap is refused: 1 dB."""
+"""Power of what is drawn over that of what is shown from which on a band is refused: 1 dB."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,10 @@ class Lap:
         return f"{said}; {100 * gained:+.1f} ± {100 * error:.1f} % gained on lap {best.number}"
 
 
-def gains(lap: Lap, best: Lap) -> bool:
-    """Whether a lap is better than the best before it beyond chance, and does not draw damage back."""
+def gains(lap: Lap, best: Lap, banded: bool) -> bool:
+    """Whether a lap is better than the best before it beyond chance, and does not draw back damage of a band.
+
+    Where every image has damage of its own there is none to draw back: power that is too much is error, and counted.
+    """
     gained, error = lap.judged.better_by(best.judged)
-    return gained > error and not lap.judged.power > ALARM
+    return gained > error and not (banded and lap.judged.power > ALARM)

@@ -125,7 +125,7 @@ class Course:
             model = self.trained(number, draws, model)
             lap = Lap(number, self.judged(number, model))
             logger.info(lap.line(best))
-            if best is not None and not gains(lap, best):
+            if best is not None and not gains(lap, best, self.first is not None):
                 logger.info("nothing is gained any more: the model is that of lap %d", max(best.number, 1))
                 return kept or model
             best, kept = lap, model
