@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sagd.build.objects import omission_mode, process_basis
-from sagd.build.schema import OF_DATA, OmissionConfig, ProcessConfig
+from sagd.build.schema import OmissionConfig, ProcessConfig
 from sagd.build.text import call_text
 from sagd.data.images import to_unit_range
 from sagd.data.signals import Signals
@@ -89,7 +89,7 @@ def guarded(omission: OmissionConfig, data: Signals) -> OmissionConfig:
 
 def _refuse_idle(omission: OmissionConfig, mode: Mode, data: Signals) -> None:
     """Refuse what somebody named to no effect."""
-    named = [name for name in OF_DATA if getattr(omission, name) not in (AUTO, NONE)]
+    named = [name for name in ("guard", "split") if getattr(omission, name) not in (AUTO, NONE)]
     if named and not mode.leaves_out:
         raise InputError(
             f"process.omission.{named[0]} {getattr(omission, named[0])!r} has no part in mode {mode.kind!r}, whose"
