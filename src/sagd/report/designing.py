@@ -13,6 +13,7 @@ from sagd.report.wording import number
 from sagd.study.designing import Design
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _NAMES = {0.0: "white", 0.5: "half whitened", 1.0: "whitened"}
@@ -65,10 +66,7 @@ def _spectrum(design: Design) -> Picture:
     centres = [(ring.low + ring.high) / 2 for ring in design.rings]
     axes.plot(centres, [ring.power for ring in design.rings], color=INK, label="data")
     axes.plot(centres, [ring.noise for ring in design.rings], color=COLOURS[0], ls="--", label="noise")
-    log_axis(axes, "y")
-    label_axes(axes, RHO_LABEL, "power (white noise: 1)")
-    add_legend(axes)
-    tidy_axes(axes)
+    _finish(axes, RHO_LABEL, "power (white noise: 1)")
     return plot(figure, "Power of the data and of the noise by frequency")
 
 
@@ -78,11 +76,16 @@ def _flatness(design: Design) -> Picture:
     known = [(ring.low + ring.high, ring.flatness) for ring in design.rings if ring.flatness is not None]
     axes.plot([c / 2 for c, _ in known], [f for _, f in known], color=INK, label="data")
     axes.axhline(3, color=MUTED, ls="--", lw=1, label="a Gaussian")
+    _finish(axes, RHO_LABEL, "flatness")
+    return plot(figure, "Flatness of the data by frequency")
+
+
+def _finish(axes: Axes, x: str, y: str) -> None:
+    """What the curves have in common."""
     log_axis(axes, "y")
-    label_axes(axes, RHO_LABEL, "flatness")
+    label_axes(axes, x, y)
     add_legend(axes)
     tidy_axes(axes)
-    return plot(figure, "Flatness of the data by frequency")
 
 
 def _gain(design: Design) -> Picture:
@@ -94,11 +97,8 @@ def _gain(design: Design) -> Picture:
         axes.plot(list(usual), errors, ms=4, **style(k).line, label=_name(exponent))
     chosen = design.chosen
     axes.plot([design.search.evaluations], [chosen.error], color=INK, marker="*", ms=11, ls="", label="the design")
-    log_axis(axes, "y")
     axes.set_xscale("log")
     axes.set_xticks(list(usual), [str(n) for n in usual], fontsize=FONT)
     axes.minorticks_off()
-    label_axes(axes, "evaluations of the network for a sample", "expected error (dB)")
-    add_legend(axes)
-    tidy_axes(axes)
+    _finish(axes, "evaluations of the network for a sample", "expected error (dB)")
     return plot(figure, "Expected error of the power spectrum by number of evaluations, for several kinds of noise")
