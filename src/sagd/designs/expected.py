@@ -33,6 +33,7 @@ from sagd.process.base import Process, Time, as_time
 from sagd.process.scalar import ForwardProcess
 from sagd.sampling.base import Sampler
 from sagd.sampling.grids import KarrasGrid, MatchedGrid, TimeGrid, matched_range
+from sagd.training.levels import by_radius
 
 _RATIOS = 48
 """Frequencies that stand for all, as many in each part of the radii."""
@@ -62,7 +63,7 @@ class Expected:
         statistics: Spectrum of the data, in the basis of the noise.
 
     Raises:
-        InputError: If frequencies have schedules of their own.
+        InputError: If frequencies have schedules of their own, or some have no noise.
     """
 
     process: Process
@@ -79,9 +80,7 @@ class Expected:
         """`S / w^2` of some frequencies, `(K,)`, all radii alike."""
         S, basis = self.statistics.spectrum, self.statistics.basis
         ratio = S / self.process.covariance.power_range(basis)[0]
-        radius = basis.radius()
-        least = float(radius[radius > 0].min()) if (radius > 0).any() else 1.0
-        weight = (basis.multiplicity() / radius.clamp(min=least) ** (basis.rank - 1)).expand_as(ratio)
+        weight = by_radius(basis).expand_as(ratio)
         kept = (_EMPTY * S.max() < S) & (ratio > 0)
         ratio, order = ratio[kept].sort()
         share = weight[kept][order].cumsum(0)

@@ -23,7 +23,7 @@ EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 EVALUATIONS = (4, 6, 10, 18, 35, 50)
 """Numbers of evaluations of the network at which the expected gain is told."""
 MOST_SEARCHED = 20
-"""Evaluations from which on the usual grid will do, and none is looked for."""
+"""Evaluations up to which a grid is looked for; of more the usual one will do."""
 WORTH_DB, WORTH_TIMES = 0.3, 1.5
 """Error of white noise, beyond that of the best and in units of it, from which on another noise is worth its while."""
 LEAST = 2
@@ -128,13 +128,16 @@ def search(
         InputError: If there are too few evaluations for a sampler.
     """
     check_evaluations(evaluations)
-    expected = {g: Expected(process_of(g), statistics) for g in exponents}
+    numbers = sorted({*EVALUATIONS, evaluations})
+    usual: dict[int, dict[float, Candidate]] = {n: {} for n in numbers}
     candidates: list[Candidate] = []
     for g in exponents:
-        candidates += _of(expected[g], g, evaluations)
+        expected = Expected(process_of(g), statistics)
+        matched = {n: list(_matched(expected, g, n)) for n in numbers}
+        for n, own in matched.items():
+            usual[n][g] = min(own, key=_error)
+        candidates += [*matched[evaluations], *_found(expected, g, evaluations)]
         done()
-    numbers = sorted({*EVALUATIONS, evaluations})
-    usual = {n: {g: min(_usual(expected[g], g, n), key=_error) for g in exponents} for n in numbers}
     return Search(evaluations, tuple(candidates), usual)
 
 
@@ -142,15 +145,15 @@ def _error(candidate: Candidate) -> float:
     return candidate.error
 
 
-def _of(expected: Expected, exponent: float, evaluations: int) -> Iterator[Candidate]:
-    yield from _usual(expected, exponent, evaluations)
+def _found(expected: Expected, exponent: float, evaluations: int) -> Iterator[Candidate]:
+    """On the grid of least error."""
     if evaluations <= MOST_SEARCHED:
         steps = _heun_steps(evaluations)
         grid = str(expected.found("heun", steps))
         yield Candidate(exponent, "heun", steps, grid, expected.error("heun", steps, grid))
 
 
-def _usual(expected: Expected, exponent: float, evaluations: int) -> Iterator[Candidate]:
+def _matched(expected: Expected, exponent: float, evaluations: int) -> Iterator[Candidate]:
     """On matched grids."""
     for sampler, steps in (("heun", _heun_steps(evaluations)), ("dpm_solver", evaluations)):
         if sampler == "heun" or evaluations >= _MULTISTEP:

@@ -89,12 +89,33 @@ def ring_flatness(
     """
     pair = field_sets(samples, reference, samples_mask, reference_mask)
     basis = basis_for(pair[1])
-    edges = torch.linspace(0, 1, bands + 1, dtype=torch.float64)
-    masks = [_between(basis, low, high, k == bands - 1) for k, (low, high) in enumerate(edges.unfold(0, 2, 1).tolist())]
+    edges, masks = _rings_of(basis, bands)
     ours, theirs = (_moments(fields, basis, masks) for fields in pair)
     decibels = 10 * (ours.flatness() / theirs.flatness()).log10()
     total, interval = decibel_summary(decibels, lambda known: chance_of(ours, theirs, Moments.flatness_chance, known))
     return Rings(tuple(edges.tolist()), _by_channel(ours), _by_channel(theirs), total, interval)
+
+
+def flatness_by_ring(fields: Tensor, bands: int = 10) -> tuple[tuple[float, ...], ...]:
+    """Flatness of what rings hold of fields `(N, C, *spatial)`, `C` rows of `bands`; NaN where a ring is empty.
+
+    >>> x = torch.randn(64, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    >>> flatness_by_ring(x, bands=4) == ring_flatness(x, x, bands=4).reference_flatness
+    True
+
+    Raises:
+        InputError: If there are fewer than two fields, or values are not finite.
+    """
+    own, _ = field_sets(fields, fields)
+    basis = basis_for(own)
+    return _by_channel(_moments(own, basis, _rings_of(basis, bands)[1]))
+
+
+def _rings_of(basis: Basis, bands: int) -> tuple[Tensor, list[Tensor]]:
+    """Edges of rings of equal width, and the masks of these."""
+    edges = torch.linspace(0, 1, bands + 1, dtype=torch.float64)
+    pairs = edges.unfold(0, 2, 1).tolist()
+    return edges, [_between(basis, low, high, k == bands - 1) for k, (low, high) in enumerate(pairs)]
 
 
 def basis_for(fields: Fields) -> Basis:

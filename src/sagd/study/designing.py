@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import logging
 import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -23,17 +21,14 @@ from sagd.designs.ends import ROUNDING
 from sagd.designs.levels import fit_power_law
 from sagd.designs.search import EXPONENTS, Candidate, Search, check_evaluations, search
 from sagd.errors import InputError
-from sagd.metrics.rings import ring_flatness
+from sagd.metrics.rings import flatness_by_ring
 from sagd.model.parameterisation.wiener import LEAST_POWER
-from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.covariance.spectral import SpectralCovariance
-from sagd.noise.spectra.base import Spectrum
+from sagd.noise.basis.base import Basis
+from sagd.noise.basis.fourier import FourierBasis, whole
 from sagd.noise.statistics import DataStatistics, radial_profile
 from sagd.process.base import Process
 from sagd.random import generator_for, subset
 from sagd.study.train import measured_part, process_statistics, resolve_basis
-
-logger = logging.getLogger(__name__)
 
 _LEAST_ITEMS = 16
 """Fields from which on a spectrum is known well enough to choose noise by."""
@@ -42,9 +37,10 @@ _MOST_ITEMS = 8192
 """Fields that are measured, at most."""
 _MOST_FLAT = 512
 """Fields whose flatness is measured, at most."""
-_GAUSSIAN = 3.0
 _STEPPED = 4096
 """Values among which a smallest step is looked for."""
+_LOUD = 0.1
+"""Power of rounding, over that of the weakest ring, from which on it is told."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ class Design:
         slope: Of the power law that fits best, and the share of the variance of the log power that it explains.
         quantisation: Power of rounding to the steps of the data's values, over that of the weakest ring; None if they
             have no steps.
-        config: What `train` and `compare` take.
+        config: What `train` takes.
         weights: `w(f)` of the noise, calibrated: `(C, *spatial)`; in the Fourier basis in the order of `numpy.fft`, in
             others in theirs. Of decorrelated channels those of the colours.
     """
@@ -106,12 +102,6 @@ class Design:
     def lines(self) -> list[str]:
         """For people: the answer first."""
         found, white = self.search.chosen, self.search.white
-        power, rounded = f"{self.range_db:.0f} dB between the strongest ring and the weakest", ""
-        if self.quantisation is not None and self.quantisation > _LOUD:
-            rounded = (
-                f"rounding of the values has {10 * math.log10(self.quantisation):+.0f} dB of the weakest ring's power:"
-                " what is there is partly rounding"
-            )
         if self.search.white_will_do:
             answer = (
                 f"white noise will do: at {self.search.evaluations} evaluations its samples are expected to miss the"
@@ -126,10 +116,15 @@ class Design:
             answer,
             f"draw with {found.sampler}, {found.steps} steps, grid {found.grid} (on the usual grid white noise would"
             f" miss it by {self.search.usual[self.search.evaluations][0.0].error:.2g} dB)",
-            f"{self.items[0]} of {self.items[1]} items of {self.name} were measured: {power}, slope"
-            f" {self.slope[0]:.2f} (R^2 {self.slope[1]:.2f})",
+            f"{self.items[0]} of {self.items[1]} items of {self.name} were measured: {self.range_db:.0f} dB between the"
+            f" strongest ring and the weakest, slope {self.slope[0]:.2f} (R^2 {self.slope[1]:.2f})",
         ]
-        return [*lines, rounded] if rounded else lines
+        if self.quantisation is not None and self.quantisation > _LOUD:
+            lines.append(
+                f"rounding of the values has {10 * math.log10(self.quantisation):+.0f} dB of the weakest ring's power:"
+                " what is there is partly rounding"
+            )
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -148,10 +143,6 @@ class Design:
             "slope": list(self.slope),
             "quantisation": self.quantisation,
         }
-
-
-_LOUD = 0.1
-"""Power of rounding, over that of the weakest ring, from which on it is told."""
 
 
 def design(
@@ -186,11 +177,11 @@ def design(
 
     quiet = None if progress else True
     with tqdm(total=len(EXPONENTS), desc="comparing noise", disable=quiet, leave=False) as bar:
-        found = search(process_of, statistics, evaluations, EXPONENTS, lambda: bar.update())
+        found = search(process_of, statistics, evaluations, EXPONENTS, bar.update)
     chosen = found.chosen
     settled = _whitened(process, chosen.exponent)
-    noise = process_of(chosen.exponent).covariance
-    rings = _rings(some, statistics, noise.power_range(statistics.basis)[1])
+    noise = process_of(chosen.exponent).covariance.power_range(statistics.basis)[1].expand_as(statistics.spectrum)
+    rings = _rings(some, statistics, noise)
     powers = [ring.power for ring in rings if ring.power > ROUNDING * max(r.power for r in rings)]
     fit = fit_power_law(statistics)
     run = RunConfig(
@@ -209,7 +200,7 @@ def design(
         (fit.slope, fit.r_squared),
         _quantisation(some.tensor(), min(powers)),
         run,
-        _table(settled, statistics, own.shape),
+        _table(noise.sqrt(), statistics.basis),
     )
 
 
@@ -232,10 +223,10 @@ def _whitened(process: ProcessConfig, exponent: float) -> ProcessConfig:
 def _rings(data: Signals, statistics: DataStatistics, noise: Tensor) -> tuple[Ring, ...]:
     basis, S = statistics.basis, statistics.spectrum
     profile = radial_profile(S, basis, _RINGS)
-    drawn = radial_profile(noise.expand_as(S), basis, _RINGS)
+    drawn = radial_profile(noise, basis, _RINGS)
     some = data.subset(subset(len(data), min(len(data), _MOST_FLAT), generator_for(0, "flatness")))
     x, gaps = some.tensor(), some.known() is not None
-    flat = () if gaps else ring_flatness(x, x, _RINGS).reference_flatness
+    flat = () if gaps else flatness_by_ring(x, _RINGS)
     rings = []
     edges = profile.edges.tolist()
     for k, (low, high) in enumerate(itertools.pairwise(edges)):
@@ -271,20 +262,6 @@ def _quantisation(x: Tensor, weakest: float) -> float | None:
     return q**2 / 12 / weakest
 
 
-def _table(process: ProcessConfig, statistics: DataStatistics, shape: tuple[int, ...]) -> Tensor:
-    """The calibrated weights at all frequencies of the basis; of Fourier's all of both halves."""
-    basis = statistics.basis
-    spectrum = Spectrum.parse(process.spectrum).resolve(statistics)
-    weights = SpectralCovariance(spectrum, shape, basis, process.calibration).eigenvalues.sqrt()
-    weights = weights.expand(shape[0], *basis.coefficients)
-    return _whole(weights, basis.spatial) if basis.spatial_part == FourierBasis(basis.spatial) else weights
-
-
-def _whole(half: Tensor, spatial: tuple[int, ...]) -> Tensor:
-    """All frequencies `(C, *spatial)` of a half spectrum of the real FFT, which is even."""
-    n = spatial[-1]
-    mirrored = half
-    for axis in range(1, half.ndim - 1):
-        mirrored = mirrored.flip(axis).roll(1, axis)
-    rest = mirrored[..., 1 : (n + 1) // 2].flip(-1)
-    return torch.cat([half, rest], dim=-1)
+def _table(weights: Tensor, basis: Basis) -> Tensor:
+    """Weights at all frequencies of the basis; of Fourier's in both halves."""
+    return whole(weights, basis.spatial[-1]) if basis.spatial_part == FourierBasis(basis.spatial) else weights

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sagd.data.meaning import Meaning
 from sagd.noise.bands import mask
+from sagd.noise.basis.fourier import whole
 from sagd.omission.preparation import Scale, finished
 from sagd.omission.removal import Removal
 from sagd.omission.removal.extend import crop, extend
@@ -115,9 +116,7 @@ def whole_map(half: Tensor, width: int) -> np.ndarray:
         half: `(*coefficients)` of two axes.
         width: Columns of all of them.
     """
-    columns = half.shape[1] - 1 + width % 2  # the last stands for itself alone where the width is even
-    mirrored = half.flip(0)[:, 1:columns].flip(1).roll(1, 0)
-    full = torch.fft.fftshift(torch.cat([half, mirrored], 1)).float()
+    full = torch.fft.fftshift(whole(half[None], width)[0]).float()
     steps = [max(1, -(-n // _SIDE)) for n in full.shape]
     cells = torch.nn.functional.max_pool2d(full[None], steps, steps) if max(steps) > 1 else full[None]
     return cells[0].numpy()

@@ -29,14 +29,14 @@ def training_levels(statistics: DataStatistics, process: Process) -> tuple[float
     """
     least, _ = matched_range(process, statistics)
     drowned = process.drowned_at(statistics.spectrum, statistics.basis)
-    seen, weight = drowned > 0, _by_radius(statistics.basis).expand_as(drowned)
+    seen, weight = drowned > 0, by_radius(statistics.basis).expand_as(drowned)
     # Below the least level that samplers visit nothing is drowned: frequencies that are all but empty count there.
     level, share = drowned[seen].log().clamp(min=math.log(least)), weight[seen] / weight[seen].sum()
     mean = float((share * level).sum())
     return mean, math.sqrt(float((share * (level - mean) ** 2).sum()) + TRANSITION_STD**2)
 
 
-def _by_radius(basis: Basis) -> Tensor:
+def by_radius(basis: Basis) -> Tensor:
     """Multiplicity over `r^(n-1)`, at 0 with the least radius above it: as much for a ring as for another."""
     radius = basis.radius()
     least = radius[radius > 0].min() if (radius > 0).any() else radius.new_ones(())

@@ -63,6 +63,26 @@ class FourierBasis(Basis, kind="fourier"):
         require_even(weights, range(-self.rank, -1), -1, self.spatial[-1])
 
 
+def whole(half: Tensor, side: int) -> Tensor:
+    """All frequencies of the half of them that a real FFT keeps, of what is the same at `f` and `-f`.
+
+    >>> whole(torch.tensor([[0.0, 1.0, 2.0]]), 4)
+    tensor([[0., 1., 2., 1.]])
+
+    Args:
+        half: `(C, *coefficients)`.
+        side: Samples along the last axis.
+
+    Returns:
+        `(C, *spatial)`, in the order of `numpy.fft`.
+    """
+    axes = tuple(range(1, half.ndim - 1))
+    mirrored = half[..., 1 : (side + 1) // 2].flip((*axes, -1))
+    for axis in axes:
+        mirrored = mirrored.roll(1, axis)
+    return torch.cat([half, mirrored], dim=-1)
+
+
 def half_counts(side: int) -> Tensor:
     """What each stored coefficient of a halved axis counts, `(side // 2 + 1)`: 1 if it is its own conjugate, else 2."""
     counts = torch.full((side // 2 + 1,), 2.0, dtype=torch.float64)
