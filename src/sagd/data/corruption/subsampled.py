@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sagd.data.corruption.base import Assumptions, Corruption, Shape
+from sagd.data.corruption.base import Shape
+from sagd.data.corruption.missing import Missing
 from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
@@ -18,7 +19,7 @@ from sagd.random import Generator, rand
 
 
 @dataclass(frozen=True)
-class Subsampled(Corruption, kind="subsampled"):
+class Subsampled(Missing, kind="subsampled"):
     """Each image lacks frequencies of its own, as scans do that were cut short: what is missing is 0.
 
     Those next to 0 are always there. A frequency is missing together with its mirror image, so that fields stay real.
@@ -35,11 +36,6 @@ class Subsampled(Corruption, kind="subsampled"):
     centre: float = 0.1
     axis: int | None = None
     fixed: bool = True
-
-    @property
-    def assumptions(self) -> Assumptions:
-        """What holds for it: it is the image itself that is missing."""
-        return Assumptions(zero_mean=False, gaussian=False, independent=False, alike=False)
 
     def __post_init__(self) -> None:
         self._check()
@@ -61,16 +57,6 @@ class Subsampled(Corruption, kind="subsampled"):
         own = drawn == mirrored  # frequencies that are their own mirror image are drawn once
         missing = torch.where(own, drawn < 1 - self.keep, missing)[..., : spatial[-1] // 2 + 1]
         return (missing & (basis.relative_radius() > self.centre)).expand(-1, *basis.coefficients)
-
-    def noise(self, shape: Shape, generators: Sequence[Generator], seed: int = 0) -> Tensor:
-        """None is added."""
-        return torch.zeros(len(generators), *shape)
-
-    def added(self, x: Tensor, generators: Sequence[Generator], seed: int = 0) -> Tensor:
-        """Without what is missing."""
-        basis = FourierBasis(tuple(x.shape[2:]))
-        missing = self.places(basis.spatial, generators).to(x.device)[:, None]
-        return basis.inverse(basis.forward(x) * ~missing)
 
     def band(self, spatial: Shape, seed: int = 0) -> Spectrum:
         """Where something may be missing."""

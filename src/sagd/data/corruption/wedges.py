@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sagd.data.corruption.base import Assumptions, Corruption, Shape
+from sagd.data.corruption.base import Shape
+from sagd.data.corruption.missing import Missing
 from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
@@ -19,7 +20,7 @@ from sagd.random import Generator, rand
 
 
 @dataclass(frozen=True)
-class Wedges(Corruption, kind="wedges"):
+class Wedges(Missing, kind="wedges"):
     """Each image lacks a wedge of directions, turned at random, as tilted specimens do: what is missing is 0.
 
     Images only.
@@ -34,11 +35,6 @@ class Wedges(Corruption, kind="wedges"):
     low: float = 0.1
     fixed: bool = True
 
-    @property
-    def assumptions(self) -> Assumptions:
-        """What holds for it: it is the image itself that is missing."""
-        return Assumptions(zero_mean=False, gaussian=False, independent=False, alike=False)
-
     def __post_init__(self) -> None:
         self._check()
         require_finite("wedges width", self.width)
@@ -52,16 +48,6 @@ class Wedges(Corruption, kind="wedges"):
         frequencies = FourierBasis(spatial).frequencies()
         angles = [math.floor(180 * float(rand((1,), generator, torch.float64))) for generator in generators]
         return torch.stack([Wedge(angle, self.width, self.low).weights(frequencies) > 0 for angle in angles])
-
-    def noise(self, shape: Shape, generators: Sequence[Generator], seed: int = 0) -> Tensor:
-        """None is added."""
-        return torch.zeros(len(generators), *shape)
-
-    def added(self, x: Tensor, generators: Sequence[Generator], seed: int = 0) -> Tensor:
-        """Without what is missing."""
-        basis = FourierBasis(tuple(x.shape[2:]))
-        missing = self.places(basis.spatial, generators).to(x.device)[:, None]
-        return basis.inverse(basis.forward(x) * ~missing)
 
     def band(self, spatial: Shape, seed: int = 0) -> Spectrum:
         """Where something may be missing."""
