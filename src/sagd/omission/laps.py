@@ -18,7 +18,7 @@ from sagd.data.corruption.subsampled import Subsampled
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.alarm import excess
+from sagd.omission.alarm import ALARM, excess
 from sagd.omission.posterior import Judged, judged
 from sagd.random import generator_for
 
@@ -26,8 +26,6 @@ Draw = Callable[[Tensor, Tensor, int], Tensor]
 """Draws of images `(B, C, *spatial)` by their noise `N(f)` and the number of the draw."""
 _HIDDEN = 0.2
 """Share of what held-out images show that is hidden from the draws that are judged."""
-ALARM = 10**0.1
-"""Power of what is drawn over that of what is shown from which on a band is refused: 1 dB."""
 
 
 @dataclass(frozen=True)
@@ -101,4 +99,4 @@ def gains(lap: Lap, best: Lap, banded: bool) -> bool:
     Where every image has damage of its own there is none to draw back: power that is too much is error, and counted.
     """
     gained, error = lap.judged.better_by(best.judged)
-    return gained > error and not (banded and lap.judged.power > ALARM)
+    return gained > error and not (banded and lap.judged.power > 10 ** (ALARM / 10))
