@@ -19,10 +19,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser
 from sagd.model.wrappers import Wrapper
+from sagd.noise.basis.base import Basis
 from sagd.noise.operator import Diagonal
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Time
@@ -48,8 +49,7 @@ class Observed(Wrapper):
         super().__init__(denoiser)
         if self.process.unseen:
             raise InputError(f"{self.process.label} leaves a band out, of which it cannot be told; use a model without")
-        if not (noise.values >= 0).all():
-            raise InputError("noise must be a power by frequency, from 0 (as it should be) to infinity (nothing known)")
+        check_noise(noise.values, len(shown), noise.basis)
         if noise.basis != statistics.basis:
             raise InputError(f"noise is in {noise.basis}, the statistics in {statistics.basis}; give both in one basis")
         self.shown, self.noise, self.rounds = shown, noise, rounds
@@ -63,7 +63,8 @@ class Observed(Wrapper):
         variance = Diagonal(torch.where(total.values > 0, (s * s * spectrum / total).values, 0.0), noise.basis)
         if not self.rounds:
             x_hat = self.denoiser.estimate(x_t, t, condition)
-            return x_hat + (_gain(variance, noise) * (self.shown.to(x_hat) - x_hat)).to(x_hat.dtype)
+            weight = Diagonal(weight_of(variance.values, noise.values), noise.basis)
+            return x_hat + (weight * (self.shown.to(x_hat) - x_hat)).to(x_hat.dtype)
         with torch.enable_grad():
             x = x_t.detach().requires_grad_()
             out = self.denoiser.estimate(x, t, condition)
@@ -102,11 +103,25 @@ _LEAST = 1e-12
 """Least variance that is divided by."""
 
 
-def _gain(v: Diagonal, n: Diagonal) -> Diagonal:
-    """`V / (V + N)`: 1 where there is no noise at all, 0 where nothing is known."""
-    some = torch.isfinite(n.values)
-    shares = v.values / (v.values + torch.where(some, n.values, 1.0)).clamp(min=_LEAST)
-    return Diagonal(torch.where(n.values == 0, 1.0, torch.where(some, shares, 0.0)), n.basis)
+def weight_of(variance: Tensor, noise: Tensor) -> Tensor:
+    """`V / (V + N)`, how much what is shown counts: 1 where there is no noise at all, 0 where nothing is known."""
+    return torch.where(noise == 0, 1.0, variance / (variance + noise).clamp(min=_LEAST))
+
+
+def check_noise(noise: Tensor, count: int, basis: Basis) -> None:
+    """Refuse what is no power by image and frequency.
+
+    Raises:
+        InputError: On another shape, or values below 0.
+    """
+    wanted = basis.coefficients
+    if noise.ndim != 2 + len(wanted) or tuple(noise.shape[2:]) != tuple(wanted) or len(noise) not in (1, count):
+        raise InputError(
+            f"{argument('noise')} must be (images, channels, {', '.join(map(str, wanted))}) for {count} images, or of"
+            f" one image for all, got {tuple(noise.shape)}"
+        )
+    if not (noise >= 0).all():
+        raise InputError("noise must be a power by frequency, from 0 (as it should be) to infinity (nothing known)")
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sagd.errors import InputError, argument
+from sagd.errors import InputError
 from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser
-from sagd.model.observed import Observed
+from sagd.model.observed import Observed, check_noise, weight_of
 from sagd.noise.basis.base import Basis
 from sagd.noise.operator import Diagonal
 from sagd.noise.statistics import DataStatistics
@@ -171,7 +171,7 @@ class GaussianPrior:
     def drawn(self, y: Tensor, noise: Tensor, generators: Sequence[Generator]) -> Tensor:
         """`m + V/(V + N) (y - m) + sqrt(V N/(V + N)) xi`, frequency by frequency, `V = S`."""
         n, v = noise.double(), self.spectrum
-        gain = torch.where(n == 0, 1.0, v / (v + n).clamp(min=_LEAST))
+        gain = weight_of(v, n)
         left = torch.where(torch.isinf(n), v, gain * torch.where(torch.isinf(n), 0.0, n))
         c = self.basis.forward(y.double())
         xi = self.basis.forward(randn(y.shape, generators, torch.float64))
@@ -232,22 +232,6 @@ def _power(drawn: Tensor, shown: Tensor, where: Tensor, basis: Basis) -> float:
     both = (own > 0) & (all_of > 0)
     expected = (theirs[both] / all_of[both] * own[both]).sum()
     return float(mine[both].sum() / expected) if both.any() and expected > 0 else math.nan
-
-
-def check_noise(noise: Tensor, count: int, basis: Basis) -> None:
-    """Refuse what is no power by image and frequency.
-
-    Raises:
-        InputError: On another shape, or values below 0.
-    """
-    wanted = basis.coefficients
-    if noise.ndim != 2 + len(wanted) or tuple(noise.shape[2:]) != tuple(wanted) or len(noise) not in (1, count):
-        raise InputError(
-            f"{argument('noise')} must be (images, channels, {', '.join(map(str, wanted))}) for {count} images, or of"
-            f" one image for all, got {tuple(noise.shape)}"
-        )
-    if not (noise >= 0).all():
-        raise InputError("noise must be a power by frequency, from 0 (as it should be) to infinity (nothing known)")
 
 
 def _blocks(y: Tensor, noise: Tensor, basis: Basis) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
