@@ -30,9 +30,9 @@ class OmissionConfig:
     band: str = "auto"
     """The damaged band: 'auto' (detected, as 'sagd inspect' does), 'ring(low=0.1, high=0.2)' in fractions of the corner
     radius, 'strip(axis=0, low=0.03)' (scan lines), 'wedge(angle=80, width=30, low=0.3)' (rain), 'spots(at=[[0.25,
-    0.1]])' (moire); sums are unions, soft=0.05 softens edges. Any spectrum in [0, 1] is a band,
-    but only these shapes have edges, from which a guard and the split of larger files are measured: with others set
-    guard, and for windows split, none."""
+    0.1]])' (moire); sums are unions, soft=0.05 softens edges. Any spectrum in [0, 1] is a
+    band, but only these shapes have edges, from which a guard and the split of larger files are measured: with others
+    set guard, and for windows split, none."""
     corruption: str | None = None
     """Standard deviation of the damage by frequency (white noise of unit variance: 1), a spectrum as in
     'band_pass(low=0.1, high=0.2, inside=3)', or 'excess': what is measured over the smooth fit of the detection.

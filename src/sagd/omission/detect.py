@@ -124,6 +124,11 @@ class Detection:
         """Share of the frequencies that hold less than `EMPTY` of the mean power."""
         return empty_share(self.power, self.basis)
 
+    @property
+    def missed(self) -> str:
+        """How near the nearest is that was not found."""
+        return f"the largest contrast is {100 * self.nearest:.0f} % of what would count"
+
     def lines(self, images: bool = True) -> list[str]:
         """For people.
 
@@ -140,7 +145,7 @@ class Detection:
             ]
         if not self.findings:
             return [
-                f"damaged band: none found (the largest contrast is {100 * self.nearest:.0f} % of what would count)",
+                f"damaged band: none found ({self.missed})",
                 *caution,
             ]
         return ["damaged band:", *(f"  {finding}" for finding in self.findings), *caution]

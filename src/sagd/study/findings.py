@@ -13,7 +13,7 @@ from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum, Sum
 from sagd.noise.spectra.damage import Spots
 from sagd.noise.spectra.physical import Physical
-from sagd.omission.detection.base import ENLARGED, Detection, Finding, rounded_down
+from sagd.omission.detection.base import Detection, Finding, rounded_down
 
 _MOST = 3
 """Shapes of a band, or findings, that are named; of more the first."""
@@ -74,12 +74,7 @@ def lines_of(found: Detection, grid: Grid | None, images: bool) -> list[str]:
             f"no damaged band found: what sticks out most is damage with probability {rounded_down(found.nearest)}"
         )
     lines += _listed("unsure, name the band if it is damaged:", found.unsure, grid)
-    if images and found.empty > ENLARGED:
-        lines.append(
-            f"the images look enlarged or smoothed: {100 * found.empty:.0f} % of their frequencies hold next to"
-            " nothing; look at them in their original size"
-        )
-    return lines
+    return [*lines, found.enlarged] if images and found.enlarged else lines
 
 
 def _listed(title: str, findings: tuple[Finding, ...], grid: Grid | None) -> Iterator[str]:

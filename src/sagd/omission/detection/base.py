@@ -105,15 +105,27 @@ class Detection:
         if self.findings:
             said = ["damaged band:", *(f"  {finding}" for finding in self.findings)]
         else:
-            said = [f"damaged band: none found (nothing is damage with more than {self.nearest:.2f} probability)"]
+            said = [f"damaged band: none found ({self.missed})"]
         if self.unsure:
             said += ["unsure, name the band if it is damaged:", *(f"  {finding}" for finding in self.unsure)]
-        if images and self.empty > ENLARGED:
-            said.append(
-                f"  the images look enlarged or smoothed: {100 * self.empty:.0f} % of their frequencies hold next to"
-                " nothing; look at them in their original size"
-            )
+        if images and self.enlarged:
+            said.append(f"  {self.enlarged}")
         return said
+
+    @property
+    def missed(self) -> str:
+        """How near the nearest is that was not found."""
+        return f"nothing is damage with more than {self.nearest:.2f} probability"
+
+    @property
+    def enlarged(self) -> str:
+        """That images look enlarged, a sentence; empty if they do not."""
+        if self.empty <= ENLARGED:
+            return ""
+        return (
+            f"the images look enlarged or smoothed: {100 * self.empty:.0f} % of their frequencies hold next to nothing;"
+            " look at them in their original size"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -283,7 +283,7 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
     def _found(self, found: Detection) -> Self:
         if found.band is None:
             raise InputError(
-                f"process.omission.band {AUTO!r}: no {found.lines(images=False)[0].replace(': none', '')};"
+                f"process.omission.band {AUTO!r}: no damaged band found ({found.missed});"
                 " name the band, e.g. 'ring(low=0.1, high=0.2)', or leave process.omission out"
             )
         return dataclasses.replace(self, band=found.band)
