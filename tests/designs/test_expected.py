@@ -7,6 +7,7 @@ import torch
 
 from sagd.build.objects import build_process
 from sagd.build.schema import ProcessConfig
+from sagd.designs.ends import check_ends
 from sagd.designs.expected import Expected
 from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
@@ -59,6 +60,16 @@ def test_a_grid_that_was_found_is_better_than_the_usual_one(spatial, steps):
     grid = known.found("heun", steps)
     assert known.error("heun", steps, grid) < 0.7 * known.error("heun", steps, "matched")
     assert grid == known.found("heun", steps)
+
+
+@pytest.mark.parametrize("noise", ["flat", "whitening(exponent=0.5)", "whitening(exponent=1)"])
+@pytest.mark.parametrize("steps", [2, 3, 5])
+def test_a_grid_that_was_found_starts_where_training_lets_it(noise, steps):
+    """Else `sagd train` refuses what `sagd design` wrote."""
+    statistics = steep((16, 12), slope=-5.0)
+    known = expected(statistics, noise)
+    start = float(known.found("heun", steps).times(steps, known.process, statistics)[0])
+    check_ends(statistics, known.process, start=start).refuse()
 
 
 def test_frequencies_with_schedules_of_their_own_are_refused():

@@ -1,5 +1,7 @@
 """Designs of data whose spectrum is known, and what is written of them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.report.designing import render_design
 from sagd.study.designing import design
+from sagd.study.train import train
 
 
 @pytest.fixture
@@ -37,6 +40,14 @@ def test_a_steep_spectrum_is_whitened(fields):
     # A Gaussian: 3 in every ring.
     assert all(ring.flatness == pytest.approx(3, abs=0.35) for ring in found.rings if ring.flatness is not None)
     assert from_dict(RunConfig, to_dict(found.config)) == found.config
+
+
+@pytest.mark.parametrize("evaluations", [3, 6])
+def test_what_is_designed_can_be_trained(fields, comparison, tmp_path, evaluations):
+    found = design(fields(-2.5), evaluations)
+    few = dataclasses.replace(comparison.training, steps=2, batch_size=4)
+    config = dataclasses.replace(found.config, network=comparison.network, training=few)
+    assert sagd.load(train(config, tmp_path / "run")).trained.sampling == found.config.sampling
 
 
 def test_white_noise_will_do_for_white_data(fields):

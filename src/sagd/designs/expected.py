@@ -7,7 +7,7 @@ numbers stands for all frequencies. What comes out has the power of the start ti
     |prod of the steps' factors|^2,    which should be S(f).
 
 A start of Gaussian law is right for Gaussian data alone, where a single step from little noise would do. So grids are
-looked for as if sampling started from noise alone, which asks them to begin where all data is drowned.
+looked for as if sampling started from noise alone, and begin where next to nothing of the data is left.
 
 Networks behave so in few steps: their error of the power spectrum follows the closed form, where a denoiser that knows
 the training data by heart makes no such error at all.
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sagd.designs.ends import SIGNAL_LIMIT
 from sagd.errors import InputError
 from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser
@@ -45,6 +46,8 @@ _RHOS = (3.0, 7.0, 15.0, 30.0)
 _LARGEST_RHO = 100.0
 _CUTS = 4
 """Places at either end of the range at which the search begins."""
+_ROUNDED = 1.001
+"""More than the rounding of a level to four digits takes away."""
 _MOST_CUT = 0.9
 """Share of the range, in its logarithm, that a grid may leave out."""
 _REFINED = 4
@@ -101,11 +104,13 @@ class Expected:
         """The Karras grid of least error, within the range that the data needs, over spectra of some strengths.
 
         Its largest and least noise level and `rho` are looked for on a lattice, which is then refined around the best.
-        It is never worse than the matched grid, by the same error.
+        It starts where the data is drowned as far as training asks for (`SIGNAL_LIMIT`), and is never worse than the
+        matched grid, by the same error.
         """
         sampler = Sampler.parse(sampler)
         low, high = matched_range(self.process, self.statistics)
-        span = math.log(high / low)
+        _, least_high = matched_range(self.process, self.statistics, _ROUNDED * SIGNAL_LIMIT**-0.5)
+        span, top = math.log(high / low), max(0.0, math.log(high / least_high))
 
         def grid(point: _Point) -> KarrasGrid:
             last, first, rho = point
@@ -114,13 +119,13 @@ class Expected:
         @functools.cache
         def error(point: _Point) -> float:
             last, first, rho = point
-            inside = min(last, first) >= 0 and last + first <= _MOST_CUT * span and 0 <= rho <= math.log(_LARGEST_RHO)
+            inside = 0 <= first <= top and 0 <= last <= _MOST_CUT * span - first and 0 <= rho <= math.log(_LARGEST_RHO)
             return self._error(sampler, steps, grid(point), _SPREAD, noise_alone=True) if inside else math.inf
 
         usual = (0.0, 0.0, math.log(MatchedGrid().rho))
-        cuts = [k * span / (2 * _CUTS) for k in range(_CUTS)]
-        best = min([usual, *itertools.product(cuts, cuts, map(math.log, _RHOS))], key=error)
-        width = (cuts[1], cuts[1], math.log(2.0))
+        below, above = ([k * most / _CUTS for k in range(_CUTS)] for most in (span / 2, top))
+        best = min([usual, *itertools.product(below, above, map(math.log, _RHOS))], key=error)
+        width = (below[1], above[1], math.log(2.0))
         for _ in range(_REFINED):
             width = (width[0] / 2, width[1] / 2, width[2] / 2)
             (a, b, c), (da, db, dc) = best, width
