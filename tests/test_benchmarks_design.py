@@ -53,6 +53,15 @@ def test_it_goes_on_by_arm_and_ends_with_its_page(design, tmp_path):
     assert " to " in page.split("over that of white")[1]
 
 
+def test_the_page_of_what_is_expected_is_of_its_results(design):
+    from benchmarks import records
+    from benchmarks.design import expected
+
+    assert (expected.RESULTS / "expected.md").read_text() == expected.page(
+        records.read(expected.RESULTS / "expected.jsonl")
+    )
+
+
 def test_a_design_is_an_arm(design, tmp_path):
     folder = tmp_path / "designs" / "velocity"
     folder.mkdir(parents=True)

@@ -30,7 +30,7 @@ LEAST = 2
 """Evaluations that are designed for, at least."""
 _MULTISTEP = 10
 """Evaluations from which on the closed form holds of multistep samplers. They extrapolate from one estimate to the
-next, which of networks are rougher than of a Gaussian: with fewer, errors were 1 to 7 times those expected."""
+next, which of networks are rougher than of a Gaussian: with fewer, errors were up to six times those expected."""
 
 
 @dataclass(frozen=True)
