@@ -51,8 +51,8 @@ class Way:
         return SamplingConfig(sampler=self.sampler, steps=self.steps(evaluations), grid=self.grid)
 
 
-USUAL = (Way("heun", "matched"), Way("dpm_solver", "matched"))
-EVERY = (*USUAL, Way("heun", KARRAS), Way("dpm_solver", KARRAS))
+USUAL = (Way("heun", "found"), Way("dpm_solver", "found"))
+EVERY = (*USUAL, Way("heun", "matched"), Way("dpm_solver", "matched"), Way("heun", KARRAS), Way("dpm_solver", KARRAS))
 
 
 @dataclass(frozen=True)
@@ -148,5 +148,4 @@ ARMS: Mapping[str, Arm] = {
 def designed(path: Path) -> Arm:
     """The arm of a file that `sagd design` wrote."""
     config = load_yaml(RunConfig, path)
-    way = Way(config.sampling.sampler, config.sampling.grid)
-    return Arm(config.process, config.denoiser, (way,), DESIGN)
+    return Arm(config.process, config.denoiser, (Way(config.sampling.sampler, "found"),), DESIGN)

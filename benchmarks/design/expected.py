@@ -26,8 +26,10 @@ from benchmarks.design.run import Job, Setting, configuration, reading
 from sagd.build.draw import draw
 from sagd.build.schema import DenoiserConfig, ProcessConfig, SamplingConfig
 from sagd.data.load import load
-from sagd.designs.expected import Expected
 from sagd.metrics.spectral import spectral_error
+from sagd.sampling.base import Sampler
+from sagd.sampling.expected import Expected
+from sagd.sampling.found_grid import find_grid
 from sagd.store.model import load_model, versions
 from sagd.study.machine import describe_machine
 from sagd.study.train import train
@@ -69,7 +71,7 @@ def _run(setting: Setting, name: str, exponent: float) -> dict[str, Any]:
     drawn = []
     for sampler, numbers in STEPS.items():
         for steps in numbers:
-            for grid in ("matched", str(expected.found(sampler, steps))):
+            for grid in ("matched", str(find_grid(expected, Sampler.parse(sampler), steps))):
                 sampling = SamplingConfig(sampler=sampler, steps=steps, grid=grid)
                 x = draw(model.denoiser, setting.of.draws, sampling, statistics=model.statistics, batch_size=64)
                 drawn.append(

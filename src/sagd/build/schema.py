@@ -170,9 +170,9 @@ class SamplingConfig:
     """ddpm, 'ddim(eta=0)', euler, heun or dpm_solver."""
     steps: int = 18
     """Time steps (Heun evaluates the network twice in all but the last)."""
-    grid: str = "matched"
-    """Time grid: uniform, 'karras(rho=7)', log_snr, spectral (as the rings of the data's spectrum drown), or matched
-    (Karras with the range the data needs)."""
+    grid: str = "found"
+    """Time grid: found (of least expected error for sampler, steps, noise and the data's spectrum), matched (Karras
+    with the range the data needs), 'karras(rho=7)', uniform, log_snr, or spectral (as rings of frequencies drown)."""
     clip: float | None = None
     """Clamp the predicted clean image to [-clip, clip]."""
     guidance: float = 1.0

@@ -14,7 +14,7 @@ from sagd.noise.basis.base import EDGE, Basis
 from sagd.noise.statistics import DataStatistics, radial_profile
 from sagd.process.base import Process
 from sagd.process.schedule import VESchedule
-from sagd.sampling.grids import require_shape
+from sagd.sampling.grids import SIGNAL_LIMIT, require_shape
 
 ROUNDING = 1e-12
 """Power relative to the largest below which a frequency holds nothing but the rounding of float32 data."""
@@ -66,10 +66,6 @@ class EndCheck:
 
     def _band(self, k: int) -> str:
         return f"{float(self.edges[k]):.2g}-{float(self.edges[k + 1]):.2g}"
-
-
-SIGNAL_LIMIT = 0.1
-"""Largest SNR where sampling starts: the variance of the start is then wrong by a tenth at the worst frequency."""
 
 
 def check_ends(

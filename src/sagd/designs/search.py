@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sagd.designs.expected import Expected
 from sagd.errors import InputError
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
+from sagd.sampling.base import Sampler
+from sagd.sampling.expected import Expected
+from sagd.sampling.found_grid import find_grid
 
 EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the whitening of the noise: 0 is white, 1 has the spectrum of the data."""
@@ -149,7 +151,7 @@ def _found(expected: Expected, exponent: float, evaluations: int) -> Iterator[Ca
     """On the grid of least error."""
     if evaluations <= MOST_SEARCHED:
         steps = _heun_steps(evaluations)
-        grid = str(expected.found("heun", steps))
+        grid = str(find_grid(expected, Sampler.parse("heun"), steps))
         yield Candidate(exponent, "heun", steps, grid, expected.error("heun", steps, grid))
 
 

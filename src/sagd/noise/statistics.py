@@ -298,3 +298,10 @@ def radial_profile(spectrum: Tensor, basis: Basis, bands: int = 10, grid: Grid |
     total = torch.zeros(*flat.shape[:-1], bands, dtype=torch.float64).index_add_(-1, index, flat)
     count = torch.zeros(bands, dtype=torch.float64).index_add_(0, index, weight)
     return RadialProfile(edges, total / count, count)
+
+
+def by_radius(basis: Basis) -> Tensor:
+    """Multiplicity over `r^(n-1)`, at 0 with the least radius above it: as much for a ring as for another."""
+    radius = basis.radius()
+    least = radius[radius > 0].min() if (radius > 0).any() else radius.new_ones(())
+    return basis.multiplicity() / radius.clamp(min=least) ** (basis.rank - 1)

@@ -79,7 +79,7 @@ def posterior(
     check_noise(noise, len(y), statistics.basis)
     told, chosen = denoiser.check(condition, len(y)), Sampler.parse(sampler)
     process, prior = denoiser.process, GaussianPrior.of(statistics)
-    start = float(TimeGrid.parse(grid).times(steps, process, statistics)[0])
+    start = float(TimeGrid.parse(grid).fitted(chosen).times(steps, process, statistics)[0])
     parts = []
     with tqdm(total=len(y), desc="drawing", unit="image", disable=None if progress else True, leave=False) as bar:
         for some in torch.arange(len(y)).split(batch_size):

@@ -149,6 +149,21 @@ class Process(Holding, ABC):
             left.
         """
 
+    def few(self, which: Tensor, basis: Basis) -> Process:
+        """What some frequencies do, as a process of records: each is a coefficient of their cosine basis.
+
+        Args:
+            which: Numbers `(K,)` of the frequencies in `(C, *coefficients)`, flattened; all with noise.
+            basis: A basis in which the process is diagonal.
+
+        Returns:
+            A process of shape `(1, K)`.
+
+        Raises:
+            InputError: If the noise is not diagonal in `basis`, or the process cannot tell.
+        """
+        raise InputError(f"{self.label} does not tell frequency by frequency how it evolves")
+
     @property
     def label(self) -> str:
         """The process in a few words, for messages."""

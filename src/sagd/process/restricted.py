@@ -99,6 +99,10 @@ class Restricted(Process):
         """As the process inside: 0 in the band."""
         return self.process.noise_to_signal(t, basis)
 
+    def few(self, which: Tensor, basis: Basis) -> Process:
+        """Those of the process inside, which have noise: none of the band."""
+        return self.process.few(which, basis)
+
     @property
     def label(self) -> str:
         """That of the process inside."""

@@ -10,8 +10,11 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.noise.basis.base import Basis
+from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.covariance.base import Covariance
+from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.operator import Diagonal
+from sagd.noise.spectra.tables import Tabulated
 from sagd.process.base import Process, Time, as_time, like, wide
 from sagd.process.schedule import Schedule
 from sagd.tensors import exact, moved
@@ -88,6 +91,14 @@ class ForwardProcess(Process):
         level = float(self.noise_level(torch.tensor(t, dtype=torch.float64)))
         least, most = (torch.where(p > 0, level**2 * p, 0.0) for p in self.covariance.power_range(basis))
         return least, most
+
+    def few(self, which: Tensor, basis: Basis) -> ForwardProcess:
+        """The schedule, with the noise of those frequencies."""
+        weights = self._root(basis).expand(self.shape[0], *basis.coefficients).flatten()[which]
+        table = Tabulated(tuple(weights.tolist()))
+        return ForwardProcess(
+            self.schedule, SpectralCovariance(table, (1, len(which)), CosineBasis((len(which),)), "none")
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Schedule and covariance."""

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.noise.basis.base import Basis, build_basis
+from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.covariance.base import Covariance
 from sagd.noise.covariance.build import build_covariance
 from sagd.noise.covariance.spectral import Calibration, SpectralCovariance
@@ -174,8 +175,7 @@ class SpectralProcess(Process):
 
     def diagonal(self, t: Time, x: Tensor, basis: Basis) -> tuple[Diagonal, Diagonal]:
         """`a_t(f)` and `s_t(f)`, the latter 0 where no noise is."""
-        if basis != self.basis:
-            raise InputError(f"the process is diagonal in {self.basis}, not in {basis}")
+        self._require(basis)
         alpha, sigma = self._coefficients(t, x)
         return alpha, sigma.map(lambda s: s * self.held("_support", s.dtype, s.device))
 
@@ -192,8 +192,7 @@ class SpectralProcess(Process):
 
     def drowned_at(self, power: Tensor, basis: Basis) -> Tensor:
         """By bisection of every frequency's own noise-to-signal ratio, which increases in time."""
-        if basis != self.basis:
-            raise InputError(f"the process is diagonal in {self.basis}, not in {basis}")
+        self._require(basis)
         low, high = torch.zeros_like(power, dtype=torch.float64), torch.ones_like(power, dtype=torch.float64)
         for _ in range(50):
             middle = (low + high) / 2
@@ -221,6 +220,24 @@ class SpectralProcess(Process):
         a, s = (c.values[0] for c in self.diagonal(t, x, basis))
         ratio = torch.where(s > 0, s / a, 0.0).square().expand(self.shape[0], *basis.coefficients)
         return ratio, ratio
+
+    def few(self, which: Tensor, basis: Basis) -> SpectralProcess:
+        """The evolution of those frequencies."""
+        self._require(basis)
+        f, shape = self._frequencies, (self.shape[0], *self.basis.coefficients)
+        # Where a frequency stands among others is told by the farthest, which is carried along.
+        with_farthest = torch.cat([which, f.vectors.square().sum(0).argmax()[None]])
+        near, far, corruption = (
+            torch.as_tensor(part).expand(shape).flatten()[with_farthest] for part in (f.near, f.far, f.corruption)
+        )
+        vectors = f.vectors.unsqueeze(1).expand(-1, *shape).flatten(1)[:, with_farthest]
+        count = len(which)
+        white = SpectralCovariance(Flat(), (1, count), CosineBasis((count,)), "none")
+        return SpectralProcess(self.schedule, white, _Few(self.evolution, Frequencies(vectors, near, far, corruption)))
+
+    def _require(self, basis: Basis) -> None:
+        if basis != self.basis:
+            raise InputError(f"the process is diagonal in {self.basis}, not in {basis}")
 
     @property
     def label(self) -> str:
@@ -372,6 +389,21 @@ class SpectralProcess(Process):
         """What the evolution and its clock heed of the frequency vectors."""
         evolutions = dict.fromkeys((self.evolution, self.evolution.clock))
         return [place for evolution in evolutions for place in evolution.places(f.vectors)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Few(Evolution):
+    """The evolution of frequencies that are given, `(K,)`, and of one more, which nobody asks for."""
+
+    evolution: Evolution
+    frequencies: Frequencies
+
+    def coefficients(self, t: Tensor, schedule: Schedule, frequencies: Frequencies) -> tuple[Tensor, Tensor]:
+        """Theirs, whatever frequencies stand in their places."""
+        count = len(self.frequencies.near)
+        time = t.expand(*t.shape[:-1], count - 1)
+        a, s = self.evolution.coefficients(torch.cat([time, time[..., :1]], -1), schedule, self.frequencies)
+        return a[..., :-1], s[..., :-1]
 
 
 def _thinned(f: Frequencies, count: Tensor, places: list[Tensor]) -> tuple[Frequencies, Tensor]:

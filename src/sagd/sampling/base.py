@@ -25,7 +25,7 @@ from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import Denoiser
 from sagd.noise.operator import Coefficient
 from sagd.noise.statistics import DataStatistics
-from sagd.process.base import Process
+from sagd.process.base import Process, Time
 from sagd.random import Generators, Stream
 from sagd.sampling.grids import TimeGrid
 from sagd.sampling.steps import Steps
@@ -45,10 +45,10 @@ class Run:
     """
 
     process: Process
-    denoise: Callable[[Tensor, float], Tensor]
+    denoise: Callable[[Tensor, Time], Tensor]
     generator: Generators = None
     steps: int = 1
-    previous: tuple[float, Tensor] | None = field(default=None)
+    previous: tuple[Time, Tensor] | None = field(default=None)
 
     def noise(self, x: Tensor) -> Tensor:
         """A draw `eps_w` like `x`."""
@@ -58,15 +58,20 @@ class Run:
 class Sampler(Description, family="sampler", example="heun"):
     """Base of all samplers."""
 
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether steps draw nothing, and take times `(B,)` as well: a time grid can then be found for them."""
+        return False
+
     @abstractmethod
-    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+    def step(self, run: Run, x_t: Tensor, t: Time, s: Time) -> Tensor:
         """Move a batch from time `t` to `s < t`.
 
         Args:
             run: Process, denoiser, noise and memory of this batch.
             x_t: `(B, C, *spatial)`.
-            t: Present time.
-            s: Next time; 0 means return the denoised image.
+            t: Present time, a plain one while samples are drawn.
+            s: Next time; the plain number 0 means return the denoised image.
 
         Returns:
             `x_s`, `(B, C, *spatial)`.
@@ -103,7 +108,7 @@ class Sampler(Description, family="sampler", example="heun"):
                 `sagd.model.condition`.
             clip: Clamp every estimate of the clean image to `[-clip, clip]`.
             statistics: Data statistics: sampling then starts from `N(alpha mu, alpha^2 S + s^2)`, since the data shows
-                where `alpha` is not yet 0, and the matched grid needs them.
+                where `alpha` is not yet 0, and grids that heed the data need them.
             process: The process you believe the model has; refused if it is another.
             start: Initial `x_{t_0}` `(count, C, *spatial)` instead of a draw from the prior; kept in its own type.
             batch_size: Samples per network call; all at once by default.
@@ -132,7 +137,7 @@ class Sampler(Description, family="sampler", example="heun"):
             if given is not None and not isinstance(given, torch.Generator | Stream) and len(given) != count:
                 raise InputError(f"got {len(given)} {name} for {count} samples; give one per sample")
         check_clip(clip)
-        times = TimeGrid.parse(grid).times(steps, denoiser.process, statistics).tolist()
+        times = TimeGrid.parse(grid).fitted(self).times(steps, denoiser.process, statistics).tolist()
         batch_size = batch_size or count
         device = device or denoiser.device
         batches = []
@@ -189,9 +194,15 @@ class Churning(Sampler):
         if not self.churn >= 0 or not self.churn_noise > 0:
             raise InputError(f"churn must be >= 0 and churn_noise > 0, got {self.churn} and {self.churn_noise}")
 
-    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+    @property
+    def is_deterministic(self) -> bool:
+        """Without churn."""
+        return self.churn == 0
+
+    def step(self, run: Run, x_t: Tensor, t: Time, s: Time) -> Tensor:
         """Add noise if asked for, then integrate from the raised time."""
         if self.churn > 0:
+            assert not isinstance(t, Tensor)
             x_t, t = self._raised(run, x_t, t)
         return self.integrate(run, x_t, t, s)
 
@@ -206,7 +217,7 @@ class Churning(Sampler):
         return transition.mean + self.churn_noise * transition.std * run.noise(x_t), higher
 
     @abstractmethod
-    def integrate(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+    def integrate(self, run: Run, x_t: Tensor, t: Time, s: Time) -> Tensor:
         """One step of the probability-flow ODE."""
 
 
@@ -220,17 +231,22 @@ def check_clip(clip: float | None) -> None:
         raise InputError(f"clip must be positive, got {clip}; 1 clamps to the range of images")
 
 
-def noise_of(process: Process, x_t: Tensor, x_0: Tensor, t: float) -> Tensor:
+def is_end(s: Time) -> bool:
+    """Whether a step ends at the image."""
+    return not isinstance(s, Tensor) and s == 0
+
+
+def noise_of(process: Process, x_t: Tensor, x_0: Tensor, t: Time) -> Tensor:
     """`eps` of `x_t` if `x_0` is its clean image."""
     return (x_t - process.alpha(t, x_t) * x_0) / process.sigma(t, x_t)
 
 
-def moved(process: Process, x_t: Tensor, x_0: Tensor, t: float, s: float) -> Tensor:
+def moved(process: Process, x_t: Tensor, x_0: Tensor, t: Time, s: Time) -> Tensor:
     """`alpha_s x_0 + sigma_s eps` with the `eps` of `x_t`, written so that each field is filtered once."""
     shrink = process.sigma(s, x_t) / process.sigma(t, x_t)
     return shrink * x_t + (process.alpha(s, x_t) - shrink * process.alpha(t, x_t)) * x_0
 
 
-def decay_between(process: Process, x: Tensor, t: float, s: float) -> Coefficient:
+def decay_between(process: Process, x: Tensor, t: Time, s: Time) -> Coefficient:
     """`exp(-h)`, `h` the step in `log(alpha/sigma)` from `t` to `s`."""
     return process.alpha(t, x) * process.sigma(s, x) / (process.alpha(s, x) * process.sigma(t, x))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sagd.errors import InputError
-from sagd.sampling.base import Run, Sampler, moved, noise_of
+from sagd.process.base import Time
+from sagd.sampling.base import Run, Sampler, is_end, moved, noise_of
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,15 @@ class DDIM(Sampler, kind="ddim"):
         if not 0 <= self.eta <= 1:
             raise InputError(f"ddim eta must lie in [0, 1], got {self.eta}; 0 is deterministic, 1 is DDPM")
 
-    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+    @property
+    def is_deterministic(self) -> bool:
+        """With `eta = 0`."""
+        return self.eta == 0
+
+    def step(self, run: Run, x_t: Tensor, t: Time, s: Time) -> Tensor:
         """One DDIM step."""
         x_0, p = run.denoise(x_t, t), run.process
-        if self.eta == 0 or s == 0:
+        if self.eta == 0 or is_end(s):
             return moved(p, x_t, x_0, t, s)
         eps, alpha_s, sigma_s = noise_of(p, x_t, x_0, t), p.alpha(s, x_t), p.sigma(s, x_t)
         tau = (1 - (p.alpha(t, x_t) * sigma_s / (alpha_s * p.sigma(t, x_t))) ** 2).clamp(0, 1)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sagd.sampling.base import Run, Sampler
+from sagd.process.base import Time
+from sagd.sampling.base import Run, Sampler, is_end
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class DDPM(Sampler, kind="ddpm"):
     Source: "Denoising Diffusion Probabilistic Models" (Ho et al., 2020); arXiv:2510.09660, equations 31-33.
     """
 
-    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+    def step(self, run: Run, x_t: Tensor, t: Time, s: Time) -> Tensor:
         """One draw from the posterior; its mean at `s = 0`."""
         posterior = run.process.posterior(x_t, run.denoise(x_t, t), t, s)
-        return posterior.mean if s == 0 else posterior.mean + posterior.std * run.noise(x_t)
+        return posterior.mean if is_end(s) else posterior.mean + posterior.std * run.noise(x_t)

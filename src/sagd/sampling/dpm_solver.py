@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sagd.noise.operator import Coefficient, Diagonal
-from sagd.process.base import Process
-from sagd.sampling.base import Run, Sampler, decay_between
+from sagd.process.base import Process, Time
+from sagd.sampling.base import Run, Sampler, decay_between, is_end
 
 _LARGEST_CORRECTION = 1.0
 """Bound on the extrapolation of the multistep method at a single frequency: a step is then at most twice the last."""
@@ -25,11 +25,16 @@ class DPMSolver(Sampler, kind="dpm_solver"):
     algorithm 2.
     """
 
-    def step(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+    @property
+    def is_deterministic(self) -> bool:
+        """Always."""
+        return True
+
+    def step(self, run: Run, x_t: Tensor, t: Time, s: Time) -> Tensor:
         """`x_s = (sigma_s/sigma_t) x_t + alpha_s (1 - exp(-h)) D` with `h` the step in `log(alpha/sigma)`."""
         p = run.process
         x_0 = run.denoise(x_t, t)
-        if s == 0:
+        if is_end(s):
             return x_0
         decay = decay_between(p, x_t, t, s)
         estimate = x_0
@@ -44,6 +49,6 @@ class DPMSolver(Sampler, kind="dpm_solver"):
         return p.sigma(s, x_t) / p.sigma(t, x_t) * x_t + p.alpha(s, x_t) * (1 - decay) * estimate
 
 
-def _log_ratio(process: Process, t: float, x: Tensor) -> Coefficient:
+def _log_ratio(process: Process, t: Time, x: Tensor) -> Coefficient:
     """`log(alpha/sigma)`, half the log-SNR."""
     return process.alpha(t, x).log() - process.sigma(t, x).log()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from sagd.process.base import Time
 from sagd.sampling.base import Churning, Run, moved
 
 
@@ -13,6 +14,6 @@ from sagd.sampling.base import Churning, Run, moved
 class Euler(Churning, kind="euler"):
     """Euler's method on `dy/dn = eps`; without churn it equals DDIM with `eta = 0`."""
 
-    def integrate(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+    def integrate(self, run: Run, x_t: Tensor, t: Time, s: Time) -> Tensor:
         """`x_s = alpha_s x_0 + sigma_s eps`."""
         return moved(run.process, x_t, run.denoise(x_t, t), t, s)

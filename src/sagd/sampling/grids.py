@@ -44,6 +44,10 @@ class TimeGrid(Description, family="time grid"):
             )
         return times
 
+    def fitted(self, sampler: Description) -> TimeGrid:
+        """The grid for a sampler; itself, unless it depends on how steps are made."""
+        return self
+
     @abstractmethod
     def points(self, steps: int, process: Process, statistics: DataStatistics | None) -> Tensor:
         """The `steps` times before 0, decreasing, float64."""
@@ -149,6 +153,10 @@ def matched_range(
             "the data does not vary at any frequency that carries noise; give sigma_max with a karras grid"
         )
     return sigma_min, max(level, 2 * sigma_min)
+
+
+SIGNAL_LIMIT = 0.1
+"""Largest SNR where sampling starts: the variance of the start is then wrong by a tenth at the worst frequency."""
 
 
 def require_shape(statistics: DataStatistics, process: Process) -> None:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from sagd.noise.operator import Diagonal
-from sagd.sampling.base import Churning, Run, decay_between, moved, noise_of
+from sagd.process.base import Time
+from sagd.sampling.base import Churning, Run, decay_between, is_end, moved, noise_of
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class Heun(Churning, kind="heun"):
     Runge-Kutta method ("Exponential Time Differencing for Stiff Systems", Cox & Matthews, 2002, equation 22).
     """
 
-    def integrate(self, run: Run, x_t: Tensor, t: float, s: float) -> Tensor:
+    def integrate(self, run: Run, x_t: Tensor, t: Time, s: Time) -> Tensor:
         """Euler's prediction, then the trapezoidal rule."""
         p = run.process
         alpha_t, sigma_t = p.alpha(t, x_t), p.sigma(t, x_t)
         alpha_s, sigma_s = p.alpha(s, x_t), p.sigma(s, x_t)
         x_0 = run.denoise(x_t, t)
         x_s = moved(p, x_t, x_0, t, s)
-        if s == 0 or not p.has_signal(t):
+        if is_end(s) or not p.has_signal(t):
             return x_s
         x_0_next = run.denoise(x_s, s)
         if isinstance(alpha_t, Diagonal):

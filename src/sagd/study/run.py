@@ -249,9 +249,9 @@ def checked_ends(model: Trained) -> list[str]:
         InputError: If the model cannot be sampled as its settings say, or would start where the data never gets.
     """
     sampling, statistics, process = model.sampling, model.statistics, model.process
-    Sampler.parse(sampling.sampler)
+    sampler = Sampler.parse(sampling.sampler)
     check_clip(sampling.clip)
-    times = TimeGrid.parse(sampling.grid).times(sampling.steps, process, statistics).tolist()
+    times = TimeGrid.parse(sampling.grid).fitted(sampler).times(sampling.steps, process, statistics).tolist()
     ends = check_ends(statistics, process, end=times[-2])
     ends.refuse()
     check_ends(statistics, process, start=times[0]).refuse()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor
-
-from sagd.noise.basis.base import Basis
-from sagd.noise.statistics import DataStatistics
+from sagd.noise.statistics import DataStatistics, by_radius
 from sagd.process.base import Process
 from sagd.sampling.grids import matched_range
 
@@ -34,10 +31,3 @@ def training_levels(statistics: DataStatistics, process: Process) -> tuple[float
     level, share = drowned[seen].log().clamp(min=math.log(least)), weight[seen] / weight[seen].sum()
     mean = float((share * level).sum())
     return mean, math.sqrt(float((share * (level - mean) ** 2).sum()) + TRANSITION_STD**2)
-
-
-def by_radius(basis: Basis) -> Tensor:
-    """Multiplicity over `r^(n-1)`, at 0 with the least radius above it: as much for a ring as for another."""
-    radius = basis.radius()
-    least = radius[radius > 0].min() if (radius > 0).any() else radius.new_ones(())
-    return basis.multiplicity() / radius.clamp(min=least) ** (basis.rank - 1)
