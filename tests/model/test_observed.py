@@ -15,6 +15,7 @@ from sagd.noise.statistics import DataStatistics
 from sagd.omission.posterior import posterior
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import CosineSchedule
+from sagd.testing.oracles import FunctionDenoiser
 
 SHAPES = [(1, 12), (2, 6, 8), (1, 4, 4, 6)]
 
@@ -109,6 +110,30 @@ def test_derivatives_carry_what_is_shown_over_to_what_is_hidden():
     assert not (wave[1] < 0).any()
     assert float(wave[1].mean()) == pytest.approx(4 / math.sqrt(8), abs=0.05)
     assert float(wave[1].var()) == pytest.approx(0.025, rel=0.25)
+
+
+def test_what_a_derivative_claims_of_hidden_frequencies_is_bounded():
+    """One that knows nothing of variances moves them no further than twice what those that are shown are off by."""
+    shape = (1, 12)
+    denoiser, statistics, basis = gaussian(shape)
+    noise = damage(basis, "hard", 1, None)
+    seen = Diagonal(noise.isfinite().double(), basis)
+    generator = torch.Generator().manual_seed(0)
+    wild = 50 * torch.randn(12, 12, generator=generator, dtype=torch.float64)
+    network = FunctionDenoiser(denoiser.process, lambda x_t, t: x_t @ wild.T)
+    x_t, y = torch.randn(2, 64, *shape, generator=generator, dtype=torch.float64)
+    moved = Observed(network, y, Diagonal(noise, basis), statistics, 1).estimate(x_t, 0.9) - x_t @ wild.T
+    a, s = denoiser.process.diagonal(0.9, x_t, basis)
+    spectrum = Diagonal(statistics.spectrum, basis)
+    open_ = s * s * spectrum / (a * a * spectrum + s * s)
+
+    def mean_square(x, where):
+        degrees = (basis.multiplicity() * where.values).sum()
+        return (x * (x / open_)).flatten(1).sum(1) / degrees
+
+    hidden = moved - seen * moved
+    off = mean_square(seen * (y - x_t @ wild.T), seen)
+    assert (mean_square(hidden, seen.map(lambda b: 1 - b)) <= 4.001 * off).all()
 
 
 def test_what_cannot_be_used_is_refused():

@@ -86,6 +86,7 @@ class Observed(Wrapper):
         r = seen * (self.shown.to(x_hat) - x_hat)
         z = inverse * r
         p, moved, rho = z, torch.zeros_like(r), _dot(r, z)
+        off = rho / _count(seen, variance)
         for _ in range(self.rounds):
             c = covariance(p)
             q = seen * c + own * p
@@ -96,11 +97,30 @@ class Observed(Wrapper):
             z = inverse * r
             rho, before = _dot(r, z), rho
             p = z + torch.where(before > 0, rho / before.clamp(min=_LEAST), 0.0) * p
-        return x_hat + moved + variance * z
+        moved = moved + variance * z
+        hidden = moved - seen * moved
+        return x_hat + moved - hidden + _bounded(hidden, off, variance, seen.map(lambda b: 1 - b))
 
 
+_FURTHEST = 4.0
+"""Mean square by which hidden coefficients are moved at most, over that by which those that are shown are off, both in
+units of what is open (`V`, `V + N`). By the law of total variance it is below 1 in the mean; the derivative of a network
+in much noise knows no such law, and claims a thousand times as much of an image in a hundred."""
 _LEAST = 1e-12
 """Least variance that is divided by."""
+
+
+def _bounded(hidden: Tensor, off: Tensor, variance: Diagonal, where: Diagonal) -> Tensor:
+    """What hidden coefficients are moved by, made less where it is more than can be."""
+    open_ = variance.map(lambda v: torch.where(v > _LEAST, 1 / v.clamp(min=_LEAST), 0.0))
+    moved = _dot(hidden, open_ * hidden) / _count(where, variance)
+    return hidden * (_FURTHEST * off / moved.clamp(min=_LEAST)).sqrt().clamp(max=1)
+
+
+def _count(where: Diagonal, variance: Diagonal) -> Tensor:
+    """Degrees of freedom of a part of the coefficients that are open at all, by sample, `(B, 1, ...)`."""
+    degrees = where.basis.multiplicity().to(variance.values) * (where.values > 0) * (variance.values > _LEAST)
+    return degrees.flatten(1).sum(1).clamp(min=1).reshape(-1, *(1,) * (where.basis.rank + 1))
 
 
 def weight_of(variance: Tensor, noise: Tensor) -> Tensor:
