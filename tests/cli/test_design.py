@@ -15,18 +15,8 @@ from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.study import designing
 
-TINY = ["--network.widths", "4", "8"]
-SHORT = [
-    "--training.steps",
-    "2",
-    "--training.batch-size",
-    "8",
-    "--training.sample-every",
-    "0",
-    "--training.device",
-    "cpu",
-]
-SHORT += ["--training.precision", "no", *TINY]
+SHORT = ["--training.steps", "2", "--training.batch-size", "8", "--training.sample-every", "0"]
+SHORT += ["--training.device", "cpu", "--training.precision", "no", "--network.widths", "4", "8"]
 
 
 def gaussian(path, alpha, shape=(16, 16), count=200, seed=0, axes="NYX"):

@@ -58,10 +58,10 @@ def against_white(run: RunConfig, name: str = "design") -> CompareConfig:
         )
     arm = re.sub(r"[^\w-]", "_", name) or "design"
     arm = "shaped" if arm == WHITE else arm
-    design = run.design
+    best = ArmConfig() if run.design is None else ArmConfig(run.design.white_denoiser, run.design.white_sampling)
     return CompareConfig(
         arms={WHITE: white, arm: run.process},
-        own={WHITE: ArmConfig(design.white_denoiser, design.white_sampling, design), arm: ArmConfig(design=design)},
+        own={WHITE: dataclasses.replace(best, design=run.design), arm: ArmConfig(design=run.design)},
         seeds=(run.training.seed,),
         data=run.data,
         network=run.network,

@@ -223,11 +223,11 @@ class DesignConfig:
     """What 'sagd design' made a configuration for: other data is refused, and 'sagd compare' learns how white noise
     does best."""
 
-    shape: tuple[int, ...] = ()
-    """Shape (C, *spatial) of the items; empty in a configuration that is no design."""
-    power: tuple[float, ...] = ()
+    shape: tuple[int, ...]
+    """Shape (C, *spatial) of the items."""
+    power: tuple[float, ...]
     """Power of the data as a model sees it, by ring of frequencies from low to high, in dB."""
-    evaluations: int = 0
+    evaluations: int
     """Evaluations of the network that a sample may take."""
     white_denoiser: DenoiserConfig | None = None
     """How white noise is learnt best; default: as the noise of the design."""
@@ -247,7 +247,8 @@ class RunConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     plugins: tuple[str, ...] = ()
     """Modules that define kinds which the sections name, as `--plugin` takes them."""
-    design: DesignConfig = field(default_factory=DesignConfig)
+    design: DesignConfig | None = None
+    """What the configuration was designed for, as 'sagd design' says it."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,7 @@ class ArmConfig:
     """How its network is trained."""
     sampling: SamplingConfig | None = None
     """How its items are drawn."""
-    design: DesignConfig = field(default_factory=DesignConfig)
+    design: DesignConfig | None = None
     """What it was designed for."""
 
 

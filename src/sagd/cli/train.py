@@ -19,7 +19,7 @@ class _Run(RunConfig):
     """A run as options describe it: its plug-ins are told by `--plugin`, what it was designed for by its file."""
 
     plugins: tyro.conf.Suppress[tuple[str, ...]] = ()
-    design: tyro.conf.Suppress[DesignConfig] = field(default_factory=DesignConfig)
+    design: tyro.conf.Suppress[DesignConfig | None] = None
 
 
 @dataclass(frozen=True)

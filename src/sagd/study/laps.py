@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.build.objects import omission_mode
-from sagd.build.schema import AUTO_SPECTRUM, NO_OMISSION, DesignConfig, OmissionConfig, RunConfig
+from sagd.build.schema import AUTO_SPECTRUM, NO_OMISSION, OmissionConfig, RunConfig
 from sagd.build.text import to_dict
 from sagd.data.corruption import generators
 from sagd.data.load import load
@@ -244,7 +244,7 @@ class Course:
         weights = None if number == 1 and self.first is None else start if number == 1 else start / "run"
         process = dataclasses.replace(self.config.process, omission=OmissionConfig(), basis=FOURIER)
         training = dataclasses.replace(self.config.training, init=None if weights is None else str(weights))
-        config = dataclasses.replace(self.config, process=process, training=training, design=DesignConfig())
+        config = dataclasses.replace(self.config, process=process, training=training, design=None)
         return self._train(config, self.out / f"lap-{number}" / "run", draws)
 
     def _train(self, config: RunConfig, out: Path, data: Signals) -> Trained:

@@ -195,7 +195,7 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
             " sagd design writes it"
         )
     _check_data(config, data)
-    if before is None:
+    if before is None and config.design is not None:
         check_likeness(config.design, data)
     once = read_once(data)
     process = resolve_omission(config.process, once, before.omission if before else None)
@@ -438,7 +438,7 @@ def _as_chosen(config: RunConfig, before: RunConfig, out: Path) -> RunConfig:
     Raises:
         InputError: If nothing was, or for another number of steps.
     """
-    if not before.design.shape:
+    if before.design is None:
         raise InputError(
             f"process.spectrum is 'auto', but the run in {str(out)!r} was started with {before.process.spectrum!r};"
             " give that to resume"
