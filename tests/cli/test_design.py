@@ -211,3 +211,55 @@ def test_designs_are_arms_of_comparisons(steep, refused, tmp_path):
 def test_what_cannot_be_compared(refused, tmp_path, text, said):
     (tmp_path / "one.yaml").write_text(text)
     assert said in refused("compare", tmp_path / "one.yaml", "--out", tmp_path / "cmp")
+
+
+def array(path, values):
+    np.save(path, np.asarray(values, np.float32))
+    return path
+
+
+NOISE = np.random.default_rng(0).standard_normal((40, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "said"),
+    [
+        (NOISE[:5], [], "'x' has 5 fields; a design needs at least 16"),
+        (NOISE, ["--data.limit", "10"], "'x' has 10 fields; a design needs at least 16"),
+        (np.ones((40, 16, 16)), [], "'x' does not vary: all its values are 1, of which nothing can be learnt"),
+        (NOISE[:1].repeat(40, 0), [], "all 40 fields of 'x' are the same, of which there is nothing to learn"),
+        (NOISE[:, :1, :1].repeat(16, 1).repeat(16, 2), [], "a power law needs at least two radii with power"),
+        (NOISE, ["--evaluations", "1"], "evaluations must be a whole number, at least 2, got 1"),
+        (NOISE, ["--evaluations", "-3"], "evaluations must be a whole number, at least 2, got -3"),
+        (NOISE, ["--data.size", "64"], "which have at most [16, 16] (Y, X); give at most that"),
+        (NOISE, ["--data.rate", "100"], "--data.rate is 100, and fields of 'x' have no time, only Y, X"),
+        (NOISE, ["--data.spacing", "2 mm"], "names 1 axes, the data has 2 (Y, X)"),
+        (NOISE, ["--process.spectrum", "power_law(alpha=-1)"], "which a design chooses itself or cannot judge"),
+        (NOISE, ["--process.basis", "wavelet(levels=9)"], "levels"),
+    ],
+)
+def test_what_nothing_can_be_designed_for(refused, tmp_path, values, options, said):
+    path = array(tmp_path / "x.npy", values)
+    assert said in refused("design", path, "--data.axes", "NYX", *options, "--out", tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(("side", "advised"), [(32, 16), (48, 16), (300, 64)])
+def test_windows_that_are_advised_can_be_cut(refused, works, tmp_path, side, advised):
+    x = np.random.default_rng(0).standard_normal((side, side)).cumsum(0)
+    path = array(tmp_path / "x.npy", x)
+    line = refused("design", path, "--out", tmp_path / "d")
+    assert line.endswith(f"cut windows: --data.fit tile --data.size {advised}")
+    options = ["--data.fit", "tile", "--data.size", advised]
+    if side == 300:
+        works("design", path, *options, "--evaluations", "3", "--out", tmp_path / "d")
+    else:  # windows enough to train on, too few for a spectrum
+        assert "a design needs at least 16" in refused("design", path, *options, "--out", tmp_path / "d")
+
+
+def test_empty_rings_are_told(works, tmp_path):
+    f = np.fft.fft2(NOISE)
+    f[:, np.hypot(*np.meshgrid(np.fft.fftfreq(16), np.fft.fftfreq(16))) > 0.3] = 0
+    path = array(tmp_path / "x.npy", np.fft.ifft2(f).real)
+    said = works("design", path, "--data.axes", "NYX", "--evaluations", "3", "--out", tmp_path / "d")
+    assert "the data holds nothing at 0.44 to 1 of the corner radius" in said

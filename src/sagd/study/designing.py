@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,7 @@ class Ring:
         noise: That of the noise of the design, of which white noise of unit variance has 1.
         flatness: Of what it holds of the data, 3 if that is Gaussian; None where nothing is, or data has gaps.
         seen: Range of the network's input over all noise levels with prediction `edm`, in dB below 1.
+        empty: Whether it holds nothing but rounding.
     """
 
     low: float
@@ -70,6 +72,7 @@ class Ring:
     noise: float
     flatness: float | None
     seen: float
+    empty: bool
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,9 @@ class Design:
             f"{self.items[0]} of {self.items[1]} items of {self.name} were measured: {self.range_db:.0f} dB between the"
             f" strongest ring and the weakest, slope {self.slope[0]:.2f} (R^2 {self.slope[1]:.2f})",
         ]
+        if empty := [ring for ring in self.rings if ring.empty]:
+            where = ", ".join(f"{low:.2g} to {high:.2g}" for low, high in _joined(empty))
+            lines.append(f"the data holds nothing at {where} of the corner radius, of which the design says nothing")
         if self.quantisation is not None and self.quantisation > _LOUD:
             lines.append(
                 f"rounding of the values has {10 * math.log10(self.quantisation):+.0f} dB of the weakest ring's power:"
@@ -177,6 +183,7 @@ def design(
     some = measured_part(own.at_most(_MOST_ITEMS, "design")).held
     process = resolve_basis(process, some)
     statistics = process_statistics(some, process)
+    _check_differs(some, statistics)
     grid = own.meaning.grid()
 
     def process_of(exponent: float) -> Process:
@@ -189,7 +196,7 @@ def design(
     settled = _whitened(process, chosen.exponent)
     noise = process_of(chosen.exponent).covariance.power_range(statistics.basis)[1].expand_as(statistics.spectrum)
     rings = _rings(some, statistics, noise)
-    powers = [ring.power for ring in rings if ring.power > ROUNDING * max(r.power for r in rings)]
+    powers = [ring.power for ring in rings if not ring.empty]
     fit = fit_power_law(statistics)
     run = RunConfig(
         data=config,
@@ -302,7 +309,7 @@ def _rings(data: Signals, statistics: DataStatistics, noise: Tensor) -> tuple[Ri
     x, gaps = some.tensor(), some.known() is not None
     flat = () if gaps else flatness_by_ring(x, _RINGS)
     rings = []
-    edges = profile.edges.tolist()
+    edges, strongest = profile.edges.tolist(), float(profile.values.mean(0).nan_to_num().max())
     for k, (low, high) in enumerate(itertools.pairwise(edges)):
         power = float(profile.values[:, k].mean())
         if not math.isfinite(power):
@@ -317,9 +324,30 @@ def _rings(data: Signals, statistics: DataStatistics, noise: Tensor) -> tuple[Ri
                 float(drawn.values[:, k].mean()),
                 sum(values) / len(values) if values else None,
                 -10 * math.log10(min(1.0, below)),
+                power <= ROUNDING * strongest,
             )
         )
     return tuple(rings)
+
+
+def _check_differs(data: Signals, statistics: DataStatistics) -> None:
+    """Refuse items that are all the same.
+
+    Raises:
+        InputError: If they are, but for rounding.
+    """
+    if float(statistics.spectrum.max()) <= ROUNDING * float(statistics.mean.square().max()):
+        items = Kind.member(data.meaning.kind).item[1]
+        raise InputError(f"all {len(data)} {items} of {data.name!r} are the same, of which there is nothing to learn")
+
+
+def _joined(rings: Sequence[Ring]) -> list[tuple[float, float]]:
+    """Radii of rings, neighbours as one."""
+    found: list[tuple[float, float]] = []
+    for ring in rings:
+        start = found.pop()[0] if found and math.isclose(found[-1][1], ring.low) else ring.low
+        found.append((start, ring.high))
+    return found
 
 
 def _quantisation(x: Tensor, weakest: float) -> float | None:
