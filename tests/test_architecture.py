@@ -62,7 +62,7 @@ INSIDE = {
     "data.formats": ["checks", "base", "dimensions", "tiff_pages"],
     "data.kinds": ["base", "image"],
     "data.sources": ["base", "choose", "metadata", "rows", "table"],
-    "build": ["strict_yaml", "schema", "text", "catalogue", "objects", "draw"],
+    "build": ["strict_yaml", "schema", "text", "arms", "catalogue", "objects", "draw"],
     "store": ["folder", "files", "checkpoint", "state", "model", "run"],
     "cli": ["options"],
 }
@@ -77,6 +77,7 @@ LIGHT = {
     "build.strict_yaml",
     "build.schema",
     "build.text",
+    "build.arms",
 }
 LIGHT |= {"data.config", "networks.config", "store.folder", "cli", "__init__", "__main__"}
 # Not everybody has it: only inside the function that needs it, after `need`. The command line has tyro.

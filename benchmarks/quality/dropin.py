@@ -19,7 +19,8 @@ from sagd.data.signals import SignalReader, Signals
 from sagd.networks.build import build_network
 from sagd.noise.covariance.base import Covariance
 from sagd.random import generator_for, randint, seed_for
-from sagd.study.train import budget_of, process_statistics
+from sagd.study.measuring import process_statistics
+from sagd.study.train import budget_of
 from sagd.training.batches import Shuffled
 from sagd.training.fit import learning_rate
 from sagd.training.runtime import as_device

@@ -48,6 +48,11 @@ def load_plugin(name: str) -> None:
     _named.add(_module(name))
 
 
+def at_home(name: str) -> str:
+    """The same module wherever one stands: the path of a file from the root, the name of a module as it is."""
+    return str(Path(name).expanduser().absolute()) if _is_path(name) else name
+
+
 def is_loaded(name: str) -> bool:
     """Whether the module that `load_plugin` would import, whoever imported it, is there."""
     return _module(name) in sys.modules

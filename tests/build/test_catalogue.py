@@ -18,7 +18,7 @@ from sagd.designs.ends import check_ends
 from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.report.gallery import arm
-from sagd.study.train import process_statistics
+from sagd.study.measuring import process_statistics
 
 CLASSES = ("cat", "dog's", 'the "third"')
 

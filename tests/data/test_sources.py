@@ -25,7 +25,7 @@ from PIL import Image
 from sagd.data.config import DataConfig
 from sagd.data.images import to_pixels
 from sagd.data.load import load
-from sagd.data.sources import ArrayRecords, Digits, Folder, Hub, Parquet, Source, open_source, source_of
+from sagd.data.sources import ArrayRecords, Digits, Folder, Hub, Parquet, Source, anchored, open_source, source_of
 from sagd.data.sources import base as sources
 from sagd.errors import InputError
 
@@ -469,9 +469,23 @@ def test_other_files_are_refused(tmp_path):
         opened(source=str(tmp_path / "data.doc"))
 
 
+def test_paths_mean_the_same_wherever_one_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("x.npy").touch()
+    Path("folder").mkdir()
+    (Path("folder") / "a.png").touch()
+    assert anchored("x.npy") == str(tmp_path / "x.npy")
+    assert anchored("folder") == str(tmp_path / "folder")
+    assert anchored("folder(path='folder')") == f"folder(path='{tmp_path / 'folder'}')"
+    assert [anchored(text) for text in ("digits", "owner/name:part")] == ["digits", "owner/name:part"]
+
+
 @pytest.mark.parametrize(
     "source",
-    ["/no/such/folder", "./missing", "../missing", "missing.parquet", "a/b.parquet", "a/b/c", "~no-such-user/x", ""],
+    [
+        *["/no/such/folder", "./missing", "../missing", "missing.parquet", "a/b.parquet", "a/b/c", "~no-such-user/x"],
+        *["fields.npy", "data/fields.nc", "photo.PNG", "scan.nii.gz", ""],
+    ],
 )
 def test_missing_paths_are_not_looked_for_on_the_hub(source, connections):
     with pytest.raises(

@@ -14,7 +14,7 @@ from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.data.sources import base as sources
 from sagd.study.evaluation import evaluate_folder, feature_extractor
-from sagd.study.train import measured_part
+from sagd.study.measuring import measured_part
 
 SHAPE = (1, 16, 16)
 

@@ -1,21 +1,30 @@
 """Designs of data whose spectrum is known, and what is written of them."""
 
 import dataclasses
+import importlib
 
 import numpy as np
 import pytest
 import torch
 
 import sagd
-from sagd.build.schema import ProcessConfig, RunConfig
+from sagd.build.schema import ProcessConfig, RunConfig, SamplingConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.data.config import DataConfig
+from sagd.data.load import load
+from sagd.data.meaning import usual
+from sagd.data.signals import Signals
+from sagd.designs.likeness import MOST_APART_DB, distance_db, ring_powers
 from sagd.errors import InputError
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.report.designing import render_design
 from sagd.study.designing import design
+from sagd.study.run import Begun
 from sagd.study.train import train
+from sagd.training.runtime import OneProcess
+
+MODULE = importlib.import_module("sagd.study.train")
 
 
 @pytest.fixture
@@ -113,3 +122,35 @@ def test_arrays_are_designed_for_in_python(fields):
     x = np.load(fields(-2.5).source)[:, None]
     found = sagd.design(x, evaluations=6)
     assert found.config.process.spectrum.startswith("whitening")
+
+
+def test_one_process_of_several_designs(fields, tmp_path):
+    """The others hear of it."""
+    config = RunConfig(data=fields(-2.5), process=ProcessConfig(spectrum="auto"), sampling=SamplingConfig(steps=3))
+    data = load(config.data)
+    where = Begun(tmp_path)
+
+    class Second:
+        def shared(self, action):
+            return first
+
+    first, found = MODULE._designed(config, data, where, OneProcess())
+    assert found.config == first
+    assert first.process.spectrum.startswith("whitening")
+    assert MODULE._designed(config, data, where, Second()) == (first, None)
+
+
+@pytest.mark.parametrize("count", [16, 32, 100])
+def test_part_of_the_data_is_like_all_of_it(fields, count):
+    data = load(fields(-1.5))
+    whole = ring_powers(data)
+    # Of a Gaussian each ring has an error of about 10 / ln 10 sqrt(2 / (items x frequencies)), 1.5 dB at the worst.
+    assert distance_db(ring_powers(data[:count]), whole) < 1.5
+    assert distance_db(ring_powers(load(fields(-0.5))), whole) > MOST_APART_DB
+
+
+def test_levels_do_not_make_data_another():
+    x = torch.randn(64, 1, 16, 16, generator=torch.Generator().manual_seed(0)).cumsum(-1)
+    field = usual((1, 16, 16))
+    one, other = (ring_powers(Signals("x", scale * x, meaning=field)) for scale in (1.0, 10.0))
+    assert distance_db(one, other) == pytest.approx(0, abs=0.02)

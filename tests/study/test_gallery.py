@@ -12,7 +12,7 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.base import Covariance
 from sagd.study import illustration
 from sagd.study.gallery import BANDS, LEVELS, TIMES, exhibits
-from sagd.study.train import process_statistics
+from sagd.study.measuring import process_statistics
 
 
 def images(shape, labelled=True):

@@ -34,7 +34,8 @@ from sagd.store.files import read_manifest
 from sagd.store.folder import claim
 from sagd.store.model import load_model
 from sagd.study.guarding import second_damage
-from sagd.study.train import prepare, process_statistics, resolve_basis, resolve_omission, train
+from sagd.study.measuring import process_statistics, resolve_basis
+from sagd.study.train import prepare, resolve_omission, train
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Fit, Snapshot
 from sagd.training.objective import DenoisingLoss

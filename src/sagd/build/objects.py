@@ -171,7 +171,7 @@ def checked_grid(grid: GridLike, rank: int) -> Grid | None:
 def process_basis(config: ProcessConfig, shape: Sequence[int], channel_covariance: Tensor | None = None) -> Basis:
     """The basis in which the noise of a configuration is diagonal, and statistics must be measured.
 
-    `auto` is fourier here, where no data is at hand; `sagd.study.train.resolve_basis` looks at it.
+    `auto` is fourier here, where no data is at hand; `sagd.study.measuring.resolve_basis` looks at it.
 
     Args:
         config: Description.

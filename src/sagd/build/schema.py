@@ -17,6 +17,8 @@ OF_DATA = ("guard", "split", "laps")
 """Settings of omission that say what becomes of data before it is seen: no parameters of a mode."""
 AUTO_BASIS = "auto"
 """The basis that is chosen by the data."""
+AUTO_SPECTRUM = "auto"
+"""The spectrum that is chosen by the data, with sampler and grid."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,10 @@ class ProcessConfig:
     schedule: str = "vp"
     """vp, cosine, ve or rectified, with parameters as in 'vp(beta_end=0.02)'."""
     spectrum: str = "flat"
-    """Noise weights w(f): flat, 'power_law(alpha=-0.1)', band_pass, band_stop, two_band, exponential_decay, flicker,
-    notch, oriented, axis_power_law, radial_table, tabulated, 'whitening(exponent=0.5)' (from the data's own spectrum),
+    """Noise weights w(f): auto (chosen by the training data as 'sagd design' does, with sampling.sampler and
+    sampling.grid, for as many evaluations as sampling.steps takes; 'process: auto' in YAML), flat,
+    'power_law(alpha=-0.1)', band_pass, band_stop, two_band, exponential_decay, flicker, notch, oriented,
+    axis_power_law, radial_table, tabulated, 'whitening(exponent=0.5)' (from the data's own spectrum),
     "per_channel(spectra=['flat', ...])", "by_class(spectra={'cat': 'flat'}, default='flat')" (with
     network.conditional), and products and sums:
     'power_law(alpha=-0.1) * notch(at=[[0.25, 0]])'. Where the grid of the data is known, frequencies may have units:
@@ -89,6 +93,11 @@ class ProcessConfig:
     another at t = 1), or "sequential(first='high')" (band after band). All but common go without regions and by_class.
     'sagd gallery' shows them."""
     omission: OmissionConfig = field(default_factory=OmissionConfig)
+
+    @classmethod
+    def of_text(cls, text: str) -> ProcessConfig | None:
+        """What a text stands for in the place of all settings; None if for nothing."""
+        return cls(spectrum=AUTO_SPECTRUM) if text == AUTO_SPECTRUM else None
 
 
 @dataclass(frozen=True)
@@ -210,6 +219,23 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
+class DesignConfig:
+    """What 'sagd design' made a configuration for: other data is refused, and 'sagd compare' learns how white noise
+    does best."""
+
+    shape: tuple[int, ...]
+    """Shape (C, *spatial) of the items."""
+    power: tuple[float, ...]
+    """Power of the data as a model sees it, by ring of frequencies from low to high, in dB."""
+    evaluations: int
+    """Evaluations of the network that a sample may take."""
+    white_denoiser: DenoiserConfig | None = None
+    """How white noise is learnt best; default: as the noise of the design."""
+    white_sampling: SamplingConfig | None = None
+    """How samples of white noise are drawn best in as many evaluations."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One training run."""
 
@@ -221,6 +247,20 @@ class RunConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     plugins: tuple[str, ...] = ()
     """Modules that define kinds which the sections name, as `--plugin` takes them."""
+    design: DesignConfig | None = None
+    """What the configuration was designed for, as 'sagd design' says it."""
+
+
+@dataclass(frozen=True)
+class ArmConfig:
+    """What an arm of a comparison has of its own beside its process; what is left out is as all have it."""
+
+    denoiser: DenoiserConfig | None = None
+    """How its network is trained."""
+    sampling: SamplingConfig | None = None
+    """How its items are drawn."""
+    design: DesignConfig | None = None
+    """What it was designed for."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +269,8 @@ class CompareConfig:
 
     arms: dict[str, ProcessConfig] = field(default_factory=dict)
     """Name -> forward process; the first is the reference of all differences."""
+    own: dict[str, ArmConfig] = field(default_factory=dict)
+    """Name -> what the arm of that name does otherwise than the sections that all share."""
     seeds: tuple[int, ...] = (0,)
     """One run per arm and seed; the same seed means the same initial weights, data order and white draws."""
     data: DataConfig = field(default_factory=DataConfig)

@@ -41,7 +41,7 @@ def from_dict(cls: type[T], mapping: Any, where: str = "") -> T:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Nested plain mappings of a configuration, ready for YAML or JSON."""
-    return _plain(dataclasses.asdict(config))
+    return _plain(config)
 
 
 def changed(config: Any, usual: Any) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def changed(config: Any, usual: Any) -> dict[str, Any]:
     for f in dataclasses.fields(config):
         own, other = getattr(config, f.name), getattr(usual, f.name)
         if own != other:
-            found[f.name] = changed(own, other) if dataclasses.is_dataclass(own) else _plain(own)
+            found[f.name] = changed(own, other) if dataclasses.is_dataclass(other) else _plain(own)
     return found
 
 
@@ -65,6 +65,15 @@ def load_yaml(cls: type[T], path: str | Path) -> T:
     Raises:
         InputError: If the file is missing, is not YAML, repeats a key, or does not fit `cls`.
     """
+    return from_dict(cls, read_mapping(path))
+
+
+def read_mapping(path: str | Path) -> Any:
+    """What a YAML file holds; an empty one holds an empty mapping.
+
+    Raises:
+        InputError: If the file is missing, is not YAML, or repeats a key.
+    """
     try:
         mapping = read_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -73,7 +82,7 @@ def load_yaml(cls: type[T], path: str | Path) -> T:
         raise InputError(f"{str(path)!r} is not YAML: it is no UTF-8 text; save it as that") from None
     except ValueError as error:
         raise InputError(f"{str(path)!r} is not YAML: {error}") from None
-    return from_dict(cls, mapping if mapping is not None else {})
+    return mapping if mapping is not None else {}
 
 
 def dump_yaml(config: Any, path: str | Path) -> None:
@@ -83,6 +92,8 @@ def dump_yaml(config: Any, path: str | Path) -> None:
 
 
 def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
@@ -103,7 +114,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if hint is Any:
         return value
     if dataclasses.is_dataclass(hint):
-        return from_dict(typing.cast(type, hint), value, where)
+        meant = hint.of_text(value) if isinstance(value, str) and hasattr(hint, "of_text") else None
+        return from_dict(typing.cast(type, hint), value, where) if meant is None else meant
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in args:
             return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
 
+from sagd.build.arms import read_comparison
 from sagd.build.schema import CompareConfig
-from sagd.build.text import load_yaml
 from sagd.cli.options import Command, Flag, with_plugins
 from sagd.interrupt import Interrupted
 from sagd.optional import need
@@ -19,15 +19,24 @@ from sagd.terminal import say
 class Compare(Command):
     """Train, sample and evaluate several forward processes alike; writes results.json and report.html.
 
+    Of a file of a training, as sagd design writes it, the noise is compared with white noise: same data, network and
+    steps, as many evaluations of the network for a sample, each on the grid that is best for it.
+
     Example: sagd compare examples/demo.yaml --out runs/demo
+             sagd compare d/design.yaml --seeds 0 1 2 --out cmp
     """
 
     folder = "own"
 
     config: tyro.conf.Positional[Path]
-    """YAML file with arms (name -> process), seeds, the shared sections, and plugins, a list of what --plugin names."""
+    """YAML file with arms (name -> process, or the file of a training), seeds, the shared sections, and plugins, a list
+    of what --plugin names; or the file of a training, such as design.yaml."""
     out: Path
     """Directory of the comparison; must be empty or missing unless --resume."""
+    seeds: tuple[int, ...] | None = None
+    """One run per arm and seed; default: as the file has them."""
+    steps: int | None = None
+    """Optimiser steps of each run; default: training.steps of the file."""
     resume: Flag = False
     """Keep finished runs and continue the others."""
 
@@ -42,7 +51,7 @@ def run_compare(command: Compare) -> None:
     pages: list[Path] = []
     try:
         results = compare(
-            with_plugins(load_yaml(CompareConfig, command.config), command),
+            with_plugins(_asked(command), command),
             command.out,
             resume=command.resume,
             then=lambda out: pages.append(render_directory(out)),
@@ -50,3 +59,12 @@ def run_compare(command: Compare) -> None:
     except Interrupted as stop:
         raise Interrupted(stop.signal, resumable=True) from None
     say(f"{comparison_text(results)}\nreport: {pages[0]}")
+
+
+def _asked(command: Compare) -> CompareConfig:
+    """The comparison that the file describes, with what options say otherwise."""
+    config = read_comparison(command.config)
+    steps, seeds = command.steps, command.seeds
+    if steps is not None:
+        config = replace(config, training=replace(config.training, steps=steps))
+    return config if seeds is None else replace(config, seeds=seeds)

@@ -57,7 +57,8 @@ def run_inspect(command: Inspect) -> None:
     from sagd import designs
     from sagd.build.objects import build_process
     from sagd.data.load import load
-    from sagd.study.train import measured_part, process_statistics, resolve_omission
+    from sagd.study.measuring import measured_part, process_statistics
+    from sagd.study.train import resolve_omission
 
     config = chosen_data(command.source, command.data)
     data = load(config)
@@ -121,7 +122,7 @@ def _spectrum(data: Signals, statistics: DataStatistics) -> Tensor:
     """The power spectrum of the data in the Fourier basis."""
     from sagd.noise.basis.fourier import FourierBasis
     from sagd.noise.statistics import measure
-    from sagd.study.train import measured_part
+    from sagd.study.measuring import measured_part
 
     if isinstance(statistics.basis, FourierBasis):
         return statistics.spectrum
@@ -133,7 +134,7 @@ def _detection(command: Inspect, data: Signals) -> tuple[Detection | None, list[
     """What detection finds in the data, and lines that tell; None where they are too few or too small."""
     from sagd.data.load import load
     from sagd.omission.detect import detect
-    from sagd.study.train import measured_part
+    from sagd.study.measuring import measured_part
 
     reference = None
     if command.reference is not None:

@@ -52,10 +52,8 @@ _FLAGS = {
     "Model.resample": "sagd resample",
     **{key: f"--{key}" for key in ("denoiser.bands", "process.omission.mode")},
     **{f"data.{setting.name}": f"--data.{setting.name.replace('_', '-')}" for setting in fields(DataConfig)},
-    **{
-        f"data.{key}={value}": f"--data.{key} {value}"
-        for key, value in (("fit", "tile"), ("fit", "crop"), ("size", 64))
-    },
+    **{f"data.{key}={value}": f"--data.{key} {value}" for key, value in (("fit", "tile"), ("fit", "crop"))},
+    "data.size=": "--data.size ",
     "data.missing=mask": "--data.missing mask",
     "data.skip_bad=True": "--data.skip-bad",
     "data.area_weights=True": "--data.area-weights",

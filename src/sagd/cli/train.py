@@ -9,16 +9,17 @@ from typing import Annotated
 
 import tyro
 
-from sagd.build.schema import RunConfig
+from sagd.build.schema import AUTO_SPECTRUM, DesignConfig, RunConfig
 from sagd.cli.options import Command, Flag, with_plugins
 from sagd.terminal import say
 
 
 @dataclass(frozen=True)
 class _Run(RunConfig):
-    """A run as options describe it: its plug-ins are told by `--plugin`."""
+    """A run as options describe it: its plug-ins are told by `--plugin`, what it was designed for by its file."""
 
     plugins: tyro.conf.Suppress[tuple[str, ...]] = ()
+    design: tyro.conf.Suppress[DesignConfig | None] = None
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,19 @@ class Train(Command):
 def run_train(command: Train) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
     from sagd.build.objects import omission_mode
+    from sagd.optional import need
+    from sagd.report.designing import write_design
     from sagd.store.model import load_model
+    from sagd.study.laps import train_in_laps
     from sagd.study.train import train
 
     config = with_plugins(command.run, command)
+    if config.process.spectrum == AUTO_SPECTRUM:
+        need("matplotlib", "jinja2")  # for the page that says what was chosen
     if config.process.omission.laps:
-        from sagd.study.laps import train_in_laps as train
-    path = train(config, command.out, resume=command.resume)
+        path = train_in_laps(config, command.out, resume=command.resume)
+    else:
+        path = train(config, command.out, resume=command.resume, designed=write_design)
     out, plugins = command.out, "".join(f" --plugin {shlex.quote(name)}" for name in config.plugins)
     if config.denoiser.bands not in ("none", "random"):
         say(f"model: {path}\nuse it with: sagd resample {out} FILES{plugins} --out {out}-resampled")

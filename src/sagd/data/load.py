@@ -56,6 +56,8 @@ _RUN = 8
 _PROGRESS_DELAY = 2.0
 _LOOKED_AT = 16
 """Fields that memory cannot hold in which a channel that does not vary is looked for."""
+_LEAST_SIDE, _USUAL_SIDE = 8, 64
+"""Least side of an array that windows are advised for, and largest side of these."""
 _NAMED, _LONGEST = 10, 40
 """Classes that a line lists, and characters of their names."""
 
@@ -171,7 +173,8 @@ def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> 
         if (fields := records.fields(config)) is not None:
             return _fields(fields, config, meaning)
         logger.warning("%s has more than 8 bits, which are rounded to 8 here", records.describe(deep))
-    _check_enough(len(headers), problems, config)
+    first = next(iter(headers.values()), None)
+    _check_enough(len(headers), problems, config, () if first is None else (first.height, first.width))
     shape = _common_shape(headers, records, config)
     lazy = LazyPixels(records, list(headers), shape, side_of(config), _threads(headers))
     pixels, rows = _decoded(lazy, config, problems)
@@ -205,13 +208,19 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     items = records.kind.item[1]
     if len(plan) == 1 and records.parts[0].format.kind in ("npy", "npz"):
         array = records.parts[0].arrays[0]
+        windows = _windows(plan.shape[1:], ", or cut windows: ")
         raise InputError(
             f"need at least two {items}, and {array.path.name} is taken for one, its axes {array.shape} for"
             f" {records.parts[0].layout.axes}; say otherwise with {argument('data.axes')}, a letter for"
-            f" each (N items, C channels, T time, Z Y X space), or {argument('data.kind')}, or cut windows:"
-            f" {argument('data.fit=tile')} {argument('data.size=64')}"
+            f" each (N items, C channels, T time, Z Y X space), or {argument('data.kind')}{windows}"
         )
-    _check_enough(len(rows), [], config, items)
+    _check_enough(len(rows), [], config, plan.shape[1:], items)
+    axes = records.parts[0].layout.spatial
+    if config.rate is not None and "T" not in axes:
+        raise InputError(
+            f"{argument('data.rate')} is {config.rate:g}, and {items} of {records.name!r} have no time, only"
+            f" {', '.join(axes)}; say how far apart samples are with {argument('data.spacing')}"
+        )
     chosen = plan.some(rows)
     if meaning is None:
         meaning = replace(meaning_of(chosen), by_area=config.area_weights)
@@ -227,7 +236,7 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
         logger.info("%s: %s", records.name, stored.line(records.kind.item))
     else:
         stored, good = _stored(lazy, config, problems)
-    _check_enough(len(good), problems, config, items)
+    _check_enough(len(good), problems, config, plan.shape[1:], items)
     _report_bad(len(rows), problems, config, items)
     labels = every = None
     if records.labels is not None:
@@ -281,6 +290,20 @@ def _origin(plan: Plan) -> Origin | None:
     if any(part.shape[1:] != plan.shape[1:] for part in parts):
         return None
     return Origin(expanded(plan.config.source), tuple(part.path for part in parts), plan.part, plan.item)
+
+
+def _windows(spatial: Sequence[int], start: str) -> str:
+    """Advice to cut windows of which an array has two along each axis; empty for one that is too small.
+
+    >>> _windows((32, 48), ""), _windows((512, 512), ""), _windows((5,), "")
+    ('data.fit=tile data.size=16', 'data.fit=tile data.size=64', '')
+    """
+    least = min(spatial)
+    if least < _LEAST_SIDE:
+        return ""
+    return (
+        f"{start}{argument('data.fit=tile')} {argument('data.size=')}{min(_USUAL_SIDE, 2 ** (least.bit_length() - 2))}"
+    )
 
 
 def _stored(lazy: LazyFields, config: DataConfig, problems: list[InputError]) -> tuple[Tensor | LazyFields, np.ndarray]:
@@ -427,14 +450,17 @@ def _check(config: DataConfig) -> None:
         raise InputError(f"data.limit must be at least 2, got {config.limit}")
 
 
-def _check_enough(count: int, problems: Sequence[InputError], config: DataConfig, items: str = "images") -> None:
+def _check_enough(
+    count: int,
+    problems: Sequence[InputError],
+    config: DataConfig,
+    spatial: Sequence[int] = (),
+    items: str = "images",
+) -> None:
     if count < 2:
         why = f"; {len(problems)} cannot be read, the first: {problems[0]}" if problems else ""
-        one = (
-            f"; windows of it are many: {argument('data.fit=tile')} {argument('data.size=64')}"
-            if count == 1 and config.fit not in ("tile", "crop")
-            else ""
-        )
+        whole = count == 1 and spatial and config.fit not in ("tile", "crop")
+        one = _windows(spatial, "; windows of it are many: ") if whole else ""
         raise InputError(f"need at least two {items}, found {count} in {config.source!r}{why}{one}")
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sagd.data.drawing import COLOURS, FONT, INK, MUTED, add_legend, label_axes, log_axis, style, tidy_axes
 from sagd.optional import need
@@ -10,18 +14,29 @@ from sagd.report.figures import RHO_LABEL, WIDTH
 from sagd.report.pictures import Picture, plot
 from sagd.report.template import fill
 from sagd.report.wording import number
+from sagd.store.files import to_json, write_file
 from sagd.study.designing import Design
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+REPORT = "report.html"
 _NAMES = {0.0: "white", 0.5: "half whitened", 1.0: "whitened"}
 
 
 def render_design(design: Design) -> str:
     """The page."""
     return fill("designing.html", _page(design))
+
+
+def write_design(design: Design, folder: Path) -> None:
+    """Write what a design found: design.json, noise.npy with the weights at all frequencies, and report.html."""
+    array = io.BytesIO()
+    np.save(array, design.weights.numpy(), allow_pickle=False)
+    write_file(folder / "design.json", to_json(design.to_dict()))
+    write_file(folder / "noise.npy", array.getvalue())
+    write_file(folder / REPORT, render_design(design).encode())
 
 
 def _page(design: Design) -> dict[str, Any]:

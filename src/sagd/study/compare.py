@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sagd.build.schema import AUTO_BASIS, CompareConfig, ProcessConfig, RunConfig
-from sagd.build.text import dump_yaml, load_yaml, to_dict
+from sagd.build.schema import AUTO_BASIS, ArmConfig, CompareConfig, ProcessConfig, RunConfig
+from sagd.build.text import changed, dump_yaml, load_yaml, to_dict
 from sagd.data.files import RESERVED
 from sagd.data.kinds import Kind
 from sagd.data.load import load
@@ -50,8 +50,9 @@ from sagd.study.evaluation import (
 )
 from sagd.study.illustration import forward_images, shown_power
 from sagd.study.machine import describe_machine
+from sagd.study.measuring import basis_for, measured_part
 from sagd.study.summary import LEVEL, family, summarise
-from sagd.study.train import basis_for, check_training, measured_part, prepare, settled, train
+from sagd.study.train import check_training, prepare, settled, train
 
 logger = logging.getLogger(__name__)
 
@@ -122,10 +123,13 @@ def _check(config: CompareConfig) -> None:
             raise InputError(f"arm name {name!r} names a directory: use letters, digits, '-' and '_'")
         if RESERVED.fullmatch(name):
             raise InputError(f"arm name {name!r} names a directory, which Windows cannot have; try '{name}_arm'")
-    if config.denoiser.bands not in ("none", "random"):
-        raise InputError(
-            f"denoiser.bands {config.denoiser.bands!r} makes models that draw no whole images to compare; use 'random'"
-        )
+    if strangers := config.own.keys() - config.arms.keys():
+        raise InputError(f"own.{min(strangers)} is of no arm; the arms are {', '.join(config.arms)}")
+    for denoiser in (config.denoiser, *(own.denoiser for own in config.own.values() if own.denoiser)):
+        if denoiser.bands not in ("none", "random"):
+            raise InputError(
+                f"denoiser.bands {denoiser.bands!r} makes models that draw no whole images to compare; use 'random'"
+            )
 
 
 def _refuse_other(config: CompareConfig, out: Path) -> None:
@@ -149,6 +153,8 @@ def _refuse_other(config: CompareConfig, out: Path) -> None:
         _refuse_change(section, to_dict(getattr(before, section)), to_dict(getattr(config, section)), out)
     for name in before.arms.keys() & config.arms.keys():
         _refuse_change(f"arms.{name}", to_dict(before.arms[name]), to_dict(config.arms[name]), out)
+        then, now = (to_dict(c.own.get(name, ArmConfig())) for c in (before, config))
+        _refuse_change(f"own.{name}", then, now, out)
 
 
 def _refuse_change(section: str, before: dict[str, Any], after: dict[str, Any], out: Path) -> None:
@@ -168,7 +174,7 @@ def _settled(config: CompareConfig, out: Path, data: Signals) -> CompareConfig:
     if (out / CONFIG).exists():
         precision = load_yaml(CompareConfig, out / CONFIG).training.precision
     else:
-        first = next(iter(config.arms.values()))
+        first = next(iter(config.arms))
         precision = settled(_run_config(config, first, config.seeds[0]), data).training.precision
     return dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
 
@@ -192,8 +198,8 @@ def _check_arms(config: CompareConfig, data: Signals) -> dict[str, tuple[Process
     So what cannot work fails before any is trained.
     """
     processes = {}
-    for name, arm in config.arms.items():
-        run = _run_config(config, arm, config.seeds[0])
+    for name in config.arms:
+        run = _run_config(config, name, config.seeds[0])
         try:
             check_training(run.training)
             model = prepare(run, data).model
@@ -226,10 +232,11 @@ def _run(
     if finished.exists() and images.exists():
         return _read_result(finished)
     logger.info("%s, seed %d: %s", name, seed, _stated(config.arms[name]))
-    train(_run_config(config, config.arms[name], seed), folder, resume=folder.exists(), data=data)
+    run = _run_config(config, name, seed)
+    train(run, folder, resume=folder.exists(), data=data)
     model = load_model(folder)
     clean = data.clean
-    samples = draw_samples(model, clean, config.sampling, config.evaluation, seed, progress)
+    samples = draw_samples(model, clean, run.sampling, config.evaluation, seed, progress)
     evaluation = evaluate_samples(samples, clean, extractor, config.evaluation, progress)
     if config.evaluation.likelihood:
         evaluation |= {"likelihood": measure_likelihood(model, clean, config.evaluation, progress)}
@@ -267,9 +274,27 @@ def _stated(process: ProcessConfig) -> str:
     return ", ".join([process.spectrum, *others])
 
 
-def _run_config(config: CompareConfig, process: ProcessConfig, seed: int) -> RunConfig:
-    training = dataclasses.replace(config.training, seed=seed)
-    return RunConfig(config.data, process, config.network, config.denoiser, training, config.sampling, config.plugins)
+def _run_config(config: CompareConfig, name: str, seed: int) -> RunConfig:
+    """The training of an arm: what all share, but for what it has of its own."""
+    own = config.own.get(name, ArmConfig())
+    return RunConfig(
+        data=config.data,
+        process=config.arms[name],
+        network=config.network,
+        denoiser=own.denoiser or config.denoiser,
+        training=dataclasses.replace(config.training, seed=seed),
+        sampling=own.sampling or config.sampling,
+        plugins=config.plugins,
+        design=own.design,
+    )
+
+
+def _otherwise(config: CompareConfig, name: str) -> dict[str, str]:
+    """What an arm does otherwise than the sections that all share, as text by section."""
+    own = config.own.get(name, ArmConfig())
+    shared = {"denoiser": config.denoiser, "sampling": config.sampling}
+    values = {section: changed(getattr(own, section) or usual, usual) for section, usual in shared.items()}
+    return {section: ", ".join(f"{k} {v}" for k, v in found.items()) for section, found in values.items() if found}
 
 
 def _training_record(folder: Path, network: torch.nn.Module) -> dict[str, Any]:
@@ -321,7 +346,7 @@ def _results(
         "tests": {"method": "Holm", "level": LEVEL, "figures": tests.figures, "count": tests.count},
         "arms": {
             arm: {
-                "process": to_dict(config.arms[arm]),
+                "process": to_dict(config.arms[arm]) | _otherwise(config, arm),
                 "runs": list(by_seed.values()),
                 **summary[arm],
                 "adjusted": tests.adjusted[arm],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.build.objects import build_process
-from sagd.build.schema import DenoiserConfig, ProcessConfig, RunConfig, SamplingConfig
+from sagd.build.schema import (
+    AUTO_SPECTRUM,
+    DenoiserConfig,
+    DesignConfig,
+    ProcessConfig,
+    RunConfig,
+    SamplingConfig,
+)
 from sagd.data.config import DataConfig
 from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.designs.ends import ROUNDING
 from sagd.designs.levels import fit_power_law
+from sagd.designs.likeness import MOST_APART_DB, distance_db, ring_powers
 from sagd.designs.search import EXPONENTS, Candidate, Search, check_evaluations, search
 from sagd.errors import InputError
 from sagd.metrics.rings import flatness_by_ring
@@ -28,7 +37,7 @@ from sagd.noise.basis.fourier import FourierBasis, whole
 from sagd.noise.statistics import DataStatistics, radial_profile
 from sagd.process.base import Process
 from sagd.random import generator_for, subset
-from sagd.study.train import measured_part, process_statistics, resolve_basis
+from sagd.study.measuring import measured_part, process_statistics, resolve_basis
 
 _LEAST_ITEMS = 16
 """Fields from which on a spectrum is known well enough to choose noise by."""
@@ -54,6 +63,7 @@ class Ring:
         noise: That of the noise of the design, of which white noise of unit variance has 1.
         flatness: Of what it holds of the data, 3 if that is Gaussian; None where nothing is, or data has gaps.
         seen: Range of the network's input over all noise levels with prediction `edm`, in dB below 1.
+        empty: Whether it holds nothing but rounding.
     """
 
     low: float
@@ -62,6 +72,7 @@ class Ring:
     noise: float
     flatness: float | None
     seen: float
+    empty: bool
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,9 @@ class Design:
             f"{self.items[0]} of {self.items[1]} items of {self.name} were measured: {self.range_db:.0f} dB between the"
             f" strongest ring and the weakest, slope {self.slope[0]:.2f} (R^2 {self.slope[1]:.2f})",
         ]
+        if empty := [ring for ring in self.rings if ring.empty]:
+            where = ", ".join(f"{low:.2g} to {high:.2g}" for low, high in _joined(empty))
+            lines.append(f"the data holds nothing at {where} of the corner radius, of which the design says nothing")
         if self.quantisation is not None and self.quantisation > _LOUD:
             lines.append(
                 f"rounding of the values has {10 * math.log10(self.quantisation):+.0f} dB of the weakest ring's power:"
@@ -160,8 +174,7 @@ def design(
         InputError: If the data cannot be read, is too little or does not vary, the process leaves nothing to choose, or
             the evaluations are too few.
     """
-    process = process or ProcessConfig()
-    _check(process)
+    process = _to_choose(process or ProcessConfig())
     check_evaluations(evaluations)
     config, own = (data, load(data)) if isinstance(data, DataConfig) else (DataConfig(), data)
     if len(own) < _LEAST_ITEMS:
@@ -170,6 +183,7 @@ def design(
     some = measured_part(own.at_most(_MOST_ITEMS, "design")).held
     process = resolve_basis(process, some)
     statistics = process_statistics(some, process)
+    _check_differs(some, statistics)
     grid = own.meaning.grid()
 
     def process_of(exponent: float) -> Process:
@@ -182,13 +196,14 @@ def design(
     settled = _whitened(process, chosen.exponent)
     noise = process_of(chosen.exponent).covariance.power_range(statistics.basis)[1].expand_as(statistics.spectrum)
     rings = _rings(some, statistics, noise)
-    powers = [ring.power for ring in rings if ring.power > ROUNDING * max(r.power for r in rings)]
+    powers = [ring.power for ring in rings if not ring.empty]
     fit = fit_power_law(statistics)
     run = RunConfig(
         data=config,
         process=settled,
         denoiser=DenoiserConfig(prediction="wiener", time="matched"),
-        sampling=SamplingConfig(sampler=chosen.sampler, steps=chosen.steps, grid=chosen.grid),
+        sampling=_sampling(chosen),
+        design=DesignConfig(tuple(own.shape), ring_powers(own), evaluations, white_sampling=_sampling(found.white)),
     )
     return Design(
         own.name,
@@ -204,15 +219,81 @@ def design(
     )
 
 
-def _check(process: ProcessConfig) -> None:
-    """Refuse a process that leaves nothing to choose."""
+def automatic(config: RunConfig, data: Signals, progress: bool = False) -> Design:
+    """What `auto` stands for in a configuration of a training: the design for as many evaluations as its steps take.
+
+    Args:
+        config: Configuration; what it says of the network and how that is taught is kept.
+        data: Training data.
+        progress: Show how far it is.
+
+    Raises:
+        InputError: As `design`, or if sampler or grid are given, which a design chooses.
+    """
+    for name in ("sampler", "grid"):
+        if (given := getattr(config.sampling, name)) != getattr(SamplingConfig(), name):
+            raise InputError(
+                f"sampling.{name} is {given!r}, which process.spectrum 'auto' chooses itself; leave it out, or name a"
+                " spectrum"
+            )
+    process = resolve_basis(_to_choose(config.process), data, config.denoiser)
+    found = design(data, evaluations_of(config.sampling), process, progress)
+    sampling = _drawn_by(config.sampling, found.chosen)
+    chosen = dataclasses.replace(config, process=found.config.process, sampling=sampling, design=found.config.design)
+    return dataclasses.replace(found, config=chosen)
+
+
+def evaluations_of(sampling: SamplingConfig) -> int:
+    """Evaluations of the network that the steps of the usual sampler take: two each, but one the last."""
+    return 2 * sampling.steps - 1
+
+
+def check_likeness(designed: DesignConfig, data: Signals) -> None:
+    """Refuse data that is clearly not that of a design.
+
+    Args:
+        designed: What the configuration was made for.
+        data: Training data.
+
+    Raises:
+        InputError: If it has another shape or spectrum.
+    """
+    cure = f"make one for it: sagd design ... --evaluations {designed.evaluations}"
+    if designed.shape != tuple(data.shape):
+        one, other = (" x ".join(map(str, shape)) for shape in (designed.shape, data.shape))
+        raise InputError(f"the design is for items of {one} (C, then space), {data.name!r} has {other}; {cure}")
+    apart = distance_db(designed.power, ring_powers(data))
+    if apart > MOST_APART_DB:
+        raise InputError(
+            f"the design is for other data than {data.name!r}: their spectra are {apart:.1f} dB apart, at most"
+            f" {MOST_APART_DB:g} is of one kind; {cure}"
+        )
+
+
+def _sampling(chosen: Candidate) -> SamplingConfig:
+    return _drawn_by(SamplingConfig(), chosen)
+
+
+def _drawn_by(sampling: SamplingConfig, chosen: Candidate) -> SamplingConfig:
+    return dataclasses.replace(sampling, sampler=chosen.sampler, steps=chosen.steps, grid=chosen.grid)
+
+
+def _to_choose(process: ProcessConfig) -> ProcessConfig:
+    """The process without what a design chooses.
+
+    Raises:
+        InputError: If it leaves nothing to choose.
+    """
     usual = ProcessConfig()
+    if process.spectrum == AUTO_SPECTRUM:
+        process = dataclasses.replace(process, spectrum=usual.spectrum)
     for name in ("spectrum", "region", "evolution", "omission"):
         if getattr(process, name) != getattr(usual, name):
+            given = process.omission.mode if name == "omission" else getattr(process, name)
             raise InputError(
-                f"process.{name} is {str(getattr(process, name))!r}, which a design chooses itself or cannot judge;"
-                " leave it out"
+                f"process.{name} is {str(given)!r}, which a design chooses itself or cannot judge; leave it out"
             )
+    return process
 
 
 def _whitened(process: ProcessConfig, exponent: float) -> ProcessConfig:
@@ -228,7 +309,7 @@ def _rings(data: Signals, statistics: DataStatistics, noise: Tensor) -> tuple[Ri
     x, gaps = some.tensor(), some.known() is not None
     flat = () if gaps else flatness_by_ring(x, _RINGS)
     rings = []
-    edges = profile.edges.tolist()
+    edges, strongest = profile.edges.tolist(), float(profile.values.mean(0).nan_to_num().max())
     for k, (low, high) in enumerate(itertools.pairwise(edges)):
         power = float(profile.values[:, k].mean())
         if not math.isfinite(power):
@@ -243,9 +324,30 @@ def _rings(data: Signals, statistics: DataStatistics, noise: Tensor) -> tuple[Ri
                 float(drawn.values[:, k].mean()),
                 sum(values) / len(values) if values else None,
                 -10 * math.log10(min(1.0, below)),
+                power <= ROUNDING * strongest,
             )
         )
     return tuple(rings)
+
+
+def _check_differs(data: Signals, statistics: DataStatistics) -> None:
+    """Refuse items that are all the same.
+
+    Raises:
+        InputError: If they are, but for rounding.
+    """
+    if float(statistics.spectrum.max()) <= ROUNDING * float(statistics.mean.square().max()):
+        items = Kind.member(data.meaning.kind).item[1]
+        raise InputError(f"all {len(data)} {items} of {data.name!r} are the same, of which there is nothing to learn")
+
+
+def _joined(rings: Sequence[Ring]) -> list[tuple[float, float]]:
+    """Radii of rings, neighbours as one."""
+    found: list[tuple[float, float]] = []
+    for ring in rings:
+        start = found.pop()[0] if found and math.isclose(found[-1][1], ring.low) else ring.low
+        found.append((start, ring.high))
+    return found
 
 
 def _quantisation(x: Tensor, weakest: float) -> float | None:

@@ -23,7 +23,7 @@ from sagd.process.scalar import ForwardProcess
 from sagd.process.spectral import SpectralProcess
 from sagd.random import generator_for
 from sagd.study.illustration import forward_images, power_curve, shown_power
-from sagd.study.train import process_statistics
+from sagd.study.measuring import process_statistics
 
 LEVELS, TIMES, BANDS = 6, 101, 5
 LOWEST = 0.05

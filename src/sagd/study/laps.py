@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.build.objects import omission_mode
-from sagd.build.schema import NO_OMISSION, OmissionConfig, RunConfig
+from sagd.build.schema import AUTO_SPECTRUM, NO_OMISSION, OmissionConfig, RunConfig
 from sagd.build.text import to_dict
 from sagd.data.corruption import generators
 from sagd.data.load import load
@@ -42,7 +42,8 @@ from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory
 from sagd.store.folder import claim
 from sagd.store.model import Trained, load_model, save_model
-from sagd.study.train import FOURIER, train
+from sagd.study.measuring import FOURIER
+from sagd.study.train import train
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ class Course:
             InputError: If so.
         """
         omission, corruption = self.config.process.omission, self.data.corruption
+        if self.config.process.spectrum == AUTO_SPECTRUM:
+            raise InputError("process.omission.laps and process.spectrum 'auto' do not go together; name a spectrum")
         if self.config.denoiser.bands != "none":
             raise InputError("process.omission.laps draw whole items; leave denoiser.bands out")
         if self.data.gaps or self.data.cut is not None:
@@ -241,7 +244,7 @@ class Course:
         weights = None if number == 1 and self.first is None else start if number == 1 else start / "run"
         process = dataclasses.replace(self.config.process, omission=OmissionConfig(), basis=FOURIER)
         training = dataclasses.replace(self.config.training, init=None if weights is None else str(weights))
-        config = dataclasses.replace(self.config, process=process, training=training)
+        config = dataclasses.replace(self.config, process=process, training=training, design=None)
         return self._train(config, self.out / f"lap-{number}" / "run", draws)
 
     def _train(self, config: RunConfig, out: Path, data: Signals) -> Trained:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, final
 
@@ -13,17 +13,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sagd.build.draw import draw
-from sagd.build.objects import build_loss, build_process, omission_mode, process_basis
+from sagd.build.objects import build_loss, build_process, omission_mode
 from sagd.build.schema import (
-    AUTO_BASIS,
-    NO_OMISSION,
-    DenoiserConfig,
+    AUTO_SPECTRUM,
     OmissionConfig,
     ProcessConfig,
     RunConfig,
     TrainingConfig,
 )
-from sagd.build.text import call_text, to_dict
+from sagd.build.text import call_text, load_yaml, to_dict
 from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import SignalReader, Signals
@@ -35,7 +33,6 @@ from sagd.networks.build import build_network
 from sagd.noise.bands import is_own_mirror
 from sagd.noise.basis.base import Basis
 from sagd.noise.grid import Grid
-from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, measure, most_measured
 from sagd.omission.calibrate import Calibration
 from sagd.omission.detect import Detection, detect
 from sagd.omission.detection.base import Detection as WholeDetection
@@ -45,11 +42,14 @@ from sagd.omission.second import SecondDamage
 from sagd.optional import need
 from sagd.random import generator_for, seed_for, subset
 from sagd.resampling.bands import BandLaw, shown_channels
-from sagd.store.files import writing
+from sagd.store.files import to_json, write_file, writing
 from sagd.store.model import Trained
+from sagd.store.run import CONFIG
 from sagd.study.compilation import compiled
+from sagd.study.designing import Design, automatic, check_likeness, evaluations_of
 from sagd.study.guarding import as_begun, guarded, premise_of, read_once, second_damage, set_apart, wholes, without_band
-from sagd.study.run import Before, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
+from sagd.study.measuring import measured_part, process_statistics, resolve_basis
+from sagd.study.run import Before, Begun, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Budget, Callback, Fit, Step
 from sagd.training.runtime import Runtime
@@ -86,21 +86,18 @@ _LARGEST_PART = 0.2
 # so whenever it is used.
 _DRAWN_BACK, _LITTLE = 0.1, 0.1
 
-FOURIER = "fourier"
-"""The basis of data that goes on from its other end, and of noise with a direction."""
-
-# The basis is chosen by so many fields, at most. An axis whose jump from end to start has more than `_FAR` times the
-# power of a step between neighbours is taken not to be periodic.
-_LOOKED_AT = 512
-_FAR = 2.0
-_SHOWN_JUMP = 1e4
-
 # Share of a GPU's free memory that the data may take.
 _NEAR = 0.1
 
 
 @_as_configured
-def train(config: RunConfig, out: str | Path, resume: bool = False, data: Signals | None = None) -> Path:
+def train(
+    config: RunConfig,
+    out: str | Path,
+    resume: bool = False,
+    data: Signals | None = None,
+    designed: Callable[[Design, Path], object] | None = None,
+) -> Path:
     """Train a model and write it, with checkpoints, metrics and sample grids, into the directory `out`.
 
     Under `torchrun` each process takes its share of every batch, and the first one writes.
@@ -110,6 +107,8 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: Signal
         out: Run directory: new or empty, or that of the run to resume.
         resume: Continue from the newest undamaged checkpoint in `out`.
         data: Training images; default: those that `config.data` names.
+        designed: Called with what was chosen where the configuration leaves the noise to the data, and with `out`, e.g.
+            to draw a page.
 
     Returns:
         The model directory, `out/model`.
@@ -132,11 +131,14 @@ def train(config: RunConfig, out: str | Path, resume: bool = False, data: Signal
         begun(out, resume, machine) as where,
     ):
         images = load(config.data) if data is None else data
+        config, found = _designed(config, images, where, machine)
         plan = prepare(config, images, where.before)
         if settings.init is not None and where.before is None:
             start_from(settings.init, plan.model)
         keeping = Keeping(settings.checkpoint_every, settings.keep_checkpoints, settings.log_every)
         callbacks: list[Callback] = [Pictures(out, settings.sample_every, plan)]
+        if found is not None:
+            callbacks.append(_Kept(found, out, designed))
         if settings.tensorboard:
             callbacks.append(TensorBoard(out / "tensorboard", settings.log_every))
         run(plan.recipe, plan.batches(machine), where, machine, keeping, callbacks)
@@ -187,7 +189,14 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
             f"process.omission.laps is {config.process.omission.laps}, and this is one training; laps are trained by"
             " sagd train, or by sagd.study.laps.train_in_laps"
         )
+    if config.process.spectrum == AUTO_SPECTRUM:
+        raise InputError(
+            "process.spectrum is 'auto', which a training chooses at its start; elsewhere name the file of a design, as"
+            " sagd design writes it"
+        )
     _check_data(config, data)
+    if before is None and config.design is not None:
+        check_likeness(config.design, data)
     once = read_once(data)
     process = resolve_omission(config.process, once, before.omission if before else None)
     parts = without_band(once, process)
@@ -405,6 +414,66 @@ def _speaks_against(found: Calibration) -> bool:
     return found.vetoed or drawn_back or (found.believed is not None and found.believed < _LITTLE)
 
 
+def _designed(config: RunConfig, data: Signals, where: Begun, machine: Runtime) -> tuple[RunConfig, Design | None]:
+    """The configuration with the noise that is left to the data, and where it was just chosen, on the first process,
+    what speaks for it. A run that is gone on with has what was chosen at its start."""
+    if config.process.spectrum != AUTO_SPECTRUM:
+        return config, None
+    found: list[Design] = []
+
+    def settle() -> RunConfig:
+        path = where.out / CONFIG
+        if path.exists():
+            return _as_chosen(config, load_yaml(RunConfig, path), where.out)
+        found.append(automatic(config, data, progress=True))
+        logger.info("\n".join(found[0].lines()))
+        return found[0].config
+
+    return machine.shared(settle), next(iter(found), None)
+
+
+def _as_chosen(config: RunConfig, before: RunConfig, out: Path) -> RunConfig:
+    """The configuration of a run to go on with, with what was chosen when it was started.
+
+    Raises:
+        InputError: If nothing was, or for another number of steps.
+    """
+    if before.design is None:
+        raise InputError(
+            f"process.spectrum is 'auto', but the run in {str(out)!r} was started with {before.process.spectrum!r};"
+            " give that to resume"
+        )
+    if before.design.evaluations != evaluations_of(config.sampling):
+        raise InputError(
+            f"sampling.steps is {config.sampling.steps}, but the noise of the run in {str(out)!r} was chosen for"
+            f" {(before.design.evaluations + 1) // 2}; give that to resume"
+        )
+    process = dataclasses.replace(config.process, spectrum=before.process.spectrum)
+    return dataclasses.replace(config, process=process, sampling=before.sampling, design=before.design)
+
+
+@final
+class _Kept(Callback):
+    """What was chosen, beside the run: `design.json`, and whatever else is made of it.
+
+    It is written once the run has its configuration, so that a folder which holds a design can be gone on with.
+
+    Args:
+        design: The choice.
+        out: Run directory.
+        then: What else is made of it.
+    """
+
+    def __init__(self, design: Design, out: Path, then: Callable[[Design, Path], object] | None) -> None:
+        self._design, self._out, self._then = design, out, then
+
+    def start(self, fit: Fit) -> None:
+        """Write it."""
+        write_file(self._out / "design.json", to_json(self._design.to_dict()))
+        if self._then is not None:
+            self._then(self._design, self._out)
+
+
 def _require_types(config: RunConfig, data: Signals | None) -> None:
     if not isinstance(config, RunConfig):
         raise InputError(
@@ -492,85 +561,6 @@ def _found(mode: Mode, data: Signals) -> Detection | WholeDetection:
     if data.cut is not None and mode.unmeasured == ("band",):
         return find(torch.stack(wholes(data)))
     return detect(measured_part(data).tensor())
-
-
-def resolve_basis(
-    process: ProcessConfig, data: Signals, denoiser: DenoiserConfig | None = None, found: str | None = None
-) -> ProcessConfig:
-    """The configuration with the basis that the data's ends ask for, where it is to be chosen.
-
-    Args:
-        process: Configuration.
-        data: Training data.
-        denoiser: How it is trained.
-        found: What was chosen when the run was started.
-    """
-    if process.basis != AUTO_BASIS:
-        return process
-    return dataclasses.replace(process, basis=found or basis_for([process], data, denoiser))
-
-
-def basis_for(processes: Sequence[ProcessConfig], data: Signals, denoiser: DenoiserConfig | None = None) -> str:
-    """One basis for several processes that leave it to the data.
-
-    A window of a longer record does not go on from its other end. In the Fourier basis its jump there has power at all
-    frequencies, which hides what little the data has at high ones; in the cosine basis there is no jump. Where a band
-    is left out or drawn anew, and for noise that has a direction, it is Fourier, which alone tells all directions
-    apart.
-
-    Args:
-        processes: Their configurations.
-        data: Training data.
-        denoiser: How they are trained.
-    """
-    banded = any(process.omission.mode != NO_OMISSION for process in processes)
-    if banded or (denoiser is not None and denoiser.bands != "none"):
-        return FOURIER
-    some = data.at_most(_LOOKED_AT, "basis")
-    far = jumps(some.tensor(), some.known())
-    asked = _basis_of([axis for axis, jump in enumerate(far) if jump <= _FAR], len(far))
-    if asked == FOURIER or not all(_fits(process, some, asked) for process in processes):
-        return FOURIER
-    ends = ", ".join(f"{jump:.0f}" if jump < _SHOWN_JUMP else f"over {_SHOWN_JUMP:g}" for jump in far)
-    logger.info(
-        f"basis: {asked}, since the data does not go on from its other end (jumps there have {ends} times the power of"
-        " steps between neighbours, by axis)"
-    )
-    return asked
-
-
-def _basis_of(periodic: Sequence[int], rank: int) -> str:
-    """The basis of fields that close on themselves along some of their axes."""
-    if len(periodic) == rank:
-        return FOURIER
-    return f"mixed(periodic={[*periodic]})" if periodic else "cosine"
-
-
-def _fits(process: ProcessConfig, data: Signals, basis: str) -> bool:
-    """Whether the noise can be had in a basis."""
-    process = dataclasses.replace(process, basis=basis)
-    try:
-        build_process(process, data.shape, process_statistics(data, process), data.classes, data.meaning.grid())
-    except InputError:
-        return False
-    return True
-
-
-def measured_part(data: Signals) -> Signals:
-    """As much of the data as is measured: all, or where that is too much for memory, a part at random."""
-    return data.at_most(most_measured(data.shape))
-
-
-def process_statistics(data: Signals, process: ProcessConfig) -> DataStatistics:
-    """Statistics of the data in the basis of the noise, or of as much of it as memory allows."""
-    some = measured_part(data)
-    x = some.tensor()
-    process = resolve_basis(process, data)
-    if len(x) and x.min() == x.max():
-        value = data.meaning.to_values(x.flatten()[:1].expand(1, *data.shape)).flatten()[0]
-        raise InputError(f"{data.name!r} does not vary: all its values are {value:g}, of which nothing can be learnt")
-    colours = channel_covariance(x) if process.channels == "decorrelated" else None
-    return measure(x, process_basis(process, data.shape, colours), mask=some.known())
 
 
 def _flattened(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,7 +7,7 @@ with labels as numbers 0..K-1. The local sources open no network connection. Imp
 from sagd.data.sources.base import ArrayRecords, Records, Source
 from sagd.data.sources.digits import Digits
 from sagd.data.sources.file import File
-from sagd.data.sources.find import open_source, source_of
+from sagd.data.sources.find import anchored, open_source, source_of
 from sagd.data.sources.folder import Folder
 from sagd.data.sources.hub import Hub
 from sagd.data.sources.parquet import Parquet
@@ -22,6 +22,7 @@ __all__ = [
     "Parquet",
     "Records",
     "Source",
+    "anchored",
     "open_source",
     "source_of",
 ]
