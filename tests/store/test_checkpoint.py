@@ -5,7 +5,6 @@ import os
 import shutil
 import stat
 import warnings
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -251,7 +250,7 @@ def test_damage_everywhere_is_an_error_and_nothing_at_all_is_none(tmp_path):
 def test_checkpoints_that_cannot_be_listed_are_not_none(tmp_path, monkeypatch, fault):
     """Taken for none they would be trained anew."""
     save_checkpoint(tmp_path, checkpoint(1), keep=2)
-    listed, later = os.listdir, {"snapshot": checkpoint(2), "keep": 2}
+    listed = os.listdir
 
     def refused(folder="."):
         if Path(folder).name == "checkpoints":
