@@ -143,9 +143,9 @@ def test_the_rest_stays_to_rounding(data):
     ids=str,
 )
 def test_soft_edges_keep_the_law(basis, soft):
-    """Of 4000 Gaussian images, each resampled once, mean and variance at every frequency are those of the data; and of
-    4000 draws of one image those of `m + sqrt(1-b) (x - m) + sqrt(b) (x_hat - m)`. Errors at most 5 standard errors, and
-    2 % for the steps of the sampler."""
+    """Of 4000 Gaussian images, each resampled once, mean and variance at every frequency are those of the data; and
+    of 4000 draws of one image those of `m + sqrt(1-b) (x - m) + sqrt(b) (x_hat - m)`. Errors are at most 5 standard
+    errors, and 2 % for the steps of the sampler."""
     shape, size, count, g = (1, *basis.spatial), basis.size, 4000, generator(1)
     root = torch.randn(size, size // 2, generator=g, dtype=torch.float64) / 4
     data = torch.randn(size, generator=g, dtype=torch.float64) / 3, root @ root.T + 1e-2 * torch.eye(size).double()

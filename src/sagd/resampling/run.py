@@ -38,12 +38,13 @@ def resample(
     batch_size: int = 64,
     progress: bool = False,
 ) -> Tensor:
-    """Draw the band of images anew, given all else: `x_hat`, a draw of the model, where `b` is 1, and `x` where it is 0.
+    """Draw the band of images anew, given all else: `x_hat`, a draw of the model, where `b` is 1, `x` where it is 0.
 
-    In between the law is that of `m + sqrt(1-b) (x - m) + sqrt(b) (x_hat - m)` with `m = E[band | rest]`, which keeps mean
-    and variance of every frequency; a blend `x + b (x_hat - x)` would lose power. Nobody knows `m`, but given the rest a
-    second draw varies about it as the first does: weights `u x + v x_hat + w x_hat'` with `u = sqrt(1-b)`, `u + v + w = 1`
-    and `u^2 + v^2 + w^2 = 1` have the same mean and variance, whatever the model. So soft edges take twice the time.
+    In between the law is that of `m + sqrt(1-b) (x - m) + sqrt(b) (x_hat - m)` with `m = E[band | rest]`, which keeps
+    mean and variance of every frequency; a blend `x + b (x_hat - x)` would lose power. Nobody knows `m`, but given the
+    rest a second draw varies about it as the first does: `u x + v x_hat + w x_hat'` with `u = sqrt(1-b)`,
+    `u + v + w = 1` and `u^2 + v^2 + w^2 = 1` has the same mean and variance, whatever the model. So soft edges take
+    twice the time.
 
     Args:
         model: A resampling model.
