@@ -30,6 +30,7 @@ from safetensors.torch import load_file
 
 import sagd
 from sagd.cli.program import COMMANDS, main
+from sagd.data.config import DataConfig
 from sagd.data.images import image_grid, to_uint8
 from sagd.data.load import load
 from sagd.random import sample_generators
@@ -520,7 +521,8 @@ def test_restore_changes_the_band_alone(works, striped, tmp_path):
     trial = striped / "trial"
     given = (striped / "fill", trial / "damaged", "--clean", trial / "clean", "--take", "network")
     out = works("restore", *given, "--out", tmp_path / "out")
-    assert re.search(r"PSNR of damaged images: [\d.]+ dB\nPSNR of restored images: [\d.]+ dB\nwrote 160 images", out)
+    assert re.search(r"PSNR of damaged images: [\d.]+ dB\nPSNR of restored images: [\d.]+ dB\nin the files, .*\n", out)
+    assert "wrote 160 images" in out
     restored = load_file(tmp_path / "out" / "restored.safetensors")["restored"]
     record = json.loads((tmp_path / "out" / "restoration.json").read_text())
     assert record["change_outside"] < 1e-6
@@ -533,6 +535,49 @@ def test_restore_changes_the_band_alone(works, striped, tmp_path):
     change = np.abs(np.fft.fft2(restored[3, 0].double().numpy() - damaged))
     assert change[:, 1:].max() < 1e-4 < change[1:, 0].max()
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+
+
+def test_what_restored_files_hold_is_what_is_said(works, striped, tmp_path):
+    """The files are read and compared, by numpy, with what was given and what was computed."""
+    trial = striped / "trial"
+    out = works("restore", striped / "fill", trial / "damaged", "--take", "network", "--out", tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "restoration.json").read_text())
+    files, band = record["files"], record["change_outside"]
+
+    def read(folder):
+        return np.stack([np.asarray(Image.open(folder / name), dtype=float) / 127.5 - 1 for name in record["names"]])
+
+    computed = load_file(tmp_path / "out" / "restored.safetensors")["restored"][:, 0].double().numpy()
+    held = read(tmp_path / "out" / "images")
+    steps = (computed + 1) * 127.5
+    assert files["clipped"] == ((steps < -0.5) | (steps > 255.5)).sum()
+    assert files["rounded"] == (np.abs(steps - (held + 1) * 127.5) > 0.01).sum() - files["clipped"]
+    assert f"in the files, of 10240 values {files['rounded']} (" in out
+    change, own = (np.fft.fft2(x) for x in (held - computed, computed - computed.mean((1, 2), keepdims=True)))
+    outside = np.ones(change.shape[1:], bool)
+    outside[1:, 0] = False
+    share = np.sqrt((np.abs(change) ** 2 * outside).sum() / (np.abs(own) ** 2 * outside).sum())
+    assert files["change_outside"] == pytest.approx(share, rel=1e-3)
+    assert files["change_outside"] > 1e-3 > 1e-5 > band
+    said = f"which changes what lies outside of the band by {100 * share:.2g} %"
+    assert said in out
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert said in page
+    assert "kept in <code>restored.safetensors</code>" in page
+    assert "all else stayed" not in page
+    # Files of floating point hold all, and are what a second model is to be trained on.
+    out = works(
+        "restore", striped / "fill", trial / "damaged", "--take", "network", "--float", "--out", tmp_path / "all"
+    )
+    assert "rounded" not in out
+    assert "do not hold" not in (tmp_path / "all" / "report.html").read_text()
+    data = load(DataConfig(source=str(tmp_path / "all" / "images")))
+    values = data.meaning.to_values(data.tensor())[:, 0].numpy() / 127.5 - 1
+    order = [
+        record["names"].index(str(path.relative_to(tmp_path / "all" / "images")).replace(".tif", ".png"))
+        for path in data.origin.paths
+    ]
+    assert np.abs(values - computed[order]).max() < 1e-5
 
 
 def test_restore_holds_the_network_against_what_needs_none(works, striped, tmp_path):
@@ -566,7 +611,12 @@ def test_one_large_image_is_enough_to_train_on_and_is_restored_whole(works, tmp_
     restored = np.asarray(Image.open(tmp_path / "out" / "images" / "page.png"), dtype=float)
     assert restored.shape == (97, 85)
     assert np.abs(restored - clean).std() < 0.3 * np.abs(damaged - clean).std()
-    assert "Outside of it, nothing changed" in (tmp_path / "out" / "report.html").read_text()
+    said = re.search(
+        r"in the files, (of 8245 values .* were rounded to uint8.* of their spread); --float keeps all", out
+    )
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Outside of it, nothing of the result as computed changed" in page
+    assert f"The files do not hold all of that: {said[1]}." in page
 
 
 def test_restore_takes_single_files(works, striped, tmp_path):

@@ -193,6 +193,36 @@ def test_stacks_come_back_as_stacks(tmp_path):
     assert "2 of 72 values (2.8 %) lay beyond what uint16 files hold" in written.line()
 
 
+@pytest.mark.parametrize("kind", ["image", "colour", "stack", "sound"])
+def test_what_files_hold_is_what_is_read_of_them(tmp_path, kind):
+    """Of fields beyond what the type holds, and between its numbers; and how many that are is counted."""
+    g, folder = np.random.default_rng(0), tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b"):
+        if kind == "stack":
+            pages = g.integers(0, 65536, (5, 4, 6)).astype(np.uint16)
+            tifffile.imwrite(folder / f"{name}.tif", pages, photometric="minisblack")
+        elif kind == "sound":
+            with wave.open(str(folder / f"{name}.wav"), "wb") as file:
+                file.setparams((2, 2, 8000, 50, "NONE", ""))
+                file.writeframes(g.integers(-32768, 32768, (50, 2)).astype("<i2").tobytes())
+        else:
+            save(folder / f"{name}.png", g.integers(0, 256, (4, 6, 3) if kind == "colour" else (4, 6)))
+    data = loaded(folder)
+    named = read_named([folder], data.shape, data.meaning)
+    x = named.x * 1.1 + 0.001
+    written = save_like(x, named, tmp_path / "out")
+    again = read_named([tmp_path / "out"], data.shape, data.meaning).x
+    assert torch.allclose(written.held, again, atol=1e-6)
+    values, held = data.meaning.to_values(x), data.meaning.to_values(again)
+    info = np.iinfo(written.dtype)
+    assert written.clipped == int(((values < info.min - 0.5) | (values > info.max + 0.5)).sum()) > 0
+    assert written.clipped + written.lost.rounded == int(((values - held).abs() > 0.01).sum())
+    assert save_like(named.x, named, tmp_path / "same").lost.told("it") == ""
+    everything = save_like(x, named, tmp_path / "float", keep=True)
+    assert (everything.lost.told("it"), torch.allclose(everything.held, x, atol=1e-5)) == ("", True)
+
+
 def test_floating_point_on_request(tmp_path):
     save(tmp_path / "a.png", np.full((4, 6), 7))
     named = read([tmp_path / "a.png"])

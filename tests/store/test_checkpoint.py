@@ -13,6 +13,7 @@ import torch
 from sagd.errors import CheckpointError
 from sagd.store.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from sagd.store.files import REPLACED, read_json, verify_directory, write_directory, write_file
+from sagd.store.run import require_run
 from sagd.training.fit import Snapshot
 
 
@@ -243,6 +244,43 @@ def test_damage_everywhere_is_an_error_and_nothing_at_all_is_none(tmp_path):
         pytest.warns(UserWarning, match="passed over"),
     ):
         latest_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("fault", [errno.EACCES, errno.EIO, errno.ESTALE, errno.ENOTDIR])
+def test_checkpoints_that_cannot_be_listed_are_not_none(tmp_path, monkeypatch, fault):
+    """Taken for none they would be trained anew."""
+    save_checkpoint(tmp_path, checkpoint(1), keep=2)
+    listed = os.listdir
+
+    def refused(folder="."):
+        if Path(folder).name == "checkpoints":
+            raise OSError(fault, os.strerror(fault), str(folder))
+        return listed(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", refused)
+        patch.setattr(os, "scandir", refused)
+        for use in (
+            list_checkpoints,
+            latest_checkpoint,
+            require_run,
+            lambda run: save_checkpoint(run, checkpoint(2), 2),
+        ):
+            with pytest.raises(CheckpointError, match=rf"cannot list '.*checkpoints': {os.strerror(fault)}; check"):
+                use(tmp_path)
+    assert_is(latest_checkpoint(tmp_path), 1)
+
+
+def test_a_run_is_known_by_its_checkpoints_too(tmp_path):
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        require_run(tmp_path / "missing")
+    (tmp_path / "config.yaml.tmp").touch()  # killed while its settings were written
+    require_run(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        require_run(tmp_path)
+    save_checkpoint(tmp_path, checkpoint(1), keep=1)
+    require_run(tmp_path)
 
 
 def test_a_damaged_later_checkpoint_does_not_crowd_out_good_ones(tmp_path):

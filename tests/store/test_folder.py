@@ -58,6 +58,18 @@ def test_a_refusal_inside_leaves_what_was_there(tmp_path):
     assert (tmp_path / "kept" / "result").exists()
 
 
+def test_a_folder_that_cannot_be_listed_is_refused_in_a_line(tmp_path, monkeypatch):
+    def refused(_folder="."):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refused)
+    with (
+        pytest.raises(InputError, match=r"cannot write in '.*': Permission denied; choose another out"),
+        claim(tmp_path),
+    ):
+        pass
+
+
 def test_a_lock_left_by_a_killed_process_does_not_count(tmp_path):
     (tmp_path / ".lock").write_text("1\n")
     with claim(tmp_path):

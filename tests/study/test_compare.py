@@ -406,11 +406,10 @@ def test_no_bars_without_a_terminal(finished):
 def test_the_written_configuration_is_whole_or_absent(finished, copy, monkeypatch):
     """A disk that fills while it is written leaves the old one."""
 
-    def full(config, path):
-        dump_yaml(config, path)
+    def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(MODULE, "dump_yaml", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="No space left on device"):
         compare(dataclasses.replace(finished.config, seeds=(3,)), copy, resume=True)
     assert load_yaml(CompareConfig, copy / "config.yaml") == finished.config

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import pytest
 import torch
@@ -768,6 +769,86 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over_with_a_warning(
     with pytest.warns(UserWarning, match=r"no checkpoint in .* yet; starting at step 0"):
         train(config, out, resume=True, data=data)
     assert result(out) == whole
+
+
+def test_settings_that_are_missing_are_written_anew(tmp_path, config, change, data, whole, monkeypatch):
+    """Checkpoints hold them too."""
+    out, config = tmp_path / "run", change(config, "training", checkpoint_every=5)
+    with monkeypatch.context() as patch:
+        at_step(patch, 9, kill)
+        with pytest.raises(Killed):
+            train(config, out, data=data)
+    settings = load_yaml(RunConfig, out / "config.yaml")
+    (out / "config.yaml").unlink()
+    (out / "versions.json").unlink()
+    train(config, out, resume=True, data=data)
+    assert result(out) == whole
+    assert load_yaml(RunConfig, out / "config.yaml") == settings
+    assert (out / "versions.json").exists()
+
+
+KILLED = """
+import os, sys, torch
+from sagd.build.schema import RunConfig
+from sagd.build.text import load_yaml
+from sagd.data.signals import Signals
+from sagd.study.train import train
+pixels, labels = torch.load(sys.argv[1])
+config, data = load_yaml(RunConfig, sys.argv[2]), Signals("smooth", pixels, labels, ("a", "b", "c"))
+torch.set_num_threads(1)
+EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.listdir", "os.truncate")
+def run(out, at):
+    count = 0
+    def hook(event, args):
+        nonlocal count
+        if event in EVENTS and out in str(args[0]):
+            count += 1
+            if count == at:
+                os._exit(9)
+    sys.addaudithook(hook)
+    train(config, out, data=data)
+    os._exit(0)
+train(config, sys.argv[3] + "-whole", data=data)  # loads what is loaded when first used
+for at in range(1, 1000):
+    out = os.path.join(sys.argv[3], "killed-%d" % at, "run")
+    child = os.fork()
+    if not child:
+        run(out, at)
+    os.waitpid(child, 0)
+    if os.path.exists(os.path.join(out, "checkpoints")):
+        break
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_run_killed_at_any_of_its_first_file_events_is_gone_on_with(tmp_path, config, change, data):
+    """From the first directory that it makes to its first checkpoint."""
+    from sagd.build.text import dump_yaml
+
+    config = change(config, "training", steps=1)
+    dump_yaml(config, tmp_path / "config.yaml")
+    torch.save((data.stored, data.labels), tmp_path / "data")
+    arguments = [str(tmp_path / name) for name in ("data", "config.yaml", "runs")]
+    subprocess.run([sys.executable, "-W", "ignore", "-c", KILLED, *arguments], check=True, timeout=240)
+    left = sorted((tmp_path / "runs").rglob("run"))
+    states = {}
+    for out in left:
+        states.setdefault(tuple(sorted(str(path.relative_to(out)) for path in out.rglob("*"))), out)
+    assert () in states  # killed after the first mkdir
+    assert len(states) >= 5
+    train(config, tmp_path / "whole", data=data)
+    expected = result(tmp_path / "whole")
+    for out in states.values():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of those without a checkpoint
+            train(config, out, resume=True, data=data)
+        assert result(out) == expected
+        assert not list(out.rglob("*.tmp")), out
+    for number in range(1, len(left)):
+        fresh = tmp_path / "runs" / f"killed-{number}" / "run"
+        if not fresh.exists():
+            train(config, fresh, data=data)
+            assert result(fresh) == expected
 
 
 def test_a_second_run_in_the_directory_is_refused_and_a_stale_lock_is_not(tmp_path, config, change, data):

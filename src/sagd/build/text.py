@@ -85,10 +85,15 @@ def read_mapping(path: str | Path) -> Any:
     return mapping if mapping is not None else {}
 
 
-def dump_yaml(config: Any, path: str | Path) -> None:
-    """Write a resolved configuration, every default spelt out, or settings that are plain mappings already."""
+def to_yaml(config: Any) -> bytes:
+    """A resolved configuration, every default spelt out, or settings that are plain mappings already, as YAML."""
     settings = to_dict(config) if dataclasses.is_dataclass(config) else _plain(dict(config))
-    Path(path).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    return bytes(yaml.safe_dump(settings, sort_keys=False), "utf-8")
+
+
+def dump_yaml(config: Any, path: str | Path) -> None:
+    """Write a configuration as `to_yaml` has it."""
+    Path(path).write_bytes(to_yaml(config))
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -53,6 +54,7 @@ def run_resample(command: Resample) -> None:
     from sagd.report.resampling import render_resampling
     from sagd.store.files import to_json, to_safetensors, write_file, writing
     from sagd.store.model import load_model
+    from sagd.study.held import held_by
     from sagd.study.resampling import resample_files
 
     need("matplotlib", "jinja2")
@@ -78,12 +80,15 @@ def run_resample(command: Resample) -> None:
     )
     items = Kind.member(model.meaning.kind).item[1]
     folder = command.out / items
-    for k, draw in enumerate(result.samples):
-        written = save_like(draw, result.named, folder, f"-{k:02d}", command.unrounded)
+    written = [
+        save_like(draw, result.named, folder, f"-{k:02d}", command.unrounded) for k, draw in enumerate(result.samples)
+    ]
+    files = held_by(written, list(result.samples), result.named.known, result.b, result.basis)
+    result = dataclasses.replace(result, files=files)
     write_file(command.out / "resampled.safetensors", to_safetensors({"resampled": result.samples}))
     write_file(command.out / "resampling.json", to_json(result.to_dict()))
     with writing(command.out):
         page = render_resampling(result, command.out)
-    if (told := written.line()) is not None:
+    if (told := files.line()) is not None:
         say(told)
     say(f"wrote {len(result.names)} x {command.count} {items} in {folder} and {page}")

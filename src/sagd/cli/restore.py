@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Restore(Command):
-    """Restore damaged files with a model that was trained to leave their band out; all other frequencies stay.
+    """Restore damaged files with a model that was trained to leave their band out; all other frequencies stay, but for
+    what rounding to the type of the files changes.
 
     Files larger than the model are restored in overlapping windows, and written as they came. The result is held
     against what needs no model: the damage measured and taken out as 'sagd clean' does, and the band deleted.
@@ -111,6 +113,7 @@ def _run_fields(command: Restore, model: Trained) -> None:
     from sagd.report.restoration import render_restoration
     from sagd.report.wording import number_of
     from sagd.store.files import to_json, to_safetensors, write_file, writing
+    from sagd.study.held import held_by
     from sagd.study.restoration import restore_files
 
     label = label_of(command.label, model)
@@ -130,6 +133,8 @@ def _run_fields(command: Restore, model: Trained) -> None:
     called = Kind.member(model.meaning.kind).item
     folder = command.out / called[1]
     written = save_like(restoration.images, result.named, folder, keep=command.unrounded)
+    files = held_by([written], [restoration.images], result.named.known, result.b, result.basis)
+    result = dataclasses.replace(result, files=files)
     tensors = {"restored": restoration.images}
     if restoration.std is not None and restoration.samples is not None:
         tensors |= {"std": restoration.std, "samples": restoration.samples}
@@ -144,6 +149,6 @@ def _run_fields(command: Restore, model: Trained) -> None:
     if result.sides is not None:
         for line in result.sides.lines():
             say(line)
-    if (told := written.line()) is not None:
+    if (told := files.line()) is not None:
         say(told)
     say(f"wrote {number_of(len(result.names), called)} in {folder} and {page}")

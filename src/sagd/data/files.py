@@ -25,7 +25,7 @@ from sagd.data.fields import Part, check_means, in_units_of
 from sagd.data.formats import Contents, Format
 from sagd.data.formats.find import ending_of, format_of, is_one, walk
 from sagd.data.formats.frames import films
-from sagd.data.formats.values import of_full_scale, to_full_scale, to_type
+from sagd.data.formats.values import Loss, of_full_scale, to_full_scale, to_type
 from sagd.data.kinds import Kind
 from sagd.data.kinds.video import Video
 from sagd.data.layout import Layout, suggested
@@ -96,15 +96,26 @@ class Written:
 
     Attributes:
         paths: The files.
-        clipped: Values that lay beyond what the type of the files can hold.
-        values: All values.
+        lost: What their type has left of the values.
         dtype: The type.
+        held: Fields as the files hold them and the model sees them, `(N, C, *spatial)`, 0 where values are missing;
+            None of fields that were files of their own.
     """
 
     paths: tuple[Path, ...]
-    clipped: int
-    values: int
+    lost: Loss
     dtype: str
+    held: Tensor | None = None
+
+    @property
+    def clipped(self) -> int:
+        """Values beyond what the type of the files can hold."""
+        return self.lost.clipped
+
+    @property
+    def values(self) -> int:
+        """All values."""
+        return self.lost.values
 
     def line(self) -> str | None:
         """A sentence about values that were clipped; None if none were."""
@@ -230,7 +241,7 @@ def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: boo
     Raises:
         InputError: On values that are no numbers, a name that leads out of the folder, or one that cannot be written.
     """
-    kind, written = Kind.member(named.meaning.kind), []
+    kind, written, held = Kind.member(named.meaning.kind), [], torch.zeros_like(x)
     numbers = range(len(named.names))
     for _, group in groupby(numbers, key=lambda i: (named.files[i], named.parts[i].path)):
         own = list(group)
@@ -239,19 +250,23 @@ def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: boo
         restored = named.meaning.to_values(x[own])
         if named.known is not None:
             restored = restored.where(named.known[own], torch.nan)
-        values = restored.numpy()
+        values, left = restored.numpy(), np.zeros(restored.shape)
         each = values.shape[1] // len(part.arrays) if values.shape[1] == part.shape[0] else values.shape[1]
         for k, array in enumerate(part.arrays if each < values.shape[1] or len(part.arrays) == 1 else part.arrays[:1]):
             taken = values[:, k * each : (k + 1) * each] if part.columns is None else _among_others(values, part)
-            arranged, like = _whole(taken, part.layout, array)
             ending = ending_beside(Path(name), original, kind, keep)
             stem = f"{_without_ending(name)}{suffix}" + (f"-{array.name}" if len(part.arrays) > 1 else "")
             path = _inside(folder, stem + ending)
             found = original if ending == ending_of(name) else format_of(path)
-            written.append(_write(path, arranged, exact(like) if keep else like, named.meaning, found))
+            typed = _Typed.of(taken, exact(array) if keep else array, named.meaning, found)
+            own_channels = slice(k * each, (k + 1) * each)
+            left[:, own_channels] = typed.held if part.columns is None else typed.held[:, list(part.columns)]
+            arranged, like = _whole(typed.values, part.layout, array)
+            written.append(_write(path, replace(typed, values=arranged), exact(like) if keep else like, found))
             axes = part.layout.axes if len(part.layout.axes) == len(like.axes) else like.axes
+        held[own] = named.meaning.to_model(torch.from_numpy(left)).nan_to_num().to(held)
     _tell(folder, named.meaning, found, axes)
-    return _all(written)
+    return _all(written, held)
 
 
 def save_fields(
@@ -292,7 +307,8 @@ def save_fields(
         path = _inside(folder, name + ending_beside(like.path, format_of(like.path), kind, keep))
         if format_of(path).kind in _MUTE:
             field, like = _lettered(field, like, meaning)
-        written.append(_write(path, field, like, meaning, format_of(path)))
+        found = format_of(path)
+        written.append(_write(path, _Typed.of(field, like, meaning, found), like, found))
     _tell(folder, meaning, format_of(written[0].paths[0]), like.axes)
     return _all(written)
 
@@ -406,29 +422,46 @@ def _among_others(values: np.ndarray, part: Part) -> np.ndarray:
     return whole
 
 
-def _write(path: Path, values: np.ndarray, like: Contents, meaning: Meaning, found: Format) -> Written:
-    """Write values in the units of a model."""
-    whole = np.dtype(like.dtype).kind in "iu"
-    if found.full_scale and not whole and meaning.limits is not None:
-        values = of_full_scale(values, meaning.limits)
-    elif found.full_scale and whole and meaning.limits is None and like.limits is not None:
-        values = to_full_scale(values, like.limits)
-    typed, clipped = to_type(values, like.dtype, like.limits)
+@dataclass(frozen=True)
+class _Typed:
+    """Values in the type of a file.
+
+    Attributes:
+        values: As the file has them.
+        held: The same in the units of the model, float64.
+        lost: What the type has left of those that were computed.
+    """
+
+    values: np.ndarray
+    held: np.ndarray
+    lost: Loss
+
+    @classmethod
+    def of(cls, values: np.ndarray, like: Contents, meaning: Meaning, found: Format) -> _Typed:
+        """That of values in the units of a model."""
+        whole, back = np.dtype(like.dtype).kind in "iu", None
+        if found.full_scale and not whole and meaning.limits is not None:
+            values, back = of_full_scale(values, meaning.limits), partial(to_full_scale, limits=meaning.limits)
+        elif found.full_scale and whole and meaning.limits is None and like.limits is not None:
+            values, back = to_full_scale(values, like.limits), partial(of_full_scale, limits=like.limits)
+        typed, clipped = to_type(values, like.dtype, like.limits)
+        held = typed.astype(np.float64)
+        return cls(typed, held if back is None else back(held), Loss.of(values, typed, clipped))
+
+
+def _write(path: Path, typed: _Typed, like: Contents, found: Format) -> Written:
+    """Write values that have their type."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        found.write(path, typed, replace(like, shape=typed.shape))
+        found.write(path, typed.values, replace(like, shape=typed.values.shape))
     except OSError as error:
         raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
-    return Written((path,), clipped, typed.size, like.dtype)
+    return Written((path,), typed.lost, like.dtype)
 
 
-def _all(written: Sequence[Written]) -> Written:
-    return Written(
-        tuple(path for one in written for path in one.paths),
-        sum(one.clipped for one in written),
-        sum(one.values for one in written),
-        written[0].dtype,
-    )
+def _all(written: Sequence[Written], held: Tensor | None = None) -> Written:
+    lost = sum((one.lost for one in written), Loss())
+    return Written(tuple(path for one in written for path in one.paths), lost, written[0].dtype, held)
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -17,7 +17,7 @@ from sagd.data.config import DataConfig
 from sagd.data.fields import Part
 from sagd.data.formats import Contents, Format, Step
 from sagd.data.formats.find import ending_of, format_of
-from sagd.data.formats.values import of_full_scale, to_type
+from sagd.data.formats.values import Loss, of_full_scale, to_type
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
 from sagd.data.sources.beside import beneath
@@ -139,7 +139,7 @@ class Whole:
             place = (*block[:axis], slice(start, end), *block[axis + 1 :])
             yield place, before.narrow(axis + 1, 0, end - start), after.narrow(axis + 1, 0, end - start)
 
-    def write(self, path: Path, parts: Iterator[tuple[int, Block, Tensor]], keep: bool = False) -> tuple[Path, int]:
+    def write(self, path: Path, parts: Iterator[tuple[int, Block, Tensor]], keep: bool = False) -> tuple[Path, Loss]:
         """Write all items, in the format, type and with the metadata of the file.
 
         Arrays of one file that has several become files of their own. A format that loses something is left for one
@@ -151,7 +151,7 @@ class Whole:
             keep: Write floating point, so that nothing is rounded or clipped.
 
         Returns:
-            The first file, and the number of values that were clipped.
+            The first file, and what its type has left of the values.
 
         Raises:
             InputError: If the format cannot hold them.
@@ -162,15 +162,15 @@ class Whole:
         # Of sound in floating point the loudest is 1, whatever the whole numbers were.
         scaled = keep and format_of(path).full_scale
         path.parent.mkdir(parents=True, exist_ok=True)
-        clipped = 0
+        lost = Loss()
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
             arrays = [_room(Path(folder) / str(k), array) for k, array in enumerate(like)]
             for item, block, x in parts:
-                clipped += self._put(arrays, like, item, block, x, scaled)
+                lost += self._put(arrays, like, item, block, x, scaled)
             written = [self._named(path, array) for array in like]
             for file, values, array in zip(written, arrays, like, strict=True):
                 format_of(file).write(file, values, array)
-        return written[0], clipped
+        return written[0], lost
 
     def _put(
         self,
@@ -180,17 +180,17 @@ class Whole:
         block: Sequence[slice],
         x: Tensor,
         scaled: bool,
-    ) -> int:
-        """Fill in a block; gives the number of values that were clipped."""
-        clipped = 0
+    ) -> Loss:
+        """Fill in a block; gives what is lost of it."""
+        lost = Loss()
         for out, array, own, part in zip(arrays, like, self.part.arrays, x.chunk(len(arrays)), strict=True):
             region = self.part.layout.region(array.shape, item, block)
             limits = own.limits if np.dtype(own.dtype).kind in "iu" else None
             values = of_full_scale(part.numpy(), limits) if scaled and limits is not None else part.numpy()
-            typed, beyond = to_type(values, array.dtype, array.limits)
+            typed, clipped = to_type(values, array.dtype, array.limits)
             out[region] = self.part.layout.restored(typed, out[region].shape)
-            clipped += beyond
-        return clipped
+            lost += Loss.of(values, typed, clipped)
+        return lost
 
     def _named(self, path: Path, array: Contents) -> Path:
         if len(self.part.arrays) == 1:

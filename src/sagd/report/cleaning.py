@@ -140,7 +140,7 @@ def _file(result: FileCleaned, parts: int) -> _File:
     before, removed = (torch.from_numpy(v) for v in (shown.before, shown.removed))
     x = shown.meaning.to_model(torch.stack([before, before - removed]).double())
     change = removed / torch.tensor(shown.meaning.scale).reshape(-1, *(1,) * (before.ndim - 1))
-    clipped = () if not result.clipped else (f"{result.clipped} of {result.values} values were clipped.",)
+    lost = (f"In the file, {result.lost}.",) if result.lost else ()
     limit = max(reach(change), 1e-6)
     done = result.path is not None and result.status == "cleaned"
     names = ("before", "after") if done else ("as it is", "without it")
@@ -160,7 +160,7 @@ def _file(result: FileCleaned, parts: int) -> _File:
     unit = f" {shown.meaning.quantity}" if shown.meaning.quantity else ""
     return _File(
         result.name,
-        (*result.found, *result.notes, *clipped),
+        (*result.found, *result.notes, *lost),
         "" if shown.whole else "The middle of the file is shown.",
         strip,
         f"{float(limit * max(shown.meaning.scale)):.3g}{unit}, {'blue to red' if len(before) == 1 else 'grey is 0'}",

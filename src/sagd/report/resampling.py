@@ -52,6 +52,7 @@ def _page(result: ResamplingResult) -> dict[str, Any]:
         f" {100 * result.replaced:.1f} % of the frequencies drawn anew",
         "band": str(result.band),
         "outside": f"{result.change_outside:.1g}",
+        "held": "" if result.files is None else result.files.told(),
         "columns": _columns(draws),
         "names": [result.names[i] for i in rows],
         "images": _grid(result, rows) if subject.tiled else None,

@@ -81,6 +81,7 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "band": str(result.mode.band),
         "answer": _answer(result),
         "outside": None if result.change_outside is None else f"{result.change_outside:.1g}",
+        "held": "" if result.files is None else result.files.told(),
         "columns": [COLUMNS[name] for name in columns],
         "names": [result.names[i] for i in rows],
         "total": len(result.names),

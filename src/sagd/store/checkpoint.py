@@ -16,6 +16,7 @@ from sagd.errors import CheckpointError, argument
 from sagd.store.files import (
     PARTIAL,
     REPLACED,
+    entries,
     read_json,
     read_manifest,
     read_tensors,
@@ -44,8 +45,9 @@ def save_checkpoint(run: Path, snapshot: Snapshot, keep: int) -> Path:
         CheckpointError: If the disk refuses; checkpoints written before are left as they were.
     """
     path = checkpoint_path(run, snapshot.step)
-    for leftover in (*path.parent.glob(f"*{PARTIAL}"), *path.parent.glob(f"*{REPLACED}")):
-        _remove(leftover)
+    for leftover in entries(path.parent):
+        if leftover.suffix in (PARTIAL, REPLACED):
+            _remove(leftover)
     write_directory(path, _files(snapshot))
     # Checkpoints of later steps are damaged ones that a resumed run went back behind: they do not count.
     done = [p for p in list_checkpoints(run) if _step(p) <= snapshot.step]
@@ -75,15 +77,19 @@ def load_checkpoint(path: Path) -> Snapshot:
 
 
 def list_checkpoints(run: Path) -> list[Path]:
-    """Checkpoint directories of a run, oldest first, damaged ones included."""
-    return sorted((p for p in (run / "checkpoints").glob("step-*") if _NAME.fullmatch(p.name)), key=_step)
+    """Checkpoint directories of a run, oldest first, damaged ones included.
+
+    Raises:
+        CheckpointError: If they cannot be listed.
+    """
+    return sorted((path for path in entries(run / "checkpoints") if _NAME.fullmatch(path.name)), key=_step)
 
 
 def latest_checkpoint(run: Path) -> Path | None:
     """The newest undamaged checkpoint of a run, or None if it has none at all; damaged ones are named in a warning.
 
     Raises:
-        CheckpointError: If all checkpoints are damaged.
+        CheckpointError: If all checkpoints are damaged, or they cannot be listed.
     """
     found = list_checkpoints(run)
     for path in reversed(found):

@@ -99,6 +99,21 @@ def write_file(path: Path, data: bytes) -> None:
             raise
 
 
+def entries(folder: Path) -> list[Path]:
+    """What a folder holds, in no order; nothing if there is none.
+
+    Raises:
+        CheckpointError: If it cannot be listed, which does not mean that it is empty.
+    """
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"cannot list {str(folder)!r}: {reason}; check its permissions and its disk") from None
+
+
 def read_manifest(path: Path) -> dict[str, str]:
     """Checksums by file name of directory `path`.
 

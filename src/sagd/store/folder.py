@@ -40,7 +40,7 @@ def claim(out: Path, empty: bool = True, advice: str | None = None) -> Iterator[
     made = [folder for folder in (out, *out.parents) if not os.path.lexists(folder)]
     try:
         with _locked(out):
-            if empty and any(entry.name != LOCK for entry in out.iterdir()):
+            if empty and _holds_something(out):
                 raise InputError(f"{str(out)!r} is not empty; {advice or _another()}")
             yield
     except BaseException:
@@ -49,6 +49,11 @@ def claim(out: Path, empty: bool = True, advice: str | None = None) -> Iterator[
             for folder in made:
                 folder.rmdir()
         raise
+
+
+def _holds_something(out: Path) -> bool:
+    with _writable(out):
+        return any(entry.name != LOCK for entry in out.iterdir())
 
 
 def _another() -> str:

@@ -17,10 +17,11 @@ from typing import Any, final
 
 import torch
 
-from sagd.build.text import dump_yaml
+from sagd.build.text import to_yaml
 from sagd.errors import CheckpointError, InputError, argument, one_line
 from sagd.networks.weights import UNREADABLE
-from sagd.store.files import reading, to_json, write_file, writing
+from sagd.store.checkpoint import list_checkpoints
+from sagd.store.files import PARTIAL, entries, reading, to_json, write_file, writing
 from sagd.store.folder import LOCK
 from sagd.store.model import versions
 from sagd.training.fit import Callback, Fit, Step
@@ -39,17 +40,20 @@ def advice() -> str:
 def require_run(out: Path) -> None:
     """Refuse to resume where no run was started; one that was stopped early may have written nothing yet.
 
+    A run is known by its settings or, since these are written anew, by its checkpoints, which hold them too.
+
     Raises:
-        CheckpointError: If `out` is missing, or holds something else.
+        CheckpointError: If `out` is missing, holds something else, or cannot be listed.
     """
-    if not out.is_dir() or (any(entry.name != LOCK for entry in out.iterdir()) and not (out / CONFIG).exists()):
+    found = {entry.name for entry in entries(out)}
+    nothing_yet = found <= {LOCK, f"{CONFIG}{PARTIAL}"} and out.is_dir()
+    if not nothing_yet and CONFIG not in found and not list_checkpoints(out):
         raise CheckpointError(f"nothing to resume in {str(out)!r}; start a run there without {argument('resume=True')}")
 
 
 def describe(out: Path, settings: Mapping[str, Any]) -> None:
     """Write the resolved settings and the versions."""
-    with writing(out / CONFIG):
-        dump_yaml(settings, out / CONFIG)
+    write_file(out / CONFIG, to_yaml(settings))
     write_file(out / "versions.json", to_json(versions()))
 
 

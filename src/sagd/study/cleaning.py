@@ -42,6 +42,7 @@ from sagd.omission.quick import quick_for
 from sagd.omission.search import search
 from sagd.plugins import load_plugin
 from sagd.study.findings import brief, lines_of, told
+from sagd.study.held import Held
 from sagd.study.looking import is_sample, logarithm, reference_of, sample, shared
 from sagd.study.shown import Shown
 from sagd.study.work import Work
@@ -107,6 +108,7 @@ class FileCleaned:
         left: Power that is left in the band over its surroundings, in dB; None if nothing was taken out.
         clipped: Values beyond what the type holds.
         values: All values.
+        lost: What the type of the file took from how many of them, for people; "" if it holds all.
         notes: What else there is to say.
         error: Why it failed.
         seconds: How long it took.
@@ -128,6 +130,7 @@ class FileCleaned:
     left: float | None = None
     clipped: int = 0
     values: int = 0
+    lost: str = ""
     notes: tuple[str, ...] = ()
     error: str = ""
     seconds: float = 0.0
@@ -316,11 +319,12 @@ def _cleaned(
         total=work.steps, desc=name, unit="part", delay=2, disable=None if progress else True, leave=False
     ) as bar:
         work.tell = bar.update
-        written, clipped = source.write(out / name, work.parts(), config.keep)
+        written, loss = source.write(out / name, work.parts(), config.keep)
     notes = (*notes, *work.notes)
     if written.name != path.name and len(source.part.arrays) == 1:
         notes += (f"written as {written.name}, which loses nothing",)
-    of_work: dict[str, Any] = {"excess": work.excess, "left": work.left, "clipped": clipped, "shown": work.shown()}
+    of_work: dict[str, Any] = {"excess": work.excess, "left": work.left, "clipped": loss.clipped, "shown": work.shown()}
+    of_work["lost"] = Held("float32" if config.keep else source.part.arrays[0].dtype, loss).told()
     return FileCleaned(path=written, notes=notes, **of_work, **what)
 
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from sagd.build.schema import AUTO_BASIS, ArmConfig, CompareConfig, ProcessConfig, RunConfig
-from sagd.build.text import changed, dump_yaml, load_yaml, to_dict
+from sagd.build.text import changed, load_yaml, to_dict, to_yaml
 from sagd.data.files import RESERVED
 from sagd.data.kinds import Kind
 from sagd.data.load import load
@@ -35,7 +35,7 @@ from sagd.optional import need
 from sagd.process.base import Process
 from sagd.random import generator_for
 from sagd.sampling.grids import matched_range
-from sagd.store.files import PARTIAL, read_json, read_tensors, reading, to_json, to_safetensors, write_file, writing
+from sagd.store.files import PARTIAL, entries, read_json, read_tensors, reading, to_json, to_safetensors, write_file
 from sagd.store.folder import LOCK, claim
 from sagd.store.model import load_model, versions
 from sagd.store.run import CONFIG, advice
@@ -98,7 +98,7 @@ def compare(
         clean = data.clean
         extractor = feature_extractor(config.evaluation, clean, progress)
         # Only now, so that what was refused can be corrected and started again in the same place.
-        _write_config(config, out)
+        write_file(out / CONFIG, to_yaml(config))
         runs: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in config.arms}
         for seed in config.seeds:
             for name in config.arms:
@@ -140,7 +140,7 @@ def _refuse_other(config: CompareConfig, out: Path) -> None:
     """
     path = out / CONFIG
     if not path.exists():
-        if any(entry.name not in (LOCK, f"{CONFIG}{PARTIAL}") for entry in out.iterdir()):
+        if {entry.name for entry in entries(out)} - {LOCK, f"{CONFIG}{PARTIAL}"}:
             raise InputError(f"{str(out)!r} holds no comparison to resume; choose another {argument('out')}")
         return
     try:
@@ -208,13 +208,6 @@ def _check_arms(config: CompareConfig, data: Signals) -> dict[str, tuple[Process
             raise InputError(f"arm {name!r}: {error}") from None
         processes[name] = model.process, matched_range(model.process, model.statistics)[1]
     return processes
-
-
-def _write_config(config: CompareConfig, out: Path) -> None:
-    partial = out / f"{CONFIG}{PARTIAL}"
-    with writing(out / CONFIG):
-        dump_yaml(config, partial)
-        partial.replace(out / CONFIG)
 
 
 def _run(

@@ -20,6 +20,7 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import radial_profile
 from sagd.store.model import Trained
+from sagd.study.held import Held
 from sagd.study.restoration import band_powers, bands_of, change_outside, listed, share_of
 
 _FINE = "band='ring(low=0.3, high=1)'"
@@ -41,6 +42,7 @@ class ResamplingResult:
         replaced: Share of all frequencies that lie in the band.
         spectra: "given", "resampled" -> mean power by radial band `(K,)`; NaN where empty.
         change_outside: Largest change of a coefficient outside the band, over the root mean square of all coefficients.
+        files: What the files hold of the draws, once they are written.
     """
 
     named: Named
@@ -54,6 +56,7 @@ class ResamplingResult:
     replaced: float
     spectra: dict[str, Tensor]
     change_outside: float
+    files: Held | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,6 +78,7 @@ class ResamplingResult:
             "band_edges": self.edges.tolist(),
             "spectra": {name: listed(values) for name, values in self.spectra.items()},
             "change_outside": self.change_outside,
+            "files": None if self.files is None else self.files.to_dict(),
         }
 
 

@@ -28,6 +28,7 @@ from sagd.omission.removal import Removal, measure
 from sagd.omission.restore import restore
 from sagd.omission.split import band_part
 from sagd.store.model import Trained
+from sagd.study.held import Held
 from sagd.study.sides import BEST, WAYS, Sides
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class RestorationResult:
         change_outside: Largest change of a coefficient outside the band, over the root mean square of all coefficients;
             None of parts of larger files, and of what was not restored on the grid of the model.
         sides: The model's result beside those without one, and which was taken; None if there are no others.
+        files: What the files hold of the result, once they are written.
     """
 
     named: Named
@@ -74,6 +76,7 @@ class RestorationResult:
     psnr: dict[str, float]
     change_outside: float | None
     sides: Sides | None = None
+    files: Held | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -97,6 +100,7 @@ class RestorationResult:
             "errors": {name: listed(values) for name, values in self.errors.items()},
             "psnr": self.psnr,
             "change_outside": self.change_outside,
+            "files": None if self.files is None else self.files.to_dict(),
             "sides": None if self.sides is None else self.sides.to_dict(),
         }
 

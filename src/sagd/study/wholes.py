@@ -22,10 +22,11 @@ from tqdm import tqdm
 
 from sagd.data.fields import Part, in_units_of
 from sagd.data.files import Named, named_parts, partner_parts
+from sagd.data.formats.values import Loss
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
 from sagd.data.whole import Block, Whole
-from sagd.errors import InputError, argument, one_line
+from sagd.errors import InputError, one_line
 from sagd.model.condition import Condition
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.omission.alarm import excess
@@ -35,6 +36,7 @@ from sagd.omission.modes import Mode, Restoration
 from sagd.omission.preparation import Scale, lines_of, prepared
 from sagd.omission.split import band_part
 from sagd.store.model import Trained
+from sagd.study.held import Held
 from sagd.study.larger import Blending, beyond_line, count_beyond, network_damage, require_windows, split_of
 from sagd.study.restoration import RestorationResult, believes, measured, mode_of_model, warn_of_doubts
 from sagd.study.sides import BEST, WAYS, Sides
@@ -52,8 +54,7 @@ class WholesRestored:
     Attributes:
         sides: Figures, and which result was written.
         written: The files.
-        clipped: Values beyond what their type holds.
-        values: All values.
+        files: What their type has left of the values.
         shown: The middle of some of them, for a page.
         notes: What else there is to say of them, each with the name of its file.
         failed: Name of a file that could not be restored -> why.
@@ -61,8 +62,7 @@ class WholesRestored:
 
     sides: Sides
     written: tuple[Path, ...]
-    clipped: int
-    values: int
+    files: Held
     shown: RestorationResult = field(repr=False)
     notes: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class WholesRestored:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         told: dict[str, Any] = {"mode": self.shown.mode.kind, "band": str(self.shown.mode.band)}
-        told |= {"clipped": self.clipped, "values": self.values, "sides": self.sides.to_dict()}
+        told |= {"files": self.files.to_dict(), "sides": self.sides.to_dict()}
         return told | {"notes": list(self.notes), "failed": dict(self.failed)}
 
     @property
@@ -79,10 +79,8 @@ class WholesRestored:
         return len(self.written) + len(self.failed)
 
     def line(self) -> str | None:
-        """A sentence about values that were clipped; None if none were."""
-        share = f"{100 * self.clipped / self.values:.2g} %"
-        said = f"{self.clipped} of {self.values} values ({share}) were clipped; {argument('keep=True')} keeps all"
-        return said if self.clipped else None
+        """A sentence about values that were rounded or clipped; None if none were."""
+        return self.files.line()
 
 
 def restore_wholes(
@@ -155,12 +153,13 @@ def restore_wholes(
             with _noted(failed, name):
                 written.append(results.work.file.write(out / name, results.parts(sides.taken), keep))
         shown = _shown(model, mode, names, found, [truth for _, truth in done.values()], sides)
+    dtype = "float32" if keep else found[0].work.file.part.arrays[0].dtype
+    files = Held(dtype, sum((lost for _, lost in written), Loss()))
     return WholesRestored(
         sides,
         tuple(path for path, _ in written),
-        sum(count for _, count in written),
-        sum(results.work.file.values for results in found),
-        shown,
+        files,
+        dataclasses.replace(shown, files=files),
         tuple(f"{name}: {note}" for name, results in zip(names, found, strict=True) for note in results.notes),
         failed,
     )

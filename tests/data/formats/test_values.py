@@ -1,7 +1,9 @@
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
-from sagd.data.formats.values import to_type
+from sagd.data.formats.values import Loss, to_type
 from sagd.errors import InputError
 
 WHOLE = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
@@ -48,3 +50,22 @@ def test_any_shape_and_half_precision():
     typed, _ = to_type(np.full((2, 3, 4), 7.2, np.float32), "uint8")
     assert typed.shape == (2, 3, 4)
     assert (typed == 7).all()
+
+
+def test_what_a_type_takes_is_counted():
+    """By numpy: what was clipped, rounded, and the change over the spread; what arithmetic leaves does not count."""
+    values = np.array([[0.0, 3.0 + 1e-9, 7.25, -4.0], [300.0, 9.5, 20.0, 255.4]])
+    typed, clipped = to_type(values, "uint8")
+    loss = Loss.of(values, typed, clipped)
+    assert (loss.values, loss.clipped, loss.rounded) == (8, 2, 3)
+    change = np.sqrt(np.mean((typed - values) ** 2)) / values.std()
+    assert loss.share == pytest.approx(change)
+    halves = (Loss.of(v, t, c) for v, t, c in zip(values, typed, (1, 1), strict=True))
+    assert astuple(sum(halves, Loss())) == pytest.approx(astuple(loss))
+    assert (
+        loss.told("uint8") == "of 8 values 3 (38 %) were rounded to uint8 and 2 (25 %) were clipped to what uint8 holds"
+    )
+    whole = np.array([1.0, 2.0, np.nan])
+    assert Loss.of(whole, *to_type(whole, "float32")) == Loss(2, 0, 0, 0.0, 3.0, 5.0)
+    assert Loss.of(whole, *to_type(whole, "float32")).told("float32") == ""
+    assert Loss().share == Loss.of(np.ones(3), np.ones(3, np.uint8), 0).share == 0

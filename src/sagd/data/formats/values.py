@@ -2,10 +2,62 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import astuple, dataclass
+
 import numpy as np
 from numpy.typing import DTypeLike
 
 from sagd.errors import InputError
+
+_NEAR, _RELATIVE = 1e-2, 1e-6
+"""Part of a step, or of a floating-point value, that is no rounding worth a word: what arithmetic leaves."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the types of files have left of computed values; those of several arrays add up.
+
+    Attributes:
+        values: All values that are numbers.
+        clipped: Those beyond what the type holds.
+        rounded: Others that it holds nearly.
+        squares: Sum of the squared changes.
+        total: Sum of the values.
+        power: Sum of their squares.
+    """
+
+    values: int = 0
+    clipped: int = 0
+    rounded: int = 0
+    squares: float = 0.0
+    total: float = 0.0
+    power: float = 0.0
+
+    @classmethod
+    def of(cls, values: np.ndarray, held: np.ndarray, clipped: int) -> Loss:
+        """That of values which became others in `to_type`."""
+        known = np.isfinite(values) & np.isfinite(held)
+        own, left = values[known].astype(np.float64), held[known].astype(np.float64)
+        change, whole = np.abs(left - own), held.dtype.kind != "f"
+        moved = int(np.count_nonzero(change > (_NEAR if whole else _RELATIVE * np.abs(own))))
+        power = float(np.square(own).sum())
+        return cls(own.size, clipped, max(moved - clipped, 0), float(np.square(change).sum()), float(own.sum()), power)
+
+    def __add__(self, other: Loss) -> Loss:
+        return Loss(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def share(self) -> float:
+        """Root mean square of the change, over the standard deviation of the values; 0 of values that are all alike."""
+        spread = self.power - self.total**2 / max(self.values, 1)
+        return math.sqrt(self.squares / spread) if spread > 0 else 0.0
+
+    def told(self, dtype: str) -> str:
+        """What a type took from how many values; "" if it holds them all."""
+        counts = {f"were rounded to {dtype}": self.rounded, f"were clipped to what {dtype} holds": self.clipped}
+        said = [f"{count} ({100 * count / self.values:.2g} %) {what}" for what, count in counts.items() if count]
+        return f"of {self.values} values {' and '.join(said)}" if said else ""
 
 
 def to_type(values: np.ndarray, dtype: DTypeLike, limits: tuple[float, float] | None = None) -> tuple[np.ndarray, int]:

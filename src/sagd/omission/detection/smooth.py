@@ -74,6 +74,6 @@ def _least_squares(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
     root = w.sqrt()
     # A little ridge, for grids with fewer radii than columns.
     ridge = 1e-6 * torch.eye(x.shape[1], dtype=x.dtype) * float(w.sum()) ** 0.5
-    return torch.linalg.lstsq(
-        torch.cat([x * root[:, None], ridge]), torch.cat([y * root, y.new_zeros(x.shape[1])])[:, None]
-    ).solution[:, 0]
+    rows, values = torch.cat([x * root[:, None], ridge]), torch.cat([y * root, y.new_zeros(x.shape[1])])
+    # The default driver, which pivots, gives other last bits each time.
+    return torch.linalg.lstsq(rows, values[:, None], driver="gels").solution[:, 0]
