@@ -74,7 +74,11 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
             return dataclasses.replace(found, findings=(), unsure=tuple(_asked(f) for f in found.findings))
         last = find(rest)
         found = dataclasses.replace(
-            found, findings=found.findings + last.findings, unsure=last.unsure, nearest=last.nearest
+            found,
+            findings=found.findings + last.findings,
+            unsure=last.unsure,
+            nearest=last.nearest,
+            likeliest=last.likeliest,
         )
     return found
 

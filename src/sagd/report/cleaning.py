@@ -30,6 +30,7 @@ MOST_FILES = 6
 """Files that are shown with pictures."""
 _GAP = 5.0
 """Usual distances of points beyond which a curve is broken off."""
+_PART = "The middle of the file is shown."
 _BELOW = "After lies below the fit where little could be told of what is clean."
 MOST_ROWS = 200
 """Files in the table."""
@@ -57,6 +58,7 @@ class _File:
     pixels: Picture | None
     reach: str
     columns: tuple[str, ...]
+    asked: str
     signals: Shown | None
     removed: Shown | None
     caption: str
@@ -92,30 +94,40 @@ def render_cleaning(results: Sequence[FileCleaned], out: Path) -> Path:
 
 
 def _page(results: Sequence[FileCleaned]) -> dict[str, Any]:
-    cleaned = [result for result in results if result.shown is not None]
-    banded = sum(bool(result.band or result.unsure) for result in results)
+    banded = [result for result in results if result.band or result.unsure]
     rows = [_row(result) for result in results[:MOST_ROWS]]
-    shown = [cleaned[k] for k in spread(len(cleaned), MOST_FILES)]
+    shown = _shown([result for result in banded if result.shown is not None], MOST_FILES)
+    others = [result for result in results if result.status == "clean" and result.shown is not None]
+    looked_at = _shown(others, MOST_FILES - len(shown))
     more = []
     if len(results) > MOST_ROWS:
         more.append(f"{len(results) - MOST_ROWS} more files are in cleaning.json.")
-    if banded > len(shown):
-        more.append(f"{counted(len(shown), 'file')} of {banded} with a band are shown below.")
+    if len(banded) > len(shown):
+        more.append(f"{counted(len(shown), 'file')} of {len(banded)} with a band are shown below.")
     return {
         "title": "Cleaned files",
         "subtitle": counted(len(results), "file"),
         "answer": _answer(results),
         "rows": rows,
         "more": " ".join(more),
-        "files": [_file(result, len(shown)) for result in shown],
+        "files": [_file(result, len(shown) + len(looked_at)) for result in (*shown, *looked_at)],
     }
+
+
+def _shown(results: Sequence[FileCleaned], most: int) -> list[FileCleaned]:
+    return [results[k] for k in spread(len(results), most)] if most > 0 else []
 
 
 def _answer(results: Sequence[FileCleaned]) -> list[str]:
     of = {status: [r for r in results if r.status == status] for status in _STATUS}
     lines = [f"{len(of['cleaned'])} of {counted(len(results), 'file')} had a damaged band."]
     if of["clean"]:
-        lines.append(f"In {len(of['clean'])} nothing was found; they are as they were.")
+        lines.append(
+            f"In {len(of['clean'])} nothing was found; they are as they were. If you see damage in one, name it with"
+            f" {argument('band')}, as what is likeliest is named below; or give a clean file like it with"
+            f" {argument('reference')}, look at all files of a device with {argument('shared=True')}, or say"
+            f" {argument('log=True')} if it multiplies the values."
+        )
     if of["unsure"]:
         lines.append(
             f"In {len(of['unsure'])} something sticks out that may be content. They are as they were; if it is damage,"
@@ -128,14 +140,44 @@ def _answer(results: Sequence[FileCleaned]) -> list[str]:
 
 def _row(result: FileCleaned) -> _Row:
     status = _STATUS[result.status] + (f": {result.error}" if result.error else "")
-    bands = (result.brief,) if result.brief else result.unsure
+    bands = (*((result.brief,) if result.brief else ()), *(f"{band} ?" for band in result.unsure))
     excess = "" if result.excess is None else f"{result.excess:.1f} dB"
     return _Row(result.name, status, bands, excess)
+
+
+def _looked_at(result: FileCleaned, parts: int) -> _File:
+    """A file in which nothing was found: as it is, and its spectrum, with what is likeliest."""
+    shown = result.shown
+    assert shown is not None
+    subject = Subject(shown.meaning, len(shown.before))
+    x = shown.meaning.to_model(torch.from_numpy(shown.before)[None].double())
+    alt = f"{result.name} as it is."
+    strip = pixels(as_pixels(x), 1, alt) if subject.tiled else None
+    where = "of what is likeliest, by radial frequency. " if subject.rank > 1 else "by frequency. "
+    return _File(
+        result.name,
+        (*result.found, *result.notes),
+        "" if shown.whole else _PART,
+        strip,
+        "",
+        ("as it is",),
+        result.asked,
+        None if subject.tiled else subject.signals(x, alt, ["as it is"], subject.colours_of(x[0]), parts),
+        None,
+        f"Power {where}Fit: what would be usual there.",
+        plot(spectra_figure(shown, subject.scale), f"Power spectrum of {result.name}, and the fit."),
+        _map(shown, result.name),
+        (),
+        None,
+        None,
+    )
 
 
 def _file(result: FileCleaned, parts: int) -> _File:
     shown = result.shown
     assert shown is not None
+    if not shown.removed.size:
+        return _looked_at(result, parts)
     subject = Subject(shown.meaning, len(shown.before))
     before, removed = (torch.from_numpy(v) for v in (shown.before, shown.removed))
     x = shown.meaning.to_model(torch.stack([before, before - removed]).double())
@@ -161,10 +203,11 @@ def _file(result: FileCleaned, parts: int) -> _File:
     return _File(
         result.name,
         (*result.found, *result.notes, *lost),
-        "" if shown.whole else "The middle of the file is shown.",
+        "" if shown.whole else _PART,
         strip,
         f"{float(limit * max(shown.meaning.scale)):.3g}{unit}, {'blue to red' if len(before) == 1 else 'grey is 0'}",
         columns,
+        result.asked if result.unsure else "",
         signals,
         gone,
         ("Power where it was lowered, by radial frequency. " if subject.rank > 1 else "Power by frequency. ") + _BELOW,
@@ -219,7 +262,9 @@ def spectra_figure(shown: Example, scale: RingScale) -> Figure:
     unit = scale.corner / (np.sqrt(rank) / 2) if scale.unit else 1.0
     looks = {"before": (COLOURS[1], 1.0, 2), "after": (COLOURS[0], 1.0, 3), "smooth": (INK, 1.5, 4)}
     for name, (colour, width, order) in looks.items():
-        label = {"smooth": "smooth fit"}.get(name, name)
+        if name not in shown.spectra:
+            continue
+        label = {"smooth": "smooth fit", "before": "before" if "after" in shown.spectra else "as it is"}.get(name, name)
         axes.plot(
             *_parted(shown.frequency * unit, shown.spectra[name]),
             color=colour,

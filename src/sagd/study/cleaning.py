@@ -36,7 +36,7 @@ from sagd.data.whole import Whole, ending_beside
 from sagd.errors import InputError, argument, called, calling, one_line
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.clean import AUTO
-from sagd.omission.detection.base import Detection, rounded_down
+from sagd.omission.detection.base import Detection, Finding, rounded_down
 from sagd.omission.preparation import Scale
 from sagd.omission.quick import quick_for
 from sagd.omission.search import search
@@ -44,7 +44,7 @@ from sagd.plugins import load_plugin
 from sagd.study.findings import brief, lines_of, told
 from sagd.study.held import Held
 from sagd.study.looking import is_sample, logarithm, reference_of, sample, shared
-from sagd.study.shown import Shown
+from sagd.study.shown import Shown, looked_at
 from sagd.study.work import Work
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ logger = logging.getLogger(__name__)
 _EXAMPLES = 6
 """Files of which what a page shows is kept, at least; twice as many at most, whatever their number."""
 _VOLUME, _SLICES, _TABLE = "volume", "image", "csv"
+_WORTH_A_WORD = 0.1
+"""Probability from which on a line tells what is likeliest in a file in which nothing is found; pages always do."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,13 @@ class FileCleaned:
         grid: Distance of neighbours by axis, as a text; "" if unknown.
         found: What was found, for people.
         detection: The same in full; None if the band was given.
-        unsure: Bands that may be damage, the likeliest first.
+        unsure: Bands that may be damage, beside what was taken out, the likeliest first.
+        asked: What names them: options, ready to be pasted; "" where nothing sticks out.
+        nearest: Probability of the likeliest of them, or of what is likeliest of all that was not found.
         multiplies: Whether damage multiplies the values.
         excess: Power of what was removed over that of what is left, in dB; None if nothing was.
         left: Power that is left in the band over its surroundings, in dB; None if nothing was taken out.
+        mixed: Share of what was taken out that lies where content is strong; None if nothing was.
         clipped: Values beyond what the type holds.
         values: All values.
         lost: What the type of the file took from how many of them, for people; "" if it holds all.
@@ -125,9 +130,12 @@ class FileCleaned:
     found: tuple[str, ...] = ()
     detection: dict[str, Any] | None = field(default=None, repr=False, compare=False)
     unsure: tuple[str, ...] = ()
+    asked: str = ""
+    nearest: float = 0.0
     multiplies: bool = False
     excess: float | None = None
     left: float | None = None
+    mixed: float | None = None
     clipped: int = 0
     values: int = 0
     lost: str = ""
@@ -146,13 +154,13 @@ class FileCleaned:
         """For people."""
         if self.status == "failed":
             return f"{self.name}: failed: {self.error}"
+        left = f"{'left' if self.path is None else 'copied'} as it is"
         if self.status == "clean":
-            return f"{self.name}: nothing found; {'left' if self.path is None else 'copied'} as it is"
+            near = f"; likeliest with {self._near}: {self.asked}" if self.nearest >= _WORTH_A_WORD else ""
+            return f"{self.name}: nothing found; {left}{near}"
         sure = "" if self.probability is None else f"damage with probability {rounded_down(self.probability)}"
         if self.status == "unsure":
-            asked = f"{argument('band')} '{self.unsure[0]}'" + (f" {argument('log=True')}" if self.multiplies else "")
-            left = "left" if self.path is None else "copied"
-            said = f"{self.name}: not sure ({sure}), {left} as it is; if it is damage: {asked}"
+            said = f"{self.name}: not sure ({sure}), {left}; if it is damage: {self.asked}"
             return "; ".join([said, *self.notes])
         said = f"{self.name}: {'found' if self.path is None else 'took out'} {self.brief}" + (
             f" ({sure})" if sure else ""
@@ -163,7 +171,12 @@ class FileCleaned:
             said += (
                 f"; {self.clipped} of {self.values} values ({share}) were clipped, {argument('keep=True')} keeps them"
             )
-        return "; ".join([said, *self.notes])
+        more = (f"not sure of more ({self._near}), if it is damage, too: {self.asked}",) if self.unsure else ()
+        return "; ".join([said, *more, *self.notes])
+
+    @property
+    def _near(self) -> str:
+        return f"probability {rounded_down(self.nearest)}"
 
 
 def clean_files(
@@ -221,7 +234,10 @@ def _thin_out(done: dict[int, FileCleaned]) -> None:
     """Leave what a page shows of every other file, once it is kept of many."""
     shown = [number for number, result in done.items() if result.shown is not None]
     if len(shown) > 2 * _EXAMPLES:
-        done.update({number: dataclasses.replace(done[number], shown=None) for number in shown[1::2]})
+        # Those in which nothing was found go first.
+        clean = [number for number in shown if done[number].status == "clean"]
+        gone = clean[1:] or shown[1::2]
+        done.update({number: dataclasses.replace(done[number], shown=None) for number in gone})
 
 
 Task = tuple[str, Path, Path | None, CleaningConfig, Tensor | None]
@@ -302,7 +318,7 @@ def _cleaned(
         assert found is not None
         kept = None if out is None else _copy(path, out / name)
         if not found.unsure:
-            return FileCleaned(status="clean", path=kept, **what)
+            return FileCleaned(status="clean", path=kept, shown=looked_at(source, found), **what)
         work = Work(source, found.unsure[0].band, scale, place, config.beside)
         return FileCleaned(status="unsure", path=kept, shown=work.shown(), notes=notes, **what)
     if out is not None and not config.keep and "b" in {np.dtype(a.dtype).kind for a in source.part.arrays}:
@@ -314,7 +330,7 @@ def _cleaned(
     what |= {"status": "cleaned", "band": told(band, source.grid), "brief": brief(band, source.grid)}
     if out is None:
         shown = work.shown()
-        return FileCleaned(shown=shown, left=work.left, notes=(*notes, *work.notes), **what)
+        return FileCleaned(shown=shown, left=work.left, mixed=work.mixed, notes=(*notes, *work.notes), **what)
     with tqdm(
         total=work.steps, desc=name, unit="part", delay=2, disable=None if progress else True, leave=False
     ) as bar:
@@ -323,8 +339,9 @@ def _cleaned(
     notes = (*notes, *work.notes)
     if written.name != path.name and len(source.part.arrays) == 1:
         notes += (f"written as {written.name}, which loses nothing",)
-    of_work: dict[str, Any] = {"excess": work.excess, "left": work.left, "clipped": loss.clipped, "shown": work.shown()}
+    of_work: dict[str, Any] = {"excess": work.excess, "left": work.left, "mixed": work.mixed, "clipped": loss.clipped}
     of_work["lost"] = Held("float32" if config.keep else source.part.arrays[0].dtype, loss).told()
+    of_work["shown"] = work.shown()
     return FileCleaned(path=written, notes=notes, **of_work, **what)
 
 
@@ -369,12 +386,21 @@ def _facts(name: str, source: Whole, found: Detection | None, scale: Scale) -> d
     if found is None:
         return facts
     certain = found.findings or found.unsure[:1]
+    near = next(iter(found.unsure), found.likeliest)
     return facts | {
+        "asked": "" if near is None else _asked(near, found, source, scale),
+        "nearest": 0.0 if near is None else near.probability,
         "found": tuple(lines_of(found, source.grid, source.kind.kind == "image")),
         "detection": found.to_dict(),
-        "unsure": () if found.findings else tuple(told(f.band, source.grid) for f in found.unsure),
+        "unsure": tuple(told(f.band, source.grid) for f in found.unsure),
         "probability": min((f.probability for f in certain), default=None),
     }
+
+
+def _asked(near: Finding, found: Detection, source: Whole, scale: Scale) -> str:
+    """Options that take out what is not certain, beside what is."""
+    band = near.band if found.band is None else found.band + near.band
+    return f'{argument("band")} "{told(band, source.grid)}"' + (f" {argument('log=True')}" if scale.multiplies else "")
 
 
 def _place(path: Path, file: Whole) -> Tensor:

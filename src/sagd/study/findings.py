@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum, Sum
-from sagd.noise.spectra.damage import Spots
+from sagd.noise.spectra.damage import Spots, Strip
 from sagd.noise.spectra.physical import Physical
 from sagd.omission.detection.base import Detection, Finding, rounded_down
 
@@ -28,6 +28,8 @@ def told(band: Spectrum, grid: Grid | None) -> str:
     "spots(at=[['60 Hz'], ['120 Hz']], radius='0.4 Hz')"
     >>> told(Spots(((-0.0000004, 0.1234567),), 0.01), None)
     'spots(at=((0.0, 0.1235),), radius=0.01)'
+    >>> told(Strip(0, 0.01, width=0.02), None)
+    'strip(axis=0, low=0.01, width=0.02)'
     """
     known = grid is not None and len(grid.steps) == 1 and grid.bases == ("s",)
     rate = 1 / grid.lengths[0] if grid is not None else 1.0
@@ -38,6 +40,8 @@ def told(band: Spectrum, grid: Grid | None) -> str:
     def one(part: Spectrum) -> str:
         if isinstance(part, Physical):
             return part.spectrum
+        if isinstance(part, Strip) and not part.axis:  # the default, which texts leave out, and people look for
+            return str(part).replace("(", "(axis=0, ", 1)
         if not isinstance(part, Spots):
             return str(part)
         if not known:
@@ -73,6 +77,8 @@ def lines_of(found: Detection, grid: Grid | None, images: bool) -> list[str]:
         lines.append(
             f"no damaged band found: what sticks out most is damage with probability {rounded_down(found.nearest)}"
         )
+        if found.likeliest is not None:
+            lines.append(f"  {told(found.likeliest.band, grid)}: {found.likeliest.excess:.1f} dB over its neighbours")
     lines += _listed("unsure, name the band if it is damaged:", found.unsure, grid)
     return [*lines, found.enlarged] if images and found.enlarged else lines
 

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from sagd.data.meaning import Meaning
+from sagd.data.whole import Whole
 from sagd.noise.bands import mask
-from sagd.noise.basis.fourier import whole
-from sagd.omission.preparation import Scale, finished
+from sagd.noise.basis.fourier import FourierBasis, whole
+from sagd.omission.detection.base import Detection
+from sagd.omission.preparation import Scale, finished, prepared
 from sagd.omission.removal import Removal
 from sagd.omission.removal.extend import crop, extend
 from sagd.study.beside import Result, beside
@@ -33,10 +35,10 @@ class Shown:
         meaning: What values mean.
         whole: Whether all of the first item is shown.
         before: `(C, *spatial)`, a part of the first item, float32, without gaps.
-        removed: What was taken out of it, likewise.
+        removed: What was taken out of it, likewise; empty where nothing was found.
         held: What it has in the band, content and damage, likewise.
         frequency: Of the points of spectra, in cycles per sample, `(K,)`.
-        spectra: "before", "after" and "smooth": power, `(K,)`.
+        spectra: "before", "after" and "smooth": power, `(K,)`; where nothing was found, without "after".
         taken: Of two axes, how much of each frequency was taken out, 0 to 1, as a map with 0 in its middle, each cell
             the largest of its frequencies; empty otherwise.
         power: Likewise, the logarithm to base 10 of the power.
@@ -77,10 +79,7 @@ def example(
         scale: On which the damage adds.
         tools: Whether what the usual tools make of it is shown, too.
     """
-    rank = before.ndim - 1
-    most = _SHOWN.get(rank, 64)
-    middle = [slice((n - min(n, most)) // 2, (n - min(n, most)) // 2 + min(n, most)) for n in before.shape[1:]]
-    part = (slice(None), *middle)
+    rank, part = before.ndim - 1, _middle(before)
     nowhere = torch.zeros_like(filled, dtype=torch.bool)
     values = finished(filled, 0.0, nowhere, scale).double()
     held = values - finished(filled, _held(filled, removal), nowhere, scale).double()
@@ -99,6 +98,47 @@ def example(
         whole_map(removal.power.mean(0).clamp(min=1e-30).log10(), width) if flat else np.empty(0),
         tuple(dataclasses.replace(o, x=None if o.x is None else o.x[part].float()) for o in others),
     )
+
+
+def looked_at(file: Whole, found: Detection) -> Shown:
+    """A part of the first item of a file in which nothing was found, and its spectrum, with what is likeliest.
+
+    Args:
+        file: The file.
+        found: What was looked at.
+    """
+    before = file.read(0, file.blocks[0])
+    meaning, part = file.meaning_of(before), _middle(before)
+    values = prepared(before.float(), Scale())[1]
+    basis, side = found.basis, found.basis.spatial
+    inside = torch.ones(basis.coefficients, dtype=torch.bool)
+    fine = FourierBasis((_SIDE,) * basis.rank) if basis.rank == 2 else basis
+    drawn = torch.zeros(fine.coefficients)
+    if found.likeliest is not None:
+        drawn = mask(found.likeliest.band, fine)
+        held = mask(found.likeliest.band, basis) > 0
+        inside = held if basis.rank > 1 and held.any() else inside
+    curves = {"before": found.power, "smooth": found.smooth}
+    frequency, spectra = _by_radius(basis, inside, curves)
+    flat = basis.rank == 2
+    return Shown(
+        meaning,
+        before[part].shape == file.shape,
+        values[part].float().numpy(),
+        np.empty(0),
+        np.empty(0),
+        frequency,
+        spectra,
+        whole_map(drawn, _SIDE) if flat else np.empty(0),
+        whole_map(found.power.clamp(min=1e-30).log10(), side[-1]) if flat else np.empty(0),
+    )
+
+
+def _middle(x: Tensor) -> tuple[slice, ...]:
+    """The part of an array `(C, *spatial)` that a page shows."""
+    most = _SHOWN.get(x.ndim - 1, 64)
+    sides = [(n, min(n, most)) for n in x.shape[1:]]
+    return (slice(None), *(slice((n - m) // 2, (n - m) // 2 + m) for n, m in sides))
 
 
 def _held(x: Tensor, removal: Removal) -> Tensor:
@@ -125,16 +165,21 @@ def whole_map(half: Tensor, width: int) -> np.ndarray:
 def profiles(removal: Removal) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Power by radial frequency before, after, and of the smooth spectrum, of the frequencies that the gain touches
     where there are several axes; of all in one."""
-    frequency = removal.basis.radius().flatten()
-    weight = removal.basis.multiplicity().flatten()
-    power, smooth = removal.power.mean(0).flatten(), removal.smooth.mean(0).flatten()
-    after = (removal.power * removal.gain.square()).mean(0).flatten()
-    if len(removal.spatial) > 1:
-        touched = (removal.gain.min(0).values < 1).flatten()
-        frequency, weight, power, smooth, after = (v[touched] for v in (frequency, weight, power, smooth, after))
+    after = removal.power * removal.gain.square()
+    curves = {"before": removal.power.mean(0), "after": after.mean(0), "smooth": removal.smooth.mean(0)}
+    touched = removal.gain.min(0).values < 1
+    return _by_radius(removal.basis, touched if len(removal.spatial) > 1 else torch.ones_like(touched), curves)
+
+
+def _by_radius(
+    basis: FourierBasis, touched: Tensor, curves: dict[str, Tensor]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Means of powers `(*coefficients)` by radial frequency, over some of the frequencies."""
+    touched = touched.flatten()
+    frequency, weight = (v.flatten()[touched] for v in (basis.radius(), basis.multiplicity()))
     if not len(frequency):
-        return np.empty(0), {name: np.empty(0) for name in ("before", "after", "smooth")}
-    points = min(_RINGS if len(removal.spatial) > 1 else 8 * _RINGS, len(frequency))
+        return np.empty(0), {name: np.empty(0) for name in curves}
+    points = min(_RINGS if basis.rank > 1 else 8 * _RINGS, len(frequency))
     high = float(frequency.max()) * (1 + 1e-9)
     index = (frequency / high * points).long().clamp(max=points - 1)
     total = torch.zeros(points, dtype=torch.float64).index_add_(0, index, weight)
@@ -143,4 +188,4 @@ def profiles(removal: Removal) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     def mean(v: Tensor) -> np.ndarray:
         return (torch.zeros(points, dtype=torch.float64).index_add_(0, index, weight * v)[known] / total[known]).numpy()
 
-    return mean(frequency), {"before": mean(power), "after": mean(after), "smooth": mean(smooth)}
+    return mean(frequency), {name: mean(curve.flatten()[touched]) for name, curve in curves.items()}

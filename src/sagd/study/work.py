@@ -18,6 +18,8 @@ from sagd.study.shown import Shown, example
 
 _SMALL = 2**14
 """Places of an item below which all items of a file are measured together."""
+_PART = 0.1
+"""Share of what was taken out, where content is strong, from which on that is told."""
 _MUCH = 1.0
 """Decibels over the smooth spectrum from which on what is left in a band is told."""
 
@@ -42,6 +44,7 @@ class Work:
         self.file, self.band, self.scale, self.place, self.beside = file, band, scale, place, beside
         self.missing, self.dead = 0, ""
         self._rest, self._clean = 0.0, 0.0
+        self._mixed: list[float] = []
         self.tell: Callable[[], object] = lambda: None
         # Values of few digits need no more than single precision; logarithms take some of it.
         narrow = not scale.multiplies and all(_is_narrow(array.dtype) for array in file.part.arrays)
@@ -93,11 +96,17 @@ class Work:
         weight = removal.basis.multiplicity() * (removal.damage > 0)
         self._rest += float((weight * removal.power_of(left)).sum())
         self._clean += float((weight * removal.smooth).sum())
+        self._mixed.append(removal.mixed)
 
     @property
     def left(self) -> float | None:
         """Power that is left in the band over the smooth spectrum, in dB; None if nothing was taken out."""
         return 10 * math.log10(self._rest / self._clean) if self._rest > 0 and self._clean > 0 else None
+
+    @property
+    def mixed(self) -> float:
+        """Share of what was taken out that lies where content is strong, of all blocks; see `Removal.mixed`."""
+        return sum(self._mixed) / max(1, len(self._mixed))
 
     @property
     def steps(self) -> int:
@@ -133,6 +142,7 @@ class Work:
             f"cleaned in {blocks} overlapping blocks": blocks > 1,
             "nothing in the band stood out, and nothing was taken out": self._removed == 0 < self._left,
             _of_rest(self.left): (self.left or 0.0) > _MUCH,
+            _of_mixed(self.mixed): self.mixed >= _PART,
         }
         of_files = dict.fromkeys(note for array in self.file.part.arrays for note in array.notes)
         return (*of_files, *(note for note, holds in said.items() if holds))
@@ -154,3 +164,7 @@ def _is_narrow(dtype: str) -> bool:
 
 def _of_rest(left: float | None) -> str:
     return f"{left or 0.0:.1f} dB more than around it is left in the band: damage that drifts or ends, or content"
+
+
+def _of_mixed(share: float) -> str:
+    return f"{100 * share:.0f} % of what was taken out lies where content is strong, and some of it is content"

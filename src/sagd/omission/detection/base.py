@@ -21,6 +21,8 @@ EMPTY = 1e-3
 """Power, as a part of the mean power, below which a frequency holds next to nothing."""
 ENLARGED = 0.2
 """Share of such frequencies beyond which images look enlarged: those of natural size have a few in a hundred."""
+_FEW = 0.03
+"""Share of those that hold something which may lie beyond: what rounding and compression leave."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Detection:
         smooth: Its smooth fit, or the reference's scaled to it, likewise.
         basis: Their basis: that of the windows, which may be smaller than the data.
         nearest: Largest probability of what is no finding.
+        likeliest: What is likeliest to be damage of what is less likely than that; None if nothing sticks out.
     """
 
     findings: tuple[Finding, ...]
@@ -83,6 +86,7 @@ class Detection:
     smooth: Tensor
     basis: FourierBasis
     nearest: float
+    likeliest: Finding | None = None
 
     @property
     def band(self) -> Spectrum | None:
@@ -120,11 +124,12 @@ class Detection:
     @property
     def enlarged(self) -> str:
         """That images look enlarged, a sentence; empty if they do not."""
-        if self.empty <= ENLARGED:
+        beyond = share_beyond(self.power, self.basis)
+        if beyond <= ENLARGED:
             return ""
         return (
-            f"the images look enlarged or smoothed: {100 * self.empty:.0f} % of their frequencies hold next to nothing;"
-            " look at them in their original size"
+            f"the images look enlarged or smoothed: the finest {100 * beyond:.0f} % of their frequencies hold next to"
+            " nothing; look at them in their original size"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,3 +158,18 @@ def empty_share(power: Tensor, basis: FourierBasis) -> float:
     """Share of the frequencies that hold less than `EMPTY` of the mean power."""
     weight = basis.multiplicity()
     return float((weight * (power < EMPTY * mean_power(power, basis))).sum() / weight.sum())
+
+
+def share_beyond(power: Tensor, basis: FourierBasis) -> float:
+    """Share of the frequencies that are finer, along some axis, than all that hold anything but a few.
+
+    Enlarging and smoothing empty them along every axis. A chessboard and a sinogram have as many empty frequencies, but
+    not all of them so fine.
+    """
+    finest = basis.frequencies().abs().amax(0).flatten()
+    weight = basis.multiplicity().flatten()
+    order = finest.argsort()
+    holds = (weight * (power.flatten() >= EMPTY * mean_power(power, basis)))[order].cumsum(0)
+    within = int((holds < (1 - _FEW) * holds[-1]).sum())
+    last = finest[order[min(within, len(order) - 1)]]
+    return float(weight[finest > last].sum() / weight.sum())

@@ -75,7 +75,9 @@ def find(x: Tensor, reference: Tensor | None = None) -> Detection:
     told = [tuple(_finding(group, excess, windows) for group in groups) for groups in (findings, unsure)]
     nearest = max((p for p, _ in rest), default=0.0)
     nearest = max([nearest, *(f.probability for f in told[1])])
-    return Detection(told[0], told[1], power, smooth, windows.basis, nearest)
+    best = max(rest, key=lambda pair: pair[0], default=None)
+    likeliest = None if best is None else _finding([best], excess, windows)
+    return Detection(told[0], told[1], power, smooth, windows.basis, nearest, likeliest)
 
 
 def examine(x: Tensor, reference: Tensor | None = None) -> Examination:

@@ -251,7 +251,9 @@ def coincidence(one: Peak, other: Peak, side: tuple[int, ...], tolerance: float 
 
 
 def meshed(peak: Peak, others: Sequence[Peak], side: tuple[int, ...]) -> int:
-    """Pairs of other peaks of which one is the sum or difference: of a lattice, as that of cloth, many are.
+    """Pairs of other peaks of which one is the sum or difference, or half of it: of a lattice, as that of cloth, many are.
+
+    Those of a chessboard are odd along both axes, so that none is the sum of two, and each is in the middle of many.
 
     Args:
         peak: One of them.
@@ -264,8 +266,13 @@ def meshed(peak: Peak, others: Sequence[Peak], side: tuple[int, ...]) -> int:
     at, sizes = torch.stack(rest), torch.tensor(side, dtype=torch.float64)
     one, two = torch.triu_indices(len(at), len(at), 1)
     own = torch.tensor(peak.at, dtype=torch.float64)
-    off = torch.stack([s * at[one] + t * at[two] - own for s in (1, -1) for t in (1, -1)])
-    return int((((off - off.round()).abs() * sizes).amax(2) <= _MESHED).any(0).sum())
+    sums = torch.stack([s * at[one] + t * at[two] for s in (1, -1) for t in (1, -1)])
+
+    def pairs(of: Tensor) -> int:
+        off = sums - of
+        return int((((off - off.round()).abs() * sizes).amax(2) <= _MESHED).any(0).sum())
+
+    return max(pairs(own), pairs(2 * own))
 
 
 def _directions(rank: int) -> list[Tensor]:

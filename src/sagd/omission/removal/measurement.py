@@ -21,6 +21,8 @@ from sagd.omission.removal.structure import odd_phase, weighted_damage
 _COLOURS = 3
 """Channels of images that are cleaned jointly where this promises less error, below `_BETTER` of what each has."""
 _BETTER = 0.9
+_STRONG = 1 / 3
+"""Clean power, in that of the damage, from which on a quarter or more of what is taken out is content."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,16 @@ class Removal:
         """Share of the frequencies at which anything is taken out."""
         weight = self.basis.multiplicity()
         return float((weight * (self.gain < 1)).sum() / (weight.sum() * len(self.gain)))
+
+    @property
+    def mixed(self) -> float:
+        """Share of the power that is taken out which lies where the clean spectrum has a third of the damage's or more.
+
+        There, part of what is taken out is content. Where frequencies are alike, that part is `S / (S + N)`.
+        """
+        taken = self.basis.multiplicity() * (1 - self.gain) ** 2 * self.power
+        total = float(taken.sum())
+        return float(taken[self.smooth > _STRONG * self.damage].sum()) / total if total > 0 else 0.0
 
     def power_of(self, x: Tensor | Iterable[Tensor]) -> Tensor:
         """The mean power of other arrays of that size, `(C, *coefficients)`, of the channels that the gain is of."""
