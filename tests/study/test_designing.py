@@ -41,7 +41,7 @@ def fields(tmp_path):
 
 def test_a_steep_spectrum_is_whitened(fields):
     found = design(fields(-2.5), 6)
-    assert not found.search.white_will_do
+    assert not found.white_will_do
     assert found.config.process.spectrum.startswith("whitening")
     assert found.slope[0] == pytest.approx(-5, abs=0.2)
     assert found.quantisation is None
@@ -61,7 +61,7 @@ def test_what_is_designed_can_be_trained(fields, comparison, tmp_path, evaluatio
 
 def test_white_noise_will_do_for_white_data(fields):
     found = design(fields(0.0), 18)
-    assert found.search.white_will_do
+    assert found.white_will_do
     assert found.config.process.spectrum == "flat"
     assert torch.allclose(found.weights, torch.ones_like(found.weights))
 

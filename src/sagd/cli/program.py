@@ -46,7 +46,7 @@ _FLAGS = {
     "out": "--out",
     "resume=True": "--resume",
     "keep=True": "--float",
-    **{name: f"--{name}" for name in ("band", "jobs", "take")},
+    **{name: f"--{name}" for name in ("band", "budget", "jobs", "take")},
     "log=True": "--log yes",
     "band='ring(low=0.3, high=1)'": "--band 0.3 1",
     "Model.resample": "sagd resample",
