@@ -26,6 +26,7 @@ from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.designs.ends import ROUNDING
+from sagd.designs.expected import Expected
 from sagd.designs.learning import Learning, learnings
 from sagd.designs.levels import fit_power_law
 from sagd.designs.likeness import MOST_APART_DB, distance_db, ring_powers
@@ -39,6 +40,7 @@ from sagd.noise.statistics import DataStatistics, radial_profile
 from sagd.process.base import Process
 from sagd.random import generator_for, subset
 from sagd.study.measuring import measured_part, process_statistics, resolve_basis
+from sagd.training.levels import by_radius
 
 _LEAST_ITEMS = 16
 """Fields from which on a spectrum is known well enough to choose noise by."""
@@ -51,6 +53,9 @@ _MOST_FLAT = 512
 """Fields whose flatness is measured, at most."""
 _STEPPED = 4096
 """Values among which a smallest step is looked for."""
+_CLOSE_DB = 1.0
+"""Distance of two kinds of noise, rms over radii, up to which one is named for the other: as much as the spectrum of a
+Gaussian is off by chance in the emptiest ring of the fewest fields that a design takes."""
 _LOUD = 0.1
 """Power of rounding, over that of the weakest ring, from which on it is told."""
 
@@ -76,6 +81,21 @@ class Ring:
     flatness: float | None
     seen: float
     empty: bool
+
+
+@dataclass(frozen=True)
+class Named:
+    """A noise of few parameters that is all but that of a design.
+
+    Attributes:
+        spectrum: As `process.spectrum` takes it.
+        apart_db: How far apart they are, rms over radii.
+        error: Expected error of the power spectrum with it, drawn alike, in dB.
+    """
+
+    spectrum: str
+    apart_db: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -109,6 +129,7 @@ class Design:
         shape: `(C, *spatial)`.
         search: What was expected of all candidates.
         decision: Which of them was chosen.
+        named: Noise of a power law that is close to it; None if none is, or it is white.
         rings: What was measured.
         learning: What noise and prediction ask of a network.
         range_db: Power of the strongest ring over that of the weakest.
@@ -125,6 +146,7 @@ class Design:
     shape: tuple[int, ...]
     search: Search
     decision: Decision
+    named: Named | None
     rings: tuple[Ring, ...]
     learning: tuple[Learning, ...]
     range_db: float
@@ -166,6 +188,11 @@ class Design:
             f"{self.items[0]} of {self.items[1]} items of {self.name} were measured: {self.range_db:.0f} dB between the"
             f" strongest ring and the weakest, slope {self.slope[0]:.2f} (R^2 {self.slope[1]:.2f})",
         ]
+        if self.named is not None:
+            lines.append(
+                f"that noise is within {self.named.apart_db:.1f} dB of {self.named.spectrum}, with which"
+                f" {self.named.error:.2g} dB are expected"
+            )
         if empty := [ring for ring in self.rings if ring.empty]:
             where = ", ".join(f"{low:.2g} to {high:.2g}" for low, high in _joined(empty))
             lines.append(f"the data holds nothing at {where} of the corner radius, of which the design says nothing")
@@ -186,6 +213,7 @@ class Design:
             "chosen": self.chosen.to_dict(),
             "white": self.decision.white.to_dict(),
             "white_will_do": self.white_will_do,
+            "named": None if self.named is None else dataclasses.asdict(self.named),
             "prediction": self.decision.prediction,
             "white_prediction": self.decision.white_prediction,
             "race": list(self.decision.race),
@@ -240,6 +268,15 @@ def design(
     taught = tuple(learnings({g: process_of(g) for g in _TAUGHT}, statistics))
     fit, powers = fit_power_law(statistics), ring_powers(own)
 
+    def named(chosen: Candidate, noise: Tensor) -> Named | None:
+        alpha = _tilt(noise, statistics.basis)
+        spectrum = f"power_law(alpha={alpha:.2g})"
+        like = build_process(dataclasses.replace(process, spectrum=spectrum), own.shape, statistics, own.classes, grid)
+        apart = _apart_db(noise, like.covariance.power_range(statistics.basis)[1], statistics.basis)
+        if apart > _CLOSE_DB:
+            return None
+        return Named(spectrum, apart, Expected(like, statistics).error(chosen.sampler, chosen.steps, chosen.grid))
+
     def made(decision: Decision) -> Design:
         chosen = decision.chosen
         noise = process_of(chosen.exponent).covariance.power_range(statistics.basis)[1].expand_as(statistics.spectrum)
@@ -261,6 +298,7 @@ def design(
             shape=tuple(own.shape),
             search=found,
             decision=decision,
+            named=named(chosen, noise) if chosen.exponent else None,
             rings=rings,
             learning=taught,
             range_db=10 * math.log10(max(held) / min(held)),
@@ -405,6 +443,22 @@ def _joined(rings: Sequence[Ring]) -> list[tuple[float, float]]:
         start = found.pop()[0] if found and math.isclose(found[-1][1], ring.low) else ring.low
         found.append((start, ring.high))
     return found
+
+
+def _tilt(power: Tensor, basis: Basis) -> float:
+    """The exponent of `w ~ r^alpha` of noise of a power, by least squares with all radii alike."""
+    inside = basis.radius() > 0
+    m, x = by_radius(basis)[inside], basis.radius()[inside].log()
+    y = power.log().mean(0)[inside] / 2
+    m = m / m.sum()
+    dx = x - (m * x).sum()
+    return float((m * dx * y).sum() / (m * dx**2).sum())
+
+
+def _apart_db(one: Tensor, other: Tensor, basis: Basis) -> float:
+    """How far apart the powers of two kinds of noise are, rms over radii but for the mean of fields, in dB."""
+    m = (by_radius(basis) * (basis.radius() > 0)).expand_as(one)
+    return float(((m * (10 * (one / other).log10()).square()).sum() / m.sum()).sqrt())
 
 
 def _quantisation(x: Tensor, weakest: float) -> float | None:
