@@ -54,8 +54,11 @@ _MOST_FLAT = 512
 _STEPPED = 4096
 """Values among which a smallest step is looked for."""
 _CLOSE_DB = 1.0
-"""Distance of two kinds of noise, rms over radii, up to which one is named for the other: as much as the spectrum of a
-Gaussian is off by chance in the emptiest ring of the fewest fields that a design takes."""
+"""Distance of two kinds of noise, rms over radii, up to which one is named for the other.
+
+Photographs, whose noise is 2.5 dB from a power law, are expected to be 1.63 dB off with that in place of 1.45; of wind,
+12 dB away, it is 1.98.
+"""
 _LOUD = 0.1
 """Power of rounding, over that of the weakest ring, from which on it is told."""
 
