@@ -263,3 +263,19 @@ def test_empty_rings_are_told(works, tmp_path):
     path = array(tmp_path / "x.npy", np.fft.ifft2(f).real)
     said = works("design", path, "--data.axes", "NYX", "--evaluations", "3", "--out", tmp_path / "d")
     assert "the data holds nothing at 0.44 to 1 of the corner radius" in said
+
+
+def test_a_race_decides(steep, works, refused, tmp_path):
+    how = [steep / "fields.npy", "--data.axes", "NYX", "--evaluations", "5", *SHORT, "--out", tmp_path / "d"]
+    said = works("design", *how, "--race", "--budget", "4")
+    assert "in a race of" in said
+    settings = load_yaml(RunConfig, tmp_path / "d" / "design.yaml")
+    table = json.loads((tmp_path / "d" / "design.json").read_text())
+    assert table["race"]
+    assert settings.denoiser.prediction == table["prediction"]
+    assert settings.network.widths == (4, 8)
+    assert settings.training.steps == 2
+    assert settings.design.white_sampling.grid == table["white"]["grid"]
+    works("train", tmp_path / "d" / "design.yaml", "--out", tmp_path / "run")
+    assert "add --race, or leave it out" in refused("design", *how, "--budget", "4")
+    assert "--budget must be at least 4 steps, got 2" in refused("design", *how, "--race")

@@ -41,7 +41,7 @@ def fields(tmp_path):
 
 def test_a_steep_spectrum_is_whitened(fields):
     found = design(fields(-2.5), 6)
-    assert not found.search.white_will_do
+    assert not found.white_will_do
     assert found.config.process.spectrum.startswith("whitening")
     assert found.slope[0] == pytest.approx(-5, abs=0.2)
     assert found.quantisation is None
@@ -61,7 +61,7 @@ def test_what_is_designed_can_be_trained(fields, comparison, tmp_path, evaluatio
 
 def test_white_noise_will_do_for_white_data(fields):
     found = design(fields(0.0), 18)
-    assert found.search.white_will_do
+    assert found.white_will_do
     assert found.config.process.spectrum == "flat"
     assert torch.allclose(found.weights, torch.ones_like(found.weights))
 
@@ -154,3 +154,24 @@ def test_levels_do_not_make_data_another():
     field = usual((1, 16, 16))
     one, other = (ring_powers(Signals("x", scale * x, meaning=field)) for scale in (1.0, 10.0))
     assert distance_db(one, other) == pytest.approx(0, abs=0.02)
+
+
+def test_a_power_law_is_named(fields):
+    found = design(fields(-2.5), 6)
+    # Half the slope of the power, times the exponent of the whitening.
+    assert found.named.spectrum.startswith("power_law(alpha=")
+    alpha = float(found.named.spectrum.split("=")[1].rstrip(")"))
+    assert alpha == pytest.approx(-2.5 * found.chosen.exponent, abs=0.06)
+    assert found.named.apart_db < 1
+    assert found.named.error == pytest.approx(found.chosen.error, rel=0.3)
+    assert any(f"dB of {found.named.spectrum}" in line for line in found.lines())
+
+
+def test_what_is_no_power_law_is_not_named():
+    f = torch.fft.fftfreq(16)
+    r = torch.hypot(*torch.meshgrid(f, f, indexing="ij"))
+    w = torch.exp(-((r - 0.35) ** 2) / 0.01) + 0.01
+    white = torch.randn(200, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    found = design(Signals("a ring", torch.fft.ifft2(w * torch.fft.fft2(white)).real, meaning=usual((1, 16, 16))), 4)
+    assert found.chosen.exponent
+    assert found.named is None

@@ -223,11 +223,11 @@ class DesignConfig:
     """What 'sagd design' made a configuration for: other data is refused, and 'sagd compare' learns how white noise
     does best."""
 
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] = ()
     """Shape (C, *spatial) of the items."""
-    power: tuple[float, ...]
+    power: tuple[float, ...] = ()
     """Power of the data as a model sees it, by ring of frequencies from low to high, in dB."""
-    evaluations: int
+    evaluations: int = 0
     """Evaluations of the network that a sample may take."""
     white_denoiser: DenoiserConfig | None = None
     """How white noise is learnt best; default: as the noise of the design."""

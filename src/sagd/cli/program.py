@@ -46,7 +46,7 @@ _FLAGS = {
     "out": "--out",
     "resume=True": "--resume",
     "keep=True": "--float",
-    **{name: f"--{name}" for name in ("band", "jobs", "reference", "take")},
+    **{name: f"--{name}" for name in ("band", "budget", "jobs", "reference", "take")},
     "log=True": "--log yes",
     "shared=True": "--together",
     "band='ring(low=0.3, high=1)'": "--band 0.3 1",

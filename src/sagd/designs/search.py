@@ -85,7 +85,7 @@ class Search:
     @property
     def chosen(self) -> Candidate:
         """White noise if it will do, else the mildest that nobody will tell from the best."""
-        good = [c for c in self.candidates if not _is_worse(c.error, self.best.error)]
+        good = [c for c in self.candidates if not is_worse(c.error, self.best.error)]
         mildest = min(c.exponent for c in good)
         return min((c for c in good if c.exponent == mildest), key=_error)
 
@@ -95,7 +95,7 @@ class Search:
         return not self.chosen.exponent
 
 
-def _is_worse(error: float, best: float) -> bool:
+def is_worse(error: float, best: float) -> bool:
     """Whether an error is larger than another by so much that it will be seen."""
     return error > best + WORTH_DB and error > WORTH_TIMES * best
 

@@ -48,7 +48,7 @@ def _page(design: Design) -> dict[str, Any]:
             "steps": c.steps,
             "grid": c.grid,
             "error": number(c.error),
-            "chosen": c == search.chosen,
+            "chosen": c == design.chosen,
         }
         for c in sorted(search.candidates, key=lambda c: c.error)
     ]
@@ -60,6 +60,17 @@ def _page(design: Design) -> dict[str, Any]:
         "flatness": _flatness(design) if any(r.flatness is not None for r in design.rings) else None,
         "gain": _gain(design),
         "rows": rows,
+        "race": [
+            {"noise": _name(one["exponent"]), "prediction": one["prediction"], "steps": one["steps"]}
+            | {"errors": [number(value) for value in one["errors"].values()], "score": number(one["score"])}
+            | {"vetoed": ", ".join(one["vetoed"])}
+            for one in design.decision.race
+        ],
+        "learning": [
+            {"noise": _name(one.exponent), "prediction": one.prediction}
+            | {"input": f"{one.input_db:.0f}", "target": f"{one.target_db:.0f}"}
+            for one in design.learning
+        ],
         "evaluations": search.evaluations,
     }
 

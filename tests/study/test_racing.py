@@ -1,0 +1,115 @@
+"""Races of tiny networks, and their rules on errors that are made up."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sagd.build.schema import RunConfig, TrainingConfig
+from sagd.data.meaning import usual
+from sagd.data.signals import Signals
+from sagd.designs.search import Candidate
+from sagd.errors import InputError
+from sagd.networks.config import NetworkConfig
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.power_law import PowerLaw
+from sagd.report.designing import render_design
+from sagd.study import racing
+from sagd.study.designing import design
+from sagd.study.racing import Judged, Runner, race
+
+TINY = RunConfig(
+    network=NetworkConfig(widths=(4, 8)),
+    training=TrainingConfig(batch_size=8, sample_every=0, device="cpu", precision="no", warmup_steps=1),
+)
+
+
+def data(count=200):
+    x = SpectralCovariance(PowerLaw(-2.0), (1, 16, 16)).sample(count, torch.Generator().manual_seed(0))
+    return Signals("steep", x.float(), meaning=usual((1, 16, 16)))
+
+
+def judged(exponent, spectrum, flatness, features, prediction="wiener"):
+    errors = {"spectrum_db": spectrum, "flatness_db": flatness, "features": features}
+    score = float(np.prod([max(1, e) for e in errors.values()])) ** (1 / 3)
+    return Judged(Runner(Candidate(exponent, "heun", 3, "matched", 1.0), prediction), 8, errors, score)
+
+
+def test_a_good_spectrum_does_not_make_up_for_what_was_not_learnt():
+    white, half = judged(0.0, 8.0, 2.0, 9.0), judged(0.5, 2.0, 2.0, 5.0)
+    gaussian = judged(1.0, 1.0, 3.5, 1.0)
+    table = racing._vetoed([white, half, gaussian])
+    assert [one.vetoed for one in table] == [(), (), ("flatness",)]
+    assert gaussian.score < half.score
+    decision = racing._decided(table, table)
+    assert (decision.chosen.exponent, decision.white.exponent) == (0.5, 0.0)
+    assert "out" not in decision.said
+
+
+def test_the_mildest_of_the_good_is_chosen():
+    table = racing._vetoed([judged(0.0, 2.0, 2.0, 2.1), judged(1.0, 2.0, 2.0, 2.0)])
+    assert racing._decided(table, table).chosen.exponent == 0
+
+
+def test_white_noise_stays_in_the_race():
+    table = [judged(0.0, 50.0, 2.0, 9.0), judged(0.0, 40.0, 2.0, 9.0, "edm")]
+    table += [judged(g, 1.0 + g, 2.0, 1.0) for g in (0.25, 0.5, 0.75, 1.0)]
+    kept = racing._kept(racing._vetoed(table))
+    assert [(runner.exponent, runner.prediction) for runner in kept] == [(0.25, "wiener"), (0.5, "wiener"), (0, "edm")]
+
+
+@pytest.fixture(scope="module")
+def closed():
+    """The design of the closed form."""
+    return design(data(), 5)
+
+
+def test_a_race_decides_and_goes_on_where_it_was(tmp_path, monkeypatch):
+    found = design(data(), 5, decide=lambda d, own: race(d, own, TINY, 4, tmp_path))
+    exponents = {one["exponent"] for one in found.decision.race}
+    assert {0.0, 0.5, 1.0} <= exponents
+    last = [one for one in found.decision.race if one["steps"] == 4]
+    assert 2 <= len(last) < len(found.decision.race) / 2
+    assert any(not one["exponent"] for one in last)
+    winner = [one for one in last if one["exponent"] == found.chosen.exponent]
+    assert found.config.denoiser.prediction in {one["prediction"] for one in winner}
+    assert found.config.process.spectrum == (
+        f"whitening(exponent={found.chosen.exponent:g})" if found.chosen.exponent else "flat"
+    )
+    assert found.config.sampling.grid == found.chosen.grid
+    assert "in a race of" in found.lines()[0]
+    assert "The race" in render_design(found)
+    # All of it is known now, and what is taken away is trained again from its checkpoint.
+    monkeypatch.setattr(racing, "train", lambda *_, **__: pytest.fail("trained again"))
+    assert race(found, data(), TINY, 4, tmp_path) == found.decision
+    with pytest.raises(InputError, match="holds another race"):
+        race(found, data(), TINY, 8, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("count", "budget", "said"),
+    [(100, 8, r"'steep' has 100 \w+; a race needs at least 160"), (200, 3, "budget must be at least 4 steps, got 3")],
+)
+def test_what_cannot_race(closed, tmp_path, count, budget, said):
+    with pytest.raises(InputError, match=said):
+        race(closed, data(count), TINY, budget, tmp_path)
+    assert not (tmp_path / "race").exists()
+
+
+def test_a_race_that_was_stopped_ends_alike(closed, tmp_path, monkeypatch):
+    def raced(out):
+        return race(closed, data(), TINY, 4, out)
+
+    whole, trained, real = raced(tmp_path / "whole"), [], racing.train
+
+    def stopping(*args, **kwargs):
+        trained.append(args)
+        if len(trained) == 7:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(racing, "train", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        raced(tmp_path / "parts")
+    assert dataclasses.asdict(raced(tmp_path / "parts")) == dataclasses.asdict(whole)
