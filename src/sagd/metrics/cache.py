@@ -15,6 +15,7 @@ from torch import nn
 
 from sagd.errors import InputError
 from sagd.networks.weights import UNREADABLE, check_layout, check_numbers
+from sagd.paths import read_bytes
 
 
 def default_cache() -> Path:
@@ -57,8 +58,8 @@ class ClassifierCache:
             return None
 
     def _read(self, network: nn.Module) -> Stored:
-        details = json.loads(self.index.read_bytes())
-        content = self._weights(details["sha256"]).read_bytes()
+        details = json.loads(read_bytes(self.index))
+        content = read_bytes(self._weights(details["sha256"]))
         stored = Stored(details["sha256"], details["accuracy"], details["held_out"])
         sound = details["key"] == self.key and _sha256(content) == stored.sha256
         sound = sound and type(stored.accuracy) is float and 0 <= stored.accuracy <= 1
