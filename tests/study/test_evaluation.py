@@ -194,6 +194,9 @@ def test_classifier_features_need_labels(finished):
     plain = relabelled(load(finished.config.data), None, None)
     with pytest.raises(InputError, match=r"'digits' has no labels .* set evaluation.features to 'labelless', or name"):
         feature_extractor(EvaluationConfig(features="classifier"), plain)
+    one = dataclasses.replace(plain, labels=torch.zeros(len(plain), dtype=torch.int64), classes=("cat",))
+    with pytest.raises(InputError, match=r"has one class, 'cat', and a classifier tells at least two apart"):
+        feature_extractor(EvaluationConfig(features="classifier"), one)
 
 
 def test_the_classifier_is_taken_where_there_are_labels(finished):
