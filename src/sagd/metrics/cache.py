@@ -19,12 +19,19 @@ from sagd.paths import read_bytes
 
 
 def default_cache() -> Path:
-    """`$SAGD_CACHE`, else `$XDG_CACHE_HOME/sagd`, else `~/.cache/sagd`."""
+    """`$SAGD_CACHE`, else `$XDG_CACHE_HOME/sagd`, else `~/.cache/sagd`.
+
+    Raises:
+        InputError: If neither is set, and nobody has a home here.
+    """
     if chosen := os.environ.get("SAGD_CACHE"):
         return Path(chosen)
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base) / "sagd"
-    return Path.home() / ".cache" / "sagd"
+    try:
+        return Path.home() / ".cache" / "sagd"
+    except RuntimeError:  # without HOME, of a user whom the system does not know
+        raise InputError("no home folder to keep the feature classifier in; set SAGD_CACHE to a folder") from None
 
 
 @dataclass(frozen=True)
