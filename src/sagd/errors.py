@@ -32,6 +32,29 @@ def argument(name: str) -> str:
     return _CALLED.get().get(name, name)
 
 
+def check_whole(name: str, value: object, least: int = 0, most: int | None = None) -> None:
+    """Refuse what is no whole number, or one out of bounds; before memory is taken for so many.
+
+    >>> check_whole("steps", 10**10, 1, 100_000)
+    Traceback (most recent call last):
+    sagd.errors.InputError: steps must be at most 100,000, got 10000000000
+
+    Args:
+        name: What Python calls it.
+        value: Its value.
+        least: The smallest that works.
+        most: The largest; default: any.
+
+    Raises:
+        InputError: Naming it.
+    """
+    if type(value) is not int or value < least:
+        whole = "" if type(value) is int else " and whole"
+        raise InputError(f"{argument(name)} must be at least {least}{whole}, got {value!r}")
+    if most is not None and value > most:
+        raise InputError(f"{argument(name)} must be at most {most:,}, got {value}")
+
+
 def called() -> dict[str, str]:
     """What arguments are called here, by what Python calls them: for processes that begin with none of it."""
     return dict(_CALLED.get())
@@ -60,6 +83,31 @@ def one_line(text: object) -> str:
     """
     words = " ".join(str(text).split()) or type(text).__name__
     return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
+
+
+_MEMORY = ("can't allocate memory", "out of memory", "alloc_cpu")
+"""What torch says, in errors of no kind of their own, where memory is too small."""
+
+
+def beyond(error: Exception) -> str | None:
+    """What an error of system or machine says, in a line: a path that cannot be used, a value that is too large, memory
+    that is too small; None if it is one of the program's own.
+
+    >>> beyond(FileNotFoundError(2, "No such file or directory", "a.png"))
+    "cannot use 'a.png': No such file or directory"
+    """
+    if isinstance(error, OSError):
+        where = ", ".join(repr(str(name)) for name in (error.filename, error.filename2) if name is not None)
+        why = one_line(error.strerror or error)
+        return f"cannot use {where}: {why}" if where else f"the system refused: {why}"
+    if isinstance(error, UnicodeError):
+        text = one_line(repr(error.object)) if isinstance(error, UnicodeEncodeError | UnicodeDecodeError) else ""
+        return f"text {text} cannot be used: {one_line(error)}; write it in UTF-8"
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _MEMORY):
+        return f"the memory is too small: {one_line(error)}; lower sizes of batches, data or network"
+    if isinstance(error, RecursionError):
+        return f"nested too deeply: {one_line(error)}; write it flatter"
+    return f"a number is too large: {one_line(error)}" if isinstance(error, OverflowError) else None
 
 
 class InputError(ValueError):

@@ -12,6 +12,7 @@ import os
 import pkgutil
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,6 +107,18 @@ def works(sagd_):
         code, out, err = sagd_(*args)
         assert (code, err) == (0, "")
         return out
+
+    return run
+
+
+@pytest.fixture
+def works_quietly(sagd_):
+    """`works_quietly(command, ...)`: a command that must succeed, whatever it says of how far it is."""
+
+    def run(*args):
+        code, _, err = sagd_(*args)
+        assert code == 0, err
+        assert "Traceback" not in err
 
     return run
 
@@ -419,6 +432,8 @@ def test_corrupt_warns_of_clipping(sagd_, tmp_path):
         (["rain(level=-1)"], "rain level must .*got -1"),
         (["rain", "--contrast", "0"], r"--contrast must lie in \(0, 1\], got 0"),
         (["hum(frequency=0.7)"], "frequency"),
+        (["rain", "--data.source", "photos"], "two data sets, 'digits' and --data.source 'photos'; name one"),
+        (["rain", "--data.corruption", "moire"], "two damages, 'rain' and --data.corruption moire; name one"),
     ],
 )
 def test_corrupt_refuses_what_it_cannot_do(refused, tmp_path, options, message):
@@ -1588,6 +1603,114 @@ runpy.run_module("sagd", run_name="__main__", alter_sys=True)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", f"sagd: stopped by {number.name}\n")
+
+
+# --- faults of paths, values and the machine ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("network: {blocks: 1000}", "about 24,012 layers.*at most 4,000 layers are built"),
+        ("network: {widths: [1000000000]}", "this machine has"),
+        ("training: {batch_size: 1000000000}", "training.batch_size must be at most 1,048,576, got 1000000000"),
+        ("sampling: {steps: 10000000000}", "sampling.steps must be at most 100,000, got 10000000000"),
+        ("data: {size: 1000000}", "data.size must be at most 65536, got 1000000"),
+        ("denoiser: {time: 'log_normal(mean=1e308, std=1e308)'}", "log_normal std must be positive and at most 30"),
+        (
+            "process: {basis: 'wavelet(levels=1000000000)'}",
+            r"levels need sides that divide by 2\^1000000000",
+        ),
+        ("data: {corruption: 'hum(harmonics=1000000000)'}", "hum harmonics must be at most 4,096"),
+        ("data: !!map x", "is not YAML: expected a mapping node"),
+        ("data: {flip: !!bool x}", "a value does not fit its type"),
+        ("training: {steps: !!timestamp foo}", "a value does not fit its type"),
+        ("training: {steps: !!int ''}", "a value does not fit its type"),
+    ],
+)
+def test_values_that_no_machine_takes_are_refused_at_once(refused, tmp_path, settings, message):
+    (tmp_path / "a.yaml").write_text(settings)
+    assert re.search(message, refused("train", tmp_path / "a.yaml", "--out", tmp_path / "out"))
+
+
+def test_configurations_are_files(refused, tmp_path):
+    os.mkfifo(tmp_path / "a.yaml")
+    for command in ("train", "compare"):
+        message = refused(command, tmp_path / "a.yaml", "--out", tmp_path / "out")
+        assert message.endswith("a.yaml': it is a pipe, which may never end; a file is needed")
+
+
+def test_models_are_files(refused, runs, tmp_path):
+    for name in ("model.json", "model.safetensors"):
+        shutil.copytree(runs / "plain", tmp_path / name)
+        (tmp_path / name / "model" / name).unlink()
+        os.mkfifo(tmp_path / name / "model" / name)
+        assert "it is a pipe" in refused("sample", tmp_path / name, "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize("command", ["sample", "clean", "resample"])
+def test_names_that_are_too_long_are_named(refused, command, tmp_path):
+    long = "x" * 300
+    args = [long, "digits"] if command == "resample" else [long]
+    message = refused(command, *args, "--out", tmp_path / "out")
+    assert long in message
+    assert message.endswith("File name too long") or "holds no model" in message
+
+
+def test_the_system_says_no_in_one_line(refused, monkeypatch, tmp_path):
+    for error, line in (
+        (OSError(errno.EIO, "Input/output error", "a.png"), "cannot use 'a.png': Input/output error"),
+        (MemoryError(), "the memory is too small"),
+        (RecursionError("maximum recursion depth exceeded"), "nested too deeply"),
+        (OverflowError("int too large"), "a number is too large: int too large"),
+    ):
+
+        def fail(_, error=error):
+            raise error
+
+        monkeypatch.setitem(sagd.cli.program._RUNNERS, "gallery", fail)
+        assert refused("gallery", "digits", "--out", tmp_path / "out").startswith(line)
+
+
+def test_errors_of_the_program_keep_their_trace(monkeypatch, tmp_path):
+    def fail(_):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setitem(sagd.cli.program._RUNNERS, "gallery", fail)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        main(["gallery", "digits", "--out", str(tmp_path / "out")])
+
+
+def test_a_clock_that_stands_still(works_quietly, tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "perf_counter", lambda: 5.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 5.0)
+    works_quietly("train", write(tmp_path / "tiny.yaml", TINY), "--out", tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["seconds"] == line["waited"] == 0 for line in lines)
+    works_quietly("sample", tmp_path / "run", "--count", "2", "--out", tmp_path / "drawn")
+
+
+def test_names_that_are_no_text(works_quietly, striped, tmp_path):
+    """Of the run, of files that are restored, and on the page; as long as a disk takes them."""
+    images = tmp_path / "images"
+    images.mkdir()
+    names = [os.fsdecode(b"\xff\xfe.png"), f"{'a' * 251}.png", "two\nlines.png"]
+    for name, path in zip(names, sorted((striped / "trial" / "damaged").rglob("*.png")), strict=False):
+        shutil.copy(path, images / name)
+    run, out = tmp_path / os.fsdecode(b"run\xff"), tmp_path / os.fsdecode(b"out\xff")
+    shutil.copytree(striped / "fill", run)
+    works_quietly("restore", run, images, "--out", out)
+    assert sorted(path.name for path in (out / "images").iterdir()) == sorted(names)
+    assert "\\udcff\\udcfe.png" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_class_of_images_called_model_is_no_model(sagd_, refused, tmp_path):
+    noise = np.random.default_rng(0)
+    for i in range(20):
+        save(tmp_path / "data" / ("model", "plane")[i % 2] / f"{i}.png", noise.integers(0, 256, (8, 8)))
+    assert "holds no model" in refused("sample", tmp_path / "data", "--out", tmp_path / "out")
+    assert "is a folder of files: name the reference" in refused("evaluate", tmp_path / "data")
+    assert sagd_("inspect", tmp_path / "data")[0] == 0
 
 
 # --- printing ---

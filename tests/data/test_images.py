@@ -1,6 +1,9 @@
 """Pixels of image files and pictures of batches, against values known in advance and numpy's own transpositions."""
 
 import io
+import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -278,3 +281,27 @@ def test_grids_of_other_shapes_are_refused(shape):
 def test_grids_have_a_column():
     with pytest.raises(InputError, match="columns must be at least 1, got 0"):
         image_grid(torch.zeros(1, 1, 8, 8), columns=0)
+
+
+def promise(width, height):
+    """The start of a PNG file that says so much of itself."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    head = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + head + struct.pack(">I", 1) + b"IDAT" + bytes(5)
+
+
+def test_large_photographs_are_no_attack():
+    limit = Image.MAX_IMAGE_PIXELS
+    assert open_image(promise(14000, 14000)).size == (14000, 14000)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_what_no_memory_holds_is_refused_by_its_size():
+    with pytest.raises(InputError, match=r"^40000 x 40000 are 1,600 megapixels, at most 537 are decoded"):
+        open_image(promise(40000, 40000))
+
+
+def test_pipes_are_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(OSError, match="it is a pipe"):
+        open_image(tmp_path / "a.png")

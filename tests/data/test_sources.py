@@ -687,3 +687,30 @@ def test_nothing_that_another_command_has_imported_is_needed_to_ask_the_hub():
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+@pytest.mark.parametrize("name", ["photos/{}", "zip://{}::photos.zip"])
+def test_paths_in_a_table_count_from_its_folder(parquet, tmp_path, images, name, monkeypatch):
+    """Wherever the program is started; then from the current folder."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for i, image in enumerate(images[:2]):
+            Image.fromarray(image).save(tmp_path / "photos" / f"{i}.png")
+            archive.write(tmp_path / "photos" / f"{i}.png", f"{i}.png")
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    column = [{"bytes": None, "path": name.format(f"{i}.png")} for i in (1, 0)]
+    path = parquet({"image": column}, image=kind)
+    for folder in (tmp_path / "elsewhere", tmp_path):
+        monkeypatch.chdir(folder)
+        assert np.array_equal(pixels(opened(source=str(path)), 0), images[1])
+
+
+def test_pipes_are_no_sources(tmp_path):
+    for name in ("a.png", "a.parquet", "a"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match=r"is a pipe, which may never end; a file or a folder is needed$"):
+            opened(source=str(tmp_path / name))
+    for source in (f"parquet(path='{tmp_path}/a.parquet')", f"file(path='{tmp_path}/a.png')"):
+        with pytest.raises(InputError, match="is a pipe"):
+            load(DataConfig(source=source))

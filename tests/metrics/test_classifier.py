@@ -13,6 +13,7 @@ import torch
 
 from sagd.errors import InputError
 from sagd.metrics import ClassifierFeatures, ClassifierRecipe, FeatureExtractor, classifier, frechet_distance
+from sagd.metrics.cache import default_cache
 
 QUICK = ClassifierRecipe(epochs=3)
 
@@ -252,6 +253,18 @@ def test_an_unwritable_cache_is_found_before_training(tmp_path, no_training):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write classifiers to '.*file': .*; set SAGD_CACHE"):
         train(tmp_path / "file")
+
+
+def test_without_a_home_there_is_a_line(monkeypatch):
+    for name in ("SAGD_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody(_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", classmethod(nobody))
+    with pytest.raises(InputError, match=r"^no home folder to keep the feature classifier in; set SAGD_CACHE"):
+        default_cache()
 
 
 def test_default_cache_follows_the_environment(monkeypatch, tmp_path):

@@ -71,7 +71,7 @@ def test_weights_depend_on_the_seed_alone(config):
         (NetworkConfig(widths=(8,) * 6), (28, 28), "sides of at least 32, got 28x28; use at most 5 levels$"),
         (NetworkConfig(widths=(8, 8)), (1, 7), "sides of at least 2, got 1x7; use at most 1 level$"),
         (NetworkConfig(widths=()), (8, 8), r"network.widths must be positive, one per level, got \[\]"),
-        (NetworkConfig(blocks=0), (8, 8), "network.blocks must be at least 1 and whole, got 0"),
+        (NetworkConfig(blocks=0), (8, 8), "network.blocks must be at least 1, got 0"),
         (NetworkConfig(dropout=1.0), (8, 8), r"network.dropout must lie in \[0, 1\), got 1.0"),
         (NetworkConfig(name="dit"), (8,), r"is for images, got spatial shape \(8,\)"),
         (
@@ -87,7 +87,7 @@ def test_weights_depend_on_the_seed_alone(config):
             r"network.widths must be positive, one per level, got \['a'\]",
         ),
         (NetworkConfig(name="unet(widths=8)"), (8, 8), "network 'unet': widths must be a list of whole numbers, got 8"),
-        (NetworkConfig(name="dit", depth=0), (8, 8), "network.depth must be at least 1 and whole, got 0"),
+        (NetworkConfig(name="dit", depth=0), (8, 8), "network.depth must be at least 1, got 0"),
     ],
 )
 def test_misfits_are_refused_with_what_would_fit(config, spatial, message):
@@ -143,3 +143,46 @@ def test_options_of_the_section_have_the_defaults_of_the_network(member):
     """So that each of them is an option of it."""
     for field in dataclasses.fields(member):
         assert getattr(NetworkConfig(), field.name) == field.default
+
+
+@pytest.mark.parametrize(
+    ("network", "axes"),
+    [
+        (UNet(widths=(16, 32), blocks=3), 1),
+        (UNet(widths=(16, 32, 64), blocks=4), 2),
+        (UNet(widths=(16, 32), blocks=3), 3),
+        (DiT(depth=6, width=64, patch=2), 2),
+    ],
+)
+def test_sizes_are_told_before_anything_is_built(network, axes):
+    """Within a factor of two of the real ones."""
+    built = network.build(1, 1, (8,) * axes)
+    layers = sum(
+        isinstance(m, (torch.nn.Linear, *(getattr(torch.nn, f"Conv{d}d") for d in (1, 2, 3)))) for m in built.modules()
+    )
+    weights = sum(p.numel() for p in built.parameters())
+    told = network.extent(axes) if isinstance(network, UNet) else network.extent()
+    assert 0.5 < told[0] / layers < 2
+    # Convolutions of signals are counted as of images of height 1: kernels of 3.
+    assert 0.4 < told[1] / weights < 2
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (NetworkConfig(blocks=1000), r"about 24,012 layers and 194 million weights; at most 4,000 layers are built"),
+        (
+            NetworkConfig(widths=(10**9,)),
+            r"million weights, which take [\d,]+ GiB.*lower network.blocks or network.widths",
+        ),
+        (NetworkConfig(name="dit", depth=10**9, patch=2), r"about 10,000,000,000 layers"),
+        (
+            NetworkConfig(name="dit", width=10**6, patch=2),
+            r"which take 283,122 GiB.*lower network.depth or network.width",
+        ),
+    ],
+)
+def test_networks_that_would_never_be_there_are_refused_at_once(config, message, monkeypatch):
+    monkeypatch.setattr(torch.nn, "Conv2d", lambda *_: pytest.fail("it is being built"))
+    with pytest.raises(InputError, match=message):
+        build_network(config, 1, (8, 8))

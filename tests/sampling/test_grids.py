@@ -270,3 +270,8 @@ def test_matched_range_of_noise_by_class() -> None:
         assert matched_range(process, data, margin=2.0)[1] == pytest.approx(expected)
     labels = process.given(torch.tensor([0, 1, 1]))
     assert matched_range(labels, data, margin=2.0)[1] == pytest.approx(2 / math.sqrt(7))
+
+
+def test_steps_beyond_all_sense_take_no_memory():
+    with pytest.raises(InputError, match=r"^steps must be at most 100,000, got 10000000000$"):
+        UniformGrid().times(10**10, white(VPSchedule()))

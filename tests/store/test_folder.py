@@ -176,3 +176,10 @@ def test_without_locks_the_other_refusals_stay(windows, tmp_path):
         "other",
         "other/.lock",
     ]
+
+
+def test_a_pipe_in_place_of_the_lock_is_left_alone(tmp_path):
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(InputError, match="is no lock of sagd; move it away"), claim(tmp_path, empty=False):
+        pass
+    assert (tmp_path / ".lock").is_fifo()

@@ -197,6 +197,21 @@ def test_laws_of_training_times(law: TimeLaw, transform: Callable[[Tensor], Tens
     assert stats.kstest(transform(t).numpy(), stats.norm(mean, std).cdf).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("law", ["log_normal", "logit_normal"])
+@pytest.mark.parametrize("values", ["mean=1e308, std=1e308", "mean=1e308", "std=1e308", "std=0", "mean=-31"])
+def test_laws_whose_draws_are_all_at_one_end_are_refused(law: str, values: str) -> None:
+    with pytest.raises(InputError, match=f"^{law} (mean must lie in|std must be positive and at most 30)"):
+        TimeLaw.parse(f"{law}({values})")
+
+
+def test_a_law_beyond_the_noise_of_a_process_is_refused() -> None:
+    law, vp = LogNormalTime(20.0, 1.0), process(Flat(), VPSchedule())
+    statistics = statistics_of(vp)
+    with pytest.raises(InputError, match=r"log_normal\(mean=20.0, std=1.0\) has no noise levels that vp reaches"):
+        law.resolve(vp, statistics)
+    assert LogNormalTime(6.0, 1.0).resolve(vp, statistics) == LogNormalTime(6.0, 1.0)
+
+
 def test_log_normal_times_stay_in_the_schedule() -> None:
     t = LogNormalTime(0.0, 20.0).sample(1000, process(Flat(), VPSchedule()), seeded(0))
     assert (t >= 0).all()

@@ -13,6 +13,7 @@ import yaml
 
 from sagd.build.strict_yaml import read_yaml
 from sagd.errors import InputError, one_line
+from sagd.paths import read_text
 from sagd.spec import suggest
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ def read_mapping(path: str | Path) -> Any:
         InputError: If the file is missing, is not YAML, or repeats a key.
     """
     try:
-        mapping = read_yaml(Path(path).read_text(encoding="utf-8"))
+        mapping = read_yaml(read_text(path))
     except OSError as error:
         raise InputError(f"cannot read configuration {str(path)!r}: {error.strerror}") from None
     except UnicodeDecodeError:

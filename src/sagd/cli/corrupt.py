@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from sagd.cli.options import Command, Flag
+from sagd.cli.options import Command, Flag, chosen_data
 from sagd.data.config import DataConfig
 from sagd.errors import InputError
 from sagd.terminal import say
@@ -52,7 +52,9 @@ def run_corrupt(command: Corrupt) -> None:
 
     if not 0 < command.contrast <= 1:
         raise InputError(f"--contrast must lie in (0, 1], got {command.contrast}; 0.5 leaves room for damage")
-    config = replace(command.data, source=command.source, corruption="none")
+    config = chosen_data(command.source, command.data)
+    if config.corruption != "none":
+        raise InputError(f"two damages, {command.corruption!r} and --data.corruption {config.corruption}; name one")
     corruption = Corruption.parse(command.corruption)
     clean = load(config)
     corruption = corruption.on(clean.meaning.grid())

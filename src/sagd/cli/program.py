@@ -30,7 +30,7 @@ from sagd.cli.restore import Restore, run_restore
 from sagd.cli.sample import Sample, run_sample
 from sagd.cli.train import Train, run_train
 from sagd.data.config import DataConfig
-from sagd.errors import DivergenceError, InputError, calling
+from sagd.errors import DivergenceError, InputError, beyond, calling
 from sagd.interrupt import Watch
 from sagd.plugins import load_plugin
 from sagd.spec import suggest
@@ -89,6 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except PrintError as error:
             give_up()
             return _fail(f"cannot print the result: {error}; what belongs in --out is there", 1)
+        except (OSError, UnicodeError, RecursionError, OverflowError, MemoryError, RuntimeError) as error:
+            if (said := beyond(error)) is None:
+                raise
+            return _fail(said, 2)
 
 
 def _dispatch(args: list[str]) -> int:

@@ -36,7 +36,8 @@ from sagd.data.sources.beside import BESIDE, beneath, write_beside
 from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.data.sources.metadata import METADATA
 from sagd.data.whole import ending_beside, exact
-from sagd.errors import InputError, argument
+from sagd.errors import InputError, argument, one_line
+from sagd.paths import name_fault
 from sagd.random import generator_for, rand
 
 logger = logging.getLogger(__name__)
@@ -359,6 +360,9 @@ def require_like(named: Named, keep: bool = False) -> None:
     Raises:
         InputError: Likewise.
     """
+    for name in named.files:
+        if (fault := name_fault(name)) is not None:
+            raise InputError(f"no file can be written as {one_line(repr(name))}: {fault}; name the original otherwise")
     kinds: dict[object, int] = {}
     for i, part in enumerate(named.parts):
         kinds.setdefault((part.format, part.arrays[0].dtype, part.layout, part.shape[0]), i)

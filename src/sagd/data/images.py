@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import math
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.optional import need
+from sagd.paths import require_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,6 +41,11 @@ SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 _GREY = ("1", "L", "LA", "La", *SIXTEEN_BIT)
 _COLOUR = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
+MOST_PIXELS = 2**29
+"""Pixels of a picture that is decoded, which in colour take 1.5 GiB: cameras have some hundred million; a small file
+may promise any number."""
+_OPENING = threading.Lock()
+"""Held while Pillow's own limit is off, which holds for all of a process and takes a large photograph for an attack."""
 _READABLE_SIDE = 64
 _GAP = 2
 
@@ -127,10 +134,32 @@ class Header:
 
 
 def open_image(source: str | Path | bytes) -> Image.Image:
-    """A Pillow image of a file or of its bytes, its header read and its pixels not yet decoded."""
+    """A Pillow image of a file or of its bytes, its header read and its pixels not yet decoded.
+
+    Raises:
+        InputError: If it has more than `MOST_PIXELS`, whatever Pillow's own limit is.
+        OSError: Also if it is a pipe, device or socket.
+    """
     need("PIL")
     from PIL import Image
 
+    if not isinstance(source, bytes):
+        require_file(source)
+    with _OPENING:
+        most, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_readable())
+        finally:
+            Image.MAX_IMAGE_PIXELS = most
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        image.close()
+        tiled = f"{argument('data.fit=tile')} {argument('data.size=64')}"
+        raise InputError(
+            f"{width} x {height} are {width * height / 1e6:,.0f} megapixels, at most {MOST_PIXELS / 1e6:,.0f} are"
+            f" decoded at once; cut it into pieces, or save it as TIFF and read windows of that: {tiled}"
+        )
+    return image
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_readable())
 
 

@@ -42,6 +42,7 @@ from sagd.data.windows import Windows
 from sagd.errors import InputError, argument, one_line
 from sagd.optional import need
 from sagd.random import generator_for, subset
+from sagd.training.progress import counted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,7 +54,6 @@ T = TypeVar("T")
 # Smaller images take longer in threads than in a loop: most of their time goes into Python, one thread at a time.
 _THREADED_AREA = 128 * 128
 _RUN = 8
-_PROGRESS_DELAY = 2.0
 _LOOKED_AT = 16
 """Fields that memory cannot hold in which a channel that does not vary is looked for."""
 _LEAST_SIDE, _USUAL_SIDE = 8, 64
@@ -322,8 +322,8 @@ def _stored(lazy: LazyFields, config: DataConfig, problems: list[InputError]) ->
         if fits:
             store[i] = x
 
-    unit, units = lazy.plan.records.kind.item
-    good = np.array(list(_sift(_each(read, len(lazy), task="reading", unit=unit), config, problems, units)), np.int64)
+    units = lazy.plan.records.kind.item[1]
+    good = np.array(list(_sift(_each(read, len(lazy), task="reading", units=units), config, problems, units)), np.int64)
     if not fits:
         return replace(lazy, plan=lazy.plan.some(good)), good
     return store if len(good) == len(store) else store[torch.from_numpy(good)], good
@@ -555,10 +555,9 @@ def _sift(
 
 
 def _each(
-    function: Callable[[int], T], count: int, threads: int = 1, task: str = "", unit: str = "image"
+    function: Callable[[int], T], count: int, threads: int = 1, task: str = "", units: str = "images"
 ) -> Generator[T | InputError, None, None]:
-    """`function(i)` of each number in order, an `InputError` as a value; a bar named `task` if it takes long."""
-    from tqdm import tqdm
+    """`function(i)` of each number in order, an `InputError` as a value; how far it is, by `task`, if it takes long."""
 
     def attempt(i: int) -> T | InputError:
         try:
@@ -572,17 +571,9 @@ def _each(
     starts = range(0, count, _RUN)
     pool = ThreadPoolExecutor(threads)
     runs = pool.map(attempt_run, starts) if threads > 1 else map(attempt_run, starts)
-    # disable=None shows no bar where there is no terminal.
-    hidden = None if task else True
+    numbers = counted(range(count), task, units, shown=bool(task))
     try:
-        yield from tqdm(
-            itertools.chain.from_iterable(runs),
-            desc=task,
-            total=count,
-            unit=unit,
-            delay=_PROGRESS_DELAY,
-            disable=hidden,
-            leave=False,
-        )
+        for _, outcome in zip(numbers, itertools.chain.from_iterable(runs), strict=True):
+            yield outcome
     finally:
         pool.shutdown(cancel_futures=True)

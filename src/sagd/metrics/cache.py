@@ -15,15 +15,23 @@ from torch import nn
 
 from sagd.errors import InputError
 from sagd.networks.weights import UNREADABLE, check_layout, check_numbers
+from sagd.paths import read_bytes
 
 
 def default_cache() -> Path:
-    """`$SAGD_CACHE`, else `$XDG_CACHE_HOME/sagd`, else `~/.cache/sagd`."""
+    """`$SAGD_CACHE`, else `$XDG_CACHE_HOME/sagd`, else `~/.cache/sagd`.
+
+    Raises:
+        InputError: If neither is set, and nobody has a home here.
+    """
     if chosen := os.environ.get("SAGD_CACHE"):
         return Path(chosen)
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base) / "sagd"
-    return Path.home() / ".cache" / "sagd"
+    try:
+        return Path.home() / ".cache" / "sagd"
+    except RuntimeError:  # without HOME, of a user whom the system does not know
+        raise InputError("no home folder to keep the feature classifier in; set SAGD_CACHE to a folder") from None
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,8 @@ class ClassifierCache:
             return None
 
     def _read(self, network: nn.Module) -> Stored:
-        details = json.loads(self.index.read_bytes())
-        content = self._weights(details["sha256"]).read_bytes()
+        details = json.loads(read_bytes(self.index))
+        content = read_bytes(self._weights(details["sha256"]))
         stored = Stored(details["sha256"], details["accuracy"], details["held_out"])
         sound = details["key"] == self.key and _sha256(content) == stored.sha256
         sound = sound and type(stored.accuracy) is float and 0 <= stored.accuracy <= 1

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.metrics.features import extract
+from sagd.paths import read_bytes
 
 
 class TorchScriptFeatures:
@@ -83,7 +84,7 @@ def _load_torchscript(path: Path, sha256: str, device: torch.device | str) -> Ca
     if not isinstance(sha256, str) or len(sha256) != 64:
         raise InputError(f"feature file {str(path)!r} needs its sha256, 64 hexadecimal digits; got {sha256!r}")
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise InputError(f"cannot read feature file {str(path)!r}: {error.strerror}") from None
     if (found := hashlib.sha256(content).hexdigest()) != sha256.lower():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -9,6 +10,9 @@ from torch import nn
 
 from sagd.errors import InputError
 from sagd.spec import Description
+
+MOST_LAYERS = 4000
+"""Layers of a network; the deepest that are published have some hundreds."""
 
 
 class Network(Description, ABC, family="network", example="unet"):
@@ -49,14 +53,36 @@ def check_image(kind: str, spatial: Sequence[int]) -> tuple[int, int]:
     return spatial[0], spatial[1]
 
 
-def check_whole(name: str, value: object, least: int = 1) -> None:
-    """Refuse a size that is no whole number, or too small.
+def check_size(layers: int, weights: int, cure: str) -> None:
+    """Refuse, before it is built, a network that takes minutes to build, or more memory than there is.
+
+    Args:
+        layers: About so many layers it would have.
+        weights: About so many weights.
+        cure: What to lower.
 
     Raises:
-        InputError: Naming it.
+        InputError: Saying how large it would be.
     """
-    if type(value) is not int or value < least:
-        raise InputError(f"network.{name} must be at least {least} and whole, got {value!r}")
+    if layers > MOST_LAYERS:
+        raise InputError(
+            f"the network would have about {layers:,} layers and {weights / 1e6:,.0f} million weights; at most"
+            f" {MOST_LAYERS:,} layers are built: lower {cure}"
+        )
+    needed, there = 4 * weights / 2**30, _memory()
+    if there is not None and needed > there:
+        raise InputError(
+            f"the network would have about {weights / 1e6:,.0f} million weights, which take {needed:,.0f} GiB, four"
+            f" times as much in training; this machine has {there:.0f} GiB: lower {cure}"
+        )
+
+
+def _memory() -> float | None:
+    """GiB of memory of this machine, where it tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, ValueError, OSError):  # Windows has no such call
+        return None
 
 
 def check_dropout(dropout: float) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from sagd.errors import InputError
-from sagd.networks.base import Network, check_dropout, check_image, check_whole
+from sagd.errors import InputError, check_whole
+from sagd.networks.base import Network, check_dropout, check_image, check_size
 from sagd.optional import need
 
 
@@ -31,15 +31,20 @@ class DiT(Network, kind="dit"):
 
     def __post_init__(self) -> None:
         for name in ("depth", "patch", "width"):
-            check_whole(name, getattr(self, name))
+            check_whole(f"network.{name}", getattr(self, name), 1)
         if self.width < 8 or self.width % 8:
             near = max(8, round(self.width / 8) * 8)
             raise InputError(f"network.width must be a multiple of 8 (attention heads), got {self.width}; e.g. {near}")
         check_dropout(self.dropout)
 
+    def extent(self) -> tuple[int, int]:
+        """About how many layers and weights it has: of a block attention, two linear maps, and what time does to it."""
+        return 10 * self.depth, (4 + 8 + 7) * self.width**2 * self.depth
+
     def build(self, inputs: int, outputs: int, spatial: Sequence[int], num_classes: int | None = None) -> nn.Module:
         """The module; see `Network.build`."""
         self._check(*check_image(self.kind, spatial))
+        check_size(*self.extent(), "network.depth or network.width")
         need("diffusers")
         from diffusers import DiTTransformer2DModel
 

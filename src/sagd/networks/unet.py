@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sagd.errors import InputError
+from sagd.errors import InputError, check_whole
 from sagd.model.denoiser import as_tensor
-from sagd.networks.base import Network, check_dropout, check_whole
+from sagd.networks.base import Network, check_dropout, check_size
 from sagd.networks.padding import Padded, make_periodic
 from sagd.optional import need
 
@@ -43,12 +43,19 @@ class UNet(Network, kind="unet"):
             raise InputError(
                 f"network.widths must be positive, one per level, got {list(self.widths)}; e.g. [16, 32, 64]"
             )
-        check_whole("blocks", self.blocks)
+        check_whole("network.blocks", self.blocks, 1)
         check_dropout(self.dropout)
+
+    def extent(self, axes: int) -> tuple[int, int]:
+        """About how many layers and weights it has, of data of so many axes."""
+        blocks = 2 * self.blocks + 1  # of a level: on the way down and, one more, on the way up
+        # Of a block: two convolutions, the map of the time, and often a short cut.
+        return 4 * blocks * len(self.widths), 2 * blocks * 3**axes * sum(width**2 for width in self.widths)
 
     def build(self, inputs: int, outputs: int, spatial: Sequence[int], num_classes: int | None = None) -> nn.Module:
         """The module; see `Network.build`."""
         self._check(spatial)
+        check_size(*self.extent(len(spatial)), "network.blocks or network.widths")
         labels = None if num_classes is None else num_classes + 1
         factor = 2 ** (len(self.widths) - 1)
         sides = [side + -side % factor for side in spatial]

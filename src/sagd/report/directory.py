@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sagd.errors import InputError
+from sagd.paths import read_bytes, require_file
 from sagd.report.render import render
 
 
@@ -19,7 +20,8 @@ def render_directory(out: Path) -> Path:
         InputError: If either file is missing or unreadable, or the page cannot be written.
     """
     try:
-        results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+        results = json.loads(read_bytes(out / "results.json"))
+        require_file(out / "arrays.safetensors")
         arrays = load_file(out / "arrays.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"{str(out)!r} holds no finished comparison ({error}); run sagd compare") from None

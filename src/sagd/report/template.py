@@ -9,11 +9,14 @@ from sagd.optional import need
 
 
 def fill(name: str, values: Mapping[str, Any]) -> str:
-    """The page that a template of this package makes of `values`; what is not among them is an error."""
+    """The page that a template of this package makes of `values`; what is not among them is an error.
+
+    Bytes of a name that are no text are shown as they are escaped, since a page is UTF-8.
+    """
     need("jinja2")
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("sagd", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    return environment.get_template(name).render(values)
+    return environment.get_template(name).render(values).encode("utf-8", "backslashreplace").decode()

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sagd.errors import InputError
+from sagd.errors import InputError, check_whole
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.spec import Description
+
+MOST_STEPS = 100_000
+"""Steps of a grid: a hundred times what the slowest samplers take."""
 
 
 class TimeGrid(Description, family="time grid"):
@@ -31,10 +34,9 @@ class TimeGrid(Description, family="time grid"):
             statistics: Data statistics, for grids matched to the data.
 
         Raises:
-            InputError: If `steps < 1` or the grid needs statistics that were not given.
+            InputError: If `steps` is less than 1 or over `MOST_STEPS`, or the grid needs statistics and has none.
         """
-        if type(steps) is not int or steps < 1:
-            raise InputError(f"steps must be at least 1, got {steps!r}")
+        check_whole("steps", steps, 1, MOST_STEPS)
         points = self.points(steps, process, statistics)
         times = torch.cat([points, points.new_zeros(1)])
         if not (times.diff() < 0).all():

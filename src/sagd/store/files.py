@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sagd.errors import CheckpointError, InputError, ProcessMismatchError, one_line
 from sagd.networks.weights import UNREADABLE
+from sagd.paths import encodable, read_bytes, require_file
 
 MANIFEST = "manifest.json"
 PARTIAL, REPLACED = ".tmp", ".old"
@@ -145,6 +146,7 @@ def verify_file(path: Path, expected: str | None) -> None:
         CheckpointError: If it is missing, unreadable, or altered.
     """
     try:
+        require_file(path)
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -160,7 +162,7 @@ def read_json(path: Path) -> Any:
         CheckpointError: If it is missing or is not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bytes(path))
     except OSError as error:
         raise CheckpointError(f"{str(path)!r} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
@@ -173,8 +175,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         CheckpointError: If it is missing or is no such file.
     """
-    with reading(path), safetensors.safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no mapping
+    with reading(path):
+        require_file(path)
+        with encodable(path) as name, safetensors.safe_open(name, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no mapping
 
 
 def to_json(value: Any) -> bytes:

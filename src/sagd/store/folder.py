@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,7 +122,8 @@ def _read(lock: int) -> bytes:
 
 def _require_own(lock: int, path: Path) -> None:
     """Leave a file alone that is named as a lock and is something else: ours hold a process number or nothing."""
-    if os.fstat(lock).st_size > _LONGEST or not re.fullmatch(rb"\d*\s*", _read(lock)):
+    status = os.fstat(lock)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LONGEST or not re.fullmatch(rb"\d*\s*", _read(lock)):
         os.close(lock)
         raise InputError(f"{str(path)!r} is no lock of sagd; move it away, or {_another()}")
 

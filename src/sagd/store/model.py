@@ -339,6 +339,13 @@ def reference_of(network: nn.Module, arguments: Mapping[str, Any] | None = None)
     return ImportedNetwork(f"{kind.__module__}:{kind.__qualname__}", told)
 
 
+def holds_model(path: Path) -> bool:
+    """Whether a directory is that of a run or a model, or what a kill left of one; folders of data may well have one
+    named as ours are."""
+    files = (MANIFEST, f"model/{MANIFEST}", "model/model.json", "config.yaml")
+    return any((path / name).exists() for name in files) or any((path / "checkpoints").glob("step-*"))
+
+
 def _find(path: Path) -> Path | None:
     """The model directory at `path`; None for a run that has checkpoints only."""
     if path.suffix in _PICKLES:
@@ -347,7 +354,7 @@ def _find(path: Path) -> Path | None:
         raise CheckpointError(f"{str(path)!r} is not a directory; give a run directory or a model directory")
     if (path / MANIFEST).exists():
         return path
-    if (path / "model").is_dir():
+    if (path / "model").is_dir() and holds_model(path):
         return path / "model"
     replaced = path / f"model{REPLACED}"
     if replaced.is_dir():

@@ -20,6 +20,7 @@ import torch
 from sagd.build.text import to_yaml
 from sagd.errors import CheckpointError, InputError, argument, one_line
 from sagd.networks.weights import UNREADABLE
+from sagd.paths import read_text
 from sagd.store.checkpoint import list_checkpoints
 from sagd.store.files import PARTIAL, entries, reading, to_json, write_file, writing
 from sagd.store.folder import LOCK
@@ -28,6 +29,8 @@ from sagd.training.fit import Callback, Fit, Step
 
 CONFIG = "config.yaml"
 
+_TICK = 1e-9
+"""Seconds that are the least a step takes, whatever a clock says that stands still."""
 _LARGEST = torch.finfo(torch.float32).max
 """The largest loss that a step can have had."""
 
@@ -92,9 +95,9 @@ class Metrics(Callback):
                 "loss": math.fsum(self._losses) / len(self._losses),
                 "lr": step.lr,
                 "grad_norm": step.grad_norm if math.isfinite(step.grad_norm) else None,
-                "items_per_second": self._items / seconds,
+                "items_per_second": self._items / max(seconds, _TICK),
                 "seconds": seconds,
-                "waited": self._waited / seconds,
+                "waited": self._waited / max(seconds, _TICK),
             }
             self._losses, self._items, self._waited = [], 0, 0.0
             fit.runtime.on_first(lambda: self._write(line))
@@ -129,7 +132,7 @@ class Metrics(Callback):
         if not self._path.exists():
             return []
         with reading(self._path):
-            return self._path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            return read_text(self._path, errors="replace").splitlines(keepends=True)
 
 
 def _step(line: str) -> float:

@@ -32,6 +32,7 @@ from sagd.errors import InputError, argument
 from sagd.metrics import FeatureExtractor
 from sagd.noise.statistics import DataStatistics, measure, radial_profile
 from sagd.optional import need
+from sagd.paths import read_text
 from sagd.process.base import Process
 from sagd.random import generator_for
 from sagd.sampling.grids import matched_range
@@ -304,7 +305,7 @@ def _log(folder: Path) -> list[dict[str, float]]:
     """Lines of the metrics of a finished run."""
     path = folder / "metrics.jsonl"
     with reading(path, "holds no metrics; remove the run to train it again"):
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in read_text(path).splitlines()]
         kept = [{key: float(line[key]) for key in ("step", "loss", "seconds", "items_per_second")} for line in lines]
         if not kept:
             raise InputError("it is empty")

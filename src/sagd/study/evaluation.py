@@ -18,14 +18,15 @@ from sagd.data.config import DataConfig
 from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import Signals
-from sagd.errors import InputError, argument
+from sagd.errors import InputError, argument, check_whole
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures, TorchScriptFeatures, evaluate, scalars
 from sagd.metrics.apart import LEAST
 from sagd.process.base import Process
 from sagd.random import generator_for, randint, subset
+from sagd.sampling.grids import MOST_STEPS
 from sagd.sampling.likelihood import dequantise, log_likelihood
-from sagd.store.files import MANIFEST
-from sagd.store.model import Trained
+from sagd.store.model import Trained, holds_model
+from sagd.training.batches import MOST_ITEMS
 from sagd.training.progress import stage
 
 logger = logging.getLogger(__name__)
@@ -47,17 +48,16 @@ def check_evaluation(config: EvaluationConfig, count: int, items: str = "images"
         InputError: Naming the setting and its value.
     """
     fewest = LEAST if config.by_scale else _LEAST
-    for name, least in (
-        ("samples", fewest),
-        ("bands", 1),
-        ("batch_size", 1),
-        ("features_channels", 1),
-        ("likelihood_steps", 1),
-        ("likelihood", 0),
-        ("seed", 0),
+    for name, least, most in (
+        ("samples", fewest, MOST_ITEMS),
+        ("bands", 1, MOST_ITEMS),
+        ("batch_size", 1, MOST_ITEMS),
+        ("features_channels", 1, MOST_ITEMS),
+        ("likelihood_steps", 1, MOST_STEPS),
+        ("likelihood", 0, MOST_ITEMS),
+        ("seed", 0, None),
     ):
-        if getattr(config, name) < least:
-            raise InputError(f"evaluation.{name} must be at least {least}, got {getattr(config, name)}")
+        check_whole(f"evaluation.{name}", getattr(config, name), least, most)
     if len(config.features_range) != 2:
         raise InputError(
             f"evaluation.features_range must be two numbers, got {list(config.features_range)}; e.g. 0 255"
@@ -88,6 +88,11 @@ def feature_extractor(config: EvaluationConfig, data: Signals, progress: bool = 
         raise InputError(
             f"{data.name!r} has no labels for the feature classifier; set evaluation.features to 'labelless', or name a"
             " TorchScript file"
+        )
+    if len(data.classes) < 2:
+        raise InputError(
+            f"{data.name!r} has one class, {data.classes[0]!r}, and a classifier tells at least two apart; set"
+            " evaluation.features to 'labelless'"
         )
     some = data.at_most(max(1, _TRAINED_VALUES // math.prod(data.shape)))
     return ClassifierFeatures.train_or_load(some.tensor(), some.labels, len(data.classes), progress=progress)
@@ -236,7 +241,7 @@ def is_model(target: Path) -> bool:
         raise InputError(
             f"{str(target)!r} does not exist; give a run directory, a model directory or a folder of files"
         )
-    return any((target / name).exists() for name in (MANIFEST, "model", "checkpoints", "config.yaml"))
+    return holds_model(target)
 
 
 def evaluate_model(

@@ -21,14 +21,14 @@ from torch import nn
 from sagd.build.schema import OmissionConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.designs.ends import check_ends
-from sagd.errors import CheckpointError, DataMismatchError, InputError, argument, one_line
+from sagd.errors import CheckpointError, DataMismatchError, InputError, argument, check_whole, one_line
 from sagd.interrupt import Interrupts
 from sagd.networks.weights import check_layout, check_numbers
 from sagd.noise.basis.base import build_basis
 from sagd.noise.statistics import DataStatistics
 from sagd.process.description import alike
 from sagd.sampling.base import Sampler, check_clip
-from sagd.sampling.grids import TimeGrid
+from sagd.sampling.grids import MOST_STEPS, TimeGrid
 from sagd.store.checkpoint import STATE, Checkpoints, latest_checkpoint, load_checkpoint
 from sagd.store.files import reading
 from sagd.store.folder import claim
@@ -101,8 +101,7 @@ class Keeping:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if type(value) is not int or value < 1:
-                raise InputError(f"{argument(name)} must be at least 1, got {value!r}")
+            check_whole(name, value, 1)
 
 
 @dataclass(frozen=True)
@@ -251,6 +250,7 @@ def checked_ends(model: Trained) -> list[str]:
     sampling, statistics, process = model.sampling, model.statistics, model.process
     sampler = Sampler.parse(sampling.sampler)
     check_clip(sampling.clip)
+    check_whole("sampling.steps", sampling.steps, 1, MOST_STEPS)
     times = TimeGrid.parse(sampling.grid).fitted(sampler).times(sampling.steps, process, statistics).tolist()
     ends = check_ends(statistics, process, end=times[-2])
     ends.refuse()

@@ -25,7 +25,7 @@ from sagd.build.text import call_text, load_yaml, to_dict
 from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import SignalReader, Signals
-from sagd.errors import InputError, argument, calling
+from sagd.errors import InputError, calling, check_whole
 from sagd.integrations.accelerate import runtime
 from sagd.integrations.tensorboard import TensorBoard
 from sagd.model.denoiser import NetworkDenoiser
@@ -50,7 +50,7 @@ from sagd.study.designing import Design, automatic, check_likeness, evaluations_
 from sagd.study.guarding import as_begun, guarded, premise_of, read_once, second_damage, set_apart, wholes, without_band
 from sagd.study.measuring import measured_part, process_statistics, resolve_basis
 from sagd.study.run import Before, Begun, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
-from sagd.training.batches import Shuffled
+from sagd.training.batches import MOST_ITEMS, Shuffled
 from sagd.training.fit import Budget, Callback, Fit, Step
 from sagd.training.runtime import Runtime
 
@@ -300,9 +300,8 @@ def check_training(settings: TrainingConfig) -> None:
     """
     budget_of(settings)
     Keeping(settings.checkpoint_every, settings.keep_checkpoints, settings.log_every)
-    for name, least in (("batch_size", 1), ("sample_every", 0)):
-        if getattr(settings, name) < least:
-            raise InputError(f"{argument(name)} must be at least {least}, got {getattr(settings, name)}")
+    check_whole("batch_size", settings.batch_size, 1, MOST_ITEMS)
+    check_whole("sample_every", settings.sample_every)
 
 
 def _untrained(config: RunConfig, data: Signals) -> Trained:

@@ -23,6 +23,8 @@ from sagd.errors import DataMismatchError, InputError, argument, one_line
 from sagd.model.condition import Condition
 from sagd.random import generator_for, randperm, seeded, subset
 
+MOST_ITEMS = 2**20
+"""Items of a batch, and of a measure: more would be a slip of the pen, and take all memory."""
 FIELDS = ("x", "image", "images", "pixel_values")
 """Names under which a mapping may hold the fields; the first of these that it has."""
 LABELS = ("labels", "label", "class_labels", "y", "target")

@@ -19,6 +19,11 @@ from sagd.training.levels import training_levels
 _ROUNDING = 1e-6
 """In a log noise level that was turned into a time and back."""
 
+_FARTHEST = 30
+"""Logarithm of a noise level, or of the odds of a time, next to which 32 bits hold nothing else."""
+_SPREAD = 3
+"""Standard deviations of a normal law within which nearly all of it lies."""
+
 
 class TimeLaw(Description, family="training time"):
     """Law of the training times `t` in (0, 1]."""
@@ -102,8 +107,17 @@ class LogNormalTime(TimeLaw, kind="log_normal"):
     std: float = 1.2
 
     def __post_init__(self) -> None:
-        if not self.std > 0:
-            raise InputError(f"log_normal std must be positive, got {self.std}")
+        _check_normal(self.kind, self.mean, self.std)
+
+    def resolve(self, process: Process, statistics: DataStatistics) -> LogNormalTime:
+        """This law, unless the process has hardly any of its noise levels."""
+        least, largest = self.mean - _SPREAD * self.std, process.level_at(1.0)
+        if least > math.log(largest):
+            raise InputError(
+                f"{self} has no noise levels that {process.schedule} reaches, log(sigma/alpha) up to"
+                f" {math.log(largest):.3g}; lower its mean"
+            )
+        return self
 
     def sample(self, count: int, process: Process, generator: Generator | None = None) -> Tensor:
         """Times at log-normal noise levels."""
@@ -124,8 +138,7 @@ class LogitNormalTime(TimeLaw, kind="logit_normal"):
     std: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.std > 0:
-            raise InputError(f"logit_normal std must be positive, got {self.std}")
+        _check_normal(self.kind, self.mean, self.std)
 
     def sample(self, count: int, process: Process, generator: Generator | None = None) -> Tensor:
         """Logit-normal times."""
@@ -154,6 +167,14 @@ def _stratified(count: int, generator: Generator | None) -> Tensor:
     """Uniform on [0, 1), one draw in each of `count` equal cells, in random order."""
     offsets = rand((count,), generator, torch.float64)
     return (randperm(count, generator) + offsets) / count
+
+
+def _check_normal(kind: str, mean: float, std: float) -> None:
+    """Refuse a law whose draws are all at one end of the noise, whatever the process."""
+    if not 0 < std <= _FARTHEST:
+        raise InputError(f"{kind} std must be positive and at most {_FARTHEST}, got {std}; e.g. 1.2")
+    if not abs(mean) <= _FARTHEST:
+        raise InputError(f"{kind} mean must lie in [-{_FARTHEST}, {_FARTHEST}], got {mean}; e.g. -1.2")
 
 
 def _normal(z: Tensor) -> Tensor:

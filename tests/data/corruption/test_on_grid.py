@@ -174,6 +174,7 @@ def test_readings_have_streams_of_their_own():
         ("rain(density=2)", (1, 8, 8), "density in"),
         ("moire(low=0.4, high=0.3)", (1, 8, 8), "0 < low < high <= 0.5"),
         ("moire(waves=0)", (1, 8, 8), "waves must be at least 1, got 0"),
+        ("moire(waves=1000000000)", (1, 8, 8), "waves must be at most 4,096, got 1000000000"),
         ("hum(frequency=0.6)", (1, 8), r"must lie in \(0, 0.5\)"),
         ("hum(frequency=0.45)", (1, 4), "beyond Nyquist"),
         ("shading(cutoff=0.5)", (1, 8, 8), "at least 1 cycle"),

@@ -152,8 +152,18 @@ def test_missing_files_and_folders_are_told_apart(kind, tmp_path):
 
 def test_pipes_are_not_opened(tmp_path):
     os.mkfifo(tmp_path / "a.npy")
-    with pytest.raises(InputError, match=r"^is no file: reading a pipe"):
+    with pytest.raises(InputError, match=r"^is a pipe, which may never end; a file is needed$"):
         Format.parse("npy").scan(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("length", [250, 255])
+def test_names_may_be_as_long_as_a_disk_takes_them(length, tmp_path):
+    path = tmp_path / f"{'a' * (length - 4)}.npy"
+    values = np.arange(6.0).reshape(2, 3)
+    npy = Format.parse("npy")
+    npy.write(path, values, Contents(path, "", values.shape, "YX", "float64"))
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert np.array_equal(npy.read(npy.scan(path)[0]), values)
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)

@@ -27,6 +27,8 @@ from sagd.spec import Description
 
 Shape = tuple[int, ...]
 
+MOST_WAVES = 4096
+"""Waves, and harmonics, of one damage: each is computed."""
 _DRAWS = 2048
 """Draws that estimate a spectrum without closed form: each power is known to 2 %."""
 

@@ -10,9 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sagd.data.corruption.base import Assumptions, Corruption, Shape
+from sagd.data.corruption.base import MOST_WAVES, Assumptions, Corruption, Shape
 from sagd.data.corruption.canvas import GUARD, SLOPE, coordinates, keys, smooth
-from sagd.errors import InputError
+from sagd.errors import InputError, check_whole
 from sagd.noise.basis.base import corner_radius
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Ring, Spots
@@ -61,8 +61,7 @@ class Fringes(Corruption, kind="fringes"):
     def __post_init__(self) -> None:
         self._check()
         self._require_numbers("length", "low", "high", "bend", "vary", "spread")
-        if not isinstance(self.waves, int) or self.waves < 1:
-            raise InputError(f"fringes waves must be at least 1, got {self.waves!r}")
+        check_whole("fringes waves", self.waves, 1, MOST_WAVES)
         known = not isinstance(self.low, str) and not isinstance(self.high, str)
         if known and not 0 < self.low < self.high <= 0.5:  # type: ignore[operator]
             raise InputError(f"fringes need 0 < low < high <= 0.5 cycles per sample, got {self.low} and {self.high}")

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sagd.data.corruption.base import Shape
+from sagd.data.corruption.base import MOST_WAVES, Shape
 from sagd.data.corruption.waves import Waves
-from sagd.errors import InputError
+from sagd.errors import InputError, check_whole
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ class Hum(Waves, kind="hum"):
         self._require_numbers("frequency")
         if not isinstance(self.frequency, str) and not 0 < self.frequency < 0.5:
             raise InputError(f"hum frequency must lie in (0, 0.5) cycles per sample, got {self.frequency}")
-        if not isinstance(self.harmonics, int) or self.harmonics < 1:
-            raise InputError(f"hum harmonics must be at least 1, got {self.harmonics!r}")
+        check_whole("hum harmonics", self.harmonics, 1, MOST_WAVES)
 
     def _frequencies(self, spatial: Shape, seed: int) -> tuple[Tensor, Tensor]:
         cycles = max(1, round(self._number("frequency") * spatial[-1]))

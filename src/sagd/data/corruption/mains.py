@@ -12,9 +12,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sagd.data.corruption.base import Assumptions, Corruption, Shape
+from sagd.data.corruption.base import MOST_WAVES, Assumptions, Corruption, Shape
 from sagd.data.corruption.canvas import GUARD, keys, smooth
-from sagd.errors import InputError
+from sagd.errors import InputError, check_whole
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Strip
 from sagd.random import Generator, rand
@@ -60,8 +60,7 @@ class Mains(Corruption, kind="mains"):
         self._require_numbers("frequency")
         if not isinstance(self.frequency, str) and not 0 < self.frequency < 0.5:
             raise InputError(f"mains frequency must lie in (0, 0.5) cycles per sample, got {self.frequency}")
-        if not isinstance(self.harmonics, int) or self.harmonics < 1:
-            raise InputError(f"mains harmonics must be at least 1, got {self.harmonics!r}")
+        check_whole("mains harmonics", self.harmonics, 1, MOST_WAVES)
 
     def noise(self, shape: Shape, generators: Sequence[Generator], seed: int = 0) -> Tensor:
         """The sum of the harmonics."""

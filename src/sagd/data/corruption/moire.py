@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sagd.data.corruption.base import Shape
+from sagd.data.corruption.base import MOST_WAVES, Shape
 from sagd.data.corruption.waves import Waves
-from sagd.errors import InputError
+from sagd.errors import InputError, check_whole
 from sagd.random import generator_for, rand, randn
 
 
@@ -34,8 +34,7 @@ class Moire(Waves, kind="moire"):
 
     def __post_init__(self) -> None:
         self._check()
-        if not isinstance(self.waves, int) or self.waves < 1:
-            raise InputError(f"moire waves must be at least 1, got {self.waves!r}")
+        check_whole("moire waves", self.waves, 1, MOST_WAVES)
         if not 0 < self.low < self.high <= 0.5:
             raise InputError(f"moire needs 0 < low < high <= 0.5 cycles per sample, got {self.low} and {self.high}")
 

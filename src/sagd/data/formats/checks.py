@@ -6,7 +6,6 @@ import itertools
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from sagd.errors import InputError, one_line
+from sagd.paths import special
 
 _DEFLATED = 1032
 _CUT = ("HDF error", "truncated file")
 """What libraries say of files that end too early."""
+_ENDING = 16
+"""Characters of a name that hold its ending, however long the rest is."""
 _SMALL = 2**16
 """Bytes of a file below which nothing is said of its packing: memory for as much is always there."""
 
@@ -29,16 +31,16 @@ def present(path: Path, folder: bool) -> None:
         InputError: In one line, without the path.
     """
     try:
-        status = path.stat()
+        found, size = special(path), path.stat().st_size
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {_reason(error, path)}") from None
     if folder != path.is_dir():
         raise InputError("is no folder" if folder else "is a folder, where a file is needed")
     if folder:
         return
-    if not path.is_file():
-        raise InputError("is no file: reading a pipe, device or socket could wait for ever")
-    if status.st_size == 0:
+    if found is not None:
+        raise InputError(f"is {found}, which may never end; a file is needed")
+    if size == 0:
         raise InputError("is empty: it has no bytes")
 
 
@@ -80,11 +82,13 @@ def _reason(error: Exception, path: Path) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """A name beside `path` and with its ending, which becomes `path` if all went well, and is removed otherwise.
 
-    A file of that name is replaced; a folder must be empty or not there.
+    A file of that name is replaced; a folder must be empty or not there. The name beside it is short, so that it fits
+    wherever `path` does.
     """
-    new = next(
-        name for i in itertools.count() if not (name := path.with_name(f".{os.getpid()}-{i}{path.name}")).exists()
-    )
+    ending = path.name[max(0, len(path.name) - _ENDING) :]
+    ending = ending[ending.find(".") :] if "." in ending else ""
+    names = (path.with_name(f".{os.getpid()}-{i}{ending}") for i in itertools.count())
+    new = next(name for name in names if not name.exists())
     try:
         yield new
         with encoding("a file", path):
@@ -94,20 +98,6 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(new)
         else:
             new.unlink(missing_ok=True)
-
-
-@contextmanager
-def encodable(path: Path) -> Iterator[Path]:
-    """The path, or a link to it if its name is no UTF-8, which some libraries need."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        with tempfile.TemporaryDirectory() as folder:
-            link = Path(folder, "file" + path.suffix.encode("ascii", "ignore").decode())
-            link.symlink_to(path.absolute())
-            yield link
-    else:
-        yield path
 
 
 def numeric(dtype: np.dtype) -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import re
-import stat
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from sagd.data.formats.base import Format
 from sagd.errors import InputError
+from sagd.paths import special
+from sagd.training.progress import stage
 
 logger = logging.getLogger(__name__)
 
-_SPECIAL = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+_Pieces = tuple[tuple[int, int, str], ...]
+_Key = tuple[_Pieces, ...]
 
 
 def format_of(path: Path) -> Format:
@@ -58,44 +57,64 @@ def endings() -> list[str]:
 
 def _by_ending(name: str, folder: bool) -> Format | None:
     """The format with the longest ending that a name has."""
+    known = _known_endings(tuple(Format.members().values()), folder)
     lower = name.lower()
-    fits = [
-        (len(ending), member)
-        for member in Format.members().values()
-        if member.folders == folder
-        for ending in member.endings
-        if lower.endswith(ending)
-    ]
-    return max(fits, key=lambda fit: fit[0])[1]() if fits else None
+    starts = (dot.start() for dot in re.finditer(r"\.", lower))
+    return next((known[lower[start:]]() for start in starts if lower[start:] in known), None)
+
+
+@lru_cache(maxsize=4)
+def _known_endings(members: tuple[type[Format], ...], folder: bool) -> dict[str, type[Format]]:
+    return {ending: member for member in members if member.folders == folder for ending in member.endings}
 
 
 def walk(folder: Path) -> list[Path]:
     """Files below a folder in natural order of their paths (`2.png` before `10.png`), links followed, each folder once.
 
     Hidden files and folders are left out. Folders that are files of a format, such as those of zarr, count as files.
-    Pipes, devices and sockets are named in the log and never opened, as reading them could wait for ever.
+    Pipes, devices and sockets are named in the log and never opened, as reading them could wait for ever. Nothing is
+    opened or asked of a file that the list of its folder tells.
 
     Raises:
         InputError: Naming a folder that cannot be listed.
     """
-
-    def fail(error: OSError) -> None:
-        raise InputError(f"cannot list {str(error.filename)!r}: {error.strerror}")
-
-    found: list[Path] = []
+    found: list[tuple[_Key, str]] = []
     seen: set[str] = set()
-    for root, folders, files in os.walk(folder, followlinks=True, onerror=fail):
-        # A link to a folder above would otherwise be walked again and again.
-        resolved = os.path.realpath(root)
-        if resolved in seen:
-            folders.clear()
-            continue
-        seen.add(resolved)
-        whole = {name for name in folders if _by_ending(name, folder=True) is not None}
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in whole)
-        paths = [Path(root, name) for name in (*files, *whole) if not name.startswith(".")]
-        found += [path for path in paths if not _is_special(path)]
-    return sorted(found, key=lambda path: natural(path.relative_to(folder)))
+    left: list[tuple[str, _Key]] = [(str(folder), ())]
+    with stage(f"listing {str(folder)!r}"):
+        while left:
+            root, above = left.pop()
+            # A link to a folder above would otherwise be walked again and again.
+            resolved = os.path.realpath(root)
+            if resolved in seen:
+                continue
+            seen.add(resolved)
+            inner = []
+            for entry in _entries(root):
+                if _is_folder(entry):
+                    inner.append(entry)
+                elif not _is_special(entry):
+                    found.append(((*above, _pieces(entry.name)), entry.path))
+            inner.sort(key=lambda entry: entry.name, reverse=True)
+            left += [(entry.path, (*above, _pieces(entry.name))) for entry in inner]
+        return [Path(path) for _, path in sorted(found)]
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder and not hidden."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"cannot list {str(error.filename)!r}: {error.strerror}") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether there are files in it, which are not those of a format."""
+    try:
+        return entry.is_dir() and _by_ending(entry.name, folder=True) is None
+    except OSError:  # of a link that leads nowhere, for whoever opens it
+        return False
 
 
 def natural(path: Path) -> tuple[object, ...]:
@@ -107,18 +126,18 @@ def natural(path: Path) -> tuple[object, ...]:
     return tuple(_pieces(part) for part in path.parts), str(path)
 
 
-def _pieces(name: str) -> tuple[tuple[int, int, str], ...]:
+def _pieces(name: str) -> _Pieces:
     """Numbers and what is between them; numbers come first, as digits come before letters."""
     pieces = re.findall(r"[0-9]+|[^0-9]+", name)
     return tuple((0, int(piece), "") if piece[0] in "0123456789" else (1, 0, piece) for piece in pieces)
 
 
-def _is_special(path: Path) -> bool:
-    """Whether reading a path could wait for ever; it is named then. What cannot be told is for whoever opens it."""
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    """Whether reading it could wait for ever; it is named then. What cannot be told is for whoever opens it."""
     try:
-        kind = stat.S_IFMT(path.stat().st_mode)
+        kind = None if entry.is_file() or entry.is_dir() else special(entry.path)
     except OSError:
         return False
-    if kind in _SPECIAL:
-        logger.warning("%r is left out: it is %s", str(path), _SPECIAL[kind])
-    return kind in _SPECIAL
+    if kind is not None:
+        logger.warning("%r is left out: it is %s", entry.path, kind)
+    return kind is not None

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sagd.data.formats.base import Contents, Coordinates, Format, Region, Step
-from sagd.data.formats.checks import bytes_of, encodable, full_scale, holds_bytes, holds_packed, is_numeric
+from sagd.data.formats.checks import bytes_of, full_scale, holds_bytes, holds_packed, is_numeric
 from sagd.data.formats.dimensions import by_channel, letters, step_of
 from sagd.data.formats.handles import opened
 from sagd.data.formats.netcdf_classic import classic_end
 from sagd.errors import InputError
 from sagd.optional import need
+from sagd.paths import encodable
 
 if TYPE_CHECKING:
     import xarray

@@ -17,6 +17,7 @@ from sagd.data.config import DataConfig
 from sagd.data.fields import FieldRecords
 from sagd.errors import InputError
 from sagd.optional import need
+from sagd.paths import special
 from sagd.spec import Description
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ def expanded(source: str) -> Path:
     """The path that a text would be."""
     path = Path(os.path.expanduser(source))  # noqa: PTH111 (Path raises on an unknown '~user')
     try:
-        path.exists()
+        if path.exists() and (found := special(path)) is not None:
+            raise InputError(f"{source!r} is {found}, which may never end; a file or a folder is needed")
     except OSError as error:  # of names that are too long, and folders that may not be entered
         raise InputError(f"cannot look for {source[:60]!r}: {error.strerror}") from None
     return path

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sagd.data.config import DataConfig
 from sagd.data.fields import FieldRecords, Part
@@ -18,6 +17,7 @@ from sagd.data.formats import Contents, Format
 from sagd.data.formats.find import endings, format_of
 from sagd.data.kinds import Kind
 from sagd.errors import InputError, argument, one_line
+from sagd.training.progress import counted
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,6 @@ _LISTED = 5
 """Endings, or names of arrays, that a line lists."""
 _LONG = 16
 """A table is that many times longer than wide where nobody says so."""
-_DELAY = 2.0
-"""Seconds before a bar appears."""
 
 
 def of_one_kind(paths: Sequence[Path], config: DataConfig, where: str) -> tuple[type[Kind], list[Path]]:
@@ -59,7 +57,8 @@ def of_one_kind(paths: Sequence[Path], config: DataConfig, where: str) -> tuple[
         own = [path for path, found in formats.items() if found.kind in kind.formats]
         most = Counter(found.kind for found in formats.values()).most_common(1)[0][0]
         taken = own or [path for path, found in formats.items() if found.kind == most]
-    _say_left_out([path for path in paths if path not in set(taken)], where)
+    kept = set(taken)
+    _say_left_out([path for path in paths if path not in kept], where)
     return kind, taken
 
 
@@ -108,7 +107,7 @@ def looked(
         InputError: Naming one that cannot be read, or if none can.
     """
     parts, kept, problems = [], [], []
-    for number in tqdm(range(count), desc="checking", unit=unit, delay=_DELAY, disable=None, leave=False):
+    for number in counted(range(count), "checking", f"{unit}s"):
         try:
             parts.append(look(number))
             kept.append(number)

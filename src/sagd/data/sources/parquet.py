@@ -17,6 +17,7 @@ from sagd.data.sources.base import SPLIT_NAMES, Records, Source, check_split, ch
 from sagd.data.sources.table import choose_columns, listed_columns, table_records
 from sagd.errors import InputError, one_line
 from sagd.optional import need
+from sagd.paths import require_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,6 +114,7 @@ def _header(path: Path) -> tuple[pa.Schema, int]:
     import pyarrow.parquet as pq
 
     try:
+        require_file(path)
         with pq.ParquetFile(path) as file:
             return file.schema_arrow, file.metadata.num_rows
     except (OSError, ValueError) as error:  # pyarrow's errors are kinds of these

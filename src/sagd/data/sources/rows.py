@@ -78,6 +78,10 @@ class Rows(Reader):
         """The file that a row is in."""
         return self.place or Path(self.files[bisect(self.ends, row)])
 
+    def folder(self, row: int) -> Path | None:
+        """The folder from which paths of a row count; None of tables that are no files of the user."""
+        return self.path(row).parent if self.place is None else None
+
 
 @dataclass(frozen=True, eq=False)
 class ArrayRows(Rows):
@@ -126,7 +130,7 @@ class SoundRows(Rows):
         need("soundfile")
         import soundfile
 
-        file = _file(self.column, row)
+        file = _file(self.column, row, self.folder(row))
         try:
             container = soundfile.info(file).format
             member = next((m() for m in _members() if container in m.containers), None)
@@ -144,7 +148,7 @@ class SoundRows(Rows):
         need("soundfile")
         import soundfile
 
-        with soundfile.SoundFile(_file(self.column, contents.kept["row"])) as file:
+        with soundfile.SoundFile(_file(self.column, contents.kept["row"], self.folder(contents.kept["row"]))) as file:
             return samples(file, contents, region)
 
 
@@ -233,22 +237,23 @@ def holds_arrays(kind: pa.DataType) -> bool:
     return nested and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
-def is_sound(column: pa.ChunkedArray, config: DataConfig) -> bool:
-    """Whether bytes of a column are sound, as somebody says or the first of them do."""
+def is_sound(column: pa.ChunkedArray, config: DataConfig, folder: Path | None = None) -> bool:
+    """Whether bytes of a column are sound, as somebody says or the first of them do; paths count from the folder."""
     if config.kind != "auto":
         return config.kind == "audio"
     row = next((i for i in range(len(column)) if column[i].is_valid), None)
     if row is None:
         return False
     try:
-        head = bytes(_file(column, row).read(12))
+        head = bytes(_file(column, row, folder).read(12))
     except InputError:
         return False
     return head.startswith(_SOUNDS) or (head[:4] == b"RIFF" and head[8:] == b"WAVE")
 
 
-def content_of(column: pa.ChunkedArray, row: int) -> str | bytes:
-    """Bytes of a row, or the local path of a file that holds them.
+def content_of(column: pa.ChunkedArray, row: int, folder: Path | None = None) -> str | bytes:
+    """Bytes of a row, or the local path of a file that holds them, which counts from the folder of the table if it is
+    there, else from the current one.
 
     Raises:
         InputError: If there are neither.
@@ -259,28 +264,30 @@ def content_of(column: pa.ChunkedArray, row: int) -> str | bytes:
         return content
     if not path:
         raise InputError("the row holds no bytes (null); fill it, or remove it")
-    return _read_path(path)
+    return _read_path(path, folder)
 
 
-def _file(column: pa.ChunkedArray, row: int) -> io.BytesIO:
-    content = content_of(column, row)
+def _file(column: pa.ChunkedArray, row: int, folder: Path | None) -> io.BytesIO:
+    content = content_of(column, row, folder)
     try:
         return io.BytesIO(content if isinstance(content, bytes) else Path(content).read_bytes())
     except OSError as error:
         raise InputError(f"{content!r} cannot be read: {error.strerror}") from None
 
 
-def _read_path(path: str) -> str | bytes:
+def _read_path(path: str, folder: Path | None) -> str | bytes:
     """A local path as it is, or the bytes of a member of a local archive ('zip://a.png::/data/images.zip').
 
     Paths come with the data, and fsspec knows protocols that open connections or run code; so only archives pass.
     """
-    if "::" not in path or Path(path).is_file():
-        if not Path(path).is_file():
-            raise InputError(f"no file {path!r}; paths count from the current folder, and addresses are not followed")
-        return path
-    *members, archive = path.split("::")
-    if not Path(archive).is_file() or not all(member.startswith(_ARCHIVES) for member in members):
+    if (found := _beside(path, folder)) is not None:
+        return found
+    if "::" not in path:
+        where = "the current folder" if folder is None else f"{str(folder)!r}, or the current folder"
+        raise InputError(f"no file {path!r}; paths count from {where}, and addresses are not followed")
+    *members, last = path.split("::")
+    archive = _beside(last, folder)
+    if archive is None or not all(member.startswith(_ARCHIVES) for member in members):
         raise InputError(f"{path!r} is not in a local archive ({', '.join(_ARCHIVES)})")
     need("fsspec")
     import fsspec
@@ -292,6 +299,12 @@ def _read_path(path: str) -> str | bytes:
             return file.read()
     except (OSError, ValueError, LookupError, EOFError) as error:
         raise InputError(f"{path!r} cannot be read: {type(error).__name__} {one_line(error)}") from None
+
+
+def _beside(path: str, folder: Path | None) -> str | None:
+    """A path in the folder, or else in the current one, if there is a file."""
+    places = [Path(path)] if folder is None else [folder / path, Path(path)]
+    return next((str(place) for place in places if place.is_file()), None)
 
 
 def _members() -> tuple[type[Sound], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -41,17 +42,20 @@ class TableRecords(Records):
         column: The images.
         files: Where they are from, in order.
         ends: How many images there are up to the end of each.
+        local: Whether `files` are files of the user, from whose folders paths count.
     """
 
     column: pa.ChunkedArray
     files: Sequence[str]
     ends: Sequence[int]
+    local: bool = False
 
     def __len__(self) -> int:
         return len(self.column)
 
     def open(self, index: int) -> Image.Image:  # noqa: D102
-        return open_image(content_of(self.column, index))
+        folder = Path(self.files[bisect(self.ends, index)]).parent if self.local else None
+        return open_image(content_of(self.column, index, folder))
 
     def describe(self, index: int) -> str:  # noqa: D102
         return row_of(index, self.files, self.ends)
@@ -93,8 +97,9 @@ def table_records(
     files = files or {source: table.num_rows}
     ends = list(accumulate(files.values()))
     column = table.column(data_column)
-    if holds_bytes(column.type) and not is_sound(column, config):
-        return TableRecords(name, labels, classes, column, list(files), ends)
+    first = Path(next(iter(files))).parent if place is None else None
+    if holds_bytes(column.type) and not is_sound(column, config, first):
+        return TableRecords(name, labels, classes, column, list(files), ends, place is None)
     rows = (SoundRows if holds_bytes(column.type) else ArrayRows)(column, tuple(files), tuple(ends), place)
     return row_records(name, rows, config, labels, classes)
 

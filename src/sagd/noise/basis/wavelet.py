@@ -16,6 +16,9 @@ from sagd.noise.basis.real import DENSE_SIDE, RealBasis, multiply
 from sagd.optional import need
 from sagd.tensors import complex_of
 
+_SPELT = 64
+"""Levels whose factor a message spells out."""
+
 
 @dataclass(frozen=True)
 class WaveletBasis(RealBasis, kind="wavelet"):
@@ -165,7 +168,8 @@ def _wavelet_levels(spatial: tuple[int, ...], levels: int | None) -> int:
         odd = next(side for side in split if side % 2)
         raise InputError(f"wavelets need even sides (or 1), got {odd} in {spatial}; crop or pad, or use 'cosine'")
     if levels is not None and split and levels > most:
-        raise InputError(f"{levels} levels need sides that divide by {2**levels}, got {spatial}; use levels={most}")
+        factor = 2**levels if levels < _SPELT else f"2^{levels}"
+        raise InputError(f"{levels} levels need sides that divide by {factor}, got {spatial}; use levels={most}")
     return levels or min(most, 5)
 
 
