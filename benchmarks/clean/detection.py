@@ -31,7 +31,7 @@ from sagd.omission.detection.windows import cut
 
 Line = Mapping[str, Any]
 
-FIRST = {"fit": 1000, "judge": 2000}
+FIRST = {"fit": 1000, "judge": 3000}
 """Seed of the first set of each half; none of the second was looked at before its page was written."""
 CLASSES = ((-20.0, 0.0), (0.0, 3.0), (3.0, 6.0), (6.0, 10.0), (10.0, 20.0), (20.0, 40.0))
 OWN = {

@@ -26,7 +26,7 @@ from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.designs.ends import ROUNDING
-from sagd.designs.expected import Expected
+from sagd.sampling.expected import Expected
 from sagd.designs.learning import Learning, learnings
 from sagd.designs.levels import fit_power_law
 from sagd.designs.likeness import MOST_APART_DB, distance_db, ring_powers

@@ -220,3 +220,13 @@ def test_what_cannot_be_examined(x, message):
 def test_a_reference_of_another_shape(fields):
     with pytest.raises(InputError, match=r"images are \(1, 32, 32\), those of the reference \(1, 16, 16\)"):
         find(fields(), fields((1, 16, 16)))
+
+
+@pytest.mark.parametrize(("size", "square"), [(256, 8), (256, 20), (256, 32), (400, 16), (400, 20), (512, 25)])
+def test_a_chessboard_is_left_alone(size, square):
+    """Nothing in it is the sum of two of its peaks, and most of its spectrum is empty."""
+    i, j = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    found = find(255.0 * ((i // square + j // square) % 2)[None, None].double())
+    assert found.band is None
+    assert found.enlarged == ""
+    assert found.likeliest is not None or found.unsure

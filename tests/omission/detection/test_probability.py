@@ -68,8 +68,10 @@ def test_what_is_of_a_lattice_is_shown_and_not_certain():
     told |= {"coarse": 8.0, "tails": -0.5}
     for kind, clear, of_lattice in (
         ("spots", {"mesh": 2.0, "narrow": 0.2}, {"mesh": 3.0, "narrow": 0.2}),
+        ("spots", {"bare": 0.0, "narrow": 0.2}, {"bare": 0.2, "narrow": 0.2}),
         ("ring", {}, {"mesh": 3.0}),
         ("stripes", {"halves": 0.0}, {"halves": -0.2}),
+        ("stripes", {"torn": 0.6, "bare": 0.2}, {"torn": 0.8}),
     ):
         assert damage_probability(candidate(kind, many=0.0, **told | clear)) >= 0.99, kind
         assert damage_probability(candidate(kind, many=0.0, **told | of_lattice)) == pytest.approx(OF_ONE, abs=1e-3)

@@ -40,6 +40,8 @@ MEASURES = (
     "lattice",
     "halves",
     "mesh",
+    "torn",
+    "bare",
 )
 """What is measured of every candidate."""
 _FRINGE = 4.0
@@ -200,6 +202,7 @@ class Examination:
             "narrow": line.share,
             "octave": math.log2(max(1.0, line.high * max(self.fine.side))),
             "halves": agreement(self.fine, line),
+            "torn": 1 - agreement(self.fine, line, strong=True),
         }
         low, high = line.extent
         around = on_line(self.windows, replace(line, low=max(low, line.content), high=high), _FRINGE)
@@ -248,7 +251,8 @@ class Examination:
         floor, of quantisation or interpolation, it stands out by itself. By kind of candidate: `narrow`, how much of a
         line, or of what can be told apart, it takes up; `octave`, how far out it lies or reaches; `edge` of broad ones;
         `lattice`, whether it lies where blocks do; `mesh`, of a broad one, or a peak that is the sum of two others,
-        of how many pairs any peak is; `halves`, how far stripes agree from one part of the data to the other.
+        of how many pairs any peak is; `halves`, how far stripes agree from one part of the data to the other, and
+        `torn`, how far their strong waves do not; `bare`, how much of the spectrum has nothing, not even noise.
         """
         if not len(inside) or not len(beside):
             return dict.fromkeys(MEASURES, 0.0)
@@ -272,6 +276,7 @@ class Examination:
             "many": float(self.windows.side == self.fine.side),
             "record": float(len(self.windows.side) == 1),
             "bend": self._bend(beside),
+            "bare": self.windows.bare,
         }
 
     def _bend(self, beside: Tensor) -> float:

@@ -251,7 +251,7 @@ def coincidence(one: Peak, other: Peak, side: tuple[int, ...], tolerance: float 
 
 
 def meshed(peak: Peak, others: Sequence[Peak], side: tuple[int, ...]) -> int:
-    """Pairs of other peaks of which one is the sum or difference, or half of it: many of a lattice, such as cloth.
+    """Pairs of other peaks of which one is the sum or difference, or half of it: those of a lattice, as of cloth, are.
 
     Those of a chessboard are odd along both axes, so that none is the sum of two, and each is in the middle of many.
 

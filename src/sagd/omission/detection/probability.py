@@ -120,6 +120,11 @@ MESH = 3
 screen, clipped, has peaks of two."""
 OPPOSED = -0.1
 """Agreement of stripes below which they are lines of a lattice: from row to row of a chessboard they change sign."""
+TORN = 0.7
+"""The same of their strong waves, one less it, from which on; those of curtains that end come to 0.64."""
+BARE = 0.1
+"""Share of the frequencies without even noise, from which on a single picture was drawn: its peaks and edges are its
+own, whatever they look like, and only stripes all along are no part of it."""
 EDGED = 1.5
 """Nats, over the fit and over its neighbours, from which on a ring in a single array is believed: those of enlarged
 photographs have at most 1.1."""
@@ -146,13 +151,15 @@ def damage_probability(candidate: Candidate, against_reference: bool = False) ->
 def as_content(kind: str, measures: Mapping[str, float]) -> bool:
     """Whether what looks like it is content of many arrays: lattices, and broad shapes of single ones."""
     low = min(measures["excess"], measures["coarse"]) < EDGED
-    return on_mesh(kind, measures) or (not measures["many"] and (kind == "wedge" or (kind == "ring" and low)))
+    if not measures["many"] and kind in ("spots", "ring", "wedge"):
+        return kind == "wedge" or (kind == "ring" and low) or measures["bare"] > BARE or on_mesh(kind, measures)
+    return on_mesh(kind, measures)
 
 
 def on_mesh(kind: str, measures: Mapping[str, float]) -> bool:
     """Whether spots, or a line or ring of them, are of a lattice."""
     if kind == "stripes":
-        return not measures["many"] and measures["halves"] < OPPOSED
+        return not measures["many"] and (measures["halves"] < OPPOSED or measures["torn"] > TORN)
     return kind in ("spots", "ring") and measures["mesh"] >= MESH
 
 

@@ -99,7 +99,7 @@ def find_lines(fine: Windows, levels: Tensor, against_reference: bool = False) -
         total[:, k], count[:, k] = torch.where(here, contrast, 0.0).sum(1), here.sum(1)
     best, span = _best_range(total, count, per_radius)
     whole = _continued(span, total, count, per_radius)
-    tests = len(directions) * SEGMENTS
+    tests, steps = len(directions) * SEGMENTS, _across_all(directions, fine.side)
     found: list[Line] = []
     for i in best.argsort(descending=True).tolist():
         z = float(best[i])
@@ -111,12 +111,15 @@ def find_lines(fine: Windows, levels: Tensor, against_reference: bool = False) -
         low, high = span[i].tolist()
         inside = slice(low, high + 1)
         excess = float(total[i, inside].sum() / count[i, inside].sum())
+        step, direction = float(steps[i]), tuple(directions[i].tolist())
+        far = float(radii[valid[i]][(segment[valid[i]] <= whole[i, 1])].max())
+        if excess < _LEAST or any(_near(direction, far, other, step) for other in found):
+            continue
         taken = segment[valid[i]]
         reach = radii[valid[i]][(taken >= low) & (taken <= high)]
         all_of_it = radii[valid[i]][(taken >= whole[i, 0]) & (taken <= whole[i, 1])]
-        step = _across(directions[i], fine.side)
         line = Line(
-            tuple(directions[i].tolist()),
+            direction,
             float(reach.min()),
             float(reach.max()),
             excess,
@@ -128,8 +131,7 @@ def find_lines(fine: Windows, levels: Tensor, against_reference: bool = False) -
             if against_reference
             else _content_ends(full, sides, directions[i], float(all_of_it.max())),
         )
-        all_content = line.content >= line.extent[1]
-        if excess >= _LEAST and not all_content and not any(_near(line, other, step) for other in found):
+        if line.content < line.extent[1]:
             found.append(line)
     return found
 
@@ -145,12 +147,17 @@ def on_line(windows: Windows, line: Line, width: float = 0.75) -> Tensor:
     return (near & (along.abs() >= low) & (along.abs() <= line.high + 1e-9)).nonzero()[:, 0]
 
 
-def agreement(fine: Windows, line: Line) -> float:
+def agreement(fine: Windows, line: Line, strong: bool = False) -> float:
     """How far the profile of stripes in one half of the largest windows is that in the other, -1 to 1.
 
     Mean cosine of the phase between the waves on the line in two parts along the stripes, which share nothing: that of
     stripes all along is 1, that of what is in one part alone, or differs from part to part, about 0. The coefficients
     at some steps across the line are the Fourier transform, along the stripes, of the profile's wave by place.
+
+    Args:
+        fine: The largest windows.
+        line: Where.
+        strong: Whether waves count by their power, rather than alike.
     """
     side = fine.side
     sizes, direction = torch.tensor(side, dtype=torch.float64), torch.tensor(line.direction, dtype=torch.float64)
@@ -170,7 +177,9 @@ def agreement(fine: Windows, line: Line) -> float:
         middle = torch.exp(2j * math.pi * (index / sizes[:, None] * (sizes[:, None] - 1) / 2).sum(0))
         waves = (c * middle).reshape(len(c), len(r), len(steps))
         cross = (waves @ one.to(waves)) * (waves @ other.to(waves)).conj()
-        cosines.append(float((cross / cross.abs().clamp(min=1e-300)).real.mean()))
+        weight_of = cross.abs() if strong else torch.ones_like(cross.abs())
+        cosine = (cross / cross.abs().clamp(min=1e-300)).real
+        cosines.append(float((weight_of * cosine).sum() / weight_of.sum().clamp(min=1e-300)))
     return min(cosines)
 
 
@@ -193,10 +202,15 @@ def _directions(side: tuple[int, ...]) -> Tensor:
 
 def _across(direction: Tensor, side: tuple[int, ...]) -> float:
     """Distance of the grid's frequencies across a direction."""
+    return float(_across_all(direction[None], side))
+
+
+def _across_all(directions: Tensor, side: tuple[int, ...]) -> Tensor:
+    """The same of some directions `(n, d)`, `(n,)`."""
     sizes = torch.tensor(side, dtype=torch.float64)
     if len(side) != 2:
-        return float((1 / sizes)[direction < 0.5].max())
-    return float(torch.stack([direction[1] / sizes[0], direction[0] / sizes[1]]).square().sum().sqrt())
+        return torch.where(directions < 0.5, 1 / sizes, 0.0).amax(1)
+    return (directions.flip(1) / sizes).square().sum(1).sqrt()
 
 
 def _at(full: Tensor, f: Tensor, side: tuple[int, ...]) -> Tensor:
@@ -222,8 +236,11 @@ def _contrasts(levels: Tensor, side: tuple[int, ...], directions: Tensor) -> tup
     def at(f: Tensor) -> Tensor:
         return _at(full, f, side)
 
-    step = torch.tensor([_across(d, side) for d in directions], dtype=torch.float64)[:, None, None]
-    normals = torch.stack([_normals(d) for d in directions])  # (n, k, d)
+    step = _across_all(directions, side)[:, None, None]
+    if len(side) == 2:
+        normals = torch.stack([-directions[:, 1], directions[:, 0]], 1)[:, None]  # (n, k, d)
+    else:
+        normals = torch.stack([_normals(d) for d in directions])
     sides = []
     for k in range(normals.shape[1]):
         for sign in (1, -1):
@@ -354,7 +371,7 @@ def _radii(side: tuple[int, ...], high: float) -> Tensor:
     return r[r <= high + 1e-9]
 
 
-def _near(one: Line, other: Line, step: float) -> bool:
-    """Whether lines are the same, or one is the fringe of the other where both are."""
-    cosine = abs(sum(a * b for a, b in zip(one.direction, other.direction, strict=True)))
-    return math.acos(min(1.0, cosine)) * min(one.extent[1], other.extent[1]) < 8 * step
+def _near(direction: tuple[float, ...], far: float, other: Line, step: float) -> bool:
+    """Whether a line that reaches so far is another one, or the fringe of it where both are."""
+    cosine = abs(sum(a * b for a, b in zip(direction, other.direction, strict=True)))
+    return math.acos(min(1.0, cosine)) * min(far, other.extent[1]) < 8 * step

@@ -19,6 +19,8 @@ FLOOR = 1e-4
 """Power added to every frequency of every window, as a part of the mean power. What is less is not seen: spread over a
 tenth of the frequencies, it is a quarter of a step of 8-bit images. Enlarged images have next to nothing in most of
 their spectrum, of a form that no smooth fit has."""
+_BARE = 1e-5
+"""Power, likewise, that no picture of 8 bits has less of: rounding leaves twice as much."""
 _LARGEST = {1: 4096, 2: 128, 3: 32}
 _SMALLEST = {1: 128, 2: 32, 3: 12}
 _ENOUGH = 24
@@ -53,6 +55,12 @@ class Windows:
         """Power of each window, with the floor, `(K, *coefficients)`."""
         power = self.coefficients.abs().square()
         return power + FLOOR * mean_power(power.mean(0), self.basis)
+
+    @cached_property
+    def bare(self) -> float:
+        """Share of the frequencies that hold less than rounding leaves: of what was drawn and never photographed."""
+        power, weight = self.coefficients.abs().square().mean(0), self.basis.multiplicity()
+        return float((weight * (power < _BARE * mean_power(power, self.basis))).sum() / weight.sum())
 
     @cached_property
     def power(self) -> Tensor:
