@@ -24,6 +24,7 @@ from sagd.build.schema import (
     TrainingConfig,
 )
 from sagd.build.text import call_text, to_dict
+from sagd.data.images import as_png
 from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import SignalReader, Signals
@@ -45,7 +46,7 @@ from sagd.omission.second import SecondDamage
 from sagd.optional import need
 from sagd.random import generator_for, seed_for, subset
 from sagd.resampling.bands import BandLaw, shown_channels
-from sagd.store.files import writing
+from sagd.store.files import write_file, writing
 from sagd.store.model import Trained
 from sagd.study.compilation import compiled
 from sagd.study.guarding import as_begun, guarded, premise_of, read_once, second_damage, set_apart, wholes, without_band
@@ -258,7 +259,7 @@ class Pictures(Callback):
         path = self._out / "samples" / f"step-{fit.step:06d}.png"
         with writing(path):
             path.parent.mkdir(exist_ok=True)
-            Kind.member(data.meaning.kind)().picture(x, data.meaning).save(path)
+        write_file(path, as_png(Kind.member(data.meaning.kind)().picture(x, data.meaning)))
 
 
 @_as_configured
