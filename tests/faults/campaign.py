@@ -168,10 +168,10 @@ class Bench:
             out = self.folder / "undisturbed" / f"{command}-{kind}"
             args = COMMANDS[command](self, kind)
             start = time.perf_counter()
-            with Events(out) as events:
+            with Events(out) as events, Connections() as attempted:
                 ended = quietly(command, *args, "--out", out)
             assert ended.code == 0, ended.err
-            found = Undisturbed(events.count, time.perf_counter() - start, contents(out))
+            found = Undisturbed(events.count, time.perf_counter() - start, contents(out), tuple(attempted))
             self._undisturbed[command, kind] = found
         return self._undisturbed[command, kind]
 
@@ -184,11 +184,13 @@ class Undisturbed:
         events: How often it changes the disk.
         seconds: How long it takes.
         files: What it leaves, by name; see `contents`.
+        attempted: Connections that it tried.
     """
 
     events: int
     seconds: float
     files: dict[str, str]
+    attempted: tuple[str, ...]
 
 
 Builder = Callable[[Bench, str], list[Any]]

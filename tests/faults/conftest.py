@@ -68,7 +68,8 @@ def campaign(request):
             try:
                 yield
             except (Exception, pytest.fail.Exception) as error:
-                failed.append(f"{point}: {error or type(error).__name__}")
+                text = f"{point}: {error or type(error).__name__}"
+                failed.append(text.encode("utf-8", "backslashreplace").decode())  # names may be no text
 
         yield fault
         request.node.user_properties.append(("faults", (name, len(tried), len(tried) - len(failed))))

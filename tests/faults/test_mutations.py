@@ -99,7 +99,7 @@ def test_configurations(before_training, bench, tmp_path, campaign):
     base = {"data": {"source": str(bench.data("image"))}} | TINY
     with campaign("mutations") as faults:
 
-        @examples(25, 1500)
+        @examples(15, 1500)
         @given(st.lists(st.tuples(st.sampled_from(sorted(leaves(RUN), key=repr)), VALUES), min_size=1, max_size=2))
         def attempt(changes):
             sections = {name: values for name, values in RUN.items() if name != "plugins"}
@@ -127,7 +127,7 @@ def test_command_lines(before_training, bench, tmp_path, campaign):
     names = st.sampled_from([*OPTIONS, *others])
     with campaign("mutations") as faults:
 
-        @examples(25, 600)
+        @examples(15, 600)
         @given(
             st.sampled_from([command for command in COMMANDS if command not in ("design", "compare")]),
             st.lists(st.tuples(names, st.lists(texts, max_size=2)), min_size=1, max_size=3),
@@ -153,7 +153,7 @@ def test_descriptions_of_models(bench, tmp_path, campaign):
     whole = bench.undisturbed("sample", "audio").files
     with campaign("mutations") as faults:
 
-        @examples(12, 600)
+        @examples(8, 600)
         @given(st.sampled_from(sorted(leaves(described), key=repr)), VALUES)
         def attempt(path, value):
             copy, out = tmp_path / "copy", tmp_path / "out"
@@ -185,7 +185,7 @@ def test_tensors_of_models(bench, tmp_path, campaign):
     model = bench.model("audio") / "model"
     with campaign("mutations") as faults:
 
-        @examples(10, 400)
+        @examples(6, 400)
         @given(st.sampled_from(["model.safetensors", "moments.safetensors"]), st.integers(0, 2**30), VALUES)
         def attempt(name, number, value):
             copy, out = tmp_path / "copy", tmp_path / "out"
@@ -219,7 +219,7 @@ def test_comparisons(bench, tmp_path, campaign, monkeypatch):
     keys = sorted(leaves({"evaluation": defaults["evaluation"]}), key=repr)
     with campaign("mutations") as faults:
 
-        @examples(5, 200)
+        @examples(3, 200)
         @given(st.dictionaries(TEXTS, VALUES, max_size=2), st.sampled_from(keys), VALUES, st.booleans())
         def attempt(arms, path, value, keep):
             settled = altered({"evaluation": defaults["evaluation"]}, path, value)

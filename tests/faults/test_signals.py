@@ -35,7 +35,7 @@ def _handlers():
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize(("command", "kind"), pairs() if LONG else drawn("signals", pairs(), 3))
+@pytest.mark.parametrize(("command", "kind"), drawn("signals", pairs(), 2))
 def test_a_signal_at_a_file_event(command, kind, number, bench, tmp_path, campaign):
     whole = bench.undisturbed(command, kind)
     args = [command, *COMMANDS[command](bench, kind), "--out"]
@@ -51,7 +51,7 @@ def test_a_signal_at_a_file_event(command, kind, number, bench, tmp_path, campai
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize(("command", "kind"), pairs() if LONG else drawn("moments", pairs(), 3))
+@pytest.mark.parametrize(("command", "kind"), drawn("moments", pairs(), 2))
 def test_a_signal_at_a_moment(command, kind, number, bench, tmp_path, campaign):
     """At a share of the time that the command takes, by the clock."""
     whole = bench.undisturbed(command, kind)

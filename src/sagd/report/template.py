@@ -9,15 +9,11 @@ from sagd.optional import need
 
 
 def fill(name: str, values: Mapping[str, Any]) -> str:
-    """The page that a template of this package makes of `values`; what is not among them is an error.
-
-    Bytes of file names that are no text are shown as U+FFFD.
-    """
+    """The page that a template of this package makes of `values`; what is not among them is an error."""
     need("jinja2")
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("sagd", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    page = environment.get_template(name).render(values)
-    return page.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return environment.get_template(name).render(values)
