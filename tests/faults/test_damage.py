@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.faults.campaign import BAND, KINDS, LONG, TRAINING, contents, drawn, quietly, refusal, unharmed
 
-LONGER = {**TRAINING, "keep_checkpoints": 2}
+LONGER = {**TRAINING, "keep_checkpoints": 2, "lr_decay": "none"}
 
 
 class Malicious:
