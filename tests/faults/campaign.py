@@ -12,6 +12,7 @@ import errno
 import hashlib
 import io
 import json
+import logging
 import os
 import random
 import resource
@@ -225,10 +226,23 @@ class Ended:
 def quietly(*args: Any) -> Ended:
     """Run a command in this process."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings(), _noted(err):
         warnings.simplefilter("default")
         code = main([str(arg) for arg in args])
     return Ended(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def _noted(stream: io.StringIO) -> Iterator[None]:
+    """Context in which notes go to a stream alone, as those of a program do."""
+    logger, handler = logging.getLogger("sagd"), logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    before, logger.propagate = logger.propagate, False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
 
 
 def refusal(ended: Ended, some: bool = False) -> str:
