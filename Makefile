@@ -2,6 +2,8 @@
 # `make gallery`: rebuild docs/gallery.md and its figures.
 # `make test`: the whole test suite. `make test-bits`: those of its tests that assert equal bits, under other arithmetic
 # of the processor. Each sets up a local .venv first.
+# `make faults`: every fault of tests/faults, of which `make test` tries a draw; at most an hour on two cores. It writes the
+# table of docs/reliability.md. `make faults SHARD=2/3` tries a third of them; the last of three to end writes the table.
 # `make test-oldest`: the test suite with the oldest versions that pyproject.toml allows, in an environment of its own with
 # Python 3.11; their warnings are no errors. It takes 15 minutes of processor time, as `make test` does, and before that a
 # download of 3 GB: torch so old comes with its CUDA.
@@ -11,7 +13,7 @@ BIN := .venv/bin
 # Networks as small as the demo's and the tests' gain nothing from a second thread, and lose much where cores are shared.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo gallery test test-bits test-oldest test-wheel check clean
+.PHONY: install demo gallery test test-bits faults test-oldest test-wheel check clean
 
 install: .venv/.installed
 
@@ -37,6 +39,10 @@ test-bits: install
 	MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest --numprocesses 2 -m bits
 	MKL_CBWR=COMPATIBLE ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest --numprocesses 2 -m bits
 	env -u MKL_CBWR ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest --numprocesses 2 -m bits
+
+SHARD ?= 1/1
+faults: install
+	SAGD_FAULTS=long SAGD_SHARD=$(SHARD) $(BIN)/python -m pytest --numprocesses 2 tests/faults
 
 test-oldest: .venv-oldest/.installed
 	.venv-oldest/bin/python -m pytest --numprocesses 2 -W default -W ignore::DeprecationWarning

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.faults.campaign import Events, Killed, full_disk
 
 from sagd.errors import CheckpointError
 from sagd.store.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
@@ -33,60 +34,6 @@ def assert_is(path, step):
     for group, tensors in expected.tensors.items():
         assert found.tensors[group].keys() == tensors.keys()
         assert all(torch.equal(found.tensors[group][name], tensors[name]) for name in tensors)
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the product catches it."""
-
-
-class DyingDisk:
-    """Counts the operations that change the disk; the `at`-th one raises, a write after half of its bytes."""
-
-    def __init__(self, monkeypatch, at, error):
-        self.count, self.at, self.error = 0, at, error
-        for name in ("mkdir", "rename", "replace", "fsync", "unlink", "rmdir"):
-            monkeypatch.setattr(os, name, self._dying(getattr(os, name)))
-        opened = Path.open
-
-        def open_(path, mode="r", *args, **kwargs):
-            file = opened(path, mode, *args, **kwargs)
-            if "x" in mode:
-                file = HalfWriter(file, self)
-            return file
-
-        monkeypatch.setattr(Path, "open", open_)
-
-    def tick(self):
-        self.count += 1
-        return self.count == self.at
-
-    def _dying(self, operation):
-        def wrapped(*args, **kwargs):
-            if self.tick():
-                raise self.error
-            return operation(*args, **kwargs)
-
-        return wrapped
-
-
-class HalfWriter:
-    def __init__(self, file, disk):
-        self.file, self.disk = file, disk
-
-    def write(self, data):
-        if self.disk.tick():
-            self.file.write(data[: len(data) // 2])
-            raise self.disk.error
-        return self.file.write(data)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
-
-    def __getattr__(self, name):
-        return getattr(self.file, name)
 
 
 def test_round_trip(tmp_path):
@@ -114,15 +61,14 @@ def test_files_have_the_modes_of_the_umask_and_none_is_a_pickle(tmp_path):
     assert {p.suffix for p in files} == {".safetensors", ".json"}
 
 
-def operations(monkeypatch, action):
-    """How many operations an undisturbed `action` takes."""
-    with monkeypatch.context() as patch:
-        disk = DyingDisk(patch, at=0, error=None)
+def operations(folder, action):
+    """How many operations on the disk an undisturbed `action` takes."""
+    with Events(folder) as events:
         action()
-    return disk.count
+    return events.count
 
 
-def test_a_kill_at_any_moment_of_a_save_leaves_a_good_checkpoint(tmp_path, monkeypatch):
+def test_a_kill_at_any_moment_of_a_save_leaves_a_good_checkpoint(tmp_path):
     def prepare(run):
         shutil.rmtree(run, ignore_errors=True)
         save_checkpoint(run, checkpoint(1), keep=1)
@@ -130,22 +76,20 @@ def test_a_kill_at_any_moment_of_a_save_leaves_a_good_checkpoint(tmp_path, monke
 
     run = tmp_path / "run"
     prepare(run)
-    total = operations(monkeypatch, lambda: save_checkpoint(run, checkpoint(2), keep=1))
+    total = operations(run, lambda: save_checkpoint(run, checkpoint(2), keep=1))
     # 2 tensor files, state and manifest: a write and a flush each; 2 directory flushes, mkdir, rename, removals.
     assert total >= 4 * 2 + 4 + 2
     for at in range(1, total + 1):
         prepare(run)
-        with monkeypatch.context() as patch:
-            DyingDisk(patch, at, Killed())
-            with pytest.raises(Killed):
-                save_checkpoint(run, checkpoint(2), keep=1)
+        with Events(run, at), pytest.raises(Killed):
+            save_checkpoint(run, checkpoint(2), keep=1)
         found = latest_checkpoint(run)
         assert_is(found, int(found.name[5:]))
         save_checkpoint(run, checkpoint(3), keep=1)
         assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-00000003"], at
 
 
-def test_a_kill_at_any_moment_of_a_replacement_leaves_the_old_or_the_new(tmp_path, monkeypatch):
+def test_a_kill_at_any_moment_of_a_replacement_leaves_the_old_or_the_new(tmp_path):
     path, old = tmp_path / "model", tmp_path / f"model{REPLACED}"
 
     def prepare():
@@ -153,13 +97,11 @@ def test_a_kill_at_any_moment_of_a_replacement_leaves_the_old_or_the_new(tmp_pat
         write_directory(path, [("a", b"old"), ("b", b"old")])
 
     prepare()
-    total = operations(monkeypatch, lambda: write_directory(path, [("a", b"new!"), ("b", b"new!")]))
+    total = operations(tmp_path, lambda: write_directory(path, [("a", b"new!"), ("b", b"new!")]))
     for at in range(1, total + 1):
         prepare()
-        with monkeypatch.context() as patch:
-            DyingDisk(patch, at, Killed())
-            with pytest.raises(Killed):
-                write_directory(path, [("a", b"new!"), ("b", b"new!")])
+        with Events(tmp_path, at), pytest.raises(Killed):
+            write_directory(path, [("a", b"new!"), ("b", b"new!")])
         found = path if path.exists() else old
         verify_directory(found, ["a", "b"])
         assert (found / "a").read_bytes() == (found / "b").read_bytes()
@@ -185,27 +127,24 @@ def test_a_system_that_opens_no_directory_writes_them_all_the_same(tmp_path, mon
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "result"]
 
 
-def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path, monkeypatch):
+def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path):
     path = tmp_path / "results.json"
     write_file(path, b"old result")
-    total = operations(monkeypatch, lambda: write_file(path, b"old result"))
+    total = operations(tmp_path, lambda: write_file(path, b"old result"))
     for at in range(1, total + 1):
-        with monkeypatch.context() as patch:
-            DyingDisk(patch, at, Killed())
-            with pytest.raises(Killed):
-                write_file(path, b"a new result")
+        with Events(tmp_path, at), pytest.raises(Killed):
+            write_file(path, b"a new result")
         assert path.read_bytes() in (b"old result", b"a new result")
         write_file(path, b"old result")
         assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 
 
 @pytest.mark.parametrize("at", range(2, 12))
-def test_a_full_disk_leaves_what_was_saved_and_no_debris(tmp_path, monkeypatch, at):
+def test_a_full_disk_leaves_what_was_saved_and_no_debris(tmp_path, at):
     save_checkpoint(tmp_path, checkpoint(1), keep=1)
-    with monkeypatch.context() as patch:
-        DyingDisk(patch, at, OSError(errno.ENOSPC, "No space left on device"))
-        with pytest.raises(CheckpointError, match=r"cannot write '.*step-00000002': No space left .*intact"):
-            save_checkpoint(tmp_path, checkpoint(2), keep=1)
+    message = r"cannot write '.*step-00000002': No space left .*intact"
+    with Events(tmp_path, at, full_disk()), pytest.raises(CheckpointError, match=message):
+        save_checkpoint(tmp_path, checkpoint(2), keep=1)
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
     assert_is(latest_checkpoint(tmp_path), 1)
 

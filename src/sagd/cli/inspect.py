@@ -17,6 +17,7 @@ from sagd.errors import InputError
 from sagd.terminal import say
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import Tensor
 
     from sagd.data.meaning import Meaning
@@ -90,7 +91,7 @@ def _write_inspection(
     """Write what was measured; returns lines that say so."""
     from sagd.random import generator_for, subset
     from sagd.report.inspection import inspect_figure
-    from sagd.store.files import to_json, write_file, writing
+    from sagd.store.files import to_json, write_file
 
     record, picture = out / "inspection.json", out / "spectrum.png"
     told = {} if found is None else {"detection": found.to_dict()}
@@ -108,10 +109,9 @@ def _write_inspection(
         meaning=meaning,
         channels=None if statistics.basis.channels is None else [f"colour {c}" for c in range(x.shape[1])],
     )
-    with writing(picture):
-        figure.savefig(picture, dpi=150)
-        if found is not None:
-            _draw_band(found, out / "band.png", meaning)
+    _save(figure, picture)
+    if found is not None:
+        _draw_band(found, out / "band.png", meaning)
     damaged = found is not None and _is_damage(found, meaning)
     advice = [_write_band(out / "band.yaml", config, found)] if found is not None and damaged else []
     drawn = [str(out / "band.png")] if found is not None else []
@@ -202,7 +202,18 @@ def _draw_band(found: Detection, path: Path, meaning: Meaning) -> None:
         RingScale.of(rings if rings is not None and rings.square else None),
         pixel_scales(meaning.grid()) if image else PIXELS,
     )
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG."""
+    import io
+
+    from sagd.store.files import write_file
+
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=150)
+    write_file(path, content.getvalue())
 
 
 def _inspection_text(data: Signals, measured: Signals, inspection: Inspection) -> str:

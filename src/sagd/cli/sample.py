@@ -47,8 +47,9 @@ def run_sample(command: Sample) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
     from sagd.build.draw import draw
     from sagd.data.files import require_writable, save_fields
+    from sagd.data.images import as_png
     from sagd.data.kinds import Kind
-    from sagd.store.files import writing
+    from sagd.store.files import write_file
     from sagd.store.model import load_model
     from sagd.study.restoration import warn_of_doubts
 
@@ -76,8 +77,7 @@ def run_sample(command: Sample) -> None:
     folder, grid = command.out / kind.item[1], command.out / "grid.png"
     names = [f"{i:06d}" for i in range(command.count)]
     written = save_fields(drawn, names, folder, model.meaning, command.unrounded)
-    with writing(grid):
-        kind.picture(drawn[:256], model.meaning).save(grid)
+    write_file(grid, as_png(kind.picture(drawn[:256], model.meaning)))
     if (told := written.line()) is not None:
         say(told)
     say(f"wrote {grid} and {command.count} {kind.item[1]} in {folder}")

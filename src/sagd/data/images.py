@@ -108,6 +108,13 @@ def image_grid(x: Tensor, columns: int | None = None) -> Image.Image:
     return Image.fromarray(_pillow_layout(canvas))
 
 
+def as_png(image: Image.Image) -> bytes:
+    """A Pillow image as the content of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def _checked_pixels(x: Tensor) -> Tensor:
     """`x` as uint8 on the CPU if it is a batch of grey or RGB images."""
     if x.ndim != 4 or len(x) == 0 or x.shape[1] not in CHANNELS:

@@ -20,6 +20,7 @@ from sagd.report.restoration import as_pixels, difference_colours, spread
 from sagd.report.subject import Shown, Subject
 from sagd.report.template import fill
 from sagd.report.wording import counted
+from sagd.store.files import write_file
 from sagd.study.cleaning import FileCleaned
 from sagd.study.shown import Shown as Example
 
@@ -86,10 +87,10 @@ def render_cleaning(results: Sequence[FileCleaned], out: Path) -> Path:
         out: An existing directory.
 
     Raises:
-        OSError: If the page cannot be written.
+        CheckpointError: If the page cannot be written.
     """
     page = out / "report.html"
-    page.write_text(fill("cleaning.html", _page(results)), encoding="utf-8")
+    write_file(page, fill("cleaning.html", _page(results)).encode())
     return page
 
 

@@ -26,8 +26,5 @@ def render_directory(out: Path) -> Path:
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"{str(out)!r} holds no finished comparison ({error}); run sagd compare") from None
     page = out / "report.html"
-    try:
-        render(results, arrays, page)
-    except OSError as error:
-        raise InputError(f"cannot write {str(page)!r}: {error.strerror}") from None
+    render(results, arrays, page)
     return page

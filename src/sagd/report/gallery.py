@@ -26,6 +26,7 @@ from sagd.report.figures import centred
 from sagd.report.pictures import Picture, noise_colours, png, reach
 from sagd.report.subject import Subject, subject_of
 from sagd.report.template import fill
+from sagd.store.files import write_file
 from sagd.study.gallery import BANDS, Exhibit
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def render_gallery(exhibits: Iterable[Exhibit], out: Path, title: str, subtitle:
         subtitle: What data was drawn.
 
     Raises:
-        OSError: If a file cannot be written.
+        CheckpointError: If a file cannot be written.
     """
     folder, page = out / "figures", out / "gallery.html"
     folder.mkdir(exist_ok=True)
@@ -114,7 +115,7 @@ def render_gallery(exhibits: Iterable[Exhibit], out: Path, title: str, subtitle:
     for exhibit in exhibits:
         subject = Subject(exhibit.meaning, exhibit.images.shape[1])
         content = figure_png(gallery_figure(exhibit))
-        (folder / f"{exhibit.entry.name}.png").write_bytes(content)
+        write_file(folder / f"{exhibit.entry.name}.png", content)
         picture = png(content, alt_text(exhibit.entry, subject.called[0]))
         pieces.append(Piece(exhibit.entry, arm(exhibit.entry), picture))
     values = {
@@ -125,7 +126,7 @@ def render_gallery(exhibits: Iterable[Exhibit], out: Path, title: str, subtitle:
         "items": subject.called[1],
         "shapes": subject.shapes,
     }
-    page.write_text(fill("gallery.html", values), encoding="utf-8")
+    write_file(page, fill("gallery.html", values).encode())
     return page
 
 

@@ -21,6 +21,7 @@ from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach, sa
 from sagd.report.subject import Shown, Subject, subject_of
 from sagd.report.template import fill
 from sagd.report.text import features_text
+from sagd.store.files import write_file
 
 Results = Mapping[str, Any]
 Arrays = Mapping[str, Tensor | ArrayLike]
@@ -45,10 +46,11 @@ def render(results: Results, arrays: Arrays, path: str | Path) -> None:
     Raises:
         InputError: If there is no arm, the reference is not one of them, images hold non-finite values or spectra do
             not fit their bands.
+        CheckpointError: If the page cannot be written.
     """
     _check(results)
     page = fill("page.html", _page(results, {k: _tensor(v) for k, v in arrays.items()}))
-    Path(path).write_text(page, encoding="utf-8")
+    write_file(Path(path), page.encode())
 
 
 def _check(results: Results) -> None:

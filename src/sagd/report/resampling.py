@@ -15,6 +15,7 @@ from sagd.report.restoration import MOST_FILES, MOST_IMAGES, File, as_pixels, ba
 from sagd.report.subject import Subject
 from sagd.report.template import fill
 from sagd.report.wording import counted, number_of
+from sagd.store.files import write_file
 from sagd.study.resampling import ResamplingResult
 
 MOST_DRAWS = 5
@@ -30,10 +31,10 @@ def render_resampling(result: ResamplingResult, out: Path) -> Path:
         out: An existing directory.
 
     Raises:
-        OSError: If the page cannot be written.
+        CheckpointError: If the page cannot be written.
     """
     page = out / "report.html"
-    page.write_text(fill("resampling.html", _page(result)), encoding="utf-8")
+    write_file(page, fill("resampling.html", _page(result)).encode())
     return page
 
 

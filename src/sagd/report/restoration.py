@@ -18,6 +18,7 @@ from sagd.report.pictures import Picture, noise_colours, pixels, plot, reach
 from sagd.report.subject import Shown, Subject
 from sagd.report.template import fill
 from sagd.report.wording import counted, joined, number_of
+from sagd.store.files import write_file
 from sagd.study.resampling import ResamplingResult
 from sagd.study.restoration import RestorationResult
 from sagd.study.sides import WAYS
@@ -45,10 +46,10 @@ def render_restoration(result: RestorationResult, out: Path) -> Path:
         out: An existing directory.
 
     Raises:
-        OSError: If the page cannot be written.
+        CheckpointError: If the page cannot be written.
     """
     page = out / "report.html"
-    page.write_text(fill("restoration.html", _page(result)), encoding="utf-8")
+    write_file(page, fill("restoration.html", _page(result)).encode())
     return page
 
 

@@ -29,8 +29,8 @@ _RHOS = (3.0, 7.0, 15.0, 30.0)
 _LARGEST_RHO = 100.0
 _CUTS = 4
 """Places at either end of the range at which the search begins."""
-_ROUNDED = 1.001
-"""More than the rounding of a level to four digits takes away."""
+_MARGIN = 2.0
+"""Power of the noise over what training asks for where a grid starts: of the same data, more of it may be stronger."""
 _MOST_CUT = 0.9
 """Share of the range, in its logarithm, that a grid may leave out."""
 _REFINED = 4
@@ -73,11 +73,11 @@ def find_grid(expected: Expected, sampler: Sampler, steps: int) -> KarrasGrid:
     """The grid of least error, within the range that the data needs, over spectra of some strengths.
 
     Its largest and least noise level and `rho` are looked for on a lattice, which is then refined around the best. It
-    starts where the data is drowned as far as training asks for (`SIGNAL_LIMIT`).
+    starts where the data is drowned further than training asks for (`SIGNAL_LIMIT`).
     """
     process, statistics = expected.process, expected.statistics
     low, high = matched_range(process, statistics)
-    _, least_high = matched_range(process, statistics, _ROUNDED * SIGNAL_LIMIT**-0.5)
+    _, least_high = matched_range(process, statistics, (_MARGIN / SIGNAL_LIMIT) ** 0.5)
     span, top = math.log(high / low), max(0.0, math.log(high / least_high))
     known: dict[_Point, float] = {}
 

@@ -1,7 +1,7 @@
 """Files and directories that are there whole or not at all; directories carry a checksum for every file.
 
 A directory is written under a temporary name, its files and itself are flushed to disk, and a rename makes it appear: a
-kill or a full disk at any moment leaves at most a `.tmp` directory behind, which the next write removes.
+kill at any moment leaves at most a `.tmp` directory behind, which the next write removes; a full disk or a signal none.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def write_directory(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
             partial.rename(path)
             _flush(path.parent)
             remove_directory(replaced)
-        except OSError:
+        except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             if replaced.exists() and not path.exists():
                 replaced.rename(path)
@@ -94,7 +94,7 @@ def write_file(path: Path, data: bytes) -> None:
             _write(partial, data)
             partial.replace(path)
             _flush(path.parent)
-        except OSError:
+        except BaseException:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise

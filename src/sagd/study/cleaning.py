@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -434,8 +435,9 @@ def _check_places(files: Sequence[tuple[str, Path]], out: Path | None, config: C
         return
     taken: dict[Path, Path] = {}
     for name, path in files:
-        to = (out / name).resolve()
-        if to == path.resolve():
+        # Unlike `resolve`, it takes links that lead to themselves, which are told later.
+        to = Path(os.path.realpath(out / name))
+        if to == Path(os.path.realpath(path)):
             raise InputError(f"{str(path)!r} would be overwritten; choose another {argument('out')}")
         with suppress(InputError):  # what cannot be read is told later, and stops no other
             kind, _ = of_one_kind([path], config.data, repr(str(path)))

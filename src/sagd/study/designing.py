@@ -26,7 +26,6 @@ from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.designs.ends import ROUNDING
-from sagd.sampling.expected import Expected
 from sagd.designs.learning import Learning, learnings
 from sagd.designs.levels import fit_power_law
 from sagd.designs.likeness import MOST_APART_DB, distance_db, ring_powers
@@ -36,11 +35,11 @@ from sagd.metrics.rings import flatness_by_ring
 from sagd.model.parameterisation.wiener import LEAST_POWER
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis, whole
-from sagd.noise.statistics import DataStatistics, radial_profile
+from sagd.noise.statistics import DataStatistics, by_radius, radial_profile
 from sagd.process.base import Process
 from sagd.random import generator_for, subset
+from sagd.sampling.expected import Expected
 from sagd.study.measuring import measured_part, process_statistics, resolve_basis
-from sagd.training.levels import by_radius
 
 _LEAST_ITEMS = 16
 """Fields from which on a spectrum is known well enough to choose noise by."""

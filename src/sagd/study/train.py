@@ -22,6 +22,7 @@ from sagd.build.schema import (
     TrainingConfig,
 )
 from sagd.build.text import call_text, load_yaml, to_dict
+from sagd.data.images import as_png
 from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import SignalReader, Signals
@@ -267,7 +268,7 @@ class Pictures(Callback):
         path = self._out / "samples" / f"step-{fit.step:06d}.png"
         with writing(path):
             path.parent.mkdir(exist_ok=True)
-            Kind.member(data.meaning.kind)().picture(x, data.meaning).save(path)
+        write_file(path, as_png(Kind.member(data.meaning.kind)().picture(x, data.meaning)))
 
 
 @_as_configured

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sagd.data.config import DataConfig, Reading
+from sagd.data.formats.checks import replacing
 from sagd.data.formats.find import is_one
 from sagd.errors import InputError, argument, one_line
 
@@ -56,7 +57,8 @@ def write_beside(folder: Path, kind: str, reading: Reading) -> None:
     """
     told = {"kind": kind} | {name: value for name, value in asdict(reading).items() if value}
     try:
-        (folder / BESIDE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        with replacing(folder / BESIDE) as new:
+            new.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {str(folder / BESIDE)!r}: {error.strerror}") from None
 

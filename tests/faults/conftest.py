@@ -1,0 +1,101 @@
+"""What the families share, and the count of faults, of which the long form makes the table of docs/reliability.md."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("tests.faults.campaign")
+
+from tests.faults.campaign import LONG, Bench  # noqa: E402 - after its asserts are to be rewritten
+from tests.faults.table import SHARD, write_table  # noqa: E402
+
+COUNTED: list[tuple[str, int, int]] = []
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory):
+    """Data and models of every kind."""
+    folder = tmp_path_factory.mktemp("bench")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAGD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        remember_designs(patch)
+        if not LONG:
+            draw_nothing(patch)
+        yield Bench(folder)
+
+
+def remember_designs(patch):
+    """A search takes seconds and touches no file: each is done once."""
+    from sagd.study import designing
+
+    search, found = designing.design, {}
+
+    def design(data, *args, **options):
+        key = repr((data, *args))
+        if key not in found:
+            found[key] = search(data, *args, **options)
+        return found[key]
+
+    patch.setattr(designing, "design", design)
+
+
+def draw_nothing(patch):
+    """Figures take most of the time, and reach files as bytes: each is a point."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    def savefig(self, file, format, **_):
+        if format == "svg":
+            file.write(b"<svg xmlns='http://www.w3.org/2000/svg' width='1pt' height='1pt' viewBox='0 0 1 1'></svg>")
+        else:
+            Image.new("RGB", (1, 1)).save(file, format)
+
+    patch.setattr(Figure, "savefig", savefig)
+
+
+@pytest.fixture
+def campaign(request):
+    """`with campaign(family) as faults: with faults(name): ...`: many faults in a test, of which all are tried."""
+
+    @contextlib.contextmanager
+    def family(name):
+        tried, failed = [], []
+
+        @contextlib.contextmanager
+        def fault(point):
+            tried.append(point)
+            try:
+                yield
+            except (Exception, pytest.fail.Exception) as error:
+                text = f"{point}: {error or type(error).__name__}"
+                failed.append(text.encode("utf-8", "backslashreplace").decode())  # names may be no text
+
+        yield fault
+        request.node.user_properties.append(("faults", (name, len(tried), len(tried) - len(failed))))
+        assert not failed, "\n".join(failed)
+        assert tried
+
+    return family
+
+
+def pytest_collection_modifyitems(items):
+    """Of the long form, the share of this shard."""
+    if LONG:
+        part, parts = SHARD
+        here = Path(__file__).parent
+        own = [item for item in items if here in item.path.parents]
+        dropped = {item for i, item in enumerate(own) if i % parts != part - 1}
+        items[:] = [item for item in items if item not in dropped]
+
+
+def pytest_runtest_logreport(report):
+    """Add the faults of a test to the count."""
+    if report.when == "call":
+        COUNTED.extend(value for name, value in report.user_properties if name == "faults")
+
+
+def pytest_sessionfinish(session):
+    """Write the table, where this is not one of several processes."""
+    if LONG and not hasattr(session.config, "workerinput") and COUNTED:
+        write_table(COUNTED)
