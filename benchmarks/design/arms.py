@@ -148,4 +148,4 @@ ARMS: Mapping[str, Arm] = {
 def designed(path: Path) -> Arm:
     """The arm of a file that `sagd design` wrote."""
     config = load_yaml(RunConfig, path)
-    return Arm(config.process, config.denoiser, (Way(config.sampling.sampler, "found"),), DESIGN)
+    return Arm(config.process, config.denoiser, USUAL, DESIGN)

@@ -50,7 +50,7 @@ class Scale:
         batch: Fields a step.
         count: Fields of either part of the data, at most.
         widths: U-Net channels per level; None: those of the set.
-        samplers: Samplers that are drawn with; (): all of the arm's ways.
+        grids: Time grids that are drawn with; (): all of the arm's ways.
     """
 
     steps: int
@@ -60,12 +60,12 @@ class Scale:
     batch: int = 32
     count: int | None = None
     widths: tuple[int, ...] | None = None
-    samplers: tuple[str, ...] = ()
+    grids: tuple[str, ...] = ()
 
 
 SCALES: Mapping[str, Scale] = {
     "tiny": Scale(2, 10, (0, 1), (2, 4), 4, 24, (4, 8)),
-    "trial": Scale(500, 256, (0,), (6, 10, 36), samplers=("heun",)),
+    "trial": Scale(500, 256, (0,), (6, 10, 50), grids=("found",)),
     "short": Scale(500, 512, (0, 1, 2)),
     "middle": Scale(2_000, 512, (0, 1, 2)),
     "long": Scale(10_000, 512, (0,)),
@@ -175,7 +175,7 @@ def one(setting: Setting, job: Job) -> dict[str, Any]:
         model = load_model(train(configuration(setting, job, arm), folder, resume=begun, data=training))
     trained = time.perf_counter()
     drawn: dict[str, Any] = {}
-    for way in [way for way in arm.ways if not scale.samplers or way.sampler in scale.samplers]:
+    for way in [way for way in arm.ways if not scale.grids or way.grid in scale.grids] or arm.ways:
         for evaluations in scale.evaluations:
             x = draw(
                 model.denoiser,

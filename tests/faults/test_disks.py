@@ -6,13 +6,13 @@ import subprocess
 
 import pytest
 from tests.faults.campaign import COMMANDS, LONG, RESUMABLE, Events, drawn, full_disk, pairs, quietly, refusal
-from tests.faults.test_kills import LONG_POINTS, assert_goes_on, assert_whole, known
+from tests.faults.test_kills import LONG_POINTS, assert_goes_on, assert_whole
 
 SIZES = (64, 128, 192, 256, 384, 512, 768)
 """Of real disks, in kilobytes; most commands need more than the least."""
 
 
-@pytest.mark.parametrize(("command", "kind"), known(drawn("full disks", pairs(), 6)))
+@pytest.mark.parametrize(("command", "kind"), drawn("full disks", pairs(), 6))
 def test_a_disk_that_is_full_from_a_file_event_on(command, kind, bench, tmp_path, campaign):
     """One line says so, what was there is whole, and once there is space again the work is done."""
     whole = bench.undisturbed(command, kind)

@@ -109,7 +109,6 @@ def test_folders(kind, bench, tmp_path, campaign):
     harmed(drawn(f"folders {kind}", (*SPECIAL, *LINKS, *OTHERS), 2), kind, bench, tmp_path, campaign)
 
 
-@pytest.mark.xfail(strict=False, reason="item 5: names that are no UTF-8, or longer than 255 bytes with what is added")
 @pytest.mark.parametrize("kind", drawn("kinds with names", KINDS, 2))
 def test_names(kind, bench, tmp_path, campaign):
     harmed(NAMES, kind, bench, tmp_path, campaign)
@@ -131,7 +130,6 @@ def harmed(harms, kind, bench, tmp_path, campaign):
             shutil.rmtree(tmp_path / "top")
 
 
-@pytest.mark.xfail(strict=False, reason="item 5: a path below a folder that may not be entered")
 @pytest.mark.skipif(os.geteuid() != 0, reason="another account is needed: only root can be one for a while")
 def test_what_may_not_be_read_or_entered(bench, campaign, tmp_path_factory):
     """As another account, for which files, a folder, or one above it are closed."""
@@ -370,7 +368,6 @@ def test_configurations(tmp_path, campaign):
                     assert not marker.exists()
 
 
-@pytest.mark.xfail(strict=False, reason="item 4: pipes, devices and sockets as configurations")
 @pytest.mark.parametrize("harm", SPECIAL)
 def test_configurations_that_are_no_files(harm, tmp_path, campaign):
     with campaign("hostile data") as faults:

@@ -36,18 +36,12 @@ POINTS = {"train": 5, "corrupt": 4, "sample": 4, "compare": 1}
 LONG_POINTS = {"compare": 12, "corrupt": 40}
 
 
-def known(found):
-    """What fails until configurations are written whole."""
-    mark = pytest.mark.xfail(strict=False, reason="item 3: config.yaml is written in place")
-    return [pytest.param(*pair, marks=mark if pair[0] == "train" else ()) for pair in found]
-
-
 def points(command, kind, events):
     most = LONG_POINTS.get(command, events) if LONG else POINTS.get(command, 2)
     return sorted(random.Random(f"{command} {kind}").sample(range(1, events + 1), min(most, events)))
 
 
-@pytest.mark.parametrize(("command", "kind"), known(pairs()))
+@pytest.mark.parametrize(("command", "kind"), pairs())
 def test_a_kill_at_a_file_event(command, kind, bench, tmp_path, campaign):
     whole = bench.undisturbed(command, kind)
     args = [command, *COMMANDS[command](bench, kind), "--out"]

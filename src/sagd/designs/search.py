@@ -1,15 +1,15 @@
 """The noise, the sampler and the grid for data, by what they are expected to make of its spectrum.
 
-Candidates are white noise, noise that is whitened in part and in full, two samplers, and for Heun's two grids. Of each
-the closed form (`expected`) says how wrong the power spectrum of samples will be in a number of evaluations. White
-noise is kept unless another is better by so much that it will be seen; among equals the mildest noise wins, since the
-less a network's input differs from what is usual the less can go wrong.
+Candidates are white noise, noise that is whitened in part and in full, two samplers and two grids. Of each the closed
+form (`sampling.expected`) says how wrong the power spectrum of samples will be in a number of evaluations. White
+noise is kept unless another is better by so much that it will be seen; else that of least error is taken. Noise that is
+whitened in part is shown, not chosen: networks learnt it no better than either end, whatever was expected of it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,19 +20,16 @@ from sagd.sampling.base import Sampler
 from sagd.sampling.expected import Expected
 from sagd.sampling.found_grid import find_grid
 
-EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+EXPONENTS = (0.0, 0.5, 1.0)
 """Of the whitening of the noise: 0 is white, 1 has the spectrum of the data."""
+ENDS = (0.0, 1.0)
+"""Of these, those that are chosen from."""
 EVALUATIONS = (4, 6, 10, 18, 35, 50)
 """Numbers of evaluations of the network at which the expected gain is told."""
-MOST_SEARCHED = 20
-"""Evaluations up to which a grid is looked for; of more the usual one will do."""
-WORTH_DB, WORTH_TIMES = 0.3, 1.5
+WORTH_DB, WORTH_TIMES = 0.2, 1.5
 """Error of white noise, beyond that of the best and in units of it, from which on another noise is worth its while."""
 LEAST = 2
 """Evaluations that are designed for, at least."""
-_MULTISTEP = 10
-"""Evaluations from which on the closed form holds of multistep samplers. They extrapolate from one estimate to the
-next, which of networks are rougher than of a Gaussian: with fewer, errors were up to six times those expected."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +76,13 @@ class Search:
 
     @property
     def best(self) -> Candidate:
-        """Of least error, whatever the noise."""
-        return min(self.candidates, key=_error)
+        """Of least error, with white noise or that of the data's spectrum."""
+        return min((c for c in self.candidates if c.exponent in ENDS), key=_error)
 
     @property
     def chosen(self) -> Candidate:
-        """White noise if it will do, else the mildest that nobody will tell from the best."""
-        good = [c for c in self.candidates if not is_worse(c.error, self.best.error)]
-        mildest = min(c.exponent for c in good)
-        return min((c for c in good if c.exponent == mildest), key=_error)
+        """White noise if it will do, else the best."""
+        return self.white if not is_worse(self.white.error, self.best.error) else self.best
 
     @property
     def white_will_do(self) -> bool:
@@ -135,10 +130,13 @@ def search(
     candidates: list[Candidate] = []
     for g in exponents:
         expected = Expected(process_of(g), statistics)
-        matched = {n: list(_matched(expected, g, n)) for n in numbers}
+        matched = {n: [_on(expected, g, *way, "matched") for way in _ways(n)] for n in numbers}
         for n, own in matched.items():
             usual[n][g] = min(own, key=_error)
-        candidates += [*matched[evaluations], *_found(expected, g, evaluations)]
+        candidates += matched[evaluations]
+        for sampler, steps in _ways(evaluations):
+            grid = find_grid(expected, Sampler.parse(sampler), steps)
+            candidates.append(_on(expected, g, sampler, steps, str(grid)))
         done()
     return Search(evaluations, tuple(candidates), usual)
 
@@ -147,21 +145,10 @@ def _error(candidate: Candidate) -> float:
     return candidate.error
 
 
-def _found(expected: Expected, exponent: float, evaluations: int) -> Iterator[Candidate]:
-    """On the grid of least error."""
-    if evaluations <= MOST_SEARCHED:
-        steps = _heun_steps(evaluations)
-        grid = str(find_grid(expected, Sampler.parse("heun"), steps))
-        yield Candidate(exponent, "heun", steps, grid, expected.error("heun", steps, grid))
+def _ways(evaluations: int) -> tuple[tuple[str, int], ...]:
+    """Samplers and the most steps of them that take at most so many evaluations; Heun's last step takes one."""
+    return ("heun", (evaluations + 1) // 2), ("dpm_solver", evaluations)
 
 
-def _matched(expected: Expected, exponent: float, evaluations: int) -> Iterator[Candidate]:
-    """On matched grids."""
-    for sampler, steps in (("heun", _heun_steps(evaluations)), ("dpm_solver", evaluations)):
-        if sampler == "heun" or evaluations >= _MULTISTEP:
-            yield Candidate(exponent, sampler, steps, "matched", expected.error(sampler, steps, "matched"))
-
-
-def _heun_steps(evaluations: int) -> int:
-    """Most steps of Heun that take at most so many evaluations: the last one takes one."""
-    return (evaluations + 1) // 2
+def _on(expected: Expected, exponent: float, sampler: str, steps: int, grid: str) -> Candidate:
+    return Candidate(exponent, sampler, steps, grid, expected.error(sampler, steps, grid))

@@ -185,7 +185,7 @@ class Design:
             )
         lines = [
             answer,
-            f"draw with {found.sampler}, {found.steps} steps, grid {found.grid} (on the usual grid white noise would"
+            f"draw with {found.sampler}, {found.steps} steps, grid {found.grid} (on the matched grid white noise would"
             f" miss it by {self.search.usual[self.search.evaluations][0.0].error:.2g} dB)",
             f"{self.items[0]} of {self.items[1]} items of {self.name} were measured: {self.range_db:.0f} dB between the"
             f" strongest ring and the weakest, slope {self.slope[0]:.2f} (R^2 {self.slope[1]:.2f})",
