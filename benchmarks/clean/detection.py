@@ -313,9 +313,9 @@ def page(short: Sequence[Line], about: str) -> str:
             f" weights stayed; the fourth, with seeds from 2000 on, came to 8 false starts of 310 and 152 of 185. Then"
             " peaks in the middle of others, all but stripes of pictures without noise, and lines whose strong waves"
             " do not agree were held to be content. The figures here are of the fifth, with seeds from"
-            f" {FIRST['judge']} on. They are as independent as new sets of pictures already seen can be. After them, strong waves were"
-            " weighed by their frequency, too, as stripes of pictures of the removal study were no longer found; these"
-            " sets were not measured again."
+            f" {FIRST['judge']} on. They are as independent as new sets of pictures already seen can be. After them,"
+            " strong waves were weighed by their frequency, too, as stripes of pictures of the removal study were no"
+            " longer found; these sets were not measured again."
             " Earlier, three features were made with hum in speech and stripes of the removal study in view, some"
             " of whose pictures and speakers are of this half.",
             "",
