@@ -383,6 +383,53 @@ def test_what_is_unsure_is_shown_and_left_alone(folder, tmp_path, monkeypatch):
     assert "without it" in page
 
 
+def test_what_is_likeliest_is_shown_where_nothing_is_found(folder, tmp_path, monkeypatch):
+    tifffile.imwrite(folder / "a.tif", striped()[1].astype(np.float32))
+    certain = cleaning.search
+
+    def nothing(x, reference=None, log=None):
+        found, scale = certain(x, reference, log)
+        likeliest = dataclasses.replace(found.findings[0], probability=0.3)
+        return dataclasses.replace(found, findings=(), unsure=(), likeliest=likeliest), scale
+
+    monkeypatch.setattr(cleaning, "search", nothing)
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig())
+    assert (result.status, result.nearest) == ("clean", 0.3)
+    assert result.asked.startswith('band "strip(axis=1')
+    assert result.asked in result.line()
+    assert result.shown.taken.max() == 1
+    page = render_cleaning([result], tmp_path / "out").read_text()
+    assert result.asked.replace('"', "&#34;") in page
+    assert "taken out</span>" not in page
+
+
+def test_what_is_unsure_beside_what_was_taken_out_is_told(folder, tmp_path, monkeypatch):
+    tifffile.imwrite(folder / "a.tif", striped()[1].astype(np.float32))
+    certain = cleaning.search
+
+    def more(x, reference=None, log=None):
+        found, scale = certain(x, reference, log)
+        spots = dataclasses.replace(
+            found.findings[0], band=Spectrum.parse("spots(at=[[0.2, 0.3]], radius=0.01)"), probability=0.7
+        )
+        return dataclasses.replace(found, unsure=(spots,)), scale
+
+    monkeypatch.setattr(cleaning, "search", more)
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig())
+    assert result.status == "cleaned"
+    assert f"not sure of more (probability 0.70), if it is damage, too: {result.asked}" in result.line()
+    assert Spectrum.parse(result.asked.split('"')[1]).parts
+
+
+def test_how_much_was_taken_out_where_content_is_strong(folder):
+    x, y = striped()
+    for name, amount in (("weak", 0.15), ("strong", 3.0)):
+        tifffile.imwrite(folder / f"{name}.tif", (x + amount * (y - x)).astype(np.float32))
+    strong, weak = clean_files([folder], None, CleaningConfig(band=COLUMNS))
+    assert strong.mixed < 0.1 < weak.mixed <= 1
+    assert "where content is strong" in weak.line()
+
+
 def test_the_band_is_shown_over_the_image(folder):
     x, y = striped()
     tifffile.imwrite(folder / "a.tif", y.astype(np.float32))

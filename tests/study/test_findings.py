@@ -18,6 +18,12 @@ def test_many_spots_are_the_first_and_a_number():
     assert len(Spectrum.parse(told(MANY, None)).at) == 30
 
 
+def test_the_axis_of_a_strip_is_always_told():
+    rows = Spectrum.parse("strip(low=0.1, width=0.02)")
+    assert told(rows, None) == "strip(axis=0, low=0.1, width=0.02)"
+    assert Spectrum.parse(told(rows, None)) == rows
+
+
 def test_what_is_unsure_is_not_said_to_be_less():
     basis = FourierBasis((8, 8))
     one = torch.ones(basis.coefficients, dtype=torch.float64)

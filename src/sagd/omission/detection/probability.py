@@ -121,7 +121,7 @@ screen, clipped, has peaks of two."""
 OPPOSED = -0.1
 """Agreement of stripes below which they are lines of a lattice: from row to row of a chessboard they change sign."""
 TORN = 0.7
-"""The same of their strong waves, one less it, from which on; those of curtains that end come to 0.64."""
+"""The same of their strong waves, one less it, from which on; those of curtains that end or drift come to 0.69."""
 BARE = 0.1
 """Share of the frequencies without even noise, from which on a single picture was drawn: its peaks and edges are its
 own, whatever they look like, and only stripes all along are no part of it."""

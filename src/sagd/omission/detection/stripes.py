@@ -157,12 +157,14 @@ def agreement(fine: Windows, line: Line, strong: bool = False) -> float:
     Args:
         fine: The largest windows.
         line: Where.
-        strong: Whether waves count by their power, rather than alike.
+        strong: Whether all of the line counts, and waves by their power and frequency, as that of pictures falls with
+            it, rather than alike.
     """
     side = fine.side
     sizes, direction = torch.tensor(side, dtype=torch.float64), torch.tensor(line.direction, dtype=torch.float64)
-    r, steps = _radii(side, line.high), torch.arange(-_PARTED, _PARTED + 1, dtype=torch.float64)
-    r = r[r >= max(line.low, line.content) - 1e-9]
+    low, high = line.extent if strong else (line.low, line.high)
+    r, steps = _radii(side, high), torch.arange(-_PARTED, _PARTED + 1, dtype=torch.float64)
+    r = r[r >= max(low, line.content) - 1e-9]
     if not len(r):
         return 0.0
     weight = torch.cos(0.5 * math.pi * steps / (_PARTED + 1)) ** 2
@@ -177,7 +179,7 @@ def agreement(fine: Windows, line: Line, strong: bool = False) -> float:
         middle = torch.exp(2j * math.pi * (index / sizes[:, None] * (sizes[:, None] - 1) / 2).sum(0))
         waves = (c * middle).reshape(len(c), len(r), len(steps))
         cross = (waves @ one.to(waves)) * (waves @ other.to(waves)).conj()
-        weight_of = cross.abs() if strong else torch.ones_like(cross.abs())
+        weight_of = cross.abs() * r if strong else torch.ones_like(cross.abs())
         cosine = (cross / cross.abs().clamp(min=1e-300)).real
         cosines.append(float((weight_of * cosine).sum() / weight_of.sum().clamp(min=1e-300)))
     return min(cosines)
