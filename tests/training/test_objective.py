@@ -347,8 +347,8 @@ def test_matched_times_need_the_data() -> None:
 @pytest.mark.parametrize(
     ("family", "text", "message"),
     [
-        (TimeLaw, "log_normal(std=0)", "std must be positive, got 0"),
-        (TimeLaw, "logit_normal(std=-1)", "std must be positive, got -1"),
+        (TimeLaw, "log_normal(std=0)", "std must be positive and at most 30, got 0"),
+        (TimeLaw, "logit_normal(std=-1)", "std must be positive and at most 30, got -1"),
         (TimeLaw, "unifrom", "did you mean 'uniform'"),
         (Weighting, "min_snr(gamma=0)", "gamma must be positive, got 0"),
         (Weighting, "snr", "unknown loss weighting 'snr'"),
