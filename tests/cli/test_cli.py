@@ -960,7 +960,7 @@ def test_labels_and_guidance_reach_conditional_models(works, runs, tmp_path):
             denoiser,
             4,
             steps=3,
-            grid="matched",
+            grid="found",
             generator=sample_generators(0, 4),
             condition=labels,
             statistics=model.statistics,

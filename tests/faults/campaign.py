@@ -168,6 +168,7 @@ class Bench:
         if (command, kind) not in self._undisturbed:
             out = self.folder / "undisturbed" / f"{command}-{kind}"
             args = COMMANDS[command](self, kind)
+            out.parent.mkdir(exist_ok=True)  # else one more event, when it is found missing
             start = time.perf_counter()
             with Events(out) as events, Connections() as attempted:
                 ended = quietly(command, *args, "--out", out)

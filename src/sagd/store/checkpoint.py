@@ -45,15 +45,29 @@ def save_checkpoint(run: Path, snapshot: Snapshot, keep: int) -> Path:
         CheckpointError: If the disk refuses; checkpoints written before are left as they were.
     """
     path = checkpoint_path(run, snapshot.step)
-    for leftover in entries(path.parent):
-        if leftover.suffix in (PARTIAL, REPLACED):
-            _remove(leftover)
+    _remove_leftovers(run)
     write_directory(path, _files(snapshot))
+    prune(run, snapshot.step, keep)
+    return path
+
+
+def prune(run: Path, step: int, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints up to a step, and what a kill left of others.
+
+    Raises:
+        CheckpointError: If the folder cannot be listed, or the disk refuses.
+    """
+    _remove_leftovers(run)
     # Checkpoints of later steps are damaged ones that a resumed run went back behind: they do not count.
-    done = [p for p in list_checkpoints(run) if _step(p) <= snapshot.step]
+    done = [p for p in list_checkpoints(run) if _step(p) <= step]
     for old in done[:-keep]:
         _remove(old)
-    return path
+
+
+def _remove_leftovers(run: Path) -> None:
+    for leftover in entries(run / "checkpoints"):
+        if leftover.suffix in (PARTIAL, REPLACED):
+            _remove(leftover)
 
 
 def load_checkpoint(path: Path) -> Snapshot:
@@ -123,7 +137,12 @@ def _files(snapshot: Snapshot) -> Iterator[tuple[str, bytes]]:
 
 
 def _remove(path: Path) -> None:
+    """By another name first, so that whatever bears its own is whole."""
     try:
+        if path.suffix not in (PARTIAL, REPLACED):
+            other = path.with_name(path.name + REPLACED)
+            remove_directory(other)
+            path = path.rename(other)
         remove_directory(path)
     except OSError as error:
         raise CheckpointError(f"cannot remove {str(path)!r}: {error.strerror}; check its permissions") from error

@@ -29,7 +29,7 @@ from sagd.noise.statistics import DataStatistics
 from sagd.process.description import alike
 from sagd.sampling.base import Sampler, check_clip
 from sagd.sampling.grids import MOST_STEPS, TimeGrid
-from sagd.store.checkpoint import STATE, Checkpoints, latest_checkpoint, load_checkpoint
+from sagd.store.checkpoint import STATE, Checkpoints, latest_checkpoint, load_checkpoint, prune
 from sagd.store.files import reading
 from sagd.store.folder import claim
 from sagd.store.model import (
@@ -233,7 +233,7 @@ def run(
             recipe.compile,
         )
         _resume(fit, recipe, where)
-        runtime.on_first(lambda: _open(recipe, where, fit))
+        runtime.on_first(lambda: _open(recipe, where, fit, keeping.keep_checkpoints))
         averaged = fit.run()
         model = dataclasses.replace(recipe.model, plain=averaged)
         finished = runtime.on_first(lambda: _write(recipe.finish(model), out))
@@ -343,7 +343,9 @@ def _fixed(recipe: Recipe, fit: Fit) -> dict[str, Any]:
     return {**recipe.fixed, **fit.batches.identity(), "precision": fit.runtime.precision}
 
 
-def _open(recipe: Recipe, where: Begun, fit: Fit) -> None:
+def _open(recipe: Recipe, where: Begun, fit: Fit, keep: int) -> None:
+    if where.before is not None:
+        prune(where.out, where.before.snapshot.step, keep)
     describe(where.out, recipe.settings)
     for note in recipe.notes:
         logger.info(note)
