@@ -106,6 +106,7 @@ if TYPE_CHECKING:
     from sagd.sampling.ddpm import DDPM as DDPM
     from sagd.sampling.dpm_solver import DPMSolver as DPMSolver
     from sagd.sampling.euler import Euler as Euler
+    from sagd.sampling.found_grid import FoundGrid as FoundGrid
     from sagd.sampling.grids import KarrasGrid as KarrasGrid
     from sagd.sampling.grids import LogSNRGrid as LogSNRGrid
     from sagd.sampling.grids import MatchedGrid as MatchedGrid
@@ -330,6 +331,9 @@ _EXPORTS = {
     ],
     "sagd.sampling.euler": [
         "Euler",
+    ],
+    "sagd.sampling.found_grid": [
+        "FoundGrid",
     ],
     "sagd.sampling.grids": [
         "KarrasGrid",

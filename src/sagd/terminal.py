@@ -10,12 +10,16 @@ import contextlib
 import io
 import math
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterator
 
 # What stands for characters that have no accent to lose.
 _LIKE = {"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{PLUS-MINUS SIGN}": "+/-", "\N{MULTIPLICATION SIGN}": "x"}
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]")
 
 
 class PrintError(Exception):
@@ -55,14 +59,23 @@ def say(text: str) -> None:
     """
     if _first():
         with printing():
-            print(text)
+            print(harmless(text))
 
 
 def tell(text: str) -> None:
     """Print on standard error, if that is possible."""
     if _first():
         with contextlib.suppress(OSError):
-            print(text, file=sys.stderr)
+            print(harmless(text), file=sys.stderr)
+
+
+def harmless(text: str) -> str:
+    r"""Text that a terminal shows and does not obey: names of files may hold its control characters.
+
+    >>> harmless("a\x1b[31m\n")
+    'a\\x1b[31m\n'
+    """
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def flush() -> None:

@@ -907,7 +907,7 @@ def test_sample_writes_a_grid_and_files(works, runs, tmp_path):
     assert f"5 images in {tmp_path / 'out' / 'images'}" in out
     model = sagd.load(runs / "plain")
     x = Euler().sample(
-        model.denoiser, 5, steps=3, grid="matched", generator=sample_generators(2, 5), statistics=model.statistics
+        model.denoiser, 5, steps=3, grid="found", generator=sample_generators(2, 5), statistics=model.statistics
     )
     assert np.array_equal(pictures(tmp_path / "out" / "images"), to_uint8(x)[:, 0].numpy())
     grid = np.asarray(Image.open(tmp_path / "out" / "grid.png"))
@@ -931,7 +931,7 @@ def test_an_image_depends_on_the_seed_and_its_number_alone(works, runs, tmp_path
 @pytest.mark.parametrize(
     ("options", "sampler", "settings"),
     [
-        ([], Euler(), {"steps": 3, "grid": "matched"}),
+        ([], Euler(), {"steps": 3, "grid": "found"}),
         (["--sampler", "ddpm"], DDPM(), {"steps": 3, "grid": "matched"}),
         (["--sampler", "ddim(eta=0.5)", "--steps", "4"], DDIM(eta=0.5), {"steps": 4, "grid": "matched"}),
         (["--sampler", "heun", "--grid", "uniform"], Heun(), {"steps": 3, "grid": "uniform"}),
@@ -939,7 +939,7 @@ def test_an_image_depends_on_the_seed_and_its_number_alone(works, runs, tmp_path
         (["--sampler", "dpm_solver", "--grid", "log_snr"], DPMSolver(), {"steps": 3, "grid": "log_snr"}),
         (["--grid", "karras(sigma_max=9)"], Euler(), {"steps": 3, "grid": "karras(sigma_max=9)"}),
         (["--grid", "matched(margin=2)", "--steps", "5"], Euler(), {"steps": 5, "grid": "matched(margin=2)"}),
-        (["--clip", "0.5"], Euler(), {"steps": 3, "grid": "matched", "clip": 0.5}),
+        (["--clip", "0.5"], Euler(), {"steps": 3, "grid": "found", "clip": 0.5}),
     ],
 )
 def test_options_reach_the_sampler(works, runs, tmp_path, options, sampler, settings):
@@ -969,9 +969,13 @@ def test_labels_and_guidance_reach_conditional_models(works, runs, tmp_path):
 
     model = sagd.load(runs / "conditional")
     both = torch.tensor([3, 7, 3, 7])
-    assert np.array_equal(draw("both", "--labels", "3", "7"), expected(both, 1.0))
-    assert np.array_equal(draw("guided", "--labels", "3", "7", "--guidance", "3"), expected(both, 3.0))
-    assert np.array_equal(draw("none"), expected(None, 1.0))
+    for found, own in (
+        (draw("both", "--labels", "3", "7"), expected(both, 1.0)),
+        (draw("guided", "--labels", "3", "7", "--guidance", "3"), expected(both, 3.0)),
+        (draw("none"), expected(None, 1.0)),
+    ):
+        # Sums of the same numbers elsewhere in memory may round to the grey level beside.
+        assert np.abs(found.astype(int) - own).max() <= 1
     assert not np.array_equal(pictures(tmp_path / "guided" / "images"), pictures(tmp_path / "both" / "images"))
 
 

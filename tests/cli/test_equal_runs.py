@@ -48,6 +48,8 @@ def content(path):
     if path.name == "manifest.json" and (path.parent / "state.json").exists():
         sums = json.loads(path.read_text())["sha256"]
         return {name: total for name, total in sums.items() if name != "state.json"}
+    if path.name == "design.yaml":  # which names its data by a path from the root
+        return path.read_text().replace(str(path.parents[1]), "")
     return path.read_bytes()
 
 
@@ -62,7 +64,6 @@ def twice(tmp_path_factory):
     return folders
 
 
-@pytest.mark.bits
 def test_equal_runs_write_equal_files(twice):
     one, two = twice
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())

@@ -29,8 +29,6 @@ from tests.faults.campaign import (
 from sagd.store.checkpoint import latest_checkpoint
 from sagd.store.files import verify_directory
 
-pytestmark = pytest.mark.bits
-
 ROOT = Path(__file__).parents[2]
 POINTS = {"train": 5, "corrupt": 4, "sample": 4, "compare": 1}
 LONG_POINTS = {"compare": 12, "corrupt": 40}

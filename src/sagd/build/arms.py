@@ -30,9 +30,15 @@ def read_comparison(path: str | Path) -> CompareConfig:
     arms = mapping.get("arms") if isinstance(mapping, dict) else None
     if not isinstance(arms, dict):
         return from_dict(CompareConfig, mapping)
+    arms = {str(name): arm for name, arm in arms.items()}
     files = {name: text for name, text in arms.items() if isinstance(text, str) and text.endswith(_ENDINGS)}
-    runs = {str(name): load_yaml(RunConfig, text) for name, text in files.items()}
+    runs = {name: load_yaml(RunConfig, text) for name, text in files.items()}
     config = from_dict(CompareConfig, mapping | {"arms": arms | {name: to_dict(r.process) for name, r in runs.items()}})
+    for name in runs.keys() & config.own.keys():
+        raise InputError(
+            f"own.{name} is given, but the arm is the file {arms[name]!r}, which says how it is taught and drawn:"
+            " change it there"
+        )
     own = {name: ArmConfig(run.denoiser, run.sampling, run.design) for name, run in runs.items()}
     plugins = dict.fromkeys((*config.plugins, *(plugin for run in runs.values() for plugin in run.plugins)))
     data = next((run.data for run in runs.values()), config.data) if "data" not in mapping else config.data

@@ -86,6 +86,8 @@ def run_design(command: Design) -> None:
     # What is written names files so that it means the same wherever it is read.
     home = replace(config.data, source=anchored(config.data.source))
     config = replace(config, data=home, plugins=tuple(map(at_home, config.plugins)))
+    if config.training.init is not None:
+        config = replace(config, training=replace(config.training, init=str(Path(config.training.init).absolute())))
     path = command.out / "design.yaml"
     settings = changed(config, RunConfig()) | {
         name: to_dict(getattr(config, name)) for name in ("denoiser", "sampling")

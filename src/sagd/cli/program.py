@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 import os
 import re
@@ -106,6 +107,8 @@ def _dispatch(args: list[str]) -> int:
     elif args[0] not in COMMANDS:
         raise InputError(f"unknown command {args[0]!r}{suggest(args[0], list(COMMANDS))}")
     else:
+        if "--out=" in args or ("--out", "") in itertools.pairwise(args):
+            raise InputError("--out is empty; name a folder, or '.' for this one")
         for plugin in plugins:
             load_plugin(plugin)
         command = _parse(args[0], [*args[1:], *(f"--plugin={plugin}" for plugin in plugins)])

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from sagd.cli.options import Command, Drawing, Flag, labels_of, override
-from sagd.errors import InputError
+from sagd.errors import check_whole
 from sagd.optional import need
 from sagd.terminal import say
 
 if TYPE_CHECKING:
     from sagd.store.model import Trained
+
+MOST = 1_000_000
+"""Draws of one call: all are made before the first is written."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ def run_sample(command: Sample) -> None:
     from sagd.study.restoration import warn_of_doubts
 
     need("PIL")
-    if command.count < 1 or command.batch_size < 1:
-        raise InputError(f"--count and --batch-size must be at least 1, got {command.count} and {command.batch_size}")
+    check_whole("--count", command.count, 1, MOST)
+    check_whole("--batch-size", command.batch_size, 1)
     model = load_model(command.model)
     if command.spectrum is not None:
         _require_spectrum(command.spectrum, command.model, model)

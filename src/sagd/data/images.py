@@ -167,7 +167,6 @@ def open_image(source: str | Path | bytes) -> Image.Image:
             f" decoded at once; cut it into pieces, or save it as TIFF and read windows of that: {tiled}"
         )
     return image
-    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_readable())
 
 
 @functools.cache

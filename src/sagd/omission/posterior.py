@@ -79,7 +79,8 @@ def posterior(
     check_noise(noise, len(y), statistics.basis)
     told, chosen = denoiser.check(condition, len(y)), Sampler.parse(sampler)
     process, prior = denoiser.process, GaussianPrior.of(statistics)
-    start = float(TimeGrid.parse(grid).fitted(chosen).times(steps, process, statistics)[0])
+    settled = TimeGrid.parse(grid).fitted(chosen).settled(steps, process, statistics)
+    start = float(settled.times(steps, process, statistics)[0])
     parts = []
     with tqdm(total=len(y), desc="drawing", unit="image", disable=None if progress else True, leave=False) as bar:
         for some in torch.arange(len(y)).split(batch_size):
@@ -94,7 +95,7 @@ def posterior(
                     len(some),
                     start=process.perturb(guess, start, generator=streams),
                     steps=steps,
-                    grid=grid,
+                    grid=settled,
                     generator=streams,
                     condition=told[some],
                     statistics=statistics,

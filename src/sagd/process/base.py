@@ -162,7 +162,7 @@ class Process(Holding, ABC):
         Raises:
             InputError: If the noise is not diagonal in `basis`, or the process cannot tell.
         """
-        raise InputError(f"{self.label} does not tell frequency by frequency how it evolves")
+        raise InputError(f"{self.label} does not tell frequency by frequency how it evolves; use the time grid matched")
 
     @property
     def label(self) -> str:

@@ -77,6 +77,7 @@ def resample(
     b = _checked(model, x, band, count)
     chosen, hard = Sampler.parse(sampler), (b > 0).float()
     weights = [Diagonal(weight, model.law.basis) for weight in _weights(b)]
+    settled = TimeGrid.parse(grid).fitted(chosen).settled(steps, model.process, statistics)
     images = torch.arange(len(x)).repeat(count)
     parts = []
     with tqdm(total=len(images), desc="resampling", unit="image", disable=None if progress else True) as bar:
@@ -89,7 +90,7 @@ def resample(
                     model.given_images(given, hard.expand(len(some), *hard.shape)),
                     len(some),
                     steps=steps,
-                    grid=grid,
+                    grid=settled,
                     generator=_generators(seed, index, some // len(x), number),
                     condition=told[index],
                     clip=clip,

@@ -6,6 +6,7 @@ from sagd.sampling.ddim import DDIM
 from sagd.sampling.ddpm import DDPM
 from sagd.sampling.dpm_solver import DPMSolver
 from sagd.sampling.euler import Euler
+from sagd.sampling.found_grid import FoundGrid
 from sagd.sampling.grids import KarrasGrid, LogSNRGrid, MatchedGrid, TimeGrid, UniformGrid, matched_range
 from sagd.sampling.heun import Heun
 from sagd.sampling.likelihood import Likelihood, dequantise, log_likelihood
@@ -15,6 +16,7 @@ __all__ = [
     "DDPM",
     "DPMSolver",
     "Euler",
+    "FoundGrid",
     "Heun",
     "KarrasGrid",
     "Likelihood",

@@ -194,11 +194,6 @@ class Churning(Sampler):
         if not self.churn >= 0 or not self.churn_noise > 0:
             raise InputError(f"churn must be >= 0 and churn_noise > 0, got {self.churn} and {self.churn_noise}")
 
-    @property
-    def is_deterministic(self) -> bool:
-        """Without churn."""
-        return self.churn == 0
-
     def step(self, run: Run, x_t: Tensor, t: Time, s: Time) -> Tensor:
         """Add noise if asked for, then integrate from the raised time."""
         if self.churn > 0:

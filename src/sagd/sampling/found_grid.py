@@ -44,7 +44,8 @@ _Point = tuple[float, float, float]
 class FoundGrid(TimeGrid, kind="found"):
     """The Karras grid of least expected error for the sampler, its steps, the noise and the data's spectrum.
 
-    Its error of the power spectrum (`Expected`) is never above that of `matched` or of `karras`. Samplers that draw
+    By what it is looked for, the error of the power spectrum (`Expected`) from noise alone, it is never worse than
+    `matched`. Samplers that draw
     noise, and noise that is not diagonal in a basis, take the matched grid.
 
     Args:
@@ -59,14 +60,18 @@ class FoundGrid(TimeGrid, kind="found"):
 
     def points(self, steps: int, process: Process, statistics: DataStatistics | None) -> Tensor:
         """Points of the grid that was found."""
+        return self.settled(steps, process, statistics).points(steps, process, statistics)
+
+    def settled(self, steps: int, process: Process, statistics: DataStatistics | None) -> TimeGrid:
+        """The grid that was found."""
         if statistics is None:
             raise InputError(
                 "a time grid is found from the data's statistics; pass statistics=measure(data), or use karras"
             )
         sampler = Sampler.parse(self.sampler)
         if not sampler.is_deterministic or not process.is_diagonal_in(statistics.basis):
-            return MatchedGrid().points(steps, process, statistics)
-        return find_grid(Expected(process, statistics), sampler, steps).points(steps, process, statistics)
+            return MatchedGrid()
+        return find_grid(Expected(process, statistics), sampler, steps)
 
 
 def find_grid(expected: Expected, sampler: Sampler, steps: int) -> KarrasGrid:

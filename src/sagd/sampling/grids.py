@@ -50,6 +50,10 @@ class TimeGrid(Description, family="time grid"):
         """The grid for a sampler; itself, unless it depends on how steps are made."""
         return self
 
+    def settled(self, steps: int, process: Process, statistics: DataStatistics | None) -> TimeGrid:
+        """The grid that it comes to, for who samples in batches; itself, unless it has to be looked for."""
+        return self
+
     @abstractmethod
     def points(self, steps: int, process: Process, statistics: DataStatistics | None) -> Tensor:
         """The `steps` times before 0, decreasing, float64."""

@@ -25,6 +25,11 @@ class Heun(Churning, kind="heun"):
     Runge-Kutta method ("Exponential Time Differencing for Stiff Systems", Cox & Matthews, 2002, equation 22).
     """
 
+    @property
+    def is_deterministic(self) -> bool:
+        """Without churn."""
+        return self.churn == 0
+
     def integrate(self, run: Run, x_t: Tensor, t: Time, s: Time) -> Tensor:
         """Euler's prediction, then the trapezoidal rule."""
         p = run.process

@@ -163,9 +163,8 @@ class FileCleaned:
         if self.status == "unsure":
             said = f"{self.name}: not sure ({sure}), {left}; if it is damage: {self.asked}"
             return "; ".join([said, *self.notes])
-        said = f"{self.name}: {'found' if self.path is None else 'took out'} {self.brief}" + (
-            f" ({sure})" if sure else ""
-        )
+        verb = "found" if self.path is None else "looked at" if self.excess is None else "took out"
+        said = f"{self.name}: {verb} {self.brief}" + (f" ({sure})" if sure else "")
         said += "" if self.excess is None else f", {100 / (1 + 10 ** (-self.excess / 10)):.2g} % of all power"
         if self.clipped:
             share = f"{100 * self.clipped / self.values:.2g} %"

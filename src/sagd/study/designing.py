@@ -29,7 +29,7 @@ from sagd.designs.ends import ROUNDING
 from sagd.designs.learning import Learning, learnings
 from sagd.designs.levels import fit_power_law
 from sagd.designs.likeness import MOST_APART_DB, distance_db, ring_powers
-from sagd.designs.search import EXPONENTS, Candidate, Search, check_evaluations, search
+from sagd.designs.search import EXPONENTS, LEAST, Candidate, Search, check_evaluations, search
 from sagd.errors import InputError
 from sagd.metrics.rings import flatness_by_ring
 from sagd.model.parameterisation.wiener import LEAST_POWER
@@ -44,7 +44,6 @@ from sagd.study.measuring import measured_part, process_statistics, resolve_basi
 _LEAST_ITEMS = 16
 """Fields from which on a spectrum is known well enough to choose noise by."""
 _RINGS = 16
-_TAUGHT = (0.0, 0.5, 1.0)
 """Exponents of the whitening at which it is told what a network is asked."""
 _MOST_ITEMS = 8192
 """Fields that are measured, at most."""
@@ -267,13 +266,17 @@ def design(
     quiet = None if progress else True
     with tqdm(total=len(EXPONENTS), desc="comparing noise", disable=quiet, leave=False) as bar:
         found = search(process_of, statistics, evaluations, EXPONENTS, bar.update)
-    taught = tuple(learnings({g: process_of(g) for g in _TAUGHT}, statistics))
+    taught = tuple(learnings({g: process_of(g) for g in EXPONENTS}, statistics))
     fit, powers = fit_power_law(statistics), ring_powers(own)
 
     def named(chosen: Candidate, noise: Tensor) -> Named | None:
         alpha = _tilt(noise, statistics.basis)
         spectrum = f"power_law(alpha={alpha:.2g})"
-        like = build_process(dataclasses.replace(process, spectrum=spectrum), own.shape, statistics, own.classes, grid)
+        near = dataclasses.replace(process, spectrum=spectrum)
+        try:
+            like = build_process(near, own.shape, statistics, own.classes, grid)
+        except InputError:  # of a steeper law than any noise can have: none to name
+            return None
         apart = _apart_db(noise, like.covariance.power_range(statistics.basis)[1], statistics.basis)
         if apart > _CLOSE_DB:
             return None
@@ -329,17 +332,28 @@ def automatic(config: RunConfig, data: Signals, progress: bool = False) -> Desig
     Raises:
         InputError: As `design`, or if sampler or grid are given, which a design chooses.
     """
-    for name in ("sampler", "grid"):
-        if (given := getattr(config.sampling, name)) != getattr(SamplingConfig(), name):
-            raise InputError(
-                f"sampling.{name} is {given!r}, which process.spectrum 'auto' chooses itself; leave it out, or name a"
-                " spectrum"
-            )
+    check_free(config.sampling)
     process = resolve_basis(_to_choose(config.process), data, config.denoiser)
     found = design(data, evaluations_of(config.sampling), process, progress)
     sampling = drawn_by(config.sampling, found.chosen)
     chosen = dataclasses.replace(config, process=found.config.process, sampling=sampling, design=found.config.design)
     return dataclasses.replace(found, config=chosen)
+
+
+def check_free(sampling: SamplingConfig) -> None:
+    """Refuse settings of sampling that a design chooses.
+
+    Raises:
+        InputError: If sampler or grid are given, or there are too few steps.
+    """
+    for name in ("sampler", "grid"):
+        if (given := getattr(sampling, name)) != getattr(SamplingConfig(), name):
+            raise InputError(
+                f"sampling.{name} is {given!r}, which process.spectrum 'auto' chooses itself; leave it out, or name a"
+                " spectrum"
+            )
+    if evaluations_of(sampling) < LEAST:
+        raise InputError(f"sampling.steps is {sampling.steps}, process.spectrum 'auto' needs at least 2")
 
 
 def evaluations_of(sampling: SamplingConfig) -> int:

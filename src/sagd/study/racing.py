@@ -19,7 +19,7 @@ import dataclasses
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,8 +31,8 @@ from sagd.build.schema import EvaluationConfig, RunConfig, SamplingConfig
 from sagd.build.text import to_dict
 from sagd.data.kinds import Kind
 from sagd.data.signals import Signals
-from sagd.designs.search import Candidate, is_worse
-from sagd.errors import InputError, argument
+from sagd.designs.search import EXPONENTS, Candidate, is_worse
+from sagd.errors import DivergenceError, InputError, argument
 from sagd.metrics.frechet import frechet_distance
 from sagd.metrics.labelless import LabellessFeatures
 from sagd.metrics.rings import ring_flatness
@@ -47,8 +47,6 @@ from sagd.study.train import train
 
 logger = logging.getLogger(__name__)
 
-EXPONENTS = (0.0, 0.5, 1.0)
-"""Of the whitening of the noise; that of the design runs too."""
 PREDICTIONS = ("wiener", "wiener(exponent=0.5)")
 MEASURES = ("spectrum_db", "flatness_db", "features")
 _MAY_VETO = MEASURES[1:]
@@ -151,8 +149,7 @@ def race(design: Design, data: Signals, config: RunConfig, budget: int, out: Pat
 
 def _field(design: Design) -> list[Runner]:
     """Who runs: each noise as it is expected to be drawn best."""
-    exponents = sorted({*EXPONENTS, design.chosen.exponent})
-    best = [min((c for c in design.search.candidates if c.exponent == g), key=lambda c: c.error) for g in exponents]
+    best = [min((c for c in design.search.candidates if c.exponent == g), key=lambda c: c.error) for g in EXPONENTS]
     return [Runner(candidate, prediction) for candidate in best for prediction in PREDICTIONS]
 
 
@@ -205,10 +202,11 @@ class _Course:
         path = self.out / runner.name / f"judged-{steps}.json"
         if not path.exists():
             logger.info("race: noise whitened by %g, %s, %d steps", runner.exponent, runner.prediction, steps)
-            write_file(path, to_json({"errors": self._errors(runner, steps), "floors": self.floors}))
+            told = {"errors": _finite(self._errors(runner, steps)), "floors": _finite(self.floors)}
+            write_file(path, to_json(told))
         found = read_json(path)
-        with reading(path, "holds no result; remove it to judge that candidate again"):
-            errors, floors = ({name: float(found[key][name]) for name in MEASURES} for key in ("errors", "floors"))
+        with reading(path, "holds no result; remove its folder to run that candidate again"):
+            errors, floors = ({name: _known(found[key][name]) for name in MEASURES} for key in ("errors", "floors"))
             ratios = [math.log(max(1.0, errors[name] / floors[name])) for name in MEASURES]
         return Judged(runner, steps, errors, math.exp(sum(ratios) / len(ratios)))
 
@@ -236,7 +234,11 @@ class _Course:
             plugins=self.config.plugins,
         )
         folder = self.out / runner.name
-        train(config, folder, resume=folder.exists(), data=self.kept)
+        try:
+            train(config, folder, resume=folder.exists(), data=self.kept)
+        except DivergenceError as error:
+            logger.warning("race: noise whitened by %g, %s is out: %s", runner.exponent, runner.prediction, error)
+            return dict.fromkeys(MEASURES, math.inf)
         sampling, count = drawn_by(SamplingConfig(), runner.candidate), EvaluationConfig(samples=len(self.apart))
         return self._compared(draw_samples(load_model(folder), self.apart, sampling, count, training.seed))
 
@@ -248,6 +250,15 @@ class _Course:
         flatness = ring_flatness(x, reference, _BANDS, mask, known).flatness_rms_db
         distance = frechet_distance(features(x), features(reference))
         return dict(zip(MEASURES, (spectrum, flatness, distance), strict=True))
+
+
+def _finite(errors: Mapping[str, float]) -> dict[str, float | None]:
+    """For JSON, which has no infinity; what is no number is as bad."""
+    return {name: error if math.isfinite(error) else None for name, error in errors.items()}
+
+
+def _known(error: float | None) -> float:
+    return math.inf if error is None else float(error)
 
 
 def _vetoed(judged: Sequence[Judged]) -> list[Judged]:

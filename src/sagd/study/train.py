@@ -47,7 +47,7 @@ from sagd.store.files import to_json, write_file, writing
 from sagd.store.model import Trained
 from sagd.store.run import CONFIG
 from sagd.study.compilation import compiled
-from sagd.study.designing import Design, automatic, check_likeness, evaluations_of
+from sagd.study.designing import Design, automatic, check_free, check_likeness, evaluations_of
 from sagd.study.guarding import as_begun, guarded, premise_of, read_once, second_damage, set_apart, wholes, without_band
 from sagd.study.measuring import measured_part, process_statistics, resolve_basis
 from sagd.study.run import Before, Begun, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
@@ -448,8 +448,11 @@ def _as_chosen(config: RunConfig, before: RunConfig, out: Path) -> RunConfig:
             f"sampling.steps is {config.sampling.steps}, but the noise of the run in {str(out)!r} was chosen for"
             f" {(before.design.evaluations + 1) // 2}; give that to resume"
         )
+    check_free(config.sampling)
     process = dataclasses.replace(config.process, spectrum=before.process.spectrum)
-    return dataclasses.replace(config, process=process, sampling=before.sampling, design=before.design)
+    chosen = before.sampling
+    sampling = dataclasses.replace(config.sampling, sampler=chosen.sampler, steps=chosen.steps, grid=chosen.grid)
+    return dataclasses.replace(config, process=process, sampling=sampling, design=before.design)
 
 
 @final

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -87,8 +87,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     ending = path.name[max(0, len(path.name) - _ENDING) :]
     ending = ending[ending.find(".") :] if "." in ending else ""
-    names = (path.with_name(f".{os.getpid()}-{i}{ending}") for i in itertools.count())
-    new = next(name for name in names if not name.exists())
+    new = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}{ending}")
     try:
         yield new
         with encoding("a file", path):

@@ -204,5 +204,10 @@ def _check(x: Tensor, what: str) -> tuple[int, ...]:
 
 def _enough(rank: int) -> int:
     """Samples along each axis with which a single array is enough."""
-    sides = ((n,) * rank for n in itertools.count(LEAST_SIDE))
-    return next(spatial[0] for spatial in sides if windows_of(spatial, window_side(1, spatial)) >= LEAST_WINDOWS)
+
+    def enough(n: int) -> bool:
+        spatial = (n,) * rank
+        return windows_of(spatial, window_side(1, spatial)) >= LEAST_WINDOWS
+
+    # Windows are halves of halves: some sides have enough of them that are followed by sides that have not.
+    return next(n for n in itertools.count(LEAST_SIDE) if all(map(enough, range(n, 2 * n))))
