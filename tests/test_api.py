@@ -109,7 +109,7 @@ def test_samples_are_drawn_as_the_model_says():
         model.denoiser,
         2,
         steps=18,
-        grid="matched",
+        grid="found",
         generator=sagd.random.sample_generators(0, 2),
         statistics=model.statistics,
     )
