@@ -229,7 +229,7 @@ NOISE = np.random.default_rng(0).standard_normal((40, 16, 16))
         (np.ones((40, 16, 16)), [], "'x' does not vary: all its values are 1, of which nothing can be learnt"),
         (NOISE[:1].repeat(40, 0), [], "all 40 fields of 'x' are the same, of which there is nothing to learn"),
         (NOISE[:, :1, :1].repeat(16, 1).repeat(16, 2), [], "a power law needs at least two radii with power"),
-        (NOISE, ["--evaluations", "1"], "sampling.steps is 1, process.spectrum 'auto' needs at least 2"),
+        (NOISE, ["--evaluations", "1"], "evaluations must be a whole number, at least 2, got 1"),
         (NOISE, ["--evaluations", "-3"], "evaluations must be a whole number, at least 2, got -3"),
         (NOISE, ["--data.size", "64"], "which have at most [16, 16] (Y, X); give at most that"),
         (NOISE, ["--data.rate", "100"], "--data.rate is 100, and fields of 'x' have no time, only Y, X"),
