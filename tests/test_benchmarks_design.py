@@ -70,7 +70,11 @@ def test_a_design_is_an_arm(design, tmp_path):
     )
     lines, _ = study(design, tmp_path, "--designs", str(tmp_path / "designs"), "--arms", "design", "--seeds", "0")
     (line,) = lines
-    assert (line["arm"], line["group"], list(line["drawn"])) == ("design", "design", ["heun, karras"])
+    assert (line["arm"], line["group"], list(line["drawn"])) == (
+        "design",
+        "design",
+        ["heun, found", "dpm_solver, found"],
+    )
     assert (line["process"]["spectrum"], line["denoiser"]["prediction"]) == ("flicker(eta=2)", "edm")
 
 

@@ -64,7 +64,7 @@ def read_archive(folder):
     from sagd.data.sources.rows import _read_path
 
     (folder / "a.zip").write_bytes(b"")
-    _read_path(f"zip://a.png::{folder / 'a.zip'}")
+    _read_path(f"zip://a.png::{folder / 'a.zip'}", None)
 
 
 def map_parquet(folder):

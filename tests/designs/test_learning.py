@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.designs.test_expected import steep
+from tests.sampling.test_expected import steep
 
 from sagd.build.objects import build_process
 from sagd.build.schema import ProcessConfig

@@ -13,23 +13,34 @@ from tests.faults.table import SHARD, write_table  # noqa: E402
 COUNTED: list[tuple[str, int, int]] = []
 
 
+_DESIGNS: dict[str, object] = {}
+
+
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory):
     """Data and models of every kind."""
-    folder = tmp_path_factory.mktemp("bench")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SAGD_CACHE", str(tmp_path_factory.mktemp("cache")))
-        remember_designs(patch)
-        if not LONG:
-            draw_nothing(patch)
-        yield Bench(folder)
+    return Bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, cache):
+    """What makes many commands bearable, for these tests alone."""
+    monkeypatch.setenv("SAGD_CACHE", str(cache))
+    remember_designs(monkeypatch)
+    if not LONG:
+        draw_nothing(monkeypatch)
 
 
 def remember_designs(patch):
     """A search takes seconds and touches no file: each is done once."""
     from sagd.study import designing
 
-    search, found = designing.design, {}
+    search, found = designing.design, _DESIGNS
 
     def design(data, *args, **options):
         key = repr((data, *args))

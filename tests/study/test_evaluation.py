@@ -71,7 +71,7 @@ def test_a_model_and_the_folder_of_its_samples_measure_the_same(model, finished,
         model.denoiser,
         70,
         steps=2,
-        grid="matched",
+        grid="found",
         generator=sample_generators(4, 70),
         statistics=model.statistics,
     )

@@ -90,10 +90,6 @@ def compare(
     data = load(config.data)
     items = Kind.member(data.meaning.kind).item[1]
     check_evaluation(config.evaluation, len(data), items)
-    if resume and not out.exists():
-        raise InputError(
-            f"nothing to resume in {str(out)!r}; start a comparison there without {argument('resume=True')}"
-        )
     with claim(out, empty=not resume, advice=advice()):
         _refuse_other(config, out)
         config = _in_one_basis(config, out, data)
