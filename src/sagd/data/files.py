@@ -460,8 +460,6 @@ def _write(path: Path, typed: _Typed, like: Contents, found: Format) -> Written:
         found.write(path, typed.values, replace(like, shape=typed.values.shape))
     except OSError as error:
         raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
-    except InputError as error:
-        raise InputError(f"{str(path)!r}: {error}") from None
     return Written((path,), typed.lost, like.dtype)
 
 
