@@ -45,8 +45,7 @@ class FoundGrid(TimeGrid, kind="found"):
     """The Karras grid of least expected error for the sampler, its steps, the noise and the data's spectrum.
 
     By what it is looked for, the error of the power spectrum (`Expected`) from noise alone, it is never worse than
-    `matched`. Samplers that draw
-    noise, and noise that is not diagonal in a basis, take the matched grid.
+    `matched`. Samplers that draw noise, and noise that is not diagonal in a basis, take the matched grid.
 
     Args:
         sampler: Deterministic sampler for which it is looked for; samplers put themselves here.
