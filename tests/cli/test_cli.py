@@ -69,13 +69,6 @@ COMPARISON = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SAGD_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
     """`plain`, an unconditional run with shaped noise, and `conditional`."""

@@ -26,13 +26,6 @@ def gaussian(path, alpha, shape=(16, 16), count=200, seed=0, axes="NYX"):
     return path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SAGD_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def steep(tmp_path_factory):
     """A folder with `fields.npy`, of a steep spectrum, and `d`, its design for five evaluations, made from there."""
