@@ -35,10 +35,11 @@ from sagd.noise.covariance.build import build_covariance
 from sagd.noise.grid import Grid, GridLike
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, measure, most_measured
-from sagd.omission.clean import AUTO, Cleaned
+from sagd.omission.clean import Cleaned
 from sagd.omission.clean import clean as clean_array
 from sagd.omission.modes import Restoration
 from sagd.omission.restore import restore
+from sagd.omission.search import AUTO, SOUGHT
 from sagd.process.base import Process
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import VPSchedule
@@ -675,7 +676,8 @@ def clean(
     Args:
         x: An array or tensor of one to three axes of space: a record, an image, a volume; NaN where values are missing.
         band: Where the damage is, in cycles per sample or, with a rate, in units; 'auto' looks for it, and takes what
-            is damage with a probability of 0.99 or more.
+            is damage with a probability of 0.99 or more; 'likeliest' takes what is likeliest to be damage, whatever its
+            probability, for data that is known to be damaged.
         rate: Samples per second, or steps along each axis as in `Grid.parse`.
         reference: Clean arrays of the same shape, stacked along a first axis of their own: far fainter damage is found.
         log: Whether damage multiplies the values; None finds that out with the band.
@@ -708,7 +710,7 @@ def clean(
     grid = Grid.parse(told)
     if grid is not None:
         grid.require_rank(rank)
-    if not (isinstance(band, str) and band == AUTO):
+    if not (isinstance(band, str) and band in SOUGHT):
         band = Spectrum.parse(band).on(grid)
     others = None
     if reference is not None:

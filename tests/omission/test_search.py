@@ -1,5 +1,6 @@
 """Looking again, and on the scale on which damage adds."""
 
+import dataclasses
 import math
 
 import pytest
@@ -9,7 +10,7 @@ from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.omission.clean import clean
 from sagd.omission.detection.find import find
-from sagd.omission.search import looked_for, search
+from sagd.omission.search import AUTO, LIKELIEST, counted, looked_for, search
 
 
 def smooth(*spatial, seed=0):
@@ -40,6 +41,31 @@ def test_clean_data_is_looked_at_once(monkeypatch):
     monkeypatch.setattr("sagd.omission.search.find", lambda *x: looks.append(x) or find(*x))
     assert not looked_for(smooth(200, 200)[None]).findings
     assert len(looks) == 1
+
+
+def test_two_strong_waves_that_are_clipped_are_no_lattice():
+    """They have sums and differences, as the waves of cloth have, but weak ones."""
+    x = (smooth(320, 320) + 2 * waves(320, 320, (0.12, 0.09), (-0.2, 0.05))).clamp(-3, 3)
+    band = search(x[None])[0].band
+    assert band is not None
+    assert (band.weights(torch.tensor([[0.12, -0.2], [0.09, 0.05]])) > 0).all()
+
+
+def test_what_is_likeliest_is_taken_out_of_data_known_to_be_damaged():
+    clear, damage = smooth(320, 320), columns(320, 320, 0.08)
+    found, _ = search((clear + damage)[None])
+    assert counted(found, AUTO) is found
+    assert not found.findings
+    assert counted(found, LIKELIEST).findings == (found.likeliest,)
+    assert clean(clear + damage).band is None
+    assert (clean(clear + damage, LIKELIEST).x - clear).square().mean() < damage.square().mean() / 2
+
+
+def test_what_is_unsure_counts_where_data_is_known_to_be_damaged():
+    found, _ = search((smooth(320, 320) + columns(320, 320, 0.8))[None])
+    unsure = dataclasses.replace(found, unsure=found.findings, findings=())
+    assert counted(unsure, LIKELIEST).findings == found.findings
+    assert counted(unsure, LIKELIEST).unsure == ()
 
 
 @pytest.mark.parametrize("multiplies", [True, False])

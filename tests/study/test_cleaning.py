@@ -18,7 +18,7 @@ from sagd.data import whole
 from sagd.errors import InputError
 from sagd.noise.spectra.base import Spectrum
 from sagd.report.cleaning import render_cleaning
-from sagd.study import cleaning
+from sagd.study import cleaning, looking
 from sagd.study.cleaning import CleaningConfig, clean_files
 from sagd.study.shown import whole_map
 
@@ -384,6 +384,7 @@ def test_what_is_unsure_is_shown_and_left_alone(folder, tmp_path, monkeypatch):
 
 
 def test_what_is_likeliest_is_shown_where_nothing_is_found(folder, tmp_path, monkeypatch):
+    """And taken out where that is asked for."""
     tifffile.imwrite(folder / "a.tif", striped()[1].astype(np.float32))
     certain = cleaning.search
 
@@ -393,6 +394,7 @@ def test_what_is_likeliest_is_shown_where_nothing_is_found(folder, tmp_path, mon
         return dataclasses.replace(found, findings=(), unsure=(), likeliest=likeliest), scale
 
     monkeypatch.setattr(cleaning, "search", nothing)
+    monkeypatch.setattr(looking, "search", nothing)
     (result,) = clean_files([folder], tmp_path / "out", CleaningConfig())
     assert (result.status, result.nearest) == ("clean", 0.3)
     assert result.asked.startswith('band "strip(axis=1')
@@ -401,6 +403,11 @@ def test_what_is_likeliest_is_shown_where_nothing_is_found(folder, tmp_path, mon
     page = render_cleaning([result], tmp_path / "out").read_text()
     assert result.asked.replace('"', "&#34;") in page
     assert "taken out</span>" not in page
+    (result,) = clean_files([folder], tmp_path / "likeliest", CleaningConfig("likeliest"))
+    assert result.status == "cleaned"
+    assert "(damage with probability 0.30)" in result.line()
+    (result,) = clean_files([folder], tmp_path / "together", CleaningConfig("likeliest", shared=True))
+    assert result.status == "cleaned"
 
 
 def test_what_is_unsure_beside_what_was_taken_out_is_told(folder, tmp_path, monkeypatch):

@@ -33,9 +33,10 @@ class Clean(Command):
     out: Path
     """Directory for the cleaned files, under their own names, cleaning.json and report.html; empty or missing."""
     band: str = "auto"
-    """'auto' looks for it and takes what is damage with a probability of 0.99 or more; or the band, e.g. 'strip(axis=1,
-    low=0.01, width=0.01)' (upright stripes), 'spots(at=[[0.14, 0.14]], radius=0.01)' (a screen), or in units where
-    files have them: "spots(at=[['60 Hz'], ['120 Hz']], radius='1 Hz')" (hum). Sums are unions."""
+    """'auto' looks for it and takes what is damage with a probability of 0.99 or more. 'likeliest', for files that you
+    know are damaged, takes what is likeliest to be damage, however unsure. Or the band, e.g. 'strip(axis=1, low=0.01,
+    width=0.01)' (upright stripes), 'spots(at=[[0.14, 0.14]], radius=0.01)' (a screen), or in units where files have
+    them: "spots(at=[['60 Hz'], ['120 Hz']], radius='1 Hz')" (hum). Sums are unions."""
     reference: Path | None = None
     """Clean file or folder of the same kind and size: far fainter damage is found against it."""
     together: Flag = False

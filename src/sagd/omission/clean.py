@@ -19,10 +19,7 @@ from sagd.omission.detection.base import Detection
 from sagd.omission.preparation import Scale, finished, kept_beside, prepared
 from sagd.omission.quick import quick_for
 from sagd.omission.removal import Removal, measure
-from sagd.omission.search import search
-
-AUTO = "auto"
-"""The band that is looked for."""
+from sagd.omission.search import AUTO, SOUGHT, counted, search
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,8 @@ def clean(
     Args:
         x: `(C, *spatial)`, floating point, one to three axes of space; NaN where values are missing.
         band: Where the damage is, in cycles per sample; its edges need not be exact. 'auto' looks for it, and takes
-            what is damage with a probability of 0.99 or more.
+            what is damage with a probability of 0.99 or more; 'likeliest' takes what is likeliest to be damage, for
+            data that is known to be damaged.
         reference: Clean arrays `(N, C, *spatial)` of the same size, against which far fainter damage is found.
         log: Whether damage multiplies the values: it is then taken out of their logarithm. None: whether it does is
             found with the band; a band that is given adds.
@@ -75,8 +73,9 @@ def clean(
     if place is not None:
         _check_place(place, x)
     found = None
-    if isinstance(band, str) and band == AUTO:
+    if isinstance(band, str) and band in SOUGHT:
         found, scale = search(x[None], reference, log)
+        found = counted(found, band)
         known = found.band
     else:
         known, scale = Spectrum.parse(band), Scale.logarithm(x) if log else Scale()

@@ -19,6 +19,9 @@ from sagd.omission.preparation import Scale, prepared, scales_of
 from sagd.omission.quick import quick_for
 from sagd.omission.removal import measure
 
+AUTO, LIKELIEST = "auto", "likeliest"
+SOUGHT = (AUTO, LIKELIEST)
+"""Bands that are looked for: what is damage for certain; or what is likeliest to be, in data known to be damaged."""
 _MOST_OF_ALL = 10.0
 """Power of what would be taken out, over that of what would be left, from which on it is asked for."""
 _NOT_CERTAIN = 0.98
@@ -48,7 +51,12 @@ def search(x: Tensor, reference: Tensor | None = None, log: bool | None = None) 
             found.append((looked_for(own, *others), scale))
     if certain := [pair for pair in found if pair[0].findings]:
         return min(certain, key=lambda pair: pair[0].findings[0].locked)
-    return next((pair for pair in found if pair[0].unsure), found[0])
+    return max(found, key=lambda pair: pair[0].nearest)
+
+
+def counted(found: Detection, band: str) -> Detection:
+    """With what counts as found, where a band is looked for, one of `SOUGHT`."""
+    return found.trusted() if band == LIKELIEST else found
 
 
 def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:

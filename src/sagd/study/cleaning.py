@@ -36,11 +36,10 @@ from sagd.data.sources.choose import of_one_kind
 from sagd.data.whole import Whole, ending_beside
 from sagd.errors import InputError, argument, called, calling, one_line
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.clean import AUTO
 from sagd.omission.detection.base import Detection, Finding, rounded_down
 from sagd.omission.preparation import Scale
 from sagd.omission.quick import quick_for
-from sagd.omission.search import search
+from sagd.omission.search import AUTO, SOUGHT, counted, search
 from sagd.plugins import load_plugin
 from sagd.study.findings import brief, lines_of, told
 from sagd.study.held import Held
@@ -62,7 +61,7 @@ class CleaningConfig:
     """How files are cleaned.
 
     Attributes:
-        band: Where the damage is, 'auto' to look for it.
+        band: Where the damage is; 'auto' to look for it, 'likeliest' to take what is likeliest to be it.
         reference: File or folder of clean data of the same kind.
         shared: Whether one band, found in all files together, is taken out of all.
         log: Whether damage multiplies the values; None: found with the band, and not so if that is given.
@@ -203,7 +202,7 @@ def clean_files(
     """
     if jobs < 1:
         raise InputError(f"{argument('jobs')} must be at least 1, got {jobs}")
-    if config.band != AUTO:
+    if config.band not in SOUGHT:
         Spectrum.parse(config.band)
     if config.kind != "auto":
         Kind.member(config.kind)
@@ -215,8 +214,8 @@ def clean_files(
     files = list_files(paths, DataConfig(kind=config.kind))
     _check_places(files, out, config)
     reference = None if config.reference is None else reference_of(config.reference, config.data)
-    if config.shared and config.band == AUTO:
-        band, scale = shared(files, config.data, config.log, reference)
+    if config.shared and config.band in SOUGHT:
+        band, scale = shared(files, config.data, config.log, reference, config.band)
         config = dataclasses.replace(config, band=str(band), log=scale.multiplies)
     tasks = [(name, path, out, config, reference) for name, path in files]
     bar = tqdm(total=len(tasks), desc="cleaning", unit="file", delay=2, disable=None if progress else True, leave=False)
@@ -313,6 +312,9 @@ def _cleaned(
     notes: tuple[str, ...] = ()
     if found is not None and band is None and not found.unsure and place is None and reference is None:
         source, found, band, scale, notes = _by_slices(path, source, found, scale, config)
+    if found is not None:
+        found = counted(found, config.band)
+        band = found.band
     what = _facts(name, source, found, scale)
     if band is None:
         assert found is not None
@@ -349,8 +351,9 @@ def _searched(
     source: Whole, config: CleaningConfig, reference: Tensor | None
 ) -> tuple[Detection | None, Spectrum | None, Scale]:
     """What was found, if it was looked for; the band that is certain or given; and the scale on which damage adds."""
-    log = logarithm([source], config.log) if is_sample(source) and (config.band == AUTO or config.log) else config.log
-    if config.band == AUTO:
+    sought = config.band in SOUGHT
+    log = logarithm([source], config.log) if is_sample(source) and (sought or config.log) else config.log
+    if sought:
         found, scale = search(sample(source), reference, log)
         return found, found.band, scale
     if "Hz" in config.band and "T" in source.part.layout.spatial and source.part.is_uneven("T"):

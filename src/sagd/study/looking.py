@@ -20,7 +20,7 @@ from sagd.errors import InputError, argument
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.detection.base import Detection, rounded_down
 from sagd.omission.preparation import Scale
-from sagd.omission.search import search
+from sagd.omission.search import AUTO, LIKELIEST, counted, search
 from sagd.study.findings import lines_of, told
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,11 @@ def reference_of(path: Path, data: DataConfig) -> Tensor:
 
 
 def shared(
-    files: Sequence[tuple[str, Path]], data: DataConfig, log: bool | None, reference: Tensor | None
+    files: Sequence[tuple[str, Path]],
+    data: DataConfig,
+    log: bool | None,
+    reference: Tensor | None,
+    band: str = AUTO,
 ) -> tuple[Spectrum, Scale]:
     """The band of all files together, and the scale on which its damage adds.
 
@@ -94,6 +98,7 @@ def shared(
                     " clean them apart"
                 )
     found, scale = search(_of_one_size(sources), reference, logarithm(sources, log))
+    found = counted(found, band)
     logger.info("\n".join(lines_of(found, sources[0].grid, sources[0].kind.kind == "image")))
     if found.band is None:
         raise InputError(_nothing(found, sources[0]))
@@ -115,7 +120,8 @@ def _nothing(found: Detection, source: Whole) -> str:
     if found.unsure:
         return (
             f"no damage is certain in all files together; {told(found.unsure[0].band, source.grid)} is with probability"
-            f" {rounded_down(found.unsure[0].probability)}: name it with {argument('band')} if it is damage"
+            f" {rounded_down(found.unsure[0].probability)}: if it is damage, name it with {argument('band')}, or say"
+            f" {argument('band')} {LIKELIEST}"
         )
     return f"no damaged band was found in all files together; name it with {argument('band')}, or look at each file"
 

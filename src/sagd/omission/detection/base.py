@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -71,7 +71,7 @@ class Detection:
     """What was found, and what it was found in.
 
     Attributes:
-        findings: Bands that are damaged with a probability of 0.99 or more, the most conspicuous first.
+        findings: Bands that are damaged with a probability of 0.99 or more, the most conspicuous first; or `trusted`.
         unsure: Those of less, down to 0.5.
         power: Power spectrum of the windows that were examined, channels averaged, `(*coefficients)`, float64.
         smooth: Its smooth fit, or the reference's scaled to it, likewise.
@@ -93,6 +93,16 @@ class Detection:
         """The union of the findings; None if there are none."""
         bands = [finding.band for finding in self.findings]
         return reduce(lambda one, other: one + other, bands) if bands else None
+
+    def trusted(self) -> Self:
+        """With all that is unsure as findings; where nothing is even that, what is likeliest of all.
+
+        For data that is known to be damaged: how likely damage is in general says nothing then.
+        """
+        taken = self.findings + self.unsure
+        if not taken and self.likeliest is not None:
+            taken = (self.likeliest,)
+        return replace(self, findings=taken, unsure=())
 
     @property
     def excess(self) -> Tensor:

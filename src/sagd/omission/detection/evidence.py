@@ -56,6 +56,9 @@ _WANDERS = 5
 _HALF_OCTAVE = math.sqrt(2)
 _STRAIGHT = 1.5
 """Steps of the grid by which the far end of a line may miss an axis that it is taken for."""
+_FAINT = 4.1
+"""Nats by which a peak is below those that do not count as its sums. Two strong waves, clipped, have sums and differences
+that are 21 dB and more below, and are no lattice; the peaks of cloth, boards and prints are within 12."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +172,15 @@ class Examination:
 
     @cached_property
     def _mesh(self) -> dict[tuple[int, ...], int]:
-        """Of each peak, of how many pairs of others it is the sum."""
-        return {peak.index: meshed(peak, self.peaks, self.windows.side) for peak in self.peaks}
+        """Of each peak, of how many pairs of others it is the sum; what is far weaker does not count."""
+        levels = self.levels.flatten()
+        height = {p.index: float(levels[folded(torch.tensor([p.index]).T, self.windows.side)]) for p in self.peaks}
+
+        def of(peak: Peak) -> int:
+            others = [p for p in self.peaks if height[p.index] > height[peak.index] - _FAINT]
+            return meshed(peak, others, self.windows.side)
+
+        return {peak.index: of(peak) for peak in self.peaks}
 
     def _wandering(self, peak: Peak) -> int:
         """Steps to both sides within which a wave of a record wanders: where it stands out by half of its height."""
