@@ -57,8 +57,8 @@ _HALF_OCTAVE = math.sqrt(2)
 _STRAIGHT = 1.5
 """Steps of the grid by which the far end of a line may miss an axis that it is taken for."""
 _FAINT = 4.1
-"""Nats by which a peak is below those that do not count as its sums. Two strong waves, clipped, have sums and differences
-that are 21 dB and more below, and are no lattice; the peaks of cloth, boards and prints are within 12."""
+"""Nats by which peaks are below one that they are no sums of. Two strong waves, clipped, have sums and differences that
+are 21 dB and more below, and are no lattice; the peaks of cloth, boards and prints are within 12."""
 
 
 @dataclass(frozen=True)
