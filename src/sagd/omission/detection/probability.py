@@ -120,8 +120,9 @@ MESH = 3
 screen, clipped, has peaks of two."""
 OPPOSED = -0.1
 """Agreement of stripes below which they are lines of a lattice: from row to row of a chessboard they change sign."""
-TORN = 0.7
-"""The same of their strong waves, one less it, from which on; those of curtains that end or drift come to 0.69."""
+LOOSE, TORN = 0.15, 0.7
+"""The same, and one less that of their strong waves, where both agree too little for stripes: curtains that end or drift
+have strong waves that agree as little, but all of them agree by 0.18 and more."""
 BARE = 0.1
 """Share of the frequencies without even noise, from which on a single picture was drawn: its peaks and edges are its
 own, whatever they look like, and only stripes all along are no part of it."""
@@ -159,7 +160,8 @@ def as_content(kind: str, measures: Mapping[str, float]) -> bool:
 def on_mesh(kind: str, measures: Mapping[str, float]) -> bool:
     """Whether spots, or a line or ring of them, are of a lattice."""
     if kind == "stripes":
-        return not measures["many"] and (measures["halves"] < OPPOSED or measures["torn"] > TORN)
+        torn = measures["halves"] < LOOSE and measures["torn"] > TORN
+        return not measures["many"] and (measures["halves"] < OPPOSED or torn)
     return kind in ("spots", "ring") and measures["mesh"] >= MESH
 
 
