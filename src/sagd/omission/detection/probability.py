@@ -121,8 +121,8 @@ screen, clipped, has peaks of two."""
 OPPOSED = -0.1
 """Agreement of stripes below which they are lines of a lattice: from row to row of a chessboard they change sign."""
 LOOSE, TORN = 0.15, 0.7
-"""The same, and one less that of their strong waves, where both agree too little for stripes: curtains that end or drift
-have strong waves that agree as little, but all of them agree by 0.18 and more."""
+"""The same, and one less that of their strong waves, where both agree too little for stripes. Curtains that end or
+drift have strong waves that agree as little, but all their waves agree by 0.18 and more."""
 BARE = 0.1
 """Share of the frequencies without even noise, from which on a single picture was drawn: its peaks and edges are its
 own, whatever they look like, and only stripes all along are no part of it."""
