@@ -68,12 +68,12 @@ def mask_of(case: Case, band: Spectrum) -> Array:
 
 
 def ours(x: Array, band: str, case: Case) -> Array:
-    """Ours at its defaults: the band found, or given."""
-    if band == "auto":
+    """Ours at its defaults: the band found for certain, the likeliest, or that given."""
+    if band != "given":
         import sagd
 
-        given = {} if case.rate is None else {"rate": case.rate}
-        return np.asarray(sagd.clean(x, **given).x)
+        rate = {} if case.rate is None else {"rate": case.rate}
+        return np.asarray(sagd.clean(x, band, **rate).x)
     from sagd.omission.clean import clean
 
     return np.asarray(clean(torch.from_numpy(x)[None], band_of(case)).x[0])
@@ -177,6 +177,7 @@ def _any(case: Case) -> bool:
 SIGMAS = ((2.0, 2.0), (8.0, 8.0), (32.0, 32.0), (128.0, 128.0), (16.0, 64.0))
 TOOLS: dict[str, Tool] = {
     "sagd": Tool(lambda x, case: ours(x, "auto", case), _any, needs="sagd:clean"),
+    "sagd, likeliest": Tool(lambda x, case: ours(x, "likeliest", case), _any, needs="sagd:clean"),
     "sagd, band given": Tool(lambda x, case: ours(x, "given", case), _any, needs="sagd.omission.removal"),
     "bound": Tool(bound, _any),
     "band deleted": Tool(deleted, _any, _grid(wider=(0.5, 1.0, 1.6), low=(0.0, 0.01, 0.03))),
