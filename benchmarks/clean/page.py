@@ -31,7 +31,8 @@ def write(data: Path, path: Path, out: Path, about: str) -> Path:
         "Every tool is at its best setting of those in `benchmarks/clean/tools.py`, chosen *with the clean signal at"
         " hand*, which nobody has; `sagd` is at its defaults. The bound is a Wiener filter that knows the"
         " power of image and damage at every single frequency; it is no competitor. `sagd, likeliest` is told that"
-        " there is damage, as other tools are (`--band likeliest`); they are told its direction or frequency, too. PSNR of pictures"
+        " there is damage, as other tools are (`--band likeliest`); they are told its direction or frequency, too."
+        " PSNR of pictures"
         " and sinograms, SNR of records, in dB.",
         *_verdict(lines, rivals),
         "## By kind of signal and damage",
