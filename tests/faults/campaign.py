@@ -285,7 +285,8 @@ def contents(out: Path, names: Sequence[str] | None = None) -> dict[str, str]:
 def _content(path: Path, out: Path) -> str:
     name = str(path.relative_to(out))
     data = path.read_bytes()
-    if any(fnmatch(name, pattern) for pattern in (*_TIMED, *_TIMED_BY_COMPARE, *_ROUNDED)):
+    timed = any(fnmatch(name, pattern) for pattern in (*_TIMED, *_TIMED_BY_COMPARE, *_ROUNDED))
+    if timed and is_final(name):  # what is not may be cut short
         parts = data.decode().splitlines() if name.endswith("jsonl") else [data]
         return json.dumps([_timeless(json.loads(part)) for part in parts])
     if name == "report.html" and (out / "results.json").exists():  # its tables hold times

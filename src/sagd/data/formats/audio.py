@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from abc import ABC
 from collections.abc import Sequence
@@ -104,12 +105,15 @@ class Sound(Format, ABC):
         container = kept.get("container") if kept.get("container") in self.containers else self.containers[0]
         if container != "FLAC" and values.nbytes > _LARGE:
             container = "RF64"
+        # What the library writes by itself it cannot say why it could not: of a full disk it knows a "system error".
+        whole = io.BytesIO()
         with soundfile.SoundFile(
-            os.fsencode(path), "w", _rate(like), channels, subtype, kept.get("endian", "FILE"), container
+            whole, "w", _rate(like), channels, subtype, kept.get("endian", "FILE"), container
         ) as file:
             for name, text in kept.get("texts", {}).items():
                 setattr(file, name, text)
             file.write(((values.astype(carrier) - silence) << shift) if shift or silence else values)
+        path.write_bytes(whole.getbuffer())
 
     def _subtype(self, values: np.ndarray, like: Contents) -> str:
         """How values are coded: as they were if their type allows it, else the smallest that has room."""
