@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from tests.faults.campaign import COMMANDS, LONG, RESUMABLE, Events, drawn, full_disk, pairs, quietly, refusal
-from tests.faults.test_kills import LONG_POINTS, assert_goes_on, assert_whole
+from tests.faults.test_kills import LONG_POINTS, OTHERS, assert_goes_on, assert_whole
 
 SIZES = (64, 128, 192, 256, 384, 512, 768)
 """Of real disks, in kilobytes; most commands need more than the least."""
@@ -17,7 +17,8 @@ def test_a_disk_that_is_full_from_a_file_event_on(command, kind, bench, tmp_path
     """One line says so, what was there is whole, and once there is space again the work is done."""
     whole = bench.undisturbed(command, kind)
     args = [command, *COMMANDS[command](bench, kind), "--out"]
-    most = min(LONG_POINTS.get(command, 20), 20) if LONG else {"train": 3}.get(command, 1)
+    every = min(LONG_POINTS.get(command, 20), 20) if kind == "image" else OTHERS // 2
+    most = every if LONG else {"train": 3}.get(command, 1)
     points = random.Random(f"disk {command} {kind}").sample(range(1, whole.events), min(most, whole.events - 1))
     with campaign("full disks") as faults:
         for at in sorted(points):

@@ -32,10 +32,13 @@ from sagd.store.files import verify_directory
 ROOT = Path(__file__).parents[2]
 POINTS = {"train": 5, "corrupt": 4, "sample": 4, "compare": 1}
 LONG_POINTS = {"compare": 12, "corrupt": 40}
+OTHERS = 8
+"""Events that the long form tries on every kind of signal but images, on which it tries them all."""
 
 
 def points(command, kind, events):
-    most = LONG_POINTS.get(command, events) if LONG else POINTS.get(command, 2)
+    every = LONG_POINTS.get(command, events) if kind == "image" else OTHERS
+    most = every if LONG else POINTS.get(command, 2)
     return sorted(random.Random(f"{command} {kind}").sample(range(1, events + 1), min(most, events)))
 
 

@@ -39,7 +39,7 @@ def _handlers():
 def test_a_signal_at_a_file_event(command, kind, number, bench, tmp_path, campaign):
     whole = bench.undisturbed(command, kind)
     args = [command, *COMMANDS[command](bench, kind), "--out"]
-    most = 6 if LONG else 1
+    most = 3 if LONG else 1
     points = random.Random(f"signal {command} {kind} {number}").sample(range(1, whole.events + 1), most)
     with campaign("signals") as faults:
         for at in points:
@@ -58,7 +58,7 @@ def test_a_signal_at_a_moment(command, kind, number, bench, tmp_path, campaign):
     args = [command, *COMMANDS[command](bench, kind), "--out"]
     generator = random.Random(f"moment {command} {kind} {number}")
     with campaign("signals") as faults:
-        for i in range(6 if LONG else 1):
+        for i in range(3 if LONG else 1):
             share = generator.random()
             with faults(f"{number.name} to {command} of {kind} after {share:.2f} of its time"):
                 out = tmp_path / str(i)
