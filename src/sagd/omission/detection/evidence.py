@@ -52,7 +52,7 @@ too much."""
 _SIDE_PER_STEP = {1: 1000}
 """Samples for each step of the guard of smaller arrays, of whose frequencies a step is a larger part; of images 80."""
 _TAILS = 1.5
-"""Times that a record's wave is as wide as it was measured: the tails of one that wanders lie under those of the window.
+"""Times that a wave of a record is as wide as measured: the tails of one that wanders lie under those of the window.
 Of 1, 1.5, 2, 3 and 4 the best, on average over six kinds of records."""
 _WANDERS = 5
 """Steps by which a record's wave may wander to be looked at whole, at most."""
