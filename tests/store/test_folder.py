@@ -45,6 +45,21 @@ def test_a_folder_is_free_again_whatever_happened(tmp_path):
     assert list(out.iterdir()) == []
 
 
+def test_a_signal_while_the_lock_is_removed_leaves_none(tmp_path, monkeypatch):
+    unlink, calls = Path.unlink, []
+
+    def interrupted(path, **options):
+        calls.append(path)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", interrupted)
+    with pytest.raises(KeyboardInterrupt), claim(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_refusal_inside_leaves_what_was_there(tmp_path):
     with pytest.raises(InputError, match="inside"), claim(tmp_path / "new"):
         raise InputError("inside")

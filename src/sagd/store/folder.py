@@ -72,17 +72,27 @@ def _locked(out: Path) -> Iterator[None]:
             os.write(lock, f"{os.getpid()}\n".encode())
         yield
     finally:
-        left = False
-        with contextlib.suppress(OSError):
-            left = _is_at(lock, path)
-            if left:
-                # Still locked: whoever has opened the file meanwhile will see that it is no longer the one at its path.
-                path.unlink()
-                left = False
+        try:
+            _release(lock, path)
+        except BaseException:  # a signal just now
+            _release(lock, path)
+            raise
+
+
+def _release(lock: int, path: Path) -> None:
+    """Remove the lock file and close it; again, where that was begun."""
+    left = False
+    with contextlib.suppress(OSError):
+        left = _is_at(lock, path)
+        if left:
+            # Still locked: whoever has opened the file meanwhile will see that it is no longer the one at its path.
+            path.unlink()
+            left = False
+    with contextlib.suppress(OSError):
         os.close(lock)
-        with contextlib.suppress(OSError):
-            if left:  # Windows removes no file that is open
-                path.unlink()
+    with contextlib.suppress(OSError):
+        if left:  # Windows removes no file that is open
+            path.unlink()
 
 
 def _open(path: Path) -> int:
