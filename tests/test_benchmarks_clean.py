@@ -7,12 +7,13 @@ import pytest
 import torch
 from benchmarks import records
 from benchmarks.clean import damage as drawn
-from benchmarks.clean import detection, page, removal
+from benchmarks.clean import demo, detection, page, removal
 from benchmarks.clean.cases import DAMAGE, Case, all_cases, picture
 from benchmarks.clean.measures import dark_mirror, decibel, line, outside, similarity
 from benchmarks.clean.tools import TOOLS, Tool, band_of, bound, deleted, mask_of
 
 from sagd.data.corruption import Corruption
+from sagd.omission.search import search
 
 
 def striped(n=64):
@@ -98,6 +99,12 @@ def test_runs_go_on_where_they_stopped(monkeypatch, tmp_path):
         removal.measure(tmp_path, tmp_path / "lines.jsonl", again)
         assert len(runs) == expected
         assert [each["tool"] for each in records.read(tmp_path / "lines.jsonl")] == ["damaged", "some"]
+
+
+@pytest.mark.parametrize("name", demo.PHOTOGRAPHS)
+def test_the_damage_that_the_readme_opens_with_is_found(name):
+    _, damaged = demo.case_of(name, *demo.PHOTOGRAPHS[name]).make()
+    assert search(torch.from_numpy(damaged).movedim(-1, 0)[None])[0].band is not None
 
 
 def test_the_page_says_who_is_behind(tmp_path):

@@ -39,7 +39,7 @@ _GAIN = 2
 
 def run(out: Path) -> None:
     """Make the photographs, clean them as a user would, and print how near each tool comes."""
-    cases = {name: _case(name, *told) for name, told in PHOTOGRAPHS.items()}
+    cases = {name: case_of(name, *told) for name, told in PHOTOGRAPHS.items()}
     for name, case in cases.items():
         for folder, x in zip(("clean", "damaged"), case.make(), strict=True):
             _save(out / folder / f"{name}.png", x)
@@ -56,7 +56,7 @@ def run(out: Path) -> None:
     print(f"wrote {out / 'cleaned' / 'report.html'} and {out / 'demo.png'}")
 
 
-def _case(name: str, damage: str, text: str) -> Case:
+def case_of(name: str, damage: str, text: str) -> Case:
     from sklearn.datasets import load_sample_image
 
     photo = load_sample_image(f"{name}.jpg").astype(np.float64)

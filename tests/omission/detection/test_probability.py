@@ -71,8 +71,8 @@ def test_what_is_of_a_lattice_is_shown_and_not_certain():
         ("spots", {"bare": 0.0, "narrow": 0.2}, {"bare": 0.2, "narrow": 0.2}),
         ("ring", {}, {"mesh": 3.0}),
         ("stripes", {"halves": 0.0}, {"halves": -0.2}),
-        ("stripes", {"torn": 0.6, "bare": 0.2}, {"torn": 0.8}),
-        ("stripes", {"torn": 0.8, "halves": 0.2}, {"torn": 0.8, "halves": 0.1}),
+        ("stripes", {"torn": 0.6, "narrow": 0.5, "bare": 0.2}, {"torn": 0.8, "narrow": 0.5}),
+        ("stripes", {"torn": 0.8, "narrow": 0.7}, {"torn": 0.8, "narrow": 0.6}),
     ):
         assert damage_probability(candidate(kind, many=0.0, **told | clear)) >= 0.99, kind
         assert damage_probability(candidate(kind, many=0.0, **told | of_lattice)) == pytest.approx(OF_ONE, abs=1e-3)

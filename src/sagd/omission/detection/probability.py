@@ -120,9 +120,9 @@ MESH = 3
 screen, clipped, has peaks of two."""
 OPPOSED = -0.1
 """Agreement of stripes below which they are lines of a lattice: from row to row of a chessboard they change sign."""
-LOOSE, TORN = 0.15, 0.7
-"""The same, and one less that of their strong waves, where both agree too little for stripes. Curtains that end or
-drift have strong waves that agree as little, but all their waves agree by 0.18 and more."""
+TORN, PARTLY = 0.7, 0.65
+"""One less the same of their strong waves from which on, and the part of a line below which, it is one of a lattice:
+those of boards take up 0.54 at most. Curtains that end or drift agree as little, but take up 0.75 and more."""
 BARE = 0.1
 """Share of the frequencies without even noise, from which on a single picture was drawn: its peaks and edges are its
 own, whatever they look like, and only stripes all along are no part of it."""
@@ -160,7 +160,7 @@ def as_content(kind: str, measures: Mapping[str, float]) -> bool:
 def on_mesh(kind: str, measures: Mapping[str, float]) -> bool:
     """Whether spots, or a line or ring of them, are of a lattice."""
     if kind == "stripes":
-        torn = measures["halves"] < LOOSE and measures["torn"] > TORN
+        torn = measures["torn"] > TORN and measures["narrow"] < PARTLY
         return not measures["many"] and (measures["halves"] < OPPOSED or torn)
     return kind in ("spots", "ring") and measures["mesh"] >= MESH
 
