@@ -258,7 +258,7 @@ def test_packed_maps_in_floating_point_are_not_packed_again(folder, tmp_path):
     (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS, keep=True))
     with netCDF4.Dataset(result.path) as file:
         values = np.asarray(file["t"][:])
-    assert values.dtype == np.float32
+    assert values.dtype.kind == "f"
     assert np.abs(values / 0.1 - np.rint(values / 0.1)).mean() > 0.1
     assert gain(values, x, y) > 6
 
@@ -499,3 +499,23 @@ def test_bands_that_cannot_be_read_are_refused_before_any_work(folder, tmp_path)
     np.save(folder / "a.npy", scene())
     with pytest.raises(InputError, match="nonsense"):
         clean_files([folder], tmp_path / "out", CleaningConfig(band="nonsense"))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize(("offset", "scale"), [(1e6, 1e-2), (0.0, 1e-12), (0.0, 1e-40), (0.0, 1e39)])
+def test_values_of_any_size_are_cleaned_alike(offset, scale, keep, folder, tmp_path):
+    y = striped()[1]
+    np.save(folder / "a.npy", y)
+    np.save(folder / "b.npy", offset + scale * y)
+    one, other = clean_files([folder], tmp_path / "out", CleaningConfig(keep=keep))
+    assert one.status == other.status == "cleaned"
+    assert other.excess == pytest.approx(one.excess, abs=0.01)
+    a, b = (np.load(result.path).astype(np.float64) for result in (one, other))
+    np.testing.assert_allclose((b - offset) / scale, a, atol=1e-4)
+
+
+@pytest.mark.parametrize(("band", "scale"), [("auto", 1e300), (COLUMNS, 1e300), ("auto", 1e-300), (COLUMNS, 1e-300)])
+def test_values_without_squares_are_refused_with_the_reason(band, scale, folder, tmp_path):
+    np.save(folder / "a.npy", scale * striped()[1])
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=band))
+    assert "whose square double precision does not hold; divide them by" in result.error

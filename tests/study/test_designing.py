@@ -122,6 +122,8 @@ def test_arrays_are_designed_for_in_python(fields):
     x = np.load(fields(-2.5).source)[:, None]
     found = sagd.design(x, evaluations=6)
     assert found.config.process.spectrum.startswith("whitening")
+    with pytest.raises(InputError, match=r"^the data holds values from .*, which single precision does not tell apart"):
+        sagd.design(1e6 + 1e-2 * x.astype(np.float64), evaluations=6)
 
 
 def test_one_process_of_several_designs(fields, tmp_path):
