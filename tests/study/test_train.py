@@ -864,7 +864,7 @@ def test_a_second_run_in_the_directory_is_refused_and_a_stale_lock_is_not(tmp_pa
 
 def test_directories_that_cannot_be_written(tmp_path, config, data, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write in '.*file': File exists; choose another out"):
+    with pytest.raises(InputError, match=r"cannot write in '.*file': it is no folder; choose another out"):
         train(config, tmp_path / "file", data=data)
 
     def read_only(*_, **__):
