@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from sagd.errors import InputError, one_line
-from sagd.paths import special
+from sagd.paths import misnamed, special
 
 _DEFLATED = 1032
 _CUT = ("HDF error", "truncated file")
@@ -53,6 +53,8 @@ def decoding(kind: str, path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = _reason(error, path)
+        if (other := misnamed(path)) is not None:
+            raise InputError(f"cannot be read as {kind}: {other}") from None
         cut = "; it is probably cut short" if any(sign in reason for sign in _CUT) else ""
         raise InputError(f"cannot be read as {kind}: {reason}{cut}") from None
 
