@@ -60,7 +60,7 @@ _SIGNATURES = {
 
 
 def misnamed(path: str | Path) -> str | None:
-    """What a file holds that has the ending of another kind, with the ending it should have; None if that is not known."""
+    """What a file holds that has the ending of another kind, and the ending it should have; None if nobody knows."""
     try:
         require_file(path)
         with Path(path).open("rb") as file:

@@ -376,13 +376,16 @@ def _resume(fit: Fit, recipe: Recipe, where: Begun) -> None:
 def _check_same_run(fit: Fit, recipe: Recipe, folder: Path, before: Before) -> None:
     """Refuse settings that change what the run computes."""
     out, state, done = repr(str(folder)), before.state, before.snapshot.step
-    for key, value in _fixed(recipe, fit).items():
-        old = state.fixed.get(key, recipe.usual.get(key))
-        if old != value:
-            raise InputError(
-                f"{argument(key)} is {one_line(repr(value))}, but the run in {out} was started with"
-                f" {one_line(repr(old))}; give that to resume"
-            )
+    changes = {
+        key: (value, old)
+        for key, value in _fixed(recipe, fit).items()
+        if (old := state.fixed.get(key, recipe.usual.get(key))) != value
+    }
+    if changes:
+        now = ", ".join(f"{argument(key)} is {one_line(repr(value))}" for key, (value, _) in changes.items())
+        then = ", ".join(one_line(repr(old)) for _, old in changes.values())
+        those = "that" if len(changes) == 1 else "those"
+        raise InputError(f"{now}, but the run in {out} was started with {then}; give {those} to resume")
     if not alike(state.model["described"]["process"], recipe.model.process.to_dict()):
         raise InputError(
             f"the data gives another noise ({recipe.model.process.label}) than the run in {out} was started with;"
