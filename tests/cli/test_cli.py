@@ -1824,3 +1824,8 @@ sys.exit(main(sys.argv[1:]))
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "20 images of table" in done.stdout
+
+
+def test_one_of_many_is_spoken_of_as_one(runs, tmp_path, capsys):
+    assert main(["sample", str(runs / "plain"), "--count", "1", "--out", str(tmp_path)]) == 0
+    assert " and 1 image in " in capsys.readouterr().out
