@@ -689,7 +689,13 @@ def test_conditioning_without_labels(tmp_path, config, data):
         ),
         ("network", {"widths": (8, 8)}, r"network.widths is \[8, 8\], but the run in '.*' was started with \[4, 8\]"),
         ("denoiser", {"prediction": "v"}, "denoiser.prediction is 'v', but the run in '.*' was started with 'eps'"),
-        ("data", {"flip": False}, "data.flip is False, but the run in '.*' was started with True"),
+        ("data", {"flip": False}, "data.flip is False, but the run in '.*' was started with True; give that to resume"),
+        (
+            "training",
+            {"seed": 1, "batch_size": 8, "precision": "bf16"},
+            "training.seed is 1, training.batch_size is 8, training.precision is 'bf16', but the run in '.*' was"
+            " started with 0, 6, 'no'; give those to resume",
+        ),
     ],
 )
 def test_a_resumed_run_must_be_the_same_run(tmp_path, config, change, data, section, values, message):
