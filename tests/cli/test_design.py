@@ -116,7 +116,7 @@ def test_training_chooses_the_noise_itself(steep, works, refused, tmp_path, monk
     how = ["--data.source", steep / "fields.npy", "--data.axes", "NYX", "--process.spectrum", "auto", *SHORT]
     how += ["--sampling.steps", "3", "--out", out]
     said = works("train", *how)
-    assert "whiten the noise" in said
+    assert "take noise of the data's spectrum" in said
     config = load_yaml(RunConfig, out / "config.yaml")
     design = json.loads((out / "design.json").read_text())
     assert config.process.spectrum.startswith("whitening")

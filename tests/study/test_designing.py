@@ -45,7 +45,7 @@ def test_a_steep_spectrum_is_whitened(fields):
     assert found.config.process.spectrum.startswith("whitening")
     assert found.slope[0] == pytest.approx(-5, abs=0.2)
     assert found.quantisation is None
-    assert found.lines()[0].startswith("whiten the noise")
+    assert found.lines()[0].startswith("take noise of the data's spectrum: at")
     # A Gaussian: 3 in every ring.
     assert all(ring.flatness == pytest.approx(3, abs=0.35) for ring in found.rings if ring.flatness is not None)
     assert from_dict(RunConfig, to_dict(found.config)) == found.config

@@ -33,6 +33,16 @@ LEAST = 2
 """Evaluations that are designed for, at least."""
 
 
+def noise_of(exponent: float) -> str:
+    """Noise of an exponent in words.
+
+    >>> noise_of(0), noise_of(0.5), noise_of(1)
+    ('white noise', "noise of the data's spectrum to the power 0.5", "noise of the data's spectrum")
+    """
+    power = "" if exponent == 1 else f" to the power {exponent:g}"
+    return f"noise of the data's spectrum{power}" if exponent else "white noise"
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A way to draw samples.

@@ -29,7 +29,7 @@ from sagd.designs.ends import ROUNDING
 from sagd.designs.learning import Learning, learnings
 from sagd.designs.levels import fit_power_law
 from sagd.designs.likeness import MOST_APART_DB, distance_db, ring_powers
-from sagd.designs.search import EXPONENTS, LEAST, Candidate, Search, check_evaluations, search
+from sagd.designs.search import EXPONENTS, LEAST, Candidate, Search, check_evaluations, noise_of, search
 from sagd.errors import InputError, check_whole
 from sagd.metrics.rings import flatness_by_ring
 from sagd.model.parameterisation.wiener import LEAST_POWER
@@ -171,7 +171,7 @@ class Design:
         """For people: the answer first."""
         found, white, n = self.chosen, self.decision.white, self.search.evaluations
         if self.decision.said:
-            noise = "white noise will do" if self.white_will_do else f"whiten the noise by {found.exponent:g}"
+            noise = "white noise will do" if self.white_will_do else f"take {noise_of(found.exponent)}"
             answer = f"{noise}, and predict {self.decision.prediction}: {self.decision.said}"
         elif self.white_will_do:
             answer = (
@@ -180,7 +180,7 @@ class Design:
             )
         else:
             answer = (
-                f"whiten the noise by {found.exponent:g}: at {n} evaluations samples are expected to miss the power"
+                f"take {noise_of(found.exponent)}: at {n} evaluations samples are expected to miss the power"
                 f" spectrum by {found.error:.2g} dB, those of white noise by {white.error:.2g} dB"
             )
         lines = [
