@@ -1,6 +1,7 @@
 """Files cleaned: in their own type and format, whatever cannot be cleaned said, nothing overwritten."""
 
 import dataclasses
+import errno
 import json
 import math
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 
 from sagd.cli.program import main
 from sagd.data import whole
+from sagd.data.formats import Format
 from sagd.errors import InputError
 from sagd.noise.spectra.base import Spectrum
 from sagd.report.cleaning import render_cleaning
@@ -519,3 +521,13 @@ def test_values_without_squares_are_refused_with_the_reason(band, scale, folder,
     np.save(folder / "a.npy", scale * striped()[1])
     (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=band))
     assert "whose square double precision does not hold; divide them by" in result.error
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(folder, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    np.save(folder / "a.npy", striped()[1])
+    monkeypatch.setattr(type(Format.parse("npy")), "save", full)
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS))
+    assert result.error == f"cannot use '{tmp_path / 'out' / 'a.npy'}': No space left on device"

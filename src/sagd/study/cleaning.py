@@ -34,7 +34,7 @@ from sagd.data.formats.find import ending_of, format_of
 from sagd.data.kinds import Kind
 from sagd.data.sources.choose import of_one_kind
 from sagd.data.whole import Whole, ending_beside, exact
-from sagd.errors import InputError, argument, called, calling, one_line
+from sagd.errors import InputError, argument, beyond, called, calling, one_line
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.clean import AUTO
 from sagd.omission.detection.base import Detection, Finding, rounded_down
@@ -285,7 +285,7 @@ def clean_file(
             result = _cleaned(name, path, source, out, config, reference, progress)
         result = dataclasses.replace(result, notes=(*result.notes, *timed))
     except (InputError, OSError, MemoryError) as error:
-        said = "it does not fit memory" if isinstance(error, MemoryError) else one_line(error)
+        said = "it does not fit memory" if isinstance(error, MemoryError) else beyond(error) or one_line(error)
         result = FileCleaned(name, "failed", error=said)
     return dataclasses.replace(result, seconds=round(time.perf_counter() - start, 3))
 
