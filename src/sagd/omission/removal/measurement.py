@@ -148,9 +148,9 @@ def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
             spatial, basis = tuple(block.shape[1:]), FourierBasis(extended_size(block.shape[1:]))
         elif block.shape[1:] != spatial or len(block) != len(total):
             raise InputError(f"blocks must be of one size, got {tuple(block.shape)} after {(len(total), *spatial)}")
-        mean = block.mean(dim=tuple(range(1, block.ndim)), keepdim=True)
-        largest = max(largest, float((block - mean).abs().max()))
-        power = _power(basis.forward(extend(block - mean, basis.spatial)))
+        about = block - block.mean(dim=tuple(range(1, block.ndim)), keepdim=True)
+        largest = max(largest, float(about.max()), -float(about.min()))
+        power = _power(basis.forward(extend(about, basis.spatial)))
         total, count = (power, 1) if not count else (total + power, count + 1)
     if not count:
         raise InputError("there is no array to measure")
