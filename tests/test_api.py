@@ -246,7 +246,9 @@ def test_a_loader_with_a_state_is_resumed_where_it_was(tmp_path):
     sagd.fit(net(), Stateful(x), out=tmp_path / "parts", **{**options, "steps": 4})
     sagd.fit(net(), Stateful(x), out=tmp_path / "parts", resume=True, **options)
     assert result(tmp_path / "parts")[1] == result(tmp_path / "whole")[1]
-    with pytest.raises(InputError, match=r"items is 48, but the run in .* was started with 'those of a loader'"):
+    with pytest.raises(
+        InputError, match=r"items is 48, batch_size is 8, but .* was started with 'those of a loader', None; give"
+    ):
         sagd.fit(net(), fields(), out=tmp_path / "parts", resume=True, **options)
 
 

@@ -1,11 +1,12 @@
 """What errors of the system say in a line, and bounds of whole numbers."""
 
 import errno
+import math
 import re
 
 import pytest
 
-from sagd.errors import InputError, beyond, calling, check_whole
+from sagd.errors import InputError, beyond, calling, check_squares, check_whole
 
 
 def unicode_error():
@@ -44,3 +45,11 @@ def test_whole_numbers_have_bounds():
             check_whole("steps", value, 1, 5)
     with pytest.raises(InputError, match="and whole, got True"):
         check_whole("steps", True)
+
+
+@pytest.mark.parametrize("largest", [1e300, math.inf, 1e-300, 5e-324])
+def test_what_has_no_square_is_refused(largest):
+    with pytest.raises(InputError, match=r"values vary by .*, whose square double precision does not hold"):
+        check_squares("values", largest)
+    for usual in (0.0, 1e-100, 1.0, 1e100):
+        check_squares("values", usual)

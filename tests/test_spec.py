@@ -376,3 +376,9 @@ def test_imports_nothing_heavy():
 
 def test_kinds_may_be_hyphenated() -> None:
     assert Spectrum.parse("power-law(alpha=-0.5)") == Spectrum.parse("power_law(alpha=-0.5)")
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN"])
+def test_what_is_no_number_is_named_with_its_parameter(text):
+    with pytest.raises(InputError, match=rf"^power_law alpha cannot be {text}, which is no number; give one$"):
+        Spectrum.parse(f"power_law(alpha={text})")

@@ -52,7 +52,7 @@ from sagd.study.larger import restore_arrays
 from sagd.study.restoration import mode_of_model
 from sagd.study.run import Begun, Keeping, Recipe, begun, checked_ends, run
 from sagd.study.train import train
-from sagd.training.batches import Batches, Shuffled, batches_of
+from sagd.training.batches import Batches, Shuffled, batches_of, in_single
 from sagd.training.fit import Budget, Callback
 from sagd.training.objective import DenoisingLoss
 from sagd.training.runtime import Runtime
@@ -658,7 +658,8 @@ def design(data: Any, *, evaluations: int = 18, process: ProcessConfig | None = 
     x = data if isinstance(data, Tensor) else torch.from_numpy(_real(data))
     if x.ndim not in (3, 4, 5):
         raise InputError(f"data must be (N, C, *spatial) with 1 to 3 axes of space, got {tuple(x.shape)}")
-    return design_of(Signals("the data", x.float(), meaning=usual(tuple(x.shape[1:]))), evaluations, process, progress)
+    stored = in_single(x, "the data")
+    return design_of(Signals("the data", stored, meaning=usual(tuple(x.shape[1:]))), evaluations, process, progress)
 
 
 def clean(
@@ -703,7 +704,8 @@ def clean(
         raise InputError(f"x must be of real numbers, got {array.dtype}; take real and imaginary parts apart")
     if channel_axis is not None and not -array.ndim <= channel_axis < array.ndim:
         raise InputError(f"channel_axis must be one of the {array.ndim} axes of x, got {channel_axis}")
-    array = array if array.is_floating_point() else array.float()
+    if not array.is_floating_point():
+        array = array.float() if array.element_size() < 4 else array.double()
     item = array[None] if channel_axis is None else array.movedim(channel_axis, 0)
     rank = item.ndim - 1
     told: Any = [f"{float(rate)!r} Hz"] * rank if isinstance(rate, numbers.Real) else rate
@@ -749,6 +751,7 @@ def _real(x: Any) -> np.ndarray:
     array = np.asarray(x)
     if array.dtype.kind not in "buif":
         raise InputError(f"x must be an array of real numbers, got {array.dtype}; take real and imaginary parts apart")
-    array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float32 if np.can_cast(array.dtype, np.float32) else np.float64)
     # Reversed and read-only arrays are none that torch can share.
     return array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy()

@@ -55,6 +55,31 @@ def check_whole(name: str, value: object, least: int = 0, most: int | None = Non
         raise InputError(f"{argument(name)} must be at most {most:,}, got {value}")
 
 
+_LEAST_SQUARED, _MOST_SQUARED = 1e-140, 1e140
+"""Differences between which sums of squares stay within what double precision holds."""
+
+
+def check_squares(what: str, largest: float) -> None:
+    """Refuse values of which double precision holds no powers: these would be 0, or infinite.
+
+    >>> check_squares("values", 1e300)
+    Traceback (most recent call last):
+    sagd.errors.InputError: values vary by 1e+300, whose square double precision does not hold; divide them by 1e+300
+
+    Args:
+        what: What they are called.
+        largest: How far they are apart, at most; 0 passes.
+
+    Raises:
+        InputError: If that is too much or too little.
+    """
+    largest = min(largest, 1e308)
+    if largest and not _LEAST_SQUARED < largest < _MOST_SQUARED:
+        raise InputError(
+            f"{what} vary by {largest:.3g}, whose square double precision does not hold; divide them by {largest:.0e}"
+        )
+
+
 def called() -> dict[str, str]:
     """What arguments are called here, by what Python calls them: for processes that begin with none of it."""
     return dict(_CALLED.get())

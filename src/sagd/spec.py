@@ -234,6 +234,9 @@ class Description:
             names = [str(k.arg) for k in node.keywords]
             if "kind" in names or len(set(names)) < len(names):
                 raise ValueError(f"repeated parameter in {names}")
+            for k in node.keywords:
+                if isinstance(k.value, ast.Name) and k.value.id.lower() == "nan":
+                    raise InputError(f"{node.func.id} {k.arg} cannot be {k.value.id}, which is no number; give one")
             values = [_literal(k.value) for k in node.keywords]
             return {"kind": node.func.id, **dict(zip(names, values, strict=True))}
         raise ValueError(ast.dump(node))

@@ -337,3 +337,8 @@ def test_a_process_on_a_map():
     again = process_from_dict(json.loads(json.dumps(process.to_dict())))
     assert again.to_dict() == process.to_dict()
     assert process.covariance.basis == MixedBasis(SHAPE[1:], (1,))
+
+
+def test_what_only_a_training_chooses_is_refused_elsewhere():
+    with pytest.raises(InputError, match=r"^process.spectrum is 'auto', which only a training chooses.* sagd design"):
+        build_process(ProcessConfig(spectrum="auto"), (1, 8, 8))

@@ -56,9 +56,15 @@ def test_round_trip_away_from_the_defaults(tmp_path):
     assert list(compare.arms) == ["white", "1"]  # the order names the reference
 
 
-def test_empty_files_and_partial_mappings_take_defaults(tmp_path):
-    assert load_yaml(RunConfig, write(tmp_path, "")) == RunConfig()
-    assert load_yaml(RunConfig, write(tmp_path, "# only a comment\n")) == RunConfig()
+@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "null\n", "---\n"])
+@pytest.mark.parametrize("cls", [RunConfig, CompareConfig])
+def test_files_with_nothing_in_them_are_refused(text, cls, tmp_path):
+    told = refuse(tmp_path, text, cls)
+    assert told.endswith("config.yaml' is empty; write at least one section, e.g. 'data: {source: digits}'")
+
+
+def test_partial_mappings_take_defaults(tmp_path):
+    assert load_yaml(RunConfig, write(tmp_path, "{}")) == RunConfig()
     run = load_yaml(RunConfig, write(tmp_path, "training:\n  steps: 5\n"))
     assert run == RunConfig(training=schema.TrainingConfig(steps=5))
 
@@ -109,7 +115,9 @@ def test_anchors_and_merges_work(tmp_path):
         ("data: {flip: 1}", "data.flip must be true or false, got 1"),
         ("data: {flip: 'true'}", "data.flip must be true or false, got 'true'"),
         ("data: {source: no}", "data.source must be text, got False"),
-        ("data: {source: 5}", "data.source must be text, got 5"),
+        ("data: {source: 5}", "data.source must be text, got 5; write it in quotes"),
+        ("data: {source: 2020-01-02}", "data.source must be text, got the date 2020-01-02; write it in quotes"),
+        ("training: {steps: 2020-01-02}", "training.steps must be a whole number, got the date 2020-01-02"),
         ("data: {size: 32.0}", "data.size must be a whole number, got 32.0"),
         ("process: {spectrum: {alpha: 1}}", "process.spectrum must be text, got {'alpha': 1}"),
         ("process: {spectrum: {kind: [flat]}}", "process.spectrum must be text, got {'kind': ['flat']}"),
@@ -146,6 +154,9 @@ def test_nested_mappings_of_arms_are_checked(tmp_path):
         ("data: {limit: !!int ''}", "a value does not fit its type"),
         ("data: {limit: !!timestamp x}", "a value does not fit its type"),
         ("data: !!map [a, b]", "expected a mapping node"),
+        ("data:\n\tsource: digits\n", "is not YAML: line 2 has a tab; write spaces"),
+        ("data:\n  limit: 3\n\tsize: 8\n", "is not YAML: line 3 has a tab; write spaces"),
+        ("data: a\x01", "is not YAML: it holds the character U+0001, which no text has"),
         ("network: {widths: 0x" + 6000 * "f" + "}", "a number has more than 400 characters"),
         ("network: {widths: 0x" + 20 * "f" + "}", "a whole number needs over 64 bits"),
         ("data: {size: " + ":".join(["59"] * 120) + "}", "a whole number needs over 64 bits"),
@@ -217,8 +228,13 @@ def test_unreadable_files_are_named(tmp_path):
     with pytest.raises(InputError, match="Is a directory"):
         load_yaml(RunConfig, tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"binary\.yaml' is not YAML"):
-        load_yaml(RunConfig, tmp_path / "binary.yaml")
+    for content, why in (
+        (b"\xff\xfe\x00", "it is no UTF-8 text; save it as that"),
+        (b"RIFF\x24\x00\x00\xf0WAVEfmt ", "its content is that of a WAV file, no text"),
+    ):
+        (tmp_path / "binary.yaml").write_bytes(content)
+        with pytest.raises(InputError, match=rf"binary\.yaml' is not YAML: {why}$"):
+            load_yaml(RunConfig, tmp_path / "binary.yaml")
 
 
 def test_defaults_are_readable_descriptions():

@@ -1218,7 +1218,7 @@ def test_unreadable_configurations_are_refused(refused, tmp_path, command):
             "need sides of at least 16, got 8x8; use at most 4 levels",
         ),
         (["--process.spectrum", "band_pass(inside=-1)"], "band_pass inside must not be negative, got -1"),
-        (["--process.spectrum", "power_law(alpha=nan)"], "cannot read spectrum 'power_law(alpha=nan)': write"),
+        (["--process.spectrum", "power_law(alpha=nan)"], "power_law alpha cannot be nan, which is no number; give one"),
         (["--process.spectrum", "two_band(gamma_low=0, gamma_high=0)"], "zero"),
         (["--process.spectrum", "band_pass(low=0.6, high=0.2)"], "needs 0 <= low < high <= 1"),
         (["--process.spectrum", "band_pass(low=0.4, high=0.4)"], "got low=0.4, high=0.4"),
@@ -1342,7 +1342,9 @@ def test_files_are_not_taken_for_output_directories(refused, runs, tmp_path, com
     config = write(tmp_path / "compare.yaml", COMPARISON)
     args = arguments(runs, config).get(command, [runs / "plain"])
     (tmp_path / "file").write_text("kept")
-    assert re.search(r"'.*file': (File exists|Not a directory); ", refused(command, *args, "--out", tmp_path / "file"))
+    assert re.search(
+        r"'.*file': (it|a part of this path) is no folder; ", refused(command, *args, "--out", tmp_path / "file")
+    )
     assert (tmp_path / "file").read_text() == "kept"
 
 
@@ -1822,3 +1824,34 @@ sys.exit(main(sys.argv[1:]))
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "20 images of table" in done.stdout
+
+
+def test_one_of_many_is_spoken_of_as_one(runs, tmp_path, capsys):
+    assert main(["sample", str(runs / "plain"), "--count", "1", "--out", str(tmp_path)]) == 0
+    assert " and 1 image in " in capsys.readouterr().out
+
+
+def painted(folder, draw):
+    """Twenty small pictures, each of which a function of its number draws."""
+    folder.mkdir()
+    for i in range(20):
+        Image.fromarray(draw(i)).save(folder / f"{i:02d}.png")
+    return folder
+
+
+@pytest.mark.parametrize("command", ["train", "inspect", "design", "gallery"])
+def test_pictures_of_one_brightness_are_refused(command, refused, tmp_path):
+    folder = painted(tmp_path / "flat", lambda _: np.full((16, 16), 77, np.uint8))
+    data = ["--data.source", folder] if command == "train" else [folder]
+    options = {"train": ["--training.batch-size", "4"], "gallery": ["--names", "white"]}.get(command, [])
+    message = refused(command, *data, *options, "--out", tmp_path / "out")
+    assert message == "'flat' does not vary: all its values are 77, of which nothing can be learnt"
+
+
+def test_low_and_wide_pictures_are_taken_as_they_are(works, tmp_path):
+    folder = painted(tmp_path / "thin", lambda i: np.random.default_rng(i).integers(0, 255, (6, 40), dtype=np.uint8))
+    assert "1 x 6 x 40" in works("inspect", folder)
+    short = ["--training.steps", 1, "--training.batch-size", 4, "--training.sample-every", 0, "--network.widths", 4, 8]
+    works("train", "--data.source", folder, *short, "--out", tmp_path / "run")
+    works("sample", tmp_path / "run", "--count", 2, "--steps", 2, "--out", tmp_path / "drawn")
+    assert pictures(tmp_path / "drawn" / "images").shape == (2, 6, 40)

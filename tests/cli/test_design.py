@@ -116,7 +116,7 @@ def test_training_chooses_the_noise_itself(steep, works, refused, tmp_path, monk
     how = ["--data.source", steep / "fields.npy", "--data.axes", "NYX", "--process.spectrum", "auto", *SHORT]
     how += ["--sampling.steps", "3", "--out", out]
     said = works("train", *how)
-    assert "whiten the noise" in said
+    assert "take noise of the data's spectrum" in said
     config = load_yaml(RunConfig, out / "config.yaml")
     design = json.loads((out / "design.json").read_text())
     assert config.process.spectrum.startswith("whitening")
@@ -148,6 +148,7 @@ def test_auto_stands_for_the_whole_process_in_a_file(steep, works, tmp_path):
         (["--process.omission.mode", "fill"], "process.omission is 'fill', which a design chooses itself"),
         (["--process.omission.laps", "1"], "do not go together"),
         (["--sampling.steps", "1"], "sampling.steps is 1, process.spectrum 'auto' needs at least 2"),
+        (["--sampling.steps", "99999999999"], "sampling.steps must be at most 50,000, got 99999999999"),
     ],
 )
 def test_auto_leaves_no_more_to_say(steep, refused, tmp_path, options, said):
@@ -223,6 +224,7 @@ NOISE = np.random.default_rng(0).standard_normal((40, 16, 16))
         (NOISE[:1].repeat(40, 0), [], "all 40 fields of 'x' are the same, of which there is nothing to learn"),
         (NOISE[:, :1, :1].repeat(16, 1).repeat(16, 2), [], "a power law needs at least two radii with power"),
         (NOISE, ["--evaluations", "1"], "evaluations must be a whole number, at least 2, got 1"),
+        (NOISE, ["--evaluations", "99999999999"], "evaluations must be at most 100,000, got 99999999999"),
         (NOISE, ["--evaluations", "-3"], "evaluations must be a whole number, at least 2, got -3"),
         (NOISE, ["--data.size", "64"], "which have at most [16, 16] (Y, X); give at most that"),
         (NOISE, ["--data.rate", "100"], "--data.rate is 100, and fields of 'x' have no time, only Y, X"),

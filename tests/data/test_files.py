@@ -1,5 +1,6 @@
 """Named image files: what is read, in which order, and what is written back."""
 
+import errno
 import io
 import logging
 import re
@@ -27,7 +28,7 @@ from sagd.data.files import (
     save_fields,
     save_like,
 )
-from sagd.data.formats import Step
+from sagd.data.formats import Format, Step
 from sagd.data.formats.find import format_of
 from sagd.data.load import load
 from sagd.data.meaning import Meaning
@@ -453,3 +454,13 @@ def test_floating_point_sound_is_at_most_one_in_files(dtype, full, silence, tmp_
         (first, *_) = save_like(again.x, again, tmp_path / f"{out} again").paths
         (array,) = format_of(first).scan(first)
         assert np.allclose(format_of(array.path).read(array), values[0] / full, atol=1e-6)
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(Format.parse("npy")), "save", full)
+    meaning = Meaning("field", "YX", (0.0,), (1.0,), dtype="float32", limits=None, ending=".npy")
+    with pytest.raises(InputError, match=r"^cannot write '.*/a\.npy': No space left on device$"):
+        save_fields(torch.zeros(1, 1, 4, 4), ["a"], tmp_path, meaning)

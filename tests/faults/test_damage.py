@@ -60,7 +60,12 @@ def loop(path, *_):
     path.symlink_to(path.name)
 
 
-DAMAGES = (cut, flip, flip, empty, remove, folder, pickled, text, loop)
+def pipe(path, *_):
+    path.unlink()
+    os.mkfifo(path)
+
+
+DAMAGES = (cut, flip, flip, empty, remove, folder, pickled, text, loop, pipe)
 
 
 def damages(names):
@@ -108,6 +113,22 @@ def test_a_damaged_run_is_gone_on_with_or_refused(run, tmp_path, campaign):
                     assert (newest in name) <= (f"{newest[12:]} is passed over" in ended.err), ended.err
                 assert not marker.exists()
             shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "metrics.jsonl", "checkpoints/step-00000004/state.json"])
+def test_a_run_with_a_pipe_is_gone_on_with_or_refused_at_once(name, run, tmp_path, campaign):
+    args, before, expected = run
+    with campaign("damaged files") as faults, faults(f"{name} of a run: pipe"):
+        out = tmp_path / "out"
+        shutil.copytree(before, out)
+        pipe(out / name)
+        with unharmed(out, 60):
+            ended = quietly(*args, out)
+        if ended.code:
+            assert "it is a pipe" in refusal(ended)
+            assert "Errno" not in ended.err
+        else:
+            assert model_of(out) == expected
 
 
 def test_a_damaged_model_is_refused_or_samples_the_same(bench, tmp_path, campaign):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -121,3 +122,23 @@ def test_what_cannot_be_cleaned_is_refused(x, options, message):
 def test_complex_arrays_are_refused():
     with pytest.raises(InputError, match="real numbers"):
         sagd.clean(torch.zeros(9, dtype=torch.complex64).numpy())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("power", [62, 100, -62, -100])
+@pytest.mark.parametrize("band", ["auto", "strip(axis=1, low=0.01)"])
+def test_values_of_any_size_are_cleaned_alike(band, power, dtype):
+    x = (smooth(200, 240) + stripes())[0].numpy().astype(np.float64)
+    expected = sagd.clean(x.astype(dtype), band).x
+    scaled = sagd.clean((x * 2.0**power).astype(dtype), band).x
+    np.testing.assert_allclose(scaled.astype(np.float64) * 2.0**-power, expected, atol=1e-3)
+    assert np.abs(expected - x).max() > 0.1
+
+
+def test_whole_numbers_keep_all_digits():
+    g = np.random.default_rng(0)
+    x = (100 * g.standard_normal((128, 128)).cumsum(0) + 2000 * g.standard_normal(128)).astype(np.int64)
+    band = "strip(axis=1, low=0.01)"
+    for numbers in (x + 10**12, torch.from_numpy(x + 10**12)):
+        near = sagd.clean(numbers, band).x - 1e12
+        np.testing.assert_allclose(near, sagd.clean(x, band).x, atol=0.1)

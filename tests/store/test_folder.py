@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import multiprocessing
 import os
 import sys
@@ -198,3 +199,32 @@ def test_a_pipe_in_place_of_the_lock_is_left_alone(tmp_path):
     with pytest.raises(InputError, match="is no lock of sagd; move it away"), claim(tmp_path, empty=False):
         pass
     assert (tmp_path / ".lock").is_fifo()
+
+
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS])
+def test_where_the_file_system_has_no_locks_a_warning_says_so(number, monkeypatch, tmp_path):
+    import fcntl
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.warns(
+            UserWarning, match=rf"cannot be locked \({os.strerror(number)}\); let no other command write there"
+        ),
+        claim(tmp_path / "out"),
+    ):
+        assert (tmp_path / "out" / ".lock").exists()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_is_no_folder_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for out, why in (
+        (tmp_path / "file", "it is no folder"),
+        (tmp_path / "file" / "below", "a part of this path is no folder"),
+        (Path("/dev/null"), "it is no folder"),
+    ):
+        with pytest.raises(InputError, match=f"^cannot write in '{out}': {why}; choose another out$"), claim(out):
+            pytest.fail("claimed")

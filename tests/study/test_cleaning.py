@@ -1,6 +1,7 @@
 """Files cleaned: in their own type and format, whatever cannot be cleaned said, nothing overwritten."""
 
 import dataclasses
+import errno
 import json
 import math
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 
 from sagd.cli.program import main
 from sagd.data import whole
+from sagd.data.formats import Format
 from sagd.errors import InputError
 from sagd.noise.spectra.base import Spectrum
 from sagd.report.cleaning import render_cleaning
@@ -258,7 +260,7 @@ def test_packed_maps_in_floating_point_are_not_packed_again(folder, tmp_path):
     (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS, keep=True))
     with netCDF4.Dataset(result.path) as file:
         values = np.asarray(file["t"][:])
-    assert values.dtype == np.float32
+    assert values.dtype.kind == "f"
     assert np.abs(values / 0.1 - np.rint(values / 0.1)).mean() > 0.1
     assert gain(values, x, y) > 6
 
@@ -506,3 +508,33 @@ def test_bands_that_cannot_be_read_are_refused_before_any_work(folder, tmp_path)
     np.save(folder / "a.npy", scene())
     with pytest.raises(InputError, match="nonsense"):
         clean_files([folder], tmp_path / "out", CleaningConfig(band="nonsense"))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize(("offset", "scale"), [(1e6, 1e-2), (0.0, 1e-12), (0.0, 1e-40), (0.0, 1e39)])
+def test_values_of_any_size_are_cleaned_alike(offset, scale, keep, folder, tmp_path):
+    y = striped()[1]
+    np.save(folder / "a.npy", y)
+    np.save(folder / "b.npy", offset + scale * y)
+    one, other = clean_files([folder], tmp_path / "out", CleaningConfig(keep=keep))
+    assert one.status == other.status == "cleaned"
+    assert other.excess == pytest.approx(one.excess, abs=0.01)
+    a, b = (np.load(result.path).astype(np.float64) for result in (one, other))
+    np.testing.assert_allclose((b - offset) / scale, a, atol=1e-4)
+
+
+@pytest.mark.parametrize(("band", "scale"), [("auto", 1e300), (COLUMNS, 1e300), ("auto", 1e-300), (COLUMNS, 1e-300)])
+def test_values_without_squares_are_refused_with_the_reason(band, scale, folder, tmp_path):
+    np.save(folder / "a.npy", scale * striped()[1])
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=band))
+    assert "whose square double precision does not hold; divide them by" in result.error
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(folder, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    np.save(folder / "a.npy", striped()[1])
+    monkeypatch.setattr(type(Format.parse("npy")), "save", full)
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS))
+    assert result.error == f"cannot use '{tmp_path / 'out' / 'a.npy'}': No space left on device"

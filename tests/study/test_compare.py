@@ -307,6 +307,15 @@ def test_a_changed_setting_is_refused(finished, copy, change, steps, section, va
     assert load_yaml(CompareConfig, copy / "config.yaml") == finished.config
 
 
+def test_all_changed_settings_are_named(finished, copy, change):
+    changed = change(change(finished.config, "sampling", steps=3), "data", limit=170)
+    message = (
+        r"^data\.limit is 170, sampling\.steps is 3, but .* was started with 160, 2; give those to resume, or choose"
+    )
+    with pytest.raises(InputError, match=message):
+        compare(changed, copy, resume=True)
+
+
 def test_a_changed_arm_is_refused(finished, copy):
     arms = finished.config.arms | {"low": ProcessConfig(spectrum="power_law(alpha=-0.3)")}
     with pytest.raises(

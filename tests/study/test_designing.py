@@ -45,7 +45,7 @@ def test_a_steep_spectrum_is_whitened(fields):
     assert found.config.process.spectrum.startswith("whitening")
     assert found.slope[0] == pytest.approx(-5, abs=0.2)
     assert found.quantisation is None
-    assert found.lines()[0].startswith("whiten the noise")
+    assert found.lines()[0].startswith("take noise of the data's spectrum: at")
     # A Gaussian: 3 in every ring.
     assert all(ring.flatness == pytest.approx(3, abs=0.35) for ring in found.rings if ring.flatness is not None)
     assert from_dict(RunConfig, to_dict(found.config)) == found.config
@@ -122,6 +122,8 @@ def test_arrays_are_designed_for_in_python(fields):
     x = np.load(fields(-2.5).source)[:, None]
     found = sagd.design(x, evaluations=6)
     assert found.config.process.spectrum.startswith("whitening")
+    with pytest.raises(InputError, match=r"^the data holds values from .*, which single precision does not tell apart"):
+        sagd.design(1e6 + 1e-2 * x.astype(np.float64), evaluations=6)
 
 
 def test_one_process_of_several_designs(fields, tmp_path):

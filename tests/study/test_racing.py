@@ -83,8 +83,15 @@ def test_a_race_decides_and_goes_on_where_it_was(tmp_path, monkeypatch):
     # All of it is known now, and what is taken away is trained again from its checkpoint.
     monkeypatch.setattr(racing, "train", lambda *_, **__: pytest.fail("trained again"))
     assert race(found, data(), TINY, 4, tmp_path) == found.decision
-    with pytest.raises(InputError, match="holds another race"):
-        race(found, data(), TINY, 8, tmp_path)
+    wide = dataclasses.replace(TINY, network=NetworkConfig(widths=(8, 8)))
+    for config, items, budget, said in (
+        (TINY, 200, 8, "budget is 8, and was 4"),
+        (wide, 200, 8, r"network\.widths is \[8, 8\], and was \[4, 8\]; budget is 8, and was 4"),
+        (TINY, 220, 4, "it was of other data"),
+    ):
+        message = f"holds another race: {said}; give that, choose another out, or remove it$"
+        with pytest.raises(InputError, match=message):
+            race(found, data(items), config, budget, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -113,3 +120,23 @@ def test_a_race_that_was_stopped_ends_alike(closed, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         raced(tmp_path / "parts")
     assert dataclasses.asdict(raced(tmp_path / "parts")) == dataclasses.asdict(whole)
+
+
+@pytest.mark.parametrize(("budget", "warns"), [(400, True), (408, False)])
+def test_a_budget_within_the_warm_up_is_warned_of(budget, warns, monkeypatch, caplog, tmp_path):
+    def stop(*_):
+        raise InputError("enough")
+
+    monkeypatch.setattr(racing._Course, "judged", stop)
+    config = dataclasses.replace(TINY, training=dataclasses.replace(TINY.training, warmup_steps=100))
+    with pytest.raises(InputError, match="enough"):
+        race(design(data(), 4), data(), config, budget, tmp_path)
+    assert (f"first judged after {budget // 4} steps, while the learning rate still rises" in caplog.text) == warns
+    assert ("give budget 800 or more" in caplog.text) == warns
+
+
+def test_lines_of_a_race_say_which_score_is_best():
+    line = judged(0.5, 2.0, 1.0, 1.0).line()
+    assert line.startswith(
+        "noise of the data's spectrum to the power 0.5, predict wiener, 8 steps: score 1.26 (1 is best;"
+    )

@@ -689,7 +689,13 @@ def test_conditioning_without_labels(tmp_path, config, data):
         ),
         ("network", {"widths": (8, 8)}, r"network.widths is \[8, 8\], but the run in '.*' was started with \[4, 8\]"),
         ("denoiser", {"prediction": "v"}, "denoiser.prediction is 'v', but the run in '.*' was started with 'eps'"),
-        ("data", {"flip": False}, "data.flip is False, but the run in '.*' was started with True"),
+        ("data", {"flip": False}, "data.flip is False, but the run in '.*' was started with True; give that to resume"),
+        (
+            "training",
+            {"seed": 1, "batch_size": 8, "precision": "bf16"},
+            "training.seed is 1, training.batch_size is 8, training.precision is 'bf16', but the run in '.*' was"
+            " started with 0, 6, 'no'; give those to resume",
+        ),
     ],
 )
 def test_a_resumed_run_must_be_the_same_run(tmp_path, config, change, data, section, values, message):
@@ -864,7 +870,7 @@ def test_a_second_run_in_the_directory_is_refused_and_a_stale_lock_is_not(tmp_pa
 
 def test_directories_that_cannot_be_written(tmp_path, config, data, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write in '.*file': File exists; choose another out"):
+    with pytest.raises(InputError, match=r"cannot write in '.*file': it is no folder; choose another out"):
         train(config, tmp_path / "file", data=data)
 
     def read_only(*_, **__):

@@ -1,3 +1,4 @@
+import math
 import random
 import threading
 from dataclasses import replace
@@ -9,7 +10,7 @@ import torch
 from sagd.data.corruption import Corruption
 from sagd.data.signals import SignalReader
 from sagd.errors import DataMismatchError, InputError
-from sagd.training.batches import Shuffled, batches_of
+from sagd.training.batches import Shuffled, as_batch, batches_of
 
 
 def shuffled(data, size, seed, flip=False, rank=0, world=1):
@@ -328,3 +329,18 @@ def test_fields_in_memory_need_no_threads(data):
     batches(1)
     batches.expect(2)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sagd-ahead")]
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(1e6, 1e-2), (1e9, 1.0), (0.0, 1e39), (0.0, 1e-300)])
+def test_what_single_precision_does_not_tell_apart_is_refused(offset, scale):
+    x = offset + scale * torch.randn(8, 1, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with pytest.raises(
+        InputError, match=r"^the batch holds values from .* to .*, which single precision does not tell"
+    ):
+        as_batch(x)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.0, math.nan, math.inf])
+def test_constant_and_missing_values_are_taken_as_they_are(value):
+    x = torch.full((2, 1, 4), value, dtype=torch.float64)
+    torch.testing.assert_close(as_batch(x)[0], x.float(), equal_nan=True)

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sagd.build.schema import AUTO_BASIS, NO_OMISSION, OF_DATA, DenoiserConfig, OmissionConfig, ProcessConfig
+from sagd.build.schema import (
+    AUTO_BASIS,
+    AUTO_SPECTRUM,
+    NO_OMISSION,
+    OF_DATA,
+    DenoiserConfig,
+    OmissionConfig,
+    ProcessConfig,
+)
 from sagd.errors import InputError
 from sagd.noise.basis.base import Basis, build_basis
 from sagd.noise.basis.channels import ChannelBasis
@@ -55,6 +63,11 @@ def build_process(
     """
     grid = checked_grid(grid, len(shape) - 1)
     basis = _basis(config, shape, statistics)
+    if config.spectrum == AUTO_SPECTRUM:
+        raise InputError(
+            "process.spectrum is 'auto', which only a training chooses, at its start; see what it would choose with"
+            " sagd design, or name a spectrum"
+        )
     spectrum, evolution = Spectrum.parse(config.spectrum).on(grid), Evolution.parse(config.evolution).on(grid)
     if statistics is not None and tuple(statistics.mean.shape) == tuple(shape):
         spectrum, evolution = spectrum.resolve(statistics), evolution.resolve(statistics)

@@ -25,11 +25,21 @@ def read_yaml(text: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_StrictLoader)
+    except yaml.reader.ReaderError as error:
+        raise ValueError(f"it holds the character U+{error.character:04X}, which no text has") from None
+    except yaml.scanner.ScannerError as error:
+        if error.problem is not None and "'\\t'" in error.problem and error.problem_mark is not None:
+            raise ValueError(f"line {error.problem_mark.line + 1} has a tab; write spaces") from None
+        raise ValueError(_said(error)) from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: numbers and dates that do not exist
-        raise ValueError(" ".join(str(error).replace('in "<unicode string>", ', "in ").split())) from None
+        raise ValueError(_said(error)) from None
     except (LookupError, AttributeError, TypeError, OverflowError):
         # PyYAML's own constructors, on a tag such as !!bool before something else.
         raise ValueError("a value does not fit its type, as in '!!bool maybe'") from None
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).replace('in "<unicode string>", ', "in ").split())
 
 
 MOST_DIGITS = 400

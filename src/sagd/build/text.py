@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 import types
 import typing
@@ -13,7 +14,7 @@ import yaml
 
 from sagd.build.strict_yaml import read_yaml
 from sagd.errors import InputError, one_line
-from sagd.paths import read_text
+from sagd.paths import misnamed, read_text
 from sagd.spec import suggest
 
 T = TypeVar("T")
@@ -64,26 +65,30 @@ def load_yaml(cls: type[T], path: str | Path) -> T:
     """Read a configuration file strictly.
 
     Raises:
-        InputError: If the file is missing, is not YAML, repeats a key, or does not fit `cls`.
+        InputError: If the file is missing or empty, is not YAML, repeats a key, or does not fit `cls`.
     """
     return from_dict(cls, read_mapping(path))
 
 
 def read_mapping(path: str | Path) -> Any:
-    """What a YAML file holds; an empty one holds an empty mapping.
+    """What a YAML file holds.
 
     Raises:
-        InputError: If the file is missing, is not YAML, or repeats a key.
+        InputError: If the file is missing or empty, is not YAML, or repeats a key.
     """
     try:
         mapping = read_yaml(read_text(path))
     except OSError as error:
         raise InputError(f"cannot read configuration {str(path)!r}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{str(path)!r} is not YAML: it is no UTF-8 text; save it as that") from None
+        known = misnamed(path)
+        why = "it is no UTF-8 text; save it as that" if known is None else f"{known.partition(';')[0]}, no text"
+        raise InputError(f"{str(path)!r} is not YAML: {why}") from None
     except ValueError as error:
         raise InputError(f"{str(path)!r} is not YAML: {error}") from None
-    return mapping if mapping is not None else {}
+    if mapping is None:
+        raise InputError(f"{str(path)!r} is empty; write at least one section, e.g. 'data: {{source: digits}}'")
+    return mapping
 
 
 def to_yaml(config: Any) -> bytes:
@@ -107,6 +112,8 @@ def _plain(value: Any) -> Any:
 
 def _quoted(value: Any) -> str:
     """A value in a message: a line of it."""
+    if isinstance(value, datetime.date):
+        return f"the date {value}"
     return one_line(repr(value))
 
 
@@ -150,7 +157,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise InputError(f"{where} must be a finite number, got {_quoted(value)}")
     accepted = isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool)
     if not accepted:
-        raise InputError(f"{where} must be {_TYPE_NAMES.get(hint, hint)}, got {_quoted(value)}")
+        cure = "; write it in quotes" if hint is str and isinstance(value, (int, float, datetime.date)) else ""
+        raise InputError(f"{where} must be {_TYPE_NAMES.get(hint, hint)}, got {_quoted(value)}{cure}")
     return value
 
 

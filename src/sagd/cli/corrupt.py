@@ -61,8 +61,8 @@ def run_corrupt(command: Corrupt) -> None:
     band = corruption.band(clean.shape[1:], command.seed)
     written = save_damaged(clean, corruption, command.out, command.contrast, command.seed, command.unrounded)
     clipped = written.clipped / written.values
-    items = Kind.member(clean.meaning.kind).item[1]
-    say(f"wrote {len(clean)} {items} in {command.out / 'damaged'} and {command.out / 'clean'}")
+    items = Kind.member(clean.meaning.kind).counted(len(clean))
+    say(f"wrote {items} in {command.out / 'damaged'} and {command.out / 'clean'}")
     say(f"the damage is in the band '{band}'")
     modes = [kind for kind, mode in Mode.members().items() if mode.suits(corruption.assumptions)]
     needs = f"{', '.join(modes)} need{'s' * (len(modes) == 1)}" if modes else "no mode needs in full"

@@ -83,7 +83,7 @@ def run_sample(command: Sample) -> None:
     write_file(grid, as_png(kind.picture(drawn[:256], model.meaning)))
     if (told := written.line()) is not None:
         say(told)
-    say(f"wrote {grid} and {command.count} {kind.item[1]} in {folder}")
+    say(f"wrote {grid} and {kind.counted(command.count)} in {folder}")
 
 
 def _require_spectrum(spectrum: str, path: Path, model: Trained) -> None:

@@ -563,7 +563,7 @@ def _measured(plan: Plan, rows: Iterable[int]) -> list[np.ndarray]:
                 raise InputError(f"{error}; leave such {items} out with {argument('data.skip_bad=True')}") from None
             problems.append(error)
     if not values:
-        raise InputError(f"none of {len(problems)} {plan.records.kind.item[1]} can be read; the first: {problems[0]}")
+        raise InputError(f"none of {plan.records.kind.counted(len(problems))} can be read; the first: {problems[0]}")
     return values
 
 

@@ -189,13 +189,13 @@ def read_partners(named: Named, folder: Path) -> Tensor:
     Raises:
         InputError: As `read_named`, or naming the one that is missing.
     """
-    items, fields = Kind.member(named.meaning.kind).item[1], []
+    kind, fields = Kind.member(named.meaning.kind), []
     every = dict.fromkeys(named.files)
     parts = dict(zip(every, partner_parts(list(every), folder, named.meaning), strict=True))
     for file, item in zip(named.files, named.items, strict=True):
         part = parts[file]
         if item >= part.count:
-            raise InputError(f"{str(part.path)!r} holds {part.count} {items}, and none is number {item}")
+            raise InputError(f"{str(part.path)!r} holds {kind.counted(part.count)}, and none is number {item}")
         fields.append(_field(part, item, tuple(named.x.shape[1:]), named.meaning))
     return torch.stack(fields)
 

@@ -341,7 +341,7 @@ def _said(plan: Plan, meaning: Meaning, gaps: bool, missing: float | None) -> li
     many = f" of {files} files" if files > 1 else f" of {first.path.name}"
     names = [array.name for array in records.parts[0].arrays if array.name]
     arrays = f", arrays {', '.join(names)}" if names else ""
-    lines = [f"{records.name}: {len(plan)} {records.kind.item[1]}{many}, {shape}{rate}{apart}{arrays}"]
+    lines = [f"{records.name}: {records.kind.counted(len(plan))}{many}, {shape}{rate}{apart}{arrays}"]
     axes = records.parts[0].layout.axes
     if axes != first.axes and plan.config.axes is None:
         lines.append(f"axes of arrays {first.shape} taken as {axes}; {argument('data.axes')} says otherwise")

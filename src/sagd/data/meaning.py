@@ -20,7 +20,7 @@ from sagd.data.config import Reading
 from sagd.data.formats import Contents, Coordinates, Step
 from sagd.data.formats.values import to_type
 from sagd.data.images import to_unit_range
-from sagd.errors import InputError, argument, one_line
+from sagd.errors import InputError, argument, check_squares, one_line
 from sagd.noise.grid import Grid
 from sagd.noise.places import area_weights
 
@@ -275,10 +275,11 @@ def _finite(values: Sequence[np.ndarray]) -> np.ndarray:
     """All values that are numbers, one after the other, float64.
 
     Raises:
-        InputError: If there are none.
+        InputError: If there are none, or they are too far apart, or too little.
     """
     flat = np.concatenate([v.ravel() for v in values]).astype(np.float64)
     flat = flat[np.isfinite(flat)]
     if not len(flat):
         raise InputError("the data holds no values that are numbers (all NaN or infinite)")
+    check_squares("values", 2 * float(flat.max() / 2 - flat.min() / 2))
     return flat

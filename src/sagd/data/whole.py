@@ -76,6 +76,11 @@ class Whole:
         return self.part.count * math.prod(self.shape)
 
     @cached_property
+    def narrow(self) -> bool:
+        """Whether single precision holds all values of its types."""
+        return all(np.can_cast(np.dtype(array.dtype), np.float32) for array in self.part.arrays)
+
+    @cached_property
     def steps(self) -> dict[str, Step]:
         """Distance of neighbours along the axes of space."""
         return self.part.steps(self.rate)
@@ -216,8 +221,9 @@ def ending_beside(path: Path, found: Format, kind: type[Kind], keep: bool) -> st
 
 
 def exact(like: Contents) -> Contents:
-    """The same in floating point."""
-    return replace(like, dtype="float32", limits=None, exact=True)
+    """The same in floating point, of no fewer digits than it has."""
+    wide = np.dtype(like.dtype) == np.float64
+    return replace(like, dtype="float64" if wide else "float32", limits=None, exact=True)
 
 
 def _room(path: Path, like: Contents) -> np.ndarray:

@@ -19,6 +19,7 @@ from sagd.process.base import Process
 from sagd.sampling.base import Sampler
 from sagd.sampling.expected import Expected
 from sagd.sampling.found_grid import find_grid
+from sagd.sampling.grids import MOST_STEPS
 
 EXPONENTS = (0.0, 0.5, 1.0)
 """Of the whitening of the noise: 0 is white, 1 has the spectrum of the data."""
@@ -30,6 +31,16 @@ WORTH_DB, WORTH_TIMES = 0.2, 1.5
 """Error of white noise, beyond that of the best and in units of it, from which on another noise is worth its while."""
 LEAST = 2
 """Evaluations that are designed for, at least."""
+
+
+def noise_of(exponent: float) -> str:
+    """Noise of an exponent in words.
+
+    >>> noise_of(0), noise_of(0.5), noise_of(1)
+    ('white noise', "noise of the data's spectrum to the power 0.5", "noise of the data's spectrum")
+    """
+    power = "" if exponent == 1 else f" to the power {exponent:g}"
+    return f"noise of the data's spectrum{power}" if exponent else "white noise"
 
 
 @dataclass(frozen=True)
@@ -99,10 +110,12 @@ def check_evaluations(evaluations: int) -> None:
     """Refuse what is no number of evaluations.
 
     Raises:
-        InputError: If it is too small, or none.
+        InputError: If it is too small or too large, or none.
     """
     if type(evaluations) is not int or evaluations < LEAST:
         raise InputError(f"evaluations must be a whole number, at least {LEAST}, got {evaluations!r}")
+    if evaluations > MOST_STEPS:
+        raise InputError(f"evaluations must be at most {MOST_STEPS:,}, got {evaluations}")
 
 
 def search(

@@ -28,6 +28,8 @@ _FAINT = 0.002
 """Part of the mean that values are above which need none; half of it is added all the same, as not all were seen."""
 _LEAST_VARIATION = 0.02
 """Standard deviation over the mean below which a logarithm is a straight line."""
+_RANGE = 1e12
+"""Largest magnitude, and one over the least one, of arrays whose powers float32 holds, faint ones included."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def scales_of(x: Tensor, log: bool | None, reference: Tensor | None = None) -> t
 
 
 def prepared(x: Tensor, scale: Scale) -> tuple[Tensor, Tensor, tuple[tuple[int, int], ...]]:
-    """An array without gaps, float32 or wider, where it had some, and its dead lines.
+    """An array without gaps, float32 or, where that was or its powers need it, float64, and its dead lines.
 
     Args:
         x: `(C, *spatial)`; NaN where values are missing.
@@ -130,12 +132,19 @@ def prepared(x: Tensor, scale: Scale) -> tuple[Tensor, Tensor, tuple[tuple[int, 
     missing = x.isnan()
     if missing.flatten(1).all(1).any():
         raise InputError("a channel has no value at all, all of it is NaN; leave it out")
-    x = scale.forward(x if x.dtype == torch.float64 else x.float())
+    x = scale.forward(_of_enough_range(x))
     dead = dead_lines(x)
     away = missing.clone()
     for axis, number in dead:
         away.select(axis + 1, number).fill_(True)
     return (interpolated(x, away) if away.any() else x), missing, dead
+
+
+def _of_enough_range(x: Tensor) -> Tensor:
+    """As float32 where that holds powers of the values, else as float64."""
+    largest = float(x.abs().nan_to_num().max())
+    narrow = x.dtype != torch.float64 and (not largest or 1 / _RANGE < largest < _RANGE)
+    return x.float() if narrow else x.double()
 
 
 def finished(v: Tensor, damage: Tensor | float, missing: Tensor, scale: Scale) -> Tensor:

@@ -37,7 +37,7 @@ def reading(path: Path, fault: str = "is damaged") -> Iterator[None]:
     except (CheckpointError, ProcessMismatchError):
         raise
     except UNREADABLE as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
         # Our own words end with the cure.
         said = str(error) if isinstance(error, InputError) else one_line(reason)
         raise CheckpointError(f"{str(path)!r} {fault}: {said}") from error

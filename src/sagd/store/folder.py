@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -19,6 +20,8 @@ LOCK = ".lock"
 _TRIES = 100
 _LONGEST = 32
 """Bytes of a process number."""
+_NO_FOLDER = {errno.EEXIST: "it is no folder", errno.ENOTDIR: "a part of this path is no folder"}
+"""What numbers of errors mean here."""
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 """Refuses a link; Windows has no such flag, and lets only administrators make links."""
 
@@ -157,4 +160,5 @@ def _writable(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write in {str(out)!r}: {error.strerror}; {_another()}") from None
+        why = _NO_FOLDER.get(error.errno or 0, error.strerror)
+        raise InputError(f"cannot write in {str(out)!r}: {why}; {_another()}") from None

@@ -33,8 +33,8 @@ from sagd.data.files import list_files
 from sagd.data.formats.find import ending_of, format_of
 from sagd.data.kinds import Kind
 from sagd.data.sources.choose import of_one_kind
-from sagd.data.whole import Whole, ending_beside
-from sagd.errors import InputError, argument, called, calling, one_line
+from sagd.data.whole import Whole, ending_beside, exact
+from sagd.errors import InputError, argument, beyond, called, calling, one_line
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.detection.base import Detection, Finding, rounded_down
 from sagd.omission.preparation import Scale
@@ -284,7 +284,7 @@ def clean_file(
             result = _cleaned(name, path, source, out, config, reference, progress)
         result = dataclasses.replace(result, notes=(*result.notes, *timed))
     except (InputError, OSError, MemoryError) as error:
-        said = "it does not fit memory" if isinstance(error, MemoryError) else one_line(error)
+        said = "it does not fit memory" if isinstance(error, MemoryError) else beyond(error) or one_line(error)
         result = FileCleaned(name, "failed", error=said)
     return dataclasses.replace(result, seconds=round(time.perf_counter() - start, 3))
 
@@ -342,7 +342,8 @@ def _cleaned(
     if written.name != path.name and len(source.part.arrays) == 1:
         notes += (f"written as {written.name}, which loses nothing",)
     of_work: dict[str, Any] = {"excess": work.excess, "left": work.left, "mixed": work.mixed, "clipped": loss.clipped}
-    of_work["lost"] = Held("float32" if config.keep else source.part.arrays[0].dtype, loss).told()
+    array = source.part.arrays[0]
+    of_work["lost"] = Held((exact(array) if config.keep else array).dtype, loss).told()
     of_work["shown"] = work.shown()
     return FileCleaned(path=written, notes=notes, **of_work, **what)
 

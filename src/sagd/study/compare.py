@@ -52,6 +52,7 @@ from sagd.study.evaluation import (
 from sagd.study.illustration import forward_images, shown_power
 from sagd.study.machine import describe_machine
 from sagd.study.measuring import basis_for, measured_part
+from sagd.study.run import of_another
 from sagd.study.summary import LEVEL, family, summarise
 from sagd.study.train import check_training, prepare, settled, train
 
@@ -150,22 +151,26 @@ def _refuse_other(config: CompareConfig, out: Path) -> None:
         raise InputError(
             f"{str(out)!r} holds no comparison to resume ({error}); choose another {argument('out')}"
         ) from None
+    changes: dict[str, tuple[Any, Any]] = {}
     for section in ("data", "network", "denoiser", "training", "sampling", "evaluation"):
-        _refuse_change(section, to_dict(getattr(before, section)), to_dict(getattr(config, section)), out)
-    for name in before.arms.keys() & config.arms.keys():
-        _refuse_change(f"arms.{name}", to_dict(before.arms[name]), to_dict(config.arms[name]), out)
-        then, now = (to_dict(c.own.get(name, ArmConfig())) for c in (before, config))
-        _refuse_change(f"own.{name}", then, now, out)
+        changes |= _changes(section, getattr(before, section), getattr(config, section))
+    for name in (name for name in config.arms if name in before.arms):
+        changes |= _changes(f"arms.{name}", before.arms[name], config.arms[name])
+        changes |= _changes(f"own.{name}", *(c.own.get(name, ArmConfig()) for c in (before, config)))
+    if changes:
+        raise InputError(
+            f"{of_another(changes, f'the comparison in {str(out)!r}')}, or choose another {argument('out')}"
+        )
 
 
-def _refuse_change(section: str, before: dict[str, Any], after: dict[str, Any], out: Path) -> None:
-    for key, value in after.items():
-        # 'auto' is whatever it was settled as.
-        if before[key] != value and not (key in ("precision", "basis") and value == "auto"):
-            raise InputError(
-                f"{section}.{key} is {value!r}, but the comparison in {str(out)!r} was started with {before[key]!r};"
-                f" give that to resume, or choose another {argument('out')}"
-            )
+def _changes(section: str, before: Any, after: Any) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ, by name: now and then; 'auto' is whatever it was settled as."""
+    then, now = to_dict(before), to_dict(after)
+    return {
+        f"{section}.{key}": (value, then[key])
+        for key, value in now.items()
+        if then[key] != value and not (key in ("precision", "basis") and value == "auto")
+    }
 
 
 def _settled(config: CompareConfig, out: Path, data: Signals) -> CompareConfig:

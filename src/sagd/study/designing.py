@@ -29,8 +29,8 @@ from sagd.designs.ends import ROUNDING
 from sagd.designs.learning import Learning, learnings
 from sagd.designs.levels import fit_power_law
 from sagd.designs.likeness import MOST_APART_DB, distance_db, ring_powers
-from sagd.designs.search import EXPONENTS, LEAST, Candidate, Search, check_evaluations, search
-from sagd.errors import InputError
+from sagd.designs.search import EXPONENTS, LEAST, Candidate, Search, check_evaluations, noise_of, search
+from sagd.errors import InputError, check_whole
 from sagd.metrics.rings import flatness_by_ring
 from sagd.model.parameterisation.wiener import LEAST_POWER
 from sagd.noise.basis.base import Basis
@@ -39,6 +39,7 @@ from sagd.noise.statistics import DataStatistics, by_radius, radial_profile
 from sagd.process.base import Process
 from sagd.random import generator_for, subset
 from sagd.sampling.expected import Expected
+from sagd.sampling.grids import MOST_STEPS
 from sagd.study.measuring import measured_part, process_statistics, resolve_basis
 
 _LEAST_ITEMS = 16
@@ -170,7 +171,7 @@ class Design:
         """For people: the answer first."""
         found, white, n = self.chosen, self.decision.white, self.search.evaluations
         if self.decision.said:
-            noise = "white noise will do" if self.white_will_do else f"whiten the noise by {found.exponent:g}"
+            noise = "white noise will do" if self.white_will_do else f"take {noise_of(found.exponent)}"
             answer = f"{noise}, and predict {self.decision.prediction}: {self.decision.said}"
         elif self.white_will_do:
             answer = (
@@ -179,7 +180,7 @@ class Design:
             )
         else:
             answer = (
-                f"whiten the noise by {found.exponent:g}: at {n} evaluations samples are expected to miss the power"
+                f"take {noise_of(found.exponent)}: at {n} evaluations samples are expected to miss the power"
                 f" spectrum by {found.error:.2g} dB, those of white noise by {white.error:.2g} dB"
             )
         lines = [
@@ -352,6 +353,7 @@ def check_free(sampling: SamplingConfig) -> None:
                 f"sampling.{name} is {given!r}, which process.spectrum 'auto' chooses itself; leave it out, or name a"
                 " spectrum"
             )
+    check_whole("sampling.steps", sampling.steps, 1, MOST_STEPS // 2)
     if evaluations_of(sampling) < LEAST:
         raise InputError(f"sampling.steps is {sampling.steps}, process.spectrum 'auto' needs at least 2")
 

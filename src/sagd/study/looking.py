@@ -35,7 +35,12 @@ def sample(file: Whole) -> Tensor:
     every = list(itertools.product(range(file.part.count), file.blocks))
     count = min(len(every), max(1, _LOOKED_AT // size))
     chosen = [every[k * len(every) // count] for k in range(count)]
-    return torch.stack([file.read(item, block).float() for item, block in chosen])
+    return torch.stack([_held(file, file.read(item, block)) for item, block in chosen])
+
+
+def _held(file: Whole, x: Tensor) -> Tensor:
+    """Values of a file in no more digits than its types have."""
+    return x.float() if file.narrow else x
 
 
 def is_sample(file: Whole) -> bool:
@@ -135,7 +140,7 @@ def _of_one_size(sources: Sequence[Whole]) -> Tensor:
     parts = []
     for source in chosen:
         window = tuple(slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(source.shape[1:], sides, strict=True))
-        parts.append(source.read(0, window).float())
+        parts.append(_held(source, source.read(0, window)))
     if len({len(part) for part in parts}) > 1:
         raise InputError(f"files differ in their number of channels ({sorted({len(p) for p in parts})}); give one kind")
     return torch.stack(parts)

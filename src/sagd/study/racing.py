@@ -31,8 +31,8 @@ from sagd.build.schema import EvaluationConfig, RunConfig, SamplingConfig
 from sagd.build.text import to_dict
 from sagd.data.kinds import Kind
 from sagd.data.signals import Signals
-from sagd.designs.search import EXPONENTS, Candidate, is_worse
-from sagd.errors import DivergenceError, InputError, argument
+from sagd.designs.search import EXPONENTS, Candidate, is_worse, noise_of
+from sagd.errors import DivergenceError, InputError, argument, one_line
 from sagd.metrics.frechet import frechet_distance
 from sagd.metrics.labelless import LabellessFeatures
 from sagd.metrics.rings import ring_flatness
@@ -43,7 +43,7 @@ from sagd.store.model import load_model
 from sagd.study.designing import Decision, Design, drawn_by, whitened
 from sagd.study.evaluation import draw_samples
 from sagd.study.guarding import set_apart
-from sagd.study.train import train
+from sagd.study.train import flattened, train
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,11 @@ class Runner:
         return self.candidate.exponent
 
     @property
+    def told(self) -> str:
+        """For people."""
+        return f"{noise_of(self.exponent)}, predict {self.prediction}"
+
+    @property
     def name(self) -> str:
         """Of its folder."""
         part = self.prediction.partition("=")[2].rstrip(")")
@@ -105,10 +110,7 @@ class Judged:
         """For people."""
         errors = ", ".join(f"{name.removesuffix('_db')} {value:.3g}" for name, value in self.errors.items())
         veto = f"; out, worse than white noise in {' and '.join(self.vetoed)}" if self.vetoed else ""
-        return (
-            f"noise whitened by {self.runner.exponent:g}, {self.runner.prediction}, {self.steps} steps: score"
-            f" {self.score:.3g} ({errors}){veto}"
-        )
+        return f"{self.runner.told}, {self.steps} steps: score {self.score:.3g} (1 is best; errors: {errors}){veto}"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -134,6 +136,13 @@ def race(design: Design, data: Signals, config: RunConfig, budget: int, out: Pat
         raise InputError(f"{argument('budget')} must be at least {max(_STAGES)} steps, got {budget!r}")
     course = _Course(design, config, *_parts(data), out / "race")
     course.claim(budget)
+    first, rises = budget // _STAGES[0], config.training.warmup_steps
+    if first <= rises:
+        logger.warning(
+            "race: candidates are first judged after %d steps, while the learning rate still rises (%d steps of"
+            " warm-up), which says nothing; give %s %d or more",
+            first, rises, argument("budget"), 2 * _STAGES[0] * rises,
+        )  # fmt: skip
     field = _field(design)
     table: list[Judged] = []
     for share in _STAGES:
@@ -192,8 +201,15 @@ class _Course:
             "items": [len(self.kept), len(self.apart)],
         }
         path = self.out / "race.json"
-        if path.exists() and read_json(path) != json.loads(json.dumps(settings)):
-            raise InputError(f"{str(self.out)!r} holds another race; choose another {argument('out')}, or remove it")
+        if path.exists():
+            with reading(path):
+                now, then = flattened(json.loads(json.dumps(settings))), flattened(read_json(path))
+            if changed := [key for key in {**now, **then} if now.get(key) != then.get(key)]:
+                said = dict.fromkeys(_told_change(key, now.get(key), then.get(key)) for key in changed)
+                raise InputError(
+                    f"{str(self.out)!r} holds another race: {'; '.join(said)}; give that, choose another"
+                    f" {argument('out')}, or remove it"
+                )
         self.out.mkdir(parents=True, exist_ok=True)
         write_file(path, to_json(settings))
 
@@ -201,7 +217,7 @@ class _Course:
         """What a candidate is worth after so many steps; read if it is known."""
         path = self.out / runner.name / f"judged-{steps}.json"
         if not path.exists():
-            logger.info("race: noise whitened by %g, %s, %d steps", runner.exponent, runner.prediction, steps)
+            logger.info("race: %s, %d steps", runner.told, steps)
             told = {"errors": _finite(self._errors(runner, steps)), "floors": _finite(self.floors)}
             write_file(path, to_json(told))
         found = read_json(path)
@@ -237,7 +253,7 @@ class _Course:
         try:
             train(config, folder, resume=folder.exists(), data=self.kept)
         except DivergenceError as error:
-            logger.warning("race: noise whitened by %g, %s is out: %s", runner.exponent, runner.prediction, error)
+            logger.warning("race: %s is out: %s", runner.told, error)
             return dict.fromkeys(MEASURES, math.inf)
         sampling, count = drawn_by(SamplingConfig(), runner.candidate), EvaluationConfig(samples=len(self.apart))
         return self._compared(draw_samples(load_model(folder), self.apart, sampling, count, training.seed))
@@ -250,6 +266,13 @@ class _Course:
         flatness = ring_flatness(x, reference, _BANDS, mask, known).flatness_rms_db
         distance = frechet_distance(features(x), features(reference))
         return dict(zip(MEASURES, (spectrum, flatness, distance), strict=True))
+
+
+def _told_change(key: str, now: object, then: object) -> str:
+    """What two races differ in."""
+    if key in ("power", "items"):
+        return "it was of other data"
+    return f"{argument(key)} is {one_line(repr(now))}, and was {one_line(repr(then))}"
 
 
 def _finite(errors: Mapping[str, float]) -> dict[str, float | None]:

@@ -376,13 +376,13 @@ def _resume(fit: Fit, recipe: Recipe, where: Begun) -> None:
 def _check_same_run(fit: Fit, recipe: Recipe, folder: Path, before: Before) -> None:
     """Refuse settings that change what the run computes."""
     out, state, done = repr(str(folder)), before.state, before.snapshot.step
-    for key, value in _fixed(recipe, fit).items():
-        old = state.fixed.get(key, recipe.usual.get(key))
-        if old != value:
-            raise InputError(
-                f"{argument(key)} is {one_line(repr(value))}, but the run in {out} was started with"
-                f" {one_line(repr(old))}; give that to resume"
-            )
+    changes = {
+        key: (value, old)
+        for key, value in _fixed(recipe, fit).items()
+        if (old := state.fixed.get(key, recipe.usual.get(key))) != value
+    }
+    if changes:
+        raise InputError(of_another(changes, f"the run in {out}"))
     if not alike(state.model["described"]["process"], recipe.model.process.to_dict()):
         raise InputError(
             f"the data gives another noise ({recipe.model.process.label}) than the run in {out} was started with;"
@@ -398,6 +398,18 @@ def _check_same_run(fit: Fit, recipe: Recipe, folder: Path, before: Before) -> N
             " it goes on with other random draws, and loaders begin anew",
             stacklevel=4,
         )
+
+
+def of_another(changes: Mapping[str, tuple[Any, Any]], what: str) -> str:
+    """The line that refuses to go on with something that was started with other settings.
+
+    Args:
+        changes: Name of a setting -> its value, and that of then.
+        what: What was started.
+    """
+    now = ", ".join(f"{argument(key)} is {one_line(repr(value))}" for key, (value, _) in changes.items())
+    then = ", ".join(one_line(repr(old)) for _, old in changes.values())
+    return f"{now}, but {what} was started with {then}; give {'that' if len(changes) == 1 else 'those'} to resume"
 
 
 def _check_fit(fit: Fit, before: Before) -> None:

@@ -223,7 +223,7 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
         loss=loss,
         budget=budget_of(config.training),
         fixed=_fixed(config, data),
-        usual=_flattened(to_dict(RunConfig())),
+        usual=flattened(to_dict(RunConfig())),
         settings=to_dict(config),
         layout=config.training.layout,
         compile=_compiler(config, data, model) if config.training.compile else None,
@@ -349,7 +349,7 @@ def _compiler(config: RunConfig, data: Signals, model: Trained) -> Callable[[nn.
 
 def _fixed(config: RunConfig, data: Signals) -> dict[str, Any]:
     """Settings that a resumed run must have as they were."""
-    flat = _flattened(to_dict(config))
+    flat = flattened(to_dict(config))
     settings = {key: value for key, value in flat.items() if key.startswith(_FIXED) or key in _FIXED_DATA}
     return settings | {"data": {"items": len(data), "shape": list(data.shape), "classes": list(data.classes or ())}}
 
@@ -566,9 +566,9 @@ def _found(mode: Mode, data: Signals) -> Detection | WholeDetection:
     return detect(measured_part(data).tensor())
 
 
-def _flattened(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in mapping.items():
-        flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat

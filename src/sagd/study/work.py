@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,10 +46,10 @@ class Work:
         self._mixed: list[float] = []
         self.tell: Callable[[], object] = lambda: None
         # Values of few digits need no more than single precision; logarithms take some of it.
-        narrow = not scale.multiplies and all(_is_narrow(array.dtype) for array in file.part.arrays)
-        self._type = torch.float32 if narrow else torch.float64
+        self._type = torch.float32 if file.narrow and not scale.multiplies else torch.float64
         self._held: tuple[int, Block, Filled] | None = None
         self._removed = self._left = 0.0
+        self._centre: dict[int, Tensor] = {}
         self._sum = torch.zeros(file.part.count, file.shape[0], dtype=torch.float64)
         together = file.part.count > 1 and math.prod(file.shape[1:]) < _SMALL
         self._common = measure(self._prepared(range(file.part.count)), band) if together else None
@@ -117,7 +116,9 @@ class Work:
         """Item, place and values of all parts, cleaned; what was removed and what is left is summed up on the way."""
         for item, block, before, after in self.file.changed(self.change):
             self._shown = self._shown or self._example(before, after)
-            rest = after.nan_to_num()
+            # About a value near all others: of a large offset, squares would be rounded to more than all else.
+            centre = self._centre.setdefault(item, after.nan_to_num().flatten(1).mean(1))
+            rest = (after - centre.reshape(-1, *(1,) * (after.ndim - 1))).nan_to_num()
             self.missing += int(before.isnan().sum())
             self._removed += float((before - after).nan_to_num().square().sum())
             self._left += float(rest.square().sum())
@@ -140,7 +141,7 @@ class Work:
             self.dead: bool(self.dead),
             f"{gaps} missing values (NaN) were filled in before, and are missing again": gaps,
             f"cleaned in {blocks} overlapping blocks": blocks > 1,
-            "nothing in the band stood out, and nothing was taken out": self._removed == 0 < self._left,
+            "nothing in the band stood out, and nothing was taken out": bool(self._centre) and not self._removed,
             _of_rest(self.left): (self.left or 0.0) > _MUCH,
             _of_mixed(self.mixed): self.mixed >= _PART,
         }
@@ -155,11 +156,6 @@ class Work:
         filled, removal = self.filled(0, self.file.blocks[0])[1], self.removal(0)
         meaning = self.file.meaning_of(before)
         return example(meaning, self.file.shape, before, after, filled, removal, self.scale, self.beside)
-
-
-def _is_narrow(dtype: str) -> bool:
-    """Whether single precision holds all values of a type."""
-    return bool(np.can_cast(np.dtype(dtype), np.float32))
 
 
 def _of_rest(left: float | None) -> str:

@@ -33,6 +33,8 @@ LABELS = ("labels", "label", "class_labels", "y", "target")
 _COMPARED = 32
 """Items of a data set that are read again before a run goes on."""
 
+_COARSE = 1e-3
+"""Part of the range of values that may be lost in single precision."""
 _READ = 256
 """Items that are read at a time to be measured."""
 _AHEAD = 4096
@@ -384,7 +386,29 @@ def as_batch(value: Any, what: str = "the batch") -> Batch:
     told = Condition(condition)
     if told and len(told) != len(fields):
         raise InputError(f"{what} holds {len(fields)} fields and conditions of {len(told)}; give one for each")
-    return fields.float(), told
+    return in_single(fields, what), told
+
+
+def in_single(fields: Tensor, what: str) -> Tensor:
+    """Fields as networks see them, in single precision.
+
+    >>> in_single(1e9 + torch.linspace(0, 1, 8, dtype=torch.float64), "the batch")
+    Traceback (most recent call last):
+    sagd.errors.InputError: the batch holds values from 1000000000 to 1000000001, which single precision does not tell \
+    apart; scale them to about [-1, 1]
+
+    Raises:
+        InputError: If that does not hold or tell apart values of double precision.
+    """
+    x = fields.float()
+    if fields.dtype == torch.float64 and fields.numel():
+        low, high = map(float, fields.aminmax())  # not a number where one is not, which is for others to refuse
+        if low < high and float((x - fields).abs().max()) > _COARSE * (high - low):
+            raise InputError(
+                f"{what} holds values from {low:.12g} to {high:.12g}, which single precision does not tell apart; scale"
+                " them to about [-1, 1]"
+            )
+    return x
 
 
 def _split(value: Any, what: str) -> tuple[Any, dict[str, Any]]:

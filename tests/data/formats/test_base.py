@@ -1,6 +1,7 @@
 """What all formats do alike: refuse what is damaged in one line, write a whole file or none, and read parts."""
 
 import dataclasses
+import errno
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import features
 
 from sagd.data.formats import Contents, Format, Step
 from sagd.data.formats.find import endings, format_of
-from sagd.errors import InputError
+from sagd.errors import InputError, beyond
 
 # Kind of the format: name of a file, axes, shape and type.
 EXAMPLES = {
@@ -243,3 +244,25 @@ def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(type(form), "load", fail)
     with pytest.raises(MemoryError):
         form.read(contents)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError("Can't write data (file write failed: error message = 'No space left on device')"),
+        RuntimeError("System error: No space left on device"),
+    ],
+)
+def test_a_full_disk_is_told_with_the_name_of_the_file(error, tmp_path, like, monkeypatch):
+    form, values = Format.parse("npy"), np.zeros(3)
+
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(type(form), "save", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        form.write(tmp_path / "a.npy", values, like(values, "T"))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.npy"))
+    assert beyond(caught.value) == f"cannot use '{tmp_path / 'a.npy'}': No space left on device"
+    assert list(tmp_path.iterdir()) == []

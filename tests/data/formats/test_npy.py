@@ -144,3 +144,20 @@ def test_records_of_hearts(name, again):
     (found,) = again(path)
     assert (found.values.shape[1], found.values.dtype) == (2, np.float32)
     assert found.written.path.read_bytes() == path.read_bytes()
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path):
+    data = io.BytesIO()
+    np.save(data, np.ones((4, 4)))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", data.getvalue())
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("x.npy", data.getvalue())
+    with pytest.raises(InputError, match=r"^holds two arrays 'x'; save each under a name of its own$"):
+        NPZ.scan(tmp_path / "a.npz")
+
+
+def test_content_of_another_kind_is_named(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    with pytest.raises(InputError, match=r"^cannot be read as npy: its content is that of a PNG file; name it \.png$"):
+        NPY.scan(tmp_path / "a.npy")

@@ -77,3 +77,16 @@ def test_whole_arrays_up_to_a_size():
 def test_what_has_no_spectrum(x, message):
     with pytest.raises(InputError, match=message):
         cut(x, (16,))
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(0, 1e-30), (1e6, 1e-3), (1e9, 1e-2)])
+def test_faint_arrays_vary(offset, scale):
+    x = torch.randn(20, 1, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = cut(offset + scale * x, (64,)).coefficients / scale
+    torch.testing.assert_close(found, cut(x, (64,)).coefficients, rtol=0, atol=1e-4)
+
+
+def test_equal_arrays_do_not_vary_but_for_rounding():
+    x = torch.rand(1, 1, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64) / 3
+    with pytest.raises(InputError, match="do not vary"):
+        cut(x.expand(2000, 1, 16), (16,))

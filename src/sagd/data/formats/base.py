@@ -187,12 +187,16 @@ class Format(Description, Reader, ABC, family="file format", example="npy"):
 
         Raises:
             InputError: If the format cannot hold such an array; nothing is left then.
+            OSError: Naming the file, if the disk refuses; likewise.
         """
         numeric(values.dtype)
         if values.ndim != len(like.axes) or values.size == 0:
             raise InputError(f"values of shape {values.shape} cannot be written with the axes {like.axes!r}")
-        with replacing(path) as new, encoding(self.kind, new):
-            self.save(new, values, like)
+        try:
+            with replacing(path) as new, encoding(self.kind, new):
+                self.save(new, values, like)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
     @abstractmethod
     def look(self, path: Path) -> Sequence[Contents]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import secrets
@@ -13,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from sagd.errors import InputError, one_line
-from sagd.paths import special
+from sagd.paths import misnamed, special
 
 _DEFLATED = 1032
 _CUT = ("HDF error", "truncated file")
 """What libraries say of files that end too early."""
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""Numbers of errors of disks, which libraries tell by their texts."""
 _ENDING = 16
 """Characters of a name that hold its ending, however long the rest is."""
 _SMALL = 2**16
@@ -53,19 +56,25 @@ def decoding(kind: str, path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = _reason(error, path)
+        if (other := misnamed(path)) is not None:
+            raise InputError(f"cannot be read as {kind}: {other}") from None
         cut = "; it is probably cut short" if any(sign in reason for sign in _CUT) else ""
         raise InputError(f"cannot be read as {kind}: {reason}{cut}") from None
 
 
 @contextmanager
 def encoding(kind: str, path: Path) -> Iterator[None]:
-    """The same of encoders."""
+    """The same of encoders; what a disk refuses stays an OSError, for whoever knows the name of the file."""
     try:
         yield
     except (InputError, MemoryError):
         raise
     except Exception as error:
-        raise InputError(f"cannot be written as {kind}: {_reason(error, path)}") from None
+        reason = _reason(error, path)
+        refused = next((number for number in _REFUSED if os.strerror(number) in reason), None)
+        if refused is not None:
+            raise OSError(refused, os.strerror(refused)) from None
+        raise InputError(f"cannot be written as {kind}: {reason}") from None
 
 
 def _reason(error: Exception, path: Path) -> str:

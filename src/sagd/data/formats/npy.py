@@ -86,6 +86,9 @@ class Npz(Format, kind="npz"):
                         found.append(header.contents(path, name, {self.kind: {"deflated": deflated}}))
                     else:
                         left_out.append(f"{name!r} ({header.dtype}, {header.shape})")
+        names = [array.name for array in found]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise InputError(f"holds two arrays {twice!r}; save each under a name of its own")
         if not found:
             raise InputError(f"holds no array of real numbers; found: {', '.join(left_out) or 'nothing'}")
         return found

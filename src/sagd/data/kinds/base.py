@@ -84,6 +84,17 @@ class Kind(Description, ABC, family="kind of signal", example="image"):
         return self.picture(x, _about_zero(meaning), Look(captions, by_value=True))
 
     @final
+    @classmethod
+    def counted(cls, count: int) -> str:
+        """So many of them in words.
+
+        >>> from sagd.data.kinds.field import Field
+        >>> Field.counted(1), Field.counted(2)
+        ('1 field', '2 fields')
+        """
+        return f"{count} {cls.item[count != 1]}"
+
+    @final
     def seen(self, channels: int) -> bool:
         """Whether values are brightness, grey or of three colours, which needs no scale."""
         return self.coloured and channels in CHANNELS

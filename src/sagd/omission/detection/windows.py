@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sagd.errors import InputError
+from sagd.errors import InputError, check_squares
 from sagd.noise.basis.fourier import FourierBasis
 
 LEAST_WINDOWS = 16
@@ -21,6 +21,8 @@ tenth of the frequencies, it is a quarter of a step of 8-bit images. Enlarged im
 their spectrum, of a form that no smooth fit has."""
 _BARE = 1e-5
 """Power, likewise, that no picture of 8 bits has less of: rounding leaves twice as much."""
+_ROUNDING = 1e-12
+"""Part of the largest value that sums of many values in double precision may be off."""
 _LARGEST = {1: 4096, 2: 128, 3: 32}
 _SMALLEST = {1: 128, 2: 32, 3: 12}
 _ENOUGH = 24
@@ -130,10 +132,11 @@ def cut(x: Tensor, side: tuple[int, ...], mean: bool = False) -> Windows:
     if not mean and side == spatial and len(x) >= LEAST_WINDOWS:
         average = sum(batch.double().sum(0) for batch in x.split(512)) / len(x)
     taper = hann(side)
-    pieces = []
+    pieces, largest = [], 0.0
     for n, place in chosen:
         part = tuple(slice(a, a + s) for a, s in zip(places[place], side, strict=True))
         piece = x[n][(slice(None), *part)].double()
+        largest = max(largest, float(piece.abs().max()))
         pieces.append(piece if average is None else piece - average)
     windows = torch.stack(pieces)
     if not torch.isfinite(windows).all():
@@ -142,7 +145,8 @@ def cut(x: Tensor, side: tuple[int, ...], mean: bool = False) -> Windows:
     centred = windows - (windows * taper).sum(axes, keepdim=True) / taper.sum()
     values = (centred * taper / taper.square().mean().sqrt()).flatten(0, 1)
     coefficients = FourierBasis(side).forward(values)
-    if not coefficients.abs().max() > 1e-9 * max(1.0, float(windows.abs().max())):
+    check_squares("values", float(centred.abs().max()))
+    if not coefficients.abs().max() > _ROUNDING * largest:
         raise InputError("images do not vary; there is no spectrum to look at")
     channel = torch.arange(channels).repeat(len(chosen))
     overlap = math.prod(_apart(n, s) for n, s in zip(spatial, side, strict=True))

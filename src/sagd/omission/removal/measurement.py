@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from sagd.errors import InputError
+from sagd.errors import InputError, check_squares
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
@@ -101,17 +102,20 @@ class Removal:
 
     def _damage_of(self, x: Tensor, gain: Tensor, smooth: Tensor) -> Tensor:
         """In one channel."""
-        gain, smooth = gain.to(x.dtype), smooth.to(x.dtype)
+        gain = gain.to(x.dtype)
         taken = 1 - gain
         if not taken.any():
             return torch.zeros_like(x)
+        # Numbers about 1, of which no square is lost; a power of two changes no digit.
+        unit = 2.0 ** round(math.log2(float(smooth.mean())) / 2)
+        x, smooth = x / unit, (smooth / unit**2).to(x.dtype)
         damage, c = passed(x, taken, self.basis)
         own = torch.zeros_like(damage)
         crop(own, self.spatial).fill_(1)
         multiplicity = self.basis.multiplicity().to(gain)
         phase = odd_phase(self.basis, multiplicity * taken)
         local = self._strength(c, smooth, taken > 0, multiplicity)
-        return crop(weighted_damage(c, own, self.basis, smooth, gain, phase, local), self.spatial)
+        return unit * crop(weighted_damage(c, own, self.basis, smooth, gain, phase, local), self.spatial)
 
     def _strength(self, c: Tensor, smooth: Tensor, inside: Tensor, multiplicity: Tensor) -> Tensor | None:
         """Of the damage by time; None in images, or where it is as strong everywhere."""
@@ -137,18 +141,20 @@ def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
         InputError: If the band covers no or every frequency, or arrays cannot be used.
     """
     band = Spectrum.parse(band)
-    total, count, spatial, basis = torch.empty(0), 0, (), FourierBasis((2,))
+    total, count, spatial, basis, largest = torch.empty(0), 0, (), FourierBasis((2,)), 0.0
     for block in [x] if isinstance(x, Tensor) else x:
         check_array(block)
         if not count:
             spatial, basis = tuple(block.shape[1:]), FourierBasis(extended_size(block.shape[1:]))
         elif block.shape[1:] != spatial or len(block) != len(total):
             raise InputError(f"blocks must be of one size, got {tuple(block.shape)} after {(len(total), *spatial)}")
-        mean = block.mean(dim=tuple(range(1, block.ndim)), keepdim=True)
-        power = _power(basis.forward(extend(block - mean, basis.spatial)))
+        about = block - block.mean(dim=tuple(range(1, block.ndim)), keepdim=True)
+        largest = max(largest, float(about.max()), -float(about.min()))
+        power = _power(basis.forward(extend(about, basis.spatial)))
         total, count = (power, 1) if not count else (total + power, count + 1)
     if not count:
         raise InputError("there is no array to measure")
+    check_squares("values", largest)
     return _removal(band, spatial, basis, total / count, count)
 
 
