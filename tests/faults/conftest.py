@@ -32,8 +32,7 @@ def quick(monkeypatch, cache):
     """What makes many commands bearable, for these tests alone."""
     monkeypatch.setenv("SAGD_CACHE", str(cache))
     remember_designs(monkeypatch)
-    if not LONG:
-        draw_nothing(monkeypatch)
+    draw_nothing(monkeypatch)
 
 
 def remember_designs(patch):
