@@ -36,6 +36,7 @@ from sagd.store.folder import claim
 from sagd.store.model import load_model
 from sagd.study.guarding import second_damage
 from sagd.study.measuring import process_statistics, resolve_basis
+from sagd.study.run import of_another
 from sagd.study.train import prepare, resolve_omission, train
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Fit, Snapshot
@@ -1008,3 +1009,11 @@ def test_chosen_basis_is_said_and_written(caplog, tmp_path, config, change):
     assert "the data does not go on from its other end" in caplog.text
     more = change(config, "training", steps=3)
     assert load_model(train(more, tmp_path / "run", resume=True, data=data)).statistics.basis == model.statistics.basis
+
+
+def test_a_line_names_five_settings_and_counts_the_others():
+    line = of_another({f"s{i}": (i, 9) for i in range(8)}, "it")
+    assert line == (
+        "s0 is 0, s1 is 1, s2 is 2, s3 is 3, s4 is 4, but it was started with 9, 9, 9, 9, 9 (3 others differ, too);"
+        " give those to resume"
+    )

@@ -50,6 +50,9 @@ from sagd.training.runtime import MEASURED, Runtime, faster_precision
 
 logger = logging.getLogger(__name__)
 
+_NAMED = 5
+"""Settings that a line names, at most."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -407,9 +410,12 @@ def of_another(changes: Mapping[str, tuple[Any, Any]], what: str) -> str:
         changes: Name of a setting -> its value, and that of then.
         what: What was started.
     """
-    now = ", ".join(f"{argument(key)} is {one_line(repr(value))}" for key, (value, _) in changes.items())
-    then = ", ".join(one_line(repr(old)) for _, old in changes.values())
-    return f"{now}, but {what} was started with {then}; give {'that' if len(changes) == 1 else 'those'} to resume"
+    named = list(changes.items())[:_NAMED]
+    more = f" ({len(changes) - _NAMED} others differ, too)" if len(changes) > _NAMED else ""
+    now = ", ".join(f"{argument(key)} is {one_line(repr(value))}" for key, (value, _) in named)
+    then = ", ".join(one_line(repr(old)) for _, (_, old) in named)
+    those = "that" if len(changes) == 1 else "those"
+    return f"{now}, but {what} was started with {then}{more}; give {those} to resume"
 
 
 def _check_fit(fit: Fit, before: Before) -> None:
