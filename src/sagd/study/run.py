@@ -380,7 +380,7 @@ def _check_same_run(fit: Fit, recipe: Recipe, folder: Path, before: Before) -> N
     """Refuse settings that change what the run computes."""
     out, state, done = repr(str(folder)), before.state, before.snapshot.step
     changes = {
-        key: (value, old)
+        argument(key): (value, old)
         for key, value in _fixed(recipe, fit).items()
         if (old := state.fixed.get(key, recipe.usual.get(key))) != value
     }
@@ -407,12 +407,12 @@ def of_another(changes: Mapping[str, tuple[Any, Any]], what: str) -> str:
     """The line that refuses to go on with something that was started with other settings.
 
     Args:
-        changes: Name of a setting -> its value, and that of then.
+        changes: Name of a setting, as the message is to have it -> its value, and that of then.
         what: What was started.
     """
     named = list(changes.items())[:_NAMED]
     more = f" ({len(changes) - _NAMED} others differ, too)" if len(changes) > _NAMED else ""
-    now = ", ".join(f"{argument(key)} is {one_line(repr(value))}" for key, (value, _) in named)
+    now = ", ".join(f"{key} is {one_line(repr(value))}" for key, (value, _) in named)
     then = ", ".join(one_line(repr(old)) for _, (_, old) in named)
     those = "that" if len(changes) == 1 else "those"
     return f"{now}, but {what} was started with {then}{more}; give {those} to resume"
