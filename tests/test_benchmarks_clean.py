@@ -101,9 +101,8 @@ def test_runs_go_on_where_they_stopped(monkeypatch, tmp_path):
         assert [each["tool"] for each in records.read(tmp_path / "lines.jsonl")] == ["damaged", "some"]
 
 
-@pytest.mark.parametrize("name", demo.PHOTOGRAPHS)
-def test_the_damage_that_the_readme_opens_with_is_found(name):
-    _, damaged = demo.case_of(name, *demo.PHOTOGRAPHS[name]).make()
+def test_the_curtains_that_the_readme_opens_with_are_found():
+    _, damaged = demo.case_of("flower", *demo.PHOTOGRAPHS["flower"]).make()
     assert search(torch.from_numpy(damaged).movedim(-1, 0)[None])[0].band is not None
 
 

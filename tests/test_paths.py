@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from sagd.paths import encodable, misnamed, name_fault, read_bytes, read_text, require_file, special
+from sagd.paths import encodable, name_fault, read_bytes, read_text, require_file, special
 
 
 @pytest.fixture(params=["pipe", "socket", "device", "link"])
@@ -59,26 +59,3 @@ def test_names_that_are_no_text_have_one_that_is(tmp_path):
     with encodable(path) as name:
         assert str(name).encode()
         assert name.read_bytes() == b"1"
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        ("a.npy", b"\x89PNG\r\n\x1a\n", "its content is that of a PNG file; name it .png"),
-        ("a.png", b"\x93NUMPY\x01\x00", "its content is that of a NumPy file; name it .npy"),
-        ("a.yaml", b"RIFF\x24\x00\x00\xf0WAVE", "its content is that of a WAV file; name it .wav"),
-        ("a.webp", b"RIFF\x24\x00\x00\x00WEBP", None),
-        ("a.PNG", b"\x89PNG\r\n\x1a\n", None),
-        ("a.png", b"", None),
-        ("a.txt", b"hello", None),
-    ],
-)
-def test_content_of_another_kind_is_known_by_its_first_bytes(name, content, told, tmp_path):
-    (tmp_path / name).write_bytes(content)
-    assert misnamed(tmp_path / name) == told
-
-
-def test_of_what_is_no_file_no_content_is_known(endless, tmp_path):
-    assert misnamed(endless[0]) is None
-    assert misnamed(tmp_path) is None
-    assert misnamed(tmp_path / "nothing") is None

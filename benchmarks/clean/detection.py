@@ -265,6 +265,11 @@ def _regression(
     }
 
 
+def _taken(x: Line) -> bool:
+    """Whether damage is among what is unsure, or likeliest where nothing is."""
+    return bool(x["true"] >= UNSURE or (x["false"] < UNSURE and x["true"] > 0 and x["true"] >= x["false"]))
+
+
 def rate(outcomes: Sequence[bool]) -> dict[str, Any]:
     """Successes of trials with a 95 % interval (Clopper-Pearson)."""
     k, n = sum(outcomes), len(outcomes)
@@ -325,8 +330,8 @@ def page(short: Sequence[Line], about: str) -> str:
             "",
             f"**False starts: {_told(pooled)}.**"
             f" Found, from 6 dB on: {_told(rate([x['true'] >= CERTAIN for x in strong]))}."
-            " There, what is likeliest (`--band likeliest`) is damage in"
-            f" {_told(rate([x['true'] > 0 and x['true'] >= x['false'] for x in strong]))}.",
+            " Told that there is damage (`--band likeliest`), it takes damage out of"
+            f" {_told(rate([_taken(x) for x in strong]))} of these.",
             "",
             f"In {sum(prints)} of {len(prints)} {EITHER[0]}, the printer's screen was found. It is content, or what one"
             " wants to be rid of; these sets count neither here nor there.",

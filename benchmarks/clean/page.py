@@ -23,15 +23,15 @@ SHOWN = ("FIB-SEM 00", "real curtaining", "as it is")
 _WHY = """\
 * **Weak damage at the defaults.** Whoever takes a filter of upright stripes has seen upright stripes. `sagd` has to be
   certain of them, and leaves files alone in which it is not: weak stripes and curtaining, hum in one voice and one lead
-  at 20 dB, nearly all that lies on gravel and grass. `--band likeliest` says that there is damage; most of these cases
-  are then level or better.
+  at 20 dB, much of what lies on gravel and grass. `--band likeliest` says that there is damage, and the second count is
+  that of it.
 * **Brick.** The joints of the wall are lines along the stripes, as strong as the middle ones of these, and at the same
-  frequencies. All of it is taken out, so that what is cleaned is farther from the picture than what was damaged. Name a
-  narrow band, e.g. `strip(axis=1, low=0.003, width=0.003)`, for stripes that reach all along.
+  frequencies: where they are found they are taken out as well. Told that there is damage, `sagd` makes weak stripes of
+  a brick wall worse by 12 dB; look at what was taken out.
 * **Grass and gravel, told that there is damage.** Blades and stones make ridges that stand out more than weak curtains,
   and are then likeliest. The page of `sagd clean` shows what was taken out; name the band instead.
-* **Steady hum in speech.** The best of 27 notches takes 2 to 4 dB more of strong hum of two voices, which is steady
-  there for seconds; its width is chosen with the clean record at hand.
+* **Steady hum in speech.** The best of 27 notches takes 2 to 4 dB more of strong and middle hum of two voices, which is
+  steady there for seconds; its width is chosen with the clean record at hand.
 * **Rain** is believed in no single picture."""
 
 

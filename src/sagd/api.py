@@ -37,9 +37,9 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, measure, most_measured
 from sagd.omission.clean import Cleaned
 from sagd.omission.clean import clean as clean_array
+from sagd.omission.detection.base import AUTO, SOUGHT
 from sagd.omission.modes import Restoration
 from sagd.omission.restore import restore
-from sagd.omission.search import AUTO, SOUGHT
 from sagd.process.base import Process
 from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import VPSchedule

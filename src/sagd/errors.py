@@ -62,9 +62,10 @@ _LEAST_SQUARED, _MOST_SQUARED = 1e-140, 1e140
 def check_squares(what: str, largest: float) -> None:
     """Refuse values of which double precision holds no powers: these would be 0, or infinite.
 
-    >>> check_squares("values", 1e300)
+    >>> check_squares("values", 1e-200)
     Traceback (most recent call last):
-    sagd.errors.InputError: values vary by 1e+300, whose square double precision does not hold; divide them by 1e+300
+    sagd.errors.InputError: values vary by 1e-200 at most, whose square double precision does not hold; divide them by \
+1e-200
 
     Args:
         what: What they are called.
@@ -73,10 +74,15 @@ def check_squares(what: str, largest: float) -> None:
     Raises:
         InputError: If that is too much or too little.
     """
-    largest = min(largest, 1e308)
-    if largest and not _LEAST_SQUARED < largest < _MOST_SQUARED:
+    if not largest < _MOST_SQUARED:
         raise InputError(
-            f"{what} vary by {largest:.3g}, whose square double precision does not hold; divide them by {largest:.0e}"
+            f"{what} vary by more than {_MOST_SQUARED:.0e}, whose square double precision does not hold; divide them,"
+            " or make values that stand for missing ones NaN"
+        )
+    if 0 < largest < _LEAST_SQUARED:
+        raise InputError(
+            f"{what} vary by {largest:.3g} at most, whose square double precision does not hold; divide them by"
+            f" {largest:.0e}"
         )
 
 

@@ -43,37 +43,6 @@ def require_file(path: str | Path) -> None:
         raise OSError(errno.EINVAL, f"it is {found}, which may never end; a file is needed", str(path))
 
 
-_SIGNATURES = {
-    b"\x89PNG": ("PNG", (".png", ".apng")),
-    b"\xff\xd8\xff": ("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif")),
-    b"GIF8": ("GIF", (".gif",)),
-    b"II*\0": ("TIFF", (".tif", ".tiff", ".tf8", ".btf")),
-    b"MM\0*": ("TIFF", (".tif", ".tiff", ".tf8", ".btf")),
-    b"RIFF": ("WAV", (".wav", ".wave")),
-    b"fLaC": ("FLAC", (".flac",)),
-    b"\x93NUMPY": ("NumPy", (".npy",)),
-    b"PK\x03\x04": ("ZIP", (".npz",)),
-    b"\x1f\x8b": ("gzip", (".gz", ".mgz")),
-    b"%PDF": ("PDF", (".pdf",)),
-}
-"""First bytes of files -> what these are called, and endings of their names."""
-
-
-def misnamed(path: str | Path) -> str | None:
-    """What a file holds that has the ending of another kind, and the ending it should have; None if nobody knows."""
-    try:
-        require_file(path)
-        with Path(path).open("rb") as file:
-            start = file.read(12)
-    except OSError:
-        return None
-    kind, endings = next((told for first, told in _SIGNATURES.items() if start.startswith(first)), ("", ()))
-    other = kind == "WAV" and not start.endswith(b"WAVE")
-    if not kind or other or str(path).lower().endswith(endings):
-        return None
-    return f"its content is that of a {kind} file; name it {endings[0]}"
-
-
 def read_bytes(path: str | Path) -> bytes:
     """Content of a file, which is one; raises as `require_file`."""
     require_file(path)

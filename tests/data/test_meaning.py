@@ -116,5 +116,5 @@ def test_channels_are_standardised_and_missing_values_left_out():
 @pytest.mark.parametrize("scale", [1e300, 1.7e308, 1e-300])
 def test_values_without_squares_are_refused(numbers, scale):
     values = np.array([[-1.0, 0.5, 1.0]]) * scale
-    with pytest.raises(InputError, match=r"^values vary by .*e[+-]30\d, whose square double precision does not hold"):
+    with pytest.raises(InputError, match=r"^values vary by .*, whose square double precision does not hold"):
         numbers([values])

@@ -9,8 +9,9 @@ import torch
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.omission.clean import clean
+from sagd.omission.detection.base import AUTO, LIKELIEST
 from sagd.omission.detection.find import find
-from sagd.omission.search import AUTO, LIKELIEST, counted, looked_for, search
+from sagd.omission.search import around, looked_for, search
 
 
 def smooth(*spatial, seed=0):
@@ -54,9 +55,10 @@ def test_two_strong_waves_that_are_clipped_are_no_lattice():
 def test_what_is_likeliest_is_taken_out_of_data_known_to_be_damaged():
     clear, damage = smooth(320, 320), columns(320, 320, 0.08)
     found, _ = search((clear + damage)[None])
-    assert counted(found, AUTO) is found
+    assert found.counting(AUTO) is found
     assert not found.findings
-    assert counted(found, LIKELIEST).findings == (found.likeliest,)
+    assert found.counting(LIKELIEST).findings == (found.likeliest,)
+    assert found.counting(LIKELIEST).likeliest is None
     assert clean(clear + damage).band is None
     assert (clean(clear + damage, LIKELIEST).x - clear).square().mean() < damage.square().mean() / 2
 
@@ -64,8 +66,19 @@ def test_what_is_likeliest_is_taken_out_of_data_known_to_be_damaged():
 def test_what_is_unsure_counts_where_data_is_known_to_be_damaged():
     found, _ = search((smooth(320, 320) + columns(320, 320, 0.8))[None])
     unsure = dataclasses.replace(found, unsure=found.findings, findings=())
-    assert counted(unsure, LIKELIEST).findings == found.findings
-    assert counted(unsure, LIKELIEST).unsure == ()
+    assert unsure.counting(LIKELIEST).findings == found.findings
+    assert unsure.counting(LIKELIEST).unsure == ()
+
+
+def test_steady_tones_that_are_nearly_all_are_asked_for_on_their_own_scale():
+    """However unlikely damage is on the other one."""
+    t = torch.arange(8192)
+    tones = sum(torch.cos(2 * math.pi * f * t + k) for k, f in enumerate((0.04, 0.11, 0.17, 0.29)))
+    found, scale = search((5 + tones + 0.01 * smooth(8192)[0])[None, None])
+    assert not found.findings
+    assert found.unsure
+    assert found.nearest == max(f.probability for f in found.unsure)
+    assert not scale.multiplies
 
 
 @pytest.mark.parametrize("multiplies", [True, False])
@@ -100,3 +113,15 @@ def test_what_is_nearly_all_there_is_is_asked_for():
     found = looked_for(waves(160, 160, (0.2, 0.1))[None].float() + 0.01 * smooth(160, 160)[None])
     assert not found.findings
     assert 0.5 <= found.unsure[0].probability < 0.99
+
+
+def test_damage_is_looked_for_around_its_place():
+    x = torch.arange(2 * 200 * 300.0).reshape(2, 1, 200, 300)
+    place = torch.zeros(200, 300)
+    place[10:180, 20:190] = 1
+    assert torch.equal(around(place, x), x[..., 10:180, 20:190])
+    assert around(None, x) is x
+    assert around(torch.zeros(200, 300), x) is x
+    place = torch.zeros(200, 300)
+    place[:9, :9] = 1
+    assert around(place, x) is x  # too little to look at

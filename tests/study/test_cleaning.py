@@ -367,6 +367,42 @@ def test_the_rate_is_asked_for_as_the_command_has_it(folder, tmp_path, capsys):
     assert "give --rate, e.g. 8000" in capsys.readouterr().err
 
 
+def test_what_does_not_vary_is_copied(folder, tmp_path):
+    np.save(folder / "a.npy", np.full((200, 200), 7.0))
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig())
+    assert (result.status, result.line()) == ("clean", "a.npy: copied as it is; it does not vary")
+    np.testing.assert_array_equal(np.load(result.path), 7.0)
+    render_cleaning([result], tmp_path / "out")
+
+
+def test_a_file_is_not_cleaned_where_nothing_stands_out(folder, tmp_path):
+    np.save(folder / "a.npy", scene())
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig("spots(at=[[0.31, 0.2]], radius=0.004)"))
+    assert result.status == "clean"
+    assert "; nothing there stands out, copied as it is" in result.line()
+
+
+def test_hertz_are_for_what_has_time(folder, tmp_path):
+    np.save(folder / "a.npy", scene())
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig("spots(at=[['60 Hz']], radius='1 Hz')", rate=9))
+    assert "is in Hz, and this has no axis of time" in result.error
+
+
+def test_damage_is_looked_for_where_the_mask_is(folder, tmp_path):
+    clear, damaged = striped()
+    half = np.zeros(clear.shape, np.uint8)
+    half[:, : clear.shape[1] // 2] = 255
+    mask = tmp_path / "mask.npy"
+    np.save(mask, half)
+    np.save(folder / "a.npy", np.where(half > 0, damaged, clear))
+    seen = []
+    search = cleaning.search
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cleaning, "search", lambda x, *rest: seen.append(x.shape) or search(x, *rest))
+        clean_files([folder], tmp_path / "out", CleaningConfig(mask=mask))
+    assert seen[0][-1] <= clear.shape[1] // 2 + 1
+
+
 def test_what_is_unsure_is_shown_and_left_alone(folder, tmp_path, monkeypatch):
     path = folder / "a.tif"
     tifffile.imwrite(path, striped()[1].astype(np.float32))
@@ -523,11 +559,19 @@ def test_values_of_any_size_are_cleaned_alike(offset, scale, keep, folder, tmp_p
     np.testing.assert_allclose((b - offset) / scale, a, atol=1e-4)
 
 
+def test_floating_point_tells_apart_what_whole_numbers_did(folder, tmp_path):
+    np.save(folder / "a.npy", (10**9 + 5 * striped()[1]).astype(np.int32))
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(keep=True))
+    found = np.load(result.path)
+    assert (result.status, found.dtype) == ("cleaned", np.float64)
+    assert len(np.unique(found)) > 1000
+
+
 @pytest.mark.parametrize(("band", "scale"), [("auto", 1e300), (COLUMNS, 1e300), ("auto", 1e-300), (COLUMNS, 1e-300)])
 def test_values_without_squares_are_refused_with_the_reason(band, scale, folder, tmp_path):
     np.save(folder / "a.npy", scale * striped()[1])
     (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=band))
-    assert "whose square double precision does not hold; divide them by" in result.error
+    assert "whose square double precision does not hold; divide them" in result.error
 
 
 def test_a_full_disk_is_told_with_the_name_of_the_file(folder, tmp_path, monkeypatch):

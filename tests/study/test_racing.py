@@ -89,7 +89,7 @@ def test_a_race_decides_and_goes_on_where_it_was(tmp_path, monkeypatch):
         (wide, 200, 8, r"network\.widths is \[8, 8\], and was \[4, 8\]; budget is 8, and was 4"),
         (TINY, 220, 4, "it was of other data"),
     ):
-        message = f"holds another race: {said}; give that, choose another out, or remove it$"
+        message = f"holds another race: {said}; give those, choose another out, or remove it$"
         with pytest.raises(InputError, match=message):
             race(found, data(items), config, budget, tmp_path)
 

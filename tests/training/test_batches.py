@@ -10,7 +10,7 @@ import torch
 from sagd.data.corruption import Corruption
 from sagd.data.signals import SignalReader
 from sagd.errors import DataMismatchError, InputError
-from sagd.training.batches import Shuffled, as_batch, batches_of
+from sagd.training.batches import Shuffled, as_batch, batches_of, in_single
 
 
 def shuffled(data, size, seed, flip=False, rank=0, world=1):
@@ -338,6 +338,17 @@ def test_what_single_precision_does_not_tell_apart_is_refused(offset, scale):
         InputError, match=r"^the batch holds values from .* to .*, which single precision does not tell"
     ):
         as_batch(x)
+
+
+@pytest.mark.parametrize("offset", [0.3, 1000.0])
+def test_fields_that_are_blank_but_for_rounding_are_taken(offset):
+    x = offset * (1 + 1e-15 * torch.arange(8, dtype=torch.float64).reshape(1, 1, 8))
+    torch.testing.assert_close(as_batch(x)[0], torch.full((1, 1, 8), offset))
+
+
+def test_whole_numbers_that_single_precision_does_not_tell_apart_are_refused():
+    with pytest.raises(InputError, match="which single precision does not tell"):
+        in_single(torch.arange(8) + 2**40, "the data")
 
 
 @pytest.mark.parametrize("value", [0.1, 0.0, math.nan, math.inf])

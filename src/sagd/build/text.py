@@ -14,7 +14,8 @@ import yaml
 
 from sagd.build.strict_yaml import read_yaml
 from sagd.errors import InputError, one_line
-from sagd.paths import misnamed, read_text
+from sagd.paths import read_text
+from sagd.signatures import content_of
 from sagd.spec import suggest
 
 T = TypeVar("T")
@@ -81,8 +82,8 @@ def read_mapping(path: str | Path) -> Any:
     except OSError as error:
         raise InputError(f"cannot read configuration {str(path)!r}: {error.strerror}") from None
     except UnicodeDecodeError:
-        known = misnamed(path)
-        why = "it is no UTF-8 text; save it as that" if known is None else f"{known.partition(';')[0]}, no text"
+        kind = content_of(path)
+        why = f"its content is that of a {kind} file, no text" if kind else "it is no UTF-8 text; save it as that"
         raise InputError(f"{str(path)!r} is not YAML: {why}") from None
     except ValueError as error:
         raise InputError(f"{str(path)!r} is not YAML: {error}") from None

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from sagd.cli.options import Command, Flag
 from sagd.errors import InputError, calling
 from sagd.terminal import say
+
+if TYPE_CHECKING:
+    from sagd.study.cleaning import FileCleaned
 
 logger = logging.getLogger("sagd.clean")
 
@@ -92,10 +96,12 @@ def run_clean(command: Clean) -> None:
     out = None if command.dry_run else command.out
     with calling({f"data.{name}": f"--{name}" for name in ("rate", "axes", "kind")}):
         results = clean_files(command.files, out, config, command.jobs, progress=True, plugins=command.plugin)
+    failed = [result for result in results if result.status == "failed"]
+    if len(failed) == len(results):
+        raise InputError(_listed(failed, results))
     write_file(command.out / "cleaning.json", to_json([result.to_dict() for result in results]))
     with writing(command.out):
         page = render_cleaning(results, command.out)
-    failed = [result for result in results if result.status == "failed"]
     told = {status: sum(result.status == status for result in results) for status in ("cleaned", "clean", "unsure")}
     done = "would be cleaned" if command.dry_run else "cleaned"
     say(
@@ -103,5 +109,9 @@ def run_clean(command: Clean) -> None:
         f" {told['unsure']} are not sure; see {page}"
     )
     if failed:
-        listed = "; ".join(f"{result.name}: {result.error}" for result in failed)
-        raise InputError(f"{len(failed)} of {len(results)} file(s) could not be cleaned: {listed}")
+        raise InputError(_listed(failed, results))
+
+
+def _listed(failed: Sequence[FileCleaned], results: Sequence[FileCleaned]) -> str:
+    listed = "; ".join(f"{result.name}: {result.error}" for result in failed)
+    return f"{len(failed)} of {len(results)} file(s) could not be cleaned: {listed}"

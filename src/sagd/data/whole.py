@@ -78,7 +78,7 @@ class Whole:
     @cached_property
     def narrow(self) -> bool:
         """Whether single precision holds all values of its types."""
-        return all(np.can_cast(np.dtype(array.dtype), np.float32) for array in self.part.arrays)
+        return all(fits_single(array.dtype) for array in self.part.arrays)
 
     @cached_property
     def steps(self) -> dict[str, Step]:
@@ -222,8 +222,12 @@ def ending_beside(path: Path, found: Format, kind: type[Kind], keep: bool) -> st
 
 def exact(like: Contents) -> Contents:
     """The same in floating point, of no fewer digits than it has."""
-    wide = np.dtype(like.dtype) == np.float64
-    return replace(like, dtype="float64" if wide else "float32", limits=None, exact=True)
+    return replace(like, dtype="float32" if fits_single(like.dtype) else "float64", limits=None, exact=True)
+
+
+def fits_single(dtype: str) -> bool:
+    """Whether single precision holds all values of a type."""
+    return bool(np.can_cast(np.dtype(dtype), np.float32))
 
 
 def _room(path: Path, like: Contents) -> np.ndarray:

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from sagd.errors import InputError
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.detection.base import Detection
+from sagd.omission.detection.base import AUTO, SOUGHT, Detection
 from sagd.omission.preparation import Scale, finished, kept_beside, prepared
 from sagd.omission.quick import quick_for
 from sagd.omission.removal import Removal, measure
-from sagd.omission.search import AUTO, SOUGHT, counted, search
+from sagd.omission.search import around, search
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def clean(
         _check_place(place, x)
     found = None
     if isinstance(band, str) and band in SOUGHT:
-        found, scale = search(x[None], reference, log)
-        found = counted(found, band)
+        found, scale = search(x[None] if reference is not None else around(place, x[None]), reference, log)
+        found = found.counting(band)
         known = found.band
     else:
         known, scale = Spectrum.parse(band), Scale.logarithm(x) if log else Scale()

@@ -14,14 +14,11 @@ import torch
 from torch import Tensor
 
 from sagd.omission.detection.base import Detection, Finding
-from sagd.omission.detection.find import find
+from sagd.omission.detection.find import can_be_looked_at, find
 from sagd.omission.preparation import Scale, prepared, scales_of
 from sagd.omission.quick import quick_for
 from sagd.omission.removal import measure
 
-AUTO, LIKELIEST = "auto", "likeliest"
-SOUGHT = (AUTO, LIKELIEST)
-"""Bands that are looked for: what is damage for certain; or what is likeliest to be, in data known to be damaged."""
 _MOST_OF_ALL = 10.0
 """Power of what would be taken out, over that of what would be left, from which on it is asked for."""
 _NOT_CERTAIN = 0.98
@@ -51,12 +48,25 @@ def search(x: Tensor, reference: Tensor | None = None, log: bool | None = None) 
             found.append((looked_for(own, *others), scale))
     if certain := [pair for pair in found if pair[0].findings]:
         return min(certain, key=lambda pair: pair[0].findings[0].locked)
-    return max(found, key=lambda pair: pair[0].nearest)
+    # Of what is not even unsure nothing is known, and most damage adds.
+    return max((pair for pair in found if pair[0].unsure), key=lambda pair: pair[0].nearest, default=found[0])
 
 
-def counted(found: Detection, band: str) -> Detection:
-    """With what counts as found, where a band is looked for, one of `SOUGHT`."""
-    return found.trusted() if band == LIKELIEST else found
+def around(place: Tensor | None, x: Tensor) -> Tensor:
+    """The least box of arrays that holds where the damage is, if that is enough to look at; else all of them.
+
+    Args:
+        place: Where the damage is, `(*spatial)`, 0 elsewhere; None: everywhere.
+        x: Arrays `(N, C, *spatial)`.
+    """
+    if place is None or x.shape[2:] != place.shape or not place.any():
+        return x
+    box = x
+    for axis in range(place.ndim):
+        held = place.movedim(axis, 0).flatten(1).any(1) if place.ndim > 1 else place > 0
+        at = held.nonzero()[:, 0]
+        box = box.narrow(axis + 2, int(at[0]), int(at[-1] - at[0]) + 1)
+    return box if can_be_looked_at(box) else x
 
 
 def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
@@ -75,11 +85,14 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
             break
         removal = measure(list(middle), found.band)
         rest = torch.stack([array - removal.apply(array) for array in middle])
-        if rest.std() < _NOTHING * middle.std():
+        if not _NOTHING * middle.std() < rest.std() or not (middle - rest).any():
             break
         if (middle - rest).var() > _MOST_OF_ALL * rest.var():
             # Music of steady tones is all peaks: so much is for people to decide.
-            return dataclasses.replace(found, findings=(), unsure=tuple(_asked(f) for f in found.findings))
+            unsure = tuple(_asked(f) for f in found.findings)
+            return dataclasses.replace(
+                found, findings=(), unsure=unsure, nearest=max(f.probability for f in (*unsure, *found.unsure))
+            )
         last = find(rest)
         found = dataclasses.replace(
             found,

@@ -14,6 +14,7 @@ import torch
 from sagd.data.drawing import COLOURS, FONT, INK, MUTED, label_axes, tidy_axes
 from sagd.errors import argument
 from sagd.noise.grid import RingScale
+from sagd.omission.detection.base import CERTAIN, LIKELIEST
 from sagd.optional import need
 from sagd.report.pictures import Picture, pixels, plot, reach
 from sagd.report.restoration import as_pixels, difference_colours, spread
@@ -121,18 +122,26 @@ def _shown(results: Sequence[FileCleaned], most: int) -> list[FileCleaned]:
 
 def _answer(results: Sequence[FileCleaned]) -> list[str]:
     of = {status: [r for r in results if r.status == status] for status in _STATUS}
-    lines = [f"{len(of['cleaned'])} of {counted(len(results), 'file')} had a damaged band."]
+    sure = sum(r.probability is None or r.probability >= CERTAIN for r in of["cleaned"])
+    lines = [f"{sure} of {counted(len(results), 'file')} had a damaged band."]
+    if of["cleaned"] and all(r.path is None for r in results):
+        lines.append("This was a look only: nothing was taken out, and what is said of that would be.")
+    if guessed := len(of["cleaned"]) - sure:
+        lines.append(
+            f"Of {counted(guessed, 'more file')} what is likeliest to be damage was taken out, as asked for; look at"
+            " it."
+        )
     if of["clean"]:
         lines.append(
-            f"In {len(of['clean'])} nothing was found; they are as they were. If you see damage in one, name it with"
-            f" {argument('band')}, as what is likeliest is named below; or give a clean file like it with"
-            f" {argument('reference')}, look at all files of a device with {argument('shared=True')}, or say"
+            f"In {len(of['clean'])} nothing was found; they are as they were. If you see damage in one, say"
+            f" {argument('band')} {LIKELIEST} for what is shown below, or name another band; or give a clean file like"
+            f" it with {argument('reference')}, look at all files of a device with {argument('shared=True')}, or say"
             f" {argument('log=True')} if it multiplies the values."
         )
     if of["unsure"]:
         lines.append(
             f"In {len(of['unsure'])} something sticks out that may be content. They are as they were; if it is damage,"
-            f" name the band of the table with {argument('band')}."
+            f" name the band of the table with {argument('band')}, or say {argument('band')} {LIKELIEST}."
         )
     if of["failed"]:
         lines.append(f"{len(of['failed'])} could not be cleaned.")
@@ -141,6 +150,8 @@ def _answer(results: Sequence[FileCleaned]) -> list[str]:
 
 def _row(result: FileCleaned) -> _Row:
     status = _STATUS[result.status] + (f": {result.error}" if result.error else "")
+    if result.status == "cleaned" and result.path is None:
+        status = "would be cleaned"
     bands = (*((result.brief,) if result.brief else ()), *(f"{band} ?" for band in result.unsure))
     excess = "" if result.excess is None else f"{result.excess:.1f} dB"
     return _Row(result.name, status, bands, excess)

@@ -78,12 +78,14 @@ def _locked(out: Path) -> Iterator[None]:
         try:
             _release(lock, path)
         except BaseException:  # a signal just now
-            _release(lock, path)
+            with contextlib.suppress(OSError):
+                if _is_at(lock, path):
+                    path.unlink()
             raise
 
 
 def _release(lock: int, path: Path) -> None:
-    """Remove the lock file and close it; again, where that was begun."""
+    """Remove the lock file and close it."""
     left = False
     with contextlib.suppress(OSError):
         left = _is_at(lock, path)
@@ -91,8 +93,7 @@ def _release(lock: int, path: Path) -> None:
             # Still locked: whoever has opened the file meanwhile will see that it is no longer the one at its path.
             path.unlink()
             left = False
-    with contextlib.suppress(OSError):
-        os.close(lock)
+    os.close(lock)
     with contextlib.suppress(OSError):
         if left:  # Windows removes no file that is open
             path.unlink()

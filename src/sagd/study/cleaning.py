@@ -36,10 +36,10 @@ from sagd.data.sources.choose import of_one_kind
 from sagd.data.whole import Whole, ending_beside, exact
 from sagd.errors import InputError, argument, beyond, called, calling, one_line
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.detection.base import Detection, Finding, rounded_down
+from sagd.omission.detection.base import AUTO, SOUGHT, Detection, Finding, rounded_down
 from sagd.omission.preparation import Scale
 from sagd.omission.quick import quick_for
-from sagd.omission.search import AUTO, SOUGHT, counted, search
+from sagd.omission.search import around, search
 from sagd.plugins import load_plugin
 from sagd.study.findings import brief, lines_of, told
 from sagd.study.held import Held
@@ -155,6 +155,10 @@ class FileCleaned:
         if self.status == "failed":
             return f"{self.name}: failed: {self.error}"
         left = f"{'left' if self.path is None else 'copied'} as it is"
+        if self.status == "clean" and self.brief:
+            return f"{self.name}: looked at {self.brief}; nothing there stands out, {left}"
+        if self.status == "clean" and self.notes:
+            return "; ".join([f"{self.name}: {left}", *self.notes])
         if self.status == "clean":
             near = f"; likeliest with {self._near}: {self.asked}" if self.nearest >= _WORTH_A_WORD else ""
             return f"{self.name}: nothing found; {left}{near}"
@@ -162,7 +166,7 @@ class FileCleaned:
         if self.status == "unsure":
             said = f"{self.name}: not sure ({sure}), {left}; if it is damage: {self.asked}"
             return "; ".join([said, *self.notes])
-        verb = "found" if self.path is None else "looked at" if self.excess is None else "took out"
+        verb = "found" if self.path is None else "took out"
         said = f"{self.name}: {verb} {self.brief}" + (f" ({sure})" if sure else "")
         said += "" if self.excess is None else f", {100 / (1 + 10 ** (-self.excess / 10)):.2g} % of all power"
         if self.clipped:
@@ -308,12 +312,15 @@ def _cleaned(
     progress: bool,
 ) -> FileCleaned:
     place = None if config.mask is None else _place(config.mask, source)
-    found, band, scale = _searched(source, config, reference)
+    if config.band in SOUGHT and not _varies(source):
+        kept = None if out is None else _copy(path, out / name)
+        return FileCleaned(name, "clean", kept, values=source.values, notes=("it does not vary",))
+    found, band, scale = _searched(source, config, reference, place)
     notes: tuple[str, ...] = ()
-    if found is not None and band is None and not found.unsure and place is None and reference is None:
-        source, found, band, scale, notes = _by_slices(path, source, found, scale, config)
     if found is not None:
-        found = counted(found, config.band)
+        if band is None and not found.unsure and place is None and reference is None:
+            source, found, scale, notes = _by_slices(path, source, found, scale, config)
+        found = found.counting(config.band)
         band = found.band
     what = _facts(name, source, found, scale)
     if band is None:
@@ -338,6 +345,7 @@ def _cleaned(
     ) as bar:
         work.tell = bar.update
         written, loss = source.write(out / name, work.parts(), config.keep)
+    what["status"] = "cleaned" if work.excess is not None else "clean"
     notes = (*notes, *work.notes)
     if written.name != path.name and len(source.part.arrays) == 1:
         notes += (f"written as {written.name}, which loses nothing",)
@@ -348,15 +356,26 @@ def _cleaned(
     return FileCleaned(path=written, notes=notes, **of_work, **what)
 
 
+def _varies(source: Whole) -> bool:
+    """Whether what is looked at is more than one value."""
+    known = sample(source)
+    known = known[~known.isnan()]
+    return not len(known) or bool((known != known[0]).any())
+
+
 def _searched(
-    source: Whole, config: CleaningConfig, reference: Tensor | None
+    source: Whole, config: CleaningConfig, reference: Tensor | None, place: Tensor | None = None
 ) -> tuple[Detection | None, Spectrum | None, Scale]:
     """What was found, if it was looked for; the band that is certain or given; and the scale on which damage adds."""
     sought = config.band in SOUGHT
     log = logarithm([source], config.log) if is_sample(source) and (sought or config.log) else config.log
     if sought:
-        found, scale = search(sample(source), reference, log)
+        looked_at = sample(source)
+        looked_at = looked_at if reference is not None else around(place, looked_at)
+        found, scale = search(looked_at, reference, log)
         return found, found.band, scale
+    if "Hz" in config.band and "T" not in source.part.layout.spatial:
+        raise InputError(f"{config.band} is in Hz, and this has no axis of time; name the band in cycles per sample")
     if "Hz" in config.band and "T" in source.part.layout.spatial and source.part.is_uneven("T"):
         raise InputError(
             f"{config.band} is in Hz, and the file's times are not evenly spaced, so that it has no rate; resample it,"
@@ -367,9 +386,9 @@ def _searched(
 
 def _by_slices(
     path: Path, source: Whole, found: Detection, scale: Scale, config: CleaningConfig
-) -> tuple[Whole, Detection, Spectrum | None, Scale, tuple[str, ...]]:
+) -> tuple[Whole, Detection, Scale, tuple[str, ...]]:
     """A volume as its slices where these show what it does not: damage of each slice, which all together smear."""
-    as_it_was = source, found, None, scale, ()
+    as_it_was = source, found, scale, ()
     if source.kind.kind != _VOLUME:
         return as_it_was
     try:
@@ -377,10 +396,11 @@ def _by_slices(
         own, _, its_scale = _searched(slices, config, None)
     except InputError:  # those of some formats, and of few samples, cannot be looked at
         return as_it_was
-    if own is None or not (own.findings or own.unsure):
+    shows = own is not None and (own.findings or own.unsure or own.nearest > found.nearest)
+    if own is None or not shows or not (own.unsure or own.counting(config.band).findings):
         return as_it_was
-    done = "cleaned one by one" if own.findings else "looked at one by one"
-    return slices, own, own.band, its_scale, (f"in the volume nothing was found; its slices were {done}",)
+    done = "cleaned one by one" if own.counting(config.band).findings else "looked at one by one"
+    return slices, own, its_scale, (f"in the volume nothing was found; its slices were {done}",)
 
 
 def _facts(name: str, source: Whole, found: Detection | None, scale: Scale) -> dict[str, Any]:

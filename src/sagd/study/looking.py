@@ -18,9 +18,9 @@ from sagd.data.files import list_files
 from sagd.data.whole import Whole
 from sagd.errors import InputError, argument
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.detection.base import Detection, rounded_down
+from sagd.omission.detection.base import AUTO, LIKELIEST, Detection, rounded_down
 from sagd.omission.preparation import Scale
-from sagd.omission.search import AUTO, LIKELIEST, counted, search
+from sagd.omission.search import search
 from sagd.study.findings import lines_of, told
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def shared(
                     " clean them apart"
                 )
     found, scale = search(_of_one_size(sources), reference, logarithm(sources, log))
-    found = counted(found, band)
+    found = found.counting(band)
     logger.info("\n".join(lines_of(found, sources[0].grid, sources[0].kind.kind == "image")))
     if found.band is None:
         raise InputError(_nothing(found, sources[0]))

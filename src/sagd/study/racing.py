@@ -207,7 +207,7 @@ class _Course:
             if changed := [key for key in {**now, **then} if now.get(key) != then.get(key)]:
                 said = dict.fromkeys(_told_change(key, now.get(key), then.get(key)) for key in changed)
                 raise InputError(
-                    f"{str(self.out)!r} holds another race: {'; '.join(said)}; give that, choose another"
+                    f"{str(self.out)!r} holds another race: {'; '.join(said)}; give those, choose another"
                     f" {argument('out')}, or remove it"
                 )
         self.out.mkdir(parents=True, exist_ok=True)

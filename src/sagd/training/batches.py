@@ -33,8 +33,10 @@ LABELS = ("labels", "label", "class_labels", "y", "target")
 _COMPARED = 32
 """Items of a data set that are read again before a run goes on."""
 
-_COARSE = 1e-3
+_COARSE = 0.1
 """Part of the range of values that may be lost in single precision."""
+_ROUNDING = 1e-12
+"""Part of the largest value by which values differ that are alike."""
 _READ = 256
 """Items that are read at a time to be measured."""
 _AHEAD = 4096
@@ -401,9 +403,11 @@ def in_single(fields: Tensor, what: str) -> Tensor:
         InputError: If that does not hold or tell apart values of double precision.
     """
     x = fields.float()
+    fields = fields if fields.is_floating_point() else fields.double()
     if fields.dtype == torch.float64 and fields.numel():
         low, high = map(float, fields.aminmax())  # not a number where one is not, which is for others to refuse
-        if low < high and float((x - fields).abs().max()) > _COARSE * (high - low):
+        alike = high - low <= _ROUNDING * max(abs(low), abs(high))
+        if not alike and float((x - fields).abs().max()) > _COARSE * (high - low):
             raise InputError(
                 f"{what} holds values from {low:.12g} to {high:.12g}, which single precision does not tell apart; scale"
                 " them to about [-1, 1]"

@@ -159,5 +159,7 @@ def test_two_arrays_of_one_name_are_refused(tmp_path):
 
 def test_content_of_another_kind_is_named(tmp_path):
     (tmp_path / "a.npy").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
-    with pytest.raises(InputError, match=r"^cannot be read as npy: its content is that of a PNG file; name it \.png$"):
+    with pytest.raises(
+        InputError, match=r"^cannot be read as npy: its content is that of a PNG file; give it the ending of one$"
+    ):
         NPY.scan(tmp_path / "a.npy")

@@ -38,6 +38,27 @@ _LOSSY = ("ULAW", "ALAW")
 _LARGE = 2**32 - 2**20
 
 
+class _Output(io.FileIO):
+    """A file to write that says itself why it could not be: of a full disk the library knows a "system error"."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._fault: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """As any file, but of what cannot be written nothing is, and `__exit__` raises the error."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            self._fault = error
+            return 0
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        if self._fault is not None:
+            raise self._fault from None
+
+
 class Sound(Format, ABC):
     """Samples in time, of one or more channels."""
 
@@ -105,15 +126,15 @@ class Sound(Format, ABC):
         container = kept.get("container") if kept.get("container") in self.containers else self.containers[0]
         if container != "FLAC" and values.nbytes > _LARGE:
             container = "RF64"
-        # What the library writes by itself it cannot say why it could not: of a full disk it knows a "system error".
-        whole = io.BytesIO()
-        with soundfile.SoundFile(
-            whole, "w", _rate(like), channels, subtype, kept.get("endian", "FILE"), container
-        ) as file:
+        with (
+            _Output(path) as output,
+            soundfile.SoundFile(
+                output, "w", _rate(like), channels, subtype, kept.get("endian", "FILE"), container
+            ) as file,
+        ):
             for name, text in kept.get("texts", {}).items():
                 setattr(file, name, text)
             file.write(((values.astype(carrier) - silence) << shift) if shift or silence else values)
-        path.write_bytes(whole.getbuffer())
 
     def _subtype(self, values: np.ndarray, like: Contents) -> str:
         """How values are coded: as they were if their type allows it, else the smallest that has room."""

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from sagd.errors import InputError, one_line
-from sagd.paths import misnamed, special
+from sagd.paths import special
+from sagd.signatures import content_of, misnamed
 
 _DEFLATED = 1032
 _CUT = ("HDF error", "truncated file")
@@ -56,8 +57,9 @@ def decoding(kind: str, path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = _reason(error, path)
-        if (other := misnamed(path)) is not None:
-            raise InputError(f"cannot be read as {kind}: {other}") from None
+        if misnamed(path):
+            said = f"its content is that of a {content_of(path)} file; give it the ending of one"
+            raise InputError(f"cannot be read as {kind}: {said}") from None
         cut = "; it is probably cut short" if any(sign in reason for sign in _CUT) else ""
         raise InputError(f"cannot be read as {kind}: {reason}{cut}") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -86,8 +87,8 @@ class Npz(Format, kind="npz"):
                         found.append(header.contents(path, name, {self.kind: {"deflated": deflated}}))
                     else:
                         left_out.append(f"{name!r} ({header.dtype}, {header.shape})")
-        names = [array.name for array in found]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        names = Counter(array.name for array in found)
+        if twice := next((name for name, times in names.items() if times > 1), None):
             raise InputError(f"holds two arrays {twice!r}; save each under a name of its own")
         if not found:
             raise InputError(f"holds no array of real numbers; found: {', '.join(left_out) or 'nothing'}")

@@ -13,6 +13,9 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.detection.windows import mean_power
 
+AUTO, LIKELIEST = "auto", "likeliest"
+SOUGHT = (AUTO, LIKELIEST)
+"""Bands that are looked for: what is damage for certain; or what is likeliest to be, in data known to be damaged."""
 CERTAIN = 0.99
 """Probability from which on a band is taken for damaged without being asked."""
 UNSURE = 0.5
@@ -71,7 +74,8 @@ class Detection:
     """What was found, and what it was found in.
 
     Attributes:
-        findings: Bands that are damaged with a probability of 0.99 or more, the most conspicuous first; or `trusted`.
+        findings: Bands that are damaged with a probability of 0.99 or more, the most conspicuous first; or what is
+            `counting` as such.
         unsure: Those of less, down to 0.5.
         power: Power spectrum of the windows that were examined, channels averaged, `(*coefficients)`, float64.
         smooth: Its smooth fit, or the reference's scaled to it, likewise.
@@ -94,15 +98,19 @@ class Detection:
         bands = [finding.band for finding in self.findings]
         return reduce(lambda one, other: one + other, bands) if bands else None
 
-    def trusted(self) -> Self:
-        """With all that is unsure as findings; where nothing is even that, what is likeliest of all.
+    def counting(self, band: str) -> Self:
+        """With what counts as found where a band is looked for.
 
-        For data that is known to be damaged: how likely damage is in general says nothing then.
+        Args:
+            band: 'auto'; or 'likeliest', for data that is known to be damaged, so that how likely damage is in general
+                says nothing: all that is unsure, and where nothing is even that, what is likeliest.
         """
+        if band != LIKELIEST:
+            return self
         taken = self.findings + self.unsure
-        if not taken and self.likeliest is not None:
-            taken = (self.likeliest,)
-        return replace(self, findings=taken, unsure=())
+        if taken or self.likeliest is None:
+            return replace(self, findings=taken, unsure=())
+        return replace(self, findings=(self.likeliest,), likeliest=None)
 
     @property
     def excess(self) -> Tensor:

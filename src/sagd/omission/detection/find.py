@@ -187,15 +187,26 @@ def _finding(group: list[Pair], excess: Tensor, windows: Windows) -> Finding:
     )
 
 
+def can_be_looked_at(x: Tensor) -> bool:
+    """Whether arrays `(N, C, *spatial)` are many and large enough for `find`."""
+    return _side(x) is not None
+
+
+def _side(x: Tensor) -> tuple[int, ...] | None:
+    """The side of the windows; None where these are too few."""
+    if min(x.shape[2:]) < LEAST_SIDE:
+        return None
+    side = window_side(len(x), tuple(x.shape[2:]))
+    return side if len(x) * windows_of(tuple(x.shape[2:]), side) >= LEAST_WINDOWS else None
+
+
 def _check(x: Tensor, what: str) -> tuple[int, ...]:
     """The side of the windows."""
     if x.ndim < 3 or not x.is_floating_point():
         raise InputError(f"{what} must be floating point (N, C, *spatial), got {x.dtype} {tuple(x.shape)}")
     size = " x ".join(map(str, x.shape[2:]))
-    if min(x.shape[2:]) >= LEAST_SIDE:
-        side = window_side(len(x), tuple(x.shape[2:]))
-        if len(x) * windows_of(tuple(x.shape[2:]), side) >= LEAST_WINDOWS:
-            return side
+    if (side := _side(x)) is not None:
+        return side
     raise InputError(
         f"detection needs at least {LEAST_WINDOWS} {what} of at least {LEAST_SIDE} samples a side, or larger ones (one"
         f" of {_enough(x.ndim - 2)} a side), got {len(x)} of {size}; name the band instead"
