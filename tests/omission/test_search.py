@@ -8,9 +8,11 @@ import torch
 
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
+from sagd.omission import search as search_module
 from sagd.omission.clean import clean
 from sagd.omission.detection.base import AUTO, LIKELIEST
 from sagd.omission.detection.find import find
+from sagd.omission.removal import measure
 from sagd.omission.search import around, looked_for, search
 
 
@@ -125,3 +127,16 @@ def test_damage_is_looked_for_around_its_place():
     place = torch.zeros(200, 300)
     place[:9, :9] = 1
     assert around(place, x) is x  # too little to look at
+
+
+def test_what_leaves_much_in_its_band_is_asked_for(monkeypatch):
+    x = (smooth(320, 320) + columns(320, 320, 0.8))[None]
+    certain = looked_for(x)
+    assert certain.findings
+    removal = measure(x[0], certain.band)
+    assert search_module._left(removal, x - removal.apply(x[0])) < 2
+    monkeypatch.setattr(search_module, "_left", lambda *_: 4.1)
+    asked = looked_for(x)
+    assert not asked.findings
+    assert [f.band for f in asked.unsure] == [f.band for f in certain.findings]
+    assert asked.nearest == 0.98

@@ -13,14 +13,18 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from sagd.omission.detection.base import Detection, Finding
+from sagd.omission.detection.base import Detection
 from sagd.omission.detection.find import can_be_looked_at, find
 from sagd.omission.preparation import Scale, prepared, scales_of
 from sagd.omission.quick import quick_for
-from sagd.omission.removal import measure
+from sagd.omission.removal import Removal, measure
 
 _MOST_OF_ALL = 10.0
-"""Power of what would be taken out, over that of what would be left, from which on it is asked for."""
+"""Power of what would be taken out, over that of what would be left, from which on it is asked for: music of steady
+tones is all peaks."""
+_STILL = 4.0
+"""Power that would be left in the band, over the clean one, from which on it is asked for: what does not follow one
+spectrum all over is content, such as the profile of a sinogram, or a board seen at a slant. Damage leaves 3 at most."""
 _NOT_CERTAIN = 0.98
 _LOOKS = 3
 """Times that data is looked at, at most."""
@@ -79,21 +83,19 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
     found = last = find(x, reference)
     if reference is not None:
         return found
-    middle = _middle(x)
-    for _ in range(_LOOKS - 1):
+    middle, earlier = _middle(x), 0
+    for look in range(_LOOKS):
         if not last.findings or found.band is None:
             break
         removal = measure(list(middle), found.band)
         rest = torch.stack([array - removal.apply(array) for array in middle])
         if not _NOTHING * middle.std() < rest.std() or not (middle - rest).any():
             break
-        if (middle - rest).var() > _MOST_OF_ALL * rest.var():
-            # Music of steady tones is all peaks: so much is for people to decide.
-            unsure = tuple(_asked(f) for f in found.findings)
-            return dataclasses.replace(
-                found, findings=(), unsure=unsure, nearest=max(f.probability for f in (*unsure, *found.unsure))
-            )
-        last = find(rest)
+        if (middle - rest).var() > _MOST_OF_ALL * rest.var() or _left(removal, rest) > _STILL:
+            return _asked(found, earlier)
+        if look == _LOOKS - 1:
+            break
+        earlier, last = len(found.findings), find(rest)
         found = dataclasses.replace(
             found,
             findings=found.findings + last.findings,
@@ -104,9 +106,20 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
     return found
 
 
-def _asked(finding: Finding) -> Finding:
-    """As one that is not certain."""
-    return dataclasses.replace(finding, probability=min(finding.probability, _NOT_CERTAIN))
+def _left(removal: Removal, rest: Tensor) -> float:
+    """Power that is left in a band over what is clean there."""
+    weight = removal.basis.multiplicity() * (removal.gain < 1)
+    return float((weight * removal.power_of(list(rest))).sum() / (weight * removal.smooth).sum())
+
+
+def _asked(found: Detection, certain: int) -> Detection:
+    """With findings but for the first ones as what people decide about."""
+    asked = tuple(
+        dataclasses.replace(f, probability=min(f.probability, _NOT_CERTAIN)) for f in found.findings[certain:]
+    )
+    unsure = asked + found.unsure
+    nearest = max(f.probability for f in unsure)
+    return dataclasses.replace(found, findings=found.findings[:certain], unsure=unsure, nearest=nearest)
 
 
 def _middle(x: Tensor) -> Tensor:
