@@ -17,6 +17,7 @@ from PIL import Image
 from sagd.cli.program import main
 from sagd.data import whole
 from sagd.data.formats import Format
+from sagd.data.formats.pillow import Pillow
 from sagd.errors import InputError
 from sagd.noise.spectra.base import Spectrum
 from sagd.report.cleaning import render_cleaning
@@ -164,6 +165,17 @@ def test_blocks_make_the_same_of_what_does_not_fit_memory(folder, tmp_path, monk
     assert gain(one, x, y) > 12
     assert gain(other, x, y) > 12
     assert not list((tmp_path / "parts").glob(".*"))
+
+
+def test_a_picture_is_decoded_once_for_all_blocks(folder, tmp_path, monkeypatch):
+    y = striped(320, 224)[1]
+    Image.fromarray((255 * (y - y.min()) / np.ptp(y)).astype(np.uint8)).save(folder / "a.png")
+    monkeypatch.setattr(whole, "LARGEST", 160 * 224)
+    load, loads = Pillow.load, []
+    monkeypatch.setattr(Pillow, "load", lambda *args: loads.append(args) or load(*args))
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(COLUMNS))
+    assert "overlapping blocks" in result.line()
+    assert len(loads) == 1
 
 
 @pytest.mark.parametrize("log", [None, True])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig
-from sagd.data.fields import Part
+from sagd.data.fields import Part, Recent
 from sagd.data.formats import Contents, Format, Step
 from sagd.data.formats.find import ending_of, format_of
 from sagd.data.formats.values import Loss, of_full_scale, to_type
@@ -116,7 +116,15 @@ class Whole:
 
     def read(self, item: int, block: Sequence[slice] | None = None) -> Tensor:
         """An item, or a block of it, `(C, *spatial)`, float64."""
-        return torch.from_numpy(self.part.read(item, block).astype(np.float64))
+        if block is None or len(self.blocks) == 1 or self.part.format.streams:
+            return torch.from_numpy(self.part.read(item, block).astype(np.float64))
+        values = self._recent.whole((item,), lambda: self.part.read(item))
+        return torch.from_numpy(values[(slice(None), *block)].astype(np.float64))
+
+    @cached_property
+    def _recent(self) -> Recent:
+        """Items of formats that decode all of a file for each block."""
+        return Recent()
 
     def changed(self, change: Change) -> Iterator[tuple[int, Block, Tensor, Tensor]]:
         """Number, place, and values before and after of parts that cover all items once.
