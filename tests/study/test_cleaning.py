@@ -387,13 +387,6 @@ def test_what_does_not_vary_is_copied(folder, tmp_path):
     render_cleaning([result], tmp_path / "out")
 
 
-def test_a_file_is_not_cleaned_where_nothing_stands_out(folder, tmp_path):
-    np.save(folder / "a.npy", scene())
-    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig("spots(at=[[0.31, 0.2]], radius=0.004)"))
-    assert result.status == "clean"
-    assert "; nothing there stands out, copied as it is" in result.line()
-
-
 def test_hertz_are_for_what_has_time(folder, tmp_path):
     np.save(folder / "a.npy", scene())
     (result,) = clean_files([folder], tmp_path / "out", CleaningConfig("spots(at=[['60 Hz']], radius='1 Hz')", rate=9))
@@ -509,7 +502,8 @@ def test_of_many_files_pages_keep_a_few(folder):
 def test_a_band_without_damage_takes_nothing_out(folder, tmp_path):
     np.save(folder / "a.npy", np.random.default_rng(0).standard_normal((192, 224)))
     (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band="spots(at=[[0.3, 0.3]], radius=0.01)"))
-    assert "nothing was taken out" in result.line()
+    assert result.status == "clean"
+    assert "; nothing there stands out, copied as it is" in result.line()
 
 
 @pytest.mark.parametrize("width", [6, 7])
