@@ -12,7 +12,6 @@ from sagd.omission import search as search_module
 from sagd.omission.clean import clean
 from sagd.omission.detection.base import AUTO, LIKELIEST
 from sagd.omission.detection.find import find
-from sagd.omission.removal import measure
 from sagd.omission.search import around, looked_for, search
 
 
@@ -133,9 +132,9 @@ def test_what_leaves_much_in_its_band_is_asked_for(monkeypatch):
     x = (smooth(320, 320) + columns(320, 320, 0.8))[None]
     certain = looked_for(x)
     assert certain.findings
-    removal = measure(x[0], certain.band)
-    assert search_module._left(removal, x - removal.apply(x[0])) < 2
-    monkeypatch.setattr(search_module, "_left", lambda *_: 4.1)
+    monkeypatch.setattr(search_module, "_MIXED", 0.0)
+    assert looked_for(x).findings == certain.findings
+    monkeypatch.setattr(search_module, "_STILL", 0.1)
     asked = looked_for(x)
     assert not asked.findings
     assert [f.band for f in asked.unsure] == [f.band for f in certain.findings]

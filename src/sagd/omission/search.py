@@ -22,9 +22,10 @@ from sagd.omission.removal import Removal, measure
 _MOST_OF_ALL = 10.0
 """Power of what would be taken out, over that of what would be left, from which on it is asked for: music of steady
 tones is all peaks."""
-_STILL = 4.0
-"""Power that would be left in the band, over the clean one, from which on it is asked for: what does not follow one
-spectrum all over is content, such as the profile of a sinogram, or a board seen at a slant. Damage leaves 3 at most."""
+_STILL, _MIXED = 4.0, 1 / 3
+"""Power that would be left in the band, over the clean one, and share of what would be taken out where content is
+strong, from which on, both, it is asked for: what does not follow one spectrum all over is content, such as the profile
+of a sinogram, or a board seen at a slant. Moire that is bent leaves as much, but not where content is strong."""
 _NOT_CERTAIN = 0.98
 _LOOKS = 3
 """Times that data is looked at, at most."""
@@ -91,7 +92,7 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
         rest = torch.stack([array - removal.apply(array) for array in middle])
         if not _NOTHING * middle.std() < rest.std() or not (middle - rest).any():
             break
-        if (middle - rest).var() > _MOST_OF_ALL * rest.var() or _left(removal, rest) > _STILL:
+        if (middle - rest).var() > _MOST_OF_ALL * rest.var() or _is_content(removal, rest):
             return _asked(found, earlier)
         if look == _LOOKS - 1:
             break
@@ -106,10 +107,12 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
     return found
 
 
-def _left(removal: Removal, rest: Tensor) -> float:
-    """Power that is left in a band over what is clean there."""
+def _is_content(removal: Removal, rest: Tensor) -> bool:
+    """Whether much is left in a band, and much of what was taken out of it lies where content is strong."""
+    if removal.mixed < _MIXED:
+        return False
     weight = removal.basis.multiplicity() * (removal.gain < 1)
-    return float((weight * removal.power_of(list(rest))).sum() / (weight * removal.smooth).sum())
+    return float((weight * removal.power_of(list(rest))).sum()) > _STILL * float((weight * removal.smooth).sum())
 
 
 def _asked(found: Detection, certain: int) -> Detection:
