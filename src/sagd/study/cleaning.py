@@ -156,7 +156,7 @@ class FileCleaned:
             return f"{self.name}: failed: {self.error}"
         left = f"{'left' if self.path is None else 'copied'} as it is"
         if self.status == "clean" and self.brief:
-            return f"{self.name}: looked at {self.brief}; nothing there stands out, {left}"
+            return f"{self.name}: looked at {self.brief}; nothing there stands out, and nothing was taken out"
         if self.status == "clean" and self.notes:
             return "; ".join([f"{self.name}: {left}", *self.notes])
         if self.status == "clean":
@@ -322,38 +322,45 @@ def _cleaned(
             source, found, scale, notes = _by_slices(path, source, found, scale, config)
         found = found.counting(config.band)
         band = found.band
-    what = _facts(name, source, found, scale)
-    if band is None:
-        assert found is not None
-        kept = None if out is None else _copy(path, out / name)
-        if not found.unsure:
-            return FileCleaned(status="clean", path=kept, shown=looked_at(source, found), **what)
-        work = Work(source, found.unsure[0].band, scale, place, config.beside)
-        return FileCleaned(status="unsure", path=kept, shown=work.shown(), notes=notes, **what)
+    what = _facts(name, source, found, scale) | {"notes": notes}
+    if band is not None:
+        work = Work(source, band, scale, place, config.beside)
+        what |= {"band": told(band, source.grid), "brief": brief(band, source.grid)}
+        return _taken_out(name, path, out, config, work, what, progress)
+    assert found is not None
+    kept = None if out is None else _copy(path, out / name)
+    if not found.unsure:
+        return FileCleaned(status="clean", path=kept, shown=looked_at(source, found), **what | {"notes": ()})
+    work = Work(source, found.unsure[0].band, scale, place, config.beside)
+    return FileCleaned(status="unsure", path=kept, shown=work.shown(), **what)
+
+
+def _taken_out(
+    name: str, path: Path, out: Path | None, config: CleaningConfig, work: Work, what: dict[str, Any], progress: bool
+) -> FileCleaned:
+    """A file without its damage, written if there is somewhere to; `what` is what there is to say of it."""
+    source = work.file
     if out is not None and not config.keep and "b" in {np.dtype(a.dtype).kind for a in source.part.arrays}:
         raise InputError(
             f"its values are black or white alone, and nothing can be taken out of them; {argument('keep=True')} writes"
             " what is between"
         )
-    work = Work(source, band, scale, place, config.beside)
-    what |= {"status": "cleaned", "band": told(band, source.grid), "brief": brief(band, source.grid)}
     if out is None:
-        shown = work.shown()
-        return FileCleaned(shown=shown, left=work.left, mixed=work.mixed, notes=(*notes, *work.notes), **what)
+        of_work: dict[str, Any] = {"shown": work.shown(), "left": work.left, "mixed": work.mixed}
+        return FileCleaned(status="cleaned", **what | of_work | {"notes": (*what["notes"], *work.notes)})
     with tqdm(
         total=work.steps, desc=name, unit="part", delay=2, disable=None if progress else True, leave=False
     ) as bar:
         work.tell = bar.update
         written, loss = source.write(out / name, work.parts(), config.keep)
-    what["status"] = "cleaned" if work.excess is not None else "clean"
-    notes = (*notes, *work.notes)
+    notes = (*what["notes"], *work.notes)
     if written.name != path.name and len(source.part.arrays) == 1:
         notes += (f"written as {written.name}, which loses nothing",)
-    of_work: dict[str, Any] = {"excess": work.excess, "left": work.left, "mixed": work.mixed, "clipped": loss.clipped}
+    of_work = {"excess": work.excess, "left": work.left, "mixed": work.mixed, "clipped": loss.clipped, "notes": notes}
     array = source.part.arrays[0]
     of_work["lost"] = Held((exact(array) if config.keep else array).dtype, loss).told()
     of_work["shown"] = work.shown()
-    return FileCleaned(path=written, notes=notes, **of_work, **what)
+    return FileCleaned(status="clean" if work.excess is None else "cleaned", path=written, **what | of_work)
 
 
 def _varies(source: Whole) -> bool:
