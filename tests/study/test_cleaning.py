@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import math
+import shutil
 from pathlib import Path
 
 import netCDF4
@@ -578,6 +579,17 @@ def test_values_without_squares_are_refused_with_the_reason(band, scale, folder,
     np.save(folder / "a.npy", scale * striped()[1])
     (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=band))
     assert "whose square double precision does not hold; divide them" in result.error
+
+
+def test_what_the_disk_has_no_room_for_is_refused_before_any_work(folder, tmp_path, monkeypatch):
+    np.save(folder / "a.npy", striped()[1])
+    monkeypatch.setattr(whole, "LARGEST", 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 0))
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig())
+    assert "a.npy' holds 0.0 GiB, and 0.0 GiB are free in" in result.error
+    assert not (tmp_path / "out").exists()
+    (result,) = clean_files([folder], None, CleaningConfig())
+    assert result.status == "cleaned"
 
 
 def test_a_full_disk_is_told_with_the_name_of_the_file(folder, tmp_path, monkeypatch):

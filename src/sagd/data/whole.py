@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
 from sagd.data.sources.beside import beneath
 from sagd.data.sources.choose import of_one_kind, part_of
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.noise.grid import Grid
 
 LARGEST = 2**24
@@ -236,6 +237,26 @@ def exact(like: Contents) -> Contents:
 def fits_single(dtype: str) -> bool:
     """Whether single precision holds all values of a type."""
     return bool(np.can_cast(np.dtype(dtype), np.float32))
+
+
+def require_room(part: Part, folder: Path) -> None:
+    """Refuse arrays, which are written by way of files as large as they are, that the disk has no room for.
+
+    Args:
+        part: The arrays.
+        folder: Where they are to be written; it need not be there.
+
+    Raises:
+        InputError: If they are larger than what is free.
+    """
+    needed = sum(math.prod(a.shape) * np.dtype(a.dtype).itemsize for a in part.arrays if math.prod(a.shape) > LARGEST)
+    where = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(where).free
+    if needed > free:
+        raise InputError(
+            f"{str(part.path)!r} holds {needed / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB are free in"
+            f" {str(where)!r}; choose another {argument('out')}, or give a part of it"
+        )
 
 
 def _room(path: Path, like: Contents) -> np.ndarray:

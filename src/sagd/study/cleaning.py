@@ -33,7 +33,7 @@ from sagd.data.files import list_files
 from sagd.data.formats.find import ending_of, format_of
 from sagd.data.kinds import Kind
 from sagd.data.sources.choose import of_one_kind
-from sagd.data.whole import Whole, ending_beside, exact
+from sagd.data.whole import Whole, ending_beside, exact, require_room
 from sagd.errors import InputError, argument, beyond, called, calling, one_line
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.detection.base import AUTO, SOUGHT, Detection, Finding, rounded_down
@@ -311,6 +311,8 @@ def _cleaned(
     reference: Tensor | None,
     progress: bool,
 ) -> FileCleaned:
+    if out is not None:
+        require_room(source.part, out)
     place = None if config.mask is None else _place(config.mask, source)
     if config.band in SOUGHT and not _varies(source):
         kept = None if out is None else _copy(path, out / name)

@@ -25,7 +25,7 @@ from sagd.data.files import Named, named_parts, partner_parts
 from sagd.data.formats.values import Loss
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
-from sagd.data.whole import Block, Whole
+from sagd.data.whole import Block, Whole, exact, require_room
 from sagd.errors import InputError, one_line
 from sagd.model.condition import Condition
 from sagd.noise.basis.fourier import FourierBasis
@@ -118,6 +118,7 @@ def restore_wholes(
     parts = named_parts(paths, model.meaning)
     for _, part in parts:
         _require_fit(part, model)
+        require_room(part, out)
     partners = [None] * len(parts) if clean is None else _partners(parts, clean, model.meaning)
     told = Condition() if label is None else Condition.of(torch.tensor([label]))
     failed: dict[str, str] = {}
@@ -153,8 +154,8 @@ def restore_wholes(
             with _noted(failed, name):
                 written.append(results.work.file.write(out / name, results.parts(sides.taken), keep))
         shown = _shown(model, mode, names, found, [truth for _, truth in done.values()], sides)
-    dtype = "float32" if keep else found[0].work.file.part.arrays[0].dtype
-    files = Held(dtype, sum((lost for _, lost in written), Loss()))
+    array = found[0].work.file.part.arrays[0]
+    files = Held((exact(array) if keep else array).dtype, sum((lost for _, lost in written), Loss()))
     return WholesRestored(
         sides,
         tuple(path for path, _ in written),
