@@ -332,6 +332,7 @@ def test_mixtures_are_found_before_any_image_is_decoded(write, noise, monkeypatc
         ({"channels": 0}, r"data.channels must be at least 1, got 0; e.g. 1 \(grey\) or 3 \(RGB\)"),
         ({"rate": -1.0}, r"data.rate must be positive and finite \(samples per second\), got -1.0"),
         ({"kind": "imge"}, "unknown kind of signal 'imge'; did you mean 'image'?"),
+        ({"size": ()}, "data.size is an empty list; give one side, e.g. 32"),
         ({"size": 0}, "data.size must be at least 1, got 0; e.g. 32"),
         ({"limit": 1}, "data.limit must be at least 2, got 1"),
     ],

@@ -439,6 +439,8 @@ def _check(config: DataConfig) -> None:
         Kind.member(config.kind)
     if config.channels is not None and config.channels < 1:
         raise InputError(f"data.channels must be at least 1, got {config.channels}; e.g. 1 (grey) or 3 (RGB)")
+    if config.size == ():
+        raise InputError("data.size is an empty list; give one side, e.g. 32, or one for each axis, or leave it out")
     for side in (config.size,) if isinstance(config.size, int) else config.size or ():
         if side < 1:
             raise InputError(f"data.size must be at least 1, got {side}; e.g. 32")
