@@ -67,8 +67,7 @@ def test_a_rank_is_killed(rank, bench, tmp_path, campaign):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "sagd"]
     args = [*torchrun, "train", bench.config("image", training=many), "--out"]
     with campaign("company") as faults, faults(f"rank {rank}"):
-        whole = started([*args, tmp_path / "whole"])
-        assert whole.wait(300) == 0, whole.stderr.read()
+        assert_done(started([*args, tmp_path / "whole"]))
         out = tmp_path / "out"
         process = started([*args, out])
         deadline = time.monotonic() + 120
@@ -77,13 +76,18 @@ def test_a_rank_is_killed(rank, bench, tmp_path, campaign):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         os.kill(child(process.pid, rank), signal.SIGKILL)
-        assert process.wait(120) != 0
+        process.communicate(timeout=120)
+        assert process.returncode != 0
         expected = contents(tmp_path / "whole")
         assert_whole(out, expected)
-        again = started([*args, out, "--resume"])
-        assert again.wait(300) == 0, again.stderr.read()
+        assert_done(started([*args, out, "--resume"]))
         model = [name for name in expected if name.startswith("model/")]
         assert contents(out, model) == {name: expected[name] for name in model}
+
+
+def assert_done(process):
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
 
 
 def child(parent, rank):
