@@ -314,10 +314,12 @@ def _cleaned(
     if out is not None:
         require_room(source.part, out)
     place = None if config.mask is None else _place(config.mask, source)
-    if config.band in SOUGHT and not _varies(source):
+    seen = sample(source) if config.band in SOUGHT else None
+    if seen is not None and not _varies(seen):
         kept = None if out is None else _copy(path, out / name)
         return FileCleaned(name, "clean", kept, values=source.values, notes=("it does not vary",))
-    found, band, scale = _searched(source, config, reference, place)
+    found, band, scale = _searched(source, seen, config, reference, place)
+    del seen  # as large as the file, or nearly
     notes: tuple[str, ...] = ()
     if found is not None:
         if band is None and not found.unsure and place is None and reference is None:
@@ -365,23 +367,24 @@ def _taken_out(
     return FileCleaned(status="clean" if work.excess is None else "cleaned", path=written, **what | of_work)
 
 
-def _varies(source: Whole) -> bool:
-    """Whether what is looked at is more than one value."""
-    known = sample(source)
-    known = known[~known.isnan()]
+def _varies(x: Tensor) -> bool:
+    """Whether there is more than one value, or none; NaN does not count."""
+    known = x[~x.isnan()]
     return not len(known) or bool((known != known[0]).any())
 
 
 def _searched(
-    source: Whole, config: CleaningConfig, reference: Tensor | None, place: Tensor | None = None
+    source: Whole,
+    seen: Tensor | None,
+    config: CleaningConfig,
+    reference: Tensor | None,
+    place: Tensor | None = None,
 ) -> tuple[Detection | None, Spectrum | None, Scale]:
-    """What was found, if it was looked for; the band that is certain or given; and the scale on which damage adds."""
-    sought = config.band in SOUGHT
-    log = logarithm([source], config.log) if is_sample(source) and (sought or config.log) else config.log
-    if sought:
-        looked_at = sample(source)
-        looked_at = looked_at if reference is not None else around(place, looked_at)
-        found, scale = search(looked_at, reference, log)
+    """What was found in a sample, if there is one, which is looked at; the band that is certain or given; and the scale
+    on which damage adds."""
+    log = logarithm([source], config.log) if is_sample(source) and (seen is not None or config.log) else config.log
+    if seen is not None:
+        found, scale = search(seen if reference is not None else around(place, seen), reference, log)
         return found, found.band, scale
     if "Hz" in config.band and "T" not in source.part.layout.spatial:
         raise InputError(f"{config.band} is in Hz, and this has no axis of time; name the band in cycles per sample")
@@ -402,7 +405,7 @@ def _by_slices(
         return as_it_was
     try:
         slices = Whole.of(path, dataclasses.replace(config.data, kind=_SLICES))
-        own, _, its_scale = _searched(slices, config, None)
+        own, _, its_scale = _searched(slices, sample(slices), config, None)
     except InputError:  # those of some formats, and of few samples, cannot be looked at
         return as_it_was
     shows = own is not None and (own.findings or own.unsure or own.nearest > found.nearest)
