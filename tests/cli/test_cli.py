@@ -1162,9 +1162,9 @@ def test_compare_from_a_file_to_a_report(works, refused, tmp_path):
     assert "data:image/png;base64," in page
     # Again: refused as it is, done at once with --resume, refused with something else.
     assert "is not empty; continue that run with --resume" in refused("compare", config, "--out", tmp_path / "out")
-    before = (tmp_path / "out" / "low" / "seed-0" / "evaluation.json").stat().st_mtime_ns
+    before = (tmp_path / "out" / "low" / "seed-0" / "evaluation" / "evaluation.json").stat().st_mtime_ns
     assert works("compare", config, "--out", tmp_path / "out", "--resume") == out
-    assert (tmp_path / "out" / "low" / "seed-0" / "evaluation.json").stat().st_mtime_ns == before
+    assert (tmp_path / "out" / "low" / "seed-0" / "evaluation" / "evaluation.json").stat().st_mtime_ns == before
     write(tmp_path / "comparison.yaml", COMPARISON | {"data": {"source": "digits", "limit": 170}})
     message = refused("compare", config, "--out", tmp_path / "out", "--resume")
     assert message.startswith("data.limit is 170, but the comparison in")
@@ -1581,7 +1581,7 @@ def test_a_signal_between_trainings_stops_a_comparison(sagd_, works, tmp_path, m
     config = write(tmp_path / "comparison.yaml", COMPARISON | {"seeds": [0]})
     args = ["compare", config, "--out", tmp_path / "out"]
     with monkeypatch.context() as patch:
-        on_writing(patch, "samples.safetensors", lambda: signal.raise_signal(signal.SIGTERM))
+        on_writing(patch, "evaluation", lambda: signal.raise_signal(signal.SIGTERM))
         stopped, out, err = sagd_(*args)
     assert (stopped, out) == (143, "")
     assert err.splitlines()[-1] == "sagd: stopped by SIGTERM; continue with --resume"

@@ -262,9 +262,9 @@ def refusal(ended: Ended, some: bool = False) -> str:
 
 
 _TIMED = ("*metrics.jsonl", "*step-*/state.json", "*step-*/manifest.json", "cleaning.json", "results.json")
-_TIMED_BY_COMPARE = ("*seed-*/evaluation.json",)
+_TIMED_BY_COMPARE = ("*evaluation/evaluation.json", "*evaluation/manifest.json")
 _ROUNDED = ("inspection.json",)
-_TIMES = ("created", "items_per_second", "path", "seconds", "state.json", "waited")
+_TIMES = ("created", "evaluation.json", "items_per_second", "path", "seconds", "state.json", "waited")
 
 
 def contents(out: Path, names: Sequence[str] | None = None) -> dict[str, str]:

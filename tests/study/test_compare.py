@@ -21,6 +21,7 @@ from sagd.data.load import load
 from sagd.data.meaning import Meaning
 from sagd.errors import InputError
 from sagd.interrupt import Interrupted
+from sagd.store.files import write_directory
 from sagd.store.folder import claim
 from sagd.study.compare import compare
 from sagd.study.evaluation import figures
@@ -64,8 +65,8 @@ def steps(monkeypatch):
 def stamps(out):
     """What every run's evaluation file holds and when it was written."""
     return {
-        str(path.parent.relative_to(out)): (path.read_bytes(), path.stat().st_mtime_ns)
-        for path in out.glob("*/*/evaluation.json")
+        str(path.parent.parent.relative_to(out)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in out.glob("*/*/evaluation/evaluation.json")
     }
 
 
@@ -99,7 +100,8 @@ def test_every_arm_has_every_seed_and_its_evaluation(finished):
         assert entry["process"] == to_dict(process)
         assert [run["seed"] for run in entry["runs"]] == [3, 5]
         for run in entry["runs"]:
-            assert run == json.loads((finished.out / arm / f"seed-{run['seed']}" / "evaluation.json").read_text())
+            folder = finished.out / arm / f"seed-{run['seed']}" / "evaluation"
+            assert run == json.loads((folder / "evaluation.json").read_text())
             assert run["evaluation"]["n"] == 70
             assert run["training"]["parameters"] > 100
 
@@ -150,7 +152,7 @@ def test_arrays_are_what_the_report_needs(finished):
         level = float(levels[-1])
         expected = (images[0] + level * arrays[f"{arm}/noise"][0]) / (1 + level**2) ** 0.5
         torch.testing.assert_close(arrays[f"{arm}/forward"][-1], expected)
-        saved = load_file(finished.out / arm / "seed-3" / "samples.safetensors")["samples"]
+        saved = load_file(finished.out / arm / "seed-3" / "evaluation" / "samples.safetensors")["samples"]
         assert torch.equal(arrays[f"{arm}/samples"], to_unit_range(saved))
         assert arrays[f"{arm}/loss_steps"].tolist() == [2, 4]
     assert arrays["white/noise_profile"].tolist() == pytest.approx([1] * 5)
@@ -207,7 +209,7 @@ def test_resuming_a_finished_comparison_does_nothing_again(finished, copy, steps
 
 def test_a_missing_evaluation_is_made_again_and_no_other(finished, copy, steps):
     before = stamps(copy)
-    (copy / "low" / "seed-5" / "evaluation.json").unlink()
+    shutil.rmtree(copy / "low" / "seed-5" / "evaluation")
     again = compare(finished.config, copy, resume=True)
     after = stamps(copy)
     changed = {run for run in before if before[run] != after[run]}
@@ -215,14 +217,6 @@ def test_a_missing_evaluation_is_made_again_and_no_other(finished, copy, steps):
     assert after["low/seed-5"][0] == before["low/seed-5"][0]
     assert steps == []  # the model was there
     assert again["arms"] == finished.results["arms"]
-
-
-def test_missing_samples_are_drawn_again(finished, copy):
-    path = copy / "white" / "seed-3" / "samples.safetensors"
-    before = path.read_bytes()
-    path.unlink()
-    compare(finished.config, copy, resume=True)
-    assert path.read_bytes() == before
 
 
 def test_an_interrupted_comparison_goes_on_where_it_was(finished, tmp_path, monkeypatch, steps):
@@ -435,22 +429,39 @@ def test_likelihoods_of_arms(config, tmp_path):
         compare(band, tmp_path / "band")
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("evaluation.json", b"[]", "holds no result; remove it to measure that arm again"),
-        ("evaluation.json", b"{}", "holds no result; remove it .*'evaluation' is missing"),
-        ("evaluation.json", b"nothing", "it is not JSON"),
-        ("samples.safetensors", b"x", "samples.safetensors"),
-        ("metrics.jsonl", b"[1]\n", "holds no metrics; remove the run to train it again"),
-        ("metrics.jsonl", b"", "holds no metrics; .*it is empty"),
-    ],
-)
-def test_what_a_finished_run_left_is_refused_in_one_line(copy, config, name, content, message):
-    (copy / "white" / "seed-3" / name).write_bytes(content)
-    with pytest.raises(InputError, match=message) as refused:
+@pytest.mark.parametrize("name", ["evaluation.json", "samples.safetensors", "manifest.json"])
+def test_a_damaged_evaluation_is_refused_with_the_cure(copy, config, name, steps):
+    """Also where no reader would notice: one bit of a number. What the line says helps."""
+    run = copy / "white" / "seed-3"
+    content = bytearray((run / "evaluation" / name).read_bytes())
+    at = content.index(b"0.") + 2 if name == "evaluation.json" else len(content) - 8
+    content[at] ^= 1
+    (run / "evaluation" / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged.*; remove '.*evaluation' to measure that arm again$") as refused:
         compare(config, copy, resume=True)
     assert "\n" not in str(refused.value)
+    shutil.rmtree(run / "evaluation")
+    compare(config, copy, resume=True)
+    assert steps == []
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}"])
+def test_an_evaluation_that_is_something_else_is_refused(copy, config, content):
+    folder = copy / "white" / "seed-3" / "evaluation"
+    write_directory(folder, [("evaluation.json", content), ("samples.safetensors", b"x")])
+    with pytest.raises(InputError, match=r"holds no result; remove '.*evaluation' to measure that arm again"):
+        compare(config, copy, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"[1]\n", "holds no metrics; remove the run to train it again"), (b"", "holds no metrics; .*it is empty")],
+)
+def test_metrics_that_hold_none_are_refused(copy, config, content, message):
+    shutil.rmtree(copy / "white" / "seed-3" / "evaluation")
+    (copy / "white" / "seed-3" / "metrics.jsonl").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        compare(config, copy, resume=True)
 
 
 def _arm_bases(arms, data, out=Path("none")):

@@ -132,7 +132,8 @@ def test_reference_and_floor_are_those_of_the_seed(model, finished):
 
 
 def test_every_figure_has_its_floor(finished):
-    evaluation = json.loads((finished.out / "white" / "seed-3" / "evaluation.json").read_text())["evaluation"]
+    path = finished.out / "white" / "seed-3" / "evaluation" / "evaluation.json"
+    evaluation = json.loads(path.read_text())["evaluation"]
     figure, floor = figures(evaluation), figures(evaluation, "floor")
     assert list(figure) == list(floor)
     assert figure["frechet"] == evaluation["figure"]["frechet"]

@@ -115,58 +115,63 @@ def entries(folder: Path) -> list[Path]:
         raise CheckpointError(f"cannot list {str(folder)!r}: {reason}; check its permissions and its disk") from None
 
 
-def read_manifest(path: Path) -> dict[str, str]:
+CURE = "use another checkpoint"
+"""What to do about a checkpoint or a model that is damaged."""
+
+
+def read_manifest(path: Path, cure: str = CURE) -> dict[str, str]:
     """Checksums by file name of directory `path`.
 
     Raises:
-        CheckpointError: If there is no readable manifest.
+        CheckpointError: If there is no readable manifest; it ends with `cure`.
     """
-    manifest = read_json(path / MANIFEST)
+    manifest = read_json(path / MANIFEST, cure)
     sums = manifest.get("sha256") if isinstance(manifest, dict) and manifest.get("format") == 1 else None
     if not isinstance(sums, dict) or not all(_NAME.fullmatch(n) and isinstance(sums[n], str) for n in sums):
-        raise CheckpointError(f"{str(path / MANIFEST)!r} is damaged; use another checkpoint")
+        raise CheckpointError(f"{str(path / MANIFEST)!r} is damaged; {cure}")
     return sums
 
 
-def verify_directory(path: Path, names: Iterable[str]) -> None:
+def verify_directory(path: Path, names: Iterable[str], cure: str = CURE) -> None:
     """Check every file of the manifest of `path`, which must list at least `names`.
 
     Raises:
-        CheckpointError: Naming the first file that is missing or altered.
+        CheckpointError: Naming the first file that is missing or altered; it ends with `cure`.
     """
-    sums = read_manifest(path)
+    sums = read_manifest(path, cure)
     for name in {**dict.fromkeys(names), **sums}:
-        verify_file(path / name, sums.get(name))
+        verify_file(path / name, sums.get(name), cure)
 
 
-def verify_file(path: Path, expected: str | None) -> None:
+def verify_file(path: Path, expected: str | None, cure: str = CURE) -> None:
     """Check one file against its checksum.
 
     Raises:
-        CheckpointError: If it is missing, unreadable, or altered.
+        CheckpointError: If it is missing, unreadable, or altered; it ends with `cure`.
     """
     try:
         require_file(path)
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CheckpointError(f"{str(path)!r} cannot be read: {error.strerror}; use another checkpoint") from None
+        raise CheckpointError(f"{str(path)!r} cannot be read: {error.strerror}; {cure}") from None
     if found != expected:
-        raise CheckpointError(f"{str(path)!r} is damaged: its sha256 is not the manifest's; use another checkpoint")
+        raise CheckpointError(f"{str(path)!r} is damaged: its sha256 is not the manifest's; {cure}")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, cure: str = "") -> Any:
     """Parsed content of a JSON file.
 
     Raises:
-        CheckpointError: If it is missing or is not JSON.
+        CheckpointError: If it is missing or is not JSON; it ends with `cure`.
     """
+    advice = f"; {cure}" if cure else ""
     try:
         return json.loads(read_bytes(path))
     except OSError as error:
-        raise CheckpointError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+        raise CheckpointError(f"{str(path)!r} cannot be read: {error.strerror}{advice}") from None
     except (ValueError, RecursionError):
-        raise CheckpointError(f"{str(path)!r} is damaged: it is not JSON") from None
+        raise CheckpointError(f"{str(path)!r} is damaged: it is not JSON{advice}") from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

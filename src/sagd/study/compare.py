@@ -1,7 +1,8 @@
 """Train, sample and evaluate several forward processes alike, and gather what a report needs.
 
     OUT/config.yaml                resolved configuration
-    OUT/ARM/seed-S/                a training run, its model, and evaluation.json once it has been evaluated
+    OUT/ARM/seed-S/                a training run and its model
+    OUT/ARM/seed-S/evaluation/     figures, samples, and what the report draws of the run, with their checksums
     OUT/results.json               figures of every run, means over seeds, paired differences to the first arm
     OUT/arrays.safetensors         images and curves that the report draws
 
@@ -36,7 +37,18 @@ from sagd.paths import read_text
 from sagd.process.base import Process
 from sagd.random import generator_for
 from sagd.sampling.grids import matched_range
-from sagd.store.files import PARTIAL, entries, read_json, read_tensors, reading, to_json, to_safetensors, write_file
+from sagd.store.files import (
+    PARTIAL,
+    entries,
+    read_json,
+    read_tensors,
+    reading,
+    to_json,
+    to_safetensors,
+    verify_directory,
+    write_directory,
+    write_file,
+)
 from sagd.store.folder import LOCK, claim
 from sagd.store.model import load_model, versions
 from sagd.store.run import CONFIG, advice
@@ -58,6 +70,8 @@ from sagd.study.train import check_training, prepare, settled, train
 
 logger = logging.getLogger(__name__)
 
+FINISHED, RESULT, DRAWN = "evaluation", "evaluation.json", "samples.safetensors"
+"""Folder of a run that has been evaluated: figures, and samples and curves that the report draws."""
 FIELDS = 4
 """Noise fields of each arm that the report shows."""
 LEVELS = 6
@@ -227,8 +241,8 @@ def _run(
 ) -> dict[str, Any]:
     """One arm and seed, trained and evaluated; read from disk if it was already."""
     folder = out / name / f"seed-{seed}"
-    finished, images = folder / "evaluation.json", folder / "samples.safetensors"
-    if finished.exists() and images.exists():
+    finished = folder / FINISHED
+    if finished.exists():
         return _read_result(finished)
     logger.info("%s, seed %d: %s", name, seed, _stated(config.arms[name]))
     run = _run_config(config, name, seed)
@@ -242,21 +256,26 @@ def _run(
     spectrum = measure(samples)
     profile = radial_profile(spectrum.spectrum, spectrum.basis, config.evaluation.bands, data.meaning.rings()).values
     kept = samples[: Kind.member(data.meaning.kind).kept]
-    measured = {"profile": profile} | ({"spectrum": spectrum.spectrum} if spectrum.basis.rank == 1 else {})
-    write_file(images, to_safetensors({"samples": data.meaning.packed(kept)} | measured))
-    result = {"seed": seed, "training": _training_record(folder, model.plain.module), "evaluation": evaluation}
-    write_file(finished, to_json(result))
+    log = _log(folder)
+    drawn = {"samples": data.meaning.packed(kept), "profile": profile}
+    drawn |= {key: torch.tensor([line[key] for line in log]) for key in ("step", "loss")}
+    if spectrum.basis.rank == 1:
+        drawn["spectrum"] = spectrum.spectrum
+    result = {"seed": seed, "training": _training_record(log, model.plain.module), "evaluation": evaluation}
+    write_directory(finished, [(RESULT, to_json(result)), (DRAWN, to_safetensors(drawn))])
     return result
 
 
-def _read_result(path: Path) -> dict[str, Any]:
+def _read_result(finished: Path) -> dict[str, Any]:
     """What `_run` wrote.
 
     Raises:
-        CheckpointError: If it is something else.
+        CheckpointError: If it is damaged, or something else.
     """
-    result = read_json(path)
-    with reading(path, "holds no result; remove it to measure that arm again"):
+    cure = f"remove {str(finished)!r} to measure that arm again"
+    verify_directory(finished, [RESULT, DRAWN], cure)
+    result = read_json(finished / RESULT)
+    with reading(finished / RESULT, f"holds no result; {cure}"):
         evaluation, training = result["evaluation"], result["training"]
         values = [figures(evaluation, which) for which in ("figure", "floor")]
         numbers = [evaluation["n"], result["seed"], training["seconds"], *values[0].values(), *values[1].values()]
@@ -296,8 +315,7 @@ def _otherwise(config: CompareConfig, name: str) -> dict[str, str]:
     return {section: ", ".join(f"{k} {v}" for k, v in found.items()) for section, found in values.items() if found}
 
 
-def _training_record(folder: Path, network: torch.nn.Module) -> dict[str, Any]:
-    lines = _log(folder)
+def _training_record(lines: list[dict[str, float]], network: torch.nn.Module) -> dict[str, Any]:
     return {
         "seconds": sum(line["seconds"] for line in lines),
         "items_per_second": sum(line["items_per_second"] for line in lines) / len(lines),
@@ -381,21 +399,19 @@ def _arrays(
         arrays |= {"spectrum/rho": statistics.basis.relative_radius()[1:], "data/spectrum": statistics.spectrum[:, 1:]}
     labels = None if some.labels is None else some.labels[:FIELDS]
     for name, (process, _) in processes.items():
-        folder = out / name / f"seed-{config.seeds[0]}"
-        log = _log(folder)
         power = shown_power(process.reference)
-        samples, _ = read_tensors(folder / "samples.safetensors")
+        drawn, _ = read_tensors(out / name / f"seed-{config.seeds[0]}" / FINISHED / DRAWN)
         arrays |= {
             f"{name}/noise": process.reference.given(labels).sample(min(FIELDS, len(data)), generator_for(0, "noise")),
             f"{name}/noise_profile": radial_profile(power, statistics.basis, bands, rings).values,
             f"{name}/forward": forward_images(process, shown[:1], arrays["forward/levels"], labels),
-            f"{name}/samples": data.meaning.unpacked(samples["samples"]),
-            f"{name}/sample_profile": samples["profile"],
-            f"{name}/loss_steps": torch.tensor([line["step"] for line in log]),
-            f"{name}/loss": torch.tensor([line["loss"] for line in log]),
+            f"{name}/samples": data.meaning.unpacked(drawn["samples"]),
+            f"{name}/sample_profile": drawn["profile"],
+            f"{name}/loss_steps": drawn["step"],
+            f"{name}/loss": drawn["loss"],
         }
         if lined:
             arrays[f"{name}/noise_spectrum"] = power[1:]
-        if "spectrum" in samples:
-            arrays[f"{name}/sample_spectrum"] = samples["spectrum"][:, 1:]
+        if "spectrum" in drawn:
+            arrays[f"{name}/sample_spectrum"] = drawn["spectrum"][:, 1:]
     return {key: value.float().contiguous() for key, value in arrays.items()}
