@@ -3,6 +3,8 @@
 import errno
 import io
 import logging
+import os
+import pathlib
 import re
 import wave
 
@@ -90,6 +92,10 @@ def test_colour_is_as_asked_for(tmp_path):
     ("make", "message"),
     [
         (lambda f: [f / "missing.png"], "no file or folder"),
+        (
+            lambda f: [pathlib.Path(os.devnull)],
+            "'/dev/null' is a device, which may never end; a file or",
+        ),
         (lambda f: [], "no files were named; give files or folders"),
         (lambda f: [f / "notes.txt"], "cannot read .*notes.txt"),
         (lambda f: [save(f / "large.png", np.zeros((4, 7)))], r"is 4 x 7, the model is for 4 x 6 \(Y, X\)"),

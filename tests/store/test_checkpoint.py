@@ -185,7 +185,7 @@ def test_damage_everywhere_is_an_error_and_nothing_at_all_is_none(tmp_path):
         latest_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("fault", [errno.EACCES, errno.EIO, errno.ESTALE, errno.ENOTDIR])
+@pytest.mark.parametrize("fault", [errno.EACCES, errno.EIO, errno.ESTALE])
 def test_checkpoints_that_cannot_be_listed_are_not_none(tmp_path, monkeypatch, fault):
     """Taken for none they would be trained anew."""
     save_checkpoint(tmp_path, checkpoint(1), keep=2)
@@ -210,13 +210,19 @@ def test_checkpoints_that_cannot_be_listed_are_not_none(tmp_path, monkeypatch, f
     assert_is(latest_checkpoint(tmp_path), 1)
 
 
+def test_checkpoints_that_are_no_folder_are_named(tmp_path):
+    (tmp_path / "checkpoints").touch()
+    with pytest.raises(CheckpointError, match=r"cannot list '.*checkpoints': Not a directory; remove it$"):
+        latest_checkpoint(tmp_path)
+
+
 def test_a_run_is_known_by_its_checkpoints_too(tmp_path):
     with pytest.raises(CheckpointError, match="nothing to resume"):
         require_run(tmp_path / "missing")
     (tmp_path / "config.yaml.tmp").touch()  # killed while its settings were written
     require_run(tmp_path)
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(CheckpointError, match="nothing to resume"):
+    with pytest.raises(CheckpointError, match=r"nothing to resume .*; choose another out$"):
         require_run(tmp_path)
     save_checkpoint(tmp_path, checkpoint(1), keep=1)
     require_run(tmp_path)

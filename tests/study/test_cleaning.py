@@ -427,6 +427,27 @@ def test_what_is_unsure_is_shown_and_left_alone(folder, tmp_path, monkeypatch):
     assert "without it" in page
 
 
+def test_many_unsure_files_are_told_of_looking_at_all_together(folder, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    for name in ("a", "b"):
+        tifffile.imwrite(folder / f"{name}.tif", striped()[1].astype(np.float32))
+    certain = cleaning.search
+
+    def unsure(x, reference=None, log=None):
+        found, scale = certain(x, reference, log)
+        return dataclasses.replace(found, findings=(), unsure=found.findings), scale
+
+    monkeypatch.setattr(cleaning, "search", unsure)
+    assert main(["clean", str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert "--together looks for one band in all of them" in caplog.text
+
+
+def test_cleaned_files_among_the_others_are_said(folder, tmp_path, caplog):
+    tifffile.imwrite(folder / "a.tif", striped()[1].astype(np.float32))
+    clean_files([folder], folder / "out", CleaningConfig(band=COLUMNS))
+    assert "whoever reads that next reads the cleaned files, too" in caplog.text
+
+
 def test_what_is_likeliest_is_shown_where_nothing_is_found(folder, tmp_path, monkeypatch):
     """And taken out where that is asked for."""
     tifffile.imwrite(folder / "a.tif", striped()[1].astype(np.float32))

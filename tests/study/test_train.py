@@ -18,7 +18,7 @@ import torch
 from sagd.build.draw import draw
 from sagd.build.objects import build_process
 from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig, SamplingConfig
-from sagd.build.text import load_yaml
+from sagd.build.text import load_yaml, to_yaml
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.signals import Signals
 from sagd.errors import CheckpointError, DataMismatchError, DivergenceError, InputError
@@ -758,7 +758,7 @@ def test_directories_with_something_in_them(tmp_path, config, data):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="is not empty; continue that run with resume=True, or choose another out"):
         train(config, tmp_path, data=data)
-    with pytest.raises(CheckpointError, match=r"nothing to resume in .*; start a run there without resume=True"):
+    with pytest.raises(CheckpointError, match=r"nothing to resume in .*; choose another out$"):
         train(config, tmp_path, resume=True, data=data)
     with pytest.raises(CheckpointError, match=r"nothing to resume in .*nowhere"):
         train(config, tmp_path / "nowhere", resume=True, data=data)
@@ -776,6 +776,27 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over_with_a_warning(
     with pytest.warns(UserWarning, match=r"no checkpoint in .* yet; starting at step 0"):
         train(config, out, resume=True, data=data)
     assert result(out) == whole
+
+
+def test_other_settings_before_the_first_checkpoint_are_named(tmp_path, config, change, data):
+    """Nothing of the run is left but its settings, so others may be given, but not by mistake."""
+    (tmp_path / "config.yaml").write_bytes(to_yaml(config))
+    now = change(config, "training", steps=2, lr=0.5)
+    named = (
+        rf"training\.{key} {getattr(now.training, key)} \(was {getattr(config.training, key)}\)"
+        for key in ("steps", "lr")
+    )
+    line = f"^it starts with other settings: {', '.join(named)}$"
+    with pytest.warns(UserWarning, match="starting at step 0"), pytest.warns(UserWarning, match=line):
+        train(now, tmp_path, resume=True, data=data)
+
+
+def test_settings_that_cannot_be_read_are_said_and_written_anew(tmp_path, config, change, data):
+    (tmp_path / "config.yaml").write_text("{")
+    config = change(config, "training", steps=2)
+    with pytest.warns(UserWarning, match="starting at step 0"), pytest.warns(UserWarning, match="it is written anew"):
+        train(config, tmp_path, resume=True, data=data)
+    assert load_yaml(RunConfig, tmp_path / "config.yaml").training.steps == 2
 
 
 def test_settings_that_are_missing_are_written_anew(tmp_path, config, change, data, whole, monkeypatch):

@@ -108,6 +108,8 @@ def run_clean(command: Clean) -> None:
         f"{told['cleaned']} of {len(results)} file(s) {done}, in {told['clean']} nothing was found,"
         f" {told['unsure']} are not sure; see {page}"
     )
+    if told["unsure"] > 1 and not command.together:
+        logger.info("if the files are of one device, --together looks for one band in all of them")
     if failed:
         raise InputError(_listed(failed, results))
 

@@ -37,7 +37,7 @@ from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.data.sources.metadata import METADATA
 from sagd.data.whole import ending_beside, exact
 from sagd.errors import InputError, argument, one_line
-from sagd.paths import name_fault
+from sagd.paths import name_fault, special
 from sagd.random import generator_for, rand
 
 logger = logging.getLogger(__name__)
@@ -633,10 +633,12 @@ def _files(path: Path, config: DataConfig) -> list[tuple[str, Path]]:
     """Names and files at a path."""
     if not path.exists():
         raise InputError(f"no file or folder {str(path)!r}")
+    if (found := special(path)) is not None:
+        raise InputError(f"{str(path)!r} is {found}, which may never end; a file or a folder is needed")
     if not path.is_dir() or is_one(path):
         return [(path.name, path)]
-    found = [file for file in walk(path) if file.name not in (*METADATA, BESIDE)]
-    found = films(found) if config.kind == Video.kind else found
-    if found == [path]:
+    files = [file for file in walk(path) if file.name not in (*METADATA, BESIDE)]
+    files = films(files) if config.kind == Video.kind else files
+    if files == [path]:
         return [(path.name, path)]
-    return [(str(file.relative_to(path)), file) for file in of_one_kind(found, config, repr(str(path)))[1]]
+    return [(str(file.relative_to(path)), file) for file in of_one_kind(files, config, repr(str(path)))[1]]

@@ -112,7 +112,8 @@ def entries(folder: Path) -> list[Path]:
         return []
     except OSError as error:
         reason = error.strerror or str(error)
-        raise CheckpointError(f"cannot list {str(folder)!r}: {reason}; check its permissions and its disk") from None
+        cure = "remove it" if isinstance(error, NotADirectoryError) else "check its permissions and its disk"
+        raise CheckpointError(f"cannot list {str(folder)!r}: {reason}; {cure}") from None
 
 
 CURE = "use another checkpoint"

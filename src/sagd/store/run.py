@@ -51,7 +51,8 @@ def require_run(out: Path) -> None:
     found = {entry.name for entry in entries(out)}
     nothing_yet = found <= {LOCK, f"{CONFIG}{PARTIAL}"} and out.is_dir()
     if not nothing_yet and CONFIG not in found and not list_checkpoints(out):
-        raise CheckpointError(f"nothing to resume in {str(out)!r}; start a run there without {argument('resume=True')}")
+        cure = f"choose another {argument('out')}" if found else f"start a run there without {argument('resume=True')}"
+        raise CheckpointError(f"nothing to resume in {str(out)!r}; {cure}")
 
 
 def describe(out: Path, settings: Mapping[str, Any]) -> None:

@@ -217,6 +217,7 @@ def clean_files(
             raise InputError(f"no {what} {str(path)!r}")
     files = list_files(paths, DataConfig(kind=config.kind))
     _check_places(files, out, config)
+    _say_among(paths, out)
     reference = None if config.reference is None else reference_of(config.reference, config.data)
     if config.shared and config.band in SOUGHT:
         band, scale = shared(files, config.data, config.log, reference, config.band)
@@ -462,6 +463,14 @@ def _copy(path: Path, to: Path) -> Path:
     else:
         shutil.copyfile(path, to)
     return to
+
+
+def _say_among(paths: Sequence[Path], out: Path | None) -> None:
+    """Say whether what is written lies among what is read."""
+    for folder in paths:
+        if out is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            where = f"{str(out)!r} lies in {str(folder)!r}"
+            logger.warning("%s: whoever reads that next reads the cleaned files, too", where)
 
 
 def _check_places(files: Sequence[tuple[str, Path]], out: Path | None, config: CleaningConfig) -> None:

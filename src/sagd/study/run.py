@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from sagd.build.schema import OmissionConfig
-from sagd.build.text import from_dict, to_dict
+from sagd.build.strict_yaml import read_yaml
+from sagd.build.text import from_dict, read_mapping, to_dict, to_yaml
 from sagd.designs.ends import check_ends
 from sagd.errors import CheckpointError, DataMismatchError, InputError, argument, check_whole, one_line
 from sagd.interrupt import Interrupts
@@ -41,7 +42,7 @@ from sagd.store.model import (
     read_moments,
     save_model,
 )
-from sagd.store.run import Metrics, advice, describe, require_run
+from sagd.store.run import CONFIG, Metrics, advice, describe, require_run
 from sagd.store.state import RunState, check_moments, check_scaler, read_state
 from sagd.training.batches import Batches
 from sagd.training.fit import Budget, Callback, Fit, Loss, Snapshot
@@ -347,13 +348,39 @@ def _fixed(recipe: Recipe, fit: Fit) -> dict[str, Any]:
 
 
 def _open(recipe: Recipe, where: Begun, fit: Fit, keep: int) -> None:
-    if where.before is not None:
+    if where.before is None:
+        _say_changes(where.out / CONFIG, recipe.settings)
+    else:
         prune(where.out, where.before.snapshot.step, keep)
     describe(where.out, recipe.settings)
     for note in recipe.notes:
         logger.info(note)
     if not fit.batches.exact:
         logger.warning("the loader has no state_dict: if this run is resumed, its data begins anew")
+
+
+def _say_changes(path: Path, settings: Mapping[str, Any]) -> None:
+    """Say what is otherwise than in a run that was stopped before its first checkpoint: of it, settings are left."""
+    if not path.exists():
+        return
+    try:
+        before, now = _by_name(read_mapping(path)), _by_name(read_yaml(to_yaml(settings).decode()))
+    except InputError as error:
+        warnings.warn(f"{error}; it is written anew", stacklevel=4)
+        return
+    changes = [key for key, value in now.items() if before.get(key, value) != value]
+    if changes:
+        named = ", ".join(f"{key} {one_line(now[key])} (was {one_line(before[key])})" for key in changes[:_NAMED])
+        more = f", and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
+        warnings.warn(f"it starts with other settings: {named}{more}", stacklevel=4)
+
+
+def _by_name(settings: Any, section: str = "") -> dict[str, Any]:
+    """Settings by their whole names, `section.name`."""
+    if not isinstance(settings, Mapping):
+        return {section.removesuffix("."): settings}
+    inner = (_by_name(value, f"{section}{key}.") for key, value in settings.items())
+    return {name: value for own in inner for name, value in own.items()}
 
 
 def _write(model: Trained, out: Path) -> Trained:
