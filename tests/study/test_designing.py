@@ -19,6 +19,7 @@ from sagd.errors import InputError
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.report.designing import render_design
+from sagd.report.wording import number
 from sagd.study.designing import design
 from sagd.study.run import Begun
 from sagd.study.train import train
@@ -41,6 +42,8 @@ def fields(tmp_path):
 
 def test_a_steep_spectrum_is_whitened(fields):
     found = design(fields(-2.5), 6)
+    gain = found.decision.white.error / found.chosen.error
+    assert f"{gain:.2g} times nearer; networks have come to 0.5 to 2.6 times such a gain" in found.lines()[0]
     assert not found.white_will_do
     assert found.config.process.spectrum.startswith("whitening")
     assert found.slope[0] == pytest.approx(-5, abs=0.2)
@@ -63,6 +66,11 @@ def test_white_noise_will_do_for_white_data(fields):
     found = design(fields(0.0), 18)
     assert found.white_will_do
     assert found.config.process.spectrum == "flat"
+    gains = found.to_dict()["gains"]
+    assert {*map(int, gains)} >= {4, 6, 10, 18, 50}
+    for gain in gains.values():
+        assert gain["expected"] == pytest.approx(1, rel=0.2)  # the spectrum of 400 fields is flat to a few percent
+        assert list(gain["range"]) == [0.5 * gain["expected"], 2.6 * gain["expected"]]
     assert torch.allclose(found.weights, torch.ones_like(found.weights))
 
 
@@ -90,8 +98,12 @@ def test_rounding_is_told(tmp_path):
 
 
 def test_the_page_tells_all(fields):
-    page = render_design(design(fields(-2.0), 6))
+    found = design(fields(-2.0), 6)
+    page = render_design(found)
     assert "the design" in page
+    assert "they gained 0.5 to 2.6 times as much" in page
+    for gain in found.search.gains().values():
+        assert f'<td class="number">{number(gain)}</td>' in page
     assert page.count("<svg") + page.count("image/svg+xml") >= 3
 
 

@@ -72,6 +72,17 @@ def test_a_step_is_adam_on_the_loss_of_a_batch():
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_training_is_the_same_in_whatever_mode_the_caller_is(mode):
+    """An interrupt at the wrong moment leaves gradients switched off in a notebook."""
+    expected, one = fit(), fit()
+    expected.run()
+    with mode():
+        one.run()
+    expected = expected.network.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in one.network.state_dict().items())
+
+
 def test_buffers_of_the_average_are_those_of_the_network_and_fixed_weights_stay():
     run = fit()
     run.run()

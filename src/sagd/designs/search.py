@@ -29,6 +29,9 @@ EVALUATIONS = (4, 6, 10, 18, 35, 50)
 """Numbers of evaluations of the network at which the expected gain is told."""
 WORTH_DB, WORTH_TIMES = 0.2, 1.5
 """Error of white noise, beyond that of the best and in units of it, from which on another noise is worth its while."""
+GAINED = (0.5, 2.6)
+"""What networks gained by noise of the data's spectrum, in units of what was expected: the least and the most of
+benchmarks/design/results/expected.md."""
 LEAST = 2
 """Evaluations that are designed for, at least."""
 
@@ -99,6 +102,32 @@ class Search:
     def white_will_do(self) -> bool:
         """Whether it was chosen."""
         return not self.chosen.exponent
+
+    def gains(self) -> dict[int, float]:
+        """By evaluations, the error of white noise over that of noise of the data's spectrum, each at its best on a
+        matched grid."""
+        return {n: of[0.0].error / of[1.0].error for n, of in self.usual.items()}
+
+
+def gain_range(gain: float) -> tuple[float, float]:
+    """What networks may make of a gain that is expected.
+
+    >>> gain_range(4.0)
+    (2.0, 10.4)
+    """
+    least, most = GAINED
+    return least * gain, most * gain
+
+
+def gain_of(gain: float) -> str:
+    """The same in words.
+
+    >>> gain_of(4.0)
+    '4 times nearer; networks have come to 0.5 to 2.6 times such a gain, here 2 to 10'
+    """
+    low, high = gain_range(gain)
+    came = f"networks have come to {GAINED[0]:g} to {GAINED[1]:g} times such a gain"
+    return f"{gain:.2g} times nearer; {came}, here {low:.2g} to {high:.2g}"
 
 
 def is_worse(error: float, best: float) -> bool:

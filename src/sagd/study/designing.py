@@ -29,7 +29,17 @@ from sagd.designs.ends import ROUNDING
 from sagd.designs.learning import Learning, learnings
 from sagd.designs.levels import fit_power_law
 from sagd.designs.likeness import MOST_APART_DB, distance_db, ring_powers
-from sagd.designs.search import EXPONENTS, LEAST, Candidate, Search, check_evaluations, noise_of, search
+from sagd.designs.search import (
+    EXPONENTS,
+    LEAST,
+    Candidate,
+    Search,
+    check_evaluations,
+    gain_of,
+    gain_range,
+    noise_of,
+    search,
+)
 from sagd.errors import InputError, check_whole
 from sagd.metrics.rings import flatness_by_ring
 from sagd.model.parameterisation.wiener import LEAST_POWER
@@ -181,7 +191,8 @@ class Design:
         else:
             answer = (
                 f"take {noise_of(found.exponent)}: at {n} evaluations samples are expected to miss the power"
-                f" spectrum by {found.error:.2g} dB, those of white noise by {white.error:.2g} dB"
+                f" spectrum by {found.error:.2g} dB, those of white noise by {white.error:.2g} dB:"
+                f" {gain_of(white.error / found.error)}"
             )
         lines = [
             answer,
@@ -220,6 +231,7 @@ class Design:
             "white_prediction": self.decision.white_prediction,
             "race": list(self.decision.race),
             "candidates": [c.to_dict() for c in self.search.candidates],
+            "gains": {str(n): {"expected": gain, "range": gain_range(gain)} for n, gain in self.search.gains().items()},
             "usual": {str(n): [c.to_dict() for c in of.values()] for n, of in self.search.usual.items()},
             "rings": [dataclasses.asdict(ring) for ring in self.rings],
             "learning": [dataclasses.asdict(one) for one in self.learning],

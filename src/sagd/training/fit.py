@@ -219,7 +219,11 @@ class Fit:
             Interrupted: When `stop` gives a signal, once callbacks have seen the step.
         """
         device = self.runtime.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+            # Whatever mode the caller is in: one that an interrupt has left, too.
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
             stack.callback(self.batches.close)
             for callback in self.callbacks:
                 stack.callback(callback.end)

@@ -224,7 +224,7 @@ def faster_precision(network: nn.Module, loss: Callable[[nn.Module], Tensor]) ->
     parameters = [p for p in network.parameters() if p.requires_grad]
     seconds: dict[str, list[float]] = {name: [] for name in called}
     device = parameters[0].device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
         # The first round prepares what the others reuse; then they alternate.
         for _ in range(1 + _ROUNDS):
             for name, one in called.items():
