@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -271,63 +272,97 @@ def design(
     process = resolve_basis(process, some)
     statistics = process_statistics(some, process)
     _check_differs(some, statistics)
-    grid = own.meaning.grid()
-
-    def process_of(exponent: float) -> Process:
-        return build_process(whitened(process, exponent), own.shape, statistics, own.classes, grid)
-
+    task = _Task(config, own, some, process, statistics, evaluations)
     quiet = None if progress else True
     with tqdm(total=len(EXPONENTS), desc="comparing noise", disable=quiet, leave=False) as bar:
-        found = search(process_of, statistics, evaluations, EXPONENTS, bar.update)
-    taught = tuple(learnings({g: process_of(g) for g in EXPONENTS}, statistics))
-    fit, powers = fit_power_law(statistics), ring_powers(own)
+        found = search(task.process, statistics, evaluations, EXPONENTS, bar.update)
+    closed = task.design(found, Decision(found.chosen, found.white))
+    return closed if decide is None else task.design(found, decide(closed, own))
 
-    def named(chosen: Candidate, noise: Tensor) -> Named | None:
-        alpha = _tilt(noise, statistics.basis)
-        spectrum = f"power_law(alpha={alpha:.2g})"
-        near = dataclasses.replace(process, spectrum=spectrum)
-        try:
-            like = build_process(near, own.shape, statistics, own.classes, grid)
-        except InputError:  # of a steeper law than any noise can have: none to name
-            return None
-        apart = _apart_db(noise, like.covariance.power_range(statistics.basis)[1], statistics.basis)
-        if apart > _CLOSE_DB:
-            return None
-        return Named(spectrum, apart, Expected(like, statistics).error(chosen.sampler, chosen.steps, chosen.grid))
 
-    def made(decision: Decision) -> Design:
-        chosen = decision.chosen
-        noise = process_of(chosen.exponent).covariance.power_range(statistics.basis)[1].expand_as(statistics.spectrum)
-        rings = _rings(some, statistics, noise)
+@dataclass(frozen=True)
+class _Task:
+    """What a design is for.
+
+    Attributes:
+        config: Where the data is.
+        data: The data.
+        some: The part of it that was measured.
+        settled: What of the process is no choice.
+        statistics: Of that part.
+        evaluations: Evaluations of the network for a sample.
+    """
+
+    config: DataConfig
+    data: Signals
+    some: Signals
+    settled: ProcessConfig
+    statistics: DataStatistics
+    evaluations: int
+
+    def process(self, exponent: float) -> Process:
+        """The forward process whose noise has the spectrum of the data to a power."""
+        return self._built(whitened(self.settled, exponent))
+
+    def _built(self, process: ProcessConfig) -> Process:
+        own = self.data
+        return build_process(process, own.shape, self.statistics, own.classes, own.meaning.grid())
+
+    @functools.cached_property
+    def _learning(self) -> tuple[Learning, ...]:
+        return tuple(learnings({g: self.process(g) for g in EXPONENTS}, self.statistics))
+
+    @functools.cached_property
+    def _ring_powers(self) -> tuple[float, ...]:
+        return ring_powers(self.data)
+
+    def design(self, found: Search, decision: Decision) -> Design:
+        """What is advised once it was decided."""
+        chosen, statistics, own = decision.chosen, self.statistics, self.data
+        noise = self.process(chosen.exponent).covariance.power_range(statistics.basis)[1]
+        noise = noise.expand_as(statistics.spectrum)
+        rings, fit = _rings(self.some, statistics, noise), fit_power_law(statistics)
         held = [ring.power for ring in rings if not ring.empty]
-        white = None if decision.white_prediction == decision.prediction else _taught(decision.white_prediction)
-        run = RunConfig(
-            data=config,
-            process=whitened(process, chosen.exponent),
-            denoiser=_taught(decision.prediction),
-            sampling=drawn_by(SamplingConfig(), chosen),
-            design=DesignConfig(
-                tuple(own.shape), powers, evaluations, white, drawn_by(SamplingConfig(), decision.white)
-            ),
-        )
         return Design(
             name=own.name,
-            items=(len(some), len(own)),
+            items=(len(self.some), len(own)),
             shape=tuple(own.shape),
             search=found,
             decision=decision,
-            named=named(chosen, noise) if chosen.exponent else None,
+            named=self._named(chosen, noise) if chosen.exponent else None,
             rings=rings,
-            learning=taught,
+            learning=self._learning,
             range_db=10 * math.log10(max(held) / min(held)),
             slope=(fit.slope, fit.r_squared),
-            quantisation=_quantisation(some.tensor(), min(held)),
-            config=run,
+            quantisation=_quantisation(self.some.tensor(), min(held)),
+            config=self._run(decision),
             weights=_table(noise.sqrt(), statistics.basis),
         )
 
-    closed = made(Decision(found.chosen, found.white))
-    return closed if decide is None else made(decide(closed, own))
+    def _run(self, decision: Decision) -> RunConfig:
+        """What `train` takes."""
+        chosen, shape = decision.chosen, tuple(self.data.shape)
+        other = None if decision.white_prediction == decision.prediction else _taught(decision.white_prediction)
+        white = drawn_by(SamplingConfig(), decision.white)
+        return RunConfig(
+            data=self.config,
+            process=whitened(self.settled, chosen.exponent),
+            denoiser=_taught(decision.prediction),
+            sampling=drawn_by(SamplingConfig(), chosen),
+            design=DesignConfig(shape, self._ring_powers, self.evaluations, other, white),
+        )
+
+    def _named(self, chosen: Candidate, noise: Tensor) -> Named | None:
+        """The power law that is all but that noise, if there is one."""
+        spectrum = f"power_law(alpha={_tilt(noise, self.statistics.basis):.2g})"
+        try:
+            like = self._built(dataclasses.replace(self.settled, spectrum=spectrum))
+        except InputError:  # of a steeper law than any noise can have: none to name
+            return None
+        apart = _apart_db(noise, like.covariance.power_range(self.statistics.basis)[1], self.statistics.basis)
+        if apart > _CLOSE_DB:
+            return None
+        return Named(spectrum, apart, Expected(like, self.statistics).error(chosen.sampler, chosen.steps, chosen.grid))
 
 
 def _taught(prediction: str) -> DenoiserConfig:
