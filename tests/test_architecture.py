@@ -56,7 +56,7 @@ INSIDE = {
     "networks": ["config", "base"],
     "data": [
         *["config", "images", "drawing", "sheets", "previews", "formats", "layout", "meaning", "resize", "kinds"],
-        *["fields", "sources", "whole", "corruption", "windows", "signals", "load", "files"],
+        *["fields", "sources", "whole", "corruption", "masks", "windows", "signals", "load", "files"],
     ],
     "data.corruption": ["base", "canvas", "filtered", "waves"],
     "data.formats": ["checks", "base", "dimensions", "tiff_pages"],

@@ -26,7 +26,6 @@ from tqdm import tqdm
 from sagd.build.objects import omission_mode
 from sagd.build.schema import AUTO_SPECTRUM, NO_OMISSION, OmissionConfig, RunConfig
 from sagd.build.text import to_dict
-from sagd.data.corruption import generators
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError
@@ -105,16 +104,35 @@ class Course:
         if self.data.gaps or self.data.cut is not None:
             raise InputError("process.omission.laps need whole items without gaps; restore the files first")
         if omission.mode == NO_OMISSION:
-            streams = [generator_for(0, "damage", 0)]
-            if corruption is None or corruption.places(self.data.shape[1:], streams) is None:
+            if self.data.unobserved(torch.zeros(1, dtype=torch.int64)) is None:
                 raise InputError(
-                    "process.omission.laps need a mode of omission, e.g. fill, or data.corruption that hides other"
-                    " frequencies of every item: subsampled or wedges"
+                    "process.omission.laps need a mode of omission, e.g. fill, masks of what was observed"
+                    " (data.observed), or data.corruption that hides other frequencies of every item: subsampled or"
+                    " wedges"
                 )
-            if not corruption.fixed:
+            if corruption is not None and not corruption.fixed:
                 raise InputError("process.omission.laps need damage that stays: set fixed=True in data.corruption")
         if len(self.data) < 2 * _FEWEST:
             raise InputError(f"process.omission.laps need at least {2 * _FEWEST} items, got {len(self.data)}")
+        if omission.mode == NO_OMISSION:
+            self._check_coverage()
+        elif self.data.observed is not None:
+            raise InputError(
+                f"process.omission.mode {omission.mode!r} leaves one band out of all items, masks (data.observed) say"
+                " what each lacks; leave one of them out: laps of masks need mode none"
+            )
+
+    def _check_coverage(self) -> None:
+        """Refuse items that show all frequencies, or some frequency too seldom."""
+        coverage = self.parts[0].coverage()
+        assert coverage is not None
+        if coverage.all_shown:
+            raise InputError(
+                "process.omission.laps learn what items do not show, and nothing is hidden in these: they show all of"
+                " their frequencies; train without laps"
+            )
+        if (unknown := coverage.unknown()) is not None:
+            raise InputError(f"process.omission.laps: {unknown}")
 
     def run(self, laps: int) -> Trained | None:
         """All laps; the model of the best, or None if that is lap 0's."""
@@ -173,9 +191,7 @@ class Course:
     def noise(self, data: Signals, numbers: Tensor) -> Tensor:
         """`N(f)` of items, `(B|1, C|1, *coefficients)`."""
         if self.first is None:
-            assert data.corruption is not None
-            own = generators(data.corruption_seed, data.places_of(numbers).tolist())
-            missing = data.corruption.places(self.data.shape[1:], own)
+            missing = data.unobserved(numbers)
             assert missing is not None
             return torch.where(missing, torch.inf, 0.0)[:, None]
         inside, known = mask(self.mode.place, self.basis) > 0, self.mode.damage(self.basis)
@@ -192,7 +208,7 @@ class Course:
             write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: x}))])
         verify_directory(path, [_DRAWS])
         x = read_tensors(path / _DRAWS)[0][_TENSOR]
-        return dataclasses.replace(kept, stored=x, rows=None, places=None, corruption=None, origin=None)
+        return dataclasses.replace(kept, stored=x, rows=None, places=None, corruption=None, observed=None, origin=None)
 
     def drawn(self, data: Signals, some: Tensor, model: Trained | None, draw: int, first: int = 0) -> Tensor:
         """Draws of items by a model of whole ones, or by what there is before there is one."""
