@@ -61,7 +61,7 @@ INSIDE = {
     "data.corruption": ["base", "canvas", "filtered", "waves"],
     "data.formats": ["checks", "base", "dimensions", "tiff_pages"],
     "data.kinds": ["base", "image"],
-    "data.sources": ["base", "choose", "metadata", "rows", "table"],
+    "data.sources": ["base", "choose", "metadata", "observed", "rows", "table"],
     "build": ["strict_yaml", "schema", "text", "arms", "catalogue", "objects", "draw"],
     "store": ["folder", "files", "checkpoint", "state", "model", "run"],
     "cli": ["options"],

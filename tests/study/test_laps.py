@@ -3,11 +3,13 @@
 import dataclasses
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
 from sagd.build.schema import RunConfig
 from sagd.build.text import from_dict
+from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, generators
 from sagd.data.signals import Signals
 from sagd.errors import InputError
@@ -67,6 +69,21 @@ def test_given_masks_train_bit_for_bit_as_the_damage_that_drew_them(tmp_path):
     # What items hold beside what was observed counts for nothing.
     again = dataclasses.replace(drawn, corruption=None, observed=~missing)
     assert torch.equal(again.tensor(), drawn.tensor())
+
+
+def test_masks_in_files_train_bit_for_bit_as_the_damage_that_drew_them(tmp_path):
+    """Of the same files, whose values both leave out where nothing was observed."""
+    text, files = "subsampled(keep=0.6)", tmp_path / "files"
+    files.mkdir()
+    missing = Corruption.parse(text).places((8, 8), generators(0, range(40)))
+    for k, x in enumerate(data(None).tensor()[:, 0].numpy()):
+        np.save(files / f"{k:02d}.npy", x)
+        np.save(files / f"{k:02d}.mask.npy", ~missing[k].numpy())
+    parameters = []
+    for name, told in (("drawn", {"corruption": text}), ("given", {"observed": "mask"})):
+        one = dataclasses.replace(config(1), data=DataConfig(str(files), **told))
+        parameters.append(load_model(train_in_laps(one, tmp_path / name)).plain.parameters())
+    assert all(torch.equal(weights, same) for weights, same in zip(*parameters, strict=True))
 
 
 def test_laps_of_a_band(tmp_path):

@@ -60,6 +60,18 @@ def half_of(values: np.ndarray, spatial: Sequence[int], order: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(mask[..., : half[-1]]))
 
 
+def reordered(missing: Tensor, side: int, order: str) -> Tensor:
+    """What fields would lack if their masks had been in the other order, bool `(B, *coefficients)`.
+
+    Args:
+        missing: What they lack, likewise.
+        side: Samples along the last axis.
+        order: The order that masks were read in.
+    """
+    shift = torch.fft.fftshift if order == CENTRED else torch.fft.ifftshift
+    return shift(all_of(missing, side), dim=tuple(range(1, missing.ndim)))[..., : missing.shape[-1]]
+
+
 def observed_part(x: Tensor, missing: Tensor) -> Tensor:
     """Fields without what they lack, bit for bit as they are where they hold no more of it than rounding leaves.
 

@@ -70,6 +70,8 @@ _FIXED_DATA = (
     "data.corruption",
     "data.corruption_seed",
     "data.area_weights",
+    "data.observed",
+    "data.observed_order",
 )
 
 # Messages name settings of a training as its configuration does.
