@@ -824,6 +824,15 @@ def test_gallery_does_not_overwrite(refused, tmp_path, monkeypatch):
 # --- train ---
 
 
+def test_laps_are_short_for_the_setting_of_omission(refused, tmp_path):
+    for options, said in (
+        (["--laps", 2], "laps need a mode of omission"),
+        (["--process.omission.laps", 2], "laps need a mode of omission"),
+        (["--laps", -1], "--laps must be at least 0, got -1"),
+    ):
+        assert said in refused("train", *options, "--out", tmp_path / "run")
+
+
 def test_train_takes_a_file_and_options_above_it(works, tmp_path):
     config = tmp_path / "settings.txt"
     write(config, TINY)
