@@ -364,6 +364,11 @@ def _reference(config: DataConfig, evaluation: EvaluationConfig, progress: bool)
     try:
         with stage("reading the reference", progress, barred=True):
             data = load(config).clean
+            if data.observed is not None:
+                logger.info(
+                    "note: the reference lacks frequencies (%s), which are 0 in it; %s names whole items",
+                    *(argument("data.observed"), argument("data.source")),
+                )
     except InputError as error:
         raise InputError(f"reference data: {error}; {argument('data.source')} names others") from None
     if evaluation.samples == 0:

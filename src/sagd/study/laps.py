@@ -41,7 +41,7 @@ from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory
 from sagd.store.folder import claim
 from sagd.store.model import Trained, load_model, save_model
-from sagd.study.measuring import FOURIER
+from sagd.study.measuring import FOURIER, check_masks, shown_prior
 from sagd.study.train import train
 
 logger = logging.getLogger(__name__)
@@ -103,6 +103,7 @@ class Course:
             raise InputError("process.omission.laps draw whole items; leave denoiser.bands out")
         if self.data.gaps or self.data.cut is not None:
             raise InputError("process.omission.laps need whole items without gaps; restore the files first")
+        check_masks(self.data, omission)
         if omission.mode == NO_OMISSION:
             if self.data.unobserved(torch.zeros(1, dtype=torch.int64)) is None:
                 raise InputError(
@@ -116,11 +117,6 @@ class Course:
             raise InputError(f"process.omission.laps need at least {2 * _FEWEST} items, got {len(self.data)}")
         if omission.mode == NO_OMISSION:
             self._check_coverage()
-        elif self.data.observed is not None:
-            raise InputError(
-                f"process.omission.mode {omission.mode!r} leaves one band out of all items, masks (data.observed) say"
-                " what each lacks; leave one of them out: laps of masks need mode none"
-            )
 
     def _check_coverage(self) -> None:
         """Refuse items that show all frequencies, or some frequency too seldom."""
@@ -133,6 +129,7 @@ class Course:
             )
         if (unknown := coverage.unknown()) is not None:
             raise InputError(f"process.omission.laps: {unknown}")
+        logger.info(coverage.line())
 
     def run(self, laps: int) -> Trained | None:
         """All laps; the model of the best, or None if that is lap 0's."""
@@ -184,9 +181,7 @@ class Course:
     @cached_property
     def prior(self) -> GaussianPrior:
         """What is known without a network of data whose items each have damage of their own."""
-        some = self.parts[0].at_most(_MEASURED)
-        every = torch.arange(len(some))
-        return GaussianPrior.measured(some.batch(every)[0], self.noise(some, every), self.basis)
+        return shown_prior(self.parts[0].at_most(_MEASURED))
 
     def noise(self, data: Signals, numbers: Tensor) -> Tensor:
         """`N(f)` of items, `(B|1, C|1, *coefficients)`."""
