@@ -540,6 +540,12 @@ def test_masks_are_told_and_learnt_from(works, refused, masked, tmp_path, caplog
     message = "leaves one band out of all items, and masks"
     assert message in refused("train", *few, *mode, "--out", tmp_path / "fill")
     assert message in refused("inspect", masked, "--data.observed", "mask", *mode)
+    caplog.clear()
+    # Masks are of the files beside which they are, and others may have none.
+    for path in masked.glob("*.mask.npy"):
+        path.unlink()
+    works("evaluate", tmp_path / "laps", "--data.source", masked, "--evaluation.samples", 8)
+    assert "lacks frequencies" not in caplog.text
 
 
 def test_frequencies_that_no_item_shows_are_told(works, refused, masked, tmp_path, caplog):
