@@ -30,7 +30,7 @@ from sagd.designs.learning import Learning, learnings
 from sagd.designs.levels import fit_power_law
 from sagd.designs.likeness import MOST_APART_DB, distance_db, ring_powers
 from sagd.designs.search import EXPONENTS, LEAST, Candidate, Search, check_evaluations, noise_of, search
-from sagd.errors import InputError, check_whole
+from sagd.errors import InputError, argument, check_whole
 from sagd.metrics.rings import flatness_by_ring
 from sagd.model.parameterisation.wiener import LEAST_POWER
 from sagd.noise.basis.base import Basis
@@ -252,6 +252,11 @@ def design(
     process = _to_choose(process or ProcessConfig())
     check_evaluations(evaluations)
     config, own = (data, load(data)) if isinstance(data, DataConfig) else (DataConfig(), data)
+    if own.observed is not None:
+        raise InputError(
+            f"a design measures whole items, and masks ({argument('data.observed')}) say that these lack frequencies:"
+            " design for the draws of a training in laps, or name process.spectrum"
+        )
     if len(own) < _LEAST_ITEMS:
         items = Kind.member(own.meaning.kind).item[1]
         raise InputError(f"{own.name!r} has {len(own)} {items}; a design needs at least {_LEAST_ITEMS}")
