@@ -54,7 +54,11 @@ def changed(at, value, spatial=(4, 6)):
         (changed((0, 0), np.nan), "fft", "holds nan"),
         (changed((0, 0), 255), "fft", "holds 255"),
         (np.zeros((4, 6)), "fft", "0 everywhere"),
-        (np.eye(4, 6), "fft", r"is 1 at \[1, 1\] and 0 at \[3, 5\], its mirror image.*write 1 at both"),
+        (
+            np.eye(4, 6),
+            "fft",
+            r"is 1 at \[1, 1\] and 0 at \[3, 5\], its mirror image.*write 1 at both if the item has both",
+        ),
         (np.eye(4, 4), "fft", r"is 0 at \[1, 3\] and 1 at \[3, 3\]"),
         (np.eye(4, 6), "centred", r"is 1 at \[1, 1\] and 0 at \[3, 5\]"),
     ],

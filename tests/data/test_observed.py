@@ -101,8 +101,8 @@ def test_arrays_in_files(tmp_path, items, masks, ending):
             np.savez(path, image=item, mask=mask.astype(np.float64))
         else:
             with h5py.File(path, "w") as file:
-                file["image"], file["mask"] = item, mask.astype(np.uint8)
-    data = load(DataConfig(str(tmp_path), observed="mask"))
+                file["exchange/data"], file["exchange/mask"] = item, mask.astype(np.uint8)
+    data = load(DataConfig(str(tmp_path), observed="mask" if ending == "npz" else "exchange/mask"))
     assert data.shape == (1, *SIDES)
     check(data, items, masks)
 

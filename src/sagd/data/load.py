@@ -576,7 +576,7 @@ def _check(config: DataConfig) -> None:
 
 def _check_observed(config: DataConfig) -> None:
     """Refuse settings that go with no masks."""
-    if not config.observed or "/" in config.observed:
+    if not config.observed:
         raise InputError(
             f"{argument('data.observed')} is the name of a column, of an array, or what stands before the ending of"
             f" files, e.g. mask; got {config.observed!r}"

@@ -167,7 +167,7 @@ def _check_symmetry(mask: np.ndarray, centred: bool) -> None:
     if at is None:
         return
     other = [int(_mirrored(side, centred)[k]) for side, k in zip(mask.shape, at, strict=True)]
-    cure = "write 1 at both where either was observed"
+    cure = "write 1 at both if the item has both in full (the real part of what one alone gives has half of each)"
     if not centred and _lopsided(mask, True) is None:
         cure = f"with frequency 0 in the middle it is even, which {argument('data.observed_order=centred')} says"
     raise InputError(

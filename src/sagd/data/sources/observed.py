@@ -84,7 +84,7 @@ def items_among(paths: Sequence[Path], config: DataConfig, told: Mapping[Path, P
 def _mask_of(path: Path, name: str, told: Mapping[Path, Path]) -> Mask:
     if path in told:
         return mask_in(told[path])
-    beside = path.with_name(f"{_stem(path)}.{name}{ENDING}")
+    beside = path.parent / f"{_stem(path)}.{name}{ENDING}"
     if beside.is_file():
         return mask_in(beside)
     found = format_of(path)
