@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import io
 import json
+import logging
 import os
 import pkgutil
 import pty
@@ -501,6 +502,68 @@ def test_inspect_does_not_take_every_tone_for_damage(works, tmp_path):
     assert not (tmp_path / "look" / "band.yaml").exists()
 
 
+@pytest.fixture
+def masked(tmp_path):
+    """Smooth items of which each lacks lines of its own, as .npy files, and masks beside them."""
+    draw = np.random.default_rng(0)
+    (tmp_path / "scans").mkdir()
+    for k in range(40):
+        lines = draw.random(8) < 0.5
+        lines[0], lines[4] = True, k > 0  # one item alone lacks the highest line
+        mask = np.repeat((lines | np.roll(lines[::-1], 1))[:, None], 8, 1)
+        x = draw.normal(size=(8, 8)).cumsum(0).cumsum(1)
+        np.save(tmp_path / "scans" / f"{k:02d}.npy", np.fft.ifft2(np.fft.fft2(x) * mask).real.astype(np.float32))
+        np.save(tmp_path / "scans" / f"{k:02d}.mask.npy", mask)
+    return tmp_path / "scans"
+
+
+def test_masks_are_told_and_learnt_from(works, refused, masked, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    out = works("inspect", masked, "--data.observed", "mask", "--out", tmp_path / "look")
+    assert re.search(r"masks are given \(--data.observed mask\): items show \d\d\.\d % of their frequencies", out)
+    assert "each frequency is shown by" in out
+    assert "--laps 3" in out
+    assert "no look for a damaged band" in out
+    few = ["--training.steps", 2, "--training.batch-size", 8, "--network.widths", 4, "--training.sample-every", 0]
+    few = ["--data.source", masked, "--data.observed", "mask", *few, "--sampling.steps", 2]
+    works("train", *few, "--out", tmp_path / "plain")
+    assert "learns items as damaged as these: --laps 3 learns whole ones" in caplog.text
+    caplog.clear()
+    works("train", *few, "--laps", 1, "--out", tmp_path / "laps")
+    assert "items show" in caplog.text
+    assert "lap 1: " in caplog.text
+    assert "learns items as damaged" not in caplog.text
+    works("sample", tmp_path / "laps", "--count", 2, "--out", tmp_path / "drawn")
+    works("evaluate", tmp_path / "laps", "--evaluation.samples", 8)
+    assert "note: the reference lacks frequencies (--data.observed), which are 0 in it" in caplog.text
+    mode = ["--process.omission.mode", "fill", "--process.omission.band", "ring(low=0.5, high=0.7)"]
+    message = "leaves one band out of all items, and masks"
+    assert message in refused("train", *few, *mode, "--out", tmp_path / "fill")
+    assert message in refused("inspect", masked, "--data.observed", "mask", *mode)
+    caplog.clear()
+    # Masks are of the files beside which they are, and others may have none.
+    for path in masked.glob("*.mask.npy"):
+        path.unlink()
+    works("evaluate", tmp_path / "laps", "--data.source", masked, "--evaluation.samples", 8)
+    assert "lacks frequencies" not in caplog.text
+
+
+def test_frequencies_that_no_item_shows_are_told(works, refused, masked, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    for path in masked.glob("*.mask.npy"):
+        mask = np.load(path)
+        mask[4] = path.name.startswith("07")
+        np.save(path, mask)
+    out = works("inspect", masked, "--data.observed", "mask")
+    told = "items show 8 of 64 frequencies (radii 0.71 to 1 of the corner's), where no clean distribution can be learnt"
+    assert f"fewer than 2 of 40 {told}" in out
+    assert "lies where nothing was observed of them, and is left out" in caplog.text
+    assert "taken with 0" in out
+    few = ["--data.source", masked, "--data.observed", "mask", "--laps", 1, "--training.batch-size", 8]
+    assert told in refused("train", *few, "--out", tmp_path / "laps")
+    assert not (tmp_path / "laps").exists()
+
+
 def test_inspect_names_channels_in_full(works, tmp_path):
     rows = np.random.default_rng(0).normal(size=(64, 2))
     lines = ["pressure of the oil [kPa],flow [l/s]", *(f"{a},{b}" for a, b in rows.tolist())]
@@ -822,6 +885,15 @@ def test_gallery_does_not_overwrite(refused, tmp_path, monkeypatch):
 
 
 # --- train ---
+
+
+def test_laps_are_short_for_the_setting_of_omission(refused, tmp_path):
+    for options, said in (
+        (["--laps", 2], "laps need a mode of omission"),
+        (["--process.omission.laps", 2], "laps need a mode of omission"),
+        (["--laps", -1], "--laps must be at least 0, got -1"),
+    ):
+        assert said in refused("train", *options, "--out", tmp_path / "run")
 
 
 def test_train_takes_a_file_and_options_above_it(works, tmp_path):

@@ -40,6 +40,12 @@ def fields(tmp_path):
     return of
 
 
+def test_items_that_are_not_whole_are_refused():
+    observed = torch.ones(40, 8, 5, dtype=torch.bool)
+    with pytest.raises(InputError, match="these lack frequencies"):
+        design(Signals("noise", torch.randn(40, 1, 8, 8), observed=observed), 6)
+
+
 def test_a_steep_spectrum_is_whitened(fields):
     found = design(fields(-2.5), 6)
     gain = found.decision.white.error / found.chosen.error

@@ -3,12 +3,14 @@
 import dataclasses
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
 from sagd.build.schema import RunConfig
 from sagd.build.text import from_dict
-from sagd.data.corruption import Corruption
+from sagd.data.config import DataConfig
+from sagd.data.corruption import Corruption, generators
 from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.noise.bands import mask
@@ -54,6 +56,36 @@ def test_laps_of_frequencies_of_their_own(tmp_path):
         torch.testing.assert_close(one, other)
 
 
+def test_given_masks_train_bit_for_bit_as_the_damage_that_drew_them(tmp_path):
+    drawn = data()
+    missing = drawn.corruption.places((8, 8), generators(0, range(len(drawn))))
+    given = Signals("noise", drawn.tensor(), observed=~missing)
+    assert torch.equal(given.tensor(), drawn.tensor())
+    one, other = (load_model(train_in_laps(config(1), tmp_path / d.name, data=d)) for d in (
+        drawn, dataclasses.replace(given, name="given")
+    ))  # fmt: skip
+    for weights, same in zip(one.plain.parameters(), other.plain.parameters(), strict=True):
+        assert torch.equal(weights, same)
+    # What items hold beside what was observed counts for nothing.
+    again = dataclasses.replace(drawn, corruption=None, observed=~missing)
+    assert torch.equal(again.tensor(), drawn.tensor())
+
+
+def test_masks_in_files_train_bit_for_bit_as_the_damage_that_drew_them(tmp_path):
+    """Of the same files, whose values both leave out where nothing was observed."""
+    text, files = "subsampled(keep=0.6)", tmp_path / "files"
+    files.mkdir()
+    missing = Corruption.parse(text).places((8, 8), generators(0, range(40)))
+    for k, x in enumerate(data(None).tensor()[:, 0].numpy()):
+        np.save(files / f"{k:02d}.npy", x)
+        np.save(files / f"{k:02d}.mask.npy", ~missing[k].numpy())
+    parameters = []
+    for name, told in (("drawn", {"corruption": text}), ("given", {"observed": "mask"})):
+        one = dataclasses.replace(config(1), data=DataConfig(str(files), **told))
+        parameters.append(load_model(train_in_laps(one, tmp_path / name)).plain.parameters())
+    assert all(torch.equal(weights, same) for weights, same in zip(*parameters, strict=True))
+
+
 def test_laps_of_a_band(tmp_path):
     """From the mode's model on, whose weights lap 1 starts from; outside the band draws are the damaged data."""
     told = config(1, mode="fill", band="ring(low=0.5, high=0.7)", guard="none")
@@ -80,6 +112,21 @@ def test_laps_of_a_band(tmp_path):
 def test_what_laps_learn_nothing_of_is_refused(tmp_path, text, omission, said):
     with pytest.raises(InputError, match=said):
         train_in_laps(config(**omission), tmp_path / "run", data=data(text))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("observed", "omission", "said"),
+    [
+        (torch.ones(40, 8, 5), {}, "nothing is hidden"),
+        (torch.arange(5).expand(40, 8, 5) < 4, {}, "fewer than 2 of 32 items show 8 of 64 frequencies"),
+        (torch.ones(40, 8, 5), {"mode": "fill", "band": "ring(low=0.5, high=0.7)"}, "mode none"),
+    ],
+)
+def test_masks_of_which_laps_learn_nothing_are_refused(tmp_path, observed, omission, said):
+    given = dataclasses.replace(data(None), observed=observed.bool())
+    with pytest.raises(InputError, match=said):
+        train_in_laps(config(**omission), tmp_path / "run", data=given)
     assert not (tmp_path / "run").exists()
 
 

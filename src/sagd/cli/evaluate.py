@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tyro
@@ -49,6 +49,8 @@ def run_evaluate(command: Evaluate) -> None:
         with stage("reading the model"):
             model = load_model(target)
         data = override(model.config.data, command.data, _AS_TRAINED)
+        if command.data.source:  # masks are of the files beside which they are
+            data = replace(data, observed=command.data.observed)
         sampling = override(model.sampling, command.sampling, Drawing())
         result = evaluate_model(model, command.evaluation, data, sampling)
     elif not command.data.source:

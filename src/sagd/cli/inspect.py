@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from sagd.build.schema import ProcessConfig, RunConfig
+from sagd.build.schema import AUTO_BASIS, ProcessConfig, RunConfig
 from sagd.build.text import to_dict
 from sagd.cli.options import Command, chosen_data
 from sagd.data.config import DataConfig
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.terminal import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+    from sagd.data.masks import Coverage
     from sagd.data.meaning import Meaning
     from sagd.data.signals import Signals
     from sagd.designs.levels import Inspection
@@ -58,18 +59,24 @@ def run_inspect(command: Inspect) -> None:
     from sagd import designs
     from sagd.build.objects import build_process
     from sagd.data.load import load
-    from sagd.study.measuring import measured_part, process_statistics
+    from sagd.study.measuring import FOURIER, check_masks, measured_part, process_statistics, shown_prior
     from sagd.study.train import resolve_omission
 
     config = chosen_data(command.source, command.data)
     data = load(config)
+    check_masks(data, command.process.omission)
     some = measured_part(data).held
-    statistics = process_statistics(some, command.process)
-    resolved, grid = resolve_omission(command.process, some), data.meaning.grid()
+    coverage, settings = some.coverage(), command.process
+    by_shown = coverage is not None and coverage.unknown() is None and _suits_shown(settings)
+    settings = replace(settings, basis=FOURIER) if by_shown else settings
+    statistics = shown_prior(some).statistics if by_shown else process_statistics(some, settings)
+    resolved, grid = resolve_omission(settings, some), data.meaning.grid()
     process = build_process(resolved, data.shape, statistics, data.classes, grid)
     inspection = designs.inspect(statistics, process, command.bands)
     ends = designs.check_ends(statistics, process, command.bands)
-    found, detection = _detection(command, some)
+    found, detection = (
+        _detection(command, some) if coverage is None else (None, _shown_lines(coverage, by_shown, config))
+    )
     lines = [_inspection_text(data, some, inspection), *ends.lines(), *detection]
     if command.out is not None:
         lines += _write_inspection(
@@ -78,6 +85,25 @@ def run_inspect(command: Inspect) -> None:
     elif found is not None and _is_damage(found, data.meaning):
         lines.append("with --out, 'sagd inspect' writes a configuration that trains around it")
     say("\n".join(lines))
+
+
+def _suits_shown(process: ProcessConfig) -> bool:
+    """Whether whole items are measured in the basis that a process asks for, by what each shows of them."""
+    from sagd.study.measuring import FOURIER
+
+    return process.basis in (AUTO_BASIS, FOURIER) and process.channels == "as_given"
+
+
+def _shown_lines(coverage: Coverage, measured: bool, config: DataConfig) -> list[str]:
+    """What is said of items that lack frequencies of their own."""
+    given = "" if config.observed is None else f"masks are given ({argument('data.observed')} {config.observed}): "
+    lines = ["", given + coverage.line(), "no look for a damaged band, which all items would have in common"]
+    if (unknown := coverage.unknown()) is not None:
+        lines.append(f"note: {unknown}")
+    elif not coverage.all_shown:
+        lines.append("learn whole items of them: sagd train ... --laps 3")
+    how = "that of whole items, by what each shows" if measured else "taken with 0 for what items do not show"
+    return [*lines, f"all power above is {how}"]
 
 
 def _write_inspection(
@@ -138,7 +164,7 @@ def _detection(command: Inspect, data: Signals) -> tuple[Detection | None, list[
 
     reference = None
     if command.reference is not None:
-        clean = load(replace(command.data, source=command.reference, corruption="none"))
+        clean = load(replace(command.data, source=command.reference, corruption="none", observed=None))
         reference = measured_part(clean).tensor()
     try:
         found = detect(data.tensor(), reference)

@@ -57,6 +57,9 @@ _FLAGS = {
     **{f"data.{key}={value}": f"--data.{key} {value}" for key, value in (("fit", "tile"), ("fit", "crop"))},
     "data.size=": "--data.size ",
     "data.missing=mask": "--data.missing mask",
+    "process.omission.laps=3": "--laps 3",
+    "data.observed=mask": "--data.observed mask",
+    **{f"data.observed_order={order}": f"--data.observed-order {order}" for order in ("fft", "centred")},
     "data.skip_bad=True": "--data.skip-bad",
     "data.area_weights=True": "--data.area-weights",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,7 @@ import tyro
 
 from sagd.build.schema import AUTO_SPECTRUM, DesignConfig, RunConfig
 from sagd.cli.options import Command, Flag, with_plugins
+from sagd.errors import check_whole
 from sagd.terminal import say
 
 
@@ -39,7 +40,23 @@ class Train(Command):
     what --plugin names."""
     resume: Flag = False
     """Continue from the newest checkpoint in --out."""
+    laps: int | None = None
+    """Short for --process.omission.laps, before which it goes: learn whole items from items of which each lacks
+    frequencies of its own (--data.observed), or from a damaged band, in so many trainings at most."""
     run: Annotated[_Run, tyro.conf.arg(name="")] = field(default_factory=_Run)
+
+
+def _with_laps(config: RunConfig, laps: int | None) -> RunConfig:
+    """A configuration with the laps of `--laps`, if it is given.
+
+    Raises:
+        InputError: If that is no number of laps.
+    """
+    if laps is None:
+        return config
+    check_whole("--laps", laps)
+    omission = replace(config.process.omission, laps=laps)
+    return replace(config, process=replace(config.process, omission=omission))
 
 
 def run_train(command: Train) -> None:
@@ -51,7 +68,7 @@ def run_train(command: Train) -> None:
     from sagd.study.laps import train_in_laps
     from sagd.study.train import train
 
-    config = with_plugins(command.run, command)
+    config = _with_laps(with_plugins(command.run, command), command.laps)
     if config.process.spectrum == AUTO_SPECTRUM:
         need("matplotlib", "jinja2")  # for the page that says what was chosen
     if config.process.omission.laps:

@@ -61,6 +61,15 @@ class DataConfig:
     fewer."""
     skip_bad: bool = False
     """Leave out unreadable files (their number is printed) instead of stopping."""
+    observed: str | None = None
+    """Data of which each item lacks frequencies of its own, as subsampled scans and tilted specimens do: the name of
+    its masks, e.g. mask. That is a column of tables (arrays, or paths of .npy files), an array of .npz or HDF5 files,
+    or what stands before the ending of .npy files beside the items (scan-01.mask.npy beside scan-01.npy). A mask holds
+    1 for each frequency that was observed, else 0, in the order of numpy.fft.fftn or its half numpy.fft.rfftn. Train on
+    it with --laps 3."""
+    observed_order: Literal["fft", "centred"] = "fft"
+    """Order of these masks: fft, with frequency 0 first, or centred, with frequency 0 in the middle, as
+    numpy.fft.fftshift puts it."""
     corruption: str = "none"
     """Damage to try omission on, added to the data as it is read: 'band_noise(low=0.1, high=0.2, level=1)', rain,
     moire, scan_lines, fixed_pattern, hum or shading, which are on the grid; fringes, curtains, streaks, mains, sensor

@@ -168,6 +168,36 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Mask:
+    """The masks of one file or row, not yet read.
+
+    Attributes:
+        reader: Where it is read.
+        contents: The array.
+    """
+
+    reader: Reader
+    contents: Contents
+
+    @property
+    def described(self) -> str:
+        """How errors name it."""
+        place = self.reader.describe(self.contents)
+        return f"{self.contents.name!r} of {place}" if self.contents.name else place
+
+    def read(self) -> np.ndarray:
+        """Its values.
+
+        Raises:
+            InputError: If they cannot be read.
+        """
+        try:
+            return self.reader.read(self.contents)
+        except InputError as error:
+            raise InputError(f"cannot read {self.described}: {error}") from None
+
+
+@dataclass(frozen=True)
 class FieldRecords:
     """Fields of one kind in files, or in rows of tables.
 
@@ -177,6 +207,7 @@ class FieldRecords:
         parts: Arrays of the files or rows.
         labels: Class number of each of these, int64, or None.
         classes: Names of the classes, or None without labels.
+        masks: Which frequencies of the items of each part were observed; () if nobody asked.
     """
 
     name: str
@@ -184,6 +215,7 @@ class FieldRecords:
     parts: tuple[Part, ...]
     labels: Tensor | None = None
     classes: tuple[str, ...] | None = None
+    masks: tuple[Mask, ...] = ()
 
     def __len__(self) -> int:
         """Number of files or rows, each of which may hold many fields."""

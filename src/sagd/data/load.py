@@ -6,7 +6,7 @@ import itertools
 import logging
 import math
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -23,6 +23,8 @@ from sagd.data.fields import (
     LARGEST,
     FieldRecords,
     LazyFields,
+    Mask,
+    Part,
     Plan,
     Recent,
     check_means,
@@ -33,6 +35,8 @@ from sagd.data.fields import (
 )
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels
 from sagd.data.kinds import Kind
+from sagd.data.layout import Layout
+from sagd.data.masks import CENTRED, half_of, power_beside, reordered
 from sagd.data.meaning import Meaning
 from sagd.data.signals import Origin, Signals
 from sagd.data.sources import Records, base, open_source
@@ -40,6 +44,7 @@ from sagd.data.sources.base import expanded
 from sagd.data.sources.beside import beneath
 from sagd.data.windows import Windows
 from sagd.errors import InputError, argument, one_line
+from sagd.noise.basis.fourier import FourierBasis
 from sagd.optional import need
 from sagd.random import generator_for, subset
 from sagd.training.progress import counted
@@ -56,6 +61,10 @@ _THREADED_AREA = 128 * 128
 _RUN = 8
 _LOOKED_AT = 16
 """Fields that memory cannot hold in which a channel that does not vary is looked for."""
+_SEEN = 256
+"""Fields whose power beside their masks is measured at a time."""
+_ROUNDED, _LITTLE = 1e-8, 1e-2
+"""Share of that power that is not worth a line, and that may be rounding or noise."""
 _LEAST_SIDE, _USUAL_SIDE = 8, 64
 """Least side of an array that windows are advised for, and largest side of these."""
 _NAMED, _LONGEST = 10, 40
@@ -139,6 +148,11 @@ def load(config: DataConfig, meaning: Meaning | None = None) -> Signals:
     config = _settled(config, meaning)
     _check(config)
     records = open_source(config)
+    if config.observed is not None and not records.masks:
+        raise InputError(
+            f"{argument('data.observed')} is {config.observed!r}, and {config.source!r} has no masks: they are files"
+            " beside others, arrays in them, or a column of a table"
+        )
     if isinstance(records, FieldRecords):
         data = _fields(records, config, meaning)
     else:
@@ -146,6 +160,7 @@ def load(config: DataConfig, meaning: Meaning | None = None) -> Signals:
     corruption = None if config.corruption == "none" else Corruption.parse(config.corruption).on(data.meaning.grid())
     if corruption is not None:
         corruption.band(data.shape[1:], config.corruption_seed)
+    _say_beside(data, config)
     return replace(data, corruption=corruption, corruption_seed=config.corruption_seed)
 
 
@@ -188,7 +203,9 @@ def _pictures(records: Records, config: DataConfig, meaning: Meaning | None) -> 
     if all(files):
         every = np.arange(len(files))
         origin = Origin(expanded(config.source), tuple(filter(None, files)), every, np.zeros_like(every))
-    return Signals(records.name, pixels, labels, records.classes, places=torch.tensor(rows), origin=origin)
+    data = Signals(records.name, pixels, labels, records.classes, places=torch.tensor(rows), origin=origin)
+    sides = {(headers[row].height, headers[row].width) for row in rows}
+    return _with_masks(data, records.masks, np.array(rows), np.zeros(len(rows), int), sides, config)
 
 
 def _say_notes(headers: dict[int, Header]) -> None:
@@ -247,7 +264,7 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     missing = float(stored.isnan().double().mean()) if gaps and isinstance(stored, Tensor) else None
     gaps = gaps and missing != 0
     logger.info("%s", "\n".join(_said(chosen, meaning, gaps, missing) + _constant(stored, meaning)))
-    return Signals(
+    data = Signals(
         records.name,
         stored,
         labels,
@@ -258,6 +275,109 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
         origin=_origin(plan),
         cut=partial(_cut, replace(lazy, plan=chosen.some(good)), config.fit == "crop") if chosen.cuts else None,
     )
+    sides = {part.shape[1:] for part in records.parts}
+    return _with_masks(data, records.masks, chosen.part[good], chosen.item[good], sides, config, records.parts)
+
+
+def _with_masks(
+    data: Signals,
+    masks: Sequence[Mask],
+    part: np.ndarray,
+    item: np.ndarray,
+    sides: Collection[tuple[int, ...]],
+    config: DataConfig,
+    parts: Sequence[Part] = (),
+) -> Signals:
+    """Data with what was observed of each field.
+
+    Args:
+        data: The fields.
+        masks: Of the files or rows; () if nobody asked.
+        part: Which of these each field is in, `(N,)`.
+        item: The number of its item there.
+        sides: Side lengths that items have there.
+        config: Settings.
+        parts: Files or rows whose axes may be in another order than those of fields.
+
+    Raises:
+        InputError: If fields are not whole items as they are in files, or a mask is none.
+    """
+    if not masks:
+        return data
+    spatial, basis = data.shape[1:], FourierBasis(data.shape[1:])
+    if {*sides} != {spatial} or config.resample is not None or config.fit == "crop":
+        raise InputError(
+            f"masks ({argument('data.observed')}) are of whole items as files hold them; leave {argument('data.size')},"
+            f" {argument('data.fit')} and {argument('data.resample')} out"
+        )
+    shape = (len(part), *basis.coefficients)
+    if math.prod(shape) > base.MEMORY_LIMIT:
+        raise InputError(
+            f"masks of {len(part)} items take {math.prod(shape) / 2**30:.1f} GiB of memory, at most"
+            f" {base.MEMORY_LIMIT / 2**30:.0f} are used; take fewer with {argument('data.limit')}"
+        )
+    observed = torch.empty(shape, dtype=torch.bool)
+    last, values = -1, np.empty(0)
+    for i, number in enumerate(counted(part.tolist(), "reading", "masks")):
+        if number != last:
+            last, values = number, masks[number].read()
+        layout = parts[number].layout if parts else None
+        try:
+            own = _own_mask(values, int(item[i]), parts[number].count if parts else 1, layout, len(spatial))
+            observed[i] = half_of(own, spatial, config.observed_order)
+        except InputError as error:
+            raise InputError(f"{masks[number].described}: {error}") from None
+    return replace(data, observed=observed)
+
+
+def _own_mask(values: np.ndarray, item: int, count: int, layout: Layout | None, rank: int) -> np.ndarray:
+    """The mask of an item among those of its file, its axes in the order of fields.
+
+    Raises:
+        InputError: If there are masks for another number of items.
+    """
+    if values.ndim == rank + 1:
+        if len(values) != count:
+            raise InputError(
+                f"it holds {len(values)} masks for {count} item(s), whose channels all have the same; write one for"
+                " each item, or one for all"
+            )
+        values = values[item]
+    written = "" if layout is None else "".join(letter for letter in layout.axes if letter in layout.spatial)
+    if layout is None or written == layout.spatial or values.ndim != rank:
+        return values
+    return values.transpose([written.index(letter) for letter in layout.spatial])
+
+
+def _say_beside(data: Signals, config: DataConfig) -> None:
+    """A line for items that hold something where nothing was observed."""
+    if data.observed is None:
+        return
+    order, other = config.observed_order, "fft" if config.observed_order == CENTRED else CENTRED
+    some = data if isinstance(data.stored, Tensor) else data.at_most(_SEEN)
+    share, turned = _share_beside(some), _share_beside(some.at_most(_SEEN), order)
+    if share < _ROUNDED:
+        return
+    why = "rounding or noise" if share < _LITTLE else "see that masks and items fit each other"
+    if turned < share / 2:
+        why = f"with {argument(f'data.observed_order={other}')} it would be {100 * turned:.2g} %"
+    logger.info(
+        f"{data.name}: {100 * share:.2g} % of the power of items lies where nothing was observed of them, and is left"
+        f" out; {why}"
+    )
+
+
+def _share_beside(data: Signals, order: str | None = None) -> float:
+    """Share of power where nothing was observed; or what it would be if masks, read in an order, were in the other."""
+    whole = replace(data, observed=None)
+    parts = []
+    for some in torch.arange(len(data)).split(_SEEN):
+        missing = data.unobserved(some)
+        assert missing is not None
+        missing = missing if order is None else reordered(missing, data.shape[-1], order)
+        parts.append(torch.stack(power_beside(whole.batch(some)[0], missing)))
+    beside, power = torch.cat(parts, 1).sum(1).tolist()
+    return beside / power if power else 0.0
 
 
 def _cut(lazy: LazyFields, roams: bool) -> Windows:
@@ -448,8 +568,29 @@ def _check(config: DataConfig) -> None:
         value = getattr(config, name)
         if value is not None and not 0 < value < math.inf:
             raise InputError(f"data.{name} must be positive and finite (samples per second), got {value}")
+    if config.observed is not None:
+        _check_observed(config)
     if config.limit is not None and config.limit < 2:
         raise InputError(f"data.limit must be at least 2, got {config.limit}")
+
+
+def _check_observed(config: DataConfig) -> None:
+    """Refuse settings that go with no masks."""
+    if not config.observed:
+        raise InputError(
+            f"{argument('data.observed')} is the name of a column, of an array, or what stands before the ending of"
+            f" files, e.g. mask; got {config.observed!r}"
+        )
+    if config.corruption != "none":
+        raise InputError(
+            f"two damages, masks ({argument('data.observed')} {config.observed}) and {argument('data.corruption')}"
+            f" {config.corruption}; name one"
+        )
+    if config.missing == "mask":
+        raise InputError(
+            f"{argument('data.missing=mask')} is for values that are missing, {argument('data.observed')} for"
+            " frequencies, which items with gaps have not; leave one of them out"
+        )
 
 
 def _check_enough(

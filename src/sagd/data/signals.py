@@ -12,18 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagd.data.corruption import Corruption, corrupt
+from sagd.data.corruption import Corruption, corrupt, generators
 from sagd.data.images import to_unit_range
+from sagd.data.masks import Coverage, observed_part
 from sagd.data.meaning import Meaning
 from sagd.data.windows import Windows
 from sagd.errors import InputError
 from sagd.model.condition import Condition
+from sagd.noise.basis.fourier import FourierBasis
 from sagd.random import Generator, generator_for, rand, randperm, subset
 from sagd.training.ahead import Ahead
 from sagd.training.batches import Batch, hashes
 
 _HASHED = 256
-"""Fields that are copied at a time to be hashed."""
+"""Fields that are copied at a time to be hashed, or whose masks are counted."""
 
 
 class OnDemand(Protocol):
@@ -83,6 +85,8 @@ class Signals:
         gaps: Whether some values are missing.
         origin: The files that they are from; None if they are not whole items of files.
         cut: Reads the larger arrays that all of the `M` fields are windows of; None if they are not.
+        observed: Which frequencies of each of the `M` fields were observed, bool `(M, *coefficients)` of the Fourier
+            basis; what a field holds elsewhere is left out as it is read. None: all.
 
     Raises:
         InputError: If shapes or types do not fit together.
@@ -100,6 +104,7 @@ class Signals:
     gaps: bool = False
     origin: Origin | None = None
     cut: Callable[[], Windows] | None = None
+    observed: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.stored.shape)
@@ -108,6 +113,9 @@ class Signals:
             raise InputError(f"{self.meaning.kind} data must have shape (N, C, {axes}), got {shape}")
         if isinstance(self.stored, Tensor) and self.stored.dtype not in (torch.uint8, torch.float32):
             raise InputError(f"data must be uint8, or float32 as models see it, got {self.stored.dtype}")
+        wanted = (shape[0], *FourierBasis(shape[2:]).coefficients)
+        if self.observed is not None and (tuple(self.observed.shape), self.observed.dtype) != (wanted, torch.bool):
+            raise InputError(f"observed must be bool {wanted}, got {self.observed.dtype} {tuple(self.observed.shape)}")
         if self.labels is None:
             object.__setattr__(self, "classes", None)
             return
@@ -170,7 +178,7 @@ class Signals:
 
     def values(self, indices: Tensor) -> Tensor:
         """What `stored` holds of the fields of these numbers `(B,)`."""
-        return self.stored[indices if self.rows is None else self.rows[indices]]
+        return self.stored[self._numbers(indices)]
 
     @property
     def roams(self) -> bool:
@@ -180,7 +188,7 @@ class Signals:
     def drawn(self, indices: Tensor, generator: Generator) -> Tensor:
         """As `values`, of fields that are windows of larger arrays: from random places of these."""
         assert isinstance(self.stored, Windows)
-        return self.stored.drawn(indices if self.rows is None else self.rows[indices], generator)
+        return self.stored.drawn(self._numbers(indices), generator)
 
     def shown(
         self, values: Tensor, indices: Tensor, flips: Tensor | None = None, draw: int = 0
@@ -196,6 +204,8 @@ class Signals:
         if self.corruption is not None:
             x = corrupt(x, self.corruption, self.corruption_seed, self.places_of(indices), draw)
             x = x if known is None else torch.where(known, x, 0.0)
+        if self.observed is not None and (missing := self.unobserved(indices)) is not None:
+            x = observed_part(x, missing)
         if flips is not None:
             if flips.shape != indices.shape or flips.dtype != torch.bool:
                 raise InputError(f"flips must be bool {tuple(indices.shape)}, got {flips.dtype} {tuple(flips.shape)}")
@@ -205,8 +215,10 @@ class Signals:
         return x, None if self.labels is None else self.labels[indices], known
 
     def digests(self, values: Tensor, indices: Tensor) -> Tensor:
-        """A hash of the `values` of each field and of its label, int64 `(B,)`, not 0."""
+        """A hash of the `values` of each field, of its label and its mask, int64 `(B,)`, not 0."""
         rows = values.cpu().contiguous().flatten(1).view(torch.uint8).numpy()
+        if self.observed is not None:
+            rows = np.concatenate([rows, self.observed[self._numbers(indices)].flatten(1).view(torch.uint8).numpy()], 1)
         labels = [b""] * len(indices) if self.labels is None else [b"%d" % k for k in self.labels[indices].tolist()]
         return hashes(row.tobytes() + label for row, label in zip(rows, labels, strict=True))
 
@@ -220,8 +232,27 @@ class Signals:
 
     def places_of(self, indices: Tensor) -> Tensor:
         """Places in the source of the fields of these indices `(B,)`."""
-        numbers = indices if self.rows is None else self.rows[indices]
+        numbers = self._numbers(indices)
         return numbers if self.places is None else self.places[numbers]
+
+    def unobserved(self, indices: Tensor) -> Tensor | None:
+        """Frequencies that the fields of these indices `(B,)` lack, bool `(B, *coefficients)` of the Fourier basis.
+
+        None if they are alike in all: no masks were given, and the damage hides no frequency, or the same in all.
+        """
+        if self.observed is not None:
+            return ~self.observed[self._numbers(indices)]
+        if self.corruption is None:
+            return None
+        own = generators(self.corruption_seed, self.places_of(indices).tolist(), None if self.corruption.fixed else 0)
+        return self.corruption.places(self.shape[1:], own)
+
+    def coverage(self) -> Coverage | None:
+        """Which frequencies the fields show; None if that is alike in all."""
+        if not len(self) or self.unobserved(torch.zeros(1, dtype=torch.int64)) is None:
+            return None
+        parts = (self.unobserved(some) for some in torch.arange(len(self)).split(_HASHED))
+        return Coverage.of((part for part in parts if part is not None), self.shape[1:])
 
     def some(self, count: int, *key: int | str) -> Signals:
         """`count` of the fields at random, in random order, so that the first of these stand for all too.
@@ -249,8 +280,8 @@ class Signals:
         if isinstance(self.stored, Tensor):
             return self
         every = torch.arange(len(self))
-        places = self.places_of(every)
-        return replace(self, stored=self.values(every), rows=None, places=places)
+        observed = None if self.observed is None else self.observed[self._numbers(every)]
+        return replace(self, stored=self.values(every), rows=None, places=self.places_of(every), observed=observed)
 
     @property
     def clean(self) -> Signals:
@@ -260,7 +291,7 @@ class Signals:
     def subset(self, indices: Tensor | Sequence[int]) -> Signals:
         """The fields of these indices `(B,)`, in this order, sharing memory with the whole."""
         indices = self._checked(indices)
-        rows = indices if self.rows is None else self.rows[indices]
+        rows = self._numbers(indices)
         return replace(self, rows=rows, labels=None if self.labels is None else self.labels[indices])
 
     def split_halves(self, seed: int) -> tuple[Signals, Signals]:
@@ -268,6 +299,10 @@ class Signals:
         order = randperm(len(self), generator_for(seed, "halves"))
         half = len(self) // 2
         return self.subset(order[:half]), self.subset(order[half : 2 * half])
+
+    def _numbers(self, indices: Tensor) -> Tensor:
+        """Which of the `M` fields those of these indices `(B,)` are."""
+        return indices if self.rows is None else self.rows[indices]
 
     def _checked(self, indices: Tensor | Sequence[int]) -> Tensor:
         """`indices` as int64, not truncated from other types and all in range."""

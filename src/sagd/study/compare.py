@@ -60,6 +60,7 @@ from sagd.study.evaluation import (
     feature_extractor,
     figures,
     measure_likelihood,
+    tell_masks,
 )
 from sagd.study.illustration import forward_images, shown_power
 from sagd.study.machine import describe_machine
@@ -112,6 +113,7 @@ def compare(
         config = _settled(config, out, data)
         # Whatever the arms are trained on, they are measured against clean images.
         clean = data.clean
+        tell_masks(clean)
         extractor = feature_extractor(config.evaluation, clean, progress)
         # Only now, so that what was refused can be corrected and started again in the same place.
         write_file(out / CONFIG, to_yaml(config))

@@ -41,7 +41,7 @@ from sagd.designs.search import (
     noise_of,
     search,
 )
-from sagd.errors import InputError, check_whole
+from sagd.errors import InputError, argument, check_whole
 from sagd.metrics.rings import flatness_by_ring
 from sagd.model.parameterisation.wiener import LEAST_POWER
 from sagd.noise.basis.base import Basis
@@ -265,6 +265,11 @@ def design(
     process = _to_choose(process or ProcessConfig())
     check_evaluations(evaluations)
     config, own = (data, load(data)) if isinstance(data, DataConfig) else (DataConfig(), data)
+    if own.observed is not None:
+        raise InputError(
+            f"a design measures whole items, and masks ({argument('data.observed')}) say that these lack frequencies:"
+            " design for the draws of a training in laps, or name process.spectrum"
+        )
     if len(own) < _LEAST_ITEMS:
         items = Kind.member(own.meaning.kind).item[1]
         raise InputError(f"{own.name!r} has {len(own)} {items}; a design needs at least {_LEAST_ITEMS}")

@@ -371,7 +371,17 @@ def _reference(config: DataConfig, evaluation: EvaluationConfig, progress: bool)
         if progress:
             logger.info("at most %d samples for %d real %s", evaluation.samples, len(data), _items(data))
     check_evaluation(evaluation, len(data), _items(data))
+    tell_masks(data)
     return data, evaluation
+
+
+def tell_masks(reference: Signals) -> None:
+    """A line for a reference that is not whole."""
+    if reference.observed is not None:
+        logger.info(
+            "note: the reference lacks frequencies (%s), which are 0 in it; whole items are the better measure",
+            argument("data.observed"),
+        )
 
 
 def _require_shape(shape: tuple[int, ...], reference: Signals, what: str) -> None:

@@ -26,7 +26,6 @@ from tqdm import tqdm
 from sagd.build.objects import omission_mode
 from sagd.build.schema import AUTO_SPECTRUM, NO_OMISSION, OmissionConfig, RunConfig
 from sagd.build.text import to_dict
-from sagd.data.corruption import generators
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError
@@ -42,7 +41,7 @@ from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory
 from sagd.store.folder import claim
 from sagd.store.model import Trained, load_model, save_model
-from sagd.study.measuring import FOURIER
+from sagd.study.measuring import FOURIER, check_masks, shown_prior
 from sagd.study.train import train
 
 logger = logging.getLogger(__name__)
@@ -104,17 +103,33 @@ class Course:
             raise InputError("process.omission.laps draw whole items; leave denoiser.bands out")
         if self.data.gaps or self.data.cut is not None:
             raise InputError("process.omission.laps need whole items without gaps; restore the files first")
+        check_masks(self.data, omission)
         if omission.mode == NO_OMISSION:
-            streams = [generator_for(0, "damage", 0)]
-            if corruption is None or corruption.places(self.data.shape[1:], streams) is None:
+            if self.data.unobserved(torch.zeros(1, dtype=torch.int64)) is None:
                 raise InputError(
-                    "process.omission.laps need a mode of omission, e.g. fill, or data.corruption that hides other"
-                    " frequencies of every item: subsampled or wedges"
+                    "process.omission.laps need a mode of omission, e.g. fill, masks of what was observed"
+                    " (data.observed), or data.corruption that hides other frequencies of every item: subsampled or"
+                    " wedges"
                 )
-            if not corruption.fixed:
+            if corruption is not None and not corruption.fixed:
                 raise InputError("process.omission.laps need damage that stays: set fixed=True in data.corruption")
         if len(self.data) < 2 * _FEWEST:
             raise InputError(f"process.omission.laps need at least {2 * _FEWEST} items, got {len(self.data)}")
+        if omission.mode == NO_OMISSION:
+            self._check_coverage()
+
+    def _check_coverage(self) -> None:
+        """Refuse items that show all frequencies, or some frequency too seldom."""
+        coverage = self.parts[0].coverage()
+        assert coverage is not None
+        if coverage.all_shown:
+            raise InputError(
+                "process.omission.laps learn what items do not show, and nothing is hidden in these: they show all of"
+                " their frequencies; train without laps"
+            )
+        if (unknown := coverage.unknown()) is not None:
+            raise InputError(f"process.omission.laps: {unknown}")
+        logger.info(coverage.line())
 
     def run(self, laps: int) -> Trained | None:
         """All laps; the model of the best, or None if that is lap 0's."""
@@ -166,16 +181,12 @@ class Course:
     @cached_property
     def prior(self) -> GaussianPrior:
         """What is known without a network of data whose items each have damage of their own."""
-        some = self.parts[0].at_most(_MEASURED)
-        every = torch.arange(len(some))
-        return GaussianPrior.measured(some.batch(every)[0], self.noise(some, every), self.basis)
+        return shown_prior(self.parts[0].at_most(_MEASURED))
 
     def noise(self, data: Signals, numbers: Tensor) -> Tensor:
         """`N(f)` of items, `(B|1, C|1, *coefficients)`."""
         if self.first is None:
-            assert data.corruption is not None
-            own = generators(data.corruption_seed, data.places_of(numbers).tolist())
-            missing = data.corruption.places(self.data.shape[1:], own)
+            missing = data.unobserved(numbers)
             assert missing is not None
             return torch.where(missing, torch.inf, 0.0)[:, None]
         inside, known = mask(self.mode.place, self.basis) > 0, self.mode.damage(self.basis)
@@ -192,7 +203,7 @@ class Course:
             write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: x}))])
         verify_directory(path, [_DRAWS])
         x = read_tensors(path / _DRAWS)[0][_TENSOR]
-        return dataclasses.replace(kept, stored=x, rows=None, places=None, corruption=None, origin=None)
+        return dataclasses.replace(kept, stored=x, rows=None, places=None, corruption=None, observed=None, origin=None)
 
     def drawn(self, data: Signals, some: Tensor, model: Trained | None, draw: int, first: int = 0) -> Tensor:
         """Draws of items by a model of whole ones, or by what there is before there is one."""

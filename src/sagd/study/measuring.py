@@ -6,11 +6,15 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
+import torch
+
 from sagd.build.objects import build_process, process_basis
-from sagd.build.schema import AUTO_BASIS, NO_OMISSION, DenoiserConfig, ProcessConfig
+from sagd.build.schema import AUTO_BASIS, NO_OMISSION, DenoiserConfig, OmissionConfig, ProcessConfig
 from sagd.data.signals import Signals
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
+from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, measure, most_measured
+from sagd.omission.posterior import GaussianPrior
 
 logger = logging.getLogger(__name__)
 
@@ -101,3 +105,29 @@ def process_statistics(data: Signals, process: ProcessConfig) -> DataStatistics:
         raise InputError(f"{data.name!r} does not vary: all its values are {value:g}, of which nothing can be learnt")
     colours = channel_covariance(x) if process.channels == "decorrelated" else None
     return measure(x, process_basis(process, data.shape, colours), mask=some.known())
+
+
+def shown_prior(data: Signals) -> GaussianPrior:
+    """Mean and power of whole items, in the Fourier basis, by data of which each item lacks frequencies of its own.
+
+    Raises:
+        InputError: If too few items show some frequency.
+    """
+    every = torch.arange(len(data))
+    missing = data.unobserved(every)
+    assert missing is not None
+    noise = torch.where(missing, torch.inf, 0.0)[:, None]
+    return GaussianPrior.measured(data.batch(every)[0], noise, FourierBasis(data.shape[1:]))
+
+
+def check_masks(data: Signals, omission: OmissionConfig) -> None:
+    """Refuse masks of what was observed beside a mode that leaves one band out of all items.
+
+    Raises:
+        InputError: If there are both.
+    """
+    if data.observed is not None and omission.mode != NO_OMISSION:
+        raise InputError(
+            f"process.omission.mode {omission.mode!r} leaves one band out of all items, and masks ("
+            f"{argument('data.observed')}) say what each lacks; leave one of them out: laps of masks need mode none"
+        )

@@ -26,7 +26,7 @@ from sagd.data.images import as_png
 from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import SignalReader, Signals
-from sagd.errors import InputError, calling, check_whole
+from sagd.errors import InputError, argument, calling, check_whole
 from sagd.integrations.accelerate import runtime
 from sagd.integrations.tensorboard import TensorBoard
 from sagd.model.denoiser import NetworkDenoiser
@@ -49,7 +49,7 @@ from sagd.store.run import CONFIG
 from sagd.study.compilation import compiled
 from sagd.study.designing import Design, automatic, check_free, check_likeness, evaluations_of
 from sagd.study.guarding import as_begun, guarded, premise_of, read_once, second_damage, set_apart, wholes, without_band
-from sagd.study.measuring import measured_part, process_statistics, resolve_basis
+from sagd.study.measuring import check_masks, measured_part, process_statistics, resolve_basis
 from sagd.study.run import Before, Begun, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import MOST_ITEMS, Shuffled
 from sagd.training.fit import Budget, Callback, Fit, Step
@@ -70,6 +70,8 @@ _FIXED_DATA = (
     "data.corruption",
     "data.corruption_seed",
     "data.area_weights",
+    "data.observed",
+    "data.observed_order",
 )
 
 # Messages name settings of a training as its configuration does.
@@ -86,6 +88,9 @@ _LARGEST_PART = 0.2
 # Share of a second damage that a prediction draws back, and share of it that is believed, from which on the model says
 # so whenever it is used.
 _DRAWN_BACK, _LITTLE = 0.1, 0.1
+
+# Items by which is told how many of their frequencies all show.
+_SHOWN = 512
 
 # Share of a GPU's free memory that the data may take.
 _NEAR = 0.1
@@ -196,6 +201,7 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
             " sagd design writes it"
         )
     _check_data(config, data)
+    check_masks(data, config.process.omission)
     if before is None and config.design is not None:
         check_likeness(config.design, data)
     once = read_once(data)
@@ -208,7 +214,7 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
     _check_flips(config, model.statistics.basis, data.meaning.grid())
     mode, weights, grid = _mode(model), data.meaning.weight_field(data.shape), data.meaning.grid()
     loss = build_loss(config.denoiser, model.process, model.statistics, grid, weights)
-    notes = checked_ends(model)
+    notes = [*_notes_of_masks(data, mode), *checked_ends(model)]
     held_out = second = None
     if mode is not None:
         mode.check(model.statistics)
@@ -504,6 +510,18 @@ def _check_data(config: RunConfig, data: Signals) -> None:
         raise InputError(f"training.batch_size is {batch_size} but the data has {len(data)} {items}; use at most that")
     if config.network.conditional and data.classes is None:
         raise InputError("network.conditional needs labels, and the data has none; name them with data.label_column")
+
+
+def _notes_of_masks(data: Signals, mode: Mode | None) -> list[str]:
+    """A line for items that lack frequencies of their own, of which this training makes nothing."""
+    coverage = data.at_most(_SHOWN, "coverage").coverage() if mode is None else None
+    if coverage is None or coverage.all_shown:
+        return []
+    whole = 100 * float(coverage.shares.mean())
+    return [
+        f"note: items show {whole:.1f} % of their frequencies; this training takes 0 for the others and learns items as"
+        f" damaged as these: {argument('process.omission.laps=3')} learns whole ones"
+    ]
 
 
 def _check_flips(config: RunConfig, basis: Basis, grid: Grid | None) -> None:

@@ -31,6 +31,10 @@ class Missing(Corruption):
 
     def added(self, x: Tensor, generators: Sequence[Generator], seed: int = 0) -> Tensor:
         """Without what is missing."""
-        basis = FourierBasis(tuple(x.shape[2:]))
-        missing = self.places(basis.spatial, generators).to(x.device)[:, None]
-        return basis.inverse(basis.forward(x) * ~missing)
+        return without(x, self.places(tuple(x.shape[2:]), generators))
+
+
+def without(x: Tensor, missing: Tensor) -> Tensor:
+    """Fields `(B, C, *spatial)` with 0 for the frequencies that each lacks, bool `(B, *coefficients)`."""
+    basis = FourierBasis(tuple(x.shape[2:]))
+    return basis.inverse(basis.forward(x) * ~missing.to(x.device)[:, None])

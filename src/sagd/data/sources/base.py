@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig
-from sagd.data.fields import FieldRecords
+from sagd.data.fields import FieldRecords, Mask
 from sagd.errors import InputError
 from sagd.optional import need
 from sagd.paths import special
@@ -41,11 +41,13 @@ class Records(ABC):
         name: Short name of the data set.
         labels: Class numbers `(len,)`, int64, or None.
         classes: Names of the classes, or None without labels.
+        masks: Which frequencies of each image were observed; () if nobody asked.
     """
 
     name: str
     labels: Tensor | None
     classes: tuple[str, ...] | None
+    masks: tuple[Mask, ...] = field(default=(), kw_only=True)
 
     @abstractmethod
     def __len__(self) -> int: ...

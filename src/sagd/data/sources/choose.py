@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig
-from sagd.data.fields import FieldRecords, Part
+from sagd.data.fields import FieldRecords, Mask, Part
 from sagd.data.formats import Contents, Format
 from sagd.data.formats.find import endings, format_of
 from sagd.data.kinds import Kind
@@ -69,6 +69,7 @@ def field_records(
     config: DataConfig,
     labels: Tensor | None = None,
     classes: tuple[str, ...] | None = None,
+    masks: Sequence[Mask] = (),
 ) -> FieldRecords:
     """The arrays of files, by their headers.
 
@@ -79,6 +80,7 @@ def field_records(
         config: Settings.
         labels: Class number of each file, int64, or None.
         classes: Names of the classes.
+        masks: Which frequencies of the items of each file were observed; () if nobody asked.
 
     Raises:
         InputError: Naming the file that cannot be read, or holds nothing of the kind.
@@ -88,7 +90,7 @@ def field_records(
         len(paths), lambda i: part_of(paths[i], member, config), lambda i: repr(str(paths[i])), config.skip_bad
     )
     own = None if labels is None else labels[torch.tensor(kept)]
-    return FieldRecords(name, member, tuple(parts), own, classes)
+    return FieldRecords(name, member, tuple(parts), own, classes, tuple(masks[i] for i in kept if masks))
 
 
 def looked(
@@ -131,7 +133,7 @@ def part_of(path: Path, kind: Kind, config: DataConfig) -> Part:
     """
     found = format_of(path)
     try:
-        arrays, columns = _columns(found.scan(path), config)
+        arrays, columns = _columns([array for array in found.scan(path) if array.name != config.observed], config)
         arrays = _chosen(arrays, config if columns is None else replace(config, arrays=()), kind)
     except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
         if isinstance(error, InputError):

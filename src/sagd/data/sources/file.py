@@ -11,6 +11,7 @@ from sagd.data.formats.find import is_one
 from sagd.data.sources.base import Records, Source, check_text, expanded
 from sagd.data.sources.choose import field_records, of_one_kind
 from sagd.data.sources.folder import FolderRecords, are_pictures
+from sagd.data.sources.observed import masks_of
 from sagd.data.sources.parquet import ENDING
 
 
@@ -38,5 +39,5 @@ class File(Source, kind="file"):
         path = expanded(self.path)
         kind, paths = of_one_kind([path], config, repr(str(path)))
         if are_pictures(kind, paths, config):
-            return FolderRecords(path.stem, None, None, tuple(paths))
-        return field_records(path.stem, kind, paths, config)
+            return FolderRecords(path.stem, None, None, tuple(paths), masks=masks_of(paths, config))
+        return field_records(path.stem, kind, paths, config, masks=masks_of(paths, config))

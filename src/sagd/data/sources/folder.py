@@ -24,7 +24,8 @@ from sagd.data.kinds.video import Video
 from sagd.data.sources.base import SPLIT_NAMES, Records, Source, check_text, encode_labels, expanded
 from sagd.data.sources.beside import BESIDE
 from sagd.data.sources.choose import field_records, of_one_kind
-from sagd.data.sources.metadata import METADATA, read_labels
+from sagd.data.sources.metadata import METADATA, read_labels, read_masks
+from sagd.data.sources.observed import items_among, masks_of
 from sagd.data.sources.parquet import shards
 from sagd.errors import InputError
 
@@ -65,13 +66,15 @@ class Folder(Source, kind="folder"):
             )
         folder = expanded(self.path)
         files = [path for path in walk(folder) if path.name not in (*METADATA, BESIDE)]
+        told = read_masks(folder, config)
+        files = items_among(files, config, told)
         files = films(files) if config.kind == Video.kind else files
         kind, paths = of_one_kind(files, config, repr(str(folder)))
         labels, classes = _labels(folder, paths, config)
-        name = folder.resolve().name
+        name, masks = folder.resolve().name, masks_of(paths, config, told)
         if are_pictures(kind, paths, config):
-            return FolderRecords(name, labels, classes, tuple(paths))
-        return field_records(name, kind, paths, config, labels, classes)
+            return FolderRecords(name, labels, classes, tuple(paths), masks=masks)
+        return field_records(name, kind, paths, config, labels, classes, masks)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ class FolderRecords(Records):
 
     def fields(self, config: DataConfig) -> FieldRecords:
         """The same files as fields of any depth."""
-        return field_records(self.name, Kind.member(Pictures.kind), self.paths, config, self.labels, self.classes)
+        kind = Kind.member(Pictures.kind)
+        return field_records(self.name, kind, self.paths, config, self.labels, self.classes, self.masks)
 
 
 def are_pictures(kind: type[Kind], paths: Sequence[Path], config: DataConfig) -> bool:

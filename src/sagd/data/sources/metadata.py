@@ -1,4 +1,7 @@
-"""Labels in a table beside the files, `metadata.csv` or `metadata.jsonl`, as the hub's folders have them."""
+"""Labels, and files of masks, in a table beside the files.
+
+That is `metadata.csv` or `metadata.jsonl`, as the hub's folders have them.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +41,7 @@ def read_labels(folder: Path, paths: Sequence[Path], config: DataConfig) -> list
                 f" {METADATA[0]} there"
             )
         return None
-    rows = list(_rows(table))
-    columns = list(rows[0]) if rows else []
-    name = next((column for column in _NAMES if column in columns), None)
-    if name is None:
-        raise InputError(f"{str(table)!r} names no files: give them in a column {_NAMES[0]!r}; it has {columns}")
+    rows, columns, name = _read(table)
     label = wanted or next((column for column in _LABELS if column in columns), None)
     if label is None:
         logger.info("%s holds no labels: none of its columns %s is called label", table.name, columns)
@@ -63,6 +62,40 @@ def read_labels(folder: Path, paths: Sequence[Path], config: DataConfig) -> list
     if missing is not None:
         raise InputError(f"{str(table)!r} has no row for {str(missing.relative_to(folder))!r}; add it")
     return [known[str(path.relative_to(folder))] for path in paths]
+
+
+def read_masks(folder: Path, config: DataConfig) -> dict[Path, Path]:
+    """The file of the mask of each file, by a column that `data.observed` names; none without such a column.
+
+    Raises:
+        InputError: If the table cannot be read, or a row of it names no file.
+    """
+    table = next((folder / name for name in METADATA if (folder / name).is_file()), None)
+    if table is None or config.observed is None:
+        return {}
+    rows, columns, name = _read(table)
+    if config.observed not in columns:
+        return {}
+    told: dict[Path, Path] = {}
+    for number, row in enumerate(rows, 1):
+        file, mask = row.get(name), row.get(config.observed)
+        if not isinstance(file, str) or not isinstance(mask, str) or not (folder / mask).is_file():
+            raise InputError(
+                f"row {number} of {str(table)!r} must name a file in {name!r} and that of its mask, which is there, in"
+                f" {config.observed!r}; it holds {one_line(repr(row))}"
+            )
+        told[folder / file] = folder / mask
+    return told
+
+
+def _read(table: Path) -> tuple[list[dict[str, Any]], list[str], str]:
+    """Rows of a table, its columns, and the one that names files."""
+    rows = list(_rows(table))
+    columns = list(rows[0]) if rows else []
+    name = next((column for column in _NAMES if column in columns), None)
+    if name is None:
+        raise InputError(f"{str(table)!r} names no files: give them in a column {_NAMES[0]!r}; it has {columns}")
+    return rows, columns, name
 
 
 def _rows(table: Path) -> Iterator[dict[str, Any]]:

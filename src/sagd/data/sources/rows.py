@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig
-from sagd.data.fields import FieldRecords, Part
+from sagd.data.fields import FieldRecords, Mask, Part
 from sagd.data.formats import Contents, Reader, Region
 from sagd.data.formats.audio import Flac, Sound, Wav, samples
 from sagd.data.formats.checks import full_scale, part_of
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
 from sagd.data.sources.choose import looked
+from sagd.data.sources.observed import mask_in
 from sagd.errors import InputError, argument, one_line
 from sagd.optional import need
 
@@ -153,7 +154,12 @@ class SoundRows(Rows):
 
 
 def row_records(
-    name: str, rows: Rows, config: DataConfig, labels: Tensor | None, classes: tuple[str, ...] | None
+    name: str,
+    rows: Rows,
+    config: DataConfig,
+    labels: Tensor | None,
+    classes: tuple[str, ...] | None,
+    masks: Sequence[Mask] = (),
 ) -> FieldRecords:
     """The fields of a column.
 
@@ -163,6 +169,7 @@ def row_records(
         config: Settings.
         labels: Class number of each row, int64, or None.
         classes: Names of the classes.
+        masks: Which frequencies of each row were observed; () if nobody asked.
 
     Raises:
         InputError: Naming a row that holds no array, or cannot be of the kind.
@@ -180,7 +187,42 @@ def row_records(
 
     parts, kept = looked(len(rows.column), look, lambda row: row_of(row, rows.files, rows.ends), config.skip_bad, "row")
     own = None if labels is None else labels[torch.tensor(kept)]
-    return FieldRecords(name, kind, tuple(parts), own, classes)
+    return FieldRecords(name, kind, tuple(parts), own, classes, tuple(masks[i] for i in kept if masks))
+
+
+def row_masks(rows: ArrayRows, name: str) -> tuple[Mask, ...]:
+    """Which frequencies of each row were observed, by a column of arrays, or of paths of files that hold them.
+
+    Args:
+        rows: The column.
+        name: Its name.
+
+    Raises:
+        InputError: If it holds something else, or naming a row that does.
+    """
+    told = holds_texts(rows.column.type)
+    if not told and not holds_arrays(rows.column.type):
+        raise InputError(
+            f"column {name!r} ({rows.column.type}) holds no masks: it must hold arrays of 0 and 1, or paths of .npy"
+            " files"
+        )
+
+    def look(row: int) -> Mask:
+        try:
+            return mask_in(Path(_mask_path(rows, row))) if told else Mask(rows, rows.look(row))
+        except InputError as error:
+            place = row_of(row, rows.files, rows.ends)
+            raise InputError(f"cannot read the mask {name!r} of {place}: {error}") from None
+
+    return tuple(look(row) for row in range(len(rows.column)))
+
+
+def _mask_path(rows: ArrayRows, row: int) -> str:
+    path = rows.column[row].as_py()
+    found = _beside(path, rows.folder(row)) if path else None
+    if found is None:
+        raise InputError(f"there is no file {path!r} beside the table" if path else "the row names none (null)")
+    return found
 
 
 def _usual(rows: Rows) -> str:
@@ -220,6 +262,14 @@ def holds_bytes(kind: pa.DataType) -> bool:
         index = kind.get_field_index("bytes")
         return index >= 0 and holds_bytes(kind.field(index).type)
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def holds_texts(kind: pa.DataType) -> bool:
+    """Whether a column is one of texts."""
+    need("pyarrow")
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def holds_arrays(kind: pa.DataType) -> bool:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig
-from sagd.data.fields import FieldRecords
+from sagd.data.fields import FieldRecords, Mask
 from sagd.data.images import open_image
 from sagd.data.sources.base import NO_LABELS, Records, encode_labels
 from sagd.data.sources.rows import (
@@ -23,6 +23,7 @@ from sagd.data.sources.rows import (
     holds_arrays,
     holds_bytes,
     is_sound,
+    row_masks,
     row_of,
     row_records,
 )
@@ -66,19 +67,19 @@ def table_records(
     source: str,
     table: pa.Table,
     schema: pa.Schema,
-    columns: tuple[str, str | None],
+    columns: Columns,
     config: DataConfig,
     files: Mapping[str, int] | None = None,
     place: Path | None = None,
 ) -> Records | FieldRecords:
-    """The records of a table, by the names of its data column and its label column.
+    """The records of a table, by the names of its columns.
 
     Args:
         name: Short name of the data set.
         source: Where it is, for messages.
         table: Rows.
         schema: Its schema.
-        columns: Names of the data column and of the label column, if any.
+        columns: Names of its columns.
         config: Settings.
         files: The files that the rows are from, in order, and the number of rows of each; default: `source` alone.
         place: The file that the rows are in, where `files` names none.
@@ -86,7 +87,7 @@ def table_records(
     Raises:
         InputError: If it has no rows, labels that are none, or a row of sound or arrays that is none.
     """
-    data_column, label_column = columns
+    data_column, label_column, mask_column = columns
     if table.num_rows == 0:
         raise InputError(f"{source!r} holds no rows")
     labels, classes = None, None
@@ -97,25 +98,47 @@ def table_records(
     files = files or {source: table.num_rows}
     ends = list(accumulate(files.values()))
     column = table.column(data_column)
+    masks: tuple[Mask, ...] = ()
+    if mask_column is not None:
+        masks = row_masks(ArrayRows(table.column(mask_column), tuple(files), tuple(ends), place), mask_column)
     first = Path(next(iter(files))).parent if place is None else None
     if holds_bytes(column.type) and not is_sound(column, config, first):
-        return TableRecords(name, labels, classes, column, list(files), ends, place is None)
+        return TableRecords(name, labels, classes, column, list(files), ends, place is None, masks=masks)
     rows = (SoundRows if holds_bytes(column.type) else ArrayRows)(column, tuple(files), tuple(ends), place)
-    return row_records(name, rows, config, labels, classes)
+    return row_records(name, rows, config, labels, classes, masks)
 
 
-def choose_columns(schema: pa.Schema, config: DataConfig) -> tuple[str, str | None]:
-    """Names of the data column and of the label column, if any.
+class Columns(NamedTuple):
+    """Names of the columns of a table that are read.
+
+    Attributes:
+        data: That of the data.
+        label: That of labels, if any.
+        mask: That of masks of what was observed, if they are asked for.
+    """
+
+    data: str
+    label: str | None
+    mask: str | None
+
+
+def choose_columns(schema: pa.Schema, config: DataConfig) -> Columns:
+    """Names of the columns that are read.
 
     Raises:
         InputError: If there is no such column, or no telling which it is.
     """
-    return _choose_data_column(schema, config), _choose_label_column(schema, config)
+    if config.observed is not None and config.observed not in schema.names:
+        raise InputError(
+            f"{config.source!r} has no column {config.observed!r} of masks ({argument('data.observed')}); it has"
+            f" {listed_columns(schema)}"
+        )
+    return Columns(_choose_data_column(schema, config), _choose_label_column(schema, config), config.observed)
 
 
 def _choose_data_column(schema: pa.Schema, config: DataConfig) -> str:
     encoded = [field.name for field in schema if holds_bytes(field.type)]
-    arrays = [field.name for field in schema if holds_arrays(field.type)]
+    arrays = [field.name for field in schema if holds_arrays(field.type) and field.name != config.observed]
     candidates = encoded or arrays if config.image_column is None else encoded + arrays
     wanted = config.image_column
     if wanted is None and len(candidates) == 1:
