@@ -49,6 +49,7 @@ def run_train(command: Train) -> None:
     from sagd.report.designing import write_design
     from sagd.store.model import load_model
     from sagd.study.laps import train_in_laps
+    from sagd.study.restoration import removal_command
     from sagd.study.train import train
 
     config = with_plugins(command.run, command)
@@ -67,6 +68,9 @@ def run_train(command: Train) -> None:
         labels = " --labels " + " ".join(map(shlex.quote, model.classes or ()))
     say(f"model: {path}\nsample it with: sagd sample {out}{labels}{plugins} --out {out}-samples")
     say(f"measure it with: sagd evaluate {out}{plugins}")
-    if omission_mode(config.process.omission, model.meaning.grid()) is not None:
+    mode = omission_mode(config.process.omission, model.meaning.grid())
+    if mode is not None and mode.cleans:
+        say(f"take the damage out of files with: {removal_command(model)} --out {out}-cleaned")
+    elif mode is not None:
         own = out / "lap-0" if config.process.omission.laps else out  # models of laps leave nothing out
         say(f"restore damaged files with: sagd restore {own} FILES{plugins} --out {out}-restored")

@@ -104,7 +104,12 @@ class Course:
             raise InputError("process.omission.laps draw whole items; leave denoiser.bands out")
         if self.data.gaps or self.data.cut is not None:
             raise InputError("process.omission.laps need whole items without gaps; restore the files first")
-        if omission.mode == NO_OMISSION:
+        mode = omission_mode(omission, self.data.meaning.grid())
+        if mode is not None and mode.cleans:
+            raise InputError(
+                f"process.omission.laps draw what a mode hides, and {mode.kind!r} hides nothing; leave laps out"
+            )
+        if mode is None:
             streams = [generator_for(0, "damage", 0)]
             if corruption is None or corruption.places(self.data.shape[1:], streams) is None:
                 raise InputError(
