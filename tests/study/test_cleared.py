@@ -105,7 +105,7 @@ def test_damage_that_multiplies_is_taken_out_of_the_logarithm(tmp_path, log):
     band = "auto" if log == "auto" else STRIP
     done = cleared(OmissionConfig("cleaned", band, log=log), cut(tmp_path / "x", [array]))
     assert done.omission.log == "yes"
-    assert "which multiplies the values, by their logarithm" in done.lines[0]
+    assert done.lines[0].endswith("of all power; it multiplies the values, and was taken out of their logarithm")
     named = done.omission.band if band == "auto" else band
     expected = torch.from_numpy(sagd.clean(array.float().numpy(), named, log=True).x)
     (own,) = values_of(done.data)

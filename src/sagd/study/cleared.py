@@ -135,8 +135,8 @@ class _Taken:
         if not self.removed:
             return [f"nothing in {band} stands out of the data, and nothing was taken out of it"]
         share = f"{100 * self.removed / (self.removed + self.left):.2g} % of all power"
-        how = ", which multiplies the values, by their logarithm" if multiplies else ""
-        said = [f"taken out of the training data: damage in {band}{how}{sure and f' {sure}'}, {share}"]
+        how = "; it multiplies the values, and was taken out of their logarithm" if multiplies else ""
+        said = [f"taken out of the training data: damage in {band}{sure and f' {sure}'}, {share}{how}"]
         if self.dead:
             said.append(f"{self.dead} dead line(s) were interpolated")
         mixed = sum(self.mixed) / len(self.mixed)
@@ -229,15 +229,12 @@ def _sought(mode: Cleaned, data: Signals) -> tuple[dict[str, str], str]:
 
 
 def _nothing(found: Detection, data: Signals) -> str:
-    near = f"no damaged band found ({found.missed})"
+    near, name = f"no damaged band found ({found.missed})", "name the band, e.g. 'strip(axis=1, low=0.01, width=0.02)'"
     if found.unsure:
         first = found.unsure[0]
-        named, likely = told(first.band, data.meaning.grid()), rounded_down(first.probability)
-        near = f"no damage is certain, the likeliest is {named} with probability {likely}"
-    return (
-        f"process.omission.band {AUTO!r}: {near}; name the band, e.g. 'strip(axis=1, low=0.01, width=0.02)', or leave"
-        " process.omission out"
-    )
+        near = f"no damage is certain, the likeliest with probability {rounded_down(first.probability)}"
+        name = f"if it is damage, name it: '{told(first.band, data.meaning.grid())}'"
+    return f"process.omission.band {AUTO!r}: {near}; {name}, or leave process.omission out"
 
 
 def _of_files(mode: Cleaned, data: Signals, taken: _Taken) -> Signals:
