@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import sagd
 from sagd.build.objects import build_process, omission_mode
@@ -74,6 +75,21 @@ def test_windows_are_cut_from_what_clean_leaves_of_each_file(tmp_path, band):
     x = done.data.batch([0, 5])[0]
     k, (top, left) = int(done.data.stored.number[5]), done.data.stored.origin[5].tolist()
     assert torch.equal(x[1], done.data.stored.arrays[k][:, top : top + 16, left : left + 16])
+
+
+def test_pictures_in_colour_are_cleaned_jointly_as_files_are(tmp_path):
+    colours = torch.stack([content((140, 150), k) for k in range(3)], -1) + content((140, 150), 9)[..., None]
+    x = (128 + 12 * (colours + wave((140, 150))[..., None])).round().clamp(0, 255).numpy().astype(np.uint8)
+    (tmp_path / "x").mkdir()
+    Image.fromarray(x).save(tmp_path / "x" / "0.png")
+    for fit in ("crop", "tile"):
+        data = load(DataConfig(str(tmp_path / "x"), fit=fit, size=16))
+        done = cleared(OmissionConfig("cleaned", SPOT), data)
+        expected = torch.from_numpy(sagd.clean(x, SPOT, channel_axis=-1).x).movedim(-1, 0)
+        (own,) = (data.meaning.to_values(array) for array in done.data.stored.arrays)
+        assert float((own - expected).abs().max()) < 0.01
+        assert len(done.data) == len(data)
+        assert float((data.batch([5])[0] - done.data.batch([5])[0]).square().mean().sqrt()) > 0.5 * 12 / 127.5 / 2**0.5
 
 
 def test_a_single_file_has_the_band_that_clean_finds(tmp_path):
@@ -193,7 +209,7 @@ def test_damage_that_is_added_as_data_is_read_is_taken_out_if_it_stays(tmp_path)
 
 
 def test_nothing_certain_is_refused_in_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"band 'auto': no damaged band found \(.*\); name the band, e.g. 'strip"):
+    with pytest.raises(InputError, match=r"band 'auto': no damaged band found \(.*\); name the band, e.g. 'ring"):
         cleared(OmissionConfig("cleaned"), cut(tmp_path / "x", [content((140, 150))]))
     clean, _, _ = items(200)
     with pytest.raises(InputError, match=r"band 'auto': no damaged band found \(.*\); name the band"):
@@ -278,7 +294,7 @@ def test_a_band_that_is_not_its_own_mirror_may_be_flipped(run):
 def test_a_model_of_clean_data_restores_no_band_and_says_what_does(tmp_path, run):
     config = with_mode(run, mode="cleaned", band=STRIP)
     train(config, tmp_path / "run", data=items(60)[1])
-    said = r"fills in no band; take it out of files without a model: sagd clean FILES --band 'strip\(axis=1, low=0.02"
+    said = r'fills in no band; take it out of files without a model: sagd clean FILES --band "strip\(axis=1, low=0.02'
     with pytest.raises(InputError, match=said):
         mode_of_model(load_model(tmp_path / "run"))
 

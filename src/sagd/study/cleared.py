@@ -229,7 +229,7 @@ def _sought(mode: Cleaned, data: Signals) -> tuple[dict[str, str], str]:
 
 
 def _nothing(found: Detection, data: Signals) -> str:
-    near, name = f"no damaged band found ({found.missed})", "name the band, e.g. 'strip(axis=1, low=0.01, width=0.02)'"
+    near, name = f"no damaged band found ({found.missed})", "name the band, e.g. 'ring(low=0.1, high=0.2)'"
     if found.unsure:
         first = found.unsure[0]
         near = f"no damage is certain, the likeliest with probability {rounded_down(first.probability)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +194,7 @@ def removal_command(model: Trained) -> str:
     mode = omission_mode(omission, grid)
     assert mode is not None
     log = " --log yes" if isinstance(mode, Cleaned) and mode.log == "yes" else ""
-    return f"sagd clean FILES --band {shlex.quote(told(mode.place, grid))}{log}"
+    return f'sagd clean FILES --band "{told(mode.place, grid)}"{log}'
 
 
 def believes(model: Trained, mode: Mode) -> bool:
