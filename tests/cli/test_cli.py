@@ -644,6 +644,7 @@ def test_a_page_is_trained_on_without_its_damage_and_the_command_that_cleans_it_
     said = re.findall(r"taken out of the training data: damage in .* with probability 0\.99\d*, \d+ % of", caplog.text)
     assert len(said) == 1
     assert "sagd restore" not in out
+    assert f"sagd evaluate {tmp_path / 'run'} --data.source CLEAN, for its own data is damaged" in out
     told = re.search(r"take the damage out of files with: sagd (clean FILES --band .*)", out)[1]
     line = refused("restore", tmp_path / "run", tmp_path / "damaged", "--out", tmp_path / "restored")
     assert "fills in no band; take it out of files without a model: sagd clean FILES --band" in line

@@ -11,6 +11,7 @@ import tyro
 
 from sagd.build.schema import AUTO_SPECTRUM, DesignConfig, RunConfig
 from sagd.cli.options import Command, Flag, with_plugins
+from sagd.data.config import DataConfig
 from sagd.terminal import say
 
 
@@ -67,8 +68,11 @@ def run_train(command: Train) -> None:
     if model.process.covariance.depends_on_class:
         labels = " --labels " + " ".join(map(shlex.quote, model.classes or ()))
     say(f"model: {path}\nsample it with: sagd sample {out}{labels}{plugins} --out {out}-samples")
-    say(f"measure it with: sagd evaluate {out}{plugins}")
     mode = omission_mode(config.process.omission, model.meaning.grid())
+    # What is added as data is read is left out of the reference; what is in the files is not.
+    damaged = mode is not None and config.data.corruption == DataConfig.corruption
+    against = " --data.source CLEAN, for its own data is damaged" if damaged else ""
+    say(f"measure it with: sagd evaluate {out}{plugins}{against}")
     if mode is not None and mode.cleans:
         say(f"take the damage out of files with: {removal_command(model)} --out {out}-cleaned")
     elif mode is not None:
