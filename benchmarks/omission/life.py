@@ -6,9 +6,9 @@ trains the same network for the same number of steps and images:
 
     clean       white diffusion on clean images
     corrupted   white diffusion on damaged images
-    cleaned     white diffusion on images of which the damage was taken out by `omission.removal`, without a network
-    project, fill
-                the modes of `process.omission`, by the band of the damage with its guard
+    cleaned, project, fill
+                the modes of `process.omission`, by the band of the damage with its guard; `cleaned` is white diffusion
+                on images of which the damage was taken out without a network
     refilled    half of the steps `fill`, then white diffusion on the images that it restored, from its weights
 
 The band is that of the damage, which detection is measured for elsewhere. Samples are compared as in `mnist`.
@@ -33,11 +33,12 @@ from sagd.build.draw import draw
 from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.build.text import from_dict
 from sagd.data.corruption import Corruption, corrupt
+from sagd.data.signals import Signals
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.removal import measure
 from sagd.store.model import load_model
+from sagd.study.cleared import cleared
 from sagd.study.train import train
 
 _MOIRE = "fringes(waves=1, low=0.2, high=0.3, spread=0.002, bend=0, vary=0, level={})"
@@ -150,9 +151,8 @@ def band_of(key: Key) -> Spectrum:
 
 
 def cleaned(x: Tensor, band: Spectrum) -> Tensor:
-    """By the Wiener gain of what the images have in common, without a network."""
-    removal = measure(list(x[:_TOGETHER]), band)
-    return torch.stack([y - removal.apply(y) for y in x])
+    """As mode `cleaned` has them trained on."""
+    return cleared(OmissionConfig("cleaned", str(band)), Signals("mnist", x)).data.tensor()
 
 
 def _trained(bench: Bench, key: Key, folder: Path) -> tuple[Path, RunConfig]:
@@ -162,15 +162,15 @@ def _trained(bench: Bench, key: Key, folder: Path) -> tuple[Path, RunConfig]:
         return train(config, folder, data=bench.data(clean)), config
     damaged, band = damage_of(key, clean), band_of(key)
     scale = bench.scale
-    if key.arm in ("corrupted", "cleaned"):
+    if key.arm == "corrupted":
         config = bench.config(key.seed)
-        # Only images that training comes to see need cleaning; the order of the data is the seed's.
-        x = damaged if key.arm == "corrupted" else cleaned(damaged[: scale.steps * scale.batch_size], band)
-        return train(config, folder, data=bench.data(x)), config
+        return train(config, folder, data=bench.data(damaged)), config
     left_out = from_dict(OmissionConfig, {"mode": "fill" if key.arm == "refilled" else key.arm, "band": str(band)})
     if key.arm != "refilled":
         config = bench.config(key.seed, left_out)
-        return train(config, folder, data=bench.data(damaged)), config
+        # Only images that training comes to see need cleaning; the order of the data is the seed's.
+        x = damaged[: scale.steps * scale.batch_size] if key.arm == "cleaned" else damaged
+        return train(config, folder, data=bench.data(x)), config
     half = scale.steps // 2
     path = train(bench.config(key.seed, left_out, steps=half), folder / "fill", data=bench.data(damaged))
     model = load_model(path)

@@ -13,6 +13,7 @@ import os
 import pkgutil
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -688,6 +689,33 @@ def test_one_large_image_is_enough_to_train_on_and_is_restored_whole(works, tmp_
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Outside of it, nothing of the result as computed changed" in page
     assert f"The files do not hold all of that: {said[1]}." in page
+
+
+def test_a_page_is_trained_on_without_its_damage_and_the_command_that_cleans_it_is_told(
+    sagd_, refused, caplog, tmp_path
+):
+    """The command that takes the damage out of files does, of what a training was told to take it out of."""
+    g = np.random.default_rng(0)
+    grain = np.cumsum(np.cumsum(g.normal(size=(160, 170)), 0), 1)
+    clean = 128 + 30 * (grain - grain.mean()) / grain.std() + g.normal(size=(160, 170))
+    damaged = clean + 25 * np.cos(2 * np.pi * 0.1443 * np.arange(170) + 0.4)
+    save(tmp_path / "damaged" / "page.png", damaged.clip(0, 255))
+    config = write(tmp_path / "tiny.yaml", TINY | {"data": {"source": str(tmp_path / "damaged"), "fit": "crop"}})
+    options = ("--data.size", 16, "--process.omission.mode", "cleaned", "--out", tmp_path / "run")
+    code, out, err = sagd_("train", config, *options)
+    assert code == 0, err
+    said = re.findall(r"taken out of the training data: damage in .* with probability 0\.99\d*, \d+ % of", caplog.text)
+    assert len(said) == 1
+    assert "sagd restore" not in out
+    assert f"sagd evaluate {tmp_path / 'run'} --data.source CLEAN, for its own data is damaged" in out
+    told = re.search(r"take the damage out of files with: sagd (clean FILES --band .*)", out)[1]
+    line = refused("restore", tmp_path / "run", tmp_path / "damaged", "--out", tmp_path / "restored")
+    assert "fills in no band; take it out of files without a model: sagd clean FILES --band" in line
+    args = [str(tmp_path / "damaged") if arg == "FILES" else arg for arg in shlex.split(told)]
+    assert sagd_(*args)[0] == 0
+    cleaned = np.asarray(Image.open(tmp_path / "run-cleaned" / "page.png"), dtype=float)
+    assert (cleaned - clean).std() < 0.3 * (damaged - clean).std()
+    assert sagd_("sample", tmp_path / "run", "--count", 4, "--out", tmp_path / "drawn")[0] == 0
 
 
 def test_restore_takes_single_files(works, striped, tmp_path):

@@ -157,3 +157,9 @@ def test_the_gaussian_prior_is_without_bias():
     drawn = prior.draw(y, noise)
     torch.testing.assert_close(basis.forward(drawn - 1).abs().square().mean((0, 1)), spectrum, rtol=0.08, atol=0.02)
     assert dataclasses.replace(prior).basis == basis
+
+
+def test_a_mode_that_hides_nothing_has_nothing_to_draw(tmp_path):
+    told = config(1, mode="cleaned", band="strip(axis=0, low=0.03)")
+    with pytest.raises(InputError, match=r"laps draw what a mode hides, and 'cleaned' hides nothing; leave laps out"):
+        train_in_laps(told, tmp_path / "run", data=data(None))

@@ -75,7 +75,7 @@ def build_process(
     schedule = Schedule.parse(config.schedule)
     mode = omission_mode(config.omission, grid)
     if mode is not None:
-        if region is not None:
+        if region is not None and not mode.cleans:
             raise InputError(
                 f"process.omission {mode.kind!r} needs noise that is alike everywhere; leave process.region out"
             )

@@ -26,7 +26,8 @@ class OmissionConfig:
     """Training on data that is damaged in a band of frequencies: what is left out, so that the clean data is learnt."""
 
     mode: str = NO_OMISSION
-    """none, or how the band is left out: project (samples have it at its mean), fill (as the rest lets expect; for
+    """none; cleaned (the damage is taken out of the data as 'sagd clean' does, which is then trained on as if it were
+    clean); or how the band is left out: project (samples have it at its mean), fill (as the rest lets expect; for
     damage of mean zero) or deconvolve (uses what the band still shows; for Gaussian damage of known spectrum); 'sagd
     kinds omission-mode' lists all."""
     band: str = "auto"
@@ -47,6 +48,9 @@ class OmissionConfig:
     """What restored images take from the damaged band itself, given the spectrum of the damage: 'none'; the best share
     by 'frequency'; by 'image', where the level of the damage differs from image to image; 'auto': by frequency if
     corruption is given."""
+    log: Literal["auto", "yes", "no"] = "auto"
+    """'cleaned' only: whether damage multiplies the values (shading, gain), so that it is taken out of their logarithm.
+    'auto' finds out if the band is 'auto' too; damage of a given band adds."""
     guard: str = "auto"
     """What is left out around the band, since damage between two bins of a window leaks beside it: 'auto' (as far as it
     is measured over the clean spectrum; on the grid nothing), cycles per sample, or none."""

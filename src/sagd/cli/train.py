@@ -11,6 +11,7 @@ import tyro
 
 from sagd.build.schema import AUTO_SPECTRUM, DesignConfig, RunConfig
 from sagd.cli.options import Command, Flag, with_plugins
+from sagd.data.config import DataConfig
 from sagd.errors import check_whole
 from sagd.terminal import say
 
@@ -66,6 +67,7 @@ def run_train(command: Train) -> None:
     from sagd.report.designing import write_design
     from sagd.store.model import load_model
     from sagd.study.laps import train_in_laps
+    from sagd.study.restoration import removal_command
     from sagd.study.train import train
 
     config = _with_laps(with_plugins(command.run, command), command.laps)
@@ -83,7 +85,13 @@ def run_train(command: Train) -> None:
     if model.process.covariance.depends_on_class:
         labels = " --labels " + " ".join(map(shlex.quote, model.classes or ()))
     say(f"model: {path}\nsample it with: sagd sample {out}{labels}{plugins} --out {out}-samples")
-    say(f"measure it with: sagd evaluate {out}{plugins}")
-    if omission_mode(config.process.omission, model.meaning.grid()) is not None:
+    mode = omission_mode(config.process.omission, model.meaning.grid())
+    # What is added as data is read is left out of the reference; what is in the files is not.
+    damaged = mode is not None and config.data.corruption == DataConfig.corruption
+    against = " --data.source CLEAN, for its own data is damaged" if damaged else ""
+    say(f"measure it with: sagd evaluate {out}{plugins}{against}")
+    if mode is not None and mode.cleans:
+        say(f"take the damage out of files with: {removal_command(model)} --out {out}-cleaned")
+    elif mode is not None:
         own = out / "lap-0" if config.process.omission.laps else out  # models of laps leave nothing out
         say(f"restore damaged files with: sagd restore {own} FILES{plugins} --out {out}-restored")

@@ -392,7 +392,8 @@ def _cut(lazy: LazyFields, roams: bool) -> Windows:
         cure = (
             f"read their windows where they lie, with {argument('data.fit=tile')}"
             if roams
-            else "name the damaged band, and take it out of each window by itself, with process.omission.split none"
+            else "train on what sagd clean leaves of them, or name the damaged band and leave it out of each window by"
+            " itself, with process.omission.split none"
         )
         raise InputError(
             f"{plan.records.name!r} takes {needed / 2**30:.1f} GiB of memory, at most {base.MEMORY_LIMIT / 2**30:.0f}"

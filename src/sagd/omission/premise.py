@@ -71,8 +71,8 @@ class Premise:
         if self.multiplies is not None and self.is_multiplied:
             said.append(
                 f"the damage is stronger where images are brighter (slope {self.multiplies:.2f} +- {self.error:.2f}, 1"
-                " if it multiplies them): what is seen tells of it; train on logarithms of the images, or leave the"
-                " band out with mode 'project'"
+                " if it multiplies them): what is seen tells of it; take it out of their logarithm with mode"
+                " 'cleaned' and process.omission.log yes, or leave the band out with mode 'project'"
             )
         return said
 

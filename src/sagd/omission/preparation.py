@@ -114,12 +114,15 @@ def scales_of(x: Tensor, log: bool | None, reference: Tensor | None = None) -> t
     return (Scale(),)
 
 
-def prepared(x: Tensor, scale: Scale) -> tuple[Tensor, Tensor, tuple[tuple[int, int], ...]]:
+def prepared(
+    x: Tensor, scale: Scale, dead: tuple[tuple[int, int], ...] | None = None
+) -> tuple[Tensor, Tensor, tuple[tuple[int, int], ...]]:
     """An array without gaps, float32 or, where that was or its powers need it, float64, and its dead lines.
 
     Args:
         x: `(C, *spatial)`; NaN where values are missing.
         scale: On which scale.
+        dead: Axis and number of its dead lines, where these are known; None: what look like it.
 
     Raises:
         InputError: On infinite values, or values that are not on the scale.
@@ -133,7 +136,7 @@ def prepared(x: Tensor, scale: Scale) -> tuple[Tensor, Tensor, tuple[tuple[int, 
     if missing.flatten(1).all(1).any():
         raise InputError("a channel has no value at all, all of it is NaN; leave it out")
     x = scale.forward(_of_enough_range(x))
-    dead = dead_lines(x)
+    dead = dead_lines(x) if dead is None else dead
     away = missing.clone()
     for axis, number in dead:
         away.select(axis + 1, number).fill_(True)

@@ -38,8 +38,8 @@ _APART = 8
 """One in so many samples of the longest axis of a file is set apart, or as many as a window has."""
 _ASKED = 4096
 """Items that are asked how the damage is, at most."""
-_LOOKED_AT = 2**24
-"""Values of whole arrays that a guard is measured on, at most."""
+LOOKED_AT = 2**24
+"""Values of whole arrays that a guard is measured on, or damage looked for in, at most."""
 _NOTHING = 1e-12
 """Power over that of the strongest channel up to which one does not vary, but for rounding."""
 _SOFT = 2
@@ -62,7 +62,7 @@ def guarded(omission: OmissionConfig, data: Signals) -> OmissionConfig:
     mode = omission_mode(omission, data.meaning.grid())
     if mode is None:
         return omission
-    _refuse_idle(omission, mode, data)
+    refuse_idle(omission, mode, data)
     if not mode.leaves_out or isinstance(mode.place, Guarded):
         return omission
     width = _width(omission.guard)
@@ -87,7 +87,7 @@ def guarded(omission: OmissionConfig, data: Signals) -> OmissionConfig:
     return _with_band(omission, next_bins(mode.place, data.shape[1:]).by, split=own)
 
 
-def _refuse_idle(omission: OmissionConfig, mode: Mode, data: Signals) -> None:
+def refuse_idle(omission: OmissionConfig, mode: Mode, data: Signals) -> None:
     """Refuse what somebody named to no effect."""
     named = [name for name in ("guard", "split") if getattr(omission, name) not in (AUTO, NONE)]
     if named and not mode.leaves_out:
@@ -293,10 +293,18 @@ def cut_of(data: Signals) -> Windows:
 
 def wholes(data: Signals) -> list[Tensor]:
     """Their arrays as models see them, `(C, *spatial)`; of several sizes the largest."""
-    arrays = cut_of(data).arrays
+    return [_shown(array, data) for array in alike(cut_of(data).arrays)]
+
+
+def alike(arrays: Sequence[Tensor]) -> list[Tensor]:
+    """Those of the largest size, as many as are looked at."""
     largest = max(arrays, key=Tensor.numel).shape
-    alike = [array for array in arrays if array.shape == largest]
-    return [_shown(array, data) for array in alike[: max(1, _LOOKED_AT // math.prod(largest))]]
+    return [array for array in arrays if array.shape == largest][: max(1, LOOKED_AT // math.prod(largest))]
+
+
+def in_range(array: Tensor) -> Tensor:
+    """An array that is kept, as models see it."""
+    return to_unit_range(array) if array.dtype == torch.uint8 else array
 
 
 def _shown(array: Tensor, data: Signals) -> Tensor:
@@ -305,7 +313,7 @@ def _shown(array: Tensor, data: Signals) -> Tensor:
     Raises:
         InputError: If values are missing.
     """
-    x = to_unit_range(array) if array.dtype == torch.uint8 else array
+    x = in_range(array)
     if x.isnan().any():
         raise InputError(
             f"{data.name!r} has missing values, and its band is taken out of whole files; fill them in, or set"

@@ -104,7 +104,12 @@ class Course:
         if self.data.gaps or self.data.cut is not None:
             raise InputError("process.omission.laps need whole items without gaps; restore the files first")
         check_masks(self.data, omission)
-        if omission.mode == NO_OMISSION:
+        mode = omission_mode(omission, self.data.meaning.grid())
+        if mode is not None and mode.cleans:
+            raise InputError(
+                f"process.omission.laps draw what a mode hides, and {mode.kind!r} hides nothing; leave laps out"
+            )
+        if mode is None:
             if self.data.unobserved(torch.zeros(1, dtype=torch.int64)) is None:
                 raise InputError(
                     "process.omission.laps need a mode of omission, e.g. fill, masks of what was observed"
@@ -115,7 +120,7 @@ class Course:
                 raise InputError("process.omission.laps need damage that stays: set fixed=True in data.corruption")
         if len(self.data) < 2 * _FEWEST:
             raise InputError(f"process.omission.laps need at least {2 * _FEWEST} items, got {len(self.data)}")
-        if omission.mode == NO_OMISSION:
+        if mode is None:
             self._check_coverage()
 
     def _check_coverage(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from sagd.build.objects import build_process, process_basis
+from sagd.build.objects import build_process, omission_mode, process_basis
 from sagd.build.schema import AUTO_BASIS, NO_OMISSION, DenoiserConfig, OmissionConfig, ProcessConfig
 from sagd.data.signals import Signals
 from sagd.errors import InputError, argument
@@ -57,7 +57,8 @@ def basis_for(processes: Sequence[ProcessConfig], data: Signals, denoiser: Denoi
         data: Training data.
         denoiser: How they are trained.
     """
-    banded = any(process.omission.mode != NO_OMISSION for process in processes)
+    modes = [omission_mode(process.omission, data.meaning.grid()) for process in processes]
+    banded = any(mode is not None and not mode.cleans for mode in modes)
     if banded or (denoiser is not None and denoiser.bands != "none"):
         return FOURIER
     some = data.at_most(_LOOKED_AT, "basis")

@@ -24,10 +24,12 @@ from sagd.noise.grid import Grid
 from sagd.noise.statistics import RadialProfile, radial_profile
 from sagd.omission.alarm import excess
 from sagd.omission.modes import Mode, Restoration
+from sagd.omission.modes.cleaned import Cleaned
 from sagd.omission.removal import Removal, measure
 from sagd.omission.restore import restore
 from sagd.omission.split import band_part
 from sagd.store.model import Trained
+from sagd.study.findings import told
 from sagd.study.held import Held
 from sagd.study.sides import BEST, WAYS, Sides
 
@@ -170,7 +172,7 @@ def mode_of_model(model: Trained) -> Mode:
     """The mode of omission by which a model was trained.
 
     Raises:
-        InputError: If it leaves no band out.
+        InputError: If it hides no band.
     """
     mode = omission_mode(model.omission, model.meaning.grid())
     if mode is None:
@@ -178,7 +180,21 @@ def mode_of_model(model: Trained) -> Mode:
             f"the model was trained with omission {NO_OMISSION!r}, which restores no band; train one with"
             f" {argument('process.omission.mode')} {Mode.example} on the damaged images"
         )
+    if mode.cleans:
+        raise InputError(
+            f"the model was trained with omission {mode.kind!r}, on data of which the damage had been taken out, and"
+            f" fills in no band; take it out of files without a model: {removal_command(model)}"
+        )
     return mode
+
+
+def removal_command(model: Trained) -> str:
+    """What takes the damage out of files as it was taken out of the data of a model."""
+    omission, grid = model.omission, model.meaning.grid()
+    mode = omission_mode(omission, grid)
+    assert mode is not None
+    log = " --log yes" if isinstance(mode, Cleaned) and mode.log == "yes" else ""
+    return f'sagd clean FILES --band "{told(mode.place, grid)}"{log}'
 
 
 def believes(model: Trained, mode: Mode) -> bool:

@@ -46,6 +46,7 @@ from sagd.resampling.bands import BandLaw, shown_channels
 from sagd.store.files import to_json, write_file, writing
 from sagd.store.model import Trained
 from sagd.store.run import CONFIG
+from sagd.study.cleared import cleared
 from sagd.study.compilation import compiled
 from sagd.study.designing import Design, automatic, check_free, check_likeness, evaluations_of
 from sagd.study.guarding import as_begun, guarded, premise_of, read_once, second_damage, set_apart, wholes, without_band
@@ -204,19 +205,16 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
     check_masks(data, config.process.omission)
     if before is None and config.design is not None:
         check_likeness(config.design, data)
-    once = read_once(data)
-    process = resolve_omission(config.process, once, before.omission if before else None)
-    parts = without_band(once, process)
-    data = data if parts is once else parts
+    data, process, removed = _without_damage(config.process, data, before.omission if before else None)
     process = resolve_basis(process, data, config.denoiser, before.basis if before else None)
     config = dataclasses.replace(config, process=process)
     model = _untrained(config, data)
     _check_flips(config, model.statistics.basis, data.meaning.grid())
     mode, weights, grid = _mode(model), data.meaning.weight_field(data.shape), data.meaning.grid()
     loss = build_loss(config.denoiser, model.process, model.statistics, grid, weights)
-    notes = [*_notes_of_masks(data, mode), *checked_ends(model)]
+    notes = [*removed, *_notes_of_masks(data, mode), *checked_ends(model)]
     held_out = second = None
-    if mode is not None:
+    if mode is not None and not mode.cleans:
         mode.check(model.statistics)
         notes += premise_of(mode, data, model.statistics).lines()
         if mode.calibrates:
@@ -542,8 +540,27 @@ def _check_flips(config: RunConfig, basis: Basis, grid: Grid | None) -> None:
             raise InputError(f"data.flip turns the damage out of {what}, which {why}")
 
 
+def _without_damage(
+    process: ProcessConfig, data: Signals, found: OmissionConfig | None
+) -> tuple[Signals, ProcessConfig, list[str]]:
+    """Data as the mode of omission has it trained on, the configuration with what was found in it, and lines on that.
+
+    Arguments and errors as for `resolve_omission`.
+    """
+    once = read_once(data)
+    mode = omission_mode(process.omission, data.meaning.grid())
+    if mode is not None and mode.cleans:
+        taken = cleared(process.omission, once, found)
+        return taken.data, dataclasses.replace(process, omission=taken.omission), taken.lines
+    process = resolve_omission(process, once, found)
+    parts = without_band(once, process)
+    return data if parts is once else parts, process, []
+
+
 def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfig | None = None) -> ProcessConfig:
     """The configuration with band and corruption spectrum detected in the data, where it asks for that.
+
+    That of a mode which takes the damage out of the data stays: what is found is found with what is taken out.
 
     Args:
         process: Configuration.
@@ -555,7 +572,7 @@ def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfi
         InputError: If nothing is found.
     """
     mode = omission_mode(process.omission, data.meaning.grid())
-    if mode is None:
+    if mode is None or mode.cleans:
         return process
     if mode.unmeasured:
         process = dataclasses.replace(process, omission=_detected(process.omission, mode, data, found))

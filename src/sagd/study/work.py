@@ -15,9 +15,9 @@ from sagd.omission.preparation import Scale, finished, kept_beside, lines_of, pr
 from sagd.omission.removal import Removal, measure
 from sagd.study.shown import Shown, example
 
-_SMALL = 2**14
+SMALL = 2**14
 """Places of an item below which all items of a file are measured together."""
-_PART = 0.1
+PART = 0.1
 """Share of what was taken out, where content is strong, from which on that is told."""
 _MUCH = 1.0
 """Decibels over the smooth spectrum from which on what is left in a band is told."""
@@ -51,7 +51,7 @@ class Work:
         self._removed = self._left = 0.0
         self._centre: dict[int, Tensor] = {}
         self._sum = torch.zeros(file.part.count, file.shape[0], dtype=torch.float64)
-        together = file.part.count > 1 and math.prod(file.shape[1:]) < _SMALL
+        together = file.part.count > 1 and math.prod(file.shape[1:]) < SMALL
         self._common = measure(self._prepared(range(file.part.count)), band) if together else None
         self._of: tuple[int, Removal] | None = None
         self._shown: Shown | None = None
@@ -143,7 +143,7 @@ class Work:
             f"cleaned in {blocks} overlapping blocks": blocks > 1,
             "nothing in the band stood out, and nothing was taken out": bool(self._centre) and not self._removed,
             _of_rest(self.left): (self.left or 0.0) > _MUCH,
-            _of_mixed(self.mixed): self.mixed >= _PART,
+            of_mixed(self.mixed): self.mixed >= PART,
         }
         of_files = dict.fromkeys(note for array in self.file.part.arrays for note in array.notes)
         return (*of_files, *(note for note, holds in said.items() if holds))
@@ -162,5 +162,6 @@ def _of_rest(left: float | None) -> str:
     return f"{left or 0.0:.1f} dB more than around it is left in the band: damage that drifts or ends, or content"
 
 
-def _of_mixed(share: float) -> str:
+def of_mixed(share: float) -> str:
+    """A sentence about a share of what was taken out that lies where content is strong."""
     return f"{100 * share:.0f} % of what was taken out lies where content is strong, and some of it is content"

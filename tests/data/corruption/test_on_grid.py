@@ -128,9 +128,9 @@ def test_the_modes_a_damage_allows():
         damage = Corruption.parse(text).assumptions
         return {kind for kind, mode in Mode.members().items() if mode.suits(damage)}
 
-    assert modes("band_noise") == {"project", "fill", "deconvolve"}
-    assert modes("moire") == {"project", "fill"}
-    assert modes("fixed_pattern") == {"project"}
+    assert modes("band_noise") == {"cleaned", "project", "fill", "deconvolve"}
+    assert modes("moire") == {"cleaned", "project", "fill"}
+    assert modes("fixed_pattern") == {"cleaned", "project"}
     assert modes("rain") == set()
 
 

@@ -123,6 +123,9 @@ class Mode(Description, ABC, family="omission mode", example="fill"):
     leaves_out: ClassVar[bool] = True
     """Whether the band is left out of what the model learns from, so that a guard around it helps."""
 
+    cleans: ClassVar[bool] = False
+    """Whether the damage is taken out of the data before, so that no band is hidden, and none restored."""
+
     band: Spectrum | str = AUTO
     corruption: Spectrum | str | None = None
     evidence: Literal["auto", "none", "frequency", "image"] = AUTO

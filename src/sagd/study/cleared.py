@@ -1,0 +1,302 @@
+"""Training data of which the damage was taken out: mode 'cleaned', which trains on it as if it were clean.
+
+The damage is taken out as `sagd clean` does: of larger files that windows are cut from before these are cut, of each by
+the gain that is measured on it; of items of few values by one gain, that of all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sagd.build.objects import omission_mode
+from sagd.build.schema import OmissionConfig
+from sagd.build.text import call_text
+from sagd.data.kinds import Kind
+from sagd.data.meaning import Meaning
+from sagd.data.signals import Signals
+from sagd.data.sources import base
+from sagd.errors import InputError, calling
+from sagd.noise.spectra.base import Spectrum
+from sagd.omission.dead import dead_lines
+from sagd.omission.detect import detect
+from sagd.omission.detection.base import AUTO, Detection, rounded_down
+from sagd.omission.modes import Mode
+from sagd.omission.modes.cleaned import Cleaned
+from sagd.omission.preparation import Scale, finished, prepared
+from sagd.omission.quick import quick_for
+from sagd.omission.removal import Removal, measure
+from sagd.omission.search import search
+from sagd.study.findings import brief, told
+from sagd.study.guarding import LOOKED_AT, alike, cut_of, in_range, refuse_idle
+from sagd.study.measuring import measured_part
+from sagd.study.work import PART, SMALL, of_mixed
+from sagd.training.progress import counted
+
+_ITEMS = 4096
+"""Items in which damage is looked for, and whose gain is measured together, at most."""
+_TRIED = 8
+"""Arrays that are tried, at most, to see whether anything would be taken out."""
+_TASK = "taking the damage out"
+Lines = tuple[tuple[int, int], ...]
+"""Axis and number of dead lines."""
+_LOG = {"auto": None, "yes": True, "no": False}
+
+_as_configured = calling({"log=True": "process.omission.log yes"})
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """Data without its damage.
+
+    Attributes:
+        data: What to train on.
+        omission: The configuration, with what was found.
+        lines: What was taken out, for people.
+    """
+
+    data: Signals
+    omission: OmissionConfig
+    lines: list[str]
+
+
+@_as_configured
+def cleared(omission: OmissionConfig, data: Signals, found: OmissionConfig | None = None) -> Cleared:
+    """Take the damage out of training data.
+
+    Args:
+        omission: Configuration of a mode that does so.
+        data: Damaged data.
+        found: What was found in it when the run was started.
+
+    Raises:
+        InputError: If nothing is found that is certain, the data is damaged anew at each reading, or a setting has no
+            part in this.
+    """
+    grid = data.meaning.grid()
+    mode = _mode(omission, data)
+    refuse_idle(omission, mode, data)
+    _check(data)
+    sure = ""
+    if mode.unmeasured:
+        known, sure = _sought(mode, data) if found is None else ({n: getattr(found, n) for n in mode.unmeasured}, "")
+        text = {name: value for name, value in Mode.read(omission.mode).items() if name not in known}
+        omission = dataclasses.replace(omission, mode=call_text(text), **known)
+        mode = _mode(omission, data)
+    taken = _Taken()
+    after = _of_items(mode, data, taken) if data.cut is None else _of_files(mode, data, taken)
+    return Cleared(after, omission, taken.lines(brief(mode.place, grid), sure, mode.log == "yes"))
+
+
+def _mode(omission: OmissionConfig, data: Signals) -> Cleaned:
+    mode = omission_mode(omission, data.meaning.grid())
+    assert isinstance(mode, Cleaned)
+    return mode
+
+
+def _check(data: Signals) -> None:
+    """Refuse damage that is not that of the data for good."""
+    if data.corruption is None:
+        return
+    if data.cut is not None:
+        raise InputError(
+            "process.omission.mode 'cleaned' takes damage out of whole files, data.corruption damages each window by"
+            " itself; damage the files with sagd corrupt"
+        )
+    if not data.corruption.fixed:
+        raise InputError(
+            "process.omission.mode 'cleaned' takes damage out of the data once: set fixed=True in data.corruption"
+        )
+
+
+@dataclass
+class _Taken:
+    """What was taken out of arrays, summed up."""
+
+    removed: float = 0.0
+    left: float = 0.0
+    dead: int = 0
+    mixed: list[float] = field(default_factory=list)
+
+    def add(self, before: Tensor, after: Tensor, removal: Removal, dead: Lines) -> None:
+        """Of one array more."""
+        self.removed += float((before - after).nan_to_num().double().square().sum())
+        centre = after.nanmean(dim=tuple(range(1, after.ndim)), keepdim=True)
+        self.left += float((after - centre).nan_to_num().double().square().sum())
+        self.dead += len(dead)
+        self.mixed.append(removal.mixed)
+
+    def lines(self, band: str, sure: str, multiplies: bool) -> list[str]:
+        """For people."""
+        if not self.removed:
+            return [f"nothing in {band} stands out of the data, and nothing was taken out of it"]
+        share = f"{100 * self.removed / (self.removed + self.left):.2g} % of all power"
+        how = "; it multiplies the values, and was taken out of their logarithm" if multiplies else ""
+        said = [f"taken out of the training data: damage in {band}{sure and f' {sure}'}, {share}{how}"]
+        if self.dead:
+            said.append(f"{self.dead} dead line(s) were interpolated")
+        mixed = sum(self.mixed) / len(self.mixed)
+        return [*said, of_mixed(mixed)] if mixed >= PART else said
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What the removal of a band has in common for arrays of one size."""
+
+    scale: Scale
+    dead: Lines
+    removal: Removal
+
+
+@dataclass(frozen=True)
+class _Removing:
+    """The removal of a band from arrays `(C, *spatial)`, as models see them, NaN where values are missing.
+
+    Attributes:
+        band: In cycles per sample.
+        log: Whether the damage multiplies the values.
+        meaning: What values are.
+        common: What all have in common; None: each array has its own.
+    """
+
+    band: Spectrum
+    log: bool
+    meaning: Meaning
+    common: _Common | None = None
+
+    def alike(self, arrays: list[Tensor]) -> _Removing:
+        """With one gain, that of these arrays of one size, if they are several of few values."""
+        if len(arrays) < 2 or math.prod(arrays[0].shape[1:]) >= SMALL:
+            return self
+        scale = self._scale(torch.stack(arrays))
+        # A sensor's dead line is so in all of them; what is constant in one alone is content, such as a dark margin.
+        dead = tuple(sorted(set.intersection(*(set(dead_lines(x)) for x in arrays))))
+        with quick_for(arrays[0].numel()):
+            removal = measure((self._prepared(x, scale, dead)[0] for x in arrays), self.band)
+        return dataclasses.replace(self, common=_Common(scale, dead, removal))
+
+    def stands_out(self, arrays: list[Tensor]) -> bool:
+        """Whether anything is taken out of some of these arrays of one size."""
+        same = self.alike(arrays)
+        if same.common is not None:
+            return same.common.removal.share > 0
+        return any((self.of(x) != x).logical_and(~x.isnan()).any() for x in arrays[:_TRIED])
+
+    def of(self, x: Tensor, taken: _Taken | None = None) -> Tensor:
+        """An array without the damage."""
+        known = self.common
+        scale = self._scale(x) if known is None else known.scale
+        with quick_for(x.numel()):
+            filled, missing, dead = self._prepared(x, scale, None if known is None else known.dead)
+            removal = measure(filled, self.band) if known is None else known.removal
+            after = finished(filled, removal.apply(filled), missing, scale)
+        after = self.meaning.to_model(after) if self.log else after.to(x.dtype)
+        if taken is not None:
+            taken.add(x, after, removal, dead)
+        return after
+
+    def _scale(self, x: Tensor) -> Scale:
+        return Scale.logarithm(self.meaning.to_values(x)) if self.log else Scale()
+
+    def _prepared(self, x: Tensor, scale: Scale, dead: Lines | None) -> tuple[Tensor, Tensor, Lines]:
+        return prepared(self.meaning.to_values(x) if self.log else x, scale, dead)
+
+
+def _sought(mode: Cleaned, data: Signals) -> tuple[dict[str, str], str]:
+    """The damaged band, and whether the damage multiplies, as settings; and how sure that is.
+
+    It is looked for as `sagd clean` does, and in items then as for the other modes.
+
+    Raises:
+        InputError: If nothing is certain.
+    """
+    arrays = [in_range(x) for x in alike(cut_of(data).arrays)] if data.cut is not None else list(_some(data))
+    found, scale = search(data.meaning.to_values(torch.stack(arrays)).float(), None, _LOG[mode.log])
+    if found.band is not None and _Removing(found.band, scale.multiplies, data.meaning).stands_out(arrays):
+        least = min(f.probability for f in found.findings)
+        log = "yes" if scale.multiplies else "no"
+        return {"band": str(found.band), "log": log}, f"with probability {rounded_down(least)}"
+    if data.cut is None and mode.log != "yes":
+        usual = detect(measured_part(data).tensor())
+        if usual.band is not None and _Removing(usual.band, False, data.meaning).stands_out(arrays):
+            least = min(f.confidence for f in usual.findings)
+            return {"band": str(usual.band), "log": "no"}, f"with confidence {rounded_down(least)}"
+    raise InputError(_nothing(found, data))
+
+
+def _nothing(found: Detection, data: Signals) -> str:
+    near, name = f"no damaged band found ({found.missed})", "name the band, e.g. 'ring(low=0.1, high=0.2)'"
+    if found.unsure:
+        first = found.unsure[0]
+        near = f"no damage is certain, the likeliest with probability {rounded_down(first.probability)}"
+        name = f"if it is damage, name it: '{told(first.band, data.meaning.grid())}'"
+    return f"process.omission.band {AUTO!r}: {near}; {name}, or leave process.omission out"
+
+
+def _of_files(mode: Cleaned, data: Signals, taken: _Taken) -> Signals:
+    """Windows of files without the damage."""
+    windows = cut_of(data)
+    arrays = [in_range(array) for array in windows.arrays]
+    plain = _Removing(mode.place, mode.log == "yes", data.meaning)
+    sizes = {array.shape for array in arrays}
+    by_size = {size: plain.alike([array for array in arrays if array.shape == size]) for size in sizes}
+    numbers = counted(arrays, _TASK, Kind.member(data.meaning.kind).item[1])
+    stored = dataclasses.replace(windows, arrays=tuple(by_size[array.shape].of(array, taken) for array in numbers))
+    return dataclasses.replace(data, stored=stored, cut=lambda: stored)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fields:
+    """Items without the damage, each cleaned whenever it is asked for; see `sagd.data.signals.OnDemand`."""
+
+    data: Signals
+    removing: _Removing
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(N, C, *spatial)`."""
+        return (len(self.data), *self.data.shape)
+
+    @property
+    def threads(self) -> int:
+        """One."""
+        return 1
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """Those of indices `(B,)`."""
+        return torch.stack([self.removing.of(x) for x in _damaged(self.data, indices)])
+
+
+def _damaged(data: Signals, indices: Tensor) -> Tensor:
+    """Items as they are damaged, NaN where values are missing."""
+    x, _, known = data.shown(data.values(indices), indices)
+    return x if known is None else torch.where(known, x, torch.nan)
+
+
+def _some(data: Signals) -> Tensor:
+    """As many items as are looked at, likewise."""
+    some = data.at_most(max(1, min(_ITEMS, LOOKED_AT // math.prod(data.shape))))
+    return _damaged(some, torch.arange(len(some)))
+
+
+def _of_items(mode: Cleaned, data: Signals, taken: _Taken) -> Signals:
+    """Items without the damage, in memory if they fit there; else what is taken out of some of them is summed up."""
+    some = list(_some(data))
+    fields = _Fields(data, _Removing(mode.place, mode.log == "yes", data.meaning).alike(some))
+    every = torch.arange(len(data))
+    stored: Tensor | _Fields = fields
+    if 4 * math.prod(fields.shape) <= base.MEMORY_LIMIT:
+        stored = torch.empty(fields.shape)
+        for k in counted(every.split(1), _TASK, Kind.member(data.meaning.kind).item[1]):
+            stored[k] = fields.removing.of(_damaged(data, k)[0], taken)
+    else:
+        for x in some:
+            fields.removing.of(x, taken)
+    return dataclasses.replace(data, stored=stored, rows=None, places=data.places_of(every), corruption=None)
