@@ -6,6 +6,7 @@ import logging
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -263,6 +264,22 @@ def test_a_reference_that_is_gone_is_named(model, finished):
         evaluate_model(gone, finished.config.evaluation)
 
 
+def test_another_reference_is_seen_as_the_model_sees_its_data(finished, tmp_path, monkeypatch):
+    """Scaled by itself, data of twice the values would look like that of the model."""
+    x = SpectralCovariance("power_law(alpha=-0.5)", (1, 8, 8)).sample(80, torch.Generator().manual_seed(0))[:, 0]
+    for name, scale in (("own", 1), ("loud", 2)):
+        np.save(tmp_path / f"{name}.npy", (3 + scale * x).numpy())
+    own, loud = (DataConfig(str(tmp_path / f"{name}.npy"), axes="NYX") for name in ("own", "loud"))
+    shared = finished.config
+    run = RunConfig(own, network=shared.network, training=shared.training, sampling=shared.sampling)
+    model = load_model(train(run, tmp_path / "run"))
+    monkeypatch.setattr("sagd.study.evaluation.draw_samples", lambda *_: load(own).tensor()[:70])
+    errors = [
+        evaluate_model(model, shared.evaluation, reference)["figure"]["spectral"]["rms_db"] for reference in (own, loud)
+    ]
+    assert errors == [pytest.approx(0, abs=0.5), pytest.approx(20 * math.log10(2), abs=0.5)]
+
+
 def test_a_reference_of_another_shape_is_refused(model, finished):
     larger = dataclasses.replace(finished.config.data, size=16)
     with pytest.raises(InputError, match="the model's samples are 1x8x8, those of 'digits' 1x16x16; set data"):
@@ -342,7 +359,7 @@ def test_a_folder_and_a_reference_of_the_same_images_are_drawn_independently(mon
 def test_left_open_samples_are_as_many_as_real_ones(real, samples, model, finished, monkeypatch, caplog):
     shape = load(finished.config.data).shape
     data = Signals("some", torch.zeros(real, *shape, dtype=torch.uint8))
-    monkeypatch.setattr("sagd.study.evaluation.load", lambda _: data)
+    monkeypatch.setattr("sagd.study.evaluation.load", lambda *_: data)
     seen = []
 
     def spied(model, reference, sampling, config, *_):

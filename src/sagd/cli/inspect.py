@@ -164,7 +164,7 @@ def _detection(command: Inspect, data: Signals) -> tuple[Detection | None, list[
 
     reference = None
     if command.reference is not None:
-        clean = load(replace(command.data, source=command.reference, corruption="none", observed=None))
+        clean = load(replace(command.data, source=command.reference, corruption="none", observed=None), data.meaning)
         reference = measured_part(clean).tensor()
     try:
         found = detect(data.tensor(), reference)

@@ -17,6 +17,7 @@ from sagd.build.schema import EvaluationConfig, SamplingConfig
 from sagd.data.config import DataConfig
 from sagd.data.kinds import Kind
 from sagd.data.load import load
+from sagd.data.meaning import Meaning
 from sagd.data.signals import Signals
 from sagd.errors import InputError, argument, check_whole
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures, TorchScriptFeatures, evaluate, scalars
@@ -263,7 +264,7 @@ def evaluate_model(
     Raises:
         InputError: If the reference cannot be read, is of another shape, or a setting cannot be used.
     """
-    reference, config = _reference(data or model.config.data, config, progress)
+    reference, config = _reference(data or model.config.data, config, progress, model.given_meaning)
     _require_shape(model.process.shape, reference, "the model's samples")
     check_likelihood(config, model.process, len(reference), _items(reference))
     extractor = feature_extractor(config, reference, progress)
@@ -359,11 +360,13 @@ def _items(data: Signals) -> str:
     return Kind.member(data.meaning.kind).item[1]
 
 
-def _reference(config: DataConfig, evaluation: EvaluationConfig, progress: bool) -> tuple[Signals, EvaluationConfig]:
-    """Real items, and the settings with the number of samples to compare with them."""
+def _reference(
+    config: DataConfig, evaluation: EvaluationConfig, progress: bool, meaning: Meaning | None = None
+) -> tuple[Signals, EvaluationConfig]:
+    """Real items, as a model with that meaning sees them, and the settings with the number of samples for them."""
     try:
         with stage("reading the reference", progress, barred=True):
-            data = load(config).clean
+            data = load(config, meaning).clean
     except InputError as error:
         raise InputError(f"reference data: {error}; {argument('data.source')} names others") from None
     if evaluation.samples == 0:
