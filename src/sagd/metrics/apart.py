@@ -25,7 +25,7 @@ from torch import Tensor
 from sagd.errors import InputError
 from sagd.metrics.fields import Fields, FieldSet, channel_scale, field_sets
 from sagd.metrics.labelless import LabellessFeatures
-from sagd.metrics.rings import basis_for
+from sagd.metrics.spectral import basis_for
 from sagd.noise.basis.base import EDGE, Basis
 from sagd.random import generator_for, randperm
 

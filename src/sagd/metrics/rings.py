@@ -17,14 +17,9 @@ from torch import Tensor
 
 from sagd.metrics.fields import Fields, FieldSet, everywhere, field_sets
 from sagd.metrics.increments import Moments, chance_of, decibel_summary
-from sagd.metrics.spectral import field_means, finite
+from sagd.metrics.spectral import basis_for, field_means, finite
 from sagd.noise.basis.base import EDGE, Basis
-from sagd.noise.basis.cosine import CosineBasis
-from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.statistics import jumps
 
-_FAR = 2.0
-"""Power of the jump from end to start, over that of steps between neighbours, beyond which fields are not periodic."""
 _EMPTY = 1e-24
 """Share of the power in a ring below which it holds rounding alone."""
 
@@ -116,13 +111,6 @@ def _rings_of(basis: Basis, bands: int) -> tuple[Tensor, list[Tensor]]:
     edges = torch.linspace(0, 1, bands + 1, dtype=torch.float64)
     pairs = edges.unfold(0, 2, 1).tolist()
     return edges, [_between(basis, low, high, k == bands - 1) for k, (low, high) in enumerate(pairs)]
-
-
-def basis_for(fields: Fields) -> Basis:
-    """The Fourier basis where the ends of fields meet, by the first batch of them; else the cosine basis."""
-    x, mask = next(fields.batches())
-    closed = all(jump <= _FAR for jump in jumps(x, mask))
-    return FourierBasis(fields.shape[1:]) if closed else CosineBasis(fields.shape[1:])
 
 
 def _by_channel(moments: Moments) -> tuple[tuple[float, ...], ...]:

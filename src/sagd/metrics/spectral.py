@@ -4,6 +4,9 @@ The power spectrum is the centred one, `S(f) = E |U (x - mu)|^2`: the mean image
 bright middle) holds most of the energy of the low bands and would hide errors in what varies. The mean is
 judged apart, in units of the data's standard deviation.
 
+Of fields whose ends do not meet, powers are those of the cosine basis: in the Fourier basis the jump there has power at
+all frequencies, and hides what steep fields hold at high ones.
+
 Of masked fields, the mean of a place is that of its valid values, `x - mu` is zero elsewhere, and the power is
 divided by the share of valid places: right for white fields, and for others as if seen through the window of the
 mask.
@@ -20,10 +23,14 @@ from torch import Tensor
 
 from sagd.metrics.fields import Fields, FieldSet, everywhere, field_sets
 from sagd.metrics.intervals import log_covariance, rms_interval
+from sagd.noise.basis.base import Basis
+from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.statistics import radial_profile
+from sagd.noise.statistics import jumps, radial_profile
 
 _DECIBEL = 10 / math.log(10)
+_FAR = 2.0
+"""Power of the jump from end to start, over that of steps between neighbours, beyond which fields are not periodic."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class SpectralError:
         rms_db_interval: 95 % interval of what it would be with infinitely many images (see `rms_interval`), which
             starts at zero where chance alone gives as much; None if `rms_db` is not finite.
         mean_error: Root-mean-square difference of the two mean images, over the reference's standard deviation.
+        basis: In which powers were measured, "fourier", or "cosine" where the ends of the reference do not meet.
     """
 
     edges: tuple[float, ...]
@@ -48,6 +56,7 @@ class SpectralError:
     rms_db: float
     rms_db_interval: tuple[float, float] | None
     mean_error: float
+    basis: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; null stands for NaN and infinity."""
@@ -58,6 +67,7 @@ class SpectralError:
             "rms_db": finite(self.rms_db),
             "rms_db_interval": None if self.rms_db_interval is None else list(self.rms_db_interval),
             "mean_error": finite(self.mean_error),
+            "basis": self.basis,
         }
 
 
@@ -85,7 +95,9 @@ def spectral_error(
     >>> spectral_error(2 * x, x, bands=2).error
     (3.0, 3.0)
     """
-    ours, theirs = (_measured(s, bands) for s in field_sets(samples, reference, samples_mask, reference_mask))
+    pair = field_sets(samples, reference, samples_mask, reference_mask)
+    basis = basis_for(pair[1])
+    ours, theirs = (_measured(fields, basis, bands) for fields in pair)
     ratio = ours.profile.mean(0) / theirs.profile.mean(0)
     decibels = 10 * ratio.log10()
     known = ~ratio.isnan()
@@ -99,7 +111,15 @@ def spectral_error(
         rms_db=rms(decibels[known]),
         rms_db_interval=_interval(decibels[known], ours.chance(known), theirs.chance(known)),
         mean_error=float((difference / theirs.variance).sqrt()),
+        basis=basis.kind,
     )
+
+
+def basis_for(fields: Fields) -> Basis:
+    """The Fourier basis where the ends of fields meet, by the first batch of them; else the cosine basis."""
+    x, mask = next(fields.batches())
+    closed = all(jump <= _FAR for jump in jumps(x, mask))
+    return FourierBasis(fields.shape[1:]) if closed else CosineBasis(fields.shape[1:])
 
 
 def rms(values: Tensor) -> float:
@@ -148,9 +168,8 @@ class _Measured:
         return log_covariance(parts, self.shares.expand_as(parts))
 
 
-def _measured(fields: Fields, bands: int) -> _Measured:
+def _measured(fields: Fields, basis: Basis, bands: int) -> _Measured:
     mean, counts = field_means(fields)
-    basis = FourierBasis(fields.shape[1:])
     powers, shares, square = [], [], torch.zeros((), dtype=torch.float64)
     edges = torch.empty(0)
     W = torch.ones_like(mean) if fields.weight_field is None else fields.weight_field.expand_as(mean)
