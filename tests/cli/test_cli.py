@@ -538,7 +538,7 @@ def test_masks_are_told_and_learnt_from(works, refused, masked, tmp_path, caplog
     works("evaluate", tmp_path / "laps", "--evaluation.samples", 8)
     assert "note: the reference lacks frequencies (--data.observed), which are 0 in it" in caplog.text
     mode = ["--process.omission.mode", "fill", "--process.omission.band", "ring(low=0.5, high=0.7)"]
-    message = "leaves one band out of all items, and masks"
+    message = "is for a band that all items have in common, and masks"
     assert message in refused("train", *few, *mode, "--out", tmp_path / "fill")
     assert message in refused("inspect", masked, "--data.observed", "mask", *mode)
     caplog.clear()

@@ -22,6 +22,7 @@ from sagd.data.corruption import Corruption
 from sagd.data.files import (
     RESERVED,
     folder_name,
+    list_files,
     read_named,
     read_partners,
     require_like,
@@ -107,6 +108,12 @@ def test_colour_is_as_asked_for(tmp_path):
 def test_what_cannot_be_read_is_named(folder, make, message):
     with pytest.raises(InputError, match=message):
         read(make(folder))
+
+
+def test_masks_beside_items_are_none(folder):
+    np.save(folder / "c.npy", np.zeros((4, 6), np.float32))
+    np.save(folder / "c.mask.npy", np.ones((4, 6), bool))
+    assert [name for name, _ in list_files([folder], DataConfig(kind="field"))] == ["c.npy"]
 
 
 def test_partners_are_found_by_name_without_ending_and_no_other_is_read(folder, tmp_path):

@@ -44,6 +44,8 @@ def test_items_that_are_not_whole_are_refused():
     observed = torch.ones(40, 8, 5, dtype=torch.bool)
     with pytest.raises(InputError, match="these lack frequencies"):
         design(Signals("noise", torch.randn(40, 1, 8, 8), observed=observed), 6)
+    with pytest.raises(InputError, match="these lack frequencies"):
+        design(DataConfig("digits", corruption="subsampled"), 6)
 
 
 def test_a_steep_spectrum_is_whitened(fields):

@@ -50,7 +50,7 @@ def run_evaluate(command: Evaluate) -> None:
             model = load_model(target)
         data = override(model.config.data, command.data, _AS_TRAINED)
         if command.data.source:  # masks are of the files beside which they are
-            data = replace(data, observed=command.data.observed)
+            data = replace(data, observed=command.data.observed, observed_order=command.data.observed_order)
         sampling = override(model.sampling, command.sampling, Drawing())
         result = evaluate_model(model, command.evaluation, data, sampling)
     elif not command.data.source:

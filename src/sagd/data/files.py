@@ -35,6 +35,7 @@ from sagd.data.signals import Signals
 from sagd.data.sources.beside import BESIDE, beneath, write_beside
 from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.data.sources.metadata import METADATA
+from sagd.data.sources.observed import items_among
 from sagd.data.whole import ending_beside, exact
 from sagd.errors import InputError, argument, one_line
 from sagd.paths import name_fault, special
@@ -638,7 +639,7 @@ def _files(path: Path, config: DataConfig) -> list[tuple[str, Path]]:
     if not path.is_dir() or is_one(path):
         return [(path.name, path)]
     files = [file for file in walk(path) if file.name not in (*METADATA, BESIDE)]
-    files = films(files) if config.kind == Video.kind else files
+    files = films(files) if config.kind == Video.kind else items_among(files, config)
     if files == [path]:
         return [(path.name, path)]
     return [(str(file.relative_to(path)), file) for file in of_one_kind(files, config, repr(str(path)))[1]]

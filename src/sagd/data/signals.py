@@ -87,6 +87,8 @@ class Signals:
         cut: Reads the larger arrays that all of the `M` fields are windows of; None if they are not.
         observed: Which frequencies of each of the `M` fields were observed, bool `(M, *coefficients)` of the Fourier
             basis; what a field holds elsewhere is left out as it is read. None: all.
+        read: The `M` fields as they were read, by which these are known again where they were made of them: what is
+            computed is rounded otherwise on other machines. None: these are what was read.
 
     Raises:
         InputError: If shapes or types do not fit together.
@@ -105,6 +107,7 @@ class Signals:
     origin: Origin | None = None
     cut: Callable[[], Windows] | None = None
     observed: Tensor | None = None
+    read: Signals | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.stored.shape)
@@ -215,12 +218,21 @@ class Signals:
         return x, None if self.labels is None else self.labels[indices], known
 
     def digests(self, values: Tensor, indices: Tensor) -> Tensor:
-        """A hash of the `values` of each field, of its label and its mask, int64 `(B,)`, not 0."""
-        rows = values.cpu().contiguous().flatten(1).view(torch.uint8).numpy()
-        if self.observed is not None:
-            rows = np.concatenate([rows, self.observed[self._numbers(indices)].flatten(1).view(torch.uint8).numpy()], 1)
+        """A hash of each field as it was read, its `values` if that is what they are, and of its label and its mask,
+        int64 `(B,)`, not 0."""
+        rows = self._as_read(values, indices)
         labels = [b""] * len(indices) if self.labels is None else [b"%d" % k for k in self.labels[indices].tolist()]
         return hashes(row.tobytes() + label for row, label in zip(rows, labels, strict=True))
+
+    def _as_read(self, values: Tensor, indices: Tensor) -> np.ndarray:
+        """What was read of each field, and its mask, as bytes `(B, *)`."""
+        numbers = self._numbers(indices)
+        if self.read is not None:
+            return self.read._as_read(self.read.values(numbers), numbers)
+        rows = values.cpu().contiguous().flatten(1).view(torch.uint8).numpy()
+        if self.observed is None:
+            return rows
+        return np.concatenate([rows, self.observed[numbers].flatten(1).view(torch.uint8).numpy()], 1)
 
     def tensor(self) -> Tensor:
         """All fields as float32 `(N, C, *spatial)`."""
@@ -281,7 +293,14 @@ class Signals:
             return self
         every = torch.arange(len(self))
         observed = None if self.observed is None else self.observed[self._numbers(every)]
-        return replace(self, stored=self.values(every), rows=None, places=self.places_of(every), observed=observed)
+        read = None if self.read is None else self.read.subset(self._numbers(every))
+        places = self.places_of(every)
+        return replace(self, stored=self.values(every), rows=None, places=places, observed=observed, read=read)
+
+    @property
+    def unchosen(self) -> Signals:
+        """All the `M` fields, without labels."""
+        return replace(self, rows=None, labels=None, classes=None)
 
     @property
     def clean(self) -> Signals:

@@ -83,9 +83,13 @@ def cleared(omission: OmissionConfig, data: Signals, found: OmissionConfig | Non
     _check(data)
     sure = ""
     if mode.unmeasured:
-        known, sure = _sought(mode, data) if found is None else ({n: getattr(found, n) for n in mode.unmeasured}, "")
+        same = found is not None and isinstance(omission_mode(found, grid), Cleaned)
+        known, sure = ({n: getattr(found, n) for n in mode.unmeasured}, "") if same else _sought(mode, data)
         text = {name: value for name, value in Mode.read(omission.mode).items() if name not in known}
         omission = dataclasses.replace(omission, mode=call_text(text), **known)
+        mode = _mode(omission, data)
+    elif mode.log == "auto":  # what a given band does unless it is said to multiply
+        omission = dataclasses.replace(omission, log="no")
         mode = _mode(omission, data)
     taken = _Taken()
     after = _of_items(mode, data, taken) if data.cut is None else _of_files(mode, data, taken)
@@ -122,9 +126,10 @@ class _Taken:
     dead: int = 0
     mixed: list[float] = field(default_factory=list)
 
-    def add(self, before: Tensor, after: Tensor, removal: Removal, dead: Lines) -> None:
-        """Of one array more."""
-        self.removed += float((before - after).nan_to_num().double().square().sum())
+    def add(self, filled: Tensor, damage: Tensor, after: Tensor, scale: Scale, removal: Removal, dead: Lines) -> None:
+        """Of one array more, whose dead lines were filled before."""
+        removed = scale.without(filled, 0.0) - scale.without(filled, damage)
+        self.removed += float(removed.double().square().sum())
         centre = after.nanmean(dim=tuple(range(1, after.ndim)), keepdim=True)
         self.left += float((after - centre).nan_to_num().double().square().sum())
         self.dead += len(dead)
@@ -132,13 +137,12 @@ class _Taken:
 
     def lines(self, band: str, sure: str, multiplies: bool) -> list[str]:
         """For people."""
+        dead = [f"{self.dead} dead line(s) were interpolated"] if self.dead else []
         if not self.removed:
-            return [f"nothing in {band} stands out of the data, and nothing was taken out of it"]
+            return [f"nothing in {band} stands out of the data, and nothing was taken out of it", *dead]
         share = f"{100 * self.removed / (self.removed + self.left):.2g} % of all power"
         how = "; it multiplies the values, and was taken out of their logarithm" if multiplies else ""
-        said = [f"taken out of the training data: damage in {band}{sure and f' {sure}'}, {share}{how}"]
-        if self.dead:
-            said.append(f"{self.dead} dead line(s) were interpolated")
+        said = [f"taken out of the training data: damage in {band}{sure and f' {sure}'}, {share}{how}", *dead]
         mixed = sum(self.mixed) / len(self.mixed)
         return [*said, of_mixed(mixed)] if mixed >= PART else said
 
@@ -184,7 +188,8 @@ class _Removing:
         same = self.alike(arrays)
         if same.common is not None:
             return same.common.removal.share > 0
-        return any((self.of(x) != x).logical_and(~x.isnan()).any() for x in arrays[:_TRIED])
+        tried = (self._prepared(x, self._scale(x), None)[0] for x in arrays[:_TRIED])
+        return any(measure(filled, self.band).share > 0 for filled in tried)
 
     def of(self, x: Tensor, taken: _Taken | None = None) -> Tensor:
         """An array without the damage."""
@@ -193,11 +198,11 @@ class _Removing:
         with quick_for(x.numel()):
             filled, missing, dead = self._prepared(x, scale, None if known is None else known.dead)
             removal = measure(filled, self.band) if known is None else known.removal
-            after = finished(filled, removal.apply(filled), missing, scale)
-        after = self.meaning.to_model(after) if self.log else after.to(x.dtype)
+            damage = removal.apply(filled)
+            after = finished(filled, damage, missing, scale)
         if taken is not None:
-            taken.add(x, after, removal, dead)
-        return after
+            taken.add(filled, damage, after, scale, removal, dead)
+        return self.meaning.to_model(after) if self.log else after.to(x.dtype)
 
     def _scale(self, x: Tensor) -> Scale:
         return Scale.logarithm(self.meaning.to_values(x)) if self.log else Scale()
@@ -246,7 +251,7 @@ def _of_files(mode: Cleaned, data: Signals, taken: _Taken) -> Signals:
     by_size = {size: plain.alike([array for array in arrays if array.shape == size]) for size in sizes}
     numbers = counted(arrays, _TASK, Kind.member(data.meaning.kind).item[1])
     stored = dataclasses.replace(windows, arrays=tuple(by_size[array.shape].of(array, taken) for array in numbers))
-    return dataclasses.replace(data, stored=stored, cut=lambda: stored)
+    return dataclasses.replace(data, stored=stored, cut=lambda: stored, read=data.unchosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,4 +304,5 @@ def _of_items(mode: Cleaned, data: Signals, taken: _Taken) -> Signals:
     else:
         for x in some:
             fields.removing.of(x, taken)
-    return dataclasses.replace(data, stored=stored, rows=None, places=data.places_of(every), corruption=None)
+    made = dataclasses.replace(data, stored=stored, rows=None, places=data.places_of(every))
+    return dataclasses.replace(made, corruption=None, read=data)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -265,10 +266,10 @@ def design(
     process = _to_choose(process or ProcessConfig())
     check_evaluations(evaluations)
     config, own = (data, load(data)) if isinstance(data, DataConfig) else (DataConfig(), data)
-    if own.observed is not None:
+    if own.unobserved(torch.zeros(1, dtype=torch.int64)) is not None:
         raise InputError(
-            f"a design measures whole items, and masks ({argument('data.observed')}) say that these lack frequencies:"
-            " design for the draws of a training in laps, or name process.spectrum"
+            f"a design measures whole items, and these lack frequencies, as {argument('data.observed')} or"
+            " data.corruption says: design for the draws of a training in laps, or name process.spectrum"
         )
     if len(own) < _LEAST_ITEMS:
         items = Kind.member(own.meaning.kind).item[1]

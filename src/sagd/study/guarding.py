@@ -151,7 +151,7 @@ def without_band(data: Signals, process: ProcessConfig) -> Signals:
         return seen + inside * hidden
 
     stored = dataclasses.replace(windows, arrays=parts, made=made, channels=channels)
-    return dataclasses.replace(data, stored=stored, cut=lambda: stored)
+    return dataclasses.replace(data, stored=stored, cut=lambda: stored, read=data.unchosen)
 
 
 def second_damage(mode: Mode, data: Signals, statistics: DataStatistics) -> SecondDamage | None:

@@ -208,7 +208,8 @@ class Course:
             write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: x}))])
         verify_directory(path, [_DRAWS])
         x = read_tensors(path / _DRAWS)[0][_TENSOR]
-        return dataclasses.replace(kept, stored=x, rows=None, places=None, corruption=None, observed=None, origin=None)
+        as_read = dataclasses.replace(kept, corruption=None, observed=None, read=None)
+        return dataclasses.replace(as_read, stored=x, rows=None, places=None, origin=None)
 
     def drawn(self, data: Signals, some: Tensor, model: Trained | None, draw: int, first: int = 0) -> Tensor:
         """Draws of items by a model of whole ones, or by what there is before there is one."""

@@ -129,6 +129,6 @@ def check_masks(data: Signals, omission: OmissionConfig) -> None:
     """
     if data.observed is not None and omission.mode != NO_OMISSION:
         raise InputError(
-            f"process.omission.mode {omission.mode!r} leaves one band out of all items, and masks ("
+            f"process.omission.mode {omission.mode!r} is for a band that all items have in common, and masks ("
             f"{argument('data.observed')}) say what each lacks; leave one of them out: laps of masks need mode none"
         )

@@ -219,12 +219,17 @@ def faster_precision(network: nn.Module, loss: Callable[[nn.Module], Tensor]) ->
         network: Network, on its device; a copy of it is measured.
         loss: The loss of a batch, of a network.
     """
-    network = copy.deepcopy(network)
+    with torch.inference_mode(False):
+        network = copy.deepcopy(network)
     called = {name: in_precision(network, name) for name in MEASURED}
     parameters = [p for p in network.parameters() if p.requires_grad]
     seconds: dict[str, list[float]] = {name: [] for name in called}
     device = parameters[0].device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
         # The first round prepares what the others reuse; then they alternate.
         for _ in range(1 + _ROUNDS):
             for name, one in called.items():
