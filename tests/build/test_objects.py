@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sagd.build.catalogue import catalogue
-from sagd.build.objects import build_loss, build_process, process_basis
+from sagd.build.objects import build_loss, build_process, omission_mode, process_basis
 from sagd.build.schema import DenoiserConfig, OmissionConfig, ProcessConfig
 from sagd.errors import InputError
 from sagd.noise.basis.channels import ChannelBasis
@@ -342,3 +342,12 @@ def test_a_process_on_a_map():
 def test_what_only_a_training_chooses_is_refused_elsewhere():
     with pytest.raises(InputError, match=r"^process.spectrum is 'auto', which only a training chooses.* sagd design"):
         build_process(ProcessConfig(spectrum="auto"), (1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("band", "ring(low=0.1, high=0.2)"), ("corruption", "excess"), ("log", "yes")]
+)
+def test_settings_of_omission_without_a_mode_are_refused(name, value):
+    """Ignored, the damage would be learnt."""
+    with pytest.raises(InputError, match=f"process.omission.{name} is .* and process.omission.mode is 'none'"):
+        omission_mode(OmissionConfig(**{name: value}))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sagd.build.schema import EvaluationConfig, RunConfig, SamplingConfig
+from sagd.build.schema import EvaluationConfig, OmissionConfig, RunConfig, SamplingConfig
 from sagd.data.config import DataConfig
 from sagd.data.files import save_fields
 from sagd.data.images import to_unit_range
@@ -278,6 +278,22 @@ def test_another_reference_is_seen_as_the_model_sees_its_data(finished, tmp_path
         evaluate_model(model, shared.evaluation, reference)["figure"]["spectral"]["rms_db"] for reference in (own, loud)
     ]
     assert errors == [pytest.approx(0, abs=0.5), pytest.approx(20 * math.log10(2), abs=0.5)]
+
+
+def test_a_damaged_reference_is_said(model, finished, caplog):
+    caplog.set_level("INFO")
+    evaluate_model(model, finished.config.evaluation)
+    assert "damaged data" not in caplog.text
+    damaged = dataclasses.replace(model, omission=OmissionConfig("cleaned", "strip(axis=0, low=0.03)"))
+    evaluate_model(damaged, finished.config.evaluation)
+    assert "note: the reference is the damaged data of the training; clean items, which data.source" in caplog.text
+
+
+def test_a_folder_is_read_as_the_reference_is(finished, tmp_path):
+    save_images(load(finished.config.data).tensor()[:80].repeat(1, 1, 2, 2), tmp_path / "large")
+    data = dataclasses.replace(finished.config.data, size=8)
+    found = evaluate_folder(tmp_path / "large", finished.config.evaluation, data)
+    assert found["figure"]["spectral"]["rms_db"] is not None
 
 
 def test_a_reference_of_another_shape_is_refused(model, finished):

@@ -284,6 +284,12 @@ def test_the_faster_precision_is_measured_on_a_copy(monkeypatch, mode):
     assert network[0].weight.grad is None
 
 
+def test_a_precision_that_is_far_slower_is_tried_once(monkeypatch):
+    clock = iter([0, 1, 1, 60])
+    monkeypatch.setattr("sagd.training.runtime.time.perf_counter", lambda: next(clock))
+    assert faster_precision(nn.Conv2d(1, 4, 3), lambda one: one(torch.ones(2, 1, 8, 8)).float().square().mean()) == "no"
+
+
 def test_what_a_device_cannot_do():
     with pytest.raises(InputError, match=r"precision 'fp16' needs a GPU; use 'bf16' or 'no' on the CPU"):
         OneProcess("cpu", "fp16")

@@ -121,9 +121,15 @@ def omission_mode(config: OmissionConfig, grid: Grid | None = None) -> Mode | No
     Raises:
         InputError: If it cannot be read, or an option is given that the mode does not take.
     """
-    if config.mode == NO_OMISSION:
-        return None
     own = {f.name: f.default for f in dataclasses.fields(config) if f.name not in ("mode", *OF_DATA)}
+    if config.mode == NO_OMISSION:
+        if given := [name for name, usual in own.items() if getattr(config, name) != usual]:
+            name = given[0]
+            raise InputError(
+                f"process.omission.{name} is {str(getattr(config, name))!r}, and process.omission.mode is 'none', which"
+                f" leaves nothing out; name a mode, e.g. cleaned or fill, or leave {name} out"
+            )
+        return None
     mode = Mode.from_section(config.mode, "process.omission", {name: getattr(config, name) for name in own}, own)
     return mode.on(grid)
 

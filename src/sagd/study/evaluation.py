@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sagd.build.draw import draw
-from sagd.build.schema import EvaluationConfig, SamplingConfig
+from sagd.build.schema import NO_OMISSION, EvaluationConfig, SamplingConfig
 from sagd.data.config import DataConfig
 from sagd.data.kinds import Kind
 from sagd.data.load import load
@@ -264,7 +264,13 @@ def evaluate_model(
     Raises:
         InputError: If the reference cannot be read, is of another shape, or a setting cannot be used.
     """
-    reference, config = _reference(data or model.config.data, config, progress, model.given_meaning)
+    own = model.config.data
+    reference, config = _reference(data or own, config, progress, model.given_meaning)
+    if model.omission.mode != NO_OMISSION and own.corruption == "none" and (data or own).source == own.source:
+        logger.info(
+            "note: the reference is the damaged data of the training; clean items, which %s names, tell more",
+            argument("data.source"),
+        )
     _require_shape(model.process.shape, reference, "the model's samples")
     check_likelihood(config, model.process, len(reference), _items(reference))
     extractor = feature_extractor(config, reference, progress)
@@ -338,7 +344,12 @@ def evaluate_folder(folder: Path, config: EvaluationConfig, data: DataConfig, pr
     reference, config = _reference(data, config, progress)
     # An absolute path, lest a folder have the name of a built-in data set.
     own = DataConfig(
-        str(folder.absolute()), kind=reference.meaning.kind, channels=reference.shape[0], label_column="none"
+        str(folder.absolute()),
+        kind=reference.meaning.kind,
+        channels=reference.shape[0],
+        size=data.size,
+        fit=data.fit,
+        label_column="none",
     )
     with stage(f"reading {folder}", progress, barred=True):
         held = load(own, reference.meaning)

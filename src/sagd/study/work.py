@@ -19,6 +19,8 @@ SMALL = 2**14
 """Places of an item below which all items of a file are measured together."""
 PART = 0.1
 """Share of what was taken out, where content is strong, from which on that is told."""
+_ROUNDING = 1e-12
+"""Power of what was removed, over that of what is left, that is no more than rounding."""
 _MUCH = 1.0
 """Decibels over the smooth spectrum from which on what is left in a band is told."""
 
@@ -127,10 +129,11 @@ class Work:
 
     @property
     def excess(self) -> float | None:
-        """Power of what was removed over that of what is left, about its mean, in dB; None if nothing was."""
+        """Power of what was removed over that of what is left, about its mean, in dB; None if nothing was, but for
+        rounding."""
         places = math.prod(self.file.shape[1:])
         left = self._left - float((self._sum.square() / places).sum())
-        return 10 * math.log10(self._removed / left) if self._removed > 0 and left > 0 else None
+        return 10 * math.log10(self._removed / left) if self._removed > _ROUNDING * left > 0 else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -141,7 +144,7 @@ class Work:
             self.dead: bool(self.dead),
             f"{gaps} missing values (NaN) were filled in before, and are missing again": gaps,
             f"cleaned in {blocks} overlapping blocks": blocks > 1,
-            "nothing in the band stood out, and nothing was taken out": bool(self._centre) and not self._removed,
+            "nothing in the band stood out, and nothing was taken out": bool(self._centre) and self.excess is None,
             _of_rest(self.left): (self.left or 0.0) > _MUCH,
             of_mixed(self.mixed): self.mixed >= PART,
         }

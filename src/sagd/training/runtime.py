@@ -24,6 +24,8 @@ MEASURED = ("no", "bf16")
 """Those that "auto" chooses among."""
 _ROUNDS, _CLEARLY = 3, 1.3
 """Steps that are timed of each precision, and the ratio from which the lower one is worth its rounding."""
+_SLOWER = 4.0
+"""Times as slow as float32, and a second more, from which on bf16 is not tried again."""
 
 
 class Runtime(ABC):
@@ -238,5 +240,7 @@ def faster_precision(network: nn.Module, loss: Callable[[nn.Module], Tensor]) ->
                 if device.type != "cpu":
                     torch.accelerator.synchronize(device)
                 seconds[name].append(time.perf_counter() - begun)
+            if 1 + _SLOWER * max(seconds["no"]) < min(seconds["bf16"]):
+                return "no"  # some processors take minutes for a step of volumes in bf16
     full, half = (min(own[1:]) for own in seconds.values())
     return "bf16" if half * _CLEARLY < full else "no"

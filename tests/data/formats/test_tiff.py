@@ -170,6 +170,13 @@ def test_resolution_says_the_step(tmp_path, draw, again):
     assert FORM.scan(tmp_path / "a.tif")[0].steps == {}
 
 
+def test_no_resolution_says_no_step(tmp_path):
+    """As pillow writes it: readers give 1 per inch where there are no tags."""
+    Image.fromarray(np.zeros((4, 6), np.uint8)).save(tmp_path / "x.tif")
+    (contents,) = FORM.scan(tmp_path / "x.tif")
+    assert contents.steps == {}
+
+
 def test_steps_of_other_formats_become_resolution(tmp_path, draw, like):
     values = draw("float32", 5, 7)
     steps = {"Y": Step(0.5, "mm"), "X": Step(250.0, "um")}

@@ -163,10 +163,17 @@ def _steps(file: TiffFile, index: int) -> dict[str, Step]:
         }
     if series.kind == "imagej":
         return _imagej_steps(file.imagej_metadata or {}, page)
-    millimetres = _MILLIMETRES.get(int(page.resolutionunit))
+    resolution = _resolution_of(page)
+    millimetres = None if resolution is None else _MILLIMETRES.get(resolution[1])
     if millimetres is None:
         return {}
     return {letter: Step(millimetres / n, "mm") for letter, n in zip("XY", page.resolution, strict=True) if n > 0}
+
+
+def _resolution_of(page: TiffPage) -> tuple[tuple[float, float], int] | None:
+    """Resolution along X and Y and its unit; None if nobody said it, for which the reader gives 1 per inch."""
+    found = page.resolution, int(page.resolutionunit)
+    return found if 282 in page.tags and 283 in page.tags and found != ((1.0, 1.0), 1) else None
 
 
 def _imagej_steps(metadata: Mapping[str, Any], page: TiffPage) -> dict[str, Step]:
@@ -202,7 +209,7 @@ def _kept(file: TiffFile, index: int, letters: str) -> dict[str, Any]:
         "compressed": page.compression != 1,
         "predictor": page.predictor == 2,
         "tile": page.tile if page.is_tiled and not page.tiledepth > 1 else None,
-        "resolution": (page.resolution, int(page.resolutionunit)),
+        "resolution": _resolution_of(page),
         "bigtiff": file.is_bigtiff,
         "icc": bytes(page.tags[34675].value) if 34675 in page.tags else None,
         "datetime": page.tags[306].value if 306 in page.tags else None,
@@ -270,6 +277,8 @@ def _resolution(like: Contents) -> dict[str, Any]:
     """Tags of resolution: those of the file, or the steps where they are lengths."""
     kept = like.kept.get(Tiff.kind)
     if kept is not None:
+        if kept["resolution"] is None:
+            return {}
         return {"resolution": kept["resolution"][0], "resolutionunit": kept["resolution"][1]}
     lengths = [like.steps[at].size * _LENGTHS.get(like.steps[at].unit, math.nan) for at in "XY" if at in like.steps]
     if len(lengths) < 2 or not all(0 < length < math.inf for length in lengths):
