@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -132,11 +131,8 @@ def page(lines: Sequence[dict[str, Any]]) -> str:
         found, network = zip(*_pairs(lines, sampler), strict=True)
         rank = float(spearmanr(found, network).statistic)
         text.append(f"* `{sampler}`: rank correlation {rank:.2f} over {len(found)} pairs.")
-    least, *_, most = shares = sorted(gained(lines))
-    text.append(
-        f"* What noise of the data's spectrum gains over white noise, drawn alike, was {least:.2f} to {most:.2f} times"
-        f" what was expected over {len(shares)} ways to draw, {statistics.median(shares):.2f} in the median."
-    )
+    best = ", ".join(f"{error:.2f} dB ({name})" for name, error in added(lines).items())
+    text.append(f"* Errors of networks at their best with noise of the data's spectrum: {best}.")
     for name in dict.fromkeys(line["data"] for line in lines):
         own = [line for line in lines if line["data"] == name]
         steps, basis, against = (own[0][key] for key in ("training_steps", "basis", "against"))
@@ -150,12 +146,12 @@ def page(lines: Sequence[dict[str, Any]]) -> str:
     return "\n".join(text) + "\n"
 
 
-def gained(lines: Sequence[dict[str, Any]]) -> list[float]:
-    """What networks gained by noise of the data's spectrum over white noise, drawn alike, in units of what was
-    expected; of all ways to draw."""
-    by = {(line["data"], line["exponent"]): line["drawn"] for line in lines}
-    pairs = [pair for name, exponent in by if exponent == 1 for pair in zip(by[name, 0.0], by[name, 1.0], strict=True)]
-    return [w["network"] / o["network"] * o["expected"] / w["expected"] for w, o in pairs]
+def added(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The least error of networks with noise of the data's spectrum over all ways to draw, in dB, by data.
+
+    Next to none is expected of these, so that it is what networks add.
+    """
+    return {line["data"]: min(way["network"] for way in line["drawn"]) for line in lines if line["exponent"] == 1}
 
 
 def _pairs(lines: Sequence[dict[str, Any]], sampler: str) -> Iterator[tuple[float, float]]:

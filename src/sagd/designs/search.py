@@ -29,9 +29,9 @@ EVALUATIONS = (4, 6, 10, 18, 35, 50)
 """Numbers of evaluations of the network at which the expected gain is told."""
 WORTH_DB, WORTH_TIMES = 0.2, 1.5
 """Error of white noise, beyond that of the best and in units of it, from which on another noise is worth its while."""
-GAINED = (0.5, 2.6)
-"""What networks gained by noise of the data's spectrum, in units of what was expected: the least and the most of
-benchmarks/design/results/expected.md."""
+ADDED_DB = (0.2, 1.9)
+"""Errors of the power spectrum that networks had at their best with noise of the data's spectrum, after 500 steps: the
+least and the most of the sets of benchmarks/design/results/expected.md."""
 LEAST = 2
 """Evaluations that are designed for, at least."""
 
@@ -109,25 +109,14 @@ class Search:
         return {n: of[0.0].error / of[1.0].error for n, of in self.usual.items()}
 
 
-def gain_range(gain: float) -> tuple[float, float]:
-    """What networks may make of a gain that is expected.
-
-    >>> gain_range(4.0)
-    (2.0, 10.4)
-    """
-    least, most = GAINED
-    return least * gain, most * gain
-
-
 def gain_of(gain: float) -> str:
-    """The same in words.
+    """What is gained, in words.
 
     >>> gain_of(4.0)
-    '4 times nearer; networks have come to 0.5 to 2.6 times such a gain, here 2 to 10'
+    '4 times nearer, but for the errors that networks add, 0.2 to 1.9 dB in trials'
     """
-    low, high = gain_range(gain)
-    came = f"networks have come to {GAINED[0]:g} to {GAINED[1]:g} times such a gain"
-    return f"{gain:.2g} times nearer; {came}, here {low:.2g} to {high:.2g}"
+    least, most = ADDED_DB
+    return f"{gain:.2g} times nearer, but for the errors that networks add, {least:g} to {most:g} dB in trials"
 
 
 def is_worse(error: float, best: float) -> bool:

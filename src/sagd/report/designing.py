@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sagd.data.drawing import COLOURS, FONT, INK, MUTED, add_legend, label_axes, log_axis, style, tidy_axes
-from sagd.designs.search import GAINED, gain_range
+from sagd.designs.search import ADDED_DB
 from sagd.optional import need
 from sagd.report.figures import RHO_LABEL, WIDTH
 from sagd.report.pictures import Picture, plot
@@ -62,10 +62,10 @@ def _page(design: Design) -> dict[str, Any]:
         "gain": _gain(design),
         "gains": [
             {"evaluations": n, "white": number(of[0.0].error), "whitened": number(of[1.0].error)}
-            | {"gain": number(search.gains()[n]), "range": " to ".join(map(number, gain_range(search.gains()[n])))}
+            | {"gain": number(search.gains()[n])}
             for n, of in search.usual.items()
         ],
-        "gained": " to ".join(f"{times:g}" for times in GAINED),
+        "added": " to ".join(f"{error:g}" for error in ADDED_DB),
         "rows": rows,
         "race": [
             {"noise": _name(one["exponent"]), "prediction": one["prediction"], "steps": one["steps"]}

@@ -38,7 +38,6 @@ from sagd.designs.search import (
     Search,
     check_evaluations,
     gain_of,
-    gain_range,
     noise_of,
     search,
 )
@@ -233,7 +232,7 @@ class Design:
             "white_prediction": self.decision.white_prediction,
             "race": list(self.decision.race),
             "candidates": [c.to_dict() for c in self.search.candidates],
-            "gains": {str(n): {"expected": gain, "range": gain_range(gain)} for n, gain in self.search.gains().items()},
+            "gains": {str(n): gain for n, gain in self.search.gains().items()},
             "usual": {str(n): [c.to_dict() for c in of.values()] for n, of in self.search.usual.items()},
             "rings": [dataclasses.asdict(ring) for ring in self.rings],
             "learning": [dataclasses.asdict(one) for one in self.learning],
