@@ -409,16 +409,22 @@ def test_damage_is_looked_for_where_the_mask_is(folder, tmp_path):
     assert seen[0][-1] <= clear.shape[1] // 2 + 1
 
 
-def test_what_is_unsure_is_shown_and_left_alone(folder, tmp_path, monkeypatch):
-    path = folder / "a.tif"
-    tifffile.imwrite(path, striped()[1].astype(np.float32))
+@pytest.fixture
+def unsure(monkeypatch):
+    """Nothing that is found is certain."""
     certain = cleaning.search
 
-    def unsure(x, reference=None, log=None):
+    def search(x, reference=None, log=None):
         found, scale = certain(x, reference, log)
         return dataclasses.replace(found, findings=(), unsure=found.findings), scale
 
-    monkeypatch.setattr(cleaning, "search", unsure)
+    monkeypatch.setattr(cleaning, "search", search)
+
+
+@pytest.mark.usefixtures("unsure")
+def test_what_is_unsure_is_shown_and_left_alone(folder, tmp_path):
+    path = folder / "a.tif"
+    tifffile.imwrite(path, striped()[1].astype(np.float32))
     (result,) = clean_files([folder], tmp_path / "out", CleaningConfig())
     assert (result.status, result.path.read_bytes()) == ("unsure", path.read_bytes())
     assert result.shown.taken.max() > 0.9
@@ -427,17 +433,11 @@ def test_what_is_unsure_is_shown_and_left_alone(folder, tmp_path, monkeypatch):
     assert "without it" in page
 
 
-def test_many_unsure_files_are_told_of_looking_at_all_together(folder, tmp_path, monkeypatch, caplog):
+@pytest.mark.usefixtures("unsure")
+def test_many_unsure_files_are_told_of_looking_at_all_together(folder, tmp_path, caplog):
     caplog.set_level("INFO")
     for name in ("a", "b"):
         tifffile.imwrite(folder / f"{name}.tif", striped()[1].astype(np.float32))
-    certain = cleaning.search
-
-    def unsure(x, reference=None, log=None):
-        found, scale = certain(x, reference, log)
-        return dataclasses.replace(found, findings=(), unsure=found.findings), scale
-
-    monkeypatch.setattr(cleaning, "search", unsure)
     assert main(["clean", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert "--together looks for one band in all of them" in caplog.text
 

@@ -32,13 +32,14 @@ from sagd.data.layout import Layout, suggested
 from sagd.data.meaning import Meaning, measured
 from sagd.data.resize import with_channels
 from sagd.data.signals import Signals
+from sagd.data.sources.base import refuse_special
 from sagd.data.sources.beside import BESIDE, beneath, write_beside
 from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.data.sources.metadata import METADATA
 from sagd.data.sources.observed import items_among
 from sagd.data.whole import ending_beside, exact
 from sagd.errors import InputError, argument, one_line
-from sagd.paths import name_fault, special
+from sagd.paths import name_fault
 from sagd.random import generator_for, rand
 
 logger = logging.getLogger(__name__)
@@ -634,8 +635,7 @@ def _files(path: Path, config: DataConfig) -> list[tuple[str, Path]]:
     """Names and files at a path."""
     if not path.exists():
         raise InputError(f"no file or folder {str(path)!r}")
-    if (found := special(path)) is not None:
-        raise InputError(f"{str(path)!r} is {found}, which may never end; a file or a folder is needed")
+    refuse_special(path, str(path))
     if not path.is_dir() or is_one(path):
         return [(path.name, path)]
     files = [file for file in walk(path) if file.name not in (*METADATA, BESIDE)]

@@ -61,9 +61,9 @@ def _page(design: Design) -> dict[str, Any]:
         "flatness": _flatness(design) if any(r.flatness is not None for r in design.rings) else None,
         "gain": _gain(design),
         "gains": [
-            {"evaluations": n, "white": number(of[0.0].error), "whitened": number(of[1.0].error)}
-            | {"gain": number(search.gains()[n])}
-            for n, of in search.usual.items()
+            {"evaluations": n, "gain": number(gain)}
+            | {name: number(search.usual[n][exponent].error) for name, exponent in (("white", 0.0), ("whitened", 1.0))}
+            for n, gain in search.gains().items()
         ],
         "added": " to ".join(f"{error:g}" for error in ADDED_DB),
         "rows": rows,

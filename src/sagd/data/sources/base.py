@@ -127,12 +127,23 @@ class Source(Description, ABC, family="data source", example="digits"):
         return replace(records, labels=None, classes=None) if config.label_column == NO_LABELS else records
 
 
+def refuse_special(path: Path, source: str) -> None:
+    """Refuse what is there if it is no file and no folder.
+
+    Raises:
+        InputError: Naming it by `source`.
+        OSError: If there is nothing, or it may not be looked at.
+    """
+    if (found := special(path)) is not None:
+        raise InputError(f"{source!r} is {found}, which may never end; a file or a folder is needed")
+
+
 def expanded(source: str) -> Path:
     """The path that a text would be."""
     path = Path(os.path.expanduser(source))  # noqa: PTH111 (Path raises on an unknown '~user')
     try:
-        if path.exists() and (found := special(path)) is not None:
-            raise InputError(f"{source!r} is {found}, which may never end; a file or a folder is needed")
+        if path.exists():
+            refuse_special(path, source)
     except OSError as error:  # of names that are too long, and folders that may not be entered
         raise InputError(f"cannot look for {source[:60]!r}: {error.strerror}") from None
     return path
