@@ -113,8 +113,8 @@ class Course:
             if self.data.unobserved(torch.zeros(1, dtype=torch.int64)) is None:
                 raise InputError(
                     "process.omission.laps need a mode of omission, e.g. fill, masks of what was observed"
-                    " (data.observed), or data.corruption that hides other frequencies of every item: subsampled or"
-                    " wedges"
+                    " (data.observed), or data.corruption that hides other frequencies of every item: subsampled,"
+                    " wedges or notches"
                 )
             if corruption is not None and not corruption.fixed:
                 raise InputError("process.omission.laps need damage that stays: set fixed=True in data.corruption")
