@@ -75,11 +75,11 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "items": subject.called[1],
         "frequency": subject.frequency,
         "title": f"Restored {subject.called[1]}",
-        "subtitle": f"{number_of(len(result.names), subject.called)} · mode {result.mode.kind} ·"
+        "subtitle": f"{number_of(len(result.names), subject.called)} · restored by {result.method.kind} ·"
         f" {100 * result.replaced:.1f} % of the frequencies replaced",
-        "mode": result.mode.told if result.sides is None or result.sides.taken == WAYS[0] else "",
+        "mode": result.method.told if result.sides is None or result.sides.taken == WAYS[0] else "",
         "sides": [] if result.sides is None else result.sides.lines(),
-        "band": str(result.mode.band),
+        "band": result.method.band,
         "answer": _answer(result),
         "outside": None if result.change_outside is None else f"{result.change_outside:.1g}",
         "held": "" if result.files is None else result.files.told(),

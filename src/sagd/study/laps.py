@@ -34,7 +34,7 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.omission.laps import HeldOut, Lap, gains
 from sagd.omission.modes import Mode
-from sagd.omission.posterior import GaussianPrior, Judged, posterior
+from sagd.omission.posterior import ROUNDS, GaussianPrior, Judged, posterior
 from sagd.omission.removal import Removal, measure
 from sagd.omission.restore import restore
 from sagd.random import generator_for, subset
@@ -46,8 +46,6 @@ from sagd.study.train import train
 
 logger = logging.getLogger(__name__)
 
-ROUNDS = 1
-"""Derivatives of the network in each estimate: with none hidden frequencies do not hear of those that are shown."""
 _JUDGED, _FEWEST = 256, 8
 """Items that laps are judged on, at most and at least."""
 _TOGETHER = 256
@@ -174,6 +172,14 @@ class Course:
     def basis(self) -> Basis:
         """That of the damage."""
         return FourierBasis(self.data.shape[1:]) if self.first is None else self.first.statistics.basis
+
+    @property
+    def known(self) -> RunConfig:
+        """The configuration, with the band that was found."""
+        if self.first is None:
+            return self.config
+        omission = dataclasses.replace(self.first.omission, laps=self.config.process.omission.laps)
+        return dataclasses.replace(self.config, process=dataclasses.replace(self.config.process, omission=omission))
 
     @property
     def mode(self) -> Mode:

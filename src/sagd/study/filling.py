@@ -1,0 +1,184 @@
+"""Items filled in by a model of whole ones: frequencies that were never observed, or a band that is damaged.
+
+What is hidden is drawn from its posterior given all that is shown, several times, and the mean is the result; see
+`sagd.omission.posterior`. Any model that leaves no band out will do, those of training in laps above all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sagd.build.objects import omission_mode
+from sagd.build.schema import NO_OMISSION
+from sagd.data.config import Order
+from sagd.data.files import masks_named, read_named, read_partners, require_like
+from sagd.data.masks import observed_part
+from sagd.errors import InputError, argument
+from sagd.model.condition import Conditional
+from sagd.noise.bands import mask
+from sagd.noise.spectra.base import Spectrum
+from sagd.omission.modes import Restoration
+from sagd.omission.posterior import filled
+from sagd.store.model import Trained
+from sagd.study.restoration import Method, RestorationResult, compared
+
+DRAWS = 8
+"""Posterior draws whose mean is the result, where nobody asks for their number."""
+_TOLD = (
+    "What is hidden of each was <b>drawn</b> from its posterior given what is shown, {draws} times, and the mean is the"
+    " result: it is nearest to the truth on average, and smoother than it where the model is not sure."
+)
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Which frequencies of items a model is to fill in.
+
+    Attributes:
+        band: The same in all, as text; "" if each has a mask.
+        observed: Name of the masks; None with a band.
+        order: Their order.
+    """
+
+    band: str = ""
+    observed: str | None = None
+    order: Order = "fft"
+
+    @staticmethod
+    def of(
+        model: Trained, band: str | None = None, observed: str | None = None, order: Order | None = None
+    ) -> Hidden | None:
+        """What somebody says, or what was hidden in the data that a model of whole items learnt from.
+
+        None if that is the band that the model was trained to leave out, or nothing.
+
+        Raises:
+            InputError: On a band and masks.
+        """
+        if band is not None and observed is not None:
+            raise InputError(
+                f"{argument('band')} is hidden in all items, {argument('observed')} says what each shows; give one"
+            )
+        if band is not None:
+            return Hidden(band)
+        if observed is not None:
+            return Hidden("", observed, order or "fft")
+        if model.omission.mode != NO_OMISSION or "process" not in model.configuration:
+            return None
+        config = model.config
+        if config.data.observed is not None:
+            return Hidden("", config.data.observed, order or config.data.observed_order)
+        mode = omission_mode(config.process.omission, model.meaning.grid())
+        return None if mode is None else Hidden(str(mode.place))
+
+
+def fill_files(
+    model: Trained,
+    paths: Sequence[Path],
+    hidden: Hidden,
+    samples: int = 0,
+    seed: int = 0,
+    clean: Path | None = None,
+    label: int | None = None,
+    batch_size: int = 64,
+    progress: bool = False,
+    keep: bool = False,
+) -> RestorationResult:
+    """Fill in files, and measure what has changed; arguments as for `sagd.study.restoration.restore_files`.
+
+    Args:
+        hidden: What is to be filled in.
+
+    Raises:
+        InputError: If an item does not fit, has no mask or values missing, or a clean one is missing.
+    """
+    named = read_named(paths, model.process.shape, model.meaning, hidden.observed)
+    require_like(named, keep)
+    if named.known is not None:
+        raise InputError("the files have missing values (NaN), so that no frequency of them is known; fill them first")
+    known = None if clean is None else read_partners(named, clean)
+    if hidden.observed is None:
+        missing = hidden_band(model, hidden.band)
+        shown = named
+    else:
+        missing = hidden_by_masks(model, masks_named(paths, named, hidden.observed, hidden.order))
+        shown = dataclasses.replace(named, x=observed_part(named.x, missing[:, 0]))
+    labels = None if label is None else torch.full((len(named.names),), label)
+    result = fill(model, shown.x, missing, samples, seed, labels, batch_size, progress)
+    where = hidden.band or f"frequencies that masks {hidden.observed!r} say were not observed"
+    method = Method("posterior mean", where, _TOLD.format(draws=samples or DRAWS))
+    return compared(shown, result, known, method, missing.double(), model.statistics.basis)
+
+
+def fill(
+    model: Trained,
+    y: Tensor,
+    hidden: Tensor,
+    samples: int = 0,
+    seed: int = 0,
+    condition: Conditional = None,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> Restoration:
+    """Items filled in by a model, with samples also their standard deviation and the draws.
+
+    Args:
+        model: A model that leaves no band out.
+        y: `(B, C, *spatial)`, as it sees them.
+        hidden: What is to be filled in, bool `(B|1, C|1, *coefficients)` in the basis of its statistics.
+        samples: Draws that are kept; of 0 the mean of some.
+        seed: Seed of the draws.
+        condition: What conditional models are told of each.
+        batch_size: Items per network call.
+        progress: Show a bar.
+
+    Raises:
+        InputError: If the model leaves a band out, or items and what is hidden do not fit it.
+    """
+    if model.process.unseen:
+        raise InputError(
+            f"the model was trained to leave out {str(model.omission.band)!r}, and fills in that band alone; leave"
+            f" {argument('band')} and {argument('observed')} out, or take a model of whole items"
+        )
+    if samples < 0 or batch_size < 1:
+        raise InputError(f"samples must be at least 0 and batch_size at least 1, got {samples} and {batch_size}")
+    s = model.sampling
+    return filled(
+        model.denoiser, y, hidden, model.statistics, draws=samples or DRAWS, keep=samples > 0, seed=seed,
+        condition=condition, batch_size=batch_size, progress=progress, sampler=s.sampler, steps=s.steps, grid=s.grid,
+    )  # fmt: skip
+
+
+def hidden_by_masks(model: Trained, observed: Tensor) -> Tensor:
+    """What masks say was not observed, bool `(B, 1, *coefficients)`.
+
+    Args:
+        model: Of items of their size.
+        observed: Bool `(B, *coefficients)` of the Fourier basis.
+
+    Raises:
+        InputError: If the model measures powers in another basis.
+    """
+    if not model.statistics.basis.is_fourier:
+        raise InputError(
+            f"masks are of Fourier frequencies, and the model measures powers in the {model.statistics.basis.kind}"
+            f" basis (process.basis); train one in the Fourier basis, as {argument('process.omission.laps')} does"
+        )
+    return ~observed[:, None]
+
+
+def hidden_band(model: Trained, band: str) -> Tensor:
+    """A band in the basis of a model, bool `(1, C|1, *coefficients)`; soft edges are hidden as the rest is.
+
+    Raises:
+        InputError: If it holds none of the frequencies, or all.
+    """
+    basis, grid = model.statistics.basis, model.meaning.grid()
+    inside = mask(Spectrum.parse(band).on(grid), basis) > 0
+    return inside.reshape(1, -1, *basis.coefficients)
