@@ -6,7 +6,6 @@ What is hidden is drawn from its posterior given all that is shown, several time
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from sagd.build.objects import omission_mode
 from sagd.build.schema import NO_OMISSION
 from sagd.data.config import Order
 from sagd.data.files import masks_named, read_named, read_partners, require_like
-from sagd.data.masks import observed_part
 from sagd.errors import InputError, argument
 from sagd.model.condition import Conditional
 from sagd.noise.bands import mask
@@ -105,15 +103,13 @@ def fill_files(
     known = None if clean is None else read_partners(named, clean)
     if hidden.observed is None:
         missing = hidden_band(model, hidden.band)
-        shown = named
     else:
         missing = hidden_by_masks(model, masks_named(paths, named, hidden.observed, hidden.order))
-        shown = dataclasses.replace(named, x=observed_part(named.x, missing[:, 0]))
     labels = None if label is None else torch.full((len(named.names),), label)
-    result = fill(model, shown.x, missing, samples, seed, labels, batch_size, progress)
+    result = fill(model, named.x, missing, samples, seed, labels, batch_size, progress)
     where = hidden.band or f"frequencies that masks {hidden.observed!r} say were not observed"
     method = Method("posterior mean", where, _TOLD.format(draws=samples or DRAWS))
-    return compared(shown, result, known, method, missing.double(), model.statistics.basis)
+    return compared(named, result, known, method, missing.double(), model.statistics.basis)
 
 
 def fill(
