@@ -49,7 +49,7 @@ from sagd.store.model import Trained, load_model, reference_of, save_model
 from sagd.study.designing import Design
 from sagd.study.designing import design as design_of
 from sagd.study.evaluation import evaluate_fields
-from sagd.study.filling import fill, hidden_band, hidden_by_masks
+from sagd.study.filling import Missing, fill
 from sagd.study.larger import restore_arrays
 from sagd.study.restoration import mode_of_model
 from sagd.study.run import Begun, Keeping, Recipe, begun, checked_ends, run
@@ -179,7 +179,7 @@ class Model:
             found = fill(
                 self.trained,
                 given,
-                self._hidden(band, observed, observed_order),
+                self._missing(band, observed, observed_order),
                 samples=samples,
                 seed=seed,
                 condition=told,
@@ -211,16 +211,16 @@ class Model:
             return found
         return _arrays(found)
 
-    def _hidden(self, band: str | None, observed: Any, order: Order) -> Tensor:
-        """What is to be filled in, bool `(B|1, C|1, *coefficients)`."""
+    def _missing(self, band: str | None, observed: Any, order: Order) -> Missing:
+        """What is to be filled in."""
         if observed is None:
             assert band is not None
-            return hidden_band(self.trained, band)
+            return Missing.band(self.trained, band)
         if band is not None:
             raise InputError("band is hidden in all fields, observed says what each shows; give one")
         spatial = self.process.shape[1:]
         masks = [half_of(np.asarray(own), spatial, order) for own in observed]
-        return hidden_by_masks(self.trained, torch.stack(masks))
+        return Missing.by_masks(torch.stack(masks), spatial)
 
     def resample(
         self,

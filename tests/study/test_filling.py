@@ -13,7 +13,7 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.basis.fourier import whole as all_of
 from sagd.noise.spectra.base import Spectrum
 from sagd.store.model import load_model
-from sagd.study.filling import Hidden, fill, fill_files, hidden_band, hidden_by_masks
+from sagd.study.filling import Hidden, Missing, fill, fill_files
 from sagd.study.laps import train_in_laps
 from sagd.study.train import train
 
@@ -103,7 +103,7 @@ def test_a_file_of_many_items_has_masks_of_its_own(scans, model, missing, tmp_pa
 def test_any_model_of_whole_items_fills_in_a_band(scans, plain):
     assert Hidden.of(plain) is None
     result = fill_files(plain, [scans / "whole"], Hidden.of(plain, band="ring(low=0.4, high=0.6)"))
-    inside = hidden_band(plain, "ring(low=0.4, high=0.6)")[0, 0]
+    inside = Missing.band(plain, "ring(low=0.4, high=0.6)").where[0, 0]
     off = plain.statistics.basis.forward((result.restoration.images - result.damaged).double()).abs().amax((0, 1))
     assert float(off[~inside].max()) < 1e-5
     assert float(off[inside].min()) > 1e-3
@@ -123,13 +123,13 @@ def test_what_cannot_be_filled_in_is_refused(scans, model, plain, tmp_path):
     with pytest.raises(InputError, match="give one"):
         Hidden.of(plain, band="ring(low=0.4)", observed="mask")
     with pytest.raises(InputError, match="none of the frequencies"):
-        hidden_band(plain, "ring(low=0.01, high=0.02)")
+        Missing.band(plain, "ring(low=0.01, high=0.02)")
     with pytest.raises(InputError, match="every frequency"):
-        hidden_band(plain, "ring(low=0)")
+        Missing.band(plain, "ring(low=0)")
     with pytest.raises(InputError, match=r"00\.npy' has no mask"):
         fill_files(plain, [scans / "whole"], Hidden("", "mask"))
     with pytest.raises(InputError, match="at least 0"):
-        fill(plain, items(2), hidden_band(plain, "ring(low=0.4, high=0.6)"), samples=-1)
+        fill(plain, items(2), Missing.band(plain, "ring(low=0.4, high=0.6)"), samples=-1)
     np.save(tmp_path / "gap.npy", np.full((8, 8), np.nan, np.float32))
     np.save(tmp_path / "gap.mask.npy", np.ones((8, 8)))
     with pytest.raises(InputError, match="missing values"):
@@ -137,8 +137,17 @@ def test_what_cannot_be_filled_in_is_refused(scans, model, plain, tmp_path):
     banded = config(process={"omission": {"mode": "fill", "band": "ring(low=0.4, high=0.6)"}})
     left_out = load_model(train(banded, tmp_path / "banded", data=Signals("noise", items())))
     with pytest.raises(InputError, match="leave out 'ring"):
-        fill(left_out, items(2), torch.zeros(1, 1, 8, 5, dtype=torch.bool))
-    cosine = config(process={"basis": "cosine"})
-    other = load_model(train(cosine, tmp_path / "cosine", data=Signals("noise", items())))
-    with pytest.raises(InputError, match="cosine basis"):
-        hidden_by_masks(other, torch.ones(2, 8, 5, dtype=torch.bool))
+        fill(left_out, items(2), Missing(torch.zeros(1, 1, 8, 5, dtype=torch.bool), BASIS))
+    coloured = config(process={"basis": "cosine", "spectrum": "whitening(exponent=0.5)"})
+    other = load_model(train(coloured, tmp_path / "cosine", data=Signals("noise", items())))
+    with pytest.raises(InputError, match="cosine"):
+        fill(other, items(2), Missing(torch.ones(2, 1, 8, 5, dtype=torch.bool), BASIS))
+
+
+def test_masks_for_a_model_that_knows_another_basis(scans, plain, missing):
+    """White noise is white in all of them."""
+    assert not plain.statistics.basis.is_fourier
+    result = fill_files(plain, [scans / "scans"], Hidden.of(plain, observed="mask"))
+    assert result.change_outside < 1e-6
+    assert result.basis == BASIS
+    torch.testing.assert_close(result.b, missing.double().mean(0))

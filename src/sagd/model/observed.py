@@ -105,8 +105,9 @@ class Observed(Wrapper):
 
 _FURTHEST = 4.0
 """Mean square by which coefficients are moved at most that are hidden or shown under noise, over that by which those
-that are shown are off, both in units of what is open (`V`, `V + N`). By the law of total variance it is below 1 in the mean; the derivative of a
-network in much noise knows no such law, and claims a thousand times as much of an image in a hundred."""
+that are shown are off, both in units of what is open (`V`, `V + N`). By the law of total variance it is below 1 in the
+mean; the derivative of a network in much noise knows no such law, and claims a thousand times as much of an image in a
+hundred."""
 _LEAST = 1e-12
 """Least variance that is divided by."""
 

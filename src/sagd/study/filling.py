@@ -20,6 +20,8 @@ from sagd.data.files import masks_named, read_named, read_partners, require_like
 from sagd.errors import InputError, argument
 from sagd.model.condition import Conditional
 from sagd.noise.bands import mask
+from sagd.noise.basis.base import Basis
+from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.modes import Restoration
 from sagd.omission.posterior import filled
@@ -76,6 +78,35 @@ class Hidden:
         return None if mode is None else Hidden(str(mode.place))
 
 
+@dataclass(frozen=True)
+class Missing:
+    """Coefficients of items of which nothing is known.
+
+    Attributes:
+        where: Bool `(B|1, C|1, *coefficients)`.
+        basis: Their basis.
+    """
+
+    where: Tensor
+    basis: Basis
+
+    @staticmethod
+    def by_masks(observed: Tensor, spatial: Sequence[int]) -> Missing:
+        """What was not observed, from bool `(B, *coefficients)` of the Fourier basis of `spatial`."""
+        return Missing(~observed[:, None], FourierBasis(tuple(spatial)))
+
+    @staticmethod
+    def band(model: Trained, band: str) -> Missing:
+        """A band in the basis of a model; soft edges are hidden as the rest is.
+
+        Raises:
+            InputError: If it holds none of the frequencies, or all.
+        """
+        basis, grid = model.statistics.basis, model.meaning.grid()
+        inside = mask(Spectrum.parse(band).on(grid), basis) > 0
+        return Missing(inside.reshape(1, -1, *basis.coefficients), basis)
+
+
 def fill_files(
     model: Trained,
     paths: Sequence[Path],
@@ -102,20 +133,19 @@ def fill_files(
         raise InputError("the files have missing values (NaN), so that no frequency of them is known; fill them first")
     known = None if clean is None else read_partners(named, clean)
     if hidden.observed is None:
-        missing = hidden_band(model, hidden.band)
+        missing = Missing.band(model, hidden.band)
     else:
-        missing = hidden_by_masks(model, masks_named(paths, named, hidden.observed, hidden.order))
+        missing = Missing.by_masks(masks_named(paths, named, hidden.observed, hidden.order), named.x.shape[2:])
     labels = None if label is None else torch.full((len(named.names),), label)
     result = fill(model, named.x, missing, samples, seed, labels, batch_size, progress)
-    where = hidden.band or f"frequencies that masks {hidden.observed!r} say were not observed"
-    method = Method("posterior mean", where, _TOLD.format(draws=samples or DRAWS))
-    return compared(named, result, known, method, missing.double(), model.statistics.basis)
+    method = Method("posterior mean", hidden.band, _TOLD.format(draws=samples or DRAWS))
+    return compared(named, result, known, method, missing.where.double(), missing.basis)
 
 
 def fill(
     model: Trained,
     y: Tensor,
-    hidden: Tensor,
+    missing: Missing,
     samples: int = 0,
     seed: int = 0,
     condition: Conditional = None,
@@ -127,7 +157,7 @@ def fill(
     Args:
         model: A model that leaves no band out.
         y: `(B, C, *spatial)`, as it sees them.
-        hidden: What is to be filled in, bool `(B|1, C|1, *coefficients)` in the basis of its statistics.
+        missing: What is to be filled in.
         samples: Draws that are kept; of 0 the mean of some.
         seed: Seed of the draws.
         condition: What conditional models are told of each.
@@ -135,7 +165,7 @@ def fill(
         progress: Show a bar.
 
     Raises:
-        InputError: If the model leaves a band out, or items and what is hidden do not fit it.
+        InputError: If the model leaves a band out, or items and what is missing do not fit it.
     """
     if model.process.unseen:
         raise InputError(
@@ -144,37 +174,17 @@ def fill(
         )
     if samples < 0 or batch_size < 1:
         raise InputError(f"samples must be at least 0 and batch_size at least 1, got {samples} and {batch_size}")
+    try:
+        model.process.diagonal(1.0, y[:1], missing.basis)
+    except InputError:
+        raise InputError(
+            "masks are of Fourier frequencies, and the noise of the model is coloured in the"
+            f" {model.statistics.basis.kind} basis; take a model of white noise, or train one with"
+            f" {argument('process.basis=fourier')}"
+        ) from None
     s = model.sampling
     return filled(
-        model.denoiser, y, hidden, model.statistics, draws=samples or DRAWS, keep=samples > 0, seed=seed,
-        condition=condition, batch_size=batch_size, progress=progress, sampler=s.sampler, steps=s.steps, grid=s.grid,
+        model.denoiser, y, missing.where, model.statistics.on(missing.basis), draws=samples or DRAWS, keep=samples > 0,
+        seed=seed, condition=condition, batch_size=batch_size, progress=progress, sampler=s.sampler, steps=s.steps,
+        grid=s.grid,
     )  # fmt: skip
-
-
-def hidden_by_masks(model: Trained, observed: Tensor) -> Tensor:
-    """What masks say was not observed, bool `(B, 1, *coefficients)`.
-
-    Args:
-        model: Of items of their size.
-        observed: Bool `(B, *coefficients)` of the Fourier basis.
-
-    Raises:
-        InputError: If the model measures powers in another basis.
-    """
-    if not model.statistics.basis.is_fourier:
-        raise InputError(
-            f"masks are of Fourier frequencies, and the model measures powers in the {model.statistics.basis.kind}"
-            f" basis (process.basis); train one in the Fourier basis, as {argument('process.omission.laps')} does"
-        )
-    return ~observed[:, None]
-
-
-def hidden_band(model: Trained, band: str) -> Tensor:
-    """A band in the basis of a model, bool `(1, C|1, *coefficients)`; soft edges are hidden as the rest is.
-
-    Raises:
-        InputError: If it holds none of the frequencies, or all.
-    """
-    basis, grid = model.statistics.basis, model.meaning.grid()
-    inside = mask(Spectrum.parse(band).on(grid), basis) > 0
-    return inside.reshape(1, -1, *basis.coefficients)

@@ -47,7 +47,7 @@ class Method:
 
     Attributes:
         kind: In a word or two: the mode of omission of the model, or what else.
-        band: What was replaced.
+        band: What was replaced; "" if that is other frequencies in every one.
         told: What that means, sentences as HTML.
     """
 
