@@ -236,7 +236,7 @@ class Course:
         if self.first is None:
             return self.prior.draw(y, noise, seed, draw, first)
         if self.vetoed:
-            return torch.stack([x - self.removal.apply(x) for x in y])
+            return y - self.removal.apply(y)
         told = None if self.first.classes is None else labels
         samples = int(self.mode.knows_posterior(self.first.denoiser, self.first.statistics))
         found = restore(

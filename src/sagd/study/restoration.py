@@ -253,7 +253,7 @@ def _without_network(named: Named, mode: Mode, take: str) -> _Others | None:
     damaged, band = named.x.double(), mode.place
     try:
         removal = measure(iter(damaged), band)
-        clean = torch.stack([x - removal.apply(x) for x in damaged])
+        clean = damaged - removal.apply(damaged)
         return _Others(removal, {"clean": clean, "removal": torch.stack([x - band_part(x, band) for x in damaged])})
     except InputError as error:
         if take != BEST:

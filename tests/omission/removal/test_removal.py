@@ -14,7 +14,7 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Spots, Strip, Stripes, Wedge
 from sagd.omission.clean import clean as remove
 from sagd.omission.removal import measure
-from sagd.omission.removal.extend import crop, extend, extended_size, interpolated
+from sagd.omission.removal.extend import crop, extend, extended_size, interpolated, passed
 from sagd.omission.removal.local import strength, window_of
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -171,6 +171,60 @@ def test_blocks_measured_together_give_one_gain():
     together = sum(float((y - removal.apply(y) - x).square().mean()) for x, y in zip(clean, damaged, strict=True))
     alone = sum(float((remove(y, STRIPES).x - x).square().mean()) for x, y in zip(clean, damaged, strict=True))
     assert together < 1.05 * alone
+
+
+def strong_and_faint(spatial, wave, count=7):
+    """Content under a wave of any strength, none too, so that some settle before others."""
+    clean = torch.stack([drawn(spatial, smooth, 20 + seed) for seed in range(count)])
+    return clean + 6 * torch.linspace(0, 1, count, dtype=torch.float64).reshape(-1, *[1] * clean[0].ndim) * wave
+
+
+def blocks():
+    """Arrays of one size and a band, of each kind."""
+    rows, columns, time = torch.arange(29.0)[:, None], torch.arange(33.0), torch.arange(9000.0)
+    wave, hum = torch.cos(2 * math.pi * (0.2 * rows + 0.11 * columns)), torch.cos(2 * math.pi * 0.2003 * time)
+    late = (torch.arange(7)[:, None, None] % 2 == 1) | (time >= 5000)
+    stripes = [colours() + torch.cat([drawn((200, 240), CASES["stripes"][2], k + c) for c in range(3)]) for k in (4, 7)]
+    return {
+        "images": (strong_and_faint((29, 33), wave), "spots(at=[[0.2, 0.11]], radius=0.04, soft=0.02)"),
+        "colours": (torch.stack(stripes), STRIPES),
+        "records": (strong_and_faint((9000,), hum * late), "spots(at=[[0.2]], radius=0.004, soft=0.002)"),
+        "volumes": (strong_and_faint((12, 29, 33), wave), "spots(at=[[0.0, 0.2, 0.11]], radius=0.06)"),
+    }
+
+
+@pytest.mark.parametrize("name", ["images", "colours", "records", "volumes"])
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
+def test_arrays_are_cleaned_together_as_each_alone(name, dtype, rounding):
+    """But for rounding: what is computed for many at a time may be rounded otherwise than for one."""
+    x, band = blocks()[name]
+    x = x.to(dtype)
+    removal = measure(iter(x), band)
+    assert name != "colours" or not torch.equal(removal.turn, torch.eye(3, dtype=torch.float64))
+    each = torch.stack([removal.apply(own) for own in x])
+    together, mixed = removal.apply(x), removal.apply(torch.stack([x.flip(0), 1000 * x]))
+    least = rounding * float(each.abs().max())
+    torch.testing.assert_close(together, each, rtol=0, atol=least)
+    torch.testing.assert_close(mixed[0].flip(0), each, rtol=0, atol=least)
+
+
+def test_some_records_of_a_block_are_changed_only_where_their_damage_is():
+    x, band = blocks()["records"]
+    removal = measure(iter(x), band)
+    parts = (removal.apply(x)[:, 0, 2500:3500] == 0).double().mean(1)
+    assert parts[[4, 6]].min() > 0.5
+    assert parts[[3, 5]].max() == 0
+
+
+@pytest.mark.parametrize("sides", [(40,), (24, 31)])
+def test_what_passes_of_an_array_does_not_depend_on_how_soon_others_settle(sides):
+    basis = FourierBasis(extended_size(sides))
+    gain = ((basis.radius() > 0.1) & (basis.radius() < 0.2)).double()
+    noise, wave = drawn(sides, smooth, 1)[0], torch.cos(2 * math.pi * 0.13 * torch.arange(sides[-1]))
+    block = torch.stack([noise, 5 * wave.expand(sides), torch.zeros(sides), noise + wave]).double()
+    for own, *together in zip(block, *passed(block, gain, basis), strict=True):
+        for part, alone in zip(together, passed(own, gain, basis), strict=True):
+            torch.testing.assert_close(part, alone, rtol=0, atol=1e-12)
 
 
 def test_damage_that_multiplies():
@@ -350,9 +404,10 @@ def test_strength_by_time():
     """A tenth of white noise is in the band, and damage of 9 times that from the middle on: `a` is 0, then 2."""
     g = torch.Generator().manual_seed(0)
     x = torch.randn(20000, dtype=torch.float64, generator=g) * 0.1**0.5
-    assert strength(x * 10**0.5, 0.1, 1000) is None
-    x[10000:] *= 10**0.5
-    found = strength(x, 0.1, 1000).square()
+    late = torch.where(torch.arange(20000) < 10000, x, x * 10**0.5)
+    found, by_time = strength(torch.stack([x * 10**0.5, late]), 0.1, 1000)
+    assert by_time.tolist() == [False, True]
+    found = found[1].square()
     assert found[:9000].mean() < 0.02
     torch.testing.assert_close(found[11000:].mean().item(), 2.0, rtol=0.05, atol=0)
     assert window_of(0.012, 10000) == 1000
