@@ -49,7 +49,7 @@ from sagd.store.model import Trained, load_model, reference_of, save_model
 from sagd.study.designing import Design
 from sagd.study.designing import design as design_of
 from sagd.study.evaluation import evaluate_fields
-from sagd.study.filling import Missing, fill
+from sagd.study.filling import Damage, fill
 from sagd.study.larger import restore_arrays
 from sagd.study.restoration import mode_of_model
 from sagd.study.run import Begun, Keeping, Recipe, begun, checked_ends, run
@@ -179,7 +179,7 @@ class Model:
             found = fill(
                 self.trained,
                 given,
-                self._missing(band, observed, observed_order),
+                self._damage(band, observed, observed_order, given),
                 samples=samples,
                 seed=seed,
                 condition=told,
@@ -211,16 +211,16 @@ class Model:
             return found
         return _arrays(found)
 
-    def _missing(self, band: str | None, observed: Any, order: Order) -> Missing:
+    def _damage(self, band: str | None, observed: Any, order: Order, x: Tensor) -> Damage:
         """What is to be filled in."""
         if observed is None:
             assert band is not None
-            return Missing.band(self.trained, band)
+            return Damage.of_band(self.trained, band, x)
         if band is not None:
             raise InputError("band is hidden in all fields, observed says what each shows; give one")
         spatial = self.process.shape[1:]
         masks = [half_of(np.asarray(own), spatial, order) for own in observed]
-        return Missing.by_masks(torch.stack(masks), spatial)
+        return Damage.by_masks(torch.stack(masks), spatial)
 
     def resample(
         self,

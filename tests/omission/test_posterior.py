@@ -55,10 +55,10 @@ def test_what_is_hidden_is_the_mean_of_the_posterior_and_the_rest_stays():
     denoiser = GaussianMixtureDenoiser(process, means, spectra)
     total = spread**2 + basis.forward(one)[0].abs().square()
     statistics = DataStatistics(torch.zeros(1, n, dtype=torch.float64), total, 1000, basis)
-    hidden = torch.zeros(1, 1, n // 2 + 1, dtype=torch.bool)
-    hidden[..., 3] = True
+    noise = torch.zeros(1, 1, n // 2 + 1, dtype=torch.float64)
+    noise[..., 3] = torch.inf
     y = means[[0, 1] * 100]
-    found = filled(denoiser, y, hidden, statistics, draws=12, keep=True, steps=30, batch_size=200)
+    found = filled(denoiser, y, noise, statistics, draws=12, keep=True, steps=30, batch_size=200)
     c, told = basis.forward(found.images), basis.forward(y)
     torch.testing.assert_close(c[..., :3], told[..., :3], atol=1e-9, rtol=0)
     torch.testing.assert_close(c[..., 3].mean(0), 0 * c[0, ..., 3], atol=0.02, rtol=0)
@@ -67,7 +67,7 @@ def test_what_is_hidden_is_the_mean_of_the_posterior_and_the_rest_stays():
     variance = float((drawn - told[:, 0, 3][None, :, None]).abs().square().mean())
     assert variance == pytest.approx(spread**2, rel=0.2)
     assert torch.equal(found.std, found.samples.std(0))
-    mean = filled(denoiser, y, hidden, statistics, draws=12, steps=30, batch_size=200)
+    mean = filled(denoiser, y, noise, statistics, draws=12, steps=30, batch_size=200)
     assert mean.samples is None
     assert torch.equal(mean.images, found.images)
 

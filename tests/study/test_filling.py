@@ -1,19 +1,22 @@
 """Items filled in by a model of whole ones: what is shown stays, and what is hidden comes of the rest."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
 
 from sagd.build.schema import RunConfig
 from sagd.build.text import from_dict
-from sagd.data.corruption import Corruption, generators
+from sagd.data.corruption import Corruption, corrupt, generators
 from sagd.data.signals import Signals
 from sagd.errors import InputError
+from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.basis.fourier import whole as all_of
 from sagd.noise.spectra.base import Spectrum
 from sagd.store.model import load_model
-from sagd.study.filling import Hidden, Missing, fill, fill_files
+from sagd.study.filling import Damage, Hidden, fill, fill_files
 from sagd.study.laps import train_in_laps
 from sagd.study.train import train
 
@@ -100,14 +103,31 @@ def test_a_file_of_many_items_has_masks_of_its_own(scans, model, missing, tmp_pa
     torch.testing.assert_close(result.restoration.samples.std(0), result.restoration.std)
 
 
-def test_any_model_of_whole_items_fills_in_a_band(scans, plain):
+def test_any_model_of_whole_items_fills_in_a_band(scans, plain, caplog):
+    """All of it where nothing stands out; all else stays."""
+    caplog.set_level(logging.INFO)
     assert Hidden.of(plain) is None
-    result = fill_files(plain, [scans / "whole"], Hidden.of(plain, band="ring(low=0.4, high=0.6)"))
-    inside = Missing.band(plain, "ring(low=0.4, high=0.6)").where[0, 0]
-    off = plain.statistics.basis.forward((result.restoration.images - result.damaged).double()).abs().amax((0, 1))
+    band = "ring(low=0.4, high=0.6)"
+    result = fill_files(plain, [scans / "whole"], Hidden.of(plain, band=band))
+    assert f"no damage stands out in {band}, all of which is filled in" in caplog.text
+    inside = mask(Spectrum.parse(band), BASIS) > 0
+    off = BASIS.forward((result.restoration.images - result.damaged).double()).abs().amax((0, 1))
     assert float(off[~inside].max()) < 1e-5
     assert float(off[inside].min()) > 1e-3
-    assert result.method.band == "ring(low=0.4, high=0.6)"
+    assert result.method.band == band
+
+
+def test_what_a_band_still_shows_is_weighed_in(plain, caplog):
+    """Damage that stands out has a measured power, which is finite and lies where the true one does."""
+    caplog.set_level(logging.INFO)
+    wave = "fringes(waves=1, low=0.29, high=0.31, bend=0, vary=0, level=0.5)"
+    y = corrupt(items(400), Corruption.parse(wave), 0)
+    band = Corruption.parse(wave).band((8, 8), 0)
+    damage = Damage.of_band(plain, str(band), y)
+    assert "what that still shows is weighed in" in caplog.text
+    true = BASIS.forward((y - items(400)).double()).abs().square().mean(0)[None]
+    assert damage.noise.isfinite().all()
+    assert int(damage.noise.argmax()) == int(true.argmax())
 
 
 def test_laps_of_a_band_know_what_they_were_of(tmp_path):
@@ -123,13 +143,13 @@ def test_what_cannot_be_filled_in_is_refused(scans, model, plain, tmp_path):
     with pytest.raises(InputError, match="give one"):
         Hidden.of(plain, band="ring(low=0.4)", observed="mask")
     with pytest.raises(InputError, match="none of the frequencies"):
-        Missing.band(plain, "ring(low=0.01, high=0.02)")
+        Damage.of_band(plain, "ring(low=0.01, high=0.02)", items(4))
     with pytest.raises(InputError, match="every frequency"):
-        Missing.band(plain, "ring(low=0)")
+        Damage.of_band(plain, "ring(low=0)", items(4))
     with pytest.raises(InputError, match=r"00\.npy' has no mask"):
         fill_files(plain, [scans / "whole"], Hidden("", "mask"))
     with pytest.raises(InputError, match="at least 0"):
-        fill(plain, items(2), Missing.band(plain, "ring(low=0.4, high=0.6)"), samples=-1)
+        fill(plain, items(2), Damage.of_band(plain, "ring(low=0.4, high=0.6)", items(2)), samples=-1)
     np.save(tmp_path / "gap.npy", np.full((8, 8), np.nan, np.float32))
     np.save(tmp_path / "gap.mask.npy", np.ones((8, 8)))
     with pytest.raises(InputError, match="missing values"):
@@ -137,11 +157,11 @@ def test_what_cannot_be_filled_in_is_refused(scans, model, plain, tmp_path):
     banded = config(process={"omission": {"mode": "fill", "band": "ring(low=0.4, high=0.6)"}})
     left_out = load_model(train(banded, tmp_path / "banded", data=Signals("noise", items())))
     with pytest.raises(InputError, match="leave out 'ring"):
-        fill(left_out, items(2), Missing(torch.zeros(1, 1, 8, 5, dtype=torch.bool), BASIS))
+        fill(left_out, items(2), Damage(torch.zeros(1, 1, 8, 5), BASIS))
     coloured = config(process={"basis": "cosine", "spectrum": "whitening(exponent=0.5)"})
     other = load_model(train(coloured, tmp_path / "cosine", data=Signals("noise", items())))
     with pytest.raises(InputError, match="cosine"):
-        fill(other, items(2), Missing(torch.ones(2, 1, 8, 5, dtype=torch.bool), BASIS))
+        fill(other, items(2), Damage(torch.ones(2, 1, 8, 5), BASIS))
 
 
 def test_masks_for_a_model_that_knows_another_basis(scans, plain, missing):

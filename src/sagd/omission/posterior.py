@@ -113,7 +113,7 @@ def posterior(
 def filled(
     denoiser: Denoiser,
     y: Tensor,
-    hidden: Tensor,
+    noise: Tensor,
     statistics: DataStatistics,
     *,
     draws: int = 8,
@@ -124,12 +124,12 @@ def filled(
     progress: bool = False,
     **sampling: Any,
 ) -> Restoration:
-    """Images whose hidden coefficients are filled in: the mean of posterior draws, all that is shown as it is.
+    """Images whose damaged coefficients are filled in: the mean of posterior draws, all others as they are.
 
     Args:
         denoiser: Denoiser of a model of whole images, no band unseen.
         y: Images `(B, C, *spatial)`.
-        hidden: Coefficients of which nothing is known, bool `(B|1, C|1, *coefficients)` in the basis of `statistics`.
+        noise: `N(f)`, `(B|1, C|1, *coefficients)`, in the basis of the statistics; infinite where nothing is known.
         statistics: Of the data that the model was trained on.
         draws: Posterior draws of each image.
         keep: Give these and their standard deviation besides.
@@ -140,16 +140,15 @@ def filled(
         **sampling: Sampler, steps and grid, as for `posterior`.
 
     Raises:
-        InputError: If images and what is hidden do not fit each other or the model.
+        InputError: If images and noise do not fit each other or the model.
     """
-    noise, basis = torch.where(hidden, torch.inf, 0.0), statistics.basis
-    every = []
+    basis, every = statistics.basis, []
     for k in tqdm(range(draws), desc="drawing", unit="draw", disable=None if progress else True, leave=False):
         x = posterior(
             denoiser, y, noise, statistics, rounds=ROUNDS, seed=seed, draw=k, condition=condition,
             batch_size=batch_size, **sampling,
         )  # fmt: skip
-        change = (basis.inverse(hidden * basis.forward((x - y).double()))).to(y)
+        change = (basis.inverse((noise > 0) * basis.forward((x - y).double()))).to(y)
         every.append(y + change)
     drawn = torch.stack(every)
     if not keep:

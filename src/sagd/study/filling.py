@@ -6,6 +6,7 @@ What is hidden is drawn from its posterior given all that is shown, several time
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +21,20 @@ from sagd.data.files import masks_named, read_named, read_partners, require_like
 from sagd.errors import InputError, argument
 from sagd.model.condition import Conditional
 from sagd.noise.bands import mask
-from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.modes import Restoration
 from sagd.omission.posterior import filled
+from sagd.omission.removal import Removal, measure
 from sagd.store.model import Trained
 from sagd.study.restoration import Method, RestorationResult, compared
 
+logger = logging.getLogger(__name__)
+
 DRAWS = 8
 """Posterior draws whose mean is the result, where nobody asks for their number."""
+_STANDS_OUT = 0.1
+"""Share of the power of a band from which on damage in it is believed, and what it shows weighed in."""
 _TOLD = (
     "What is hidden of each was <b>drawn</b> from its posterior given what is shown, {draws} times, and the mean is the"
     " result: it is nearest to the truth on average, and smoother than it where the model is not sure."
@@ -79,32 +84,47 @@ class Hidden:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """Coefficients of items of which nothing is known.
+class Damage:
+    """What items lack, or show under noise.
 
     Attributes:
-        where: Bool `(B|1, C|1, *coefficients)`.
-        basis: Their basis.
+        noise: Its power `N(f)`, `(B|1, C|1, *coefficients)`: infinite where nothing is known, 0 where all is.
+        basis: Of the coefficients.
     """
 
-    where: Tensor
-    basis: Basis
+    noise: Tensor
+    basis: FourierBasis
 
     @staticmethod
-    def by_masks(observed: Tensor, spatial: Sequence[int]) -> Missing:
+    def by_masks(observed: Tensor, spatial: Sequence[int]) -> Damage:
         """What was not observed, from bool `(B, *coefficients)` of the Fourier basis of `spatial`."""
-        return Missing(~observed[:, None], FourierBasis(tuple(spatial)))
+        return Damage(torch.where(observed, 0.0, torch.inf)[:, None], FourierBasis(tuple(spatial)))
 
     @staticmethod
-    def band(model: Trained, band: str) -> Missing:
-        """A band in the basis of a model; soft edges are hidden as the rest is.
+    def of_band(model: Trained, band: str, y: Tensor) -> Damage:
+        """Of a band: as strong as it stands out of the items `(B, C, *spatial)`; if it does not, all is hidden.
 
         Raises:
             InputError: If it holds none of the frequencies, or all.
         """
-        basis, grid = model.statistics.basis, model.meaning.grid()
-        inside = mask(Spectrum.parse(band).on(grid), basis) > 0
-        return Missing(inside.reshape(1, -1, *basis.coefficients), basis)
+        place, basis = Spectrum.parse(band).on(model.meaning.grid()), FourierBasis(tuple(y.shape[2:]))
+        inside = mask(place, basis) > 0
+        removal, share = _measured(y, place)
+        if removal is not None and share >= _STANDS_OUT:
+            logger.info("damage has %.2g %% of the power in %s: what that still shows is weighed in", 100 * share, band)
+            return Damage(removal.noise[None], basis)
+        logger.info("no damage stands out in %s, all of which is filled in", band)
+        return Damage(torch.where(inside, torch.inf, 0.0).reshape(1, -1, *basis.coefficients), basis)
+
+
+def _measured(y: Tensor, place: Spectrum) -> tuple[Removal | None, float]:
+    """The damage of a band, if it can be measured, and its share of the power there."""
+    try:
+        removal = measure(iter(y), place)
+    except InputError:
+        return None, 0.0
+    weight = removal.basis.multiplicity() * (mask(place, removal.basis) > 0)
+    return removal, float((weight * removal.damage).sum() / (weight * removal.power).sum().clamp(min=1e-30))
 
 
 def fill_files(
@@ -133,19 +153,19 @@ def fill_files(
         raise InputError("the files have missing values (NaN), so that no frequency of them is known; fill them first")
     known = None if clean is None else read_partners(named, clean)
     if hidden.observed is None:
-        missing = Missing.band(model, hidden.band)
+        damage = Damage.of_band(model, hidden.band, named.x)
     else:
-        missing = Missing.by_masks(masks_named(paths, named, hidden.observed, hidden.order), named.x.shape[2:])
+        damage = Damage.by_masks(masks_named(paths, named, hidden.observed, hidden.order), named.x.shape[2:])
     labels = None if label is None else torch.full((len(named.names),), label)
-    result = fill(model, named.x, missing, samples, seed, labels, batch_size, progress)
+    result = fill(model, named.x, damage, samples, seed, labels, batch_size, progress)
     method = Method("posterior mean", hidden.band, _TOLD.format(draws=samples or DRAWS))
-    return compared(named, result, known, method, missing.where.double(), missing.basis)
+    return compared(named, result, known, method, (damage.noise > 0).double(), damage.basis)
 
 
 def fill(
     model: Trained,
     y: Tensor,
-    missing: Missing,
+    damage: Damage,
     samples: int = 0,
     seed: int = 0,
     condition: Conditional = None,
@@ -157,7 +177,7 @@ def fill(
     Args:
         model: A model that leaves no band out.
         y: `(B, C, *spatial)`, as it sees them.
-        missing: What is to be filled in.
+        damage: What is to be filled in.
         samples: Draws that are kept; of 0 the mean of some.
         seed: Seed of the draws.
         condition: What conditional models are told of each.
@@ -165,7 +185,7 @@ def fill(
         progress: Show a bar.
 
     Raises:
-        InputError: If the model leaves a band out, or items and what is missing do not fit it.
+        InputError: If the model leaves a band out, or items and damage do not fit it.
     """
     if model.process.unseen:
         raise InputError(
@@ -175,16 +195,16 @@ def fill(
     if samples < 0 or batch_size < 1:
         raise InputError(f"samples must be at least 0 and batch_size at least 1, got {samples} and {batch_size}")
     try:
-        model.process.diagonal(1.0, y[:1], missing.basis)
+        model.process.diagonal(1.0, y[:1], damage.basis)
     except InputError:
         raise InputError(
-            "masks are of Fourier frequencies, and the noise of the model is coloured in the"
+            "what is filled in is of Fourier frequencies, and the noise of the model is coloured in the"
             f" {model.statistics.basis.kind} basis; take a model of white noise, or train one with"
             f" {argument('process.basis=fourier')}"
         ) from None
     s = model.sampling
     return filled(
-        model.denoiser, y, missing.where, model.statistics.on(missing.basis), draws=samples or DRAWS, keep=samples > 0,
+        model.denoiser, y, damage.noise, model.statistics.on(damage.basis), draws=samples or DRAWS, keep=samples > 0,
         seed=seed, condition=condition, batch_size=batch_size, progress=progress, sampler=s.sampler, steps=s.steps,
         grid=s.grid,
     )  # fmt: skip

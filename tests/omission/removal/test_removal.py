@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sagd.data.corruption import Corruption, corrupt
 from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.grid import Grid
@@ -16,6 +17,7 @@ from sagd.omission.clean import clean as remove
 from sagd.omission.removal import measure
 from sagd.omission.removal.extend import crop, extend, extended_size, interpolated, passed
 from sagd.omission.removal.local import strength, window_of
+from sagd.omission.removal.measurement import windowed
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 STRIPES = Strip(axis=1, width=0.02, soft=0.01)
@@ -449,3 +451,41 @@ def test_stripes_that_vary_along_themselves_go_from_images_of_any_proportions():
     # Fewer rows tell a stripe from the scene less well; with levels missed it was 4.5 times the error.
     assert errors[0] < 0.2
     assert errors[1] < 2 * errors[0]
+
+
+@pytest.mark.parametrize(("sides", "window"), [((11,), (7,)), ((6, 9), (5, 6)), ((4, 6, 5), (3, 4, 4))], ids=str)
+def test_the_power_in_windows_by_the_whole_covariance(sides, window):
+    """`diag(F C F*)` of the covariance of a window, made of that of the whole, for each of two spectra."""
+    whole, own = FourierBasis(sides), FourierBasis(window)
+    power = torch.rand(2, *whole.coefficients, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    units = torch.eye(math.prod(window), dtype=torch.float64).reshape(-1, *window)
+    for side, wanted, axis in zip(sides, window, range(1, len(sides) + 1), strict=True):
+        padding = torch.zeros(*units.shape[:axis], side - wanted, *units.shape[axis + 1 :], dtype=torch.float64)
+        units = torch.cat([units, padding], axis)
+    transformed = torch.fft.fftn(torch.eye(math.prod(window), dtype=torch.float64).reshape(-1, *window), norm="ortho",
+                                 dim=tuple(range(1, len(window) + 1))).flatten(1)  # fmt: skip
+    for spectrum, found in zip(power, windowed(power, whole, window), strict=True):
+        moved = whole.inverse(spectrum * whole.forward(units))
+        covariance = crop(moved, window).flatten(1).to(transformed.dtype)
+        exact = torch.einsum("nf,nm,mf->f", transformed.conj(), covariance, transformed).real
+        half = exact.reshape(window)[..., : own.coefficients[-1]]
+        # A real field with the power of one of two mirrored coefficients has that of both.
+        torch.testing.assert_close(found, half, atol=1e-12, rtol=1e-9)
+
+
+def test_the_power_of_damage_in_the_arrays_themselves():
+    """Of curtains whose spectrum is known by draws, in windows that they run beyond.
+
+    Next to 0, where nothing is taken out, it is too small; at the highest, where it falls fast, too large: it is smooth.
+    """
+    x = torch.randn(300, 1, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = 0.3 * torch.nn.functional.avg_pool2d(x, 3, 1, 1)
+    damage = Corruption.parse("curtains(width=1.5, length=60, level=0.3, drift=0)")
+    y = corrupt(x.float(), damage, 0).double()
+    removal = measure(list(y), damage.band((32, 32)))
+    true = FourierBasis((32, 32)).forward(y - x).abs().square().mean(0)
+    f = FourierBasis((32, 32)).frequencies()
+    strong = (true > 0.05 * true.max()) & (f[1] > 0.02) & (f[1] < 0.42)
+    off = 10 * (removal.noise / true).log10()[0][strong[0]]
+    assert len(off) >= 12
+    assert float(off.abs().max()) < 3

@@ -71,6 +71,15 @@ class Removal:
         total = float(taken.sum())
         return float(taken[self.smooth > _STRONG * self.damage].sum()) / total if total > 0 else 0.0
 
+    @property
+    def noise(self) -> Tensor:
+        """The power of the damage in the Fourier basis of the arrays themselves, `(C, *coefficients)`, float64.
+
+        At their borders damage breaks off, and leaks beside its band.
+        """
+        own = torch.einsum("ic,i...->c...", self.turn.square(), self.damage)
+        return windowed(own, self.basis, self.spatial)
+
     def power_of(self, x: Tensor | Iterable[Tensor]) -> Tensor:
         """The mean power of other arrays of that size, `(C, *coefficients)`, of the channels that the gain is of."""
         total, count = torch.zeros_like(self.power), 0
@@ -142,6 +151,30 @@ class Removal:
             yield by_time, extend(found[by_time], self.basis.spatial)
         if not by_time.all():
             yield ~by_time, None
+
+
+def windowed(power: Tensor, basis: FourierBasis, spatial: Sequence[int]) -> Tensor:
+    """The power that a field holds in windows of it, in the Fourier basis of these.
+
+    With the covariance `r(l)` of the field that is `sum_l r(l) (1 - |l| / n) exp(-2 pi i f l)` along each axis, `l`
+    from `1 - n` to `n - 1`.
+
+    Args:
+        power: Of the field, periodic and stationary, `(*, *coefficients)`.
+        basis: Of its coefficients.
+        spatial: Sides of the windows, none longer than the field.
+
+    Returns:
+        `(*, *coefficients)` of the windows.
+    """
+    axes = tuple(range(-basis.rank, 0))
+    r = torch.fft.irfftn(power, s=basis.spatial, dim=axes)
+    for axis, n in zip(axes, spatial, strict=True):
+        place = torch.arange(n, device=r.device)
+        share = (place.to(r.dtype) / n).reshape(-1, *(1,) * (-axis - 1))
+        before = (r.shape[axis] + place - n) % r.shape[axis]
+        r = (1 - share) * r.index_select(axis, place) + share * r.index_select(axis, before)
+    return torch.fft.rfftn(r, dim=axes).real.clamp(min=0)
 
 
 def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
