@@ -476,7 +476,7 @@ def test_the_power_in_windows_by_the_whole_covariance(sides, window):
 def test_the_power_of_damage_in_the_arrays_themselves():
     """Of curtains whose spectrum is known by draws, in windows that they run beyond.
 
-    Next to 0, where nothing is taken out, it is too small; at the highest, where it falls fast, too large: it is smooth.
+    Next to 0, where nothing is taken out, it is too small, and at the highest, where it falls fast, too large.
     """
     x = torch.randn(300, 1, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = 0.3 * torch.nn.functional.avg_pool2d(x, 3, 1, 1)
