@@ -547,7 +547,7 @@ def test_masks_are_told_and_learnt_from(works, refused, masked, tmp_path, caplog
     both = ["--band", "ring(low=0.5, high=0.7)", "--observed", "mask", "--out", tmp_path / "b"]
     assert "--band is hidden in all items" in refused("restore", tmp_path / "laps", masked, *both)
     taken = ["--take", "clean", "--out", tmp_path / "t"]
-    assert "--take clean is for models that leave a band out" in refused("restore", tmp_path / "laps", masked, *taken)
+    assert "--take clean is made without the network" in refused("restore", tmp_path / "laps", masked, *taken)
     works("evaluate", tmp_path / "laps", "--evaluation.samples", 8)
     assert "note: the reference lacks frequencies (--data.observed), which are 0 in it" in caplog.text
     mode = ["--process.omission.mode", "fill", "--process.omission.band", "ring(low=0.5, high=0.7)"]

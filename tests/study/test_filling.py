@@ -130,6 +130,18 @@ def test_what_a_band_still_shows_is_weighed_in(plain, caplog):
     assert int(damage.noise.argmax()) == int(true.argmax())
 
 
+def test_the_network_is_held_against_what_needs_none(scans, plain):
+    """Of a band, with clean items known: the nearest is taken, or what is asked for."""
+    band = Hidden.of(plain, band="ring(low=0.4, high=0.6)")
+    result = fill_files(plain, [scans / "whole"], band, clean=scans / "whole")
+    assert result.sides.taken == "clean"  # nothing is damaged, and next to nothing is taken out
+    assert result.psnr["restored"] > 40
+    asked = fill_files(plain, [scans / "whole"], band, clean=scans / "whole", take="network")
+    assert asked.sides is None
+    with pytest.raises(InputError, match="without the network and without samples"):
+        fill_files(plain, [scans / "whole"], band, take="clean", samples=2)
+
+
 def test_laps_of_a_band_know_what_they_were_of(tmp_path):
     """The band that a mode found or was given is that which the model of whole items fills in."""
     band = "ring(low=0.4, high=0.6)"

@@ -170,9 +170,8 @@ def _restored(command: Restore, model: Trained, hidden: Hidden | None) -> Restor
         "batch_size": command.batch_size,
         "progress": True,
         "keep": command.unrounded,
+        "take": command.take,
     }
     if hidden is None:
-        return restore_files(model, command.files, take=command.take, **shared)
-    if command.take not in ("best", "network"):
-        raise InputError(f"--take {command.take} is for models that leave a band out; leave it out")
+        return restore_files(model, command.files, **shared)
     return fill_files(model, command.files, hidden, **shared)

@@ -27,7 +27,8 @@ from sagd.omission.modes import Restoration
 from sagd.omission.posterior import filled
 from sagd.omission.removal import Removal, measure
 from sagd.store.model import Trained
-from sagd.study.restoration import Method, RestorationResult, compared
+from sagd.study.restoration import Method, RestorationResult, compared, sides_of, without_network
+from sagd.study.sides import BEST, WAYS, Sides
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +139,7 @@ def fill_files(
     batch_size: int = 64,
     progress: bool = False,
     keep: bool = False,
+    take: str = BEST,
 ) -> RestorationResult:
     """Fill in files, and measure what has changed; arguments as for `sagd.study.restoration.restore_files`.
 
@@ -147,6 +149,12 @@ def fill_files(
     Raises:
         InputError: If an item does not fit, has no mask or values missing, or a clean one is missing.
     """
+    Sides((), {}, {}, take)
+    if take in WAYS[1:] and (samples or hidden.observed is not None):
+        raise InputError(
+            f"{argument('take')} {take} is made without the network and without samples, of a band that all have in"
+            " common; leave it out"
+        )
     named = read_named(paths, model.process.shape, model.meaning, hidden.observed)
     require_like(named, keep)
     if named.known is not None:
@@ -156,10 +164,17 @@ def fill_files(
         damage = Damage.of_band(model, hidden.band, named.x)
     else:
         damage = Damage.by_masks(masks_named(paths, named, hidden.observed, hidden.order), named.x.shape[2:])
+    others = None
+    if hidden.observed is None and not samples and take != WAYS[0]:
+        others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take)
     labels = None if label is None else torch.full((len(named.names),), label)
     result = fill(model, named.x, damage, samples, seed, labels, batch_size, progress)
     method = Method("posterior mean", hidden.band, _TOLD.format(draws=samples or DRAWS))
-    return compared(named, result, known, method, (damage.noise > 0).double(), damage.basis)
+    b, sides = (damage.noise > 0).double(), None
+    if others is not None:
+        sides, images = sides_of(named, result.images, known, others, take, True)
+        result = result if sides.taken == WAYS[0] else Restoration(images)
+    return compared(named, result, known, method, b, damage.basis, sides, sides is None or sides.taken == WAYS[0])
 
 
 def fill(

@@ -21,6 +21,7 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.grid import Grid
+from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import RadialProfile, radial_profile
 from sagd.omission.alarm import excess
 from sagd.omission.modes import Mode, Restoration
@@ -168,7 +169,7 @@ def restore_files(
     damaged = read_named(paths, model.process.shape, model.meaning)
     require_like(damaged, keep)
     known = None if clean is None else read_partners(damaged, clean)
-    others = None if samples or take == WAYS[0] else _without_network(damaged, mode, take)
+    others = None if samples or take == WAYS[0] else without_network(damaged, mode.place, take)
     warn_of_doubts(model)
     labels = None if label is None else torch.full((len(damaged.names),), label)
     result = restore(
@@ -237,24 +238,24 @@ def warn_of_doubts(model: Trained) -> None:
 
 
 @dataclass(frozen=True)
-class _Others:
+class Others:
     """Fields restored in the ways that need no network, and the gain that was measured on them."""
 
     removal: Removal
     images: dict[str, Tensor]
 
 
-def _without_network(named: Named, mode: Mode, take: str) -> _Others | None:
+def without_network(named: Named, band: Spectrum, take: str) -> Others | None:
     """Fields of a model's own size restored without it; None, with a line, where band or size do not allow that.
 
     Raises:
         InputError: If it is that which is to be taken.
     """
-    damaged, band = named.x.double(), mode.place
+    damaged = named.x.double()
     try:
         removal = measure(iter(damaged), band)
         clean = damaged - removal.apply(damaged)
-        return _Others(removal, {"clean": clean, "removal": torch.stack([x - band_part(x, band) for x in damaged])})
+        return Others(removal, {"clean": clean, "removal": torch.stack([x - band_part(x, band) for x in damaged])})
     except InputError as error:
         if take != BEST:
             raise InputError(f"{argument('take')} {take} cannot be had here: {error}; take network") from None
@@ -263,7 +264,7 @@ def _without_network(named: Named, mode: Mode, take: str) -> _Others | None:
 
 
 def sides_of(
-    named: Named, restored: Tensor, clean: Tensor | None, others: _Others, take: str, believed: bool
+    named: Named, restored: Tensor, clean: Tensor | None, others: Others, take: str, believed: bool
 ) -> tuple[Sides, Tensor]:
     """Fields of a model's own size restored in all ways: figures, and the fields that are taken."""
     damaged, removal, band = named.x.double(), others.removal, others.removal.band
