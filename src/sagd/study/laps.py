@@ -1,6 +1,9 @@
 """Training in laps: what the damage hides is drawn, a model trained on the draws, again and again.
 
-See `sagd.omission.laps`. In the directory of the run there are
+See `sagd.omission.laps`. A band that a mode leaves out is hidden in all items; of items that have masks, or damage that
+hides frequencies of their own, those are; and from mode `cleaned` on nothing is hidden, but all is shown under noise of
+the damage's power, which is measured without a network first, and by the draws of each lap anew. In the directory of
+the run there are
 
     OUT/lap-0           the run of the mode of omission; none where every item has frequencies of its own
     OUT/lap-K/draws     what lap K is trained on
