@@ -100,6 +100,15 @@ def test_a_single_file_has_the_band_that_clean_finds(tmp_path):
     assert float((values_of(done.data)[0] - torch.from_numpy(own.x)).abs().max()) < 1e-4
 
 
+def test_files_of_several_sizes_are_looked_at_together(tmp_path):
+    """Damage that the largest one does not show for certain."""
+    arrays = [content((140 + 10 * k, 150), k) + 0.15 * wave((140 + 10 * k, 150)) for k in range(4)]
+    with pytest.raises(InputError, match="band 'auto': no damaged band found"):
+        cleared(OmissionConfig("cleaned"), cut(tmp_path / "one", arrays[-1:]))
+    done = cleared(OmissionConfig("cleaned"), cut(tmp_path / "all", arrays))
+    assert done.omission.band.startswith("spots(at=((0.124")
+
+
 def test_fields_are_known_again_by_what_was_read(tmp_path):
     """What is computed is rounded otherwise on other machines, where a run may be gone on with."""
     some = torch.tensor([0, 5])

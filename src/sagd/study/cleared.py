@@ -32,7 +32,7 @@ from sagd.omission.quick import quick_for
 from sagd.omission.removal import Removal, measure
 from sagd.omission.search import search
 from sagd.study.findings import brief, told
-from sagd.study.guarding import LOOKED_AT, alike, cut_of, in_range, refuse_idle
+from sagd.study.guarding import LOOKED_AT, cut_of, in_range, middles, refuse_idle
 from sagd.study.measuring import measured_part
 from sagd.study.work import PART, SMALL, of_mixed
 from sagd.training.progress import counted
@@ -214,12 +214,12 @@ class _Removing:
 def _sought(mode: Cleaned, data: Signals) -> tuple[dict[str, str], str]:
     """The damaged band, and whether the damage multiplies, as settings; and how sure that is.
 
-    It is looked for as `sagd clean` does, and in items then as for the other modes.
+    It is looked for as `sagd clean` does, in files of whatever size together, and in items then as for the other modes.
 
     Raises:
         InputError: If nothing is certain.
     """
-    arrays = [in_range(x) for x in alike(cut_of(data).arrays)] if data.cut is not None else list(_some(data))
+    arrays = [in_range(x) for x in middles(cut_of(data).arrays)] if data.cut is not None else list(_some(data))
     found, scale = search(data.meaning.to_values(torch.stack(arrays)).float(), None, _LOG[mode.log])
     if found.band is not None and _Removing(found.band, scale.multiplies, data.meaning).stands_out(arrays):
         least = min(f.probability for f in found.findings)
