@@ -43,7 +43,7 @@ from sagd.data.sources import Records, base, open_source
 from sagd.data.sources.base import expanded
 from sagd.data.sources.beside import beneath
 from sagd.data.windows import Windows
-from sagd.errors import InputError, argument, one_line
+from sagd.errors import InputError, TooFewError, argument, one_line
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.optional import need
 from sagd.random import generator_for, subset
@@ -226,7 +226,7 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     if len(plan) == 1 and records.parts[0].format.kind in ("npy", "npz"):
         array = records.parts[0].arrays[0]
         windows = _windows(plan.shape[1:], ", or cut windows: ")
-        raise InputError(
+        raise TooFewError(
             f"need at least two {items}, and {array.path.name} is taken for one, its axes {array.shape} for"
             f" {records.parts[0].layout.axes}; say otherwise with {argument('data.axes')}, a letter for"
             f" each (N items, C channels, T time, Z Y X space), or {argument('data.kind')}{windows}"
@@ -605,7 +605,9 @@ def _check_enough(
         why = f"; {len(problems)} cannot be read, the first: {problems[0]}" if problems else ""
         whole = count == 1 and spatial and config.fit not in ("tile", "crop")
         one = _windows(spatial, "; windows of it are many: ") if whole else ""
-        raise InputError(f"need at least two {items}, found {count} in {config.source!r}{why}{one}")
+        raise (TooFewError if count else InputError)(
+            f"need at least two {items}, found {count} in {config.source!r}{why}{one}"
+        )
 
 
 def _common_shape(headers: dict[int, Header], records: Records, config: DataConfig) -> tuple[int, int, int]:
