@@ -198,6 +198,21 @@ def test_items_beyond_memory_are_cleaned_as_they_are_read(monkeypatch):
     assert read.lines == held.lines
 
 
+def test_an_item_without_a_logarithm_is_told_when_it_is_read(monkeypatch):
+    clean, data, _ = items(80)
+    data.stored.sub_(data.stored.min() - 1)
+    monkeypatch.setattr("sagd.data.sources.base.MEMORY_LIMIT", 4 * clean.numel() - 1)
+    read = cleared(OmissionConfig("cleaned", "ring(low=0.33, high=0.52)", log="yes"), data).data
+    data.stored[7, 0, 3, :2] = -2.0
+    read.batch([3, 5])
+    said = (
+        r"^process.omission.log yes needs values above -[\d.]+, 2 of 576 are not, the least is -128; add the dark"
+        r" offset, or leave out what has such values$"
+    )
+    with pytest.raises(InputError, match=said):
+        read.batch([3, 7])
+
+
 def test_large_items_have_a_gain_each():
     x = torch.stack([content((130, 132), k) + (2 + k) * wave((130, 132)) for k in range(2)])[:, None].float()
     done = cleared(OmissionConfig("cleaned", SPOT), Signals("made", x))

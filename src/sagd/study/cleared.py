@@ -46,7 +46,7 @@ Lines = tuple[tuple[int, int], ...]
 """Axis and number of dead lines."""
 _LOG = {"auto": None, "yes": True, "no": False}
 
-_as_configured = calling({"log=True": "process.omission.log yes"})
+_CALLED = {"log=True": "process.omission.log yes"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Cleared:
     lines: list[str]
 
 
-@_as_configured
+@calling(_CALLED)
 def cleared(omission: OmissionConfig, data: Signals, found: OmissionConfig | None = None) -> Cleared:
     """Take the damage out of training data.
 
@@ -208,7 +208,9 @@ class _Removing:
         return Scale.logarithm(self.meaning.to_values(x)) if self.log else Scale()
 
     def _prepared(self, x: Tensor, scale: Scale, dead: Lines | None) -> tuple[Tensor, Tensor, Lines]:
-        return prepared(self.meaning.to_values(x) if self.log else x, scale, dead)
+        # Items that are read while others are trained on may be the first that have no logarithm.
+        with calling(_CALLED):
+            return prepared(self.meaning.to_values(x) if self.log else x, scale, dead)
 
 
 def _sought(mode: Cleaned, data: Signals) -> tuple[dict[str, str], str]:
