@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sagd.build.objects import build_process, omission_mode
 from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption
+from sagd.data.images import to_unit_range
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError
@@ -90,6 +92,25 @@ def test_pictures_in_colour_are_cleaned_jointly_as_files_are(tmp_path):
         assert float((own - expected).abs().max()) < 0.01
         assert len(done.data) == len(data)
         assert float((data.batch([5])[0] - done.data.batch([5])[0]).square().mean().sqrt()) > 0.5 * 12 / 127.5 / 2**0.5
+
+
+def test_files_are_made_floating_point_one_by_one(tmp_path, monkeypatch):
+    (tmp_path / "x").mkdir()
+    for k, array in enumerate(under_a_wave(4)):
+        Image.fromarray((128 + 20 * array).round().clamp(0, 255).numpy().astype(np.uint8)).save(tmp_path / f"x/{k}.png")
+    data = load(DataConfig(str(tmp_path / "x"), fit="crop", size=16))
+    copies, most = weakref.WeakSet(), []
+
+    def copied(array):
+        made = to_unit_range(array)
+        copies.add(made)
+        most.append(len(copies))
+        return made
+
+    monkeypatch.setattr("sagd.study.cleared.in_range", copied)
+    cleared(OmissionConfig("cleaned", SPOT), data)
+    assert len(most) == 4
+    assert max(most) <= 2  # one is let go once the next is there
 
 
 def test_a_single_file_has_the_band_that_clean_finds(tmp_path):

@@ -247,12 +247,16 @@ def _nothing(found: Detection, data: Signals) -> str:
 def _of_files(mode: Cleaned, data: Signals, taken: _Taken) -> Signals:
     """Windows of files without the damage."""
     windows = cut_of(data)
-    arrays = [in_range(array) for array in windows.arrays]
     plain = _Removing(mode.place, mode.log == "yes", data.meaning)
-    sizes = {array.shape for array in arrays}
-    by_size = {size: plain.alike([array for array in arrays if array.shape == size]) for size in sizes}
-    numbers = counted(arrays, _TASK, Kind.member(data.meaning.kind).item[1])
-    stored = dataclasses.replace(windows, arrays=tuple(by_size[array.shape].of(array, taken) for array in numbers))
+
+    def of_size(size: torch.Size) -> _Removing:
+        small = math.prod(size[1:]) < SMALL  # larger ones have a gain each, and copies of all would fill the memory
+        return plain.alike([in_range(array) for array in windows.arrays if array.shape == size]) if small else plain
+
+    by_size = {size: of_size(size) for size in {array.shape for array in windows.arrays}}
+    numbers = counted(windows.arrays, _TASK, Kind.member(data.meaning.kind).item[1])
+    after = tuple(by_size[array.shape].of(in_range(array), taken) for array in numbers)
+    stored = dataclasses.replace(windows, arrays=after)
     return dataclasses.replace(data, stored=stored, cut=lambda: stored, read=data.unchosen)
 
 
