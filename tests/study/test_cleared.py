@@ -4,6 +4,8 @@ import dataclasses
 import json
 import logging
 import math
+import os
+import signal
 import weakref
 
 import numpy as np
@@ -16,10 +18,12 @@ from sagd.build.objects import build_process, omission_mode
 from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption
+from sagd.data.fields import LazyFields
 from sagd.data.images import to_unit_range
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError
+from sagd.interrupt import Interrupted
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.bands import BandPass
 from sagd.noise.spectra.power_law import PowerLaw
@@ -28,6 +32,7 @@ from sagd.study.cleared import cleared
 from sagd.study.compare import compare
 from sagd.study.restoration import mode_of_model
 from sagd.study.train import prepare, train
+from sagd.training.batches import Shuffled
 
 WAVE, SPOT = (0.1237, 0.1443), "spots(at=[[0.1237, 0.1443]], radius=0.01)"
 STRIP = "strip(axis=1, low=0.02, width=0.02)"
@@ -355,6 +360,37 @@ def test_a_run_is_that_on_clean_files_and_is_gone_on_with_bit_for_bit(tmp_path, 
     assert all(torch.equal(weights[0][k], w[k]) for w in weights[1:] for k in w)
 
 
+def stop_at(monkeypatch, step):
+    """Ctrl-C when the batch of a step is asked for."""
+    batch = Shuffled.__call__
+
+    def stopping(self, number):
+        if number == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch(self, number)
+
+    monkeypatch.setattr(Shuffled, "__call__", stopping)
+
+
+def test_a_stopped_run_on_data_beyond_memory_goes_on_bit_for_bit(tmp_path, run, monkeypatch):
+    _, made, _ = items(50)
+    np.save(tmp_path / "items.npy", made.stored[:, 0].numpy())
+    source = DataConfig(str(tmp_path / "items.npy"), kind="field", axes="NYX")
+    config = dataclasses.replace(
+        with_mode(run, mode="cleaned"), training=dataclasses.replace(run.training, steps=5, batch_size=4)
+    )
+    monkeypatch.setattr("sagd.data.sources.base.MEMORY_LIMIT", made.stored.numel())
+    assert isinstance(load(source).stored, LazyFields)
+    train(config, tmp_path / "whole", data=load(source))
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "parts", data=load(source))
+    train(config, tmp_path / "parts", resume=True, data=load(source))
+    weights = [load_model(tmp_path / name).plain.module.state_dict() for name in ("whole", "parts")]
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
 def test_a_band_that_is_not_its_own_mirror_may_be_flipped(run):
     config = dataclasses.replace(with_mode(run, mode="cleaned", band=SPOT), data=DataConfig(flip=True))
     prepare(config, items(60)[1])
@@ -374,4 +410,24 @@ def test_modes_are_compared(tmp_path, comparison):
     data = DataConfig(limit=160, corruption="scan_lines(level=0.3)")
     results = compare(dataclasses.replace(comparison, arms=arms, seeds=(3,), data=data), tmp_path / "x", progress=False)
     assert set(results["config"]["arms"]) == {"cleaned", "fill"}
-    assert load_model(tmp_path / "x/cleaned/seed-3").omission == OmissionConfig("cleaned", band, log="no")
+    models = {mode: load_model(tmp_path / f"x/{mode}/seed-3") for mode in arms}
+    assert models["cleaned"].omission == OmissionConfig("cleaned", band, log="no")
+    assert models["fill"].omission.mode == "fill"
+    assert {mode: bool(model.process.unseen) for mode, model in models.items()} == {"cleaned": False, "fill": True}
+    # The one has learnt what was left after removal, the other the rest of what is damaged.
+    damaged = load(data)
+    clean = cleared(OmissionConfig("cleaned", band), damaged).data
+    errors = [(x - damaged.clean.tensor()).square().mean() for x in (clean.tensor(), damaged.tensor())]
+    assert errors[0] < 0.5 * errors[1]
+    own = {
+        "cleaned": (ProcessConfig(basis=models["cleaned"].config.process.basis), clean),
+        "fill": (arms["fill"], damaged),
+    }
+    settings = dataclasses.replace(comparison.training, seed=3)
+    for mode, (process, seen) in own.items():
+        alone = RunConfig(process=process, network=comparison.network, denoiser=comparison.denoiser, training=settings)
+        train(alone, tmp_path / mode, data=seen)
+        weights = [load_model(p).plain.module.state_dict() for p in (tmp_path / mode, tmp_path / f"x/{mode}/seed-3")]
+        assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+    figures = [run["runs"][0]["evaluation"] for run in results["arms"].values()]
+    assert figures[0] != figures[1]
