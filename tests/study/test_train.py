@@ -23,6 +23,8 @@ from sagd.data.corruption import Corruption, corrupt
 from sagd.data.signals import Signals
 from sagd.errors import CheckpointError, DataMismatchError, DivergenceError, InputError
 from sagd.interrupt import Interrupted, Interrupts
+from sagd.metrics.fields import Fields
+from sagd.metrics.spectral import basis_for
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance import base
@@ -996,6 +998,13 @@ def _windows(cut=(0,), side=16):
     shape = (1, *(side * 2 if axis in cut else side for axis in range(2)))
     x = SpectralCovariance(Spectrum.parse("power_law(alpha=-2)"), shape).sample(64, torch.Generator().manual_seed(0))
     return Signals("windows", x[:, :, :side, :side].contiguous())
+
+
+def test_trainings_and_measures_agree_on_whether_ends_meet(monkeypatch):
+    data = _windows((0, 1))
+    for far, basis in ((2.0, "cosine"), (float("inf"), "fourier")):
+        monkeypatch.setattr("sagd.noise.statistics._FAR", far)
+        assert (resolve_basis(ProcessConfig(), data).basis, basis_for(Fields(data.tensor())).kind) == (basis, basis)
 
 
 def test_basis_follows_the_ends_of_the_data():
