@@ -337,8 +337,9 @@ def _with_masks(
                 observed[i] = half_of(own_of(number, int(item[i]), values), spatial, order)
     if not problems:
         return replace(data, observed=observed)
-    _check_enough(len(good), problems, config)
-    left, why = f"{len(part) - len(good)} of {len(part)} items", problems[0]
+    items = Kind.member(data.meaning.kind).item[1]
+    _check_enough(len(good), problems, config, items=items)
+    left, why = f"{len(part) - len(good)} of {len(part)} {items}", problems[0]
     logger.warning("left out %s in %r, whose masks cannot be read; the first: %s", left, config.source, why)
     return replace(data, observed=observed).subset(good)
 
