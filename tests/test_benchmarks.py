@@ -247,6 +247,20 @@ def test_laps_of_images_that_lack_frequencies_of_their_own(omission, tables, tmp
     assert "| lap 1 |" in (tmp_path / "laps-quick.md").read_text()
 
 
+def test_laps_from_cleaned_images(omission, tables, tmp_path):
+    from benchmarks import records
+
+    args = ["--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
+    omission.main(["cleaned-laps", *args, "--damages", "stripes"])
+    lines = records.read(tmp_path / "cleaned-laps-quick.jsonl")
+    assert [x["arm"] for x in lines][:4] == ["clean", "corrupted", "cleaned", "lap 1"]
+    assert set(lines[3]["restored"]) == {"damaged", "cleaned", "wiener", "network"}
+    assert lines[3]["restored"]["wiener"] > lines[3]["restored"]["damaged"]
+    omission.main(["cleaned-laps", *args, "--damages", "stripes"])
+    assert records.read(tmp_path / "cleaned-laps-quick.jsonl") == lines
+    assert "| stripes | 0 | 1 |" in (tmp_path / "cleaned-laps-quick.md").read_text()
+
+
 def test_the_share_of_the_gap(omission):
     """Three seeds: clean 4, corrupted 24; fill halves the gap, by 0.4, 0.5 and 0.6 of it."""
     from benchmarks.omission import mnist, page

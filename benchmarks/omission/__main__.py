@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.omission import cifar, detection, laps, life, mnist, page
+from benchmarks.omission import cifar, cleaned_laps, detection, laps, life, mnist, page
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -21,11 +21,12 @@ PACKAGES = ("sagd", "torch", "diffusers", "numpy", "scikit-image")
 def main(args: Sequence[str] | None = None) -> None:
     """Run a study from where it was, and write its page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.omission", description="What leaving a band out gives.")
-    parser.add_argument("study", choices=["mnist", "life", "laps", "cifar", "detection"])
+    parser.add_argument("study", choices=[*_STUDIES])
     parser.add_argument("--data", type=Path, required=True, help="folder with mnist-train.parquet and so on")
     parser.add_argument("--scale", choices=[*mnist.SCALES], default="cpu", help="how much is computed; default: cpu")
     parser.add_argument("--bands", type=float, nargs="*", help="mnist: lower edges of the bands to run; default: all")
     parser.add_argument("--seeds", type=int, nargs="*", help="mnist, life: seeds to run; default: those of the scale")
+    parser.add_argument("--damages", nargs="*", choices=[*life.DAMAGE], help="cleaned-laps: damage; default: all")
     parser.add_argument("--precision", help="mnist: no or bf16; default: that of the scale")
     parser.add_argument("--out", type=Path, default=RESULTS, help="directory of the results; what is there is kept")
     parser.add_argument("--work", type=Path, default=Path("runs/omission"), help="directory of runs and features")
@@ -56,6 +57,14 @@ def _laps(given: argparse.Namespace) -> Path:
     return page.write(path.with_suffix(".md"), laps.page(list(records.read(path)), scale, given.scale, about()))
 
 
+def _cleaned_laps(given: argparse.Namespace) -> Path:
+    scale = mnist.SCALES[given.scale]
+    path = cleaned_laps.study(
+        given.data, given.out, given.work / "cleaned-laps", scale, given.scale, given.damages or (), given.seeds or (0,)
+    )
+    return page.write(path.with_suffix(".md"), cleaned_laps.page(records.read(path), scale, given.scale, about()))
+
+
 def _cifar(given: argparse.Namespace) -> Path:
     path = cifar.study(given.data, given.out, given.work / "cifar", given.scale)
     return page.write(path.with_suffix(".md"), page.cifar_page(records.read(path), cifar.SCALES[given.scale], about()))
@@ -67,7 +76,14 @@ def _detection(given: argparse.Namespace) -> Path:
     return page.write(path.with_suffix(".md"), page.detection_page(found, about()))
 
 
-_STUDIES = {"mnist": _mnist, "life": _life, "laps": _laps, "cifar": _cifar, "detection": _detection}
+_STUDIES = {
+    "mnist": _mnist,
+    "life": _life,
+    "laps": _laps,
+    "cleaned-laps": _cleaned_laps,
+    "cifar": _cifar,
+    "detection": _detection,
+}
 
 
 def about() -> str:

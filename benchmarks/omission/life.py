@@ -51,7 +51,7 @@ DAMAGE = {
 """Damage, and the contrast of the images in the files that it is drawn on: at 0.5 next to nothing is clipped, at 1.0
 half of what falls upon black."""
 ARMS = ("clean", "corrupted", "cleaned", "project", "fill", "refilled")
-_HELD_OUT = 10**6
+HELD_OUT = 10**6
 """Number of the first held-out image: their damage is their own."""
 _TOGETHER = 4096
 """Images whose spectra removal measures together."""
@@ -118,9 +118,9 @@ def run(bench: Bench, key: Key) -> dict[str, Any]:
     }
     if key.damage is not None:
         band, basis = band_of(key), FourierBasis((28, 28))
-        damaged = damage_of(key, bench.held_out, _HELD_OUT)
+        damaged = damage_of(key, bench.held_out, HELD_OUT)
         line["band"] = str(band)
-        line["power"] = _power(samples, band, basis) / _power(bench.held_out, band, basis)
+        line["power"] = power_of(samples, band, basis) / power_of(bench.held_out, band, basis)
         restored = {"damaged": damaged, "cleaned": cleaned(damaged, band)}
         if key.arm in ("project", "fill"):
             restored[key.arm] = restored_by(model, damaged)
@@ -180,7 +180,7 @@ def _trained(bench: Bench, key: Key, folder: Path) -> tuple[Path, RunConfig]:
     return train(second, folder / "refilled", data=bench.data(restored)), second
 
 
-def _power(x: Tensor, band: Spectrum, basis: FourierBasis) -> float:
+def power_of(x: Tensor, band: Spectrum, basis: FourierBasis) -> float:
     """In the band, about the mean of the images."""
     centred = basis.forward((x - x.mean(0)).double())
     return float((basis.multiplicity() * mask(band, basis) * centred.abs().square()).sum() / len(x))

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from sagd.build.draw import draw, draw_band
 from sagd.build.schema import ProcessConfig, SamplingConfig
 from sagd.build.text import from_dict, to_dict
-from sagd.data.config import DataConfig
+from sagd.data.config import DataConfig, Order
 from sagd.data.load import load as load_signals
+from sagd.data.masks import half_of
 from sagd.data.meaning import usual
 from sagd.data.signals import SignalReader, Signals
 from sagd.errors import InputError, one_line
@@ -48,6 +49,7 @@ from sagd.store.model import Trained, load_model, reference_of, save_model
 from sagd.study.designing import Design
 from sagd.study.designing import design as design_of
 from sagd.study.evaluation import evaluate_fields
+from sagd.study.filling import Damage, fill
 from sagd.study.larger import restore_arrays
 from sagd.study.restoration import mode_of_model
 from sagd.study.run import Begun, Keeping, Recipe, begun, checked_ends, run
@@ -135,6 +137,9 @@ class Model:
         self,
         x: Any,
         *,
+        band: str | None = None,
+        observed: Any = None,
+        observed_order: Order = "fft",
         samples: int = 0,
         seed: int = 0,
         condition: Any = None,
@@ -143,6 +148,9 @@ class Model:
     ) -> Restoration:
         """Fill in the band of given fields that the model was trained to leave out; all else stays as it is.
 
+        A model of whole fields fills in a band that is named, or what was not observed of each: with the mean of some
+        posterior draws given all that is shown.
+
         Fields larger than the model are restored as `sagd restore` does, each by itself: the band is split off the
         whole, windows of the rest are filled in and blended, and the measured damage is taken out of what they leave
         open. NaN in them is filled in before, and NaN again after.
@@ -150,6 +158,10 @@ class Model:
         Args:
             x: Damaged fields `(B, C, *spatial)`, array or tensor, floating point, scaled as the training data
                 (`meaning.to_model(values)`); of the model's size or, for models of whole fields or windows, larger.
+            band: For models of whole fields: the band that is damaged, e.g. "ring(low=0.2, high=0.4)".
+            observed: Likewise: 1 for each frequency that was observed of a field, else 0, `(B, *spatial)` as
+                `numpy.fft.fftn` orders them, or its half as `numpy.fft.rfftn` does.
+            observed_order: "centred" for whole masks with frequency 0 in the middle.
             samples: Posterior samples per field of the model's size, which show what is uncertain.
             seed: Seed of these, and of the noise that some modes work under.
             condition: As for `sample`.
@@ -160,9 +172,22 @@ class Model:
             `images`, and with samples `std` and `samples`: arrays or tensors as the input is, scaled likewise.
 
         Raises:
-            InputError: If the model leaves no band out, or the fields do not fit.
+            InputError: If the model leaves no band out and none is named, or the fields do not fit.
         """
-        mode, given, told = mode_of_model(self.trained), _floats(x), self._told(condition)
+        given, told = _floats(x), self._told(condition)
+        if band is not None or observed is not None:
+            found = fill(
+                self.trained,
+                given,
+                self._damage(band, observed, observed_order, given),
+                samples=samples,
+                seed=seed,
+                condition=told,
+                batch_size=batch_size,
+                progress=progress,
+            )
+            return found if isinstance(x, Tensor) else _arrays(found)
+        mode = mode_of_model(self.trained)
         if given.ndim == len(self.process.shape) + 1 and given.shape[2:] != self.process.shape[1:]:
             if samples:
                 raise InputError("samples need fields of the model's size, and these are others; leave samples out")
@@ -184,7 +209,18 @@ class Model:
             )
         if isinstance(x, Tensor):
             return found
-        return Restoration(*(None if z is None else z.numpy() for z in vars(found).values()))  # type: ignore[arg-type]
+        return _arrays(found)
+
+    def _damage(self, band: str | None, observed: Any, order: Order, x: Tensor) -> Damage:
+        """What is to be filled in."""
+        if observed is None:
+            assert band is not None
+            return Damage.of_band(self.trained, band, x)
+        if band is not None:
+            raise InputError("band is hidden in all fields, observed says what each shows; give one")
+        spatial = self.process.shape[1:]
+        masks = [half_of(np.asarray(own), spatial, order) for own in observed]
+        return Damage.by_masks(torch.stack(masks), spatial)
 
     def resample(
         self,
@@ -727,6 +763,11 @@ def clean(
         return v if isinstance(x, Tensor) else v.numpy()
 
     return dataclasses.replace(cleaned, x=back(cleaned.x), removed=back(cleaned.removed))
+
+
+def _arrays(found: Restoration) -> Restoration:
+    """The same as arrays of numpy."""
+    return Restoration(*(None if z is None else z.numpy() for z in vars(found).values()))  # type: ignore[arg-type]
 
 
 def _floats(x: Any) -> Tensor:

@@ -566,6 +566,19 @@ def test_masks_are_told_and_learnt_from(works, refused, masked, tmp_path, caplog
     assert "lap 1: " in caplog.text
     assert "learns items as damaged" not in caplog.text
     works("sample", tmp_path / "laps", "--count", 2, "--out", tmp_path / "drawn")
+    assert "wrote 40 fields" in (out := works("restore", tmp_path / "laps", masked, "--out", tmp_path / "filled")), out
+    assert np.load(tmp_path / "filled/fields/07.npy").shape == (8, 8)
+    page = (tmp_path / "filled/report.html").read_text()
+    assert "restored by posterior mean" in page
+    assert "What was not observed was filled in." in page
+    assert "band" not in re.sub(r"<(style|script).*?</\1>|data:[^\"]*", "", page, flags=re.DOTALL)
+    one = [masked / "07.npy", "--samples", 2]
+    works("restore", tmp_path / "plain", *one, "--observed", "mask", "--out", tmp_path / "other")
+    assert (tmp_path / "other/samples/01/07.npy").is_file()
+    both = ["--band", "ring(low=0.5, high=0.7)", "--observed", "mask", "--out", tmp_path / "b"]
+    assert "--band is hidden in all items" in refused("restore", tmp_path / "laps", masked, *both)
+    taken = ["--take", "clean", "--out", tmp_path / "t"]
+    assert "--take clean is made without the network" in refused("restore", tmp_path / "laps", masked, *taken)
     works("evaluate", tmp_path / "laps", "--evaluation.samples", 8)
     assert "note: the reference lacks frequencies (--data.observed), which are 0 in it" in caplog.text
     mode = ["--process.omission.mode", "fill", "--process.omission.band", "ring(low=0.5, high=0.7)"]

@@ -14,7 +14,7 @@ from sagd.noise.basis.wavelet import WaveletBasis
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.places import area_weights
 from sagd.noise.spectra.power_law import PowerLaw
-from sagd.noise.statistics import channel_covariance, jumps, measure, moments, radial_profile
+from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, measure, moments, radial_profile
 
 
 @pytest.mark.parametrize("shape", [(7,), (4, 6), (5, 4), (3, 4, 2)])
@@ -121,6 +121,21 @@ def test_variance_does_not_depend_on_the_basis():
     bases = [FourierBasis((4, 8)), CosineBasis((4, 8)), WaveletBasis((4, 8), "haar", 1)]
     variances = [measure(x, basis).variance for basis in bases]
     assert variances == pytest.approx([variances[0]] * 3, rel=1e-12)
+
+
+def test_statistics_of_another_basis_by_the_whole_covariance():
+    """The spectrum is the diagonal of the covariance there: of fields diagonal in the cosine basis, by 4096 draws, 5
+    sigma."""
+    cosine, fourier = CosineBasis((4, 5)), FourierBasis((4, 5))
+    spectrum = torch.rand(2, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    known = DataStatistics(torch.zeros(2, 4, 5, dtype=torch.float64), spectrum, 7, cosine)
+    found = known.on(fourier)
+    assert (found.count, found.basis, found.spectrum.shape) == (7, fourier, (2, 4, 3))
+    units = cosine.inverse(torch.eye(20, dtype=torch.float64).reshape(20, 1, 4, 5))
+    shares = fourier.forward(units).abs().square().reshape(20, 4, 3)
+    exact = torch.einsum("ck,kij->cij", spectrum.flatten(1), shares)
+    assert float((found.spectrum / exact - 1).abs().max()) < 5 * math.sqrt(2 / 4096)
+    assert known.on(cosine) is known
 
 
 @pytest.mark.parametrize("shape", [(7,), (4, 6), (3, 4, 2)])

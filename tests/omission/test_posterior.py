@@ -1,12 +1,17 @@
 """What draws are worth, without a clean image: against the closed form."""
 
+import math
+
 import pytest
 import torch
 
+from sagd.model.exact import GaussianMixtureDenoiser
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.covariance import IsotropicCovariance
 from sagd.noise.statistics import DataStatistics
 from sagd.omission.laps import Lap, gains
-from sagd.omission.posterior import GaussianPrior, Judged, judged
+from sagd.omission.posterior import GaussianPrior, Judged, filled, judged
+from sagd.process import CosineSchedule, ForwardProcess
 
 
 def test_the_error_of_the_mean_is_without_bias_whatever_draws_scatter():
@@ -34,6 +39,37 @@ def test_the_power_of_draws_is_held_against_that_of_images_that_show_it():
     found = judged(draws, y, turned.double(), noise, torch.zeros(1, 8, 8), basis)
     assert found.power == pytest.approx(1, abs=0.03)
     assert found.error == pytest.approx(1, abs=0.03)
+
+
+def test_what_is_hidden_is_the_mean_of_the_posterior_and_the_rest_stays():
+    """Two clusters told apart by a wave that is shown: the wave that is hidden has the mean of that cluster.
+
+    Its variance is that of the cluster, in real and imaginary part.
+    """
+    n, spread = 8, 0.05
+    basis = FourierBasis((n,))
+    x = torch.arange(n, dtype=torch.float64) / n
+    one = (torch.cos(2 * math.pi * x) + torch.cos(6 * math.pi * x))[None, None]
+    means, spectra = torch.cat([one, -one]), torch.full((2, 1, n // 2 + 1), spread**2, dtype=torch.float64)
+    process = ForwardProcess(CosineSchedule(), IsotropicCovariance((1, n)))
+    denoiser = GaussianMixtureDenoiser(process, means, spectra)
+    total = spread**2 + basis.forward(one)[0].abs().square()
+    statistics = DataStatistics(torch.zeros(1, n, dtype=torch.float64), total, 1000, basis)
+    noise = torch.zeros(1, 1, n // 2 + 1, dtype=torch.float64)
+    noise[..., 3] = torch.inf
+    y = means[[0, 1] * 100]
+    found = filled(denoiser, y, noise, statistics, draws=12, keep=True, steps=30, batch_size=200)
+    c, told = basis.forward(found.images), basis.forward(y)
+    torch.testing.assert_close(c[..., :3], told[..., :3], atol=1e-9, rtol=0)
+    torch.testing.assert_close(c[..., 3].mean(0), 0 * c[0, ..., 3], atol=0.02, rtol=0)
+    torch.testing.assert_close(c[0::2, 0, 3].mean(), told[0, 0, 3], atol=0.02, rtol=0)
+    drawn = basis.forward(found.samples)[..., 3]
+    variance = float((drawn - told[:, 0, 3][None, :, None]).abs().square().mean())
+    assert variance == pytest.approx(spread**2, rel=0.2)
+    assert torch.equal(found.std, found.samples.std(0))
+    mean = filled(denoiser, y, noise, statistics, draws=12, steps=30, batch_size=200)
+    assert mean.samples is None
+    assert torch.equal(mean.images, found.images)
 
 
 def test_a_lap_gains_by_more_than_chance_and_is_refused_by_the_alarm():

@@ -23,6 +23,7 @@ from sagd.errors import InputError
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.power_law import PowerLaw
+from sagd.omission.removal import Removal, measure
 from sagd.report.cleaning import render_cleaning
 from sagd.study import cleaning, looking
 from sagd.study.cleaning import CleaningConfig, clean_files
@@ -87,6 +88,24 @@ def test_stacks_are_cleaned_page_by_page(folder, tmp_path):
     assert (values.shape, values.dtype) == ((3, 192, 224), np.float32)
     for page, (x, y) in zip(values, both, strict=True):
         assert gain(page, x, y) > 8
+
+
+def test_small_pages_are_cleaned_many_at_a_time_by_one_gain(folder, tmp_path, monkeypatch):
+    pages = torch.from_numpy(np.stack([striped(40, 44, seed)[1] for seed in range(150)])).float()
+    pages[140, 10, 10] = math.nan
+    np.save(folder / "a.npy", pages.numpy())
+    removal = measure((page for page in pages[:, None].nan_to_num()), COLUMNS)
+    calls, apply = [], Removal.apply
+    monkeypatch.setattr(Removal, "apply", lambda removal, x: calls.append(len(x)) or apply(removal, x))
+    band = CleaningConfig(band=COLUMNS, kind="image", axes="NYX")
+    (result,) = clean_files([folder], tmp_path / "out", band)
+    assert result.status == "cleaned", result.error
+    assert calls == [128, 22]
+    values = torch.from_numpy(np.load(result.path))
+    assert values.isnan().nonzero().tolist() == [[140, 10, 10]]
+    for k in (0, 127, 128, 149):
+        alone = pages[k] - apply(removal, pages[k][None])[0]
+        torch.testing.assert_close(values[k], alone, rtol=0, atol=1e-4)
 
 
 def test_sound_and_tables_in_hertz(folder, tmp_path):

@@ -27,6 +27,7 @@ from sagd.interrupt import Interrupted
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.bands import BandPass
 from sagd.noise.spectra.power_law import PowerLaw
+from sagd.omission.removal import Removal
 from sagd.store.model import load_model
 from sagd.study.cleared import cleared
 from sagd.study.compare import compare
@@ -220,8 +221,30 @@ def test_items_beyond_memory_are_cleaned_as_they_are_read(monkeypatch):
     monkeypatch.setattr("sagd.data.sources.base.MEMORY_LIMIT", 4 * clean.numel() - 1)
     read = cleared(omission, data)
     assert not isinstance(read.data.stored, torch.Tensor)
-    assert torch.equal(read.data.batch([7, 3])[0], held.data.batch([7, 3])[0])
+    torch.testing.assert_close(read.data.batch([7, 3])[0], held.data.batch([7, 3])[0], rtol=0, atol=1e-5)
     assert read.lines == held.lines
+
+
+@pytest.mark.parametrize("log", ["no", "yes"])
+def test_small_items_are_cleaned_many_at_a_time_as_each_alone(monkeypatch, log):
+    """Gaps of some and a line that is dead in all make no difference."""
+    x = items(300)[1].stored
+    x = (x if log == "no" else x.exp()).clone()
+    x[:, :, :, 9] = x[0, 0, 0, 0]
+    x[70:80, :, 3:5, 4:8] = math.nan
+    data = dataclasses.replace(Signals("made", x), gaps=True)
+    calls, apply = [], Removal.apply
+    monkeypatch.setattr(Removal, "apply", lambda removal, y: calls.append(len(y)) or apply(removal, y))
+    done = cleared(OmissionConfig("cleaned", "ring(low=0.33, high=0.52)", log=log), data)
+    assert calls == [128, 128, 44]
+    monkeypatch.setattr("sagd.data.sources.base.MEMORY_LIMIT", 0)
+    lazy = cleared(OmissionConfig("cleaned", "ring(low=0.33, high=0.52)", log=log), data)
+    some = [0, 5, 75, 127, 128, 299]
+    each = torch.cat([lazy.data.values(torch.tensor([k])) for k in some])
+    torch.testing.assert_close(done.data.stored[some], each, rtol=0, atol=1e-5, equal_nan=True)
+    assert torch.equal(done.data.stored.isnan(), x.isnan())
+    assert done.lines == lazy.lines
+    assert done.lines[1] == "300 dead line(s) were interpolated"
 
 
 def test_an_item_without_a_logarithm_is_told_when_it_is_read(monkeypatch):

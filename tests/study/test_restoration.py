@@ -21,7 +21,7 @@ from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.omission.modes import Fill, Restoration
 from sagd.store.model import load_model
-from sagd.study.restoration import BANDS, measured, restore_files
+from sagd.study.restoration import BANDS, Method, measured, restore_files
 from sagd.study.train import train
 
 
@@ -132,7 +132,7 @@ def test_change_outside_is_seen(clean, damaged):
 def test_files_keep_all_outside_of_the_band(model, files, damaged):
     result = restore_files(model, [files / "damaged"], clean=files / "clean")
     assert result.names == ("2.png", "a/0.png", "a/1.png")
-    assert result.mode == Fill(BAND)
+    assert result.method == Method.of(Fill(BAND))
     assert result.change_outside < 1e-6
     b = mask(BAND, BASIS)
     change = BASIS.forward((result.restoration.images - result.damaged).double())

@@ -60,7 +60,7 @@ class OmissionConfig:
     laps: int = 0
     """Then train again, so many times at most, each for training.steps from the weights of before, on draws of what the
     damage hides given what each item shows: a prior learnt from damaged data. It ends when a lap gains nothing. With
-    mode none for data.corruption that hides other frequencies of every item (subsampled, wedges)."""
+    mode none for data.corruption that hides other frequencies of every item (subsampled, wedges, notches)."""
 
 
 @dataclass(frozen=True)

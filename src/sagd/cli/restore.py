@@ -1,11 +1,11 @@
-"""`sagd restore`: a damaged band filled in with a model that left it out."""
+"""`sagd restore`: a damaged band, or frequencies that were never observed, filled in with a model."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -16,6 +16,8 @@ from sagd.terminal import say
 
 if TYPE_CHECKING:
     from sagd.store.model import Trained
+    from sagd.study.filling import Hidden
+    from sagd.study.restoration import RestorationResult
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,14 @@ class Restore(Command):
     Files larger than the model are restored in overlapping windows, and written as they came. The result is held
     against what needs no model: the damage measured and taken out as 'sagd clean' does, and the band deleted.
 
+    A model of whole items, as --laps trains it, fills in what --observed says was not observed of each item, or a
+    --band: the mean of draws given all that is shown.
+
     Example: sagd restore runs/fill striped/ --out restored
     """
 
     model: tyro.conf.Positional[Path]
-    """Run directory or model directory, trained with --process.omission.mode."""
+    """Run directory or model directory: trained with --process.omission.mode, or a model of whole items."""
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Files and folders; of the size that the model was trained on, or larger."""
     out: Path
@@ -41,7 +46,15 @@ class Restore(Command):
     the best: nearest to the --clean files, or without these the first whose band does not stick out of its
     surroundings."""
     samples: int = 0
-    """Posterior samples of each, with their standard deviation; only some modes know a posterior."""
+    """Posterior samples of each, with their standard deviation; only models of whole items and some modes know a
+    posterior."""
+    band: str | None = None
+    """Models of whole items: the band that is damaged, e.g. 'ring(low=0.2, high=0.4)'."""
+    observed: str | None = None
+    """Models of whole items: the name of masks of what was observed of each, as --data.observed; default: as the
+    training data had them."""
+    observed_order: Literal["fft", "centred"] | None = None
+    """Order of these masks, as --data.observed-order; default: as the training data had them."""
     clean: Path | None = None
     """Folder with the clean files under the same names, if you have them: the report then shows errors."""
     label: str | None = None
@@ -57,6 +70,7 @@ class Restore(Command):
 def run_restore(command: Restore) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
     from sagd.store.model import load_model
+    from sagd.study.filling import Hidden
     from sagd.study.restoration import mode_of_model
     from sagd.study.wholes import are_larger
 
@@ -64,11 +78,13 @@ def run_restore(command: Restore) -> None:
     if command.batch_size < 1:
         raise InputError(f"--batch-size must be at least 1, got {command.batch_size}")
     model = load_model(command.model)
-    mode_of_model(model)
-    if are_larger(model, command.files):
+    hidden = Hidden.of(model, command.band, command.observed, command.observed_order)
+    if hidden is None:
+        mode_of_model(model)
+    if hidden is None and are_larger(model, command.files):
         _run_wholes(command, model)
     else:
-        _run_fields(command, model)
+        _run_fields(command, model, hidden)
 
 
 def _run_wholes(command: Restore, model: Trained) -> None:
@@ -106,7 +122,7 @@ def _run_wholes(command: Restore, model: Trained) -> None:
         raise InputError(failures(result.failed, result.count))
 
 
-def _run_fields(command: Restore, model: Trained) -> None:
+def _run_fields(command: Restore, model: Trained, hidden: Hidden | None) -> None:
     """Files of the model's size."""
     from sagd.data.files import save_like
     from sagd.data.kinds import Kind
@@ -114,21 +130,8 @@ def _run_fields(command: Restore, model: Trained) -> None:
     from sagd.report.wording import number_of
     from sagd.store.files import to_json, to_safetensors, write_file, writing
     from sagd.study.held import held_by
-    from sagd.study.restoration import restore_files
 
-    label = label_of(command.label, model)
-    result = restore_files(
-        model,
-        command.files,
-        samples=command.samples,
-        seed=command.seed,
-        clean=command.clean,
-        label=label,
-        batch_size=command.batch_size,
-        progress=True,
-        keep=command.unrounded,
-        take=command.take,
-    )
+    result = _restored(command, model, hidden)
     restoration = result.restoration
     called = Kind.member(model.meaning.kind).item
     folder = command.out / called[1]
@@ -152,3 +155,23 @@ def _run_fields(command: Restore, model: Trained) -> None:
     if (told := files.line()) is not None:
         say(told)
     say(f"wrote {number_of(len(result.names), called)} in {folder} and {page}")
+
+
+def _restored(command: Restore, model: Trained, hidden: Hidden | None) -> RestorationResult:
+    """With what is hidden filled in, or by default the band that the model left out."""
+    from sagd.study.filling import fill_files
+    from sagd.study.restoration import restore_files
+
+    shared: dict[str, Any] = {
+        "samples": command.samples,
+        "seed": command.seed,
+        "clean": command.clean,
+        "label": label_of(command.label, model),
+        "batch_size": command.batch_size,
+        "progress": True,
+        "keep": command.unrounded,
+        "take": command.take,
+    }
+    if hidden is None:
+        return restore_files(model, command.files, **shared)
+    return fill_files(model, command.files, hidden, **shared)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+Order = Literal["fft", "centred"]
+"""Order of the frequencies of masks."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -67,7 +70,7 @@ class DataConfig:
     or what stands before the ending of .npy files beside the items (scan-01.mask.npy beside scan-01.npy). A mask holds
     1 for each frequency that was observed, else 0, in the order of numpy.fft.fftn or its half numpy.fft.rfftn. Train on
     it with --laps 3."""
-    observed_order: Literal["fft", "centred"] = "fft"
+    observed_order: Order = "fft"
     """Order of these masks: fft, with frequency 0 first, or centred, with frequency 0 in the middle, as
     numpy.fft.fftshift puts it."""
     corruption: str = "none"

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sagd.data.config import DataConfig, Reading
+from sagd.data.config import DataConfig, Order, Reading
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.fields import Part, check_means, in_units_of
 from sagd.data.formats import Contents, Format
@@ -29,14 +29,15 @@ from sagd.data.formats.values import Loss, of_full_scale, to_full_scale, to_type
 from sagd.data.kinds import Kind
 from sagd.data.kinds.video import Video
 from sagd.data.layout import Layout, suggested
+from sagd.data.masks import half_of, own_mask
 from sagd.data.meaning import Meaning, measured
 from sagd.data.resize import with_channels
 from sagd.data.signals import Signals
 from sagd.data.sources.base import refuse_special
 from sagd.data.sources.beside import BESIDE, beneath, write_beside
 from sagd.data.sources.choose import of_one_kind, part_of
-from sagd.data.sources.metadata import METADATA
-from sagd.data.sources.observed import items_among
+from sagd.data.sources.metadata import METADATA, read_masks
+from sagd.data.sources.observed import items_among, masks_of
 from sagd.data.whole import ending_beside, exact
 from sagd.errors import InputError, argument, one_line
 from sagd.paths import name_fault
@@ -131,19 +132,20 @@ class Written:
         )
 
 
-def read_named(paths: Sequence[Path], shape: tuple[int, ...], meaning: Meaning) -> Named:
+def read_named(paths: Sequence[Path], shape: tuple[int, ...], meaning: Meaning, observed: str | None = None) -> Named:
     """Read files, and all of one kind that lie below folders, in natural order, as they are: none is scaled.
 
     Args:
         paths: Files or folders.
         shape: `(C, *spatial)` that all must have; colour is turned into grey or grey into colour where `C` asks for it.
         meaning: Of the model: what kind of signal it is, and how it sees values.
+        observed: Name of masks beside or in the files, which are no data; see `masks_named`.
 
     Raises:
         InputError: Naming the file that is missing, of another kind, size, encoding or rate, or named as another one.
     """
     names, fields, parts, items, files = [], [], [], [], []
-    for name, part in named_parts(paths, meaning):
+    for name, part in named_parts(paths, meaning, observed):
         for item in range(part.count):
             fields.append(_field(part, item, shape, meaning))
             names.append(name if part.count == 1 else f"{name}[{item}]")
@@ -156,15 +158,43 @@ def read_named(paths: Sequence[Path], shape: tuple[int, ...], meaning: Meaning) 
     return Named(tuple(names), x, meaning, known, tuple(parts), tuple(items), tuple(files))
 
 
-def named_parts(paths: Sequence[Path], meaning: Meaning) -> list[tuple[str, Part]]:
+def named_parts(paths: Sequence[Path], meaning: Meaning, observed: str | None = None) -> list[tuple[str, Part]]:
     """Names and arrays of files, and all of one kind that lie below folders, in natural order, of any size.
 
     Raises:
         InputError: Naming the file that is missing, of another kind, encoding or rate, or named as another one.
     """
     told: dict[Path, DataConfig] = {}
-    found = find_files(paths, DataConfig(kind=meaning.kind)).values()
-    return [(name, _part(path, meaning, _beside(name, path, meaning, told))) for name, path in found]
+    found = find_files(paths, DataConfig(kind=meaning.kind, observed=observed)).values()
+    beside = ((name, path, replace(_beside(name, path, meaning, told), observed=observed)) for name, path in found)
+    return [(name, _part(path, meaning, reading)) for name, path, reading in beside]
+
+
+def masks_named(paths: Sequence[Path], named: Named, observed: str, order: Order = "fft") -> Tensor:
+    """Which frequencies of each field were observed, bool `(N, *coefficients)`, as `data.observed` reads it.
+
+    Args:
+        paths: The files and folders that the fields were read from.
+        named: These.
+        observed: Name of the masks.
+        order: "fft" or "centred".
+
+    Raises:
+        InputError: Naming a file that has no mask, or one that does not fit.
+    """
+    config, spatial = DataConfig(observed=observed, observed_order=order), tuple(named.x.shape[2:])
+    told = {file: mask for path in paths if path.is_dir() for file, mask in read_masks(path, config).items()}
+    files = list(dict.fromkeys(part.path for part in named.parts))
+    masks = dict(zip(files, masks_of(files, config, told), strict=True))
+    held = {file: mask.read() for file, mask in masks.items()}
+    rows = []
+    for part, item in zip(named.parts, named.items, strict=True):
+        try:
+            own = own_mask(held[part.path], item, part.count, part.layout, len(spatial))
+            rows.append(half_of(own, spatial, order))
+        except InputError as error:
+            raise InputError(f"{masks[part.path].described}: {error}") from None
+    return torch.stack(rows)
 
 
 def partner_parts(files: Sequence[str], folder: Path, meaning: Meaning) -> list[Part]:
@@ -639,7 +669,7 @@ def _files(path: Path, config: DataConfig) -> list[tuple[str, Path]]:
     if not path.is_dir() or is_one(path):
         return [(path.name, path)]
     files = [file for file in walk(path) if file.name not in (*METADATA, BESIDE)]
-    files = films(files) if config.kind == Video.kind else items_among(files, config)
+    files = films(files) if config.kind == Video.kind else items_among(files, config, read_masks(path, config))
     if files == [path]:
         return [(path.name, path)]
     return [(str(file.relative_to(path)), file) for file in of_one_kind(files, config, repr(str(path)))[1]]

@@ -35,8 +35,7 @@ from sagd.data.fields import (
 )
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels
 from sagd.data.kinds import Kind
-from sagd.data.layout import Layout
-from sagd.data.masks import CENTRED, check_sides, half_of, power_beside, reordered
+from sagd.data.masks import CENTRED, check_sides, half_of, own_mask, power_beside, reordered
 from sagd.data.meaning import Meaning
 from sagd.data.signals import Origin, Signals
 from sagd.data.sources import Records, base, open_source
@@ -319,7 +318,7 @@ def _with_masks(
 
     def own_of(number: int, item: int, values: np.ndarray) -> np.ndarray:
         file = parts[number] if parts else None
-        return _own_mask(values, item, file.count if file else 1, file.layout if file else None, len(spatial))
+        return own_mask(values, item, file.count if file else 1, file.layout if file else None, len(spatial))
 
     for number in dict.fromkeys(part.tolist()):
         if (promised := masks[number].shape) is not None:
@@ -362,25 +361,6 @@ def _naming(mask: AnyMask) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{mask.described}: {error}") from None
-
-
-def _own_mask(values: np.ndarray, item: int, count: int, layout: Layout | None, rank: int) -> np.ndarray:
-    """The mask of an item among those of its file, its axes in the order of fields.
-
-    Raises:
-        InputError: If there are masks for another number of items.
-    """
-    if values.ndim == rank + 1:
-        if len(values) != count:
-            raise InputError(
-                f"it holds {len(values)} masks for {count} item(s), whose channels all have the same; write one for"
-                " each item, or one for all"
-            )
-        values = values[item]
-    written = "" if layout is None else "".join(letter for letter in layout.axes if letter in layout.spatial)
-    if layout is None or written == layout.spatial or values.ndim != rank:
-        return values
-    return values.transpose([written.index(letter) for letter in layout.spatial])
 
 
 def _say_beside(data: Signals, config: DataConfig) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.corruption.missing import without
+from sagd.data.layout import Layout
 from sagd.errors import InputError, argument
 from sagd.noise.basis.fourier import FourierBasis, half_counts
 from sagd.noise.basis.fourier import whole as all_of
@@ -68,6 +69,25 @@ def check_sides(shape: Sequence[int], spatial: Sequence[int], order: str) -> Non
         f"the mask is {_sides(shape)}, items are {_sides(whole)} without their channels, which all have the"
         f" same mask: it must be {_sides(whole)}{either}"
     )
+
+
+def own_mask(values: np.ndarray, item: int, count: int, layout: Layout | None, rank: int) -> np.ndarray:
+    """The mask of an item among those of its file, its axes in the order of fields.
+
+    Raises:
+        InputError: If there are masks for another number of items.
+    """
+    if values.ndim == rank + 1:
+        if len(values) != count:
+            raise InputError(
+                f"it holds {len(values)} masks for {count} item(s), whose channels all have the same; write one for"
+                " each item, or one for all"
+            )
+        values = values[item]
+    written = "" if layout is None else "".join(letter for letter in layout.axes if letter in layout.spatial)
+    if layout is None or written == layout.spatial or values.ndim != rank:
+        return values
+    return values.transpose([written.index(letter) for letter in layout.spatial])
 
 
 def reordered(missing: Tensor, side: int, order: str) -> Tensor:

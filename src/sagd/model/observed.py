@@ -98,23 +98,25 @@ class Observed(Wrapper):
             rho, before = _dot(r, z), rho
             p = z + torch.where(before > 0, rho / before.clamp(min=_LEAST), 0.0) * p
         moved = moved + variance * z
-        hidden = moved - seen * moved
-        return x_hat + moved - hidden + _bounded(hidden, off, variance, seen.map(lambda b: 1 - b))
+        open_ = noise.map(lambda n: (n > 0).to(n.dtype))
+        free = open_ * moved
+        return x_hat + moved - free + _bounded(free, off, variance, open_)
 
 
 _FURTHEST = 4.0
-"""Mean square by which hidden coefficients are moved at most, over that by which those that are shown are off, both in
-units of what is open (`V`, `V + N`). By the law of total variance it is below 1 in the mean; the derivative of a
-network in much noise knows no such law, and claims a thousand times as much of an image in a hundred."""
+"""Mean square by which coefficients are moved at most that are hidden or shown under noise, over that by which those
+that are shown are off, both in units of what is open (`V`, `V + N`). By the law of total variance it is below 1 in the
+mean; the derivative of a network in much noise knows no such law, and claims a thousand times as much of an image in a
+hundred."""
 _LEAST = 1e-12
 """Least variance that is divided by."""
 
 
-def _bounded(hidden: Tensor, off: Tensor, variance: Diagonal, where: Diagonal) -> Tensor:
-    """What hidden coefficients are moved by, made less where it is more than can be."""
+def _bounded(free: Tensor, off: Tensor, variance: Diagonal, where: Diagonal) -> Tensor:
+    """What coefficients are moved by that are not shown as they are, made less where it is more than can be."""
     open_ = variance.map(lambda v: torch.where(v > _LEAST, 1 / v.clamp(min=_LEAST), 0.0))
-    moved = _dot(hidden, open_ * hidden) / _count(where, variance)
-    return hidden * (_FURTHEST * off / moved.clamp(min=_LEAST)).sqrt().clamp(max=1)
+    moved = _dot(free, open_ * free) / _count(where, variance)
+    return free * (_FURTHEST * off / moved.clamp(min=_LEAST)).sqrt().clamp(max=1)
 
 
 def _count(where: Diagonal, variance: Diagonal) -> Tensor:

@@ -27,12 +27,16 @@ from sagd.noise.basis.base import EDGE, Basis, build_basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.grid import Grid
 from sagd.noise.places import checked_weights, require_places
+from sagd.random import generator_for, randn
 
 _MEASURED_VALUES = 2**27
 """Data values that statistics are measured on, at most: 512 MiB as float32."""
 _FAR = 2.0
 """Power of the jump from the end of an axis to its start, over that of steps between neighbours, beyond which it does
 not close on itself."""
+
+_DRAWS, _DRAWN = 4096, 256
+"""Draws by which spectra are changed to another basis, and those of them at a time."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,17 @@ class DataStatistics:
     def std(self) -> float:
         """Standard deviation of all data values: spread about the mean field, and of the mean field itself."""
         return math.sqrt(self.variance + float(self.mean.var(correction=0)))
+
+    def on(self, basis: Basis) -> DataStatistics:
+        """The same of another basis: the mean power there of Gaussian fields of these statistics, by draws, to 2 %."""
+        if basis == self.basis:
+            return self
+        total, root = torch.zeros(len(self.mean), *basis.coefficients, dtype=torch.float64), self.spectrum.sqrt()
+        for number in range(0, _DRAWS, _DRAWN):
+            z = randn((_DRAWN, *self.mean.shape), generator_for(0, "statistics", number), torch.float64)
+            x = self.basis.inverse(root * self.basis.forward(z))
+            total += basis.forward(x).abs().square().sum(0)
+        return DataStatistics(self.mean, total / _DRAWS, self.count, basis)
 
 
 def most_measured(shape: Sequence[int]) -> int:

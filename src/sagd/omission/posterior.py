@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,11 +22,14 @@ from sagd.model.observed import Observed, check_noise, weight_of
 from sagd.noise.basis.base import Basis
 from sagd.noise.operator import Diagonal
 from sagd.noise.statistics import DataStatistics
+from sagd.omission.modes import Restoration
 from sagd.omission.weighing import by_ring
 from sagd.random import Generator, Stream, generator_for, randn
 from sagd.sampling.base import Sampler
 from sagd.sampling.grids import TimeGrid
 
+ROUNDS = 1
+"""Derivatives of the network in each estimate: with none hidden frequencies do not hear of those that are shown."""
 _FEWEST = 2
 """Images that must show a coefficient, for its variance to be known."""
 _LEAST = 1e-12
@@ -104,6 +108,52 @@ def posterior(
             )
             bar.update(len(some))
     return torch.cat(parts)
+
+
+def filled(
+    denoiser: Denoiser,
+    y: Tensor,
+    noise: Tensor,
+    statistics: DataStatistics,
+    *,
+    draws: int = 8,
+    keep: bool = False,
+    seed: int = 0,
+    condition: Conditional = None,
+    batch_size: int = 64,
+    progress: bool = False,
+    **sampling: Any,
+) -> Restoration:
+    """Images whose damaged coefficients are filled in: the mean of posterior draws, all others as they are.
+
+    Args:
+        denoiser: Denoiser of a model of whole images, no band unseen.
+        y: Images `(B, C, *spatial)`.
+        noise: `N(f)`, `(B|1, C|1, *coefficients)`, in the basis of the statistics; infinite where nothing is known.
+        statistics: Of the data that the model was trained on.
+        draws: Posterior draws of each image.
+        keep: Give these and their standard deviation besides.
+        seed: Seed of the draws.
+        condition: What conditional models are told of each image.
+        batch_size: Images per network call.
+        progress: Show a progress bar.
+        **sampling: Sampler, steps and grid, as for `posterior`.
+
+    Raises:
+        InputError: If images and noise do not fit each other or the model.
+    """
+    basis, every = statistics.basis, []
+    for k in tqdm(range(draws), desc="drawing", unit="draw", disable=None if progress else True, leave=False):
+        x = posterior(
+            denoiser, y, noise, statistics, rounds=ROUNDS, seed=seed, draw=k, condition=condition,
+            batch_size=batch_size, **sampling,
+        )  # fmt: skip
+        change = (basis.inverse((noise > 0) * basis.forward((x - y).double()))).to(y)
+        every.append(y + change)
+    drawn = torch.stack(every)
+    if not keep:
+        return Restoration(drawn.mean(0))
+    return Restoration(drawn.mean(0), drawn.std(0, correction=min(1, draws - 1)), drawn)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
         if not last.findings or found.band is None:
             break
         removal = measure(list(middle), found.band)
-        rest = torch.stack([array - removal.apply(array) for array in middle])
+        rest = middle - removal.apply(middle)
         if not _NOTHING * middle.std() < rest.std() or not (middle - rest).any():
             break
         if (middle - rest).var() > _MOST_OF_ALL * rest.var() or _is_content(removal, rest):

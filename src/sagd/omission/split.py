@@ -32,7 +32,7 @@ def band_part(x: Tensor, band: Spectrum) -> Tensor:
     basis = FourierBasis(extended_size(spatial))
     b = torch.where(basis.radius() > 0, mask(band, basis), 0.0).to(x.dtype)
     mean = x.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
-    return torch.stack([crop(passed(channel, b, basis)[0], spatial) for channel in x - mean])
+    return crop(passed(x - mean, b, basis)[0], spatial)
 
 
 def split(x: Tensor, band: Spectrum) -> tuple[Tensor, Tensor]:

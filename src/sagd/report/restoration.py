@@ -75,11 +75,11 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "items": subject.called[1],
         "frequency": subject.frequency,
         "title": f"Restored {subject.called[1]}",
-        "subtitle": f"{number_of(len(result.names), subject.called)} · mode {result.mode.kind} ·"
+        "subtitle": f"{number_of(len(result.names), subject.called)} · restored by {result.method.kind} ·"
         f" {100 * result.replaced:.1f} % of the frequencies replaced",
-        "mode": result.mode.told if result.sides is None or result.sides.taken == WAYS[0] else "",
+        "mode": result.method.told if result.sides is None or result.sides.taken == WAYS[0] else "",
         "sides": [] if result.sides is None else result.sides.lines(),
-        "band": str(result.mode.band),
+        "band": result.method.band,
         "answer": _answer(result),
         "outside": None if result.change_outside is None else f"{result.change_outside:.1g}",
         "held": "" if result.files is None else result.files.told(),
@@ -90,7 +90,7 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "files": [] if subject.tiled else [_file(result, subject, i, _lists(result) * len(rows)) for i in rows],
         "shows": set(columns or _stages(result) | _changes(result) | _deviation(result)),
         "spectra": _spectra(result, subject),
-        "map": band_map(result, "Map of all frequencies with the band that was replaced in dark."),
+        "map": band_map(result, "Map of all frequencies, what was replaced in dark."),
         "draws": _draws(result, rows) if subject.tiled else None,
     }
 
@@ -197,7 +197,7 @@ def _spectra(result: RestorationResult, subject: Subject) -> Picture:
     share = torch.nan_to_num(result.share)
     figure = figures.restoration_figure(result.edges, result.spectra, result.errors, share, _STYLES, subject.scale)
     what = f"{' and '.join(result.spectra)} {subject.called[1]}"
-    alt = f"Line plot of power against frequency for {what}, the band shaded."
+    alt = f"Line plot of power against frequency for {what}, what was replaced shaded."
     return plot(figure, alt + (" Below, the error by frequency." if result.errors else ""))
 
 

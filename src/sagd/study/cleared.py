@@ -7,8 +7,10 @@ the gain that is measured on it; of items of few values by one gain, that of all
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -41,6 +43,8 @@ _ITEMS = 4096
 """Items in which damage is looked for, and whose gain is measured together, at most."""
 _TRIED = 8
 """Arrays that are tried, at most, to see whether anything would be taken out."""
+_TOGETHER = 128
+"""Items of one gain that are read and cleaned at a time."""
 _TASK = "taking the damage out"
 Lines = tuple[tuple[int, int], ...]
 """Axis and number of dead lines."""
@@ -124,16 +128,18 @@ class _Taken:
     removed: float = 0.0
     left: float = 0.0
     dead: int = 0
-    mixed: list[float] = field(default_factory=list)
+    mixed: float = 0.0
+    count: int = 0
 
-    def add(self, filled: Tensor, damage: Tensor, after: Tensor, scale: Scale, removal: Removal, dead: Lines) -> None:
-        """Of one array more, whose dead lines were filled before."""
-        removed = scale.without(filled, 0.0) - scale.without(filled, damage)
+    def add(self, filled: Tensor, damage: Tensor, after: Tensor, gain: _Gain) -> None:
+        """Of arrays more, `(B, C, *spatial)`, whose dead lines were filled before."""
+        removed = gain.scale.without(filled, 0.0) - gain.scale.without(filled, damage)
         self.removed += float(removed.double().square().sum())
-        centre = after.nanmean(dim=tuple(range(1, after.ndim)), keepdim=True)
+        centre = after.nanmean(dim=tuple(range(2, after.ndim)), keepdim=True)
         self.left += float((after - centre).nan_to_num().double().square().sum())
-        self.dead += len(dead)
-        self.mixed.append(removal.mixed)
+        self.dead += len(filled) * len(gain.dead)
+        self.mixed += len(filled) * gain.removal.mixed
+        self.count += len(filled)
 
     def lines(self, band: str, sure: str, multiplies: bool) -> list[str]:
         """For people."""
@@ -143,13 +149,13 @@ class _Taken:
         share = f"{100 * self.removed / (self.removed + self.left):.2g} % of all power"
         how = "; it multiplies the values, and was taken out of their logarithm" if multiplies else ""
         said = [f"taken out of the training data: damage in {band}{sure and f' {sure}'}, {share}{how}", *dead]
-        mixed = sum(self.mixed) / len(self.mixed)
+        mixed = self.mixed / self.count
         return [*said, of_mixed(mixed)] if mixed >= PART else said
 
 
 @dataclass(frozen=True)
-class _Common:
-    """What the removal of a band has in common for arrays of one size."""
+class _Gain:
+    """What was measured on an array, or on several of one size, to take a band out of them."""
 
     scale: Scale
     dead: Lines
@@ -158,59 +164,67 @@ class _Common:
 
 @dataclass(frozen=True)
 class _Removing:
-    """The removal of a band from arrays `(C, *spatial)`, as models see them, NaN where values are missing.
+    """The removal of a band from arrays as models see them, NaN where values are missing.
 
     Attributes:
         band: In cycles per sample.
         log: Whether the damage multiplies the values.
         meaning: What values are.
-        common: What all have in common; None: each array has its own.
+        common: The gain of all; None: each array has its own.
     """
 
     band: Spectrum
     log: bool
     meaning: Meaning
-    common: _Common | None = None
+    common: _Gain | None = None
 
-    def alike(self, arrays: list[Tensor]) -> _Removing:
-        """With one gain, that of these arrays of one size, if they are several of few values."""
+    @property
+    def together(self) -> int:
+        """Arrays that are worth cleaning at a time."""
+        return 1 if self.common is None else _TOGETHER
+
+    def alike(self, arrays: Sequence[Tensor]) -> _Removing:
+        """With one gain, that of these arrays `(C, *spatial)` of one size, if they are several of few values."""
         if len(arrays) < 2 or math.prod(arrays[0].shape[1:]) >= SMALL:
             return self
-        scale = self._scale(torch.stack(arrays))
+        return dataclasses.replace(self, common=self._gain(arrays))
+
+    def stands_out(self, arrays: Sequence[Tensor]) -> bool:
+        """Whether anything is taken out of some of these arrays of one size."""
+        common = self.alike(arrays).common
+        gains = (self._gain([x]) for x in arrays[:_TRIED]) if common is None else [common]
+        return any(gain.removal.share > 0 for gain in gains)
+
+    def of(self, x: Tensor, taken: _Taken | None = None) -> Tensor:
+        """Arrays `(B, C, *spatial)` without the damage."""
+        if self.common is None:
+            each = ((dataclasses.replace(self, common=self._gain([own])), own[None]) for own in x)
+            return torch.cat([removing.of(own, taken) for removing, own in each])
+        gain = self.common
+        with quick_for(x[0].numel()):
+            several = [self._prepared(own, gain.scale, gain.dead) for own in x]
+            filled, missing = (torch.stack(parts) for parts in zip(*several, strict=True))
+            damage = gain.removal.apply(filled)
+            after = finished(filled, damage, missing, gain.scale)
+        if taken is not None:
+            taken.add(filled, damage, after, gain)
+        return self.meaning.to_model(after) if self.log else after.to(x.dtype)
+
+    # Items that are read while others are trained on may be the first that have no logarithm.
+    @calling(_CALLED)
+    def _gain(self, arrays: Sequence[Tensor]) -> _Gain:
+        """That of arrays `(C, *spatial)` of one size together."""
+        scale = Scale.logarithm(self.meaning.to_values(torch.stack([*arrays]))) if self.log else Scale()
         # A sensor's dead line is so in all of them; what is constant in one alone is content, such as a dark margin.
         dead = tuple(sorted(set.intersection(*(set(dead_lines(x)) for x in arrays))))
         with quick_for(arrays[0].numel()):
             removal = measure((self._prepared(x, scale, dead)[0] for x in arrays), self.band)
-        return dataclasses.replace(self, common=_Common(scale, dead, removal))
+        return _Gain(scale, dead, removal)
 
-    def stands_out(self, arrays: list[Tensor]) -> bool:
-        """Whether anything is taken out of some of these arrays of one size."""
-        same = self.alike(arrays)
-        if same.common is not None:
-            return same.common.removal.share > 0
-        tried = (self._prepared(x, self._scale(x), None)[0] for x in arrays[:_TRIED])
-        return any(measure(filled, self.band).share > 0 for filled in tried)
-
-    def of(self, x: Tensor, taken: _Taken | None = None) -> Tensor:
-        """An array without the damage."""
-        known = self.common
-        scale = self._scale(x) if known is None else known.scale
-        with quick_for(x.numel()):
-            filled, missing, dead = self._prepared(x, scale, None if known is None else known.dead)
-            removal = measure(filled, self.band) if known is None else known.removal
-            damage = removal.apply(filled)
-            after = finished(filled, damage, missing, scale)
-        if taken is not None:
-            taken.add(filled, damage, after, scale, removal, dead)
-        return self.meaning.to_model(after) if self.log else after.to(x.dtype)
-
-    def _scale(self, x: Tensor) -> Scale:
-        return Scale.logarithm(self.meaning.to_values(x)) if self.log else Scale()
-
-    def _prepared(self, x: Tensor, scale: Scale, dead: Lines | None) -> tuple[Tensor, Tensor, Lines]:
-        # Items that are read while others are trained on may be the first that have no logarithm.
-        with calling(_CALLED):
-            return prepared(self.meaning.to_values(x) if self.log else x, scale, dead)
+    @calling(_CALLED)
+    def _prepared(self, x: Tensor, scale: Scale, dead: Lines) -> tuple[Tensor, Tensor]:
+        filled, missing, _ = prepared(self.meaning.to_values(x) if self.log else x, scale, dead)
+        return filled, missing
 
 
 def _sought(mode: Cleaned, data: Signals) -> tuple[dict[str, str], str]:
@@ -255,7 +269,7 @@ def _of_files(mode: Cleaned, data: Signals, taken: _Taken) -> Signals:
 
     by_size = {size: of_size(size) for size in {array.shape for array in windows.arrays}}
     numbers = counted(windows.arrays, _TASK, Kind.member(data.meaning.kind).item[1])
-    after = tuple(by_size[array.shape].of(in_range(array), taken) for array in numbers)
+    after = tuple(by_size[array.shape].of(in_range(array)[None], taken)[0] for array in numbers)
     stored = dataclasses.replace(windows, arrays=after)
     return dataclasses.replace(data, stored=stored, cut=lambda: stored, read=data.unchosen)
 
@@ -282,7 +296,7 @@ class _Fields:
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         """Those of indices `(B,)`."""
-        return torch.stack([self.removing.of(x) for x in _damaged(self.data, indices)])
+        return self.removing.of(_damaged(self.data, indices))
 
 
 def _damaged(data: Signals, indices: Tensor) -> Tensor:
@@ -299,16 +313,17 @@ def _some(data: Signals) -> Tensor:
 
 def _of_items(mode: Cleaned, data: Signals, taken: _Taken) -> Signals:
     """Items without the damage, in memory if they fit there; else what is taken out of some of them is summed up."""
-    some = list(_some(data))
-    fields = _Fields(data, _Removing(mode.place, mode.log == "yes", data.meaning).alike(some))
+    some = _some(data)
+    fields = _Fields(data, _Removing(mode.place, mode.log == "yes", data.meaning).alike([*some]))
     every = torch.arange(len(data))
     stored: Tensor | _Fields = fields
     if 4 * math.prod(fields.shape) <= base.MEMORY_LIMIT:
         stored = torch.empty(fields.shape)
-        for k in counted(every.split(1), _TASK, Kind.member(data.meaning.kind).item[1]):
-            stored[k] = fields.removing.of(_damaged(data, k)[0], taken)
+        numbers = counted(range(len(data)), _TASK, Kind.member(data.meaning.kind).item[1])
+        while block := [*itertools.islice(numbers, fields.removing.together)]:
+            stored[block] = fields.removing.of(_damaged(data, torch.tensor(block)), taken)
     else:
-        for x in some:
+        for x in some.split(fields.removing.together):
             fields.removing.of(x, taken)
     made = dataclasses.replace(data, stored=stored, rows=None, places=data.places_of(every))
     return dataclasses.replace(made, corruption=None, read=data)

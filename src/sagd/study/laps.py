@@ -34,7 +34,8 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.omission.laps import HeldOut, Lap, gains
 from sagd.omission.modes import Mode
-from sagd.omission.posterior import GaussianPrior, Judged, posterior
+from sagd.omission.modes.cleaned import Cleaned
+from sagd.omission.posterior import ROUNDS, GaussianPrior, Judged, posterior
 from sagd.omission.removal import Removal, measure
 from sagd.omission.restore import restore
 from sagd.random import generator_for, subset
@@ -46,8 +47,6 @@ from sagd.study.train import train
 
 logger = logging.getLogger(__name__)
 
-ROUNDS = 1
-"""Derivatives of the network in each estimate: with none hidden frequencies do not hear of those that are shown."""
 _JUDGED, _FEWEST = 256, 8
 """Items that laps are judged on, at most and at least."""
 _TOGETHER = 256
@@ -105,16 +104,17 @@ class Course:
             raise InputError("process.omission.laps need whole items without gaps; restore the files first")
         check_masks(self.data, omission)
         mode = omission_mode(omission, self.data.meaning.grid())
-        if mode is not None and mode.cleans:
+        if isinstance(mode, Cleaned) and mode.log == "yes":
             raise InputError(
-                f"process.omission.laps draw what a mode hides, and {mode.kind!r} hides nothing; leave laps out"
+                "process.omission.laps draw items without what was added to them, and this damage multiplies them"
+                " (process.omission.log yes); leave laps out"
             )
         if mode is None:
             if self.data.unobserved(torch.zeros(1, dtype=torch.int64)) is None:
                 raise InputError(
                     "process.omission.laps need a mode of omission, e.g. fill, masks of what was observed"
-                    " (data.observed), or data.corruption that hides other frequencies of every item: subsampled or"
-                    " wedges"
+                    " (data.observed), or data.corruption that hides other frequencies of every item: subsampled,"
+                    " wedges or notches"
                 )
             if corruption is not None and not corruption.fixed:
                 raise InputError("process.omission.laps need damage that stays: set fixed=True in data.corruption")
@@ -138,18 +138,20 @@ class Course:
 
     def run(self, laps: int) -> Trained | None:
         """All laps; the model of the best, or None if that is lap 0's."""
-        best = Lap(0, self.judged(0, None)) if self.first is None else None
+        if self.cleans and not self.measured.any():
+            logger.warning("nothing of the damage stands out of the data, so that laps have nothing to draw")
+            return self.first
+        model = kept = self.first if self.cleans else None
+        best = Lap(0, self.judged(0, model)) if self.first is None or self.cleans else None
         if best is not None:
             logger.info(best.line(None))
-        model: Trained | None = None
-        kept = None
         for number in range(1, laps + 1):
             draws = self.draws(number, model)
             model = self.trained(number, draws, model)
             lap = Lap(number, self.judged(number, model))
             logger.info(lap.line(best))
-            if best is not None and not gains(lap, best, self.first is not None):
-                logger.info("nothing is gained any more: the model is that of lap %d", max(best.number, 1))
+            if best is not None and not gains(lap, best, self.first is not None and not self.cleans):
+                logger.info("nothing is gained any more: the model is that of lap %d", best.number if kept else number)
                 return kept or model
             best, kept = lap, model
         return kept
@@ -166,14 +168,48 @@ class Course:
         """The model of the mode of omission; None if there is none."""
         if self.config.process.omission.mode == NO_OMISSION:
             return None
-        omission = dataclasses.replace(self.config.process.omission, laps=0)
-        config = dataclasses.replace(self.config, process=dataclasses.replace(self.config.process, omission=omission))
+        process = dataclasses.replace(
+            self.config.process, omission=dataclasses.replace(self.config.process.omission, laps=0)
+        )
+        if self.cleans:  # a model of whole items, as that of every lap
+            process = dataclasses.replace(process, basis=FOURIER)
+        config = dataclasses.replace(self.config, process=process)
         return self._train(config, self.out / "lap-0", self.parts[0])
+
+    @cached_property
+    def cleans(self) -> bool:
+        """Whether the mode hides nothing, so that all of an item is shown, under the damage."""
+        mode = omission_mode(self.config.process.omission, self.data.meaning.grid())
+        return mode is not None and mode.cleans
 
     @cached_property
     def basis(self) -> Basis:
         """That of the damage."""
         return FourierBasis(self.data.shape[1:]) if self.first is None else self.first.statistics.basis
+
+    @cached_property
+    def measured(self) -> Tensor:
+        """`N(f)` of damage that hides nothing, as it is measured without a network, `(1, C, *coefficients)`."""
+        return self.removal.noise[None]
+
+    def expected(self, number: int) -> Tensor:
+        """The same as draws of a lap say it: the power of what items hold more than their draws."""
+        if number == 0:
+            return self.measured
+        kept, x = self.parts[0], self.drawn_in(number)
+        total = torch.zeros_like(self.measured)
+        for some in torch.arange(len(kept)).split(_TOGETHER):
+            rest = kept.batch(some)[0] - x.batch(some)[0]
+            total += self.basis.forward(rest.double()).abs().square().sum(0)
+        return total / len(kept)
+
+    @property
+    def known(self) -> RunConfig:
+        """The configuration, with the band that was found."""
+        if self.first is None:
+            return self.config
+        omission = dataclasses.replace(self.first.omission, laps=self.config.process.omission.laps)
+        return dataclasses.replace(self.config, process=dataclasses.replace(self.config.process, omission=omission))
 
     @property
     def mode(self) -> Mode:
@@ -188,8 +224,10 @@ class Course:
         """What is known without a network of data whose items each have damage of their own."""
         return shown_prior(self.parts[0].at_most(_MEASURED))
 
-    def noise(self, data: Signals, numbers: Tensor) -> Tensor:
-        """`N(f)` of items, `(B|1, C|1, *coefficients)`."""
+    def noise(self, data: Signals, numbers: Tensor, lap: int) -> Tensor:
+        """`N(f)` of items, `(B|1, C|1, *coefficients)`, as it is known after a lap."""
+        if self.cleans:
+            return self.expected(lap)
         if self.first is None:
             missing = data.unobserved(numbers)
             assert missing is not None
@@ -204,17 +242,24 @@ class Course:
         if not path.exists():
             every = torch.arange(len(kept)).split(_TOGETHER)
             bar = tqdm(every, desc=f"lap {number}: drawing", disable=None, leave=False)
-            x = torch.cat([self.drawn(kept, some, model, number, int(some[0])) for some in bar])
+            known = self.noise(kept, every[0], number - 1) if self.cleans else None
+            x = torch.cat([self.drawn(kept, some, model, number, known) for some in bar])
             write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: x}))])
+        return self.drawn_in(number)
+
+    def drawn_in(self, number: int) -> Signals:
+        """The draws of a lap, from its files."""
+        path, kept = self.out / f"lap-{number}" / "draws", self.parts[0]
         verify_directory(path, [_DRAWS])
         x = read_tensors(path / _DRAWS)[0][_TENSOR]
         as_read = dataclasses.replace(kept, corruption=None, observed=None, read=None)
         return dataclasses.replace(as_read, stored=x, rows=None, places=None, origin=None)
 
-    def drawn(self, data: Signals, some: Tensor, model: Trained | None, draw: int, first: int = 0) -> Tensor:
-        """Draws of items by a model of whole ones, or by what there is before there is one."""
+    def drawn(self, data: Signals, some: Tensor, model: Trained | None, lap: int, noise: Tensor | None) -> Tensor:
+        """Draws of items by a model of whole ones, or by what there is before there is one; `noise` if all share it."""
         y, labels = data.batch(some)
-        return self._posterior(y, self.noise(data, some), labels, model, draw, first)
+        own = self.noise(data, some, lap - 1) if noise is None else noise
+        return self._posterior(y, own, labels, model, lap, int(some[0]))
 
     def _posterior(
         self, y: Tensor, noise: Tensor, labels: Tensor | None, model: Trained | None, draw: int, first: int
@@ -230,7 +275,7 @@ class Course:
         if self.first is None:
             return self.prior.draw(y, noise, seed, draw, first)
         if self.vetoed:
-            return torch.stack([x - self.removal.apply(x) for x in y])
+            return y - self.removal.apply(y)
         told = None if self.first.classes is None else labels
         samples = int(self.mode.knows_posterior(self.first.denoiser, self.first.statistics))
         found = restore(
@@ -277,8 +322,8 @@ class Course:
             every = torch.arange(len(apart))
             y, labels = apart.batch(every)
             statistics = self.prior.statistics if model is None else model.statistics
-            band = None if self.first is None else self.mode.place
-            held_out = HeldOut(y, self.noise(apart, every), statistics.mean, self.basis, band)
+            band = None if self.first is None or self.cleans else self.mode.place
+            held_out = HeldOut(y, self.noise(apart, every, number), statistics.mean, self.basis, band)
             found = held_out.judge(lambda x, n, draw: self._posterior(x, n, labels, model, draw, 0))
             content = {"errors": found.errors, "power": torch.tensor([found.power])}
             write_directory(path, [(_DRAWS, to_safetensors(content))])

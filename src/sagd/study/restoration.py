@@ -21,6 +21,7 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.grid import Grid
+from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import RadialProfile, radial_profile
 from sagd.omission.alarm import excess
 from sagd.omission.modes import Mode, Restoration
@@ -42,6 +43,26 @@ BANDS, _LINES = 20, 200
 
 
 @dataclass(frozen=True)
+class Method:
+    """How fields were restored, for people.
+
+    Attributes:
+        kind: In a word or two: the mode of omission of the model, or what else.
+        band: What was replaced; "" if that is other frequencies in every one.
+        told: What that means, sentences as HTML.
+    """
+
+    kind: str
+    band: str
+    told: str
+
+    @staticmethod
+    def of(mode: Mode) -> Method:
+        """By a mode of omission."""
+        return Method(mode.kind, str(mode.band), mode.told)
+
+
+@dataclass(frozen=True)
 class RestorationResult:
     """Everything that a report on restored images shows.
 
@@ -49,17 +70,18 @@ class RestorationResult:
         named: The damaged fields, and the files that they are from.
         restoration: Restored images, and with samples their spread.
         clean: The clean images, if they are known.
-        mode: The mode of omission of the model, with the band that was replaced.
-        b: Its values in `basis`, `(*coefficients)`; the largest of all channels.
+        method: How the fields were restored, for people.
+        b: Where what was replaced lies in `basis`, `(*coefficients)`, in [0, 1]; the largest of all channels, the mean
+            of all fields.
         basis: That of the model's noise.
         edges: Radial band edges as fractions of the corner radius, `(K + 1,)`.
         share: Mean of `b` by radial band `(K,)`; NaN where empty.
-        replaced: Share of all frequencies that lie in the band.
+        replaced: Share of all frequencies that were replaced.
         spectra: "damaged", "restored" and, if known, "clean" -> mean power by radial band `(K,)`; NaN where empty.
         errors: "damaged", "restored" -> mean squared error by radial band `(K,)`, where clean images are known.
         psnr: "damaged", "restored" -> peak signal-to-noise ratio of the values, in dB, likewise.
-        change_outside: Largest change of a coefficient outside the band, over the root mean square of all coefficients;
-            None of parts of larger files, and of what was not restored on the grid of the model.
+        change_outside: Largest change of a coefficient that was not replaced, over the root mean square of all
+            coefficients; None of parts of larger files, and of what was not restored on the grid of the model.
         sides: The model's result beside those without one, and which was taken; None if there are no others.
         files: What the files hold of the result, once they are written.
     """
@@ -67,7 +89,7 @@ class RestorationResult:
     named: Named
     restoration: Restoration
     clean: Tensor | None
-    mode: Mode
+    method: Method
     b: Tensor
     basis: Basis
     edges: Tensor
@@ -95,8 +117,8 @@ class RestorationResult:
         return {
             "names": list(self.names),
             "meaning": to_dict(self.named.meaning),
-            "mode": self.mode.kind,
-            "band": str(self.mode.band),
+            "mode": self.method.kind,
+            "band": self.method.band,
             "band_edges": self.edges.tolist(),
             "spectra": {name: listed(values) for name, values in self.spectra.items()},
             "errors": {name: listed(values) for name, values in self.errors.items()},
@@ -147,7 +169,7 @@ def restore_files(
     damaged = read_named(paths, model.process.shape, model.meaning)
     require_like(damaged, keep)
     known = None if clean is None else read_partners(damaged, clean)
-    others = None if samples or take == WAYS[0] else _without_network(damaged, mode, take)
+    others = None if samples or take == WAYS[0] else without_network(damaged, mode.place, take)
     warn_of_doubts(model)
     labels = None if label is None else torch.full((len(damaged.names),), label)
     result = restore(
@@ -177,7 +199,8 @@ def mode_of_model(model: Trained) -> Mode:
     mode = omission_mode(model.omission, model.meaning.grid())
     if mode is None:
         raise InputError(
-            f"the model was trained with omission {NO_OMISSION!r}, which restores no band; train one with"
+            f"the model was trained with omission {NO_OMISSION!r}, which restores no band; say what it is to fill in"
+            f" ({argument('band')}, or {argument('observed')} with masks), or train one with"
             f" {argument('process.omission.mode')} {Mode.example} on the damaged images"
         )
     if mode.cleans:
@@ -215,24 +238,24 @@ def warn_of_doubts(model: Trained) -> None:
 
 
 @dataclass(frozen=True)
-class _Others:
+class Others:
     """Fields restored in the ways that need no network, and the gain that was measured on them."""
 
     removal: Removal
     images: dict[str, Tensor]
 
 
-def _without_network(named: Named, mode: Mode, take: str) -> _Others | None:
+def without_network(named: Named, band: Spectrum, take: str) -> Others | None:
     """Fields of a model's own size restored without it; None, with a line, where band or size do not allow that.
 
     Raises:
         InputError: If it is that which is to be taken.
     """
-    damaged, band = named.x.double(), mode.place
+    damaged = named.x.double()
     try:
         removal = measure(iter(damaged), band)
-        clean = torch.stack([x - removal.apply(x) for x in damaged])
-        return _Others(removal, {"clean": clean, "removal": torch.stack([x - band_part(x, band) for x in damaged])})
+        clean = damaged - removal.apply(damaged)
+        return Others(removal, {"clean": clean, "removal": torch.stack([x - band_part(x, band) for x in damaged])})
     except InputError as error:
         if take != BEST:
             raise InputError(f"{argument('take')} {take} cannot be had here: {error}; take network") from None
@@ -241,7 +264,7 @@ def _without_network(named: Named, mode: Mode, take: str) -> _Others | None:
 
 
 def sides_of(
-    named: Named, restored: Tensor, clean: Tensor | None, others: _Others, take: str, believed: bool
+    named: Named, restored: Tensor, clean: Tensor | None, others: Others, take: str, believed: bool
 ) -> tuple[Sides, Tensor]:
     """Fields of a model's own size restored in all ways: figures, and the fields that are taken."""
     damaged, removal, band = named.x.double(), others.removal, others.removal.band
@@ -267,10 +290,36 @@ def measured(
     basis: Basis,
     sides: Sides | None = None,
 ) -> RestorationResult:
+    """The result of a mode, whose band is one of `basis`; see `compared`."""
+    on_grid = sides is None or sides.taken == WAYS[0]
+    b = mask(mode.place, basis)
+    return compared(named, restoration, clean, Method.of(mode), b, basis, sides, on_grid)
+
+
+def compared(
+    named: Named,
+    restoration: Restoration,
+    clean: Tensor | None,
+    method: Method,
+    b: Tensor,
+    basis: Basis,
+    sides: Sides | None = None,
+    on_grid: bool = True,
+) -> RestorationResult:
     """The result with its spectra and, where clean images `(N, C, H, W)` are known, its errors.
 
-    Values that are missing, in the damaged or the clean images, count in none of them. The band of the mode is one of
-    `basis`; spectra and errors are those of the Fourier basis, which all images share.
+    Values that are missing, in the damaged or the clean images, count in none of them. Spectra and errors are those of
+    the Fourier basis, which all images share.
+
+    Args:
+        named: The damaged fields.
+        restoration: Restored ones.
+        clean: The clean ones, if they are known.
+        method: How they were restored.
+        b: Where what was replaced lies, `([N|1,] [C|1,] *coefficients)` of `basis`, in [0, 1].
+        basis: That of the model's noise.
+        sides: The result beside others.
+        on_grid: Whether it was replaced on the grid of `basis`, so that all else is as it was.
     """
     damaged, restored = named.x, restoration.images
     stages = {"damaged": damaged, "restored": restored} | ({} if clean is None else {"clean": clean})
@@ -287,35 +336,48 @@ def measured(
             difference = stages[name] - stages["clean"]
             errors[name] = band_powers(difference, rings, share).values
             psnr[name] = 10 * math.log10(4 / max(float(difference.square().mean()) / share, 1e-12))
-    values = mask(mode.place, basis)
-    on_grid = sides is None or sides.taken == WAYS[0]
-    b = values.reshape(-1, *basis.coefficients).amax(0)
+    each = _each(b, basis)
+    b = each.double().amax(1).mean(0)
     return RestorationResult(
         named=named,
         restoration=restoration,
         clean=stages.get("clean"),
-        mode=mode,
+        method=method,
         b=b,
         basis=basis,
         edges=spectra["damaged"].edges,
-        replaced=share_of(b, basis),
+        replaced=sum(share_of(own.amax(0), basis) for own in each) / len(each),
         share=radial_profile(b, basis, bands_of(basis), rings).values,
         spectra={name: profile.values for name, profile in spectra.items()},
         errors=errors,
         psnr=psnr,
-        change_outside=change_outside(damaged, restored, values, basis) if on_grid else None,
+        change_outside=change_outside(damaged, restored, each, basis) if on_grid else None,
         sides=sides,
     )
 
 
 def change_outside(damaged: Tensor, restored: Tensor, b: Tensor, basis: Basis) -> float:
-    """Largest change of a coefficient where `b` is 0, over the root mean square of all coefficients."""
+    """Largest change of a coefficient where `b` is 0, over the root mean square of all coefficients.
+
+    Args:
+        damaged: `(N, C, *spatial)`.
+        restored: Likewise.
+        b: `([N|1,] [C|1,] *coefficients)`.
+        basis: Of `b`.
+    """
     largest, power = 0.0, 0.0
-    for x, y in zip(damaged.split(256), restored.split(256), strict=True):
-        largest = max(largest, float((basis.forward((y - x).double()).abs() * (b == 0)).max()))
+    each = _each(b, basis)
+    each = each.expand(len(damaged), *each.shape[1:])
+    for x, y, own in zip(damaged.split(256), restored.split(256), each.split(256), strict=True):
+        largest = max(largest, float((basis.forward((y - x).double()).abs() * (own == 0)).max()))
         power += float(x.double().square().sum())
     # The basis is unitary: values and coefficients have the same mean square.
     return largest / max(math.sqrt(power / damaged.numel()), 1e-12)
+
+
+def _each(b: Tensor, basis: Basis) -> Tensor:
+    """`([N|1,] [C|1,] *coefficients)` with all of its axes."""
+    return b.reshape(*(1,) * (2 + len(basis.coefficients) - b.ndim), *b.shape)
 
 
 def band_powers(x: Tensor, rings: Grid | None = None, share: float = 1.0) -> RadialProfile:

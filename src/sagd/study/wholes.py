@@ -69,7 +69,7 @@ class WholesRestored:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        told: dict[str, Any] = {"mode": self.shown.mode.kind, "band": str(self.shown.mode.band)}
+        told: dict[str, Any] = {"mode": self.shown.method.kind, "band": self.shown.method.band}
         told |= {"files": self.files.to_dict(), "sides": self.sides.to_dict()}
         return told | {"notes": list(self.notes), "failed": dict(self.failed)}
 

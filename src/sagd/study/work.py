@@ -19,6 +19,8 @@ SMALL = 2**14
 """Places of an item below which all items of a file are measured together."""
 PART = 0.1
 """Share of what was taken out, where content is strong, from which on that is told."""
+_TOGETHER = 128
+"""Items of one gain that are cleaned at a time."""
 _ROUNDING = 1e-12
 """Power of what was removed, over that of what is left, that is no more than rounding."""
 _MUCH = 1.0
@@ -56,6 +58,7 @@ class Work:
         together = file.part.count > 1 and math.prod(file.shape[1:]) < SMALL
         self._common = measure(self._prepared(range(file.part.count)), band) if together else None
         self._of: tuple[int, Removal] | None = None
+        self._ahead: dict[int, tuple[Filled, Tensor]] = {}
         self._shown: Shown | None = None
 
     def _prepared(self, items: Iterable[int]) -> Iterator[Tensor]:
@@ -81,16 +84,26 @@ class Work:
 
     def change(self, item: int, block: Block) -> tuple[Tensor, Tensor]:
         """Values of a block before and after, `(C, *spatial)`."""
-        before, filled, missing, dead = self.filled(item, block)
+        (before, filled, missing, dead), damage = self._damaged(item, block)
         if dead and not self.dead:
             self.dead = lines_of(dead, self.file.part.layout.spatial)
         place = None if self.place is None else self.place[block]
-        removal = self.removal(item)
-        damage = removal.apply(filled)
         damage = damage if place is None else damage * place.to(damage)
-        self._count(removal, filled - damage)
+        self._count(self.removal(item), filled - damage)
         self.tell()
         return before, kept_beside(place, before, finished(filled, damage, missing, self.scale).double())
+
+    def _damaged(self, item: int, block: Block) -> tuple[Filled, Tensor]:
+        """A block and its damage; of small items with those of the next ones, as many at a time take far less each."""
+        if self._common is None:
+            one = self.filled(item, block)
+            return one, self.removal(item).apply(one[1])
+        if item not in self._ahead:
+            some = range(item, min(item + _TOGETHER, self.file.part.count))
+            held = [self.filled(k, block) for k in some]
+            damage = self._common.apply(torch.stack([filled for _, filled, *_ in held]))
+            self._ahead = dict(zip(some, zip(held, damage, strict=True), strict=True))
+        return self._ahead[item]
 
     def _count(self, removal: Removal, left: Tensor) -> None:
         """Sum up what is left in the band, and what its surroundings have."""

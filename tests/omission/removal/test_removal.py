@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sagd.data.corruption import Corruption, corrupt
 from sagd.errors import InputError
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.grid import Grid
@@ -14,8 +15,9 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Spots, Strip, Stripes, Wedge
 from sagd.omission.clean import clean as remove
 from sagd.omission.removal import measure
-from sagd.omission.removal.extend import crop, extend, extended_size, interpolated
+from sagd.omission.removal.extend import crop, extend, extended_size, interpolated, passed
 from sagd.omission.removal.local import strength, window_of
+from sagd.omission.removal.measurement import windowed
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 STRIPES = Strip(axis=1, width=0.02, soft=0.01)
@@ -171,6 +173,60 @@ def test_blocks_measured_together_give_one_gain():
     together = sum(float((y - removal.apply(y) - x).square().mean()) for x, y in zip(clean, damaged, strict=True))
     alone = sum(float((remove(y, STRIPES).x - x).square().mean()) for x, y in zip(clean, damaged, strict=True))
     assert together < 1.05 * alone
+
+
+def strong_and_faint(spatial, wave, count=7):
+    """Content under a wave of any strength, none too, so that some settle before others."""
+    clean = torch.stack([drawn(spatial, smooth, 20 + seed) for seed in range(count)])
+    return clean + 6 * torch.linspace(0, 1, count, dtype=torch.float64).reshape(-1, *[1] * clean[0].ndim) * wave
+
+
+def blocks():
+    """Arrays of one size and a band, of each kind."""
+    rows, columns, time = torch.arange(29.0)[:, None], torch.arange(33.0), torch.arange(9000.0)
+    wave, hum = torch.cos(2 * math.pi * (0.2 * rows + 0.11 * columns)), torch.cos(2 * math.pi * 0.2003 * time)
+    late = (torch.arange(7)[:, None, None] % 2 == 1) | (time >= 5000)
+    stripes = [colours() + torch.cat([drawn((200, 240), CASES["stripes"][2], k + c) for c in range(3)]) for k in (4, 7)]
+    return {
+        "images": (strong_and_faint((29, 33), wave), "spots(at=[[0.2, 0.11]], radius=0.04, soft=0.02)"),
+        "colours": (torch.stack(stripes), STRIPES),
+        "records": (strong_and_faint((9000,), hum * late), "spots(at=[[0.2]], radius=0.004, soft=0.002)"),
+        "volumes": (strong_and_faint((12, 29, 33), wave), "spots(at=[[0.0, 0.2, 0.11]], radius=0.06)"),
+    }
+
+
+@pytest.mark.parametrize("name", ["images", "colours", "records", "volumes"])
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
+def test_arrays_are_cleaned_together_as_each_alone(name, dtype, rounding):
+    """But for rounding: what is computed for many at a time may be rounded otherwise than for one."""
+    x, band = blocks()[name]
+    x = x.to(dtype)
+    removal = measure(iter(x), band)
+    assert name != "colours" or not torch.equal(removal.turn, torch.eye(3, dtype=torch.float64))
+    each = torch.stack([removal.apply(own) for own in x])
+    together, mixed = removal.apply(x), removal.apply(torch.stack([x.flip(0), 1000 * x]))
+    least = rounding * float(each.abs().max())
+    torch.testing.assert_close(together, each, rtol=0, atol=least)
+    torch.testing.assert_close(mixed[0].flip(0), each, rtol=0, atol=least)
+
+
+def test_some_records_of_a_block_are_changed_only_where_their_damage_is():
+    x, band = blocks()["records"]
+    removal = measure(iter(x), band)
+    parts = (removal.apply(x)[:, 0, 2500:3500] == 0).double().mean(1)
+    assert parts[[4, 6]].min() > 0.5
+    assert parts[[3, 5]].max() == 0
+
+
+@pytest.mark.parametrize("sides", [(40,), (24, 31)])
+def test_what_passes_of_an_array_does_not_depend_on_how_soon_others_settle(sides):
+    basis = FourierBasis(extended_size(sides))
+    gain = ((basis.radius() > 0.1) & (basis.radius() < 0.2)).double()
+    noise, wave = drawn(sides, smooth, 1)[0], torch.cos(2 * math.pi * 0.13 * torch.arange(sides[-1]))
+    block = torch.stack([noise, 5 * wave.expand(sides), torch.zeros(sides), noise + wave]).double()
+    for own, *together in zip(block, *passed(block, gain, basis), strict=True):
+        for part, alone in zip(together, passed(own, gain, basis), strict=True):
+            torch.testing.assert_close(part, alone, rtol=0, atol=1e-12)
 
 
 def test_damage_that_multiplies():
@@ -350,9 +406,10 @@ def test_strength_by_time():
     """A tenth of white noise is in the band, and damage of 9 times that from the middle on: `a` is 0, then 2."""
     g = torch.Generator().manual_seed(0)
     x = torch.randn(20000, dtype=torch.float64, generator=g) * 0.1**0.5
-    assert strength(x * 10**0.5, 0.1, 1000) is None
-    x[10000:] *= 10**0.5
-    found = strength(x, 0.1, 1000).square()
+    late = torch.where(torch.arange(20000) < 10000, x, x * 10**0.5)
+    found, by_time = strength(torch.stack([x * 10**0.5, late]), 0.1, 1000)
+    assert by_time.tolist() == [False, True]
+    found = found[1].square()
     assert found[:9000].mean() < 0.02
     torch.testing.assert_close(found[11000:].mean().item(), 2.0, rtol=0.05, atol=0)
     assert window_of(0.012, 10000) == 1000
@@ -394,3 +451,41 @@ def test_stripes_that_vary_along_themselves_go_from_images_of_any_proportions():
     # Fewer rows tell a stripe from the scene less well; with levels missed it was 4.5 times the error.
     assert errors[0] < 0.2
     assert errors[1] < 2 * errors[0]
+
+
+@pytest.mark.parametrize(("sides", "window"), [((11,), (7,)), ((6, 9), (5, 6)), ((4, 6, 5), (3, 4, 4))], ids=str)
+def test_the_power_in_windows_by_the_whole_covariance(sides, window):
+    """`diag(F C F*)` of the covariance of a window, made of that of the whole, for each of two spectra."""
+    whole, own = FourierBasis(sides), FourierBasis(window)
+    power = torch.rand(2, *whole.coefficients, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    units = torch.eye(math.prod(window), dtype=torch.float64).reshape(-1, *window)
+    for side, wanted, axis in zip(sides, window, range(1, len(sides) + 1), strict=True):
+        padding = torch.zeros(*units.shape[:axis], side - wanted, *units.shape[axis + 1 :], dtype=torch.float64)
+        units = torch.cat([units, padding], axis)
+    transformed = torch.fft.fftn(torch.eye(math.prod(window), dtype=torch.float64).reshape(-1, *window), norm="ortho",
+                                 dim=tuple(range(1, len(window) + 1))).flatten(1)  # fmt: skip
+    for spectrum, found in zip(power, windowed(power, whole, window), strict=True):
+        moved = whole.inverse(spectrum * whole.forward(units))
+        covariance = crop(moved, window).flatten(1).to(transformed.dtype)
+        exact = torch.einsum("nf,nm,mf->f", transformed.conj(), covariance, transformed).real
+        half = exact.reshape(window)[..., : own.coefficients[-1]]
+        # A real field with the power of one of two mirrored coefficients has that of both.
+        torch.testing.assert_close(found, half, atol=1e-12, rtol=1e-9)
+
+
+def test_the_power_of_damage_in_the_arrays_themselves():
+    """Of curtains whose spectrum is known by draws, in windows that they run beyond.
+
+    Next to 0, where nothing is taken out, it is too small, and at the highest, where it falls fast, too large.
+    """
+    x = torch.randn(300, 1, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = 0.3 * torch.nn.functional.avg_pool2d(x, 3, 1, 1)
+    damage = Corruption.parse("curtains(width=1.5, length=60, level=0.3, drift=0)")
+    y = corrupt(x.float(), damage, 0).double()
+    removal = measure(list(y), damage.band((32, 32)))
+    true = FourierBasis((32, 32)).forward(y - x).abs().square().mean(0)
+    f = FourierBasis((32, 32)).frequencies()
+    strong = (true > 0.05 * true.max()) & (f[1] > 0.02) & (f[1] < 0.42)
+    off = 10 * (removal.noise / true).log10()[0][strong[0]]
+    assert len(off) >= 12
+    assert float(off.abs().max()) < 3

@@ -28,13 +28,13 @@ def extended_size(spatial: Sequence[int]) -> tuple[int, ...]:
 
 
 def extend(x: Tensor, size: Sequence[int]) -> Tensor:
-    """`x (C, *spatial)` continued to `size`: by the reflection of its end, blended into that of its start."""
-    for axis, wanted in enumerate(size, start=1):
+    """`x (*, *spatial)` continued to `size`: by the reflection of its end, blended into that of its start."""
+    for axis, wanted in zip(range(-len(size), 0), size, strict=True):
         side = x.shape[axis]
         place = torch.arange(wanted - side, device=x.device)
         end, start = side - 1 - place % side, (len(place) - 1 - place) % side
         share = torch.sin(math.pi / 2 * (place + 0.5).to(x.dtype) / len(place)) ** 2
-        share = share.reshape(-1, *(1,) * (x.ndim - axis - 1))
+        share = share.reshape(-1, *(1,) * (-axis - 1))
         x = torch.cat([x, torch.lerp(x.index_select(axis, end), x.index_select(axis, start), share)], axis)
     return x
 
@@ -47,26 +47,31 @@ def crop(x: Tensor, spatial: Sequence[int]) -> Tensor:
 
 
 def passed(x: Tensor, gain: Tensor, basis: FourierBasis) -> tuple[Tensor, Tensor]:
-    """What a gain lets through of an array beyond whose borders it goes on as what it is.
+    """What a gain lets through of arrays beyond whose borders they go on as what they are.
 
     A reflected wave is another one: what is left is reflected, and what passes is continued.
 
     Args:
-        x: One channel `(*spatial)`, of mean 0.
+        x: Channels `(*, *spatial)`, each of mean 0 and by itself.
         gain: In [0, 1], `(*coefficients)`.
-        basis: Of the extended array.
+        basis: Of the extended arrays.
 
     Returns:
         What passes, of the size of the basis, and the coefficients of the whole.
     """
-    spatial = x.shape
-    c = basis.forward(extend(x[None], basis.spatial)[0])
+    axes = tuple(range(-basis.rank, 0))
+    spatial = x.shape[-basis.rank :]
+    c = basis.forward(extend(x, basis.spatial))
     through = basis.inverse(gain * c)
+    moving = torch.tensor(True)
     for _ in range(_LAPS):
         rest = x - crop(through, spatial)
-        c = basis.forward(extend(rest[None], basis.spatial)[0] + through)
-        before, through = through, basis.inverse(gain * c)
-        if (through - before).square().sum() <= _SETTLED**2 * through.square().sum():
+        # What has settled stays, whatever it is among.
+        c = torch.where(moving, basis.forward(extend(rest, basis.spatial) + through), c)
+        before, through = through, torch.where(moving, basis.inverse(gain * c), through)
+        change, whole = (v.square().sum(axes, keepdim=True) for v in (through - before, through))
+        moving = change > _SETTLED**2 * whole
+        if not moving.any():
             break
     return through, c
 

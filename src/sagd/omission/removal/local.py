@@ -31,25 +31,27 @@ def window_of(width: float, samples: int) -> int | None:
     return length if length * _WINDOWS <= samples else None
 
 
-def strength(filtered: Tensor, share: float, length: int) -> Tensor | None:
-    """Root of `a(t)`, of mean square 1 or a little less; None where the damage may be as strong everywhere.
+def strength(filtered: Tensor, share: float, length: int) -> tuple[Tensor, Tensor]:
+    """Root of `a(t)`, of mean square 1 or a little less, `(*, samples)`, and which records it holds of, bool `(*)`: the
+    damage of others may be as strong everywhere.
 
     Args:
-        filtered: The record in the band, whitened, `(samples,)`.
+        filtered: Records in the band, whitened, `(*, samples)`.
         share: `E_S`, that of the band in the power of white noise.
         length: Of a window.
     """
     power = _mean(_mean(filtered.square(), length), length)
     excess = (power - share).clamp(min=0)
-    excess = excess / excess.mean().clamp(min=1e-30)
-    missing = (excess < _WEAK).to(excess).mean()
+    excess = excess / excess.mean(-1, keepdim=True).clamp(min=1e-30)
+    missing = (excess < _WEAK).to(excess).mean(-1)
     # Once parts are known to be free of it, what chance adds to them is no damage.
-    return torch.where(power < _CHANCE * share, 0.0, excess).sqrt() if _PART <= missing < 1 else None
+    return torch.where(power < _CHANCE * share, 0.0, excess).sqrt(), (missing >= _PART) & (missing < 1)
 
 
 def _mean(x: Tensor, length: int) -> Tensor:
     """Means of windows around each sample, shorter at the ends."""
-    total = torch.nn.functional.pad(x.double().cumsum(0), (1, 0))
-    place = torch.arange(len(x))
-    end, start = (place + length // 2 + 1).clamp(max=len(x)), (place - length // 2).clamp(min=0)
-    return ((total[end] - total[start]) / (end - start)).to(x)
+    total = torch.nn.functional.pad(x.double().cumsum(-1), (1, 0))
+    samples = x.shape[-1]
+    place = torch.arange(samples)
+    end, start = (place + length // 2 + 1).clamp(max=samples), (place - length // 2).clamp(min=0)
+    return ((total[..., end] - total[..., start]) / (end - start)).to(x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,8 @@ from sagd.omission.removal.structure import odd_phase, weighted_damage
 _COLOURS = 3
 """Channels of images that are cleaned jointly where this promises less error, below `_BETTER` of what each has."""
 _BETTER = 0.9
+_TOGETHER = 2**18
+"""Samples of extended arrays that are cleaned at a time, or one array: more leave the caches of processors."""
 _STRONG = 1 / 3
 """Clean power, in that of the damage, from which on a quarter or more of what is taken out is content."""
 
@@ -69,6 +71,15 @@ class Removal:
         total = float(taken.sum())
         return float(taken[self.smooth > _STRONG * self.damage].sum()) / total if total > 0 else 0.0
 
+    @property
+    def noise(self) -> Tensor:
+        """The power of the damage in the Fourier basis of the arrays themselves, `(C, *coefficients)`, float64.
+
+        At their borders damage breaks off, and leaks beside its band.
+        """
+        own = torch.einsum("ic,i...->c...", self.turn.square(), self.damage)
+        return windowed(own, self.basis, self.spatial)
+
     def power_of(self, x: Tensor | Iterable[Tensor]) -> Tensor:
         """The mean power of other arrays of that size, `(C, *coefficients)`, of the channels that the gain is of."""
         total, count = torch.zeros_like(self.power), 0
@@ -83,25 +94,31 @@ class Removal:
         """What is to be taken out of an array.
 
         Args:
-            x: `(C, *spatial)` of the measured size, finite.
+            x: `(*, C, *spatial)` of the measured size, finite; each array is cleaned by itself.
 
         Returns:
             The damage, of the shape and type of `x`.
 
         Raises:
-            InputError: If the array has another shape.
+            InputError: If arrays have another shape.
         """
-        if tuple(x.shape) != (len(self.gain), *self.spatial):
-            expected = " x ".join(map(str, (len(self.gain), *self.spatial)))
+        one = (len(self.gain), *self.spatial)
+        if tuple(x.shape[-len(one) :]) != one:
+            expected = " x ".join(map(str, one))
             raise InputError(f"the gain was measured on arrays of {expected}, got {tuple(x.shape)}")
-        x = x - x.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
+        blocks = x.reshape(-1, *one).split(max(1, _TOGETHER // math.prod(self.basis.spatial)))
+        return torch.cat([self._of_block(block) for block in blocks]).reshape(x.shape)
+
+    def _of_block(self, x: Tensor) -> Tensor:
+        """The damage of arrays `(N, C, *spatial)`."""
+        about = x - x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
         turn = self.turn.to(x)
-        turned = torch.einsum("ij,j...->i...", turn, x)
+        turned = torch.einsum("ij,nj...->in...", turn, about)
         damage = torch.stack([self._damage_of(*of) for of in zip(turned, self.gain, self.smooth, strict=True)])
-        return torch.einsum("ji,j...->i...", turn, damage)
+        return torch.einsum("ji,jn...->ni...", turn, damage)
 
     def _damage_of(self, x: Tensor, gain: Tensor, smooth: Tensor) -> Tensor:
-        """In one channel."""
+        """In one channel of each array, `(N, *spatial)`."""
         gain = gain.to(x.dtype)
         taken = 1 - gain
         if not taken.any():
@@ -109,23 +126,55 @@ class Removal:
         # Numbers about 1, of which no square is lost; a power of two changes no digit.
         unit = 2.0 ** round(math.log2(float(smooth.mean())) / 2)
         x, smooth = x / unit, (smooth / unit**2).to(x.dtype)
-        damage, c = passed(x, taken, self.basis)
-        own = torch.zeros_like(damage)
+        _, c = passed(x, taken, self.basis)
+        own = torch.zeros(self.basis.spatial, dtype=x.dtype)
         crop(own, self.spatial).fill_(1)
         multiplicity = self.basis.multiplicity().to(gain)
         phase = odd_phase(self.basis, multiplicity * taken)
-        local = self._strength(c, smooth, taken > 0, multiplicity)
-        return unit * crop(weighted_damage(c, own, self.basis, smooth, gain, phase, local), self.spatial)
+        damage = torch.empty((len(x), *self.basis.spatial), dtype=x.dtype)
+        for which, local in self._strengths(c, smooth, taken > 0, multiplicity):
+            damage[which] = weighted_damage(c[which], own, self.basis, smooth, gain, phase, local)
+        return unit * crop(damage, self.spatial)
 
-    def _strength(self, c: Tensor, smooth: Tensor, inside: Tensor, multiplicity: Tensor) -> Tensor | None:
-        """Of the damage by time; None in images, or where it is as strong everywhere."""
+    def _strengths(
+        self, c: Tensor, smooth: Tensor, inside: Tensor, multiplicity: Tensor
+    ) -> Iterator[tuple[Tensor | slice, Tensor | None]]:
+        """Of the damage by time, and of which arrays; None of images, and where it is as strong everywhere."""
         length = window_of(self.width, self.spatial[0]) if len(self.spatial) == 1 else None
         if length is None:
-            return None
+            yield slice(None), None
+            return
         filtered = crop(self.basis.inverse(inside * c * smooth.rsqrt()), self.spatial)
         share = float((multiplicity * inside).sum() / multiplicity.sum())
-        found = strength(filtered, share, length)
-        return None if found is None else extend(found[None], self.basis.spatial)[0]
+        found, by_time = strength(filtered, share, length)
+        if by_time.any():
+            yield by_time, extend(found[by_time], self.basis.spatial)
+        if not by_time.all():
+            yield ~by_time, None
+
+
+def windowed(power: Tensor, basis: FourierBasis, spatial: Sequence[int]) -> Tensor:
+    """The power that a field holds in windows of it, in the Fourier basis of these.
+
+    With the covariance `r(l)` of the field that is `sum_l r(l) (1 - |l| / n) exp(-2 pi i f l)` along each axis, `l`
+    from `1 - n` to `n - 1`.
+
+    Args:
+        power: Of the field, periodic and stationary, `(*, *coefficients)`.
+        basis: Of its coefficients.
+        spatial: Sides of the windows, none longer than the field.
+
+    Returns:
+        `(*, *coefficients)` of the windows.
+    """
+    axes = tuple(range(-basis.rank, 0))
+    r = torch.fft.irfftn(power, s=basis.spatial, dim=axes)
+    for axis, n in zip(axes, spatial, strict=True):
+        place = torch.arange(n, device=r.device)
+        share = (place.to(r.dtype) / n).reshape(-1, *(1,) * (-axis - 1))
+        before = (r.shape[axis] + place - n) % r.shape[axis]
+        r = (1 - share) * r.index_select(axis, place) + share * r.index_select(axis, before)
+    return torch.fft.rfftn(r, dim=axes).real.clamp(min=0)
 
 
 def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:

@@ -13,6 +13,8 @@ steps of conjugate gradients start.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -42,30 +44,31 @@ def weighted_damage(
     phase: Tensor,
     strength: Tensor | None = None,
 ) -> Tensor:
-    """The damage in one channel.
+    """The damage in channels that share their spectra, each by itself, `(*, *spatial)`.
 
     Args:
-        c: Coefficients of the extended array, `(*coefficients)`.
+        c: Coefficients of the extended arrays, `(*, *coefficients)`.
         own: 1 where samples are of the array, 0 beyond its borders, `(*spatial)`.
         basis: Its basis.
         smooth: Clean spectrum `S`, `(*coefficients)`, of the type of the array.
         gain: The Wiener gain, likewise; nothing is taken out where it is 1.
         phase: `odd_phase` of what is taken out.
-        strength: Factor of the damage by place, `(*spatial)`; 1 everywhere by default.
+        strength: Factor of the damage by place, `(*, *spatial)`; 1 everywhere by default.
     """
+    axes = tuple(range(-basis.rank, 0))
     # What is estimated lives at few frequencies, and is kept for these alone.
     at = (gain < 1).flatten().nonzero()[:, 0]
+    held = c.flatten(-basis.rank)[..., at]
     gain, clean, turn, multiplicity = (v.flatten()[at] for v in (gain, smooth, phase, basis.multiplicity().to(gain)))
     excess = (1 / gain.clamp(min=1e-9) - 1).clamp(min=0)
     up = turn * excess.sqrt()
 
     def spread(v: Tensor) -> Tensor:
-        return (
-            torch.zeros(basis.coefficients, dtype=v.dtype).flatten().index_copy_(0, at, v).reshape(basis.coefficients)
-        )
+        whole = torch.zeros((*v.shape[:-1], math.prod(basis.coefficients)), dtype=v.dtype)
+        return whole.index_copy_(-1, at, v).unflatten(-1, basis.coefficients)
 
     def dot(u: Tensor, v: Tensor) -> Tensor:
-        return (multiplicity * (u.conj() * v).real).sum()
+        return (multiplicity * (u.conj() * v).real).sum(-1, keepdim=True)
 
     def field(v: Tensor) -> Tensor:
         found = basis.inverse(spread(root * v))
@@ -78,20 +81,21 @@ def weighted_damage(
     def seen(u: Tensor) -> Tensor:
         c = basis.forward(u)
         if strength is None:
-            return up.conj() * c.flatten()[at]
-        return root * basis.forward(strength * basis.inverse(whiten.conj() * c)).flatten()[at]
+            return up.conj() * c.flatten(-basis.rank)[..., at]
+        return root * basis.forward(strength * basis.inverse(whiten.conj() * c)).flatten(-basis.rank)[..., at]
 
     # In units of the prior: n = sqrt(N) v.
     root = (excess * clean).sqrt()
-    v = (1 - gain) * c.flatten()[at] / root.clamp(min=_TINY) * (excess > 0)
+    v = (1 - gain) * held / root.clamp(min=_TINY) * (excess > 0)
     whiten = phase * smooth.rsqrt()
     remainder = basis.inverse(whiten * c) - shown(v)
     power = remainder.square()
     known = _BEYOND + (1 - _BEYOND) * own
-    local = _blurred(power)
-    q = known / (1 + local / (known * local).mean().clamp(min=_TINY) * known.mean())
-    q = q * known.sum() / (q * power).sum().clamp(min=_TINY)  # the inverse variance of what counts
-    preconditioner = 1 / (1 + excess * q.mean())
+    local = _blurred(power, basis.rank)
+    q = known / (1 + local / (known * local).mean(axes, keepdim=True).clamp(min=_TINY) * known.mean())
+    # The inverse variance of what counts.
+    q = q * known.sum() / (q * power).sum(axes, keepdim=True).clamp(min=_TINY)
+    preconditioner = 1 / (1 + excess * q.mean(axes)[..., None])
     wiener = v
     r = seen(q * remainder) - v
     s = preconditioner * r
@@ -104,8 +108,9 @@ def weighted_damage(
         size = dot(r, s)
         p = s + size / before.clamp(min=_TINY) * p
     if strength is None:
-        left, all_of = ((multiplicity * d.abs().square()).sum() for d in (c.flatten()[at] - root * v, c.flatten()[at]))
-        v = wiener if left > _KEPT * all_of and left > _STRAYED * (multiplicity * clean).sum() else v
+        left, all_of = ((multiplicity * d.abs().square()).sum(-1, keepdim=True) for d in (held - root * v, held))
+        strayed = (left > _KEPT * all_of) & (left > _STRAYED * (multiplicity * clean).sum())
+        v = torch.where(strayed, wiener, v)
     return field(v)
 
 
@@ -135,14 +140,15 @@ def odd_phase(basis: FourierBasis, weight: Tensor) -> Tensor:
     return torch.complex(none.to(along), torch.where(none, 0.0, -torch.sign(along)))
 
 
-def _blurred(x: Tensor) -> Tensor:
-    """Local means, by two boxes in a row along each axis."""
+def _blurred(x: Tensor, rank: int) -> Tensor:
+    """Local means of `(*, *spatial)`, by two boxes in a row along each of the last axes."""
     size = 2 * _REACH + 1
-    for axis, side in enumerate(x.shape):
-        around = [0] * (2 * (x.ndim - axis - 1)) + [_REACH, _REACH]
+    for axis in range(-rank, 0):
+        side = x.shape[axis]
+        around = [0] * (2 * (-axis - 1)) + [_REACH, _REACH]
         for _ in range(2):
             padded = torch.nn.functional.pad(x, around)
             x = padded.narrow(axis, 0, side).clone()
             for start in range(1, size):
                 x += padded.narrow(axis, start, side)
-    return x / size ** (2 * x.ndim)
+    return x / size ** (2 * rank)

@@ -1,0 +1,225 @@
+"""Items filled in by a model of whole ones: frequencies that were never observed, or a band that is damaged.
+
+What is hidden is drawn from its posterior given all that is shown, several times, and the mean is the result; see
+`sagd.omission.posterior`. Any model that leaves no band out will do, those of training in laps above all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sagd.build.objects import omission_mode
+from sagd.build.schema import NO_OMISSION
+from sagd.data.config import Order
+from sagd.data.files import masks_named, read_named, read_partners, require_like
+from sagd.errors import InputError, argument
+from sagd.model.condition import Conditional
+from sagd.noise.bands import mask
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
+from sagd.omission.modes import Restoration
+from sagd.omission.posterior import filled
+from sagd.omission.removal import Removal, measure
+from sagd.store.model import Trained
+from sagd.study.restoration import Method, RestorationResult, compared, sides_of, without_network
+from sagd.study.sides import BEST, WAYS, Sides
+
+logger = logging.getLogger(__name__)
+
+DRAWS = 8
+"""Posterior draws whose mean is the result, where nobody asks for their number."""
+_STANDS_OUT = 0.1
+"""Share of the power of a band from which on damage in it is believed, and what it shows weighed in."""
+_TOLD = (
+    "What is hidden of each was <b>drawn</b> from its posterior given what is shown, {draws} times, and the mean is the"
+    " result: it is nearest to the truth on average, and smoother than it where the model is not sure."
+)
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Which frequencies of items a model is to fill in.
+
+    Attributes:
+        band: The same in all, as text; "" if each has a mask.
+        observed: Name of the masks; None with a band.
+        order: Their order.
+    """
+
+    band: str = ""
+    observed: str | None = None
+    order: Order = "fft"
+
+    @staticmethod
+    def of(
+        model: Trained, band: str | None = None, observed: str | None = None, order: Order | None = None
+    ) -> Hidden | None:
+        """What somebody says, or what was hidden in the data that a model of whole items learnt from.
+
+        None if that is the band that the model was trained to leave out, or nothing.
+
+        Raises:
+            InputError: On a band and masks.
+        """
+        if band is not None and observed is not None:
+            raise InputError(
+                f"{argument('band')} is hidden in all items, {argument('observed')} says what each shows; give one"
+            )
+        if band is not None:
+            return Hidden(band)
+        if observed is not None:
+            return Hidden("", observed, order or "fft")
+        if model.omission.mode != NO_OMISSION or "process" not in model.configuration:
+            return None
+        config = model.config
+        if config.data.observed is not None:
+            return Hidden("", config.data.observed, order or config.data.observed_order)
+        mode = omission_mode(config.process.omission, model.meaning.grid())
+        return None if mode is None else Hidden(str(mode.place))
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What items lack, or show under noise.
+
+    Attributes:
+        noise: Its power `N(f)`, `(B|1, C|1, *coefficients)`: infinite where nothing is known, 0 where all is.
+        basis: Of the coefficients.
+    """
+
+    noise: Tensor
+    basis: FourierBasis
+
+    @staticmethod
+    def by_masks(observed: Tensor, spatial: Sequence[int]) -> Damage:
+        """What was not observed, from bool `(B, *coefficients)` of the Fourier basis of `spatial`."""
+        return Damage(torch.where(observed, 0.0, torch.inf)[:, None], FourierBasis(tuple(spatial)))
+
+    @staticmethod
+    def of_band(model: Trained, band: str, y: Tensor) -> Damage:
+        """Of a band: as strong as it stands out of the items `(B, C, *spatial)`; if it does not, all is hidden.
+
+        Raises:
+            InputError: If it holds none of the frequencies, or all.
+        """
+        place, basis = Spectrum.parse(band).on(model.meaning.grid()), FourierBasis(tuple(y.shape[2:]))
+        inside = mask(place, basis) > 0
+        removal, share = _measured(y, place)
+        if removal is not None and share >= _STANDS_OUT:
+            logger.info("damage has %.2g %% of the power in %s: what that still shows is weighed in", 100 * share, band)
+            return Damage(removal.noise[None], basis)
+        logger.info("no damage stands out in %s, all of which is filled in", band)
+        return Damage(torch.where(inside, torch.inf, 0.0).reshape(1, -1, *basis.coefficients), basis)
+
+
+def _measured(y: Tensor, place: Spectrum) -> tuple[Removal | None, float]:
+    """The damage of a band, if it can be measured, and its share of the power there."""
+    try:
+        removal = measure(iter(y), place)
+    except InputError:
+        return None, 0.0
+    weight = removal.basis.multiplicity() * (mask(place, removal.basis) > 0)
+    return removal, float((weight * removal.damage).sum() / (weight * removal.power).sum().clamp(min=1e-30))
+
+
+def fill_files(
+    model: Trained,
+    paths: Sequence[Path],
+    hidden: Hidden,
+    samples: int = 0,
+    seed: int = 0,
+    clean: Path | None = None,
+    label: int | None = None,
+    batch_size: int = 64,
+    progress: bool = False,
+    keep: bool = False,
+    take: str = BEST,
+) -> RestorationResult:
+    """Fill in files, and measure what has changed; arguments as for `sagd.study.restoration.restore_files`.
+
+    Args:
+        hidden: What is to be filled in.
+
+    Raises:
+        InputError: If an item does not fit, has no mask or values missing, or a clean one is missing.
+    """
+    Sides((), {}, {}, take)
+    if take in WAYS[1:] and (samples or hidden.observed is not None):
+        raise InputError(
+            f"{argument('take')} {take} is made without the network and without samples, of a band that all have in"
+            " common; leave it out"
+        )
+    named = read_named(paths, model.process.shape, model.meaning, hidden.observed)
+    require_like(named, keep)
+    if named.known is not None:
+        raise InputError("the files have missing values (NaN), so that no frequency of them is known; fill them first")
+    known = None if clean is None else read_partners(named, clean)
+    if hidden.observed is None:
+        damage = Damage.of_band(model, hidden.band, named.x)
+    else:
+        damage = Damage.by_masks(masks_named(paths, named, hidden.observed, hidden.order), named.x.shape[2:])
+    others = None
+    if hidden.observed is None and not samples and take != WAYS[0]:
+        others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take)
+    labels = None if label is None else torch.full((len(named.names),), label)
+    result = fill(model, named.x, damage, samples, seed, labels, batch_size, progress)
+    method = Method("posterior mean", hidden.band, _TOLD.format(draws=samples or DRAWS))
+    b, sides = (damage.noise > 0).double(), None
+    if others is not None:
+        sides, images = sides_of(named, result.images, known, others, take, True)
+        result = result if sides.taken == WAYS[0] else Restoration(images)
+    return compared(named, result, known, method, b, damage.basis, sides, sides is None or sides.taken == WAYS[0])
+
+
+def fill(
+    model: Trained,
+    y: Tensor,
+    damage: Damage,
+    samples: int = 0,
+    seed: int = 0,
+    condition: Conditional = None,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> Restoration:
+    """Items filled in by a model, with samples also their standard deviation and the draws.
+
+    Args:
+        model: A model that leaves no band out.
+        y: `(B, C, *spatial)`, as it sees them.
+        damage: What is to be filled in.
+        samples: Draws that are kept; of 0 the mean of some.
+        seed: Seed of the draws.
+        condition: What conditional models are told of each.
+        batch_size: Items per network call.
+        progress: Show a bar.
+
+    Raises:
+        InputError: If the model leaves a band out, or items and damage do not fit it.
+    """
+    if model.process.unseen:
+        raise InputError(
+            f"the model was trained to leave out {str(model.omission.band)!r}, and fills in that band alone; leave"
+            f" {argument('band')} and {argument('observed')} out, or take a model of whole items"
+        )
+    if samples < 0 or batch_size < 1:
+        raise InputError(f"samples must be at least 0 and batch_size at least 1, got {samples} and {batch_size}")
+    try:
+        model.process.diagonal(1.0, y[:1], damage.basis)
+    except InputError:
+        raise InputError(
+            "what is filled in is of Fourier frequencies, and the noise of the model is coloured in the"
+            f" {model.statistics.basis.kind} basis; take a model of white noise, or train one with"
+            f" {argument('process.basis=fourier')}"
+        ) from None
+    s = model.sampling
+    return filled(
+        model.denoiser, y, damage.noise, model.statistics.on(damage.basis), draws=samples or DRAWS, keep=samples > 0,
+        seed=seed, condition=condition, batch_size=batch_size, progress=progress, sampler=s.sampler, steps=s.steps,
+        grid=s.grid,
+    )  # fmt: skip

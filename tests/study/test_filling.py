@@ -1,0 +1,185 @@
+"""Items filled in by a model of whole ones: what is shown stays, and what is hidden comes of the rest."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from sagd.build.schema import RunConfig
+from sagd.build.text import from_dict
+from sagd.data.corruption import Corruption, corrupt, generators
+from sagd.data.signals import Signals
+from sagd.errors import InputError
+from sagd.noise.bands import mask
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.basis.fourier import whole as all_of
+from sagd.noise.spectra.base import Spectrum
+from sagd.store.model import load_model
+from sagd.study.filling import Damage, Hidden, fill, fill_files
+from sagd.study.laps import train_in_laps
+from sagd.study.train import train
+
+BASIS = FourierBasis((8, 8))
+
+
+def config(laps=0, **settings):
+    return from_dict(
+        RunConfig,
+        {
+            "network": {"widths": [8]},
+            "training": {"steps": 4, "batch_size": 8, "sample_every": 0, "warmup_steps": 2, "precision": "no"},
+            "sampling": {"sampler": "dpm_solver", "steps": 3},
+            "process": {"omission": {"laps": laps}},
+            **settings,
+        },
+    )
+
+
+def items(count=40):
+    x = torch.randn(count, 1, 8, 8, generator=torch.Generator().manual_seed(0)).cumsum(-1).cumsum(-2) / 8
+    return x.clamp(-1, 1)
+
+
+@pytest.fixture(scope="module")
+def missing():
+    return Corruption.parse("subsampled(keep=0.6)").places((8, 8), generators(0, range(40)))
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory, missing):
+    """Items that lack frequencies of their own, with masks beside them; and whole ones."""
+    folder = tmp_path_factory.mktemp("scans")
+    for name in ("scans", "whole"):
+        (folder / name).mkdir()
+    for k, x in enumerate(items()):
+        c = torch.fft.fft2(x[0].double()) * all_of(~missing[k][None], 8)[0]
+        np.save(folder / f"scans/{k:02d}.npy", torch.fft.ifft2(c).real.float().numpy())
+        np.save(folder / f"scans/{k:02d}.mask.npy", all_of(~missing[k][None], 8)[0].numpy())
+        np.save(folder / f"whole/{k:02d}.npy", x[0].numpy())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(scans):
+    data = {"source": str(scans / "scans"), "observed": "mask"}
+    return load_model(train_in_laps(config(1, data=data), scans / "laps"))
+
+
+@pytest.fixture(scope="module")
+def plain(scans):
+    return load_model(train(config(data={"source": str(scans / "whole")}), scans / "plain"))
+
+
+def test_masks_are_those_of_the_training_data(scans, model, missing):
+    """Where the model was trained on masks nobody has to name them again; what is shown of each item stays."""
+    hidden = Hidden.of(model)
+    assert hidden == Hidden("", "mask", "fft")
+    result = fill_files(model, [scans / "scans"], hidden, clean=scans / "whole")
+    assert len(result.names) == 40
+    assert result.change_outside < 1e-6
+    share = (missing * BASIS.multiplicity()).sum((1, 2)) / 64
+    assert result.replaced == pytest.approx(float(share.mean()))
+    torch.testing.assert_close(result.b, missing.double().mean(0))
+    off = BASIS.forward((result.restoration.images - result.damaged).double()).abs()
+    assert (off.amax((0, 1))[missing.any(0)] > 1e-3).all()
+    assert set(result.psnr) == {"damaged", "restored"}
+    assert result.to_dict()["mode"] == "posterior mean"
+    again = fill_files(model, [scans / "scans"], hidden)
+    assert torch.equal(again.restoration.images, result.restoration.images)
+
+
+def test_a_file_of_many_items_has_masks_of_its_own(scans, model, missing, tmp_path):
+    order = torch.arange(3)
+    np.save(tmp_path / "stack.npy", np.stack([np.load(scans / f"scans/{k:02d}.npy") for k in order]))
+    centred = torch.fft.fftshift(all_of(~missing[order], 8), dim=(1, 2)).numpy()
+    np.save(tmp_path / "stack.seen.npy", centred)
+    hidden = Hidden.of(model, observed="seen", order="centred")
+    result = fill_files(model, [tmp_path / "stack.npy"], hidden, samples=2)
+    assert result.names == ("stack.npy[0]", "stack.npy[1]", "stack.npy[2]")
+    torch.testing.assert_close(result.b, missing[order].double().mean(0))
+    assert result.restoration.samples.shape == (2, 3, 1, 8, 8)
+    torch.testing.assert_close(result.restoration.samples.mean(0), result.restoration.images)
+    torch.testing.assert_close(result.restoration.samples.std(0), result.restoration.std)
+
+
+def test_any_model_of_whole_items_fills_in_a_band(scans, plain, caplog):
+    """All of it where nothing stands out; all else stays."""
+    caplog.set_level(logging.INFO)
+    assert Hidden.of(plain) is None
+    band = "ring(low=0.4, high=0.6)"
+    result = fill_files(plain, [scans / "whole"], Hidden.of(plain, band=band))
+    assert f"no damage stands out in {band}, all of which is filled in" in caplog.text
+    inside = mask(Spectrum.parse(band), BASIS) > 0
+    off = BASIS.forward((result.restoration.images - result.damaged).double()).abs().amax((0, 1))
+    assert float(off[~inside].max()) < 1e-5
+    assert float(off[inside].min()) > 1e-3
+    assert result.method.band == band
+
+
+def test_what_a_band_still_shows_is_weighed_in(plain, caplog):
+    """Damage that stands out has a measured power, which is finite and lies where the true one does."""
+    caplog.set_level(logging.INFO)
+    wave = "fringes(waves=1, low=0.29, high=0.31, bend=0, vary=0, level=0.5)"
+    y = corrupt(items(400), Corruption.parse(wave), 0)
+    band = Corruption.parse(wave).band((8, 8), 0)
+    damage = Damage.of_band(plain, str(band), y)
+    assert "what that still shows is weighed in" in caplog.text
+    true = BASIS.forward((y - items(400)).double()).abs().square().mean(0)[None]
+    assert damage.noise.isfinite().all()
+    assert int(damage.noise.argmax()) == int(true.argmax())
+
+
+def test_the_network_is_held_against_what_needs_none(scans, plain):
+    """Of a band, with clean items known: the nearest is taken, or what is asked for."""
+    band = Hidden.of(plain, band="ring(low=0.4, high=0.6)")
+    result = fill_files(plain, [scans / "whole"], band, clean=scans / "whole")
+    assert result.sides.taken == "clean"  # nothing is damaged, and next to nothing is taken out
+    assert result.psnr["restored"] > 40
+    asked = fill_files(plain, [scans / "whole"], band, clean=scans / "whole", take="network")
+    assert asked.sides is None
+    with pytest.raises(InputError, match="without the network and without samples"):
+        fill_files(plain, [scans / "whole"], band, take="clean", samples=2)
+
+
+def test_laps_of_a_band_know_what_they_were_of(tmp_path):
+    """The band that a mode found or was given is that which the model of whole items fills in."""
+    band = "ring(low=0.4, high=0.6)"
+    told = config(process={"omission": {"mode": "fill", "band": band, "laps": 1}})
+    model = load_model(train_in_laps(told, tmp_path / "run", data=Signals("noise", items())))
+    if model.omission.mode == "none":
+        assert Hidden.of(model) == Hidden(str(Spectrum.parse(band)))
+
+
+def test_what_cannot_be_filled_in_is_refused(scans, model, plain, tmp_path):
+    with pytest.raises(InputError, match="give one"):
+        Hidden.of(plain, band="ring(low=0.4)", observed="mask")
+    with pytest.raises(InputError, match="none of the frequencies"):
+        Damage.of_band(plain, "ring(low=0.01, high=0.02)", items(4))
+    with pytest.raises(InputError, match="every frequency"):
+        Damage.of_band(plain, "ring(low=0)", items(4))
+    with pytest.raises(InputError, match=r"00\.npy' has no mask"):
+        fill_files(plain, [scans / "whole"], Hidden("", "mask"))
+    with pytest.raises(InputError, match="at least 0"):
+        fill(plain, items(2), Damage.of_band(plain, "ring(low=0.4, high=0.6)", items(2)), samples=-1)
+    np.save(tmp_path / "gap.npy", np.full((8, 8), np.nan, np.float32))
+    np.save(tmp_path / "gap.mask.npy", np.ones((8, 8)))
+    with pytest.raises(InputError, match="missing values"):
+        fill_files(plain, [tmp_path / "gap.npy"], Hidden("", "mask"))
+    banded = config(process={"omission": {"mode": "fill", "band": "ring(low=0.4, high=0.6)"}})
+    left_out = load_model(train(banded, tmp_path / "banded", data=Signals("noise", items())))
+    with pytest.raises(InputError, match="leave out 'ring"):
+        fill(left_out, items(2), Damage(torch.zeros(1, 1, 8, 5), BASIS))
+    coloured = config(process={"basis": "cosine", "spectrum": "whitening(exponent=0.5)"})
+    other = load_model(train(coloured, tmp_path / "cosine", data=Signals("noise", items())))
+    with pytest.raises(InputError, match="cosine"):
+        fill(other, items(2), Damage(torch.ones(2, 1, 8, 5), BASIS))
+
+
+def test_masks_for_a_model_that_knows_another_basis(scans, plain, missing):
+    """White noise is white in all of them."""
+    assert not plain.statistics.basis.is_fourier
+    result = fill_files(plain, [scans / "scans"], Hidden.of(plain, observed="mask"))
+    assert result.change_outside < 1e-6
+    assert result.basis == BASIS
+    torch.testing.assert_close(result.b, missing.double().mean(0))
