@@ -155,6 +155,10 @@ class InputError(ValueError):
         super().__init__(line)
 
 
+class TooFewError(InputError):
+    """There is one item where a set has two at least."""
+
+
 class SingularCovarianceError(InputError):
     """An inverse or log-determinant of a covariance with empty bands was asked for."""
 

@@ -487,6 +487,37 @@ def test_inspect_sees_the_later_files_of_sorted_data(works, tmp_path):
     assert "strip" in json.loads((tmp_path / "look" / "inspection.json").read_text())["detection"]["band"], out
 
 
+@pytest.mark.parametrize("multiplies", [False, True])
+def test_inspect_looks_at_few_large_images_as_clean_does(works, tmp_path, multiplies):
+    g = np.random.default_rng(0)
+    for k in range(3):
+        rows = g.standard_normal((150, 1))
+        light = np.linspace(20, 160, 150) + g.normal(0, 2, (150, 150))
+        image = light * np.exp(0.1 * rows) if multiplies else light + 10 * rows
+        save(tmp_path / "few" / f"{k}.png", np.clip(image, 0, 255))
+    out = works("inspect", tmp_path / "few", "--out", tmp_path / "look")
+    band = json.loads((tmp_path / "look" / "inspection.json").read_text())["detection"]["band"]
+    assert re.search(rf"damaged band:\n  {re.escape(band)}: .* dB .*, damage with probability 0.99", out)
+    assert f"take it out: sagd clean {tmp_path / 'few'} --together --out cleaned" in out
+    assert ("it multiplies the values" in out) == multiplies
+    assert {path.name for path in (tmp_path / "look").iterdir()} == {"inspection.json", "spectrum.png", "band.png"}
+    assert "3 of 3 file(s) cleaned" in works("clean", tmp_path / "few", "--together", "--out", tmp_path / "cleaned")
+
+
+def test_inspect_says_what_few_images_to_look_at_need(works, refused, tmp_path):
+    g = np.random.default_rng(0)
+    for k in range(3):
+        save(tmp_path / "small" / f"{k}.png", g.uniform(0, 255, (40, 40)))
+    assert (
+        "no look for a damaged band: detection needs at least 16 arrays of at least 8 samples a side, or larger ones"
+        in (works("inspect", tmp_path / "small"))
+    )
+    save(tmp_path / "one" / "0.png", g.uniform(0, 255, (150, 150)))
+    message = refused("inspect", tmp_path / "one")
+    assert message.endswith(f"; to look for damage in one: sagd clean {tmp_path / 'one'} --dry-run --out look")
+    assert "in 1 nothing was found" in works("clean", tmp_path / "one", "--dry-run", "--out", tmp_path / "look")
+
+
 def test_inspect_finds_nothing_in_clean_images(works, tmp_path):
     assert "damaged band: none found" in works("inspect", "digits", "--out", tmp_path / "look")
     assert not (tmp_path / "look" / "band.yaml").exists()

@@ -1,7 +1,10 @@
 """Masks of observed frequencies: where they are found, that they are no items, and what is said and refused."""
 
 import csv
+import dataclasses
 import logging
+import re
+import zipfile
 
 import h5py
 import numpy as np
@@ -54,7 +57,8 @@ def check(data, items, masks):
     """Items as they are, and the masks of their half spectra."""
     values = data.meaning.to_values(data.tensor()).numpy()
     np.testing.assert_allclose(values.reshape(items.shape), items, atol=1e-5)
-    np.testing.assert_array_equal(data.observed.numpy(), masks[..., : masks.shape[-1] // 2 + 1])
+    observed = ~data.unobserved(torch.arange(len(data))).numpy()
+    np.testing.assert_array_equal(observed, masks[..., : masks.shape[-1] // 2 + 1])
 
 
 def test_files_beside_items(folder, items, masks):
@@ -219,6 +223,73 @@ def test_a_bad_mask_is_named(folder, mask, said):
     np.save(where / "scan-04.mask.npy", mask)
     with pytest.raises(InputError, match=rf"scan-04.mask.npy'.*{said}"):
         load(DataConfig(str(where), observed="mask"))
+
+
+def test_shapes_of_masks_are_compared_before_any_is_read(folder, monkeypatch):
+    where = folder()
+    np.save(where / "scan-04.mask.npy", np.ones((8, 8)))
+
+    def never(mask):
+        raise AssertionError
+
+    monkeypatch.setattr("sagd.data.fields.Mask.read", never)
+    with pytest.raises(InputError, match=r"scan-04.mask.npy'.*the mask is 8 x 8"):
+        load(DataConfig(str(where), observed="mask"))
+
+
+def spoilt_archive(path, member):
+    """An archive of which one array is damaged."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo(f"{member}.npy").header_offset
+    content[start + 180 : start + 190] = b"\xff" * 10
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", ["mask", "all"])
+def test_archives_with_damaged_masks_are_left_out(tmp_path, items, masks, damage, caplog):
+    for k in range(COUNT):
+        np.savez(tmp_path / f"scan-{k}.npz", image=items[k], mask=masks[k].astype(np.float64))
+    if damage == "mask":
+        spoilt_archive(tmp_path / "scan-2.npz", "mask")
+    else:
+        (tmp_path / "scan-2.npz").write_bytes((tmp_path / "scan-2.npz").read_bytes()[:300])
+    with pytest.raises(InputError, match=r"scan-2.npz'.*; leave such items out with data.skip_bad=True"):
+        load(DataConfig(str(tmp_path), observed="mask"))
+    good = [0, 1, 3, 4, 5]
+    check(load(DataConfig(str(tmp_path), observed="mask", skip_bad=True)), items[good], masks[good])
+    (line,) = [line for line in caplog.text.splitlines() if "left out 1 of 6" in line]
+    assert "scan-2.npz" in line
+
+
+@pytest.mark.parametrize("form", ["beside", "table", "pictures"])
+def test_files_of_damaged_masks_leave_their_items_out(folder, tmp_path, items, masks, form, caplog):
+    good = [0, 1, 2, 3, 5]
+    where = folder()
+    (where / "scan-04.mask.npy").write_bytes(b"nothing")
+    config = DataConfig(str(where), observed="mask", skip_bad=True)
+    if form == "table":
+        told = [f"scans/scan-{k:02d}.mask.npy" for k in range(COUNT)]
+        pq.write_table(pa.table({"image": [x.tolist() for x in items], "mask": told}), tmp_path / "scans.parquet")
+        config = dataclasses.replace(config, source=str(tmp_path / "scans.parquet"))
+    if form == "pictures":
+        for k in range(COUNT):
+            Image.fromarray(np.full(SIDES, 40 * k, np.uint8)).save(where / f"scan-{k:02d}.png")
+            (where / f"scan-{k:02d}.npy").unlink()
+        assert len(load(config)) == 5
+    else:
+        check(load(config), items[good], masks[good])
+    assert re.search("left out 1 of 6 (fields|images) in", caplog.text)
+    assert "scan-04.mask.npy" in caplog.text
+    with pytest.raises(InputError, match=r"scan-04.mask.npy.*; leave such items out with data.skip_bad=True"):
+        load(dataclasses.replace(config, skip_bad=False))
+    for k in (0, 1, 2, 5):
+        (where / f"scan-{k:02d}.mask.npy").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"need at least two (fields|images), found 1 in .*; 5 cannot be read"):
+        load(config)
+    (where / "scan-03.mask.npy").unlink()
+    with pytest.raises(InputError, match=r"scan-03"):  # a mask that is not there is no damaged one
+        load(config)
 
 
 def test_a_mask_that_is_no_array_is_named(folder):

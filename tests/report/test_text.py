@@ -38,6 +38,22 @@ def test_a_word_where_the_samples_are_far_from_the_data():
         assert "far from" not in evaluation_text(evaluation, {"frechet": figure}, {"frechet": floor})
 
 
+def test_what_is_far_is_held_against_the_training_data():
+    def said(trained, **kind):
+        evaluation = {"n": 9, "features": "classifier", "figure": {"frechet_interval": None}, "trained": trained}
+        return evaluation_text(evaluation | kind, {"frechet": 40.0}, {"frechet": 2.5}).splitlines()[-1]
+
+    assert said({"frechet": 35.0}, kind="audio") == (
+        "The Fréchet distance is 16 times its floor, that of the training data itself 14 times: the reference differs"
+        " from what was trained on, and more training hardly helps; train on more records, or such as the reference"
+        " has."
+    )
+    assert said({"frechet": 5.0}).startswith(
+        "The Fréchet distance is 16 times its floor, that of the training data itself 2 times: far from the data. More"
+        " training"
+    )
+
+
 def test_a_figure_that_is_not_finite_is_a_dash():
     evaluation = {"n": 5, "features": "f", "figure": {"frechet_interval": None}}
     text = evaluation_text(evaluation, {"spectral_rms_db": None}, {"spectral_rms_db": 0.5})

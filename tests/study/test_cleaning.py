@@ -20,7 +20,9 @@ from sagd.data import whole
 from sagd.data.formats import Format
 from sagd.data.formats.pillow import Pillow
 from sagd.errors import InputError
+from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
+from sagd.noise.spectra.power_law import PowerLaw
 from sagd.omission.removal import Removal, measure
 from sagd.report.cleaning import render_cleaning
 from sagd.study import cleaning, looking
@@ -120,6 +122,33 @@ def test_sound_and_tables_in_hertz(folder, tmp_path):
     lines = (tmp_path / "out" / "hum.csv").read_text().splitlines()
     assert len(lines) == 6001
     assert gain(np.array([float(line.split(",")[1]) for line in lines[1:]]), x, y) > 12
+
+
+def short_record(length, amplitude):
+    """Content whose spectrum falls, without and with a hum."""
+    content = SpectralCovariance(PowerLaw(-0.8), (1, 1050)).sample(2, torch.Generator().manual_seed(2))[:, 0]
+    x = content.flatten()[:length].double().numpy()
+    return x, x + amplitude * np.cos(2 * np.pi * 0.0513 * np.arange(length) + 2)
+
+
+def test_a_record_that_is_too_short_to_be_sure_says_so(folder, tmp_path):
+    """A hum of twice the power of all else, as strong in all 16 windows as what it lies upon by chance."""
+    x, y = short_record(1050, 1.0)
+    for name, values in (("hum", y), ("none", x), ("longer", short_record(2100, 0.0)[1])):
+        rows = (f"{k / RATE:.6f},{v:.6f}\n" for k, v in enumerate(values))
+        (folder / f"{name}.csv").write_text("time,a\n" + "".join(rows))
+    hum, longer, none = clean_files([folder], None, CleaningConfig())
+    short = "; 1,050 samples are too few to be sure: if it is damaged, name the band"
+    assert [r.status for r in (hum, longer, none)] == ["clean"] * 3
+    band = hum.asked.removeprefix("band ").strip('"')
+    assert "hum.csv: nothing found; left as it is; likeliest with probability 0.0" in hum.line()
+    assert f": {hum.asked}{short}; its times are taken for seconds" in hum.line()
+    assert "20.5" in band
+    assert f"none.csv: nothing found; left as it is{short} with band; its times" in none.line()
+    assert "too few" not in longer.line()
+    (cleaned,) = clean_files([folder / "hum.csv"], tmp_path / "out", CleaningConfig(band=band))
+    rows = cleaned.path.read_text().splitlines()[1:]
+    assert gain(np.array([float(row.split(",")[1]) for row in rows]), x, y) > 10
 
 
 def test_times_without_a_unit_are_seconds_and_even(folder, tmp_path):

@@ -4,6 +4,9 @@ import dataclasses
 import json
 import logging
 import math
+import os
+import signal
+import weakref
 
 import numpy as np
 import pytest
@@ -15,9 +18,12 @@ from sagd.build.objects import build_process, omission_mode
 from sagd.build.schema import OmissionConfig, ProcessConfig, RunConfig
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption
+from sagd.data.fields import LazyFields
+from sagd.data.images import to_unit_range
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError
+from sagd.interrupt import Interrupted
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.bands import BandPass
 from sagd.noise.spectra.power_law import PowerLaw
@@ -27,6 +33,7 @@ from sagd.study.cleared import cleared
 from sagd.study.compare import compare
 from sagd.study.restoration import mode_of_model
 from sagd.study.train import prepare, train
+from sagd.training.batches import Shuffled
 
 WAVE, SPOT = (0.1237, 0.1443), "spots(at=[[0.1237, 0.1443]], radius=0.01)"
 STRIP = "strip(axis=1, low=0.02, width=0.02)"
@@ -93,12 +100,40 @@ def test_pictures_in_colour_are_cleaned_jointly_as_files_are(tmp_path):
         assert float((data.batch([5])[0] - done.data.batch([5])[0]).square().mean().sqrt()) > 0.5 * 12 / 127.5 / 2**0.5
 
 
+def test_files_are_made_floating_point_one_by_one(tmp_path, monkeypatch):
+    (tmp_path / "x").mkdir()
+    for k, array in enumerate(under_a_wave(4)):
+        Image.fromarray((128 + 20 * array).round().clamp(0, 255).numpy().astype(np.uint8)).save(tmp_path / f"x/{k}.png")
+    data = load(DataConfig(str(tmp_path / "x"), fit="crop", size=16))
+    copies, most = weakref.WeakSet(), []
+
+    def copied(array):
+        made = to_unit_range(array)
+        copies.add(made)
+        most.append(len(copies))
+        return made
+
+    monkeypatch.setattr("sagd.study.cleared.in_range", copied)
+    cleared(OmissionConfig("cleaned", SPOT), data)
+    assert len(most) == 4
+    assert max(most) <= 2  # one is let go once the next is there
+
+
 def test_a_single_file_has_the_band_that_clean_finds(tmp_path):
     (array,) = under_a_wave(1, (260, 270))
     done = cleared(OmissionConfig("cleaned"), cut(tmp_path / "x", [array]))
     own = sagd.clean(array.float().numpy())
     assert done.omission.band == str(own.band)
     assert float((values_of(done.data)[0] - torch.from_numpy(own.x)).abs().max()) < 1e-4
+
+
+def test_files_of_several_sizes_are_looked_at_together(tmp_path):
+    """Damage that the largest one does not show for certain."""
+    arrays = [content((140 + 10 * k, 150), k) + 0.15 * wave((140 + 10 * k, 150)) for k in range(4)]
+    with pytest.raises(InputError, match="band 'auto': no damaged band found"):
+        cleared(OmissionConfig("cleaned"), cut(tmp_path / "one", arrays[-1:]))
+    done = cleared(OmissionConfig("cleaned"), cut(tmp_path / "all", arrays))
+    assert done.omission.band.startswith("spots(at=((0.124")
 
 
 def test_fields_are_known_again_by_what_was_read(tmp_path):
@@ -210,6 +245,21 @@ def test_small_items_are_cleaned_many_at_a_time_as_each_alone(monkeypatch, log):
     assert torch.equal(done.data.stored.isnan(), x.isnan())
     assert done.lines == lazy.lines
     assert done.lines[1] == "300 dead line(s) were interpolated"
+
+
+def test_an_item_without_a_logarithm_is_told_when_it_is_read(monkeypatch):
+    clean, data, _ = items(80)
+    data.stored.sub_(data.stored.min() - 1)
+    monkeypatch.setattr("sagd.data.sources.base.MEMORY_LIMIT", 4 * clean.numel() - 1)
+    read = cleared(OmissionConfig("cleaned", "ring(low=0.33, high=0.52)", log="yes"), data).data
+    data.stored[7, 0, 3, :2] = -2.0
+    read.batch([3, 5])
+    said = (
+        r"^process.omission.log yes needs values above -[\d.]+, 2 of 576 are not, the least is -128; add the dark"
+        r" offset, or leave out what has such values$"
+    )
+    with pytest.raises(InputError, match=said):
+        read.batch([3, 7])
 
 
 def test_large_items_have_a_gain_each():
@@ -333,6 +383,37 @@ def test_a_run_is_that_on_clean_files_and_is_gone_on_with_bit_for_bit(tmp_path, 
     assert all(torch.equal(weights[0][k], w[k]) for w in weights[1:] for k in w)
 
 
+def stop_at(monkeypatch, step):
+    """Ctrl-C when the batch of a step is asked for."""
+    batch = Shuffled.__call__
+
+    def stopping(self, number):
+        if number == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch(self, number)
+
+    monkeypatch.setattr(Shuffled, "__call__", stopping)
+
+
+def test_a_stopped_run_on_data_beyond_memory_goes_on_bit_for_bit(tmp_path, run, monkeypatch):
+    _, made, _ = items(50)
+    np.save(tmp_path / "items.npy", made.stored[:, 0].numpy())
+    source = DataConfig(str(tmp_path / "items.npy"), kind="field", axes="NYX")
+    config = dataclasses.replace(
+        with_mode(run, mode="cleaned"), training=dataclasses.replace(run.training, steps=5, batch_size=4)
+    )
+    monkeypatch.setattr("sagd.data.sources.base.MEMORY_LIMIT", made.stored.numel())
+    assert isinstance(load(source).stored, LazyFields)
+    train(config, tmp_path / "whole", data=load(source))
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "parts", data=load(source))
+    train(config, tmp_path / "parts", resume=True, data=load(source))
+    weights = [load_model(tmp_path / name).plain.module.state_dict() for name in ("whole", "parts")]
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
 def test_a_band_that_is_not_its_own_mirror_may_be_flipped(run):
     config = dataclasses.replace(with_mode(run, mode="cleaned", band=SPOT), data=DataConfig(flip=True))
     prepare(config, items(60)[1])
@@ -352,4 +433,24 @@ def test_modes_are_compared(tmp_path, comparison):
     data = DataConfig(limit=160, corruption="scan_lines(level=0.3)")
     results = compare(dataclasses.replace(comparison, arms=arms, seeds=(3,), data=data), tmp_path / "x", progress=False)
     assert set(results["config"]["arms"]) == {"cleaned", "fill"}
-    assert load_model(tmp_path / "x/cleaned/seed-3").omission == OmissionConfig("cleaned", band, log="no")
+    models = {mode: load_model(tmp_path / f"x/{mode}/seed-3") for mode in arms}
+    assert models["cleaned"].omission == OmissionConfig("cleaned", band, log="no")
+    assert models["fill"].omission.mode == "fill"
+    assert {mode: bool(model.process.unseen) for mode, model in models.items()} == {"cleaned": False, "fill": True}
+    # The one has learnt what was left after removal, the other the rest of what is damaged.
+    damaged = load(data)
+    clean = cleared(OmissionConfig("cleaned", band), damaged).data
+    errors = [(x - damaged.clean.tensor()).square().mean() for x in (clean.tensor(), damaged.tensor())]
+    assert errors[0] < 0.5 * errors[1]
+    own = {
+        "cleaned": (ProcessConfig(basis=models["cleaned"].config.process.basis), clean),
+        "fill": (arms["fill"], damaged),
+    }
+    settings = dataclasses.replace(comparison.training, seed=3)
+    for mode, (process, seen) in own.items():
+        alone = RunConfig(process=process, network=comparison.network, denoiser=comparison.denoiser, training=settings)
+        train(alone, tmp_path / mode, data=seen)
+        weights = [load_model(p).plain.module.state_dict() for p in (tmp_path / mode, tmp_path / f"x/{mode}/seed-3")]
+        assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+    figures = [run["runs"][0]["evaluation"] for run in results["arms"].values()]
+    assert figures[0] != figures[1]

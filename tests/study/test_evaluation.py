@@ -280,6 +280,29 @@ def test_another_reference_is_seen_as_the_model_sees_its_data(finished, tmp_path
     assert errors == [pytest.approx(0, abs=0.5), pytest.approx(20 * math.log10(2), abs=0.5)]
 
 
+@pytest.mark.parametrize("scale", [1, 3])
+def test_samples_far_from_other_data_are_held_against_the_training_data(finished, tmp_path, scale, monkeypatch, caplog):
+    """Windows of one field, and those of another, as strong or stronger; samples are as what was trained on."""
+    caplog.set_level("INFO")
+    for name, own, seed in (("trained", 1, 0), ("other", scale, 1)):
+        x = SpectralCovariance("power_law(alpha=-0.5)", (1, 96, 96)).sample(1, torch.Generator().manual_seed(seed))
+        np.save(tmp_path / f"{name}.npy", own * x[0, 0].numpy())
+    trained, other = (
+        DataConfig(str(tmp_path / f"{name}.npy"), kind="field", axes="YX", fit="crop", size=8)
+        for name in ("trained", "other")
+    )
+    shared = finished.config
+    run = RunConfig(trained, network=shared.network, training=shared.training, sampling=shared.sampling)
+    model = load_model(train(run, tmp_path / "run"))
+    monkeypatch.setattr("sagd.study.evaluation.draw_samples", lambda *_: load(trained).tensor()[:70])
+    result = evaluate_model(model, shared.evaluation, other)
+    assert "windows of the same few fields" in caplog.text
+    assert ("trained" in result) == (scale > 1)
+    if scale > 1:
+        assert result["trained"]["frechet"] == pytest.approx(result["figure"]["frechet"], rel=0.3)
+    assert "trained" not in evaluate_model(model, shared.evaluation, trained)
+
+
 def test_a_damaged_reference_is_said(model, finished, caplog):
     caplog.set_level("INFO")
     evaluate_model(model, finished.config.evaluation)

@@ -13,7 +13,7 @@ from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.statistics import channel_covariance, measure
 from sagd.omission.modes import Mode
-from sagd.study.guarding import premise_of, read_once, second_damage
+from sagd.study.guarding import middles, premise_of, read_once, second_damage
 from sagd.study.train import resolve_omission
 
 BAND = "strip(axis=1, low=0.05)"
@@ -119,3 +119,28 @@ def test_files_are_read_once():
     once = read_once(data)
     assert [once.cut(), once.cut()] == [None, None]
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "looked_at"),
+    [
+        ([(40, 30)], [(40, 30)]),
+        ([(40, 30), (40, 30)], [(40, 30)] * 2),
+        ([(40, 30), (42, 28), (41, 33)], [(40, 28)] * 3),
+        ([(200, 200), (200, 210), (9, 9)], [(200, 200)] * 2),  # a small one leaves the others as they are
+        ([(9000, 9000)], [(4096, 4096)]),
+        ([(3000, 3000)] * 3, [(2364, 2364)] * 3),
+        ([(3000, 3000)] * 40, [(1024, 1024)] * 16),
+    ],
+)
+def test_damage_is_looked_for_in_the_middles_of_as_many_files_as_may_be(sizes, looked_at):
+    arrays = [torch.full((), k).expand(1, *size) for k, size in enumerate(sizes)]
+    parts = middles(arrays)
+    assert [tuple(part.shape[1:]) for part in parts] == looked_at
+    assert len({int(part[0, 0, 0]) for part in parts}) == len(parts)
+
+
+def test_a_middle_is_the_middle():
+    array = torch.arange(30).reshape(1, 6, 5)
+    assert torch.equal(middles([array, array[:, :4, :3]])[0], array)
+    assert torch.equal(middles([array, array[:, :4]])[0], array[:, 1:5])

@@ -23,6 +23,8 @@ from sagd.data.corruption import Corruption, corrupt
 from sagd.data.signals import Signals
 from sagd.errors import CheckpointError, DataMismatchError, DivergenceError, InputError
 from sagd.interrupt import Interrupted, Interrupts
+from sagd.metrics.fields import Fields
+from sagd.metrics.spectral import basis_for
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance import base
@@ -41,7 +43,7 @@ from sagd.study.train import prepare, resolve_omission, train
 from sagd.training.batches import Shuffled
 from sagd.training.fit import Fit, Snapshot
 from sagd.training.objective import DenoisingLoss
-from sagd.training.runtime import OneProcess
+from sagd.training.runtime import OneProcess, Timing
 
 TIMINGS = ("seconds", "items_per_second", "waited")
 
@@ -635,9 +637,13 @@ def test_bf16_trains_and_fp16_is_refused_on_the_cpu(tmp_path, config, change, da
     train(change(config, "training", precision="no", steps=1), tmp_path / "no", data=data)
 
 
-def test_the_record_names_the_precision_that_auto_was_settled_as(tmp_path, config, change, data, monkeypatch):
-    monkeypatch.setattr("sagd.study.run.faster_precision", lambda *_: "bf16")
+def test_the_record_names_the_precision_that_auto_was_settled_as(tmp_path, config, change, data, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("sagd.study.run.timed", lambda *_: time.sleep(0.2) or Timing(4, 2))
+    monkeypatch.setattr("sagd.training.progress._SHORT", 0.05)
     train(change(config, "training", precision="auto", steps=1), tmp_path, data=data)
+    said = [line for line in caplog.messages if "float32" in line]  # what takes long is told before it is done
+    assert said == ["timing steps in float32 and in bf16 ...", Timing(4, 2).line()]
     assert load_yaml(RunConfig, tmp_path / "config.yaml").training.precision == "bf16"
     assert load_model(tmp_path).config.training.precision == "bf16"
 
@@ -996,6 +1002,13 @@ def _windows(cut=(0,), side=16):
     shape = (1, *(side * 2 if axis in cut else side for axis in range(2)))
     x = SpectralCovariance(Spectrum.parse("power_law(alpha=-2)"), shape).sample(64, torch.Generator().manual_seed(0))
     return Signals("windows", x[:, :, :side, :side].contiguous())
+
+
+def test_trainings_and_measures_agree_on_whether_ends_meet(monkeypatch):
+    data = _windows((0, 1))
+    for far, basis in ((2.0, "cosine"), (float("inf"), "fourier")):
+        monkeypatch.setattr("sagd.noise.statistics._FAR", far)
+        assert (resolve_basis(ProcessConfig(), data).basis, basis_for(Fields(data.tensor())).kind) == (basis, basis)
 
 
 def test_basis_follows_the_ends_of_the_data():

@@ -23,7 +23,7 @@ from sagd.training.batches import Batches, Shuffled, batches_of
 from sagd.training.fit import Budget, Callback, Fit, learning_rate
 from sagd.training.objective import DenoisingLoss
 from sagd.training.progress import Progress, counted, stage
-from sagd.training.runtime import Autocast, OneProcess, faster_precision, in_precision
+from sagd.training.runtime import Autocast, OneProcess, Timing, in_precision, timed
 
 SHAPE = (1, 8, 8)
 
@@ -278,7 +278,7 @@ def test_the_faster_precision_is_measured_on_a_copy(monkeypatch, mode):
         return one(torch.ones(2, 1, 8, 8)).float().square().mean()
 
     with mode():
-        assert faster_precision(network, loss) == "bf16"  # 4 seconds against 2
+        assert timed(network, loss) == Timing(4, 2)
     assert called == [False, True] * 4
     assert int(network[1].num_batches_tracked) == 0
     assert network[0].weight.grad is None
@@ -287,7 +287,25 @@ def test_the_faster_precision_is_measured_on_a_copy(monkeypatch, mode):
 def test_a_precision_that_is_far_slower_is_tried_once(monkeypatch):
     clock = iter([0, 1, 1, 60])
     monkeypatch.setattr("sagd.training.runtime.time.perf_counter", lambda: next(clock))
-    assert faster_precision(nn.Conv2d(1, 4, 3), lambda one: one(torch.ones(2, 1, 8, 8)).float().square().mean()) == "no"
+    timing = timed(nn.Conv2d(1, 4, 3), lambda one: one(torch.ones(2, 1, 8, 8)).float().square().mean())
+    assert (timing, timing.precision) == (Timing(1, 59), "no")
+
+
+@pytest.mark.parametrize(
+    ("timing", "chosen", "said"),
+    [
+        (Timing(4, 2), "bf16", "precision: bf16; a step took 4 s in float32, 2 s in bf16"),
+        (Timing(0.25, 0.5), "no", "precision: float32; a step took 0.25 s in float32, 0.5 s in bf16"),
+        (
+            Timing(1.2, 1),
+            "no",
+            "precision: float32; a step took 1.2 s in float32, 1 s in bf16, too little less to be worth its rounding",
+        ),
+    ],
+)
+def test_a_precision_is_told_with_what_steps_took(timing, chosen, said):
+    """The slower one is not called faster."""
+    assert (timing.precision, timing.line()) == (chosen, said)
 
 
 def test_what_a_device_cannot_do():

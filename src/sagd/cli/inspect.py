@@ -13,7 +13,7 @@ from sagd.build.schema import AUTO_BASIS, ProcessConfig, RunConfig
 from sagd.build.text import to_dict
 from sagd.cli.options import Command, chosen_data
 from sagd.data.config import DataConfig
-from sagd.errors import InputError, argument
+from sagd.errors import InputError, TooFewError, argument
 from sagd.terminal import say
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from sagd.data.signals import Signals
     from sagd.designs.levels import Inspection
     from sagd.noise.statistics import DataStatistics
-    from sagd.omission.detect import Detection
+    from sagd.omission.detect import Detection as OfMany
+    from sagd.omission.detection.base import Detection as OfFew
+
+    Detection = OfMany | OfFew
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,11 @@ def run_inspect(command: Inspect) -> None:
     from sagd.study.train import resolve_omission
 
     config = chosen_data(command.source, command.data)
-    data = load(config)
+    try:
+        data = load(config)
+    except TooFewError as error:
+        cure = f"to look for damage in one: sagd clean {shlex.quote(config.source)} --dry-run --out look"
+        raise InputError(f"{error}; {cure}") from None
     check_masks(data, command.process.omission)
     some = measured_part(data).held
     coverage, settings = some.coverage(), command.process
@@ -75,14 +82,14 @@ def run_inspect(command: Inspect) -> None:
     inspection = designs.inspect(statistics, process, command.bands)
     ends = designs.check_ends(statistics, process, command.bands)
     found, detection = (
-        _detection(command, some) if coverage is None else (None, _shown_lines(coverage, by_shown, config))
+        _detection(command, config, some) if coverage is None else (None, _shown_lines(coverage, by_shown, config))
     )
+    around = found is not None and not _are_few(some) and _is_damage(found, data.meaning)
     lines = [_inspection_text(data, some, inspection), *ends.lines(), *detection]
     if command.out is not None:
-        lines += _write_inspection(
-            command.out, RunConfig(data=config, plugins=command.plugin), data, statistics, inspection, found
-        )
-    elif found is not None and _is_damage(found, data.meaning):
+        written = RunConfig(data=config, plugins=command.plugin)
+        lines += _write_inspection(command.out, written, data, statistics, inspection, found, around)
+    elif around:
         lines.append("with --out, 'sagd inspect' writes a configuration that trains around it")
     say("\n".join(lines))
 
@@ -113,8 +120,9 @@ def _write_inspection(
     statistics: DataStatistics,
     inspection: Inspection,
     found: Detection | None,
+    around: bool,
 ) -> list[str]:
-    """Write what was measured; returns lines that say so."""
+    """Write what was measured, and what trains around the band if that is asked for; returns lines that say so."""
     from sagd.random import generator_for, subset
     from sagd.report.inspection import inspect_figure
     from sagd.store.files import to_json, write_file
@@ -138,8 +146,7 @@ def _write_inspection(
     _save(figure, picture)
     if found is not None:
         _draw_band(found, out / "band.png", meaning)
-    damaged = found is not None and _is_damage(found, meaning)
-    advice = [_write_band(out / "band.yaml", config, found)] if found is not None and damaged else []
+    advice = [_write_band(out / "band.yaml", config, found)] if found is not None and around else []
     drawn = [str(out / "band.png")] if found is not None else []
     return [*advice, f"wrote {', '.join([str(picture), *drawn])} and {record}"]
 
@@ -156,8 +163,8 @@ def _spectrum(data: Signals, statistics: DataStatistics) -> Tensor:
     return measure(some.tensor(), mask=some.known()).spectrum
 
 
-def _detection(command: Inspect, data: Signals) -> tuple[Detection | None, list[str]]:
-    """What detection finds in the data, and lines that tell; None where they are too few or too small."""
+def _detection(command: Inspect, config: DataConfig, data: Signals) -> tuple[Detection | None, list[str]]:
+    """What detection finds in the data, and lines that tell; None where that is too little."""
     from sagd.data.load import load
     from sagd.omission.detect import detect
     from sagd.study.measuring import measured_part
@@ -165,9 +172,11 @@ def _detection(command: Inspect, data: Signals) -> tuple[Detection | None, list[
     reference = None
     if command.reference is not None:
         clean = load(replace(command.data, source=command.reference, corruption="none", observed=None), data.meaning)
-        reference = measured_part(clean).tensor()
+        reference = measured_part(clean)
     try:
-        found = detect(data.tensor(), reference)
+        if _are_few(data):
+            return _look_at_few(config, data, reference)
+        found = detect(data.tensor(), None if reference is None else reference.tensor())
     except InputError as error:
         if reference is not None:
             raise
@@ -177,12 +186,35 @@ def _detection(command: Inspect, data: Signals) -> tuple[Detection | None, list[
     return found, ["", *(_hints(found) if hinted else found.lines(image))]
 
 
+def _are_few(data: Signals) -> bool:
+    """Whether items are too few to be looked at, and trained on, as a set."""
+    from sagd.omission.detect import LEAST_IMAGES
+
+    return len(data) < LEAST_IMAGES
+
+
+def _look_at_few(config: DataConfig, data: Signals, reference: Signals | None) -> tuple[OfFew, list[str]]:
+    """Likewise, as `sagd clean` does, which takes few items if they are large."""
+    from sagd.omission.search import search
+
+    def values(part: Signals) -> Tensor:
+        x, known = part.tensor(), part.known()
+        return part.meaning.to_values(x if known is None else x.where(known, float("nan")))
+
+    found, scale = search(values(data), None if reference is None else values(reference))
+    lines = ["", *found.lines(data.meaning.kind == "image")]
+    if found.band is not None:
+        lines += ["  it multiplies the values"] if scale.multiplies else []
+        lines.append(f"take it out: sagd clean {shlex.quote(config.source)} --together --out cleaned")
+    return found, lines
+
+
 def _is_damage(found: Detection, meaning: Meaning) -> bool:
     """Whether something was found that is taken for damage: in sound, series and films much else sticks out as far."""
     return meaning.kind == "image" and found.band is not None
 
 
-def _hints(found: Detection) -> list[str]:
+def _hints(found: OfMany) -> list[str]:
     """What sticks out, and how to train around the most of it if it is damage."""
     return [
         "sticks out of the spectrum:",

@@ -180,6 +180,11 @@ class Mask:
     contents: Contents
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape, by the header of the file."""
+        return self.contents.shape
+
+    @property
     def described(self) -> str:
         """How errors name it."""
         place = self.reader.describe(self.contents)
@@ -195,6 +200,33 @@ class Mask:
             return self.reader.read(self.contents)
         except InputError as error:
             raise InputError(f"cannot read {self.described}: {error}") from None
+
+
+@dataclass(frozen=True)
+class BadMask:
+    """Masks of one file or row that cannot be read, whose items are left out.
+
+    Attributes:
+        error: Why, naming them.
+    """
+
+    error: InputError
+
+    @property
+    def shape(self) -> None:
+        """None: it is unknown."""
+
+    @property
+    def described(self) -> str:
+        """How errors name them."""
+        return str(self.error)
+
+    def read(self) -> np.ndarray:
+        """Their values, which raises the error."""
+        raise self.error
+
+
+AnyMask = Mask | BadMask
 
 
 @dataclass(frozen=True)
@@ -215,7 +247,7 @@ class FieldRecords:
     parts: tuple[Part, ...]
     labels: Tensor | None = None
     classes: tuple[str, ...] | None = None
-    masks: tuple[Mask, ...] = ()
+    masks: tuple[AnyMask, ...] = ()
 
     def __len__(self) -> int:
         """Number of files or rows, each of which may hold many fields."""

@@ -6,9 +6,9 @@ import itertools
 import logging
 import math
 import os
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -21,9 +21,9 @@ from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption
 from sagd.data.fields import (
     LARGEST,
+    AnyMask,
     FieldRecords,
     LazyFields,
-    Mask,
     Part,
     Plan,
     Recent,
@@ -35,14 +35,14 @@ from sagd.data.fields import (
 )
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels
 from sagd.data.kinds import Kind
-from sagd.data.masks import CENTRED, half_of, own_mask, power_beside, reordered
+from sagd.data.masks import CENTRED, check_sides, half_of, own_mask, power_beside, reordered
 from sagd.data.meaning import Meaning
 from sagd.data.signals import Origin, Signals
 from sagd.data.sources import Records, base, open_source
 from sagd.data.sources.base import expanded
 from sagd.data.sources.beside import beneath
 from sagd.data.windows import Windows
-from sagd.errors import InputError, argument, one_line
+from sagd.errors import InputError, TooFewError, argument, one_line
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.optional import need
 from sagd.random import generator_for, subset
@@ -225,7 +225,7 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
     if len(plan) == 1 and records.parts[0].format.kind in ("npy", "npz"):
         array = records.parts[0].arrays[0]
         windows = _windows(plan.shape[1:], ", or cut windows: ")
-        raise InputError(
+        raise TooFewError(
             f"need at least two {items}, and {array.path.name} is taken for one, its axes {array.shape} for"
             f" {records.parts[0].layout.axes}; say otherwise with {argument('data.axes')}, a letter for"
             f" each (N items, C channels, T time, Z Y X space), or {argument('data.kind')}{windows}"
@@ -280,7 +280,7 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
 
 def _with_masks(
     data: Signals,
-    masks: Sequence[Mask],
+    masks: Sequence[AnyMask],
     part: np.ndarray,
     item: np.ndarray,
     sides: Collection[tuple[int, ...]],
@@ -303,7 +303,7 @@ def _with_masks(
     """
     if not masks:
         return data
-    spatial, basis = data.shape[1:], FourierBasis(data.shape[1:])
+    spatial, basis, order = data.shape[1:], FourierBasis(data.shape[1:]), config.observed_order
     if {*sides} != {spatial} or config.resample is not None or config.fit == "crop":
         raise InputError(
             f"masks ({argument('data.observed')}) are of whole items as files hold them; leave {argument('data.size')},"
@@ -315,18 +315,52 @@ def _with_masks(
             f"masks of {len(part)} items take {math.prod(shape) / 2**30:.1f} GiB of memory, at most"
             f" {base.MEMORY_LIMIT / 2**30:.0f} are used; take fewer with {argument('data.limit')}"
         )
-    observed = torch.empty(shape, dtype=torch.bool)
-    last, values = -1, np.empty(0)
+
+    def own_of(number: int, item: int, values: np.ndarray) -> np.ndarray:
+        file = parts[number] if parts else None
+        return own_mask(values, item, file.count if file else 1, file.layout if file else None, len(spatial))
+
+    for number in dict.fromkeys(part.tolist()):
+        if (promised := masks[number].shape) is not None:
+            with _naming(masks[number]):
+                # Of one value, so that a shape that does not fit is refused before its values take memory.
+                check_sides(own_of(number, 0, np.broadcast_to(np.True_, promised)).shape, spatial, order)
+    observed, good, problems = torch.zeros(shape, dtype=torch.bool), [], list[InputError]()
+    last, values = -1, None
     for i, number in enumerate(counted(part.tolist(), "reading", "masks")):
         if number != last:
-            last, values = number, masks[number].read()
-        layout = parts[number].layout if parts else None
-        try:
-            own = own_mask(values, int(item[i]), parts[number].count if parts else 1, layout, len(spatial))
-            observed[i] = half_of(own, spatial, config.observed_order)
-        except InputError as error:
-            raise InputError(f"{masks[number].described}: {error}") from None
-    return replace(data, observed=observed)
+            last, values = number, _mask_read(masks[number], config, problems)
+        if values is not None:
+            good.append(i)
+            with _naming(masks[number]):
+                observed[i] = half_of(own_of(number, int(item[i]), values), spatial, order)
+    if not problems:
+        return replace(data, observed=observed)
+    items = Kind.member(data.meaning.kind).item[1]
+    _check_enough(len(good), problems, config, items=items)
+    left, why = f"{len(part) - len(good)} of {len(part)} {items}", problems[0]
+    logger.warning("left out %s in %r, whose masks cannot be read; the first: %s", left, config.source, why)
+    return replace(data, observed=observed).subset(good)
+
+
+def _mask_read(mask: AnyMask, config: DataConfig, problems: list[InputError]) -> np.ndarray | None:
+    """The values of masks; None, and a line more in `problems`, if they cannot be read and such items are left out."""
+    try:
+        return mask.read()
+    except InputError as error:
+        if not config.skip_bad:
+            raise InputError(f"{error}; leave such items out with {argument('data.skip_bad=True')}") from None
+        problems.append(error)
+        return None
+
+
+@contextmanager
+def _naming(mask: AnyMask) -> Iterator[None]:
+    """Errors of what masks hold, which name them."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{mask.described}: {error}") from None
 
 
 def _say_beside(data: Signals, config: DataConfig) -> None:
@@ -585,7 +619,9 @@ def _check_enough(
         why = f"; {len(problems)} cannot be read, the first: {problems[0]}" if problems else ""
         whole = count == 1 and spatial and config.fit not in ("tile", "crop")
         one = _windows(spatial, "; windows of it are many: ") if whole else ""
-        raise InputError(f"need at least two {items}, found {count} in {config.source!r}{why}{one}")
+        raise (TooFewError if count else InputError)(
+            f"need at least two {items}, found {count} in {config.source!r}{why}{one}"
+        )
 
 
 def _common_shape(headers: dict[int, Header], records: Records, config: DataConfig) -> tuple[int, int, int]:

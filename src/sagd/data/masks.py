@@ -37,14 +37,8 @@ def half_of(values: np.ndarray, spatial: Sequence[int], order: str) -> Tensor:
     Raises:
         InputError: In one line, if it is none, or not that of a real field.
     """
-    whole, half = tuple(spatial), (*spatial[:-1], spatial[-1] // 2 + 1)
-    centred = order == CENTRED
-    if values.shape != whole and (centred or values.shape != half):
-        either = "" if centred else f", or {_sides(half)}, the half that numpy.fft.rfftn has"
-        raise InputError(
-            f"the mask is {_sides(values.shape)}, items are {_sides(whole)} without their channels, which all have the"
-            f" same mask: it must be {_sides(whole)}{either}"
-        )
+    check_sides(values.shape, spatial, order)
+    whole, centred = tuple(spatial), order == CENTRED
     odd = values[(values != 0) & (values != 1)]  # NaN is neither
     if odd.size:
         raise InputError(
@@ -58,7 +52,23 @@ def half_of(values: np.ndarray, spatial: Sequence[int], order: str) -> Tensor:
     if not mask.any():
         raise InputError("the mask is 0 everywhere, so that nothing of the item was observed; leave the item out")
     mask = np.fft.ifftshift(mask) if centred else mask
-    return torch.from_numpy(np.ascontiguousarray(mask[..., : half[-1]]))
+    return torch.from_numpy(np.ascontiguousarray(mask[..., : whole[-1] // 2 + 1]))
+
+
+def check_sides(shape: Sequence[int], spatial: Sequence[int], order: str) -> None:
+    """Refuse a mask of other sides than those of the field or of half its spectrum; arguments as for `half_of`.
+
+    Raises:
+        InputError: In one line.
+    """
+    whole, half = tuple(spatial), (*spatial[:-1], spatial[-1] // 2 + 1)
+    if tuple(shape) == whole or (tuple(shape) == half and order != CENTRED):
+        return
+    either = "" if order == CENTRED else f", or {_sides(half)}, the half that numpy.fft.rfftn has"
+    raise InputError(
+        f"the mask is {_sides(shape)}, items are {_sides(whole)} without their channels, which all have the"
+        f" same mask: it must be {_sides(whole)}{either}"
+    )
 
 
 def own_mask(values: np.ndarray, item: int, count: int, layout: Layout | None, rank: int) -> np.ndarray:

@@ -35,6 +35,8 @@ from sagd.training.progress import stage
 
 _LEAST = 4  # images per set that the kernel distance and three nearest neighbours need
 
+FAR = 5.0
+"""Times its floor from which a distance is called far."""
 SCALARS: Mapping[str, tuple[str, ...]] = {
     "frechet": ("frechet",),
     "kernel": ("kernel",),

@@ -26,11 +26,9 @@ from sagd.metrics.intervals import log_covariance, rms_interval
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.statistics import jumps, radial_profile
+from sagd.noise.statistics import jumps, meets, radial_profile
 
 _DECIBEL = 10 / math.log(10)
-_FAR = 2.0
-"""Power of the jump from end to start, over that of steps between neighbours, beyond which fields are not periodic."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def spectral_error(
 def basis_for(fields: Fields) -> Basis:
     """The Fourier basis where the ends of fields meet, by the first batch of them; else the cosine basis."""
     x, mask = next(fields.batches())
-    closed = all(jump <= _FAR for jump in jumps(x, mask))
+    closed = all(map(meets, jumps(x, mask)))
     return FourierBasis(fields.shape[1:]) if closed else CosineBasis(fields.shape[1:])
 
 

@@ -31,6 +31,9 @@ from sagd.random import generator_for, randn
 
 _MEASURED_VALUES = 2**27
 """Data values that statistics are measured on, at most: 512 MiB as float32."""
+_FAR = 2.0
+"""Power of the jump from the end of an axis to its start, over that of steps between neighbours, beyond which it does
+not close on itself."""
 
 _DRAWS, _DRAWN = 4096, 256
 """Draws by which spectra are changed to another basis, and those of them at a time."""
@@ -193,6 +196,11 @@ def jumps(x: Tensor, mask: Tensor | None = None) -> tuple[float, ...]:
         unknown = math.isnan(jump) or math.isnan(step)
         found.append(1.0 if unknown or jump == step else jump / step if step else math.inf)
     return tuple(found)
+
+
+def meets(jump: float) -> bool:
+    """Whether an axis is taken to close on itself, by how far fields jump there; see `jumps`."""
+    return jump <= _FAR
 
 
 def _mean_square(x: Tensor, valid: Tensor | None, axis: int, one: slice, other: slice, size: int = 512) -> float:

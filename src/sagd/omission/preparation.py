@@ -83,8 +83,10 @@ class Scale:
             return x
         # Comparisons with NaN are false.
         if unfit := int((x + self.offset <= 0).sum()):
+            least = float(x[~x.isnan()].min())
             raise InputError(
-                f"{argument('log=True')} needs values above {-self.offset:.3g}, {unfit} of {x.numel()} are not"
+                f"{argument('log=True')} needs values above {-self.offset:.3g}, {unfit} of {x.numel()} are not, the"
+                f" least is {least:.3g}; add the dark offset, or leave out what has such values"
             )
         return torch.log(x + self.offset)
 

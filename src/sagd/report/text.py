@@ -7,13 +7,16 @@ from typing import Any
 
 from sagd.data.kinds import Kind
 from sagd.errors import argument
+from sagd.metrics.evaluate import FAR
 from sagd.report.subject import subject_of
 from sagd.report.tables import doubts
-from sagd.report.wording import FAR, LEVEL, Interval, counted, family_note, metric, number, precision_note
+from sagd.report.wording import LEVEL, Interval, counted, family_note, metric, number, precision_note
 
 Results = Mapping[str, Any]
 Figures = Mapping[str, float | None]
 
+_MOST_OF_IT = 0.5
+"""Share of a distance from which on the training data's own is called the reason."""
 _ABREAST = 5
 """Figures side by side in one table."""
 
@@ -45,17 +48,26 @@ def evaluation_text(evaluation: Results, figures: Figures, floors: Figures) -> s
         spread = f"{bits['bits_per_dim']:.3f}" + (f" ± {error:.3f} (standard error)" if error is not None else "")
         notes.insert(0, f"bits per dimension of {bits['n']} dequantised reference {items}: {spread}")
     doubt = precision_note(figures, floors, items)
-    return "\n".join([table(rows), "", *notes, *([doubt] if doubt else []), *_far(figures, floors)])
+    return "\n".join([table(rows), "", *notes, *([doubt] if doubt else []), *_far(evaluation, figures, floors)])
 
 
-def _far(figures: Figures, floors: Figures) -> list[str]:
-    """A word where the samples are easily told from real images."""
+def _far(evaluation: Results, figures: Figures, floors: Figures) -> list[str]:
+    """A word where the samples are easily told from real images, and what may help: that of the training data, which a
+    model comes no nearer than, says whether it is training."""
     figure, floor = figures.get("frechet"), floors.get("frechet")
     if figure is None or floor is None or not figure > FAR * floor > 0:
         return []
+    far, trained = f"The Fréchet distance is {figure / floor:.0f} times its floor", evaluation.get("trained")
+    beside = "" if trained is None else f", that of the training data itself {trained['frechet'] / floor:.0f} times"
+    if trained is not None and trained["frechet"] > _MOST_OF_IT * figure:
+        items = Kind.member(evaluation.get("kind", "image")).item[1]
+        return [
+            f"{far}{beside}: the reference differs from what was trained on, and more training hardly helps; train on"
+            f" more {items}, or such as the reference has."
+        ]
     return [
-        f"The Fréchet distance is {figure / floor:.0f} times its floor: far from the data. More training"
-        f" (training.steps, with {argument('resume=True')}) or a larger network (network.widths) is what usually helps."
+        f"{far}{beside}: far from the data. More training (training.steps, with {argument('resume=True')}) or a larger"
+        " network (network.widths) is what usually helps."
     ]
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sagd.metrics.evaluate import FAR
+
 IMAGES = ("image", "images")
 NO_DIFFERENCE = "no difference shown"
 NOT_TESTED = "not tested"
 LEVEL = 0.05
 """Adjusted p-value below which a difference is shown."""
-FAR = 5.0
-"""Times its floor from which a distance is called far."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from sagd.data.whole import Whole, ending_beside, exact, require_room
 from sagd.errors import InputError, argument, beyond, called, calling, one_line
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.detection.base import AUTO, SOUGHT, Detection, Finding, rounded_down
+from sagd.omission.detection.windows import are_few
 from sagd.omission.preparation import Scale
 from sagd.omission.quick import quick_for
 from sagd.omission.search import around, search
@@ -107,6 +108,7 @@ class FileCleaned:
         unsure: Bands that may be damage, beside what was taken out, the likeliest first.
         asked: What names them: options, ready to be pasted; "" where nothing sticks out.
         nearest: Probability of the likeliest of them, or of what is likeliest of all that was not found.
+        few: Its size, where nothing was found and that is too little to be sure; "" if not.
         multiplies: Whether damage multiplies the values.
         excess: Power of what was removed over that of what is left, in dB; None if nothing was.
         left: Power that is left in the band over its surroundings, in dB; None if nothing was taken out.
@@ -132,6 +134,7 @@ class FileCleaned:
     unsure: tuple[str, ...] = ()
     asked: str = ""
     nearest: float = 0.0
+    few: str = ""
     multiplies: bool = False
     excess: float | None = None
     left: float | None = None
@@ -157,11 +160,14 @@ class FileCleaned:
         left = f"{'left' if self.path is None else 'copied'} as it is"
         if self.status == "clean" and self.brief:
             return f"{self.name}: looked at {self.brief}; nothing there stands out, and nothing was taken out"
-        if self.status == "clean" and self.notes:
+        if self.status == "clean" and self.detection is None:
             return "; ".join([f"{self.name}: {left}", *self.notes])
         if self.status == "clean":
-            near = f"; likeliest with {self._near}: {self.asked}" if self.nearest >= _WORTH_A_WORD else ""
-            return f"{self.name}: nothing found; {left}{near}"
+            told = self.asked and (self.nearest >= _WORTH_A_WORD or self.few)
+            near = f"; likeliest with {self._near}: {self.asked}" if told else ""
+            cure = "" if told else f" with {argument('band')}"
+            few = f"; {self.few} are too few to be sure: if it is damaged, name the band{cure}" if self.few else ""
+            return "; ".join([f"{self.name}: nothing found; {left}{near}{few}", *self.notes])
         sure = "" if self.probability is None else f"damage with probability {rounded_down(self.probability)}"
         if self.status == "unsure":
             said = f"{self.name}: not sure ({sure}), {left}; if it is damage: {self.asked}"
@@ -320,6 +326,7 @@ def _cleaned(
         kept = None if out is None else _copy(path, out / name)
         return FileCleaned(name, "clean", kept, values=source.values, notes=("it does not vary",))
     found, band, scale = _searched(source, seen, config, reference, place)
+    few = "" if seen is None or not are_few(len(seen), tuple(seen.shape[2:])) else _sized(source)
     del seen  # as large as the file, or nearly
     notes: tuple[str, ...] = ()
     if found is not None:
@@ -335,9 +342,14 @@ def _cleaned(
     assert found is not None
     kept = None if out is None else _copy(path, out / name)
     if not found.unsure:
-        return FileCleaned(status="clean", path=kept, shown=looked_at(source, found), **what | {"notes": ()})
+        return FileCleaned(status="clean", path=kept, shown=looked_at(source, found), few=few, **what | {"notes": ()})
     work = Work(source, found.unsure[0].band, scale, place, config.beside)
     return FileCleaned(status="unsure", path=kept, shown=work.shown(), **what)
+
+
+def _sized(source: Whole) -> str:
+    """How large an item of a file is, for people."""
+    return f"{' x '.join(f'{side:,}' for side in source.shape[1:])} samples"
 
 
 def _taken_out(

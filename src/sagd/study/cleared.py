@@ -34,7 +34,7 @@ from sagd.omission.quick import quick_for
 from sagd.omission.removal import Removal, measure
 from sagd.omission.search import search
 from sagd.study.findings import brief, told
-from sagd.study.guarding import LOOKED_AT, alike, cut_of, in_range, refuse_idle
+from sagd.study.guarding import LOOKED_AT, cut_of, in_range, middles, refuse_idle
 from sagd.study.measuring import measured_part
 from sagd.study.work import PART, SMALL, of_mixed
 from sagd.training.progress import counted
@@ -50,7 +50,7 @@ Lines = tuple[tuple[int, int], ...]
 """Axis and number of dead lines."""
 _LOG = {"auto": None, "yes": True, "no": False}
 
-_as_configured = calling({"log=True": "process.omission.log yes"})
+_CALLED = {"log=True": "process.omission.log yes"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Cleared:
     lines: list[str]
 
 
-@_as_configured
+@calling(_CALLED)
 def cleared(omission: OmissionConfig, data: Signals, found: OmissionConfig | None = None) -> Cleared:
     """Take the damage out of training data.
 
@@ -210,6 +210,8 @@ class _Removing:
             taken.add(filled, damage, after, gain)
         return self.meaning.to_model(after) if self.log else after.to(x.dtype)
 
+    # Items that are read while others are trained on may be the first that have no logarithm.
+    @calling(_CALLED)
     def _gain(self, arrays: Sequence[Tensor]) -> _Gain:
         """That of arrays `(C, *spatial)` of one size together."""
         scale = Scale.logarithm(self.meaning.to_values(torch.stack([*arrays]))) if self.log else Scale()
@@ -219,6 +221,7 @@ class _Removing:
             removal = measure((self._prepared(x, scale, dead)[0] for x in arrays), self.band)
         return _Gain(scale, dead, removal)
 
+    @calling(_CALLED)
     def _prepared(self, x: Tensor, scale: Scale, dead: Lines) -> tuple[Tensor, Tensor]:
         filled, missing, _ = prepared(self.meaning.to_values(x) if self.log else x, scale, dead)
         return filled, missing
@@ -227,12 +230,12 @@ class _Removing:
 def _sought(mode: Cleaned, data: Signals) -> tuple[dict[str, str], str]:
     """The damaged band, and whether the damage multiplies, as settings; and how sure that is.
 
-    It is looked for as `sagd clean` does, and in items then as for the other modes.
+    It is looked for as `sagd clean` does, in files of whatever size together, and in items then as for the other modes.
 
     Raises:
         InputError: If nothing is certain.
     """
-    arrays = [in_range(x) for x in alike(cut_of(data).arrays)] if data.cut is not None else list(_some(data))
+    arrays = [in_range(x) for x in middles(cut_of(data).arrays)] if data.cut is not None else list(_some(data))
     found, scale = search(data.meaning.to_values(torch.stack(arrays)).float(), None, _LOG[mode.log])
     if found.band is not None and _Removing(found.band, scale.multiplies, data.meaning).stands_out(arrays):
         least = min(f.probability for f in found.findings)
@@ -258,12 +261,15 @@ def _nothing(found: Detection, data: Signals) -> str:
 def _of_files(mode: Cleaned, data: Signals, taken: _Taken) -> Signals:
     """Windows of files without the damage."""
     windows = cut_of(data)
-    arrays = [in_range(array) for array in windows.arrays]
     plain = _Removing(mode.place, mode.log == "yes", data.meaning)
-    sizes = {array.shape for array in arrays}
-    by_size = {size: plain.alike([array for array in arrays if array.shape == size]) for size in sizes}
-    numbers = counted(arrays, _TASK, Kind.member(data.meaning.kind).item[1])
-    after = tuple(by_size[array.shape].of(array[None], taken)[0] for array in numbers)
+
+    def of_size(size: torch.Size) -> _Removing:
+        small = math.prod(size[1:]) < SMALL  # larger ones have a gain each, and copies of all would fill the memory
+        return plain.alike([in_range(array) for array in windows.arrays if array.shape == size]) if small else plain
+
+    by_size = {size: of_size(size) for size in {array.shape for array in windows.arrays}}
+    numbers = counted(windows.arrays, _TASK, Kind.member(data.meaning.kind).item[1])
+    after = tuple(by_size[array.shape].of(in_range(array)[None], taken)[0] for array in numbers)
     stored = dataclasses.replace(windows, arrays=after)
     return dataclasses.replace(data, stored=stored, cut=lambda: stored, read=data.unchosen)
 

@@ -22,6 +22,7 @@ from sagd.data.signals import Signals
 from sagd.errors import InputError, argument, check_whole
 from sagd.metrics import ClassifierFeatures, FeatureExtractor, FunctionFeatures, TorchScriptFeatures, evaluate, scalars
 from sagd.metrics.apart import LEAST
+from sagd.metrics.evaluate import FAR
 from sagd.process.base import Process
 from sagd.random import generator_for, randint, subset
 from sagd.sampling.grids import MOST_STEPS
@@ -32,8 +33,8 @@ from sagd.training.progress import stage
 
 logger = logging.getLogger(__name__)
 
-_FOLDER = 1
-"""Second key of the choice among the images of a folder."""
+_FOLDER, _TRAINED = 1, 2
+"""Second keys of the choice among the images of a folder, and among those that were trained on."""
 _TRAINED_VALUES = 2**28
 """Values of the images that the classifier is trained on, at most: 1 GiB as float32."""
 _FEWEST, _MOST = 64, 1000
@@ -277,10 +278,45 @@ def evaluate_model(
     with stage(f"drawing {config.samples} samples", progress, barred=True):
         samples = draw_samples(model, reference, sampling or model.sampling, config, config.seed, progress)
     result = evaluate_samples(samples, reference, extractor, config, progress)
+    if data is not None and (data.source, data.split) != (own.source, own.split) and _is_far(result):
+        result |= _of_training(model, result["n"], reference, extractor, config, progress)
     if not config.likelihood:
         return result
     with stage(f"measuring the likelihood of {config.likelihood} {_items(reference)}", progress, barred=True):
         return result | {"likelihood": measure_likelihood(model, reference, config, progress)}
+
+
+def _is_far(result: Mapping[str, Any]) -> bool:
+    """Whether samples are far from the reference."""
+    figure, floor = (figures(result, which)["frechet"] for which in ("figure", "floor"))
+    return figure is not None and floor is not None and figure > FAR * floor > 0
+
+
+def _of_training(
+    model: Trained,
+    count: int,
+    reference: Signals,
+    extractor: FeatureExtractor | None,
+    config: EvaluationConfig,
+    progress: bool,
+) -> dict[str, Any]:
+    """The figures of so many items that a model was trained on, in place of its samples, as `trained`.
+
+    Nothing where that would not be the same measure: of fewer items, or of damaged ones, or where they are gone.
+    """
+    own = model.config.data
+    if model.omission.mode != NO_OMISSION or own.corruption != "none" or own.observed is not None:
+        return {}
+    try:
+        with stage("reading the training data", progress, barred=True):
+            data = load(own, model.given_meaning)
+    except InputError as error:
+        logger.info("note: how far the training data itself is from the reference is not known: %s", error)
+        return {}
+    if len(data) < count or data.gaps:
+        return {}
+    x = data.some(count, config.seed, _TRAINED).tensor()
+    return {"trained": evaluate_samples(x, reference, extractor, config, progress)["figure"]}
 
 
 def check_likelihood(config: EvaluationConfig, process: Process, count: int, items: str = "images") -> None:
@@ -386,6 +422,11 @@ def _reference(
             logger.info("at most %d samples for %d real %s", evaluation.samples, len(data), _items(data))
     check_evaluation(evaluation, len(data), _items(data))
     tell_masks(data)
+    if data.roams:
+        logger.info(
+            "note: the reference is windows of the same few %s, which have much in common, so that floors are low",
+            _items(data),
+        )
     return data, evaluation
 
 

@@ -40,6 +40,8 @@ _ASKED = 4096
 """Items that are asked how the damage is, at most."""
 LOOKED_AT = 2**24
 """Values of whole arrays that a guard is measured on, or damage looked for in, at most."""
+_LEAST_PART = 2**20
+"""Values of each array in which damage is looked for, at least, where all values of all are too many."""
 _NOTHING = 1e-12
 """Power over that of the strongest channel up to which one does not vary, but for rounding."""
 _SOFT = 2
@@ -300,6 +302,31 @@ def alike(arrays: Sequence[Tensor]) -> list[Tensor]:
     """Those of the largest size, as many as are looked at."""
     largest = max(arrays, key=Tensor.numel).shape
     return [array for array in arrays if array.shape == largest][: max(1, LOOKED_AT // math.prod(largest))]
+
+
+def middles(arrays: Sequence[Tensor]) -> list[Tensor]:
+    """The middles of arrays `(C, *spatial)`, all of the size by which most values are looked at, of as many as fit."""
+    shapes = [tuple(array.shape[1:]) for array in arrays]
+
+    def within(sides: tuple[int, ...]) -> list[Tensor]:
+        return [
+            a for a, own in zip(arrays, shapes, strict=True) if all(s <= n for s, n in zip(sides, own, strict=True))
+        ]
+
+    least = tuple(map(min, zip(*shapes, strict=True)))
+    sides = max(dict.fromkeys([least, *shapes]), key=lambda s: math.prod(s) * len(within(s)))
+    fit, values = within(sides), len(arrays[0]) * math.prod(sides)
+    share = min(1.0, max(LOOKED_AT / len(fit), _LEAST_PART) / values)
+    parts = [max(1, int(n * share ** (1 / len(sides)))) for n in sides]
+    most = min(len(fit), max(1, LOOKED_AT // (len(arrays[0]) * math.prod(parts))))
+    chosen = [fit[k * len(fit) // most] for k in range(most)]
+    return [array[_middle(array.shape[1:], parts)] for array in chosen]
+
+
+def _middle(spatial: Sequence[int], sides: Sequence[int]) -> tuple[slice, ...]:
+    """The middle of an array `(C, *spatial)`, of these sides."""
+    starts = [(n - side) // 2 for n, side in zip(spatial, sides, strict=True)]
+    return slice(None), *(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
 
 
 def in_range(array: Tensor) -> Tensor:

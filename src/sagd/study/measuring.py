@@ -13,7 +13,7 @@ from sagd.build.schema import AUTO_BASIS, NO_OMISSION, DenoiserConfig, OmissionC
 from sagd.data.signals import Signals
 from sagd.errors import InputError, argument
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, measure, most_measured
+from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, measure, meets, most_measured
 from sagd.omission.posterior import GaussianPrior
 
 logger = logging.getLogger(__name__)
@@ -21,10 +21,8 @@ logger = logging.getLogger(__name__)
 FOURIER = "fourier"
 """The basis of data that goes on from its other end, and of noise with a direction."""
 
-# The basis is chosen by so many fields, at most. An axis whose jump from end to start has more than `_FAR` times the
-# power of a step between neighbours is taken not to be periodic.
 _LOOKED_AT = 512
-_FAR = 2.0
+"""Fields by which the basis is chosen, at most."""
 _SHOWN_JUMP = 1e4
 
 
@@ -63,7 +61,7 @@ def basis_for(processes: Sequence[ProcessConfig], data: Signals, denoiser: Denoi
         return FOURIER
     some = data.at_most(_LOOKED_AT, "basis")
     far = jumps(some.tensor(), some.known())
-    asked = _basis_of([axis for axis, jump in enumerate(far) if jump <= _FAR], len(far))
+    asked = _basis_of([axis for axis, jump in enumerate(far) if meets(jump)], len(far))
     if asked == FOURIER or not all(_fits(process, some, asked) for process in processes):
         return FOURIER
     ends = ", ".join(f"{jump:.0f}" if jump < _SHOWN_JUMP else f"over {_SHOWN_JUMP:g}" for jump in far)

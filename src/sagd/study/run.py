@@ -46,8 +46,8 @@ from sagd.store.run import CONFIG, Metrics, advice, describe, require_run
 from sagd.store.state import RunState, check_moments, check_scaler, read_state
 from sagd.training.batches import Batches
 from sagd.training.fit import Budget, Callback, Fit, Loss, Snapshot
-from sagd.training.progress import Progress
-from sagd.training.runtime import MEASURED, Runtime, faster_precision
+from sagd.training.progress import Progress, stage
+from sagd.training.runtime import MEASURED, Runtime, timed
 
 logger = logging.getLogger(__name__)
 
@@ -322,9 +322,10 @@ def measured_precision(recipe: Recipe, batches: Batches, runtime: Runtime) -> st
     """The precision in which a step takes less time on this machine."""
     plain, (x, told) = recipe.model.plain, batches.peek()
     x, told = x.to(runtime.device), told.to(runtime.device)
-    chosen = faster_precision(plain.module, lambda called: recipe.loss(plain.around(called), x, told, None))
-    logger.info("precision: %s, the faster one here", {"no": "float32"}.get(chosen, chosen))
-    return chosen
+    with stage("timing steps in float32 and in bf16"):
+        timing = timed(plain.module, lambda called: recipe.loss(plain.around(called), x, told, None))
+    logger.info(timing.line())
+    return timing.precision
 
 
 def _completed(recipe: Recipe, fit: Fit, snapshot: Snapshot) -> Snapshot:

@@ -9,6 +9,7 @@ import copy
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, final
 
 import torch
@@ -212,8 +213,33 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise InputError(f"{argument('precision')} 'fp16' needs a GPU; use 'bf16' or 'no' on the CPU")
 
 
-def faster_precision(network: nn.Module, loss: Callable[[nn.Module], Tensor]) -> str:
-    """ "bf16" if that takes clearly less time than float32 on this machine, else "no".
+@dataclass(frozen=True)
+class Timing:
+    """What a step takes on this machine.
+
+    Attributes:
+        full: Seconds in float32.
+        half: Seconds in bf16.
+    """
+
+    full: float
+    half: float
+
+    @property
+    def precision(self) -> str:
+        """ "bf16" if that takes clearly less time, else "no"."""
+        return "bf16" if self.half * _CLEARLY < self.full else "no"
+
+    def line(self) -> str:
+        """For people."""
+        name = {"no": "float32"}.get(self.precision, self.precision)
+        said = f"precision: {name}; a step took {self.full:.2g} s in float32, {self.half:.2g} s in bf16"
+        little = self.precision == "no" and self.half < self.full
+        return f"{said}, too little less to be worth its rounding" if little else said
+
+
+def timed(network: nn.Module, loss: Callable[[nn.Module], Tensor]) -> Timing:
+    """What a step takes in float32 and in bf16.
 
     Processors and GPUs with matrix units for bf16 are some times faster with it, others slower.
 
@@ -241,6 +267,5 @@ def faster_precision(network: nn.Module, loss: Callable[[nn.Module], Tensor]) ->
                     torch.accelerator.synchronize(device)
                 seconds[name].append(time.perf_counter() - begun)
             if 1 + _SLOWER * max(seconds["no"]) < min(seconds["bf16"]):
-                return "no"  # some processors take minutes for a step of volumes in bf16
-    full, half = (min(own[1:]) for own in seconds.values())
-    return "bf16" if half * _CLEARLY < full else "no"
+                break  # some processors take minutes for a step of volumes in bf16
+    return Timing(*(min(own[1:] or own) for own in seconds.values()))

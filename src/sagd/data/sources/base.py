@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig
-from sagd.data.fields import FieldRecords, Mask
+from sagd.data.fields import AnyMask, FieldRecords
 from sagd.errors import InputError
 from sagd.optional import need
 from sagd.paths import special
@@ -47,7 +47,7 @@ class Records(ABC):
     name: str
     labels: Tensor | None
     classes: tuple[str, ...] | None
-    masks: tuple[Mask, ...] = field(default=(), kw_only=True)
+    masks: tuple[AnyMask, ...] = field(default=(), kw_only=True)
 
     @abstractmethod
     def __len__(self) -> int: ...

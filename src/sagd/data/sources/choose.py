@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig
-from sagd.data.fields import FieldRecords, Mask, Part
+from sagd.data.fields import AnyMask, FieldRecords, Part
 from sagd.data.formats import Contents, Format
 from sagd.data.formats.find import endings, format_of
 from sagd.data.kinds import Kind
@@ -69,7 +69,7 @@ def field_records(
     config: DataConfig,
     labels: Tensor | None = None,
     classes: tuple[str, ...] | None = None,
-    masks: Sequence[Mask] = (),
+    masks: Sequence[AnyMask] = (),
 ) -> FieldRecords:
     """The arrays of files, by their headers.
 

@@ -7,11 +7,12 @@ a column of a table.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from sagd.data.config import DataConfig
-from sagd.data.fields import Mask
+from sagd.data.fields import AnyMask, BadMask, Mask
 from sagd.data.formats.find import ending_of, format_of
 from sagd.errors import InputError, argument, one_line
 
@@ -21,6 +22,10 @@ ENDING = ".npy"
 """Ending of files that are masks."""
 USUAL = "mask"
 """What `data.observed` is in examples: files of that name are taken for masks even where nobody asks for them."""
+
+
+class UnreadableError(InputError):
+    """A mask is there, and cannot be read."""
 
 
 def mask_in(path: Path) -> Mask:
@@ -35,12 +40,12 @@ def mask_in(path: Path) -> Mask:
     try:
         return Mask(found, found.scan(path)[0])
     except InputError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error}") from None
+        raise UnreadableError(f"cannot read {str(path)!r}: {error}") from None
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error.strerror}") from None
+        raise UnreadableError(f"cannot read {str(path)!r}: {error.strerror}") from None
 
 
-def masks_of(paths: Sequence[Path], config: DataConfig, told: Mapping[Path, Path] | None = None) -> tuple[Mask, ...]:
+def masks_of(paths: Sequence[Path], config: DataConfig, told: Mapping[Path, Path] | None = None) -> tuple[AnyMask, ...]:
     """The masks of files, each told by a table, a file beside it, or an array in it; none if they are not asked for.
 
     Args:
@@ -49,11 +54,26 @@ def masks_of(paths: Sequence[Path], config: DataConfig, told: Mapping[Path, Path
         told: Their masks by a table.
 
     Raises:
-        InputError: Naming a file that has none, or whose mask cannot be read.
+        InputError: Naming a file that has none, or whose mask cannot be read and is not to be left out.
     """
-    if config.observed is None:
+    name = config.observed
+    if name is None:
         return ()
-    return tuple(_mask_of(path, config.observed, told or {}) for path in paths)
+    return tuple(sifted(partial(_mask_of, path, name, told or {}), config) for path in paths)
+
+
+def sifted(look: Callable[[], Mask], config: DataConfig) -> AnyMask:
+    """The mask that is found, or why it cannot be read where such items are left out.
+
+    Raises:
+        InputError: If they are not, or there is none.
+    """
+    try:
+        return look()
+    except UnreadableError as error:
+        if config.skip_bad:
+            return BadMask(error)
+        raise InputError(f"{error}; leave such items out with {argument('data.skip_bad=True')}") from None
 
 
 def items_among(paths: Sequence[Path], config: DataConfig, told: Mapping[Path, Path] | None = None) -> list[Path]:
@@ -91,7 +111,7 @@ def _mask_of(path: Path, name: str, told: Mapping[Path, Path]) -> Mask:
     try:
         arrays = found.scan(path)
     except (OSError, InputError) as error:
-        raise InputError(f"cannot read {str(path)!r}: {one_line(error)}") from None
+        raise UnreadableError(f"cannot read {str(path)!r}: {one_line(error)}") from None
     inside = next((array for array in arrays if array.name == name), None)
     if inside is None:
         raise InputError(

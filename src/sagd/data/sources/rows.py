@@ -8,6 +8,7 @@ from abc import abstractmethod
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,14 +17,14 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig
-from sagd.data.fields import FieldRecords, Mask, Part
+from sagd.data.fields import AnyMask, FieldRecords, Mask, Part
 from sagd.data.formats import Contents, Reader, Region
 from sagd.data.formats.audio import Flac, Sound, Wav, samples
 from sagd.data.formats.checks import full_scale, part_of
 from sagd.data.kinds import Kind
 from sagd.data.layout import Layout
 from sagd.data.sources.choose import looked
-from sagd.data.sources.observed import mask_in
+from sagd.data.sources.observed import UnreadableError, mask_in, sifted
 from sagd.errors import InputError, argument, one_line
 from sagd.optional import need
 
@@ -159,7 +160,7 @@ def row_records(
     config: DataConfig,
     labels: Tensor | None,
     classes: tuple[str, ...] | None,
-    masks: Sequence[Mask] = (),
+    masks: Sequence[AnyMask] = (),
 ) -> FieldRecords:
     """The fields of a column.
 
@@ -190,12 +191,13 @@ def row_records(
     return FieldRecords(name, kind, tuple(parts), own, classes, tuple(masks[i] for i in kept if masks))
 
 
-def row_masks(rows: ArrayRows, name: str) -> tuple[Mask, ...]:
+def row_masks(rows: ArrayRows, name: str, config: DataConfig) -> tuple[AnyMask, ...]:
     """Which frequencies of each row were observed, by a column of arrays, or of paths of files that hold them.
 
     Args:
         rows: The column.
         name: Its name.
+        config: Settings.
 
     Raises:
         InputError: If it holds something else, or naming a row that does.
@@ -208,13 +210,17 @@ def row_masks(rows: ArrayRows, name: str) -> tuple[Mask, ...]:
         )
 
     def look(row: int) -> Mask:
+        place = f"the mask {name!r} of {row_of(row, rows.files, rows.ends)}"
         try:
-            return mask_in(Path(_mask_path(rows, row))) if told else Mask(rows, rows.look(row))
+            path = Path(_mask_path(rows, row)) if told else None
         except InputError as error:
-            place = row_of(row, rows.files, rows.ends)
-            raise InputError(f"cannot read the mask {name!r} of {place}: {error}") from None
+            raise InputError(f"cannot read {place}: {error}") from None
+        try:
+            return Mask(rows, rows.look(row)) if path is None else mask_in(path)
+        except InputError as error:
+            raise UnreadableError(f"cannot read {place}: {error}") from None
 
-    return tuple(look(row) for row in range(len(rows.column)))
+    return tuple(sifted(partial(look, row), config) for row in range(len(rows.column)))
 
 
 def _mask_path(rows: ArrayRows, row: int) -> str:

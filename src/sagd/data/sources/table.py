@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.config import DataConfig
-from sagd.data.fields import FieldRecords, Mask
+from sagd.data.fields import AnyMask, FieldRecords
 from sagd.data.images import open_image
 from sagd.data.sources.base import NO_LABELS, Records, encode_labels
 from sagd.data.sources.rows import (
@@ -98,9 +98,9 @@ def table_records(
     files = files or {source: table.num_rows}
     ends = list(accumulate(files.values()))
     column = table.column(data_column)
-    masks: tuple[Mask, ...] = ()
+    masks: tuple[AnyMask, ...] = ()
     if mask_column is not None:
-        masks = row_masks(ArrayRows(table.column(mask_column), tuple(files), tuple(ends), place), mask_column)
+        masks = row_masks(ArrayRows(table.column(mask_column), tuple(files), tuple(ends), place), mask_column, config)
     first = Path(next(iter(files))).parent if place is None else None
     if holds_bytes(column.type) and not is_sound(column, config, first):
         return TableRecords(name, labels, classes, column, list(files), ends, place is None, masks=masks)

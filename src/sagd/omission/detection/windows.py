@@ -26,6 +26,7 @@ _ROUNDING = 1e-12
 _LARGEST = {1: 4096, 2: 128, 3: 32}
 _SMALLEST = {1: 128, 2: 32, 3: 12}
 _ENOUGH = 24
+"""Windows by which content is told from damage; of fewer it may keep step with what it lies upon by chance."""
 _MOST_SAMPLES = 2**23
 """Samples in windows that are kept; of larger arrays, windows at regular distances."""
 _LARGEST_WHOLE = {1: 2**20, 2: 512, 3: 64}
@@ -112,6 +113,15 @@ def window_side(count: int, spatial: tuple[int, ...]) -> tuple[int, ...]:
 def windows_of(spatial: tuple[int, ...], side: tuple[int, ...]) -> int:
     """Number of windows of one array."""
     return math.prod(len(_starts(n, s)) for n, s in zip(spatial, side, strict=True))
+
+
+def are_few(count: int, spatial: tuple[int, ...]) -> bool:
+    """Whether arrays have fewer windows than are wanted, so that damage that is plain to see may not be certain.
+
+    >>> are_few(1, (1050,)), are_few(1, (2048,)), are_few(2, (1050,))
+    (True, False, False)
+    """
+    return count * windows_of(spatial, window_side(count, spatial)) < _ENOUGH
 
 
 def cut(x: Tensor, side: tuple[int, ...], mean: bool = False) -> Windows:
