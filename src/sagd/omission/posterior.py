@@ -142,13 +142,13 @@ def filled(
     Raises:
         InputError: If images and noise do not fit each other or the model.
     """
-    basis, every = statistics.basis, []
+    basis, free, every = statistics.basis, (noise > 0).to(y.device), []
     for k in tqdm(range(draws), desc="drawing", unit="draw", disable=None if progress else True, leave=False):
         x = posterior(
             denoiser, y, noise, statistics, rounds=ROUNDS, seed=seed, draw=k, condition=condition,
             batch_size=batch_size, **sampling,
         )  # fmt: skip
-        change = (basis.inverse((noise > 0) * basis.forward((x - y).double()))).to(y)
+        change = basis.inverse(free * basis.forward((x - y).double())).to(y)
         every.append(y + change)
     drawn = torch.stack(every)
     if not keep:
