@@ -10,7 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, final, get_args
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from sagd.noise.covariance.build import build_covariance
 from sagd.noise.grid import Grid, GridLike
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, measure, most_measured
+from sagd.omission.checks import check_images
 from sagd.omission.clean import Cleaned
 from sagd.omission.clean import clean as clean_array
 from sagd.omission.detection.base import AUTO, SOUGHT
@@ -157,8 +158,9 @@ class Model:
 
         Args:
             x: Damaged fields `(B, C, *spatial)`, array or tensor, floating point, scaled as the training data
-                (`meaning.to_model(values)`); of the model's size or, for models of whole fields or windows, larger.
-            band: For models of whole fields: the band that is damaged, e.g. "ring(low=0.2, high=0.4)".
+                (`meaning.to_model(values)`); of the model's size or, for a band that was left out, larger.
+            band: For models of whole fields: the band that is damaged, e.g. "ring(low=0.2, high=0.4)". How strong
+                the damage is there is measured on all fields together, and what they still show weighed in.
             observed: Likewise: 1 for each frequency that was observed of a field, else 0, `(B, *spatial)` as
                 `numpy.fft.fftn` orders them, or its half as `numpy.fft.rfftn` does.
             observed_order: "centred" for whole masks with frequency 0 in the middle.
@@ -176,6 +178,7 @@ class Model:
         """
         given, told = _floats(x), self._told(condition)
         if band is not None or observed is not None:
+            check_images(given, self.process, self.statistics, "fills in")
             found = fill(
                 self.trained,
                 given,
@@ -186,7 +189,7 @@ class Model:
                 batch_size=batch_size,
                 progress=progress,
             )
-            return found if isinstance(x, Tensor) else _arrays(found)
+            return found.to(x.device) if isinstance(x, Tensor) else _arrays(found)
         mode = mode_of_model(self.trained)
         if given.ndim == len(self.process.shape) + 1 and given.shape[2:] != self.process.shape[1:]:
             if samples:
@@ -215,11 +218,15 @@ class Model:
         """What is to be filled in."""
         if observed is None:
             assert band is not None
-            return Damage.of_band(self.trained, band, x)
+            return Damage.of_band(self.trained, band, x.cpu())
         if band is not None:
             raise InputError("band is hidden in all fields, observed says what each shows; give one")
-        spatial = self.process.shape[1:]
-        masks = [half_of(np.asarray(own), spatial, order) for own in observed]
+        if order not in get_args(Order):
+            raise InputError(f"observed_order must be one of {', '.join(get_args(Order))}, got {order!r}")
+        spatial, given = self.process.shape[1:], torch.as_tensor(observed).cpu().numpy()
+        if given.ndim != 1 + len(spatial) or len(given) != len(x):
+            raise InputError(f"observed must be a mask for each of {len(x)} fields, got shape {given.shape}")
+        masks = [half_of(own, spatial, order) for own in given]
         return Damage.by_masks(torch.stack(masks), spatial)
 
     def resample(

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from sagd.api import Model
+from sagd.build.objects import omission_mode
 from sagd.build.schema import RunConfig
 from sagd.build.text import from_dict
 from sagd.data.corruption import Corruption, corrupt, generators
@@ -103,22 +105,26 @@ def test_a_file_of_many_items_has_masks_of_its_own(scans, model, missing, tmp_pa
     torch.testing.assert_close(result.restoration.samples.std(0), result.restoration.std)
 
 
-def test_any_model_of_whole_items_fills_in_a_band(scans, plain, caplog):
-    """All of it where nothing stands out; all else stays."""
+def test_any_model_of_whole_items_fills_in_a_band(plain, tmp_path, caplog):
+    """All of it where nothing is left in it; all else stays."""
     caplog.set_level(logging.INFO)
     assert Hidden.of(plain) is None
     band = "ring(low=0.4, high=0.6)"
-    result = fill_files(plain, [scans / "whole"], Hidden.of(plain, band=band))
-    assert f"no damage stands out in {band}, all of which is filled in" in caplog.text
     inside = mask(Spectrum.parse(band), BASIS) > 0
+    without = BASIS.inverse(~inside * BASIS.forward(items().double())).float()
+    for k, x in enumerate(without):
+        np.save(tmp_path / f"{k:02d}.npy", x[0].numpy())
+    result = fill_files(plain, [tmp_path], Hidden.of(plain, band=band))
+    assert f"next to nothing is left in {band}: all of it is filled in" in caplog.text
+    assert result.replaced == pytest.approx(float((inside * BASIS.multiplicity()).sum() / 64))
     off = BASIS.forward((result.restoration.images - result.damaged).double()).abs().amax((0, 1))
     assert float(off[~inside].max()) < 1e-5
     assert float(off[inside].min()) > 1e-3
     assert result.method.band == band
 
 
-def test_what_a_band_still_shows_is_weighed_in(plain, caplog):
-    """Damage that stands out has a measured power, which is finite and lies where the true one does."""
+def test_what_a_band_still_shows_is_weighed_in(plain, tmp_path, caplog):
+    """Damage has a measured power, which is finite and lies where the true one does; a page tells what has changed."""
     caplog.set_level(logging.INFO)
     wave = "fringes(waves=1, low=0.29, high=0.31, bend=0, vary=0, level=0.5)"
     y = corrupt(items(400), Corruption.parse(wave), 0)
@@ -128,6 +134,13 @@ def test_what_a_band_still_shows_is_weighed_in(plain, caplog):
     true = BASIS.forward((y - items(400)).double()).abs().square().mean(0)[None]
     assert damage.noise.isfinite().all()
     assert int(damage.noise.argmax()) == int(true.argmax())
+    for k, x in enumerate(y[:40]):
+        np.save(tmp_path / f"{k:02d}.npy", x[0].numpy())
+    result = fill_files(plain, [tmp_path], Hidden(str(band)), take="network")
+    inside = mask(band, BASIS) > 0
+    assert result.replaced == pytest.approx(float((inside * BASIS.multiplicity()).sum() / 64))
+    # What leaks beside the band is taken out as well, which the figure of what has changed outside says.
+    assert result.change_outside > 1e-4
 
 
 def test_the_network_is_held_against_what_needs_none(scans, plain):
@@ -147,8 +160,10 @@ def test_laps_of_a_band_know_what_they_were_of(tmp_path):
     band = "ring(low=0.4, high=0.6)"
     told = config(process={"omission": {"mode": "fill", "band": band, "laps": 1}})
     model = load_model(train_in_laps(told, tmp_path / "run", data=Signals("noise", items())))
-    if model.omission.mode == "none":
-        assert Hidden.of(model) == Hidden(str(Spectrum.parse(band)))
+    first = load_model(tmp_path / "run/lap-0")
+    assert model.omission.mode == "none"
+    assert Hidden.of(model) == Hidden(str(omission_mode(first.omission).place))
+    assert Hidden.of(first) is None
 
 
 def test_what_cannot_be_filled_in_is_refused(scans, model, plain, tmp_path):
@@ -169,17 +184,42 @@ def test_what_cannot_be_filled_in_is_refused(scans, model, plain, tmp_path):
     banded = config(process={"omission": {"mode": "fill", "band": "ring(low=0.4, high=0.6)"}})
     left_out = load_model(train(banded, tmp_path / "banded", data=Signals("noise", items())))
     with pytest.raises(InputError, match="leave out 'ring"):
-        fill(left_out, items(2), Damage(torch.zeros(1, 1, 8, 5), BASIS))
+        fill(left_out, items(2), Damage(torch.zeros(1, 1, 8, 5), BASIS, torch.zeros(1, 1, 8, 5)))
     coloured = config(process={"basis": "cosine", "spectrum": "whitening(exponent=0.5)"})
     other = load_model(train(coloured, tmp_path / "cosine", data=Signals("noise", items())))
     with pytest.raises(InputError, match="cosine"):
-        fill(other, items(2), Damage(torch.ones(2, 1, 8, 5), BASIS))
+        fill(other, items(2), Damage(torch.ones(2, 1, 8, 5), BASIS, torch.ones(2, 1, 8, 5)))
 
 
 def test_masks_for_a_model_that_knows_another_basis(scans, plain, missing):
     """White noise is white in all of them."""
     assert not plain.statistics.basis.is_fourier
+    assert Hidden.of(plain) is None
     result = fill_files(plain, [scans / "scans"], Hidden.of(plain, observed="mask"))
     assert result.change_outside < 1e-6
     assert result.basis == BASIS
     torch.testing.assert_close(result.b, missing.double().mean(0))
+
+
+def test_python_says_the_same(scans, model, missing):
+    """Arrays with masks or a band, or one line on what is none."""
+    own = Model(model)
+    x, masks = np.load(scans / "scans/00.npy")[None, None], all_of(~missing[:1], 8).numpy()
+    seen = own.trained.meaning.to_model(torch.from_numpy(x)).numpy()
+    filled_in = own.restore(seen, observed=masks, samples=2)
+    assert filled_in.images.shape == seen.shape
+    again = own.restore(seen, observed=np.fft.fftshift(masks, axes=(1, 2)), observed_order="centred", samples=2)
+    np.testing.assert_array_equal(again.images, filled_in.images)
+    assert own.restore(torch.from_numpy(seen), band="ring(low=0.4, high=0.6)", samples=1).std is None
+    gap = seen.copy()
+    gap[0, 0, 0, 0] = np.nan
+    for given, options, message in [
+        (gap, {"observed": masks}, "reach from nan"),
+        (seen, {"observed": masks, "band": "ring(low=0.4)"}, "give one"),
+        (seen, {"observed": masks, "observed_order": "centered"}, "one of fft, centred, got 'centered'"),
+        (seen, {"observed": []}, "a mask for each of 1 fields"),
+        (np.concatenate([seen, seen]), {"observed": masks}, "a mask for each of 2 fields"),
+        (np.zeros((1, 1, 16, 16), np.float32), {"band": "ring(low=0.4)"}, "got shape"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            own.restore(given, **options)

@@ -15,10 +15,12 @@ from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
 from sagd.omission.posterior import GaussianPrior
 from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors
 from sagd.store.model import load_model
+from sagd.study.filling import Hidden
 from sagd.study.laps import Course, train_in_laps
 from sagd.study.train import train
 
@@ -177,17 +179,18 @@ def test_laps_from_cleaned_items_draw_by_the_measured_damage(tmp_path, caplog):
     caplog.set_level("INFO")
     course = Course(cleaned(2), waves(), tmp_path / "run")
     model = load_model(train_in_laps(cleaned(2), tmp_path / "run", data=waves()))
-    assert model.omission.mode in ("none", "cleaned")
+    assert Hidden.of(model) == Hidden(str(course.mode.place))
     assert "lap 0: " in caplog.text
+    assert "gained on lap 0" in caplog.text
     y, x = (part.tensor() for part in (course.parts[0], course.drawn_in(1)))
     assert course.first.statistics.basis.is_fourier
     assert course.measured.shape == (1, 1, 16, 9)
     assert course.measured.isfinite().all()
     rest = FourierBasis((16, 16)).forward((y - x).double()).abs().square().mean(0)[None]
     torch.testing.assert_close(course.expected(1), rest)
-    # Where no damage was measured items stay as they are, and none is found by later laps.
-    none = course.measured == 0
-    assert float(rest[none].sum()) <= 1e-6 * float(rest.sum())
+    assert float(rest.sum()) > 0
+    # The alarm is of the band, which is not hidden.
+    assert float(course.judged(0, course.first).power) > 0
     shutil.rmtree(tmp_path / "run/model")
     shutil.rmtree(tmp_path / "run/lap-1/run/model")
     shutil.rmtree(tmp_path / "run/lap-2", ignore_errors=True)
@@ -200,8 +203,23 @@ def test_laps_from_cleaned_items_without_damage_end_at_once(tmp_path, caplog):
     plain = dataclasses.replace(waves(), corruption=None)
     model = load_model(train_in_laps(cleaned(2), tmp_path / "run", data=plain))
     assert model.omission.mode == "cleaned"
-    assert "laps have nothing to draw" in caplog.text
+    assert "no laps: nothing of the damage stands out of the data; the model is that of lap 0" in caplog.text
     assert not (tmp_path / "run/lap-1").exists()
+    assert Hidden.of(model) == Hidden(str(Spectrum.parse(cleaned(2).process.omission.band)))
+
+
+def test_laps_from_cleaned_items_know_what_is_no_noise(tmp_path, caplog):
+    """Dead lines, and damage that was found to multiply when lap 0 was prepared."""
+    lines = waves().tensor()
+    lines[..., 5] = -0.8
+    train_in_laps(cleaned(1), tmp_path / "run", data=Signals("waves", lines))
+    assert "no laps: items have dead lines in common" in caplog.text
+    assert not (tmp_path / "run/lap-1").exists()
+    course = Course(cleaned(1), waves(), tmp_path / "run")
+    model = load_model(tmp_path / "run/lap-0")
+    course.__dict__["first"] = dataclasses.replace(model, omission=dataclasses.replace(model.omission, log="yes"))
+    assert course.run(1) is course.first
+    assert "no laps: the damage multiplies the values" in caplog.text
 
 
 def test_laps_of_damage_that_multiplies_are_refused(tmp_path):

@@ -139,8 +139,10 @@ def _run_fields(command: Restore, model: Trained, hidden: Hidden | None) -> None
     files = held_by([written], [restoration.images], result.named.known, result.b, result.basis)
     result = dataclasses.replace(result, files=files)
     tensors = {"restored": restoration.images}
-    if restoration.std is not None and restoration.samples is not None:
-        tensors |= {"std": restoration.std, "samples": restoration.samples}
+    if restoration.std is not None:
+        tensors["std"] = restoration.std
+    if restoration.samples is not None:
+        tensors["samples"] = restoration.samples
         for k, sample in enumerate(restoration.samples):
             save_like(sample, result.named, command.out / "samples" / f"{k:02d}", keep=command.unrounded)
     write_file(command.out / "restored.safetensors", to_safetensors(tensors))

@@ -182,7 +182,9 @@ def masks_named(paths: Sequence[Path], named: Named, observed: str, order: Order
     Raises:
         InputError: Naming a file that has no mask, or one that does not fit.
     """
-    config, spatial = DataConfig(observed=observed, observed_order=order), tuple(named.x.shape[2:])
+    # What cannot be read stops here all the same, when it is read: an item without its mask is not to be restored.
+    config = DataConfig(observed=observed, observed_order=order, skip_bad=True)
+    spatial = tuple(named.x.shape[2:])
     told = {file: mask for path in paths if path.is_dir() for file, mask in read_masks(path, config).items()}
     files = list(dict.fromkeys(part.path for part in named.parts))
     masks = dict(zip(files, masks_of(files, config, told), strict=True))
@@ -256,7 +258,10 @@ def list_files(paths: Sequence[Path], config: DataConfig) -> list[tuple[str, Pat
     """
     if not paths:
         raise InputError("no files were named; give files or folders of them")
-    return list(dict.fromkeys(found for path in paths for found in _files(path, config)))
+    found = list(dict.fromkeys(found for path in paths for found in _files(path, config)))
+    if not found:
+        raise InputError(f"{', '.join(map(str, paths))}: these are masks ({config.observed}), and no data")
+    return found
 
 
 def save_like(x: Tensor, named: Named, folder: Path, suffix: str = "", keep: bool = False) -> Written:
@@ -667,7 +672,8 @@ def _files(path: Path, config: DataConfig) -> list[tuple[str, Path]]:
         raise InputError(f"no file or folder {str(path)!r}")
     refuse_special(path, str(path))
     if not path.is_dir() or is_one(path):
-        return [(path.name, path)]
+        mask = config.observed is not None and not items_among([path], config)
+        return [] if mask else [(path.name, path)]
     files = [file for file in walk(path) if file.name not in (*METADATA, BESIDE)]
     files = films(files) if config.kind == Video.kind else items_among(files, config, read_masks(path, config))
     if files == [path]:

@@ -38,6 +38,7 @@ class HeldOut:
         mean: The mean of the data `(C, *spatial)`.
         basis: Of the noise.
         band: Where the damage lies, if that is alike in all; None if it is of its own in every image.
+        hides: Whether nothing is known there; else all is shown under the noise.
     """
 
     y: Tensor
@@ -45,11 +46,12 @@ class HeldOut:
     mean: Tensor
     basis: Basis
     band: Spectrum | None = None
+    hides: bool = True
 
     def judge(self, draw: Draw) -> Judged:
         """What draws are worth where they are not shown what the damaged images show.
 
-        That is in the band, whose damage adds the same to all errors; or at frequencies that are hidden at random.
+        That is in a band that is hidden, whose damage adds the same to all errors; or at frequencies hidden at random.
         """
         hidden = self._hidden
         noise = torch.where(hidden > 0, torch.inf, self.noise.expand(len(self.y), *self.noise.shape[1:]))
@@ -61,8 +63,8 @@ class HeldOut:
 
     @property
     def _hidden(self) -> Tensor:
-        """The band; or frequencies at random of those that each image shows, never those next to 0."""
-        if self.band is not None:
+        """The band that is hidden; or frequencies at random of those that each image shows, never those next to 0."""
+        if self.band is not None and self.hides:
             return (mask(self.band, self.basis) > 0).double().reshape(1, -1, *self.basis.coefficients)
         streams = [generator_for(0, "hidden", number) for number in range(len(self.y))]
         chosen = Subsampled(keep=1 - _HIDDEN).places(self.basis.spatial, streams)[:, None]
@@ -96,7 +98,8 @@ class Lap:
 def gains(lap: Lap, best: Lap, banded: bool) -> bool:
     """Whether a lap is better than the best before it beyond chance, and does not draw back damage of a band.
 
-    Where every image has damage of its own there is none to draw back: power that is too much is error, and counted.
+    What is drawn back may not be more than the alarm allows, or than the best has. Where every image has damage of its
+    own there is none to draw back: power that is too much is error, and counted.
     """
     gained, error = lap.judged.better_by(best.judged)
-    return gained > error and not (banded and lap.judged.power > 10 ** (ALARM / 10))
+    return gained > error and not (banded and lap.judged.power > max(10 ** (ALARM / 10), best.judged.power))

@@ -142,18 +142,19 @@ def filled(
     Raises:
         InputError: If images and noise do not fit each other or the model.
     """
-    basis, free, every = statistics.basis, (noise > 0).to(y.device), []
+    basis, free, total, kept = statistics.basis, (noise > 0).to(y.device), torch.zeros_like(y), []
     for k in tqdm(range(draws), desc="drawing", unit="draw", disable=None if progress else True, leave=False):
         x = posterior(
             denoiser, y, noise, statistics, rounds=ROUNDS, seed=seed, draw=k, condition=condition,
             batch_size=batch_size, **sampling,
         )  # fmt: skip
-        change = basis.inverse(free * basis.forward((x - y).double())).to(y)
-        every.append(y + change)
-    drawn = torch.stack(every)
+        x = y + basis.inverse(free * basis.forward((x - y).double())).to(y)
+        total += x
+        kept += [x] if keep else []
     if not keep:
-        return Restoration(drawn.mean(0))
-    return Restoration(drawn.mean(0), drawn.std(0, correction=min(1, draws - 1)), drawn)
+        return Restoration(total / draws)
+    drawn = torch.stack(kept)
+    return Restoration(total / draws, drawn.std(0) if draws > 1 else None, drawn)
 
 
 @dataclass(frozen=True)

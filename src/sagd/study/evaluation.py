@@ -310,7 +310,7 @@ def _of_training(
     try:
         with stage("reading the training data", progress, barred=True):
             data = load(own, model.given_meaning)
-    except InputError as error:
+    except (InputError, OSError) as error:
         logger.info("note: how far the training data itself is from the reference is not known: %s", error)
         return {}
     if len(data) < count or data.gaps:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from sagd.build.objects import omission_mode
-from sagd.build.schema import NO_OMISSION
 from sagd.data.config import Order
 from sagd.data.files import masks_named, read_named, read_partners, require_like
 from sagd.errors import InputError, argument
@@ -23,9 +22,11 @@ from sagd.model.condition import Conditional
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
+from sagd.omission.checks import check_images
 from sagd.omission.modes import Restoration
 from sagd.omission.posterior import filled
-from sagd.omission.removal import Removal, measure
+from sagd.omission.removal import measure
+from sagd.omission.removal.measurement import LEAST
 from sagd.store.model import Trained
 from sagd.study.restoration import Method, RestorationResult, compared, sides_of, without_network
 from sagd.study.sides import BEST, WAYS, Sides
@@ -34,8 +35,8 @@ logger = logging.getLogger(__name__)
 
 DRAWS = 8
 """Posterior draws whose mean is the result, where nobody asks for their number."""
-_STANDS_OUT = 0.1
-"""Share of the power of a band from which on damage in it is believed, and what it shows weighed in."""
+_DELETED = 0.1
+"""Power of a band, in that of its surroundings, below which it holds nothing any more."""
 _TOLD = (
     "What is hidden of each was <b>drawn</b> from its posterior given what is shown, {draws} times, and the mean is the"
     " result: it is nearest to the truth on average, and smoother than it where the model is not sure."
@@ -67,6 +68,8 @@ class Hidden:
         Raises:
             InputError: On a band and masks.
         """
+        if band is not None and order is not None:
+            raise InputError(f"{argument('observed_order')} is of masks, and {argument('band')} has none; leave it out")
         if band is not None and observed is not None:
             raise InputError(
                 f"{argument('band')} is hidden in all items, {argument('observed')} says what each shows; give one"
@@ -75,10 +78,18 @@ class Hidden:
             return Hidden(band)
         if observed is not None:
             return Hidden("", observed, order or "fft")
-        if model.omission.mode != NO_OMISSION or "process" not in model.configuration:
+        if "process" not in model.configuration:
             return None
-        config = model.config
+        config, own = model.config, omission_mode(model.omission, model.meaning.grid())
+        if own is not None and not (own.cleans and config.process.omission.laps):
+            return None
         if config.data.observed is not None:
+            if not config.process.omission.laps:
+                logger.warning(
+                    "the model was trained without laps on items that lack frequencies, and learnt 0 for these; train"
+                    " with %s",
+                    argument("process.omission.laps"),
+                )
             return Hidden("", config.data.observed, order or config.data.observed_order)
         mode = omission_mode(config.process.omission, model.meaning.grid())
         return None if mode is None else Hidden(str(mode.place))
@@ -91,41 +102,46 @@ class Damage:
     Attributes:
         noise: Its power `N(f)`, `(B|1, C|1, *coefficients)`: infinite where nothing is known, 0 where all is.
         basis: Of the coefficients.
+        where: What is to be replaced, in [0, 1], likewise: a band, without what leaks beside it.
     """
 
     noise: Tensor
     basis: FourierBasis
+    where: Tensor
 
     @staticmethod
     def by_masks(observed: Tensor, spatial: Sequence[int]) -> Damage:
         """What was not observed, from bool `(B, *coefficients)` of the Fourier basis of `spatial`."""
-        return Damage(torch.where(observed, 0.0, torch.inf)[:, None], FourierBasis(tuple(spatial)))
+        noise = torch.where(observed, 0.0, torch.inf)[:, None]
+        return Damage(noise, FourierBasis(tuple(spatial)), (noise > 0).double())
 
     @staticmethod
     def of_band(model: Trained, band: str, y: Tensor) -> Damage:
-        """Of a band: as strong as it stands out of the items `(B, C, *spatial)`; if it does not, all is hidden.
+        """Of a band: as strong as it stands out of the items `(B, C, *spatial)` together.
+
+        Where next to nothing is left in the band, or items have too few samples to tell, nothing of it is known.
 
         Raises:
             InputError: If it holds none of the frequencies, or all.
         """
         place, basis = Spectrum.parse(band).on(model.meaning.grid()), FourierBasis(tuple(y.shape[2:]))
-        inside = mask(place, basis) > 0
-        removal, share = _measured(y, place)
-        if removal is not None and share >= _STANDS_OUT:
-            logger.info("damage has %.2g %% of the power in %s: what that still shows is weighed in", 100 * share, band)
-            return Damage(removal.noise[None], basis)
-        logger.info("no damage stands out in %s, all of which is filled in", band)
-        return Damage(torch.where(inside, torch.inf, 0.0).reshape(1, -1, *basis.coefficients), basis)
+        inside = (mask(place, basis) > 0).double().reshape(1, -1, *basis.coefficients)
+        removal = measure(iter(y), place) if min(basis.spatial) >= LEAST else None
+        if removal is None:
+            logger.info("items of so few samples do not tell the damage in %s: all of it is filled in", band)
+            return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside)
+        about = y.double() - y.double().mean(dim=tuple(range(2, y.ndim)), keepdim=True)
+        power = basis.forward(about).abs().square().mean(0)
 
+        def within(values: Tensor) -> float:
+            return float((basis.multiplicity() * inside[0] * values).sum())
 
-def _measured(y: Tensor, place: Spectrum) -> tuple[Removal | None, float]:
-    """The damage of a band, if it can be measured, and its share of the power there."""
-    try:
-        removal = measure(iter(y), place)
-    except InputError:
-        return None, 0.0
-    weight = removal.basis.multiplicity() * (mask(place, removal.basis) > 0)
-    return removal, float((weight * removal.damage).sum() / (weight * removal.power).sum().clamp(min=1e-30))
+        if within(power) < _DELETED * within(removal.clean):
+            logger.info("next to nothing is left in %s: all of it is filled in", band)
+            return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside)
+        share = min(1.0, within(removal.noise) / max(within(power), 1e-30))
+        logger.info("damage has %.0f %% of the power in %s; what that still shows is weighed in", 100 * share, band)
+        return Damage(removal.noise[None], basis, inside)
 
 
 def fill_files(
@@ -170,11 +186,13 @@ def fill_files(
     labels = None if label is None else torch.full((len(named.names),), label)
     result = fill(model, named.x, damage, samples, seed, labels, batch_size, progress)
     method = Method("posterior mean", hidden.band, _TOLD.format(draws=samples or DRAWS))
-    b, sides = (damage.noise > 0).double(), None
+    sides = None
     if others is not None:
         sides, images = sides_of(named, result.images, known, others, take, True)
         result = result if sides.taken == WAYS[0] else Restoration(images)
-    return compared(named, result, known, method, b, damage.basis, sides, sides is None or sides.taken == WAYS[0])
+    return compared(
+        named, result, known, method, damage.where, damage.basis, sides, sides is None or sides.taken == WAYS[0]
+    )
 
 
 def fill(
@@ -209,6 +227,10 @@ def fill(
         )
     if samples < 0 or batch_size < 1:
         raise InputError(f"samples must be at least 0 and batch_size at least 1, got {samples} and {batch_size}")
+    y = y.cpu()
+    check_images(y, model.process, model.statistics, "fills in")
+    if len(damage.noise) not in (1, len(y)):
+        raise InputError(f"there are {len(damage.noise)} masks for {len(y)} items; give one for each")
     try:
         model.process.diagonal(1.0, y[:1], damage.basis)
     except InputError:

@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -306,16 +307,15 @@ def alike(arrays: Sequence[Tensor]) -> list[Tensor]:
 
 def middles(arrays: Sequence[Tensor]) -> list[Tensor]:
     """The middles of arrays `(C, *spatial)`, all of the size by which most values are looked at, of as many as fit."""
-    shapes = [tuple(array.shape[1:]) for array in arrays]
+    shapes = np.array([array.shape[1:] for array in arrays])
 
-    def within(sides: tuple[int, ...]) -> list[Tensor]:
-        return [
-            a for a, own in zip(arrays, shapes, strict=True) if all(s <= n for s, n in zip(sides, own, strict=True))
-        ]
+    def within(sides: np.ndarray) -> np.ndarray:
+        return np.all(shapes >= sides, axis=1)
 
-    least = tuple(map(min, zip(*shapes, strict=True)))
-    sides = max(dict.fromkeys([least, *shapes]), key=lambda s: math.prod(s) * len(within(s)))
-    fit, values = within(sides), len(arrays[0]) * math.prod(sides)
+    every = np.unique(np.concatenate([shapes.min(0, keepdims=True), shapes]), axis=0)
+    sides = max(every, key=lambda s: int(s.prod()) * int(within(s).sum())).tolist()
+    fit = [array for array, fits in zip(arrays, within(np.array(sides)), strict=True) if fits]
+    values = len(arrays[0]) * math.prod(sides)
     share = min(1.0, max(LOOKED_AT / len(fit), _LEAST_PART) / values)
     parts = [max(1, int(n * share ** (1 / len(sides)))) for n in sides]
     most = min(len(fit), max(1, LOOKED_AT // (len(arrays[0]) * math.prod(parts))))

@@ -35,6 +35,7 @@ from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.omission.dead import dead_lines
 from sagd.omission.laps import HeldOut, Lap, gains
 from sagd.omission.modes import Mode
 from sagd.omission.modes.cleaned import Cleaned
@@ -74,7 +75,7 @@ def train_in_laps(config: RunConfig, out: str | Path, resume: bool = False, data
         best = course.run(laps)
         model = best if best is not None else course.first
         assert model is not None
-        save_model(out / "model", dataclasses.replace(model, configuration=to_dict(config)))
+        save_model(out / "model", dataclasses.replace(model, configuration=to_dict(course.known)))
     return out / "model"
 
 
@@ -141,8 +142,8 @@ class Course:
 
     def run(self, laps: int) -> Trained | None:
         """All laps; the model of the best, or None if that is lap 0's."""
-        if self.cleans and not self.measured.any():
-            logger.warning("nothing of the damage stands out of the data, so that laps have nothing to draw")
+        if self.cleans and (why := self._in_vain()):
+            logger.warning("no laps: %s; the model is that of lap 0", why)
             return self.first
         model = kept = self.first if self.cleans else None
         best = Lap(0, self.judged(0, model)) if self.first is None or self.cleans else None
@@ -153,11 +154,19 @@ class Course:
             model = self.trained(number, draws, model)
             lap = Lap(number, self.judged(number, model))
             logger.info(lap.line(best))
-            if best is not None and not gains(lap, best, self.first is not None and not self.cleans):
+            if best is not None and not gains(lap, best, self.first is not None):
                 logger.info("nothing is gained any more: the model is that of lap %d", best.number if kept else number)
                 return kept or model
             best, kept = lap, model
         return kept
+
+    def _in_vain(self) -> str:
+        """Why laps from cleaned items would learn what is not so; "" if they would not."""
+        if isinstance(self.mode, Cleaned) and self.mode.log == "yes":
+            return "the damage multiplies the values, and laps draw items without what was added to them"
+        if set.intersection(*(set(dead_lines(x)) for x in self.parts[0].at_most(_MEASURED).tensor())):
+            return "items have dead lines in common, which laps take for content; interpolate them before"
+        return "" if self.measured.any() else "nothing of the damage stands out of the data"
 
     @cached_property
     def parts(self) -> tuple[Signals, Signals]:
@@ -325,8 +334,9 @@ class Course:
             every = torch.arange(len(apart))
             y, labels = apart.batch(every)
             statistics = self.prior.statistics if model is None else model.statistics
-            band = None if self.first is None or self.cleans else self.mode.place
-            held_out = HeldOut(y, self.noise(apart, every, number), statistics.mean, self.basis, band)
+            band = None if self.first is None else self.mode.place
+            noise = self.noise(apart, every, number)
+            held_out = HeldOut(y, noise, statistics.mean, self.basis, band, hides=not self.cleans)
             found = held_out.judge(lambda x, n, draw: self._posterior(x, n, labels, model, draw, 0))
             content = {"errors": found.errors, "power": torch.tensor([found.power])}
             write_directory(path, [(_DRAWS, to_safetensors(content))])

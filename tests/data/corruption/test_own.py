@@ -11,7 +11,7 @@ from sagd.noise.grid import Grid
 CASES = [("subsampled(keep=0.4, centre=0.2)", s) for s in [(32,), (9, 12), (16, 16), (4, 6, 8)]]
 CASES += [("subsampled(keep=0.4, axis=0)", s) for s in [(17, 12), (16, 7)]]
 CASES += [("wedges(width=50)", s) for s in [(16, 16), (15, 20)]]
-CASES += [("notches(frequency=0.3, width=0.05, harmonics=2)", s) for s in [(64,), (63,), (5, 32)]]
+CASES += [("notches(frequency=0.3, width=0.001, harmonics=2)", s) for s in [(64,), (63,), (5, 32)]]
 
 
 @pytest.mark.parametrize(("text", "spatial"), CASES, ids=str)
@@ -70,6 +70,7 @@ def test_notches_in_units():
         ("wedges(width=200)", "width"),
         ("subsampled(axis=-1)", "axis"),
         ("notches(frequency=0.7)", "0.5"),
+        ("notches(frequency=0.45, spread=0.3)", "below 0.5"),
         ("notches(spread=1)", "below 1"),
         ("notches(width=0)", "positive"),
         ("notches(harmonics=0)", "harmonics"),

@@ -48,6 +48,11 @@ class Notches(Missing, kind="notches"):
             raise InputError(f"notches frequency must lie in (0, 0.5) cycles per sample, got {self.frequency}")
         if self.spread >= 1:
             raise InputError(f"notches spread must be below 1, got {self.spread}; it is a share of the frequency")
+        if not isinstance(self.frequency, str) and self.frequency * (1 + self.spread) >= 0.5:
+            raise InputError(
+                f"notches of frequency {self.frequency} and spread {self.spread} reach"
+                f" {self.frequency * (1 + self.spread):g} cycles per sample, and must stay below 0.5"
+            )
         check_whole("notches harmonics", self.harmonics, 1, MOST_WAVES)
 
     def places(self, spatial: Shape, generators: Sequence[Generator]) -> Tensor:
@@ -55,7 +60,8 @@ class Notches(Missing, kind="notches"):
         along = FourierBasis(spatial).frequencies()[-1].abs()
         drawn = torch.tensor([float(rand((), g, torch.float64)) for g in generators], dtype=torch.float64)
         own = self._number("frequency") * (1 + self.spread * (2 * drawn - 1))
-        half = self._number("width") / 2
+        # A notch narrower than what tells frequencies apart takes the nearest one.
+        half = max(self._number("width"), 1 / spatial[-1]) / 2
         number = torch.arange(1, self.harmonics + 1, dtype=torch.float64)
         middles = (own[:, None] * number).reshape(len(own), -1, *(1,) * along.ndim)
         # 0 is the mean, which is no hum.
@@ -63,5 +69,6 @@ class Notches(Missing, kind="notches"):
 
     def band(self, spatial: Shape, seed: int = 0) -> Spectrum:
         """Where something may be missing."""
-        low = self._number("frequency") * (1 - self.spread) - self._number("width") / 2
-        return Strip(len(spatial) - 1, low=round(max(low, 0.0), 6), high=0.5)
+        f, half = self._number("frequency"), max(self._number("width"), 1 / spatial[-1]) / 2
+        low, high = f * (1 - self.spread) - half, self.harmonics * f * (1 + self.spread) + half
+        return Strip(len(spatial) - 1, low=round(max(low, 0.0), 6), high=round(min(high, 0.5), 6))

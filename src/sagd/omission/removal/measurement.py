@@ -19,6 +19,8 @@ from sagd.omission.removal.local import strength, window_of
 from sagd.omission.removal.spectra import Powers, fit, profile
 from sagd.omission.removal.structure import odd_phase, weighted_damage
 
+LEAST = 8
+"""Samples that arrays have along each axis, at least."""
 _COLOURS = 3
 """Channels of images that are cleaned jointly where this promises less error, below `_BETTER` of what each has."""
 _BETTER = 0.9
@@ -77,8 +79,15 @@ class Removal:
 
         At their borders damage breaks off, and leaks beside its band.
         """
-        own = torch.einsum("ic,i...->c...", self.turn.square(), self.damage)
-        return windowed(own, self.basis, self.spatial)
+        return self._own(self.damage)
+
+    @property
+    def clean(self) -> Tensor:
+        """The power that clean arrays are expected to have there, likewise."""
+        return self._own(self.smooth)
+
+    def _own(self, power: Tensor) -> Tensor:
+        return windowed(torch.einsum("ic,i...->c...", self.turn.square(), power), self.basis, self.spatial)
 
     def power_of(self, x: Tensor | Iterable[Tensor]) -> Tensor:
         """The mean power of other arrays of that size, `(C, *coefficients)`, of the channels that the gain is of."""
@@ -299,7 +308,7 @@ def check_array(x: Tensor) -> None:
         InputError: On other shapes or types, few samples, or values that are not finite.
     """
     require_axes(x)
-    if min(x.shape[1:]) < 8:
-        raise InputError(f"arrays need at least 8 samples a side, got {' x '.join(map(str, x.shape[1:]))}")
+    if min(x.shape[1:]) < LEAST:
+        raise InputError(f"arrays need at least {LEAST} samples a side, got {' x '.join(map(str, x.shape[1:]))}")
     if not torch.isfinite(x).all():
         raise InputError("the array holds values that are not finite (NaN or infinity); interpolate them first")
