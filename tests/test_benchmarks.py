@@ -19,6 +19,7 @@ from PIL import Image
 from sagd.build.catalogue import catalogue
 from sagd.networks.build import build_network
 from sagd.networks.config import NetworkConfig
+from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Ring
@@ -144,6 +145,20 @@ def test_verdict_needs_the_whole_interval(timing, low, high, verdict):
     assert timing.Demand("some cost", measured, limit=1.0).verdict == verdict
 
 
+@pytest.fixture(scope="session")
+def features(tmp_path_factory):
+    """Classifiers that are trained once."""
+    return tmp_path_factory.mktemp("features")
+
+
+@pytest.fixture
+def work(tmp_path, features):
+    """Where benchmarks keep their runs, an own one, and features, which are the same whoever trains them."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "features").symlink_to(features)
+    return tmp_path / "work"
+
+
 @pytest.fixture
 def omission(monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
@@ -169,7 +184,7 @@ def tables(tmp_path_factory):
     return folder
 
 
-def test_leaving_a_band_out_on_mnist_goes_on_after_a_kill(omission, tables, tmp_path, monkeypatch, capsys):
+def test_leaving_a_band_out_on_mnist_goes_on_after_a_kill(omission, tables, work, tmp_path, monkeypatch, capsys):
     """Quick runs of two bands; the first try is cut short in the middle of a line."""
     from benchmarks import records
     from benchmarks.omission import mnist
@@ -183,7 +198,7 @@ def test_leaving_a_band_out_on_mnist_goes_on_after_a_kill(omission, tables, tmp_
         "--out",
         str(tmp_path),
         "--work",
-        str(tmp_path / "work"),
+        str(work),
     ]
     run = mnist.Bench.run
     calls = []
@@ -212,11 +227,18 @@ def test_leaving_a_band_out_on_mnist_goes_on_after_a_kill(omission, tables, tmp_
     assert f"wrote {tmp_path / 'mnist-quick.md'}" in capsys.readouterr().out
 
 
-def test_leaving_a_band_out_under_damage_as_in_life(omission, tables, tmp_path):
+def test_leaving_a_band_out_under_damage_as_in_life(omission, tables, work, tmp_path, monkeypatch):
+    """Two kinds of damage through all arms; all are drawn, and leave something to go by."""
     from benchmarks import records
     from benchmarks.omission import life
 
-    args = ["life", "--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
+    basis = FourierBasis((28, 28))
+    for damage in life.DAMAGE:
+        key = life.Key("fill", damage, 0)
+        assert life.damage_of(key, torch.zeros(3, 1, 28, 28)).std() > 0.01
+        assert 0.5 < mask(life.band_of(key), basis).sum() < basis.radius().numel() / 2
+    monkeypatch.setattr(life, "DAMAGE", {name: life.DAMAGE[name] for name in ("moire", "rain")})
+    args = ["life", "--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(work)]
     omission.main(args)
     lines = records.read(tmp_path / "life-quick.jsonl")
     assert [(x["damage"], x["arm"]) for x in lines] == [
@@ -234,10 +256,10 @@ def test_leaving_a_band_out_under_damage_as_in_life(omission, tables, tmp_path):
     assert "| rain | 1 |" in page
 
 
-def test_laps_of_images_that_lack_frequencies_of_their_own(omission, tables, tmp_path):
+def test_laps_of_images_that_lack_frequencies_of_their_own(omission, tables, work, tmp_path):
     from benchmarks import records
 
-    args = ["laps", "--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
+    args = ["laps", "--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(work)]
     omission.main(args)
     lines = records.read(tmp_path / "laps-quick.jsonl")
     assert [x["arm"] for x in lines][:3] == ["clean", "filled", "lap 1"]
@@ -310,13 +332,13 @@ def test_committed_pages_are_of_the_committed_results(omission):
 
 
 @pytest.fixture
-def quality(monkeypatch, tmp_path):
+def quality(monkeypatch, work, tmp_path):
     """`quality(study, *options)`: run the command on a few small runs."""
     monkeypatch.syspath_prepend(ROOT)
     from benchmarks.quality import __main__ as command
 
     def run(study, *options):
-        folders = ["--out", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
+        folders = ["--out", str(tmp_path / "results"), "--work", str(work)]
         command.main([study, "--scale", "quick", *folders, *map(str, options)])
         return tmp_path / "results"
 

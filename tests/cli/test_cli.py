@@ -82,6 +82,23 @@ def runs(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory):
+    """A folder with `comparison.yaml` and the finished comparison `out`, and what was said of it."""
+    folder = tmp_path_factory.mktemp("compared")
+    config = write(folder / "comparison.yaml", COMPARISON)
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()) as err:
+        assert main(["compare", config, "--out", str(folder / "out")]) == 0
+    assert err.getvalue() == ""
+    return folder, said.getvalue()
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages of comparisons stay empty: drawing one takes seconds, and that of `compared` is looked at."""
+    monkeypatch.setattr("sagd.report.directory.render", lambda results, arrays, page: page.touch())
+
+
 @pytest.fixture
 def sagd_(capfd):
     """`sagd_(command, ...)`: exit code, standard output and standard error."""
@@ -163,6 +180,19 @@ def pictures(folder):
 def save(path, pixels):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(path)
+
+
+def painted(folder, draw, count=20):
+    """Small pictures, each of which a function of its number draws."""
+    folder.mkdir()
+    for i in range(count):
+        Image.fromarray(draw(i)).save(folder / f"{i:03d}.png")
+    return folder
+
+
+def noise(i):
+    """A picture that programs of their own read sooner than those of scikit-learn."""
+    return np.random.default_rng(i).integers(0, 255, (8, 8), dtype=np.uint8)
 
 
 # --- the command line itself ---
@@ -1007,7 +1037,8 @@ def test_a_diverged_training_exits_with_3_and_keeps_the_last_good_checkpoint(sag
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_stop_training_with_a_checkpoint(number, code, tmp_path, works):
-    config = tiny(tmp_path, training={"log_every": 1, "checkpoint_every": 10**6, "sample_every": 0})
+    data = {"source": str(painted(tmp_path / "noise", noise))}
+    config = tiny(tmp_path, data=data, training={"log_every": 1, "checkpoint_every": 10**6, "sample_every": 0})
     args = ["train", config, "--out", str(tmp_path / "run")]
     metrics = tmp_path / "run" / "metrics.jsonl"
     with contextlib.ExitStack() as stack:
@@ -1268,7 +1299,7 @@ def test_evaluate_refuses_what_it_cannot_do(refused, runs, tmp_path):
 
 def test_evaluate_of_real_images_sorted_by_class_is_near_the_floor(works, tmp_path):
     """A folder of real digits against itself; its first images would be of two classes of ten."""
-    works("corrupt", "digits", "scan_lines(level=0.1)", "--out", tmp_path / "trial")
+    works("corrupt", "digits", "scan_lines(level=0.1)", "--data.limit", 750, "--out", tmp_path / "trial")
     clean = tmp_path / "trial" / "clean"
     works("evaluate", clean, "--data.source", clean, "--evaluation.samples", 150, "--out", tmp_path / "out")
     result = json.loads((tmp_path / "out" / "evaluation.json").read_text())
@@ -1292,9 +1323,9 @@ def test_evaluate_says_when_the_training_data_is_gone(works, refused, tmp_path):
 # --- compare ---
 
 
-def test_compare_from_a_file_to_a_report(works, refused, tmp_path):
-    config = write(tmp_path / "comparison.yaml", COMPARISON)
-    out = works("compare", config, "--out", tmp_path / "out")
+def test_compare_from_a_file_to_a_report(works, refused, compared, tmp_path):
+    shutil.copytree(compared[0], tmp_path, dirs_exist_ok=True)
+    config, out = tmp_path / "comparison.yaml", compared[1].replace(str(compared[0]), str(tmp_path))
     assert out.splitlines()[0].split()[:2] == ["arm", "Fréchet"]
     assert [line.split()[0] for line in out.splitlines()[1:3]] == ["white", "low"]
     assert out.endswith(f"report: {tmp_path / 'out' / 'report.html'}\n")
@@ -1315,7 +1346,7 @@ def test_compare_from_a_file_to_a_report(works, refused, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_stop_a_comparison(number, code, sagd_, works, tmp_path, monkeypatch):
+def test_signals_stop_a_comparison(number, code, sagd_, works, undrawn, tmp_path, monkeypatch):
     config = write(tmp_path / "comparison.yaml", COMPARISON)
     advance = Fit.advance
 
@@ -1646,7 +1677,7 @@ def test_a_signal_while_the_model_is_written_stops_training(
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_while_a_model_is_written_stops_a_comparison(
-    number, code, sagd_, works, tmp_path, monkeypatch, survive
+    number, code, sagd_, works, compared, undrawn, tmp_path, monkeypatch, survive
 ):
     config = write(tmp_path / "comparison.yaml", COMPARISON)
     args = ["compare", config, "--out", tmp_path / "out"]
@@ -1656,7 +1687,7 @@ def test_a_signal_while_a_model_is_written_stops_a_comparison(
     assert (stopped, out) == (code, "")
     assert err.splitlines()[-1] == f"sagd: stopped by {number.name}; continue with --resume"
     assert not (tmp_path / "out" / "low").exists()
-    assert works(*args, "--resume") == works("compare", config, "--out", tmp_path / "whole").replace("whole", "out")
+    assert works(*args, "--resume") == compared[1].replace(str(compared[0]), str(tmp_path))
 
 
 def go_on():
@@ -1903,19 +1934,21 @@ def shell(line, *args, **environment):
 
 def test_closed_streams(tmp_path):
     """Whose numbers the next files would get."""
-    args = ["inspect", "digits", "--data.limit", "200", "--out"]
+    args = ["inspect", painted(tmp_path / "noise", noise), "--out"]
     assert shell(">&-", *args, tmp_path / "one") == (1, "", UNPRINTABLE.format("standard output is closed"))
     code, out, err = shell("2>&-", *args, tmp_path / "two")
     assert (code, err) == (0, "")
-    assert "digits" in out
+    assert "noise" in out
     files = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("one", "two")]
     assert files[0] == files[1] == ["band.png", "inspection.json", "spectrum.png"]
     assert shell("2>&-", "sample", tmp_path / "nothing", "--out", tmp_path / "three") == (2, "", "")
 
 
-def test_a_terminal_that_knows_ascii_alone(runs, tmp_path):
+def test_a_terminal_that_knows_ascii_alone(tmp_path):
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
-    code, out, err = shell("", "evaluate", runs / "plain", "--out", tmp_path / "é", *EVALUATE, **environment)
+    images = painted(tmp_path / "noise", noise, 150)
+    args = ["evaluate", images, "--data.source", images, *EVALUATE]
+    code, out, err = shell("", *args, "--out", tmp_path / "é", **environment)
     # What takes more than two seconds is named.
     assert code == 0
     assert re.fullmatch(r"([\w ]+ \.\.\.\n)*", err)
@@ -1927,12 +1960,12 @@ def test_a_terminal_that_knows_ascii_alone(runs, tmp_path):
 # --- bars ---
 
 
-def test_bars_are_for_terminals(runs):
+def test_bars_are_for_terminals(runs, tmp_path):
     """On a terminal, sampling shows a bar, and what takes over two seconds; the tests above see none elsewhere."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 80))
     environment = os.environ | {"TERM": "xterm"}
-    args = ["evaluate", str(runs / "plain"), *EVALUATE]
+    args = ["sample", str(runs / "plain"), "--out", str(tmp_path / "drawn")]
     process = subprocess.Popen(
         [sys.executable, "-m", "sagd", *args], stdout=subprocess.PIPE, stderr=slave, env=environment, text=True
     )
@@ -1945,7 +1978,7 @@ def test_bars_are_for_terminals(runs):
     except OSError:
         pass
     os.close(master)
-    assert "Fréchet" in process.communicate()[0]
+    assert f"images in {tmp_path / 'drawn' / 'images'}" in process.communicate()[0]
     assert process.returncode == 0
     assert b"sampling" in shown
 
@@ -1973,14 +2006,6 @@ sys.exit(main(sys.argv[1:]))
 def test_one_of_many_is_spoken_of_as_one(runs, tmp_path, capsys):
     assert main(["sample", str(runs / "plain"), "--count", "1", "--out", str(tmp_path)]) == 0
     assert " and 1 image in " in capsys.readouterr().out
-
-
-def painted(folder, draw):
-    """Twenty small pictures, each of which a function of its number draws."""
-    folder.mkdir()
-    for i in range(20):
-        Image.fromarray(draw(i)).save(folder / f"{i:02d}.png")
-    return folder
 
 
 @pytest.mark.parametrize("command", ["train", "inspect", "design", "gallery"])

@@ -149,6 +149,7 @@ def test_compare(kind):
     name, root, _, _ = kind
     config = RUN | {
         "arms": {"white": {}, "low": {"spectrum": "power_law(alpha=-0.2)"}},
+        "training": RUN["training"] | {"sample_every": 0},  # a picture of the first training has been looked at
         "evaluation": {"samples": 8, "bands": 3},
         "data": {"source": str(root / "data")} | OWN.get(name, {}),
     }

@@ -13,6 +13,7 @@ from sagd.noise.basis.base import build_basis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, by_radius
 from sagd.process.restricted import Restricted
+from sagd.process.schedule import VPSchedule
 from sagd.sampling.base import Sampler
 from sagd.sampling.expected import Expected
 from sagd.sampling.found_grid import find_grid
@@ -131,6 +132,14 @@ def test_a_grid_that_was_found_is_better_than_the_usual_one(spatial, steps):
     grid = find_grid(known, Sampler.parse("heun"), steps)
     assert known.error("heun", steps, grid) < 0.7 * known.error("heun", steps, "matched")
     assert grid == find_grid(known, Sampler.parse("heun"), steps)
+
+
+def test_the_search_asks_for_the_times_of_all_grids_of_a_round_at_once(monkeypatch):
+    """Schedules without a closed form invert their levels step by step, which takes as long for one grid as for all."""
+    known, asked, time = expected(steep((16, 12))), [], VPSchedule.time
+    monkeypatch.setattr(VPSchedule, "time", lambda self, log_snr: asked.append(None) or time(self, log_snr))
+    find_grid(known, Sampler.parse("euler"), 3)
+    assert len(asked) < 10
 
 
 @pytest.mark.parametrize("sampler", ["heun", "dpm_solver", "ddim"])

@@ -113,7 +113,8 @@ def _inside(point: _Point, span: float, top: float) -> bool:
 
 def _errors(expected: Expected, sampler: Sampler, steps: int, grids: Iterable[KarrasGrid]) -> list[float]:
     """Those of grids whose times decrease, infinite for others."""
-    points = torch.stack([g.points(steps, expected.process, None) for g in grids])
+    process = expected.process
+    points = process.time_at(torch.stack([g.levels(steps, process) for g in grids]))
     times = torch.cat([points, torch.zeros(len(points), 1, dtype=torch.float64)], 1)
     falling = (times.diff() < 0).all(1)
     errors = torch.full((len(times),), math.inf, dtype=torch.float64)

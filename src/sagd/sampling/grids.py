@@ -89,10 +89,13 @@ class KarrasGrid(TimeGrid, kind="karras"):
 
     def points(self, steps: int, process: Process, statistics: DataStatistics | None) -> Tensor:
         """Times of Karras' noise levels."""
+        return process.time_at(self.levels(steps, process))
+
+    def levels(self, steps: int, process: Process) -> Tensor:
+        """The `steps` noise levels, decreasing, float64."""
         highest = float(process.noise_level(torch.ones((), dtype=torch.float64)))
         first, last = (min(s, highest) ** (1 / self.rho) for s in (self.sigma_max, self.sigma_min))
-        levels = torch.linspace(first, last, steps, dtype=torch.float64) ** self.rho
-        return process.time_at(levels)
+        return torch.linspace(first, last, steps, dtype=torch.float64) ** self.rho
 
 
 @dataclass(frozen=True)
