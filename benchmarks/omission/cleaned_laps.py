@@ -30,6 +30,7 @@ from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.data.signals import Signals
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.omission.posterior import filled
+from sagd.omission.removal import measure
 from sagd.store.files import read_tensors
 from sagd.store.model import load_model
 from sagd.study.laps import Course, train_in_laps
@@ -129,7 +130,7 @@ def _laps(bench: Bench, key: Key, name: str, y: Tensor, folder: Path) -> list[di
         told = {
             "unpredicted": float(judged["errors"].mean()),
             "draws": bench.distance(x),
-            "restored": _restored(bench, key, name, lap / "run", course.expected(number)),
+            "restored": _restored(bench, key, name, lap / "run"),
             "seconds": round(time.perf_counter() - start, 1),
         }
         lines.append(_line(bench, own, lap / "run", config) | told)
@@ -137,13 +138,13 @@ def _laps(bench: Bench, key: Key, name: str, y: Tensor, folder: Path) -> list[di
     return lines
 
 
-def _restored(bench: Bench, key: Key, name: str, path: Path, noise: Tensor) -> dict[str, float]:
-    """Error of held-out images, in dB."""
+def _restored(bench: Bench, key: Key, name: str, path: Path) -> dict[str, float]:
+    """Error of held-out images, in dB; the power of the damage is measured on them, as `sagd restore` does."""
     model, clean = load_model(path), bench.held_out[: RESTORED[name]]
     y = damage_of(key, bench.held_out, HELD_OUT)
     every = cleaned(y, band_of(key))[: len(clean)]
     images = {"damaged": y[: len(clean)], "cleaned": every, "wiener": _wiener(y, bench.held_out)[: len(clean)]}
-    s = model.sampling
+    noise, s = measure(list(y), band_of(key)).noise[None], model.sampling
     found = filled(
         model.denoiser, y[: len(clean)], noise, model.statistics, draws=_DRAWS, seed=key.seed, batch_size=256,
         sampler=s.sampler, steps=s.steps, grid=s.grid,
