@@ -1,5 +1,6 @@
 """The page of restored images: what it shows, and that it needs nothing else."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -16,6 +17,7 @@ from sagd.omission.modes import Mode, Restoration
 from sagd.report import figures
 from sagd.report.restoration import MOST_IMAGES, render_restoration
 from sagd.study.restoration import measured
+from sagd.study.sides import Sides
 
 
 def result(count=3, channels=1, clean=True, samples=False, mode="fill", band="ring(low=0.2, high=0.4)", basis=None):
@@ -73,6 +75,20 @@ def test_without_clean_images_no_error_is_claimed(tmp_path):
 @pytest.mark.parametrize("mode", Mode.kinds())
 def test_every_mode_is_explained(tmp_path, mode):
     assert re.sub(r"</?b>", "", Mode.member(mode).said)[:40] in page(tmp_path, mode=mode).text
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [
+        ("network", "restored by fill"),
+        ("clean", "the measured damage taken out"),
+        ("removal", "the band deleted"),
+    ],
+)
+def test_the_page_says_what_it_shows(tmp_path, taken, said):
+    figures = dict.fromkeys(("damaged", "network", "clean", "removal"), (0.0,))
+    found = dataclasses.replace(result(), sides=Sides(("a",), {}, figures, taken))
+    assert said in Reader(render_restoration(found, tmp_path).read_text(encoding="utf-8")).text
 
 
 def test_few_of_many_are_shown_evenly(tmp_path):

@@ -1,6 +1,7 @@
 """Items filled in by a model of whole ones: what is shown stays, and what is hidden comes of the rest."""
 
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -91,13 +92,19 @@ def test_masks_are_those_of_the_training_data(scans, model, missing):
     assert torch.equal(again.restoration.images, result.restoration.images)
 
 
-def test_a_file_of_many_items_has_masks_of_its_own(scans, model, missing, tmp_path):
+def test_a_file_of_many_items_has_masks_of_its_own(scans, model, missing, tmp_path, caplog):
     order = torch.arange(3)
     np.save(tmp_path / "stack.npy", np.stack([np.load(scans / f"scans/{k:02d}.npy") for k in order]))
     centred = torch.fft.fftshift(all_of(~missing[order], 8), dim=(1, 2)).numpy()
     np.save(tmp_path / "stack.seen.npy", centred)
     hidden = Hidden.of(model, observed="seen", order="centred")
     result = fill_files(model, [tmp_path / "stack.npy"], hidden, samples=2)
+    assert "nothing was observed" not in caplog.text
+    fill_files(model, [tmp_path / "stack.npy"], Hidden.of(model, observed="seen"), samples=1)
+    said = (
+        r"3 fields: [\d.]+ % of the power of items .* is replaced; with observed_order=centred it would be [\d.e-]+ %"
+    )
+    assert re.search(said, caplog.text)
     assert result.names == ("stack.npy[0]", "stack.npy[1]", "stack.npy[2]")
     torch.testing.assert_close(result.b, missing[order].double().mean(0))
     assert result.restoration.samples.shape == (2, 3, 1, 8, 8)
@@ -151,7 +158,7 @@ def test_the_network_is_held_against_what_needs_none(scans, plain):
     assert result.psnr["restored"] > 40
     asked = fill_files(plain, [scans / "whole"], band, clean=scans / "whole", take="network")
     assert asked.sides is None
-    with pytest.raises(InputError, match="without the network and without samples"):
+    with pytest.raises(InputError, match="made without the network, and samples are drawn by it"):
         fill_files(plain, [scans / "whole"], band, take="clean", samples=2)
 
 

@@ -226,3 +226,15 @@ def test_laps_of_damage_that_multiplies_are_refused(tmp_path):
     with pytest.raises(InputError, match="multiplies"):
         train_in_laps(cleaned(1, log="yes"), tmp_path / "run", data=waves())
     assert not (tmp_path / "run").exists()
+
+
+def test_laps_go_on_with_their_own_settings_alone(tmp_path):
+    train_in_laps(config(1), tmp_path / "run", data=data())
+    train_in_laps(config(2), tmp_path / "run", resume=True, data=data())
+    other = dataclasses.replace(config(2), data=DataConfig(source="digits", observed="mask", observed_order="centred"))
+    with pytest.raises(InputError, match=r"observed is 'mask', .* but the training in laps in .* was started with"):
+        train_in_laps(other, tmp_path / "run", resume=True, data=data())
+    many = from_dict(RunConfig, {"process": {"omission": {"laps": 1}}, "training": {"batch_size": 64}})
+    with pytest.raises(InputError, match=r"training\.batch_size is 64, and laps train on 32 of 40 items"):
+        train_in_laps(many, tmp_path / "new", data=data())
+    assert not (tmp_path / "new").exists()

@@ -90,7 +90,9 @@ def run_train(command: Train) -> None:
     damaged = mode is not None and config.data.corruption == DataConfig.corruption
     against = " --data.source CLEAN, for its own data is damaged" if damaged else ""
     say(f"measure it with: sagd evaluate {out}{plugins}{against}")
-    if mode is not None and mode.cleans:
+    if mode is not None and mode.cleans and config.process.omission.laps:
+        say(f"restore damaged files with: sagd restore {out} FILES{plugins} --out {out}-restored")
+    elif mode is not None and mode.cleans:
         say(f"take the damage out of files with: {removal_command(model)} --out {out}-cleaned")
     elif mode is not None:
         own = out / "lap-0" if config.process.omission.laps else out  # models of laps leave nothing out

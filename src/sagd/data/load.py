@@ -35,7 +35,7 @@ from sagd.data.fields import (
 )
 from sagd.data.images import CHANNELS, Header, read_header, to_pixels
 from sagd.data.kinds import Kind
-from sagd.data.masks import CENTRED, check_sides, half_of, own_mask, power_beside, reordered
+from sagd.data.masks import CENTRED, beside_line, check_sides, half_of, own_mask, power_beside, reordered
 from sagd.data.meaning import Meaning
 from sagd.data.signals import Origin, Signals
 from sagd.data.sources import Records, base, open_source
@@ -62,8 +62,6 @@ _LOOKED_AT = 16
 """Fields that memory cannot hold in which a channel that does not vary is looked for."""
 _SEEN = 256
 """Fields whose power beside their masks is measured at a time."""
-_ROUNDED, _LITTLE = 1e-8, 1e-2
-"""Share of that power that is not worth a line, and that may be rounding or noise."""
 _LEAST_SIDE, _USUAL_SIDE = 8, 64
 """Least side of an array that windows are advised for, and largest side of these."""
 _NAMED, _LONGEST = 10, 40
@@ -370,15 +368,9 @@ def _say_beside(data: Signals, config: DataConfig) -> None:
     order, other = config.observed_order, "fft" if config.observed_order == CENTRED else CENTRED
     some = data if isinstance(data.stored, Tensor) else data.at_most(_SEEN)
     share, turned = _share_beside(some), _share_beside(some.at_most(_SEEN), order)
-    if share < _ROUNDED:
-        return
-    why = "rounding or noise" if share < _LITTLE else "see that masks and items fit each other"
-    if turned < share / 2:
-        why = f"with {argument(f'data.observed_order={other}')} it would be {100 * turned:.2g} %"
-    logger.info(
-        f"{data.name}: {100 * share:.2g} % of the power of items lies where nothing was observed of them, and is left"
-        f" out; {why}"
-    )
+    line = beside_line(data.name, share, turned, argument(f"data.observed_order={other}"), "left out")
+    if line is not None:
+        logger.info(line)
 
 
 def _share_beside(data: Signals, order: str | None = None) -> float:

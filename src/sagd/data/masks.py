@@ -19,6 +19,8 @@ CENTRED = "centred"
 """The order in which frequency 0 is in the middle, as `numpy.fft.fftshift` puts it; else it is first."""
 FEWEST = 2
 """Fields that must show a frequency, for anything to be learnt of it."""
+_ROUNDED, _LITTLE = 1e-8, 1e-2
+"""Shares of power beside masks that float32 leaves, and that may be noise."""
 _ROUNDING = 1e-10
 """Share of power beside a mask up to which it is rounding of float32."""
 
@@ -123,6 +125,25 @@ def power_beside(x: Tensor, missing: Tensor) -> tuple[Tensor, Tensor]:
     power = (basis.forward(x.double()).abs().square() * basis.multiplicity()).flatten(2)
     power[..., 0] = 0  # frequency 0 is first
     return (power * missing.flatten(1)[:, None]).flatten(1).sum(1), power.flatten(1).sum(1)
+
+
+def beside_line(name: str, share: float, turned: float, other: str, left: str) -> str | None:
+    """A line for fields that hold something where nothing was observed of them; None if that is what rounding leaves.
+
+    Args:
+        name: What they are called.
+        share: Share of their power that lies there.
+        turned: What it would be if masks were read in the other order.
+        other: How to ask for that order.
+        left: What becomes of that power.
+    """
+    if share < _ROUNDED:
+        return None
+    why = "rounding or noise" if share < _LITTLE else "see that masks and items fit each other"
+    if turned < share / 2:
+        why = f"with {other} it would be {100 * turned:.2g} %"
+    lies = f"{100 * share:.2g} % of the power of items lies where nothing was observed of them"
+    return f"{name}: {lies}, and is {left}; {why}"
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "items": subject.called[1],
         "frequency": subject.frequency,
         "title": f"Restored {subject.called[1]}",
-        "subtitle": f"{number_of(len(result.names), subject.called)} · restored by {result.method.kind} ·"
+        "subtitle": f"{number_of(len(result.names), subject.called)} · {_how(result)} ·"
         f" {100 * result.replaced:.1f} % of the frequencies replaced",
         "mode": result.method.told if result.sides is None or result.sides.taken == WAYS[0] else "",
         "sides": [] if result.sides is None else result.sides.lines(),
@@ -93,6 +93,14 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "map": band_map(result, "Map of all frequencies, what was replaced in dark."),
         "draws": _draws(result, rows) if subject.tiled else None,
     }
+
+
+def _how(result: RestorationResult) -> str:
+    """How the fields that are shown were restored."""
+    taken = None if result.sides is None else result.sides.taken
+    if taken in (None, WAYS[0]):
+        return f"restored by {result.method.kind}"
+    return "the measured damage taken out" if taken == WAYS[1] else "the band deleted"
 
 
 def _stages(result: RestorationResult) -> dict[str, Tensor]:

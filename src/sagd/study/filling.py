@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 
 from sagd.build.objects import omission_mode
+from sagd.build.schema import NO_OMISSION
 from sagd.data.config import Order
-from sagd.data.files import masks_named, read_named, read_partners, require_like
+from sagd.data.files import Named, masks_named, read_named, read_partners, require_like
+from sagd.data.kinds import Kind
+from sagd.data.masks import CENTRED, beside_line, power_beside, reordered
 from sagd.errors import InputError, argument
 from sagd.model.condition import Conditional
 from sagd.noise.bands import mask
@@ -41,6 +44,9 @@ _TOLD = (
     "What is hidden of each was <b>drawn</b> from its posterior given what is shown, {draws} times, and the mean is the"
     " result: it is nearest to the truth on average, and smoother than it where the model is not sure."
 )
+
+
+_ONE = "What is hidden of each was <b>drawn</b> once from its posterior given what is shown: other draws would differ."
 
 
 @dataclass(frozen=True)
@@ -166,10 +172,14 @@ def fill_files(
         InputError: If an item does not fit, has no mask or values missing, or a clean one is missing.
     """
     Sides((), {}, {}, take)
-    if take in WAYS[1:] and (samples or hidden.observed is not None):
+    if take in WAYS[1:] and hidden.observed is not None:
         raise InputError(
-            f"{argument('take')} {take} is made without the network and without samples, of a band that all have in"
-            " common; leave it out"
+            f"{argument('take')} {take} takes damage out of a band that all items have in common, and these have masks;"
+            f" leave {argument('take')} out"
+        )
+    if take in WAYS[1:] and samples:
+        raise InputError(
+            f"{argument('take')} {take} is made without the network, and samples are drawn by it; leave one of them out"
         )
     named = read_named(paths, model.process.shape, model.meaning, hidden.observed)
     require_like(named, keep)
@@ -180,19 +190,37 @@ def fill_files(
         damage = Damage.of_band(model, hidden.band, named.x)
     else:
         damage = Damage.by_masks(masks_named(paths, named, hidden.observed, hidden.order), named.x.shape[2:])
+        _say_beside(named, damage, hidden.order)
     others = None
     if hidden.observed is None and not samples and take != WAYS[0]:
         others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take)
     labels = None if label is None else torch.full((len(named.names),), label)
     result = fill(model, named.x, damage, samples, seed, labels, batch_size, progress)
-    method = Method("posterior mean", hidden.band, _TOLD.format(draws=samples or DRAWS))
+    told = _ONE if samples == 1 else _TOLD.format(draws=samples or DRAWS)
+    method = Method("one draw" if samples == 1 else "posterior mean", hidden.band, told)
     sides = None
     if others is not None:
-        sides, images = sides_of(named, result.images, known, others, take, True)
+        # A model that no lap has made knows no more than what cleaning left.
+        sides, images = sides_of(named, result.images, known, others, take, model.omission.mode == NO_OMISSION)
         result = result if sides.taken == WAYS[0] else Restoration(images)
     return compared(
         named, result, known, method, damage.where, damage.basis, sides, sides is None or sides.taken == WAYS[0]
     )
+
+
+def _say_beside(named: Named, damage: Damage, order: Order) -> None:
+    """A line for items that hold something where their masks say that nothing was observed."""
+    missing, other = damage.noise[:, 0] > 0, "fft" if order == CENTRED else CENTRED
+
+    def share(lacking: Tensor) -> float:
+        beside, power = (float(z.sum()) for z in power_beside(named.x, lacking))
+        return beside / power if power else 0.0
+
+    name = f"{len(named.names)} {Kind.member(named.meaning.kind).item[1]}"
+    turned = share(reordered(missing, named.x.shape[-1], order))
+    line = beside_line(name, share(missing), turned, argument(f"observed_order={other}"), "replaced")
+    if line is not None:
+        logger.warning(line)
 
 
 def fill(

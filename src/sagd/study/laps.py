@@ -10,6 +10,7 @@ the run there are
     OUT/lap-K/run       its run
     OUT/lap-K/judged    what it is worth
     OUT/model           the model of the best lap
+    OUT/laps.yaml       the settings
 
 Each appears by rename, so that a run that was killed goes on from the last of them, or from its last checkpoint.
 """
@@ -28,10 +29,11 @@ from tqdm import tqdm
 
 from sagd.build.objects import omission_mode
 from sagd.build.schema import AUTO_SPECTRUM, NO_OMISSION, OmissionConfig, RunConfig
-from sagd.build.text import to_dict
+from sagd.build.strict_yaml import read_yaml
+from sagd.build.text import read_mapping, to_dict, to_yaml
 from sagd.data.load import load
 from sagd.data.signals import Signals
-from sagd.errors import InputError
+from sagd.errors import InputError, argument
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
@@ -43,10 +45,11 @@ from sagd.omission.posterior import ROUNDS, GaussianPrior, Judged, posterior
 from sagd.omission.removal import Removal, measure
 from sagd.omission.restore import restore
 from sagd.random import generator_for, subset
-from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory
+from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory, write_file
 from sagd.store.folder import claim
 from sagd.store.model import Trained, load_model, save_model
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
+from sagd.study.run import by_name, of_another
 from sagd.study.train import train
 
 logger = logging.getLogger(__name__)
@@ -57,6 +60,17 @@ _TOGETHER = 256
 _MEASURED = 4096
 """Items whose damage is measured together, to be taken out."""
 _DRAWS, _TENSOR = "draws.safetensors", "x"
+_SETTINGS = "laps.yaml"
+_FREE = (
+    "process.omission.laps",
+    "plugins",
+    "training.precision",
+    "training.checkpoint_every",
+    "training.sample_every",
+    "training.keep_checkpoints",
+    "training.log_every",
+)
+"""Settings that may be others when a training goes on."""
 
 
 def train_in_laps(config: RunConfig, out: str | Path, resume: bool = False, data: Signals | None = None) -> Path:
@@ -72,6 +86,7 @@ def train_in_laps(config: RunConfig, out: str | Path, resume: bool = False, data
     course = Course(config, images, out)
     course.check()
     with claim(out, empty=not resume):
+        course.begin()
         best = course.run(laps)
         model = best if best is not None else course.first
         assert model is not None
@@ -104,8 +119,13 @@ class Course:
             raise InputError("process.omission.laps and process.spectrum 'auto' do not go together; name a spectrum")
         if self.config.denoiser.bands != "none":
             raise InputError("process.omission.laps draw whole items; leave denoiser.bands out")
-        if self.data.gaps or self.data.cut is not None:
-            raise InputError("process.omission.laps need whole items without gaps; restore the files first")
+        if self.data.cut is not None:
+            raise InputError(
+                "process.omission.laps draw whole items, and these are windows cut from larger files"
+                f" ({argument('data.fit')}); leave laps out, or give files of one size that are not cut"
+            )
+        if self.data.gaps:
+            raise InputError("process.omission.laps need items without missing values (NaN); fill these in before")
         check_masks(self.data, omission)
         mode = omission_mode(omission, self.data.meaning.grid())
         if isinstance(mode, Cleaned) and mode.log == "yes":
@@ -124,8 +144,31 @@ class Course:
                 raise InputError("process.omission.laps need damage that stays: set fixed=True in data.corruption")
         if len(self.data) < 2 * _FEWEST:
             raise InputError(f"process.omission.laps need at least {2 * _FEWEST} items, got {len(self.data)}")
+        if (size := self.config.training.batch_size) > (rest := len(self.parts[0])):
+            raise InputError(
+                f"training.batch_size is {size}, and laps train on {rest} of {len(self.data)} items, judged on the"
+                f" others; give at most {rest}"
+            )
         if mode is None:
             self._check_coverage()
+
+    def begin(self) -> None:
+        """Keep the settings; refuse to go on with others.
+
+        Raises:
+            InputError: Naming what differs from a training that was started here.
+        """
+        path, now = self.out / _SETTINGS, by_name(read_yaml(to_yaml(to_dict(self.config)).decode()))
+        if not path.exists():
+            write_file(path, to_yaml(to_dict(self.config)))
+            return
+        before = by_name(read_mapping(path))
+        changes = {
+            key: (value, before[key]) for key, value in now.items()
+            if key not in _FREE and before.get(key, value) != value
+        }  # fmt: skip
+        if changes:
+            raise InputError(of_another(changes, f"the training in laps in {str(self.out)!r}"))
 
     def _check_coverage(self) -> None:
         """Refuse items that show all frequencies, or some frequency too seldom."""
@@ -155,8 +198,11 @@ class Course:
             lap = Lap(number, self.judged(number, model))
             logger.info(lap.line(best))
             if best is not None and not gains(lap, best, self.first is not None):
-                logger.info("nothing is gained any more: the model is that of lap %d", best.number if kept else number)
-                return kept or model
+                if kept is None:
+                    logger.info("lap %d gains nothing for certain; its model is kept, as there is no other", number)
+                    return model
+                logger.info("nothing is gained any more: the model is that of lap %d", best.number)
+                return kept
             best, kept = lap, model
         return kept
 

@@ -365,7 +365,7 @@ def _say_changes(path: Path, settings: Mapping[str, Any]) -> None:
     if not path.exists():
         return
     try:
-        before, now = _by_name(read_mapping(path)), _by_name(read_yaml(to_yaml(settings).decode()))
+        before, now = by_name(read_mapping(path)), by_name(read_yaml(to_yaml(settings).decode()))
     except InputError as error:
         warnings.warn(f"{error}; it is written anew", stacklevel=4)
         return
@@ -376,11 +376,11 @@ def _say_changes(path: Path, settings: Mapping[str, Any]) -> None:
         warnings.warn(f"it starts with other settings: {named}{more}", stacklevel=4)
 
 
-def _by_name(settings: Any, section: str = "") -> dict[str, Any]:
+def by_name(settings: Any, section: str = "") -> dict[str, Any]:
     """Settings by their whole names, `section.name`."""
     if not isinstance(settings, Mapping):
         return {section.removesuffix("."): settings}
-    inner = (_by_name(value, f"{section}{key}.") for key, value in settings.items())
+    inner = (by_name(value, f"{section}{key}.") for key, value in settings.items())
     return {name: value for own in inner for name, value in own.items()}
 
 

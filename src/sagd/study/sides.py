@@ -73,7 +73,8 @@ class Sides:
         if len(self.names) > _LISTED:
             told.append(f"... and {len(self.names) - _LISTED} more, in restoration.json")
         every = ", ".join(f"{way} {self._overall(way)}" for way in stages)
-        return [*(told if len(self.names) > 1 else []), f"all {len(self.names)}: {every}", self.line()]
+        one = len(self.names) == 1
+        return [*([] if one else told), f"{self.names[0] if one else f'all {len(self.names)}'}: {every}", self.line()]
 
     def line(self) -> str:
         """Which way is taken, and why."""
