@@ -113,7 +113,7 @@ def gain_of(gain: float) -> str:
     """What is gained, in words.
 
     >>> gain_of(4.0)
-    '4 times nearer, but for the errors that networks add, 0.2 to 1.9 dB in trials'
+    '4 times nearer, but for the errors that networks add, 0.2 to 2.9 dB in trials'
     """
     least, most = ADDED_DB
     return f"{gain:.2g} times nearer, but for the errors that networks add, {least:g} to {most:g} dB in trials"
