@@ -123,6 +123,15 @@ def test_variance_does_not_depend_on_the_basis():
     assert variances == pytest.approx([variances[0]] * 3, rel=1e-12)
 
 
+def test_draws_that_do_not_come_out_even_are_weighed_alike(monkeypatch):
+    """White noise has power 1 in every basis, however many are drawn at a time: of 4096 draws, to 5 sigma."""
+    monkeypatch.setattr("sagd.noise.statistics._DRAWN", 700 * 36)
+    basis = FourierBasis((6, 6))
+    spectrum = torch.ones(1, *basis.coefficients, dtype=torch.float64)
+    white = DataStatistics(torch.zeros(1, 6, 6, dtype=torch.float64), spectrum, 9, basis)
+    assert white.on(CosineBasis((6, 6))).variance == pytest.approx(1, abs=5 * math.sqrt(2 / 4096 / 36))
+
+
 def test_statistics_of_another_basis_by_the_whole_covariance():
     """The spectrum is the diagonal of the covariance there: closed from cosines, else by 4096 draws, to 5 sigma."""
     cosine, fourier = CosineBasis((4, 5)), FourierBasis((4, 5))

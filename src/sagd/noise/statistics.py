@@ -67,9 +67,9 @@ class DataStatistics:
         return math.sqrt(self.variance + float(self.mean.var(correction=0)))
 
     def on(self, basis: Basis) -> DataStatistics:
-        """The same of a Fourier basis: the mean power there of fields that are diagonal in this one.
+        """The same of another basis: the mean power there of fields that are diagonal in this one.
 
-        From the cosine basis in closed form; from others by draws, to a few percent.
+        From the cosine to the Fourier basis in closed form; else by draws, to a few percent.
         """
         if basis == self.basis:
             return self
@@ -77,11 +77,12 @@ class DataStatistics:
             return DataStatistics(self.mean, _in_fourier(self.spectrum, basis), self.count, basis)
         total, root = torch.zeros(len(self.mean), *basis.coefficients, dtype=torch.float64), self.spectrum.sqrt()
         together = max(1, min(_DRAWS, _DRAWN // self.mean.numel()))
-        for number in range(0, _DRAWS, together):
-            z = randn((together, *self.mean.shape), generator_for(0, "statistics", number), torch.float64)
+        for numbers in torch.arange(_DRAWS).split(together):
+            g = generator_for(0, "statistics", int(numbers[0]))
+            z = randn((len(numbers), *self.mean.shape), g, torch.float64)
             x = self.basis.inverse(root * self.basis.forward(z))
-            total += basis.forward(x).abs().square().mean(0) * (together / _DRAWS)
-        return DataStatistics(self.mean, total, self.count, basis)
+            total += basis.forward(x).abs().square().sum(0)
+        return DataStatistics(self.mean, total / _DRAWS, self.count, basis)
 
 
 def _in_fourier(spectrum: Tensor, basis: FourierBasis) -> Tensor:
