@@ -16,7 +16,7 @@ from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.posterior import GaussianPrior
+from sagd.omission.posterior import GaussianPrior, Judged
 from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors
 from sagd.store.model import load_model
@@ -238,3 +238,16 @@ def test_laps_go_on_with_their_own_settings_alone(tmp_path):
     with pytest.raises(InputError, match=r"training\.batch_size is 64, and laps train on 32 of 40 items"):
         train_in_laps(many, tmp_path / "new", data=data())
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("power", "said"), [(3.0, "more of the damage is drawn back"), (1.0, "nothing is gained any")])
+def test_why_laps_end_is_told(tmp_path, caplog, monkeypatch, power, said):
+    """By the alarm though held-out data is predicted better, or as nothing is gained."""
+    caplog.set_level("INFO")
+    errors = torch.linspace(0.9, 1.1, 8)
+    worth = {0: Judged(errors, 1.0), 1: Judged(errors - (0.5 if power > 1 else 0), power)}
+    monkeypatch.setattr(Course, "judged", lambda self, number, model: worth[number])
+    model = load_model(train_in_laps(cleaned(2), tmp_path / "run", data=waves()))
+    assert model.omission.mode == "cleaned"
+    assert said in caplog.text
+    assert "the model is that of lap 0" in caplog.text

@@ -29,8 +29,7 @@ from tqdm import tqdm
 
 from sagd.build.objects import omission_mode
 from sagd.build.schema import AUTO_SPECTRUM, NO_OMISSION, OmissionConfig, RunConfig
-from sagd.build.strict_yaml import read_yaml
-from sagd.build.text import read_mapping, to_dict, to_yaml
+from sagd.build.text import to_dict, to_yaml
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError, argument
@@ -49,7 +48,7 @@ from sagd.store.files import read_tensors, to_safetensors, verify_directory, wri
 from sagd.store.folder import claim
 from sagd.store.model import Trained, load_model, save_model
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
-from sagd.study.run import by_name, of_another
+from sagd.study.run import changed, of_another
 from sagd.study.train import train
 
 logger = logging.getLogger(__name__)
@@ -158,16 +157,11 @@ class Course:
         Raises:
             InputError: Naming what differs from a training that was started here.
         """
-        path, now = self.out / _SETTINGS, by_name(read_yaml(to_yaml(to_dict(self.config)).decode()))
+        path, settings = self.out / _SETTINGS, to_dict(self.config)
         if not path.exists():
-            write_file(path, to_yaml(to_dict(self.config)))
+            write_file(path, to_yaml(settings))
             return
-        before = by_name(read_mapping(path))
-        changes = {
-            key: (value, before[key]) for key, value in now.items()
-            if key not in _FREE and before.get(key, value) != value
-        }  # fmt: skip
-        if changes:
+        if changes := {key: both for key, both in changed(path, settings).items() if key not in _FREE}:
             raise InputError(of_another(changes, f"the training in laps in {str(self.out)!r}"))
 
     def _check_coverage(self) -> None:
@@ -201,7 +195,9 @@ class Course:
                 if kept is None:
                     logger.info("lap %d gains nothing for certain; its model is kept, as there is no other", number)
                     return model
-                logger.info("nothing is gained any more: the model is that of lap %d", best.number)
+                better = gains(lap, best, banded=False)  # but for the damage that it draws back
+                why = "more of the damage is drawn back" if better else "nothing is gained any more"
+                logger.info("%s: the model is that of lap %d", why, best.number)
                 return kept
             best, kept = lap, model
         return kept

@@ -365,22 +365,32 @@ def _say_changes(path: Path, settings: Mapping[str, Any]) -> None:
     if not path.exists():
         return
     try:
-        before, now = by_name(read_mapping(path)), by_name(read_yaml(to_yaml(settings).decode()))
+        changes = changed(path, settings)
     except InputError as error:
         warnings.warn(f"{error}; it is written anew", stacklevel=4)
         return
-    changes = [key for key, value in now.items() if before.get(key, value) != value]
     if changes:
-        named = ", ".join(f"{key} {one_line(now[key])} (was {one_line(before[key])})" for key in changes[:_NAMED])
+        several = [*changes.items()][:_NAMED]
+        named = ", ".join(f"{key} {one_line(now)} (was {one_line(before)})" for key, (now, before) in several)
         more = f", and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
         warnings.warn(f"it starts with other settings: {named}{more}", stacklevel=4)
 
 
-def by_name(settings: Any, section: str = "") -> dict[str, Any]:
+def changed(path: Path, settings: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Settings that are others than in a file of them, by their whole names: now and then.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    before, now = _by_name(read_mapping(path)), _by_name(read_yaml(to_yaml(settings).decode()))
+    return {key: (value, before[key]) for key, value in now.items() if before.get(key, value) != value}
+
+
+def _by_name(settings: Any, section: str = "") -> dict[str, Any]:
     """Settings by their whole names, `section.name`."""
     if not isinstance(settings, Mapping):
         return {section.removesuffix("."): settings}
-    inner = (by_name(value, f"{section}{key}.") for key, value in settings.items())
+    inner = (_by_name(value, f"{section}{key}.") for key, value in settings.items())
     return {name: value for own in inner for name, value in own.items()}
 
 
