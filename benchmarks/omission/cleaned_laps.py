@@ -25,7 +25,6 @@ from torch import Tensor
 from benchmarks import records
 from benchmarks.omission.life import DAMAGE, HELD_OUT, Key, band_of, cleaned, damage_of, power_of
 from benchmarks.omission.mnist import Bench, Scale, psnr
-from sagd.build.draw import draw
 from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.data.signals import Signals
 from sagd.noise.basis.fourier import FourierBasis
@@ -92,21 +91,12 @@ def _run(bench: Bench, key: Key, name: str) -> list[dict[str, Any]]:
 
 def _line(bench: Bench, key: Key, path: Path, config: RunConfig) -> dict[str, Any]:
     model = load_model(path)
-    samples = draw(
-        model.denoiser,
-        bench.scale.samples,
-        config.sampling,
-        seed=key.seed,
-        statistics=model.statistics,
-        batch_size=250,
-    )
+    samples = bench.drawn(model, config, key.seed)
     line = {
         "arm": key.arm,
         "damage": key.damage,
         "seed": key.seed,
-        "frechet": bench.distance(samples),
-        "standard_error": bench.standard_error(samples),
-        "floor": bench.floor,
+        **bench.figures(samples),
     }
     if key.damage is None:
         return line
@@ -164,6 +154,7 @@ def _wiener(y: Tensor, clean: Tensor) -> Tensor:
 def page(lines: Sequence[dict[str, Any]], scale: Scale, name: str, about: str) -> str:
     """Distances and errors by damage."""
     clean = {x["seed"]: x for x in lines if x["damage"] is None}
+    errors = [x["standard_error"] for x in lines]
     arms = [*ARMS[1:], *(f"lap {k}" for k in range(1, LAPS + 1))]
     rows = [
         "| damage | seed | clean | " + " | ".join(arms) + " | band power: " + " | ".join(arms) + " |",
@@ -193,8 +184,8 @@ def page(lines: Sequence[dict[str, Any]], scale: Scale, name: str, about: str) -
             f"{IMAGES[name]:,} images, U-Net {scale.widths}, {STEPS[name]} steps of {scale.batch_size} images a lap;"
             f" `clean`, `corrupted` and `cleaned` have the {(LAPS + 1) * STEPS[name]:,} of all laps up to the last."
             f" {scale.samples:,} samples against {scale.reference:,} clean test images, which score"
-            f" {lines[0]['floor']:.2f} against each other; a standard error of some 0.25. In parentheses the share of"
-            " the gap, `(corrupted - arm) / (corrupted - clean)`.",
+            f" {lines[0]['floor']:.2f} against each other; standard errors {min(errors):.2f} to {max(errors):.2f}. In"
+            " parentheses the share of the gap, `(corrupted - arm) / (corrupted - clean)`.",
             "",
             "## Fréchet distance of samples, and power of their band over that of clean images",
             "",

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from benchmarks import records
 from benchmarks.omission.mnist import Bench, Scale
-from sagd.build.draw import draw
 from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.data.corruption import Corruption
 from sagd.data.signals import Signals
@@ -92,20 +91,11 @@ def _restored(clean: Tensor, draws: Tensor) -> dict[str, float]:
 
 def _line(bench: Bench, arm: str, model: Path, config: RunConfig, seed: int, start: float) -> dict[str, Any]:
     trained = load_model(model)
-    samples = draw(
-        trained.denoiser,
-        bench.scale.samples,
-        config.sampling,
-        seed=seed,
-        statistics=trained.statistics,
-        batch_size=250,
-    )
+    samples = bench.drawn(trained, config, seed)
     return {
         "arm": arm,
         "seed": seed,
-        "frechet": bench.distance(samples),
-        "standard_error": bench.standard_error(samples),
-        "floor": bench.floor,
+        **bench.figures(samples),
         "seconds": round(time.perf_counter() - start, 1),
     }
 

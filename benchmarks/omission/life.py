@@ -29,7 +29,6 @@ from tqdm import tqdm
 
 from benchmarks import records
 from benchmarks.omission.mnist import Bench, Scale, psnr, restored_by
-from sagd.build.draw import draw
 from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.build.text import from_dict
 from sagd.data.corruption import Corruption, corrupt
@@ -101,19 +100,10 @@ def run(bench: Bench, key: Key) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     path, config = _trained(bench, key, folder)
     model = load_model(path)
-    samples = draw(
-        model.denoiser,
-        bench.scale.samples,
-        config.sampling,
-        seed=key.seed,
-        statistics=model.statistics,
-        batch_size=250,
-    )
+    samples = bench.drawn(model, config, key.seed)
     line: dict[str, Any] = {
         **asdict(key),
-        "frechet": bench.distance(samples),
-        "standard_error": bench.standard_error(samples),
-        "floor": bench.floor,
+        **bench.figures(samples),
         "seconds": round(time.perf_counter() - start, 1),
     }
     if key.damage is not None:

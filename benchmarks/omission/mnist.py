@@ -161,19 +161,9 @@ class Bench:
         model_path, config = self._train(key, folder)
         trained = time.perf_counter()
         model = load_model(model_path)
-        samples = draw(
-            model.denoiser,
-            self.scale.samples,
-            config.sampling,
-            seed=key.seed,
-            statistics=model.statistics,
-            batch_size=250,
-        )
         line: dict[str, Any] = {
             **asdict(key),
-            "frechet": self.distance(samples),
-            "standard_error": self.standard_error(samples),
-            "floor": self.floor,
+            **self.figures(self.drawn(model, config, key.seed)),
             "seconds": {"training": round(trained - start, 1), "sampling": round(time.perf_counter() - trained, 1)},
         }
         if key.arm in RESTORING and key.band is not None:
@@ -232,6 +222,19 @@ class Bench:
     def data(self, x: Tensor) -> Signals:
         """Images to train on."""
         return Signals("mnist", x)
+
+    def drawn(self, model: Trained, config: RunConfig, seed: int) -> Tensor:
+        """Samples of a model, as a run is configured to draw them."""
+        count, statistics = self.scale.samples, model.statistics
+        return draw(model.denoiser, count, config.sampling, seed=seed, statistics=statistics, batch_size=250)
+
+    def figures(self, samples: Tensor) -> dict[str, float]:
+        """How far samples are from clean images, how sure that is, and how far clean ones are from others."""
+        return {
+            "frechet": self.distance(samples),
+            "standard_error": self.standard_error(samples),
+            "floor": self.floor,
+        }
 
     def distance(self, x: Tensor) -> float:
         """To clean test images."""
