@@ -61,7 +61,7 @@ _FLAGS = {
     "data.observed=mask": "--data.observed mask",
     **{f"data.observed_order={order}": f"--data.observed-order {order}" for order in ("fft", "centred")},
     **{f"observed_order={order}": f"--observed-order {order}" for order in ("fft", "centred")},
-    **{"observed": "--observed", "observed_order": "--observed-order", "samples": "--samples"},
+    **{"observed": "--observed", "observed_order": "--observed-order"},
     "data.skip_bad=True": "--data.skip-bad",
     "data.area_weights=True": "--data.area-weights",
 }

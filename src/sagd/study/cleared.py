@@ -36,15 +36,13 @@ from sagd.omission.search import search
 from sagd.study.findings import brief, told
 from sagd.study.guarding import LOOKED_AT, cut_of, in_range, middles, refuse_idle
 from sagd.study.measuring import measured_part
-from sagd.study.work import PART, SMALL, of_mixed
+from sagd.study.work import PART, SMALL, TOGETHER, of_mixed
 from sagd.training.progress import counted
 
 _ITEMS = 4096
 """Items in which damage is looked for, and whose gain is measured together, at most."""
 _TRIED = 8
 """Arrays that are tried, at most, to see whether anything would be taken out."""
-_TOGETHER = 128
-"""Items of one gain that are read and cleaned at a time."""
 _TASK = "taking the damage out"
 Lines = tuple[tuple[int, int], ...]
 """Axis and number of dead lines."""
@@ -181,7 +179,7 @@ class _Removing:
     @property
     def together(self) -> int:
         """Arrays that are worth cleaning at a time."""
-        return 1 if self.common is None else _TOGETHER
+        return 1 if self.common is None else TOGETHER
 
     def alike(self, arrays: Sequence[Tensor]) -> _Removing:
         """With one gain, that of these arrays `(C, *spatial)` of one size, if they are several of few values."""

@@ -44,8 +44,6 @@ _TOLD = (
     "What is hidden of each was <b>drawn</b> from its posterior given what is shown, {draws} times, and the mean is the"
     " result: it is nearest to the truth on average, and smoother than it where the model is not sure."
 )
-
-
 _ONE = "What is hidden of each was <b>drawn</b> once from its posterior given what is shown: other draws would differ."
 
 

@@ -19,7 +19,7 @@ SMALL = 2**14
 """Places of an item below which all items of a file are measured together."""
 PART = 0.1
 """Share of what was taken out, where content is strong, from which on that is told."""
-_TOGETHER = 128
+TOGETHER = 128
 """Items of one gain that are cleaned at a time."""
 _ROUNDING = 1e-12
 """Power of what was removed, over that of what is left, that is no more than rounding."""
@@ -99,7 +99,7 @@ class Work:
             one = self.filled(item, block)
             return one, self.removal(item).apply(one[1])
         if item not in self._ahead:
-            some = range(item, min(item + _TOGETHER, self.file.part.count))
+            some = range(item, min(item + TOGETHER, self.file.part.count))
             held = [self.filled(k, block) for k in some]
             damage = self._common.apply(torch.stack([filled for _, filled, *_ in held]))
             self._ahead = dict(zip(some, zip(held, damage, strict=True), strict=True))
