@@ -134,7 +134,7 @@ def _restored(bench: Bench, key: Key, name: str, path: Path) -> dict[str, float]
     y = damage_of(key, bench.held_out, HELD_OUT)
     every = cleaned(y, band_of(key))[: len(clean)]
     images = {"damaged": y[: len(clean)], "cleaned": every, "wiener": _wiener(y, bench.held_out)[: len(clean)]}
-    noise, s = measure(list(y), band_of(key)).noise[None], model.sampling
+    noise, s = measure(list(y), band_of(key)).noise_of(y)[None], model.sampling
     found = filled(
         model.denoiser, y[: len(clean)], noise, model.statistics, draws=_DRAWS, seed=key.seed, batch_size=256,
         sampler=s.sampler, steps=s.steps, grid=s.grid,

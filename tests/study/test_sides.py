@@ -6,11 +6,12 @@ from sagd.errors import InputError
 from sagd.study.sides import Sides, decibels
 
 
-def sides(excess=(20, -3, -5, -20), errors=None, asked="best", files=1):
+def sides(excess=(20, -3, -5, -20), errors=None, asked="best", files=1, tried=None):
     stages = ("damaged", "network", "clean", "removal")
     over = dict(zip(stages, ((float(v),) * files for v in excess), strict=True))
     known = {} if errors is None else dict(zip(stages, ((v,) * files for v in errors), strict=True))
-    return Sides(tuple(f"{k}.png" for k in range(files)), known, over, asked)
+    trials = {} if tried is None else dict(zip(("network", "clean"), tried, strict=True))
+    return Sides(tuple(f"{k}.png" for k in range(files)), known, over, asked, tried=trials)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,15 @@ def sides(excess=(20, -3, -5, -20), errors=None, asked="best", files=1):
             "clean, 26.02 dB (nearest to the clean files; network 23.01 dB",
         ),
         (sides(errors=(1.0, 0.02, 0.01, 0.03), asked="network"), "network", "took network, as asked"),
+        (
+            sides(tried=((0.04, 0.04), (0.004, 0.004))),
+            "clean",
+            "(nearer in 2 trials on draws of the model, where the truth is known: network 20.0 dB, clean 30.0 dB;",
+        ),
+        (sides(tried=((0.004,), (0.04,))), "network", "nearer in 1 trial on draws"),
+        (sides((20, 4, 0, -9), tried=((0.004,), (0.04,))), "clean", "the network shows the damage"),
+        (sides((20, 0, 4, -9), tried=((0.04,), (0.004,))), "network", "the first that is at most 1 dB over"),
+        (sides(errors=(1.0, 0.02, 0.01, 0.03), tried=((0.004,), (0.04,))), "clean", "nearest to the clean files"),
     ],
 )
 def test_what_is_taken_is_said_with_its_reason(found, taken, said):

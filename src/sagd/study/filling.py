@@ -6,6 +6,7 @@ What is hidden is drawn from its posterior given all that is shown, several time
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +29,11 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.omission.checks import check_images
 from sagd.omission.modes import Restoration
 from sagd.omission.posterior import filled
-from sagd.omission.removal import measure
+from sagd.omission.removal import Removal, measure
 from sagd.omission.removal.measurement import LEAST
+from sagd.omission.trial import tried
 from sagd.store.model import Trained
-from sagd.study.restoration import Method, RestorationResult, compared, sides_of, without_network
+from sagd.study.restoration import Method, Others, RestorationResult, compared, sides_of, without_network
 from sagd.study.sides import BEST, WAYS, Sides
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,9 @@ logger = logging.getLogger(__name__)
 DRAWS = 8
 """Posterior draws whose mean is the result, where nobody asks for their number."""
 _DELETED = 0.1
-"""Power of a band, in that of its surroundings, below which it holds nothing any more."""
+"""Power of a band, in that of clean items, below which it holds nothing any more."""
+_TRIED = 32
+"""Items that both ways are tried on, at most."""
 _TOLD = (
     "What is hidden of each was <b>drawn</b> from its posterior given what is shown, {draws} times, and the mean is the"
     " result: it is nearest to the truth on average, and smoother than it where the model is not sure."
@@ -107,11 +111,18 @@ class Damage:
         noise: Its power `N(f)`, `(B|1, C|1, *coefficients)`: infinite where nothing is known, 0 where all is.
         basis: Of the coefficients.
         where: What is to be replaced, in [0, 1], likewise: a band, without what leaks beside it.
+        removal: How the damage is taken out of the band without a network; None of masks and of too few samples.
     """
 
     noise: Tensor
     basis: FourierBasis
     where: Tensor
+    removal: Removal | None = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether something is known of all that is damaged."""
+        return bool(self.noise.isfinite().all())
 
     @staticmethod
     def by_masks(observed: Tensor, spatial: Sequence[int]) -> Damage:
@@ -134,18 +145,15 @@ class Damage:
         if removal is None:
             logger.info("items of so few samples do not tell the damage in %s: all of it is filled in", band)
             return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside)
+        if removal.level_of(y) < _DELETED:
+            logger.info("next to nothing is left in %s: all of it is filled in", band)
+            return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside, removal)
+        noise, weight = removal.noise_of(y), basis.multiplicity() * inside[0]
         about = y.double() - y.double().mean(dim=tuple(range(2, y.ndim)), keepdim=True)
         power = basis.forward(about).abs().square().mean(0)
-
-        def within(values: Tensor) -> float:
-            return float((basis.multiplicity() * inside[0] * values).sum())
-
-        if within(power) < _DELETED * within(removal.clean):
-            logger.info("next to nothing is left in %s: all of it is filled in", band)
-            return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside)
-        share = min(1.0, within(removal.noise) / max(within(power), 1e-30))
+        share = min(1.0, float((weight * noise).sum()) / max(float((weight * power).sum()), 1e-30))
         logger.info("damage has %.0f %% of the power in %s; what that still shows is weighed in", 100 * share, band)
-        return Damage(removal.noise[None], basis, inside)
+        return Damage(noise[None], basis, inside, removal)
 
 
 def fill_files(
@@ -191,7 +199,7 @@ def fill_files(
         _say_beside(named, damage, hidden.order)
     others = None
     if hidden.observed is None and not samples and take != WAYS[0]:
-        others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take)
+        others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take, damage.removal)
     labels = None if label is None else torch.full((len(named.names),), label)
     result = fill(model, named.x, damage, samples, seed, labels, batch_size, progress)
     told = _ONE if samples == 1 else _TOLD.format(draws=samples or DRAWS)
@@ -199,11 +207,51 @@ def fill_files(
     sides = None
     if others is not None:
         # A model that no lap has made knows no more than what cleaning left.
-        sides, images = sides_of(named, result.images, known, others, take, model.omission.mode == NO_OMISSION)
+        believed = model.omission.mode == NO_OMISSION
+        trial = {}
+        if take == BEST and known is None and believed and damage.is_shown:
+            trial = try_both(model, named.x, damage, others, seed, labels, batch_size, progress)
+        sides, images = sides_of(named, result.images, known, others, take, believed, trial)
         result = result if sides.taken == WAYS[0] else Restoration(images)
     return compared(
         named, result, known, method, damage.where, damage.basis, sides, sides is None or sides.taken == WAYS[0]
     )
+
+
+def try_both(
+    model: Trained,
+    y: Tensor,
+    damage: Damage,
+    others: Others,
+    seed: int = 0,
+    condition: Tensor | None = None,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> dict[str, Tensor]:
+    """Errors of filling in and of cleaning where the truth is known; see `sagd.omission.trial`. Of some of the items.
+
+    Args:
+        model: A model of whole items.
+        y: Damaged items `(B, C, *spatial)`, as it sees them.
+        damage: What is damaged in them.
+        others: What was made of them without a network.
+        seed: Seed of the draws.
+        condition: Their classes `(B,)`, of conditional models.
+        batch_size: Items per network call.
+        progress: Show a bar.
+    """
+    some, band = y[:_TRIED].cpu(), others.removal.band
+    told = None if condition is None else condition[:_TRIED]
+    own = dataclasses.replace(damage, noise=damage.noise[:_TRIED])
+
+    def network(z: Tensor) -> Tensor:
+        return fill(model, z, own, 0, seed, told, batch_size, progress).images
+
+    def clean(z: Tensor) -> Tensor:
+        return z - measure(iter(z.double()), band).apply(z.double()).to(z)
+
+    draws = fill(model, some, own, 1, seed + 1, told, batch_size, progress).images
+    return tried(draws, (some - others.images["clean"][:_TRIED]).to(some), {WAYS[0]: network, WAYS[1]: clean})
 
 
 def _say_beside(named: Named, damage: Damage, order: Order) -> None:

@@ -244,7 +244,7 @@ class Course:
     @cached_property
     def measured(self) -> Tensor:
         """`N(f)` of damage that hides nothing, as it is measured without a network, `(1, C, *coefficients)`."""
-        return self.removal.noise[None]
+        return self.removal.noise_of(self._some)[None]
 
     def expected(self, number: int) -> Tensor:
         """The same as draws of a lap say it: the power of what items hold more than their draws."""
@@ -352,7 +352,12 @@ class Course:
     @cached_property
     def removal(self) -> Removal:
         """What takes the damage out without a network."""
-        return measure(list(self.parts[0].at_most(_MEASURED).tensor()), self.mode.place)
+        return measure(iter(self._some), self.mode.place)
+
+    @cached_property
+    def _some(self) -> Tensor:
+        """Items that damage is measured on."""
+        return self.parts[0].at_most(_MEASURED).tensor()
 
     def trained(self, number: int, draws: Signals, before: Trained | None) -> Trained:
         """The model of a lap, from the weights of the one before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,15 +245,21 @@ class Others:
     images: dict[str, Tensor]
 
 
-def without_network(named: Named, band: Spectrum, take: str) -> Others | None:
+def without_network(named: Named, band: Spectrum, take: str, removal: Removal | None = None) -> Others | None:
     """Fields of a model's own size restored without it; None, with a line, where band or size do not allow that.
+
+    Args:
+        named: The fields.
+        band: Their band.
+        take: What is to be taken.
+        removal: What was measured of the band, if it was.
 
     Raises:
         InputError: If it is that which is to be taken.
     """
     damaged = named.x.double()
     try:
-        removal = measure(iter(damaged), band)
+        removal = removal or measure(iter(damaged), band)
         clean = damaged - removal.apply(damaged)
         return Others(removal, {"clean": clean, "removal": torch.stack([x - band_part(x, band) for x in damaged])})
     except InputError as error:
@@ -264,7 +270,13 @@ def without_network(named: Named, band: Spectrum, take: str) -> Others | None:
 
 
 def sides_of(
-    named: Named, restored: Tensor, clean: Tensor | None, others: Others, take: str, believed: bool
+    named: Named,
+    restored: Tensor,
+    clean: Tensor | None,
+    others: Others,
+    take: str,
+    believed: bool,
+    trial: Mapping[str, Tensor] | None = None,
 ) -> tuple[Sides, Tensor]:
     """Fields of a model's own size restored in all ways: figures, and the fields that are taken."""
     damaged, removal, band = named.x.double(), others.removal, others.removal.band
@@ -278,7 +290,8 @@ def sides_of(
         errors = {way: tuple(float(v[g].sum() / known[g].sum()) for g in groups) for way, v in squares.items()}
     over = {way: tuple(excess(iter(x[g]), band, removal) for g in groups) for way, x in stages.items()}
     names = named.names if len(groups) > 1 or len(damaged) == 1 else (f"{len(damaged)} files",)
-    sides = Sides(names, errors, over, take, believed)
+    trials = {way: tuple(values.tolist()) for way, values in (trial or {}).items()}
+    sides = Sides(names, errors, over, take, believed, trials)
     return sides, images[sides.taken].to(named.x.dtype)
 
 

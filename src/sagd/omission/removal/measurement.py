@@ -24,6 +24,8 @@ LEAST = 8
 _COLOURS = 3
 """Channels of images that are cleaned jointly where this promises less error, below `_BETTER` of what each has."""
 _BETTER = 0.9
+_ARRAYS = 256
+"""Arrays that are transformed at a time."""
 _TOGETHER = 2**18
 """Samples of extended arrays that are cleaned at a time, or one array: more leave the caches of processors."""
 _STRONG = 1 / 3
@@ -73,18 +75,41 @@ class Removal:
         total = float(taken.sum())
         return float(taken[self.smooth > _STRONG * self.damage].sum()) / total if total > 0 else 0.0
 
-    @property
-    def noise(self) -> Tensor:
+    def noise_of(self, x: Tensor) -> Tensor:
         """The power of the damage in the Fourier basis of the arrays themselves, `(C, *coefficients)`, float64.
 
-        At their borders damage breaks off, and leaks beside its band.
-        """
-        return self._own(self.damage)
+        At their borders damage breaks off, and leaks beside its band. Its shape is that on the extended arrays; its
+        strength what arrays hold in the band over their clean spectrum there. In extended arrays both are weaker: by
+        what is blended, and by all borders that are blank.
 
-    @property
-    def clean(self) -> Tensor:
-        """The power that clean arrays are expected to have there, likewise."""
-        return self._own(self.smooth)
+        Args:
+            x: Arrays `(N, C, *spatial)`, those that were measured or others of the same damage.
+        """
+        own, count, power = FourierBasis(self.spatial), len(x), self._power_in(x)
+        clean, noise, weight = self._own(self.smooth), self._own(self.damage), own.multiplicity()
+        inside = mask(self.band, own) > 0
+        outside = ~inside & (own.radius() > 0)
+        # The median passes by what leaks beside the band; that of a mean of so many exponentials is a little less.
+        level = (power / clean)[:, outside].median(1).values / (1 - 1 / (9 * count)) ** 3
+        level = level.reshape(-1, *(1,) * own.rank)
+        held = weight * inside * (power - level * clean)
+        strength = held.sum() / (weight * inside * noise).sum()
+        return noise * strength.nan_to_num(1.0).clamp(min=1)
+
+    def level_of(self, x: Tensor) -> float:
+        """Power of arrays `(N, C, *spatial)` in the band over that of clean ones, as they are."""
+        own = FourierBasis(self.spatial)
+        inside = own.multiplicity() * mask(self.band, own)
+        return float((inside * self._power_in(x)).sum() / (inside * self._own(self.smooth)).sum())
+
+    def _power_in(self, x: Tensor) -> Tensor:
+        """Mean power of arrays as they are, about their mean, `(C, *coefficients)`."""
+        own = FourierBasis(self.spatial)
+        power = torch.zeros(len(self.gain), *own.coefficients, dtype=torch.float64)
+        for some in x.split(_ARRAYS):
+            about = some.double() - some.double().mean(dim=tuple(range(2, x.ndim)), keepdim=True)
+            power += own.forward(about).abs().square().sum(0).to(power)
+        return power / len(x)
 
     def _own(self, power: Tensor) -> Tensor:
         return windowed(torch.einsum("ic,i...->c...", self.turn.square(), power), self.basis, self.spatial)
