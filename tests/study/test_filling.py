@@ -156,10 +156,28 @@ def test_the_network_is_held_against_what_needs_none(scans, plain):
     result = fill_files(plain, [scans / "whole"], band, clean=scans / "whole")
     assert result.sides.taken == "clean"  # nothing is damaged, and next to nothing is taken out
     assert result.psnr["restored"] > 40
+    assert not result.sides.tried
     asked = fill_files(plain, [scans / "whole"], band, clean=scans / "whole", take="network")
     assert asked.sides is None
     with pytest.raises(InputError, match="made without the network, and samples are drawn by it"):
         fill_files(plain, [scans / "whole"], band, take="clean", samples=2)
+
+
+def test_both_ways_are_tried_where_the_truth_is_not_known(plain, tmp_path, caplog):
+    """On draws of the model, under what was taken out; a model that has hardly learnt is further off than cleaning."""
+    wave = "fringes(waves=1, low=0.29, high=0.31, bend=0, vary=0, level=0.5)"
+    y = corrupt(items(40), Corruption.parse(wave), 0)
+    for k, x in enumerate(y):
+        np.save(tmp_path / f"{k:02d}.npy", x[0].numpy())
+    hidden = Hidden(str(Corruption.parse(wave).band((8, 8), 0)))
+    result = fill_files(plain, [tmp_path], hidden)
+    assert [len(errors) for errors in result.sides.tried.values()] == [32, 32]
+    network, clean = (sum(result.sides.tried[way]) for way in ("network", "clean"))
+    quiet = max(result.sides.mean_excess(way) for way in ("network", "clean")) <= 1
+    assert not quiet or result.sides.taken == ("network" if network < clean else "clean")
+    assert set(result.to_dict()["sides"]["trials_psnr"]) == {"network", "clean"}
+    single = fill_files(plain, [tmp_path / "00.npy"], hidden)
+    assert len(single.sides.tried["network"]) == 1
 
 
 def test_laps_of_a_band_know_what_they_were_of(tmp_path):
