@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.omission import cifar, cleaned_laps, detection, laps, life, mnist, page
+from benchmarks.omission import cifar, cleaned_laps, detection, laps, life, mnist, page, restoring
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -26,7 +26,10 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--scale", choices=[*mnist.SCALES], default="cpu", help="how much is computed; default: cpu")
     parser.add_argument("--bands", type=float, nargs="*", help="mnist: lower edges of the bands to run; default: all")
     parser.add_argument("--seeds", type=int, nargs="*", help="mnist, life: seeds to run; default: those of the scale")
-    parser.add_argument("--damages", nargs="*", choices=[*life.DAMAGE], help="cleaned-laps: damage; default: all")
+    parser.add_argument(
+        "--damages", nargs="*", choices=[*life.DAMAGE], help="cleaned-laps, restoring: damage; default: all"
+    )
+    parser.add_argument("--sets", nargs="*", choices=restoring.SETS, help="restoring: images; default: all")
     parser.add_argument("--precision", help="mnist: no or bf16; default: that of the scale")
     parser.add_argument("--out", type=Path, default=RESULTS, help="directory of the results; what is there is kept")
     parser.add_argument("--work", type=Path, default=Path("runs/omission"), help="directory of runs and features")
@@ -65,6 +68,14 @@ def _cleaned_laps(given: argparse.Namespace) -> Path:
     return page.write(path.with_suffix(".md"), cleaned_laps.page(records.read(path), scale, given.scale, about()))
 
 
+def _restoring(given: argparse.Namespace) -> Path:
+    path = restoring.study(
+        given.data, given.out, given.work / "restoring", given.scale, given.sets or (), given.damages or (),
+        given.seeds or (0,),
+    )  # fmt: skip
+    return page.write(path.with_suffix(".md"), restoring.page(records.read(path), given.scale, about()))
+
+
 def _cifar(given: argparse.Namespace) -> Path:
     path = cifar.study(given.data, given.out, given.work / "cifar", given.scale)
     return page.write(path.with_suffix(".md"), page.cifar_page(records.read(path), cifar.SCALES[given.scale], about()))
@@ -81,6 +92,7 @@ _STUDIES = {
     "life": _life,
     "laps": _laps,
     "cleaned-laps": _cleaned_laps,
+    "restoring": _restoring,
     "cifar": _cifar,
     "detection": _detection,
 }
