@@ -283,6 +283,22 @@ def test_laps_from_cleaned_images(omission, tables, tmp_path):
     assert "| stripes | 0 | 1 |" in (tmp_path / "cleaned-laps-quick.md").read_text()
 
 
+def test_photographs_restored_by_models_of_damaged_ones(omission, tables, tmp_path):
+    from benchmarks import records
+
+    args = ["--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
+    args = ["restoring", *args, "--sets", "photographs", "--damages", "stripes"]
+    omission.main(args)
+    lines = records.read(tmp_path / "restoring-quick.jsonl")
+    assert [(x["data"], x["damage"]) for x in lines] == [("photographs", "stripes")]
+    errors, trial = lines[0]["psnr"], lines[0]["trial"]
+    assert errors["wiener"] > errors["damaged"]
+    assert errors["taken"] == errors["network" if trial["network"] < trial["clean"] else "cleaned"]
+    omission.main(args)
+    assert records.read(tmp_path / "restoring-quick.jsonl") == lines
+    assert "| photographs (40) | stripes | 0 |" in (tmp_path / "restoring-quick.md").read_text()
+
+
 def test_the_share_of_the_gap(omission):
     """Three seeds: clean 4, corrupted 24; fill halves the gap, by 0.4, 0.5 and 0.6 of it."""
     from benchmarks.omission import mnist, page

@@ -45,10 +45,10 @@ from sagd.study.restoration import Others
 
 SETS = ("photographs", "cifar10")
 LAPS = 2
-IMAGES = {"quick": 64, "cpu": 2048, "paper": 50_000}
+IMAGES = {"quick": 40, "cpu": 2048, "paper": 50_000}
 STEPS = {"quick": 4, "cpu": 400, "paper": 50_000}
 """Steps of a lap, lap 0 included."""
-RESTORED = {"quick": 16, "cpu": 256, "paper": 5000}
+RESTORED = {"quick": 4, "cpu": 256, "paper": 5000}
 WAYS = ("damaged", "cleaned", "wiener", "network", "taken")
 
 
@@ -169,7 +169,7 @@ def _configuration(band: str, steps: int, seed: int) -> RunConfig:
                 "checkpoint_every": steps,
                 "seed": seed,
             },
-            "sampling": {"sampler": "heun", "steps": 18},
+            "sampling": {"sampler": "heun", "steps": 18 if steps > STEPS["quick"] else 2},
         },
     )
 

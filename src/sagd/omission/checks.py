@@ -10,6 +10,8 @@ from sagd.errors import InputError
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 
+_INSIDE = 1e-6
+"""Of the range that models know, so that rounding leads out of it nowhere."""
 _FAR = 10.0
 """Standard deviations from the mean of the data beyond which values are taken to be of another scale."""
 
@@ -37,3 +39,10 @@ def reach(statistics: DataStatistics) -> tuple[float, float]:
     spread = _FAR * math.sqrt(statistics.variance + float(statistics.mean.var(correction=0)))
     centre = float(statistics.mean.mean())
     return centre - spread, centre + spread
+
+
+def within_reach(x: Tensor, statistics: DataStatistics) -> Tensor:
+    """Values as they are, and those that would be refused as the nearest that are not."""
+    low, high = reach(statistics)
+    inside = _INSIDE * (high - low)
+    return x.clamp(low + inside, high - inside)

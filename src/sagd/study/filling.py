@@ -26,7 +26,7 @@ from sagd.model.condition import Conditional
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.checks import check_images
+from sagd.omission.checks import check_images, within_reach
 from sagd.omission.modes import Restoration
 from sagd.omission.posterior import filled
 from sagd.omission.removal import Removal, measure
@@ -245,7 +245,8 @@ def try_both(
     own = dataclasses.replace(damage, noise=damage.noise[:_TRIED])
 
     def network(z: Tensor) -> Tensor:
-        return fill(model, z, own, 0, seed, told, batch_size, progress).images
+        # A draw of a model that has hardly learnt may be anywhere.
+        return fill(model, within_reach(z, model.statistics), own, 0, seed, told, batch_size, progress).images
 
     def clean(z: Tensor) -> Tensor:
         return z - measure(iter(z.double()), band).apply(z.double()).to(z)

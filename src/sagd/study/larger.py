@@ -26,7 +26,7 @@ from sagd.model.condition import Condition, Conditional
 from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.blending import blended, count_of, require_size
-from sagd.omission.checks import reach
+from sagd.omission.checks import reach, within_reach
 from sagd.omission.guard import unguarded
 from sagd.omission.modes import Mode
 from sagd.omission.preparation import Scale, finished, lines_of, prepared
@@ -42,8 +42,6 @@ logger = logging.getLogger(__name__)
 _BEYOND = 0.01
 """Share of an array's values beyond those of the training data from which on it is taken to be of other units: single
 ones are hot pixels and clicks."""
-_INSIDE = 1e-6
-"""Of the range that models know, so that rounding leads out of it nowhere."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,7 @@ class Blending:
 
         Values beyond those of its training data are shown to it as the nearest within.
         """
-        low, high = reach(self.model.statistics)
-        inside = _INSIDE * (high - low)
-        shown = x.float().clamp(low + inside, high - inside)
+        shown = within_reach(x.float(), self.model.statistics)
         return blended(shown, self.model.process.shape[1:], self._restored, self.batch_size, self.done) - shown
 
     def _restored(self, windows: Tensor) -> Tensor:
