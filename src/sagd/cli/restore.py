@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from sagd.cli.options import Command, Flag, label_of
-from sagd.errors import InputError
+from sagd.errors import InputError, calling
 from sagd.optional import need
 from sagd.terminal import say
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from sagd.store.model import Trained
     from sagd.study.filling import Hidden
     from sagd.study.restoration import RestorationResult
+
+
+_MASKS = ("data.observed", "data.observed=mask")
+"""Settings of data that are options of this command."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,8 @@ def run_restore(command: Restore) -> None:
         mode_of_model(model)
     if hidden is None and are_larger(model, command.files):
         _run_wholes(command, model)
-    else:
+        return
+    with calling({name: name.replace("data.observed", "--observed").replace("=", " ") for name in _MASKS}):
         _run_fields(command, model, hidden)
 
 
