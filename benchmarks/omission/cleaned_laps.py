@@ -28,10 +28,9 @@ from benchmarks.omission.mnist import Bench, Scale, psnr
 from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.data.signals import Signals
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.omission.posterior import filled
-from sagd.omission.removal import measure
 from sagd.store.files import read_tensors
 from sagd.store.model import load_model
+from sagd.study.filling import DRAWS, Damage, fill, start_of
 from sagd.study.laps import Course, train_in_laps
 from sagd.study.train import train
 
@@ -41,7 +40,6 @@ STEPS = {"quick": 4, "cpu": 400, "paper": 50_000}
 """Steps of a lap, lap 0 included."""
 RESTORED = {"quick": 16, "cpu": 256, "paper": 5000}
 ARMS = ("clean", "corrupted", "cleaned")
-_DRAWS = 8
 
 
 def study(
@@ -134,11 +132,9 @@ def _restored(bench: Bench, key: Key, name: str, path: Path) -> dict[str, float]
     y = damage_of(key, bench.held_out, HELD_OUT)
     every = cleaned(y, band_of(key))[: len(clean)]
     images = {"damaged": y[: len(clean)], "cleaned": every, "wiener": _wiener(y, bench.held_out)[: len(clean)]}
-    noise, s = measure(list(y), band_of(key)).noise_of(y)[None], model.sampling
-    found = filled(
-        model.denoiser, y[: len(clean)], noise, model.statistics, draws=_DRAWS, seed=key.seed, batch_size=256,
-        sampler=s.sampler, steps=s.steps, grid=s.grid,
-    )  # fmt: skip
+    start = start_of(model, y, Damage.of_band(model, str(band_of(key)), y), key.seed, batch_size=256)
+    shown = start.y[: len(clean)]
+    found = fill(model, shown, start.damage, seed=key.seed, batch_size=256)
     images["network"] = found.images
     return {way: psnr(x.clamp(-1, 1), clean) for way, x in images.items()}
 
@@ -193,7 +189,7 @@ def page(lines: Sequence[dict[str, Any]], scale: Scale, name: str, about: str) -
             "",
             f"## {RESTORED[name]} held-out images restored, PSNR",
             "",
-            f"`network` is the mean of {_DRAWS} draws by the model of the lap, given the images under noise of the"
+            f"`network` is the mean of {DRAWS} draws by the model of the lap, given the images under noise of the"
             " measured power.",
             "",
             *restored,

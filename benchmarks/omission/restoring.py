@@ -6,8 +6,9 @@ other images, of other photographs, are restored by
     damaged     nothing at all
     cleaned     the measured damage taken out, without a network
     wiener      the Wiener filter of the true spectra, known from the clean images and the damage themselves
-    network     the mean of draws of the last lap's model, given the images under noise of the measured power
-    taken       that of `cleaned` and `network` which `sagd restore` takes, by trials on draws of the model
+    network     the mean of draws of the last lap's model, given the images under noise of the measured power, or the
+                cleaned ones under that of what is wrong with them, by trials on draws of the model
+    taken       that of `cleaned` and `network` which `sagd restore` takes, by the same trials
 
 PSNR is of values clipped to [-1, 1], against the clean images.
 """
@@ -39,9 +40,8 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal import measure
 from sagd.store.model import load_model
-from sagd.study.filling import Damage, fill, try_both
+from sagd.study.filling import Damage, fill, start_of
 from sagd.study.laps import train_in_laps
-from sagd.study.restoration import Others
 
 SETS = ("photographs", "cifar10")
 LAPS = 2
@@ -98,29 +98,31 @@ def _restored(path: Path, band: Spectrum, y: Tensor, clean: Tensor, seed: int) -
     """Figures of held-out images."""
     model, removal = load_model(path), measure(iter(y.double()), band)
     cleaned = y.double() - removal.apply(y.double())
-    damage = Damage.of_band(model, str(band), y)
+    start = start_of(model, y, Damage.of_band(model, str(band), y), seed, batch_size=128)
+    assert start.trial is not None
     images = {
         "damaged": y,
         "cleaned": cleaned.float(),
         "wiener": _wiener(y, clean),
-        "network": fill(model, y, damage, seed=seed, batch_size=128).images,
+        "network": fill(model, start.y, start.damage, seed=seed, batch_size=128).images,
     }
-    tried = try_both(model, y, damage, Others(removal, {"clean": cleaned}), seed, batch_size=128)
-    trial = {way: float(errors.mean()) for way, errors in tried.items()}
-    images["taken"] = images["network" if trial["network"] < trial["clean"] else "cleaned"]
+    network, by_removal = (float(errors.mean()) for errors in start.errors.values())
+    images["taken"] = images["network" if network < by_removal else "cleaned"]
     return {
         "psnr": {way: psnr(x.clamp(-1, 1), clean) for way, x in images.items()},
-        "trial": trial,
+        "trial": {way: start.trial.mean(way) for way in start.trial.errors},
+        "from_cleaned": start.trial.from_cleaned,
     }
 
 
 def page(lines: Sequence[dict[str, Any]], name: str, about: str) -> str:
     """Errors by set and damage."""
     heads = ("images", "damage", "seed", "laps", "damaged", "cleaned", "Wiener, true spectra", "network", "taken")
-    rows = ["| " + " | ".join((*heads, "in trials: network", "cleaned")) + " |", "| --- " * (len(heads) + 2) + "|"]
+    ways = ("in trials: clean", *(way for way in lines[0]["trial"] if way != "clean"))
+    rows = ["| " + " | ".join((*heads, *ways)) + " |", "| --- " * (len(heads) + len(ways)) + "|"]
     for x in lines:
         own = [f"{x['psnr'][way]:.1f} dB" for way in WAYS]
-        trials = [f"{-10 * math.log10(x['trial'][way] / 4):.1f} dB" for way in ("network", "clean")]
+        trials = [f"{-10 * math.log10(x['trial'][way] / 4):.1f} dB" for way in x["trial"]]
         cells = (f"{x['data']} ({x['images']:,})", x["damage"], str(x["seed"]), str(x["laps"]), *own, *trials)
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(
@@ -131,8 +133,9 @@ def page(lines: Sequence[dict[str, Any]], name: str, about: str) -> str:
             "",
             f"32 x 32, U-Net (16, 32, 32), {STEPS[name]} steps of 32 images a lap, up to {LAPS} laps; PSNR of"
             f" {RESTORED[name]} held-out images. `network` is the mean of 8 draws by the model, given the images under"
-            " noise of the measured power; `taken` is what `sagd restore` takes of it and `cleaned` without knowing the"
-            " clean images, by trials in which damage of the same kind lies over draws of the model.",
+            " noise of the measured power or, where trials find that nearer, the cleaned ones; `taken` is what `sagd"
+            " restore` takes of it and `cleaned`. No way knows the clean images but the Wiener filter: in trials damage"
+            " of the same kind lies over draws of the model.",
             "",
             *rows,
             "",

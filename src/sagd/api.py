@@ -50,7 +50,7 @@ from sagd.store.model import Trained, load_model, reference_of, save_model
 from sagd.study.designing import Design
 from sagd.study.designing import design as design_of
 from sagd.study.evaluation import evaluate_fields
-from sagd.study.filling import Damage, fill
+from sagd.study.filling import Damage, Start, fill, start_of
 from sagd.study.larger import restore_arrays
 from sagd.study.restoration import mode_of_model
 from sagd.study.run import Begun, Keeping, Recipe, begun, checked_ends, run
@@ -179,16 +179,11 @@ class Model:
         given, told = _floats(x), self._told(condition)
         if band is not None or observed is not None:
             check_images(given, self.process, self.statistics, "fills in")
-            found = fill(
-                self.trained,
-                given,
-                self._damage(band, observed, observed_order, given),
-                samples=samples,
-                seed=seed,
-                condition=told,
-                batch_size=batch_size,
-                progress=progress,
-            )
+            start = Start(given.cpu(), self._damage(band, observed, observed_order, given))
+            shared: Any = {"seed": seed, "condition": told, "batch_size": batch_size, "progress": progress}
+            if not samples:
+                start = start_of(self.trained, start.y, start.damage, **shared)
+            found = fill(self.trained, start.y, start.damage, samples=samples, **shared)
             return found.to(x.device) if isinstance(x, Tensor) else _arrays(found)
         mode = mode_of_model(self.trained)
         if given.ndim == len(self.process.shape) + 1 and given.shape[2:] != self.process.shape[1:]:

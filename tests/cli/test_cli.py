@@ -606,7 +606,8 @@ def test_masks_are_told_and_learnt_from(works, refused, masked, tmp_path, caplog
     works("restore", tmp_path / "plain", *one, "--observed", "mask", "--out", tmp_path / "other")
     assert (tmp_path / "other/samples/01/07.npy").is_file()
     unnamed = refused("restore", tmp_path / "plain", *one, "--observed", "seen", "--out", tmp_path / "u")
-    assert "--observed" in unnamed and "data.observed" not in unnamed
+    assert "--observed" in unnamed
+    assert "data.observed" not in unnamed
     both = ["--band", "ring(low=0.5, high=0.7)", "--observed", "mask", "--out", tmp_path / "b"]
     assert "--band is hidden in all items" in refused("restore", tmp_path / "laps", masked, *both)
     taken = ["--take", "clean", "--out", tmp_path / "t"]

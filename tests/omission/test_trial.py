@@ -3,25 +3,49 @@
 import torch
 
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.omission.trial import tried
+from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, some_of, tried
 from sagd.random import generator_for, randn
+
+BASIS = FourierBasis((6, 8))
+WHERE = (BASIS.radius() > 0.2).double()
+
+
+def drawn(count, *key):
+    return randn((count, 2, 6, 8), generator_for(*key), torch.float64)
 
 
 def test_errors_are_those_of_ways_against_the_draws():
-    draws, damage = (randn((5, 2, 6, 8), generator_for(k, "trial"), torch.float64) for k in range(2))
-    found = tried(draws, damage, {"none": lambda y: y, "half": lambda y: (y + draws) / 2, "all": lambda y: draws})
-    power = damage.square().flatten(1).mean(1)
-    torch.testing.assert_close(found["none"], power)
-    torch.testing.assert_close(found["half"], power / 4)
-    assert not found["all"].any()
+    draws, taken = drawn(5, 0, "draws"), drawn(5, 0, "taken")
+    noise = torch.ones(1, 2, *BASIS.coefficients, dtype=torch.float64)
+    given = []
+
+    def network(y, power):
+        given.append((y, power))
+        return (y + draws) / 2
+
+    trial = tried(draws, taken, noise, WHERE, lambda y: draws + (y - draws) / 4, network)
+    power = taken.square().flatten(1).mean(1)
+    for way, share in {CLEAN: 1 / 4, DAMAGED: 1 / 2, CLEANED: 1 / 8}.items():
+        torch.testing.assert_close(trial.errors[way], share**2 * power)
+    assert trial.from_cleaned
+    assert given[0][1] is noise
+    left = BASIS.forward(taken / 4).abs().square().mean(0, keepdim=True)
+    torch.testing.assert_close(given[1][1], left * WHERE)
+    assert given[1][1] is trial.left
 
 
 def test_damage_laid_on_has_the_spectrum_of_what_was_taken_out_and_knows_nothing_of_it():
-    damage, basis = randn((200, 1, 8, 8), generator_for(0, "trial"), torch.float64), FourierBasis((8, 8))
-    laid = []
-    tried(torch.zeros_like(damage), damage, {"kept": lambda y: laid.append(y) or y})
-    one, two = basis.forward(damage), basis.forward(laid[0])
+    taken, laid = drawn(200, 1, "taken"), []
+    tried(torch.zeros_like(taken), taken, WHERE[None], WHERE, lambda y: y, lambda y, power: laid.append(y) or y)
+    one, two = BASIS.forward(taken), BASIS.forward(laid[0])
     torch.testing.assert_close(one.abs(), two.abs())
-    inside = basis.multiplicity() > 1  # others are real
+    inside = BASIS.multiplicity() > 1  # others are real
     shared = (one.conj() * two).real[:, 0][:, inside]
     assert abs(float(shared.mean() / shared.std())) < 4 / len(shared.flatten()) ** 0.5
+
+
+def test_few_items_are_tried_more_than_once():
+    assert some_of(1).tolist() == [0] * 8
+    assert some_of(3).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert some_of(20).tolist() == list(range(20))
+    assert some_of(100).tolist() == list(range(32))

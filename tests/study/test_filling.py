@@ -156,7 +156,6 @@ def test_the_network_is_held_against_what_needs_none(scans, plain):
     result = fill_files(plain, [scans / "whole"], band, clean=scans / "whole")
     assert result.sides.taken == "clean"  # nothing is damaged, and next to nothing is taken out
     assert result.psnr["restored"] > 40
-    assert not result.sides.tried
     asked = fill_files(plain, [scans / "whole"], band, clean=scans / "whole", take="network")
     assert asked.sides is None
     with pytest.raises(InputError, match="made without the network, and samples are drawn by it"):
@@ -177,7 +176,7 @@ def test_both_ways_are_tried_where_the_truth_is_not_known(plain, tmp_path, caplo
     assert not quiet or result.sides.taken == ("network" if network < clean else "clean")
     assert set(result.to_dict()["sides"]["trials_psnr"]) == {"network", "clean"}
     single = fill_files(plain, [tmp_path / "00.npy"], hidden)
-    assert len(single.sides.tried["network"]) == 1
+    assert len(single.sides.tried["network"]) == 8  # under several draws
 
 
 def test_laps_of_a_band_know_what_they_were_of(tmp_path):

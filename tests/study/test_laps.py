@@ -17,6 +17,7 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.posterior import GaussianPrior, Judged
+from sagd.omission.trial import Trial
 from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors
 from sagd.store.model import load_model
@@ -186,7 +187,8 @@ def test_laps_from_cleaned_items_draw_by_the_measured_damage(tmp_path, caplog):
     assert course.first.statistics.basis.is_fourier
     assert course.measured.shape == (1, 1, 16, 9)
     assert course.measured.isfinite().all()
-    rest = FourierBasis((16, 16)).forward((y - x).double()).abs().square().mean(0)[None]
+    torch.testing.assert_close(course.expected(0), course.start.damage.noise)
+    rest = FourierBasis((16, 16)).forward((course.shown(y) - x).double()).abs().square().mean(0)[None]
     torch.testing.assert_close(course.expected(1), rest)
     assert float(rest.sum()) > 0
     # The alarm is of the band, which is not hidden.
@@ -197,6 +199,19 @@ def test_laps_from_cleaned_items_draw_by_the_measured_damage(tmp_path, caplog):
     again = load_model(train_in_laps(cleaned(2), tmp_path / "run", resume=True, data=waves()))
     for one, other in zip(model.plain.parameters(), again.plain.parameters(), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("from_cleaned", [False, True])
+def test_laps_start_from_what_is_nearer_in_a_trial(from_cleaned, tmp_path, monkeypatch):
+    """From items as they are, under the measured damage; or cleaned, under what cleaning is wrong by."""
+    course = Course(cleaned(1), waves(), tmp_path / "run")
+    monkeypatch.setattr(Trial, "from_cleaned", property(lambda trial: from_cleaned))
+    y = course.parts[0].tensor()
+    trial, shown = course.start.trial, course.shown(y)
+    without = y - course.removal.apply(y.double()).to(y)
+    torch.testing.assert_close(shown, without if from_cleaned else y)
+    assert course.expected(0) is (trial.left if from_cleaned else course.measured)
+    assert not trial.left[course.start.damage.where.expand_as(trial.left) == 0].any()
 
 
 def test_laps_from_cleaned_items_without_damage_end_at_once(tmp_path, caplog):

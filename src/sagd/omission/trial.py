@@ -1,27 +1,77 @@
-"""Which way of restoring is nearer to the truth, tried where the truth is known: on draws of the model.
+"""Which way of restoring is nearest to the truth, tried where the truth is known: on draws of the model.
 
 What cleaning takes out of an item is damage as it is in life, with its leaks, ends and drifts. Run backwards along all
 axes it has the same spectrum, and knows nothing of the item any more. Laid over a draw of the model it makes a damaged
-item of which the clean one is known; both ways are tried on that.
+item of which the clean one is known, and on that the ways are tried: cleaning, and the network given the item under
+noise of the damage's power, or given the cleaned item under noise of the power that cleaning is wrong by. The former
+uses all that is shown; the latter leaves to cleaning what that does better, such as a wave of which each item has its
+own, where a power that all items share says little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-Way = Callable[[Tensor], Tensor]
-"""How damaged items `(B, C, *spatial)` are restored."""
+from sagd.noise.basis.fourier import FourierBasis
+
+CLEAN, DAMAGED, CLEANED = "clean", "network on damaged", "network on cleaned"
+"""The ways."""
+LEAST, MOST = 8, 32
+"""Items of a trial: of fewer each is tried under several draws."""
 
 
-def tried(draws: Tensor, damage: Tensor, ways: Mapping[str, Way]) -> dict[str, Tensor]:
-    """Mean squared error of each way, by item `(B,)`, float64.
+@dataclass(frozen=True)
+class Trial:
+    """What came of the ways.
+
+    Attributes:
+        errors: Mean squared error by way and item, `(B,)`, float64.
+        left: Power of what cleaning was wrong by, `(1, C, *coefficients)`, float64; 0 where nothing is replaced.
+    """
+
+    errors: dict[str, Tensor]
+    left: Tensor
+
+    @property
+    def from_cleaned(self) -> bool:
+        """Whether the network is nearer if it is given what was cleaned."""
+        return self.mean(CLEANED) < self.mean(DAMAGED)
+
+    def mean(self, way: str) -> float:
+        """Error of a way."""
+        return float(self.errors[way].mean())
+
+
+def some_of(count: int) -> Tensor:
+    """Numbers of the items of a trial, of so many."""
+    return torch.arange(max(LEAST, min(count, MOST))) % count
+
+
+def tried(
+    draws: Tensor,
+    taken: Tensor,
+    noise: Tensor,
+    where: Tensor,
+    clean: Callable[[Tensor], Tensor],
+    network: Callable[[Tensor, Tensor], Tensor],
+) -> Trial:
+    """Try all ways.
 
     Args:
         draws: Items `(B, C, *spatial)` as they may be without their damage.
-        damage: What was taken out of each, likewise.
-        ways: The ways that are tried.
+        taken: What cleaning took out of each, likewise.
+        noise: Power of the damage, `(1, C, *coefficients)` of the Fourier basis.
+        where: What is to be replaced, in [0, 1], likewise.
+        clean: How items are cleaned.
+        network: How they are restored by the network given the power of their noise.
     """
-    y = draws + damage.flip(tuple(range(2, damage.ndim)))
-    return {name: (way(y).double() - draws).square().flatten(1).mean(1) for name, way in ways.items()}
+    basis = FourierBasis(tuple(draws.shape[2:]))
+    y = draws + taken.flip(tuple(range(2, taken.ndim)))
+    cleaned = clean(y)
+    left = where * basis.forward((cleaned - draws).double()).abs().square().mean(0, keepdim=True)
+    found = {CLEAN: cleaned, DAMAGED: network(y, noise), CLEANED: network(cleaned, left)}
+    return Trial({way: (x.double() - draws).square().flatten(1).mean(1) for way, x in found.items()}, left)

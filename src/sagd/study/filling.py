@@ -31,9 +31,9 @@ from sagd.omission.modes import Restoration
 from sagd.omission.posterior import filled
 from sagd.omission.removal import Removal, measure
 from sagd.omission.removal.measurement import LEAST
-from sagd.omission.trial import tried
+from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Trial, some_of, tried
 from sagd.store.model import Trained
-from sagd.study.restoration import Method, Others, RestorationResult, compared, sides_of, without_network
+from sagd.study.restoration import Method, RestorationResult, compared, sides_of, without_network
 from sagd.study.sides import BEST, WAYS, Sides
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,6 @@ DRAWS = 8
 """Posterior draws whose mean is the result, where nobody asks for their number."""
 _DELETED = 0.1
 """Power of a band, in that of clean items, below which it holds nothing any more."""
-_TRIED = 32
-"""Items that both ways are tried on, at most."""
 _TOLD = (
     "What is hidden of each was <b>drawn</b> from its posterior given what is shown, {draws} times, and the mean is the"
     " result: it is nearest to the truth on average, and smoother than it where the model is not sure."
@@ -201,58 +199,91 @@ def fill_files(
     if hidden.observed is None and not samples and take != WAYS[0]:
         others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take, damage.removal)
     labels = None if label is None else torch.full((len(named.names),), label)
-    result = fill(model, named.x, damage, samples, seed, labels, batch_size, progress)
+    start = Start(named.x, damage)
+    if not samples:
+        start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
+    result = fill(model, start.y, start.damage, samples, seed, labels, batch_size, progress)
     told = _ONE if samples == 1 else _TOLD.format(draws=samples or DRAWS)
     method = Method("one draw" if samples == 1 else "posterior mean", hidden.band, told)
     sides = None
     if others is not None:
         # A model that no lap has made knows no more than what cleaning left.
         believed = model.omission.mode == NO_OMISSION
-        trial = {}
-        if take == BEST and known is None and believed and damage.is_shown:
-            trial = try_both(model, named.x, damage, others, seed, labels, batch_size, progress)
-        sides, images = sides_of(named, result.images, known, others, take, believed, trial)
+        sides, images = sides_of(named, result.images, known, others, take, believed, start.errors)
         result = result if sides.taken == WAYS[0] else Restoration(images)
     return compared(
         named, result, known, method, damage.where, damage.basis, sides, sides is None or sides.taken == WAYS[0]
     )
 
 
-def try_both(
+@dataclass(frozen=True)
+class Start:
+    """What a model starts from to restore damaged items.
+
+    Attributes:
+        y: `(B, C, *spatial)`: as they are, or cleaned.
+        damage: What is wrong with them.
+        trial: In which that was found to be the better; None if there was none.
+    """
+
+    y: Tensor
+    damage: Damage
+    trial: Trial | None = None
+
+    @property
+    def errors(self) -> dict[str, Tensor]:
+        """Errors of the trial, of the network and of cleaning; {} without one."""
+        if self.trial is None:
+            return {}
+        errors, network = self.trial.errors, CLEANED if self.trial.from_cleaned else DAMAGED
+        return {WAYS[0]: errors[network], WAYS[1]: errors[CLEAN]}
+
+
+def start_of(
     model: Trained,
     y: Tensor,
     damage: Damage,
-    others: Others,
     seed: int = 0,
-    condition: Tensor | None = None,
+    condition: Conditional = None,
     batch_size: int = 64,
     progress: bool = False,
-) -> dict[str, Tensor]:
-    """Errors of filling in and of cleaning where the truth is known; see `sagd.omission.trial`. Of some of the items.
+) -> Start:
+    """Damaged items as they are, or cleaned, by what the network makes nearer to the truth in a trial.
 
     Args:
         model: A model of whole items.
         y: Damaged items `(B, C, *spatial)`, as it sees them.
-        damage: What is damaged in them.
-        others: What was made of them without a network.
+        damage: What is damaged in them; cleaned are those alone that show all under damage which was measured.
         seed: Seed of the draws.
-        condition: Their classes `(B,)`, of conditional models.
+        condition: What conditional models are told of each.
         batch_size: Items per network call.
         progress: Show a bar.
     """
-    some, band = y[:_TRIED].cpu(), others.removal.band
-    told = None if condition is None else condition[:_TRIED]
-    own = dataclasses.replace(damage, noise=damage.noise[:_TRIED])
+    removal = damage.removal
+    if removal is None or not damage.is_shown or not damage.noise.any():
+        return Start(y, damage)
+    some = some_of(len(y))
+    told = model.denoiser.check(condition, len(y))[some]
+    taken = removal.apply(y[some].double()).to(y)
 
-    def network(z: Tensor) -> Tensor:
+    def network(z: Tensor, noise: Tensor, draws: int = 0, own: int = seed) -> Tensor:
         # A draw of a model that has hardly learnt may be anywhere.
-        return fill(model, within_reach(z, model.statistics), own, 0, seed, told, batch_size, progress).images
+        z, own_damage = within_reach(z, model.statistics), dataclasses.replace(damage, noise=noise)
+        return fill(model, z, own_damage, draws, own, told, batch_size, progress).images
 
     def clean(z: Tensor) -> Tensor:
-        return z - measure(iter(z.double()), band).apply(z.double()).to(z)
+        return z - measure(iter(z.double()), removal.band).apply(z.double()).to(z)
 
-    draws = fill(model, some, own, 1, seed + 1, told, batch_size, progress).images
-    return tried(draws, (some - others.images["clean"][:_TRIED]).to(some), {WAYS[0]: network, WAYS[1]: clean})
+    draws = network(y[some], damage.noise, 1, seed + 1)
+    trial = tried(draws, taken, damage.noise, damage.where, clean, network)
+    if not trial.from_cleaned:
+        return Start(y, damage, trial)
+    logger.info(
+        "the network is given cleaned items: in %d trials where the truth is known, its error is %.0f %% of that from"
+        " damaged ones",
+        *(len(some), 100 * trial.mean(CLEANED) / trial.mean(DAMAGED)),
+    )
+    return Start(y - removal.apply(y.double()).to(y), dataclasses.replace(damage, noise=trial.left), trial)
 
 
 def _say_beside(named: Named, damage: Damage, order: Order) -> None:

@@ -43,10 +43,12 @@ from sagd.omission.modes.cleaned import Cleaned
 from sagd.omission.posterior import ROUNDS, GaussianPrior, Judged, posterior
 from sagd.omission.removal import Removal, measure
 from sagd.omission.restore import restore
+from sagd.omission.trial import MOST
 from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory, write_file
 from sagd.store.folder import claim
 from sagd.store.model import Trained, load_model, save_model
+from sagd.study.filling import Damage, Start, start_of
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
 from sagd.study.run import changed, of_another
 from sagd.study.train import train
@@ -242,18 +244,38 @@ class Course:
         return FourierBasis(self.data.shape[1:]) if self.first is None else self.first.statistics.basis
 
     @cached_property
+    def start(self) -> Start:
+        """What laps start from where damage hides nothing: items as they are, or cleaned ones."""
+        assert self.first is not None
+        assert isinstance(self.basis, FourierBasis)
+        where = (mask(self.mode.place, self.basis) > 0).double().reshape(1, -1, *self.basis.coefficients)
+        damage = Damage(self.measured, self.basis, where, self.removal)
+        kept = self.parts[0]
+        y, labels = kept.batch(torch.arange(min(len(kept), MOST)))
+        told = None if self.first.classes is None else labels
+        return start_of(self.first, y, damage, self.config.training.seed, told, progress=True)
+
+    def shown(self, y: Tensor) -> Tensor:
+        """Items as laps start from them."""
+        trial = self.start.trial if self.cleans else None
+        return y if trial is None or not trial.from_cleaned else y - self.removal.apply(y.double()).to(y)
+
+    @cached_property
     def measured(self) -> Tensor:
         """`N(f)` of damage that hides nothing, as it is measured without a network, `(1, C, *coefficients)`."""
         return self.removal.noise_of(self._some)[None]
 
     def expected(self, number: int) -> Tensor:
-        """The same as draws of a lap say it: the power of what items hold more than their draws."""
+        """Power of what is wrong with what a lap starts from, as its own draws say it: what that holds more than they.
+
+        Of lap 0, which has none, it is measured, or found in the trial.
+        """
         if number == 0:
-            return self.measured
+            return self.start.damage.noise
         kept, x = self.parts[0], self.drawn_in(number)
         total = torch.zeros_like(self.measured)
         for some in torch.arange(len(kept)).split(_TOGETHER):
-            rest = kept.batch(some)[0] - x.batch(some)[0]
+            rest = self.shown(kept.batch(some)[0]) - x.batch(some)[0]
             total += self.basis.forward(rest.double()).abs().square().sum(0)
         return total / len(kept)
 
@@ -313,7 +335,7 @@ class Course:
         """Draws of items by a model of whole ones, or by what there is before there is one; `noise` if all share it."""
         y, labels = data.batch(some)
         own = self.noise(data, some, lap - 1) if noise is None else noise
-        return self._posterior(y, own, labels, model, lap, int(some[0]))
+        return self._posterior(self.shown(y), own, labels, model, lap, int(some[0]))
 
     def _posterior(
         self, y: Tensor, noise: Tensor, labels: Tensor | None, model: Trained | None, draw: int, first: int
@@ -383,7 +405,7 @@ class Course:
             statistics = self.prior.statistics if model is None else model.statistics
             band = None if self.first is None else self.mode.place
             noise = self.noise(apart, every, number)
-            held_out = HeldOut(y, noise, statistics.mean, self.basis, band, hides=not self.cleans)
+            held_out = HeldOut(self.shown(y), noise, statistics.mean, self.basis, band, hides=not self.cleans)
             found = held_out.judge(lambda x, n, draw: self._posterior(x, n, labels, model, draw, 0))
             content = {"errors": found.errors, "power": torch.tensor([found.power])}
             write_directory(path, [(_DRAWS, to_safetensors(content))])
