@@ -114,6 +114,21 @@ def test_the_page_tells_all(fields):
     assert page.count("<svg") + page.count("image/svg+xml") >= 3
 
 
+def test_unequal_items_are_told_and_heeded(fields):
+    config = fields(-1.5, (256,))
+    x = np.load(config.source)
+    np.save(config.source, x * np.logspace(-2, 1, len(x), dtype=x.dtype).reshape(-1, *(1,) * (x.ndim - 1)))
+    found = design(config, 6)
+    assert found.unequal
+    assert any("unequal loudness" in line for line in found.lines())
+    assert found.to_dict()["unequal"] is True
+    assert "louder or softer by item" in render_design(found)
+    equal = design(fields(-1.5, (256,)), 6)
+    assert not equal.unequal
+    assert not any("unequal" in line for line in equal.lines())
+    assert "in closed form. Networks" in render_design(equal)
+
+
 @pytest.mark.parametrize(
     ("process", "told"),
     [
