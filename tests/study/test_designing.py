@@ -51,7 +51,7 @@ def test_items_that_are_not_whole_are_refused():
 def test_a_steep_spectrum_is_whitened(fields):
     found = design(fields(-2.5), 6)
     gain = found.decision.white.error / found.chosen.error
-    assert f"{gain:.2g} times nearer, but for the errors that networks add, 0.2 to 2.9 dB" in found.lines()[0]
+    assert f"{gain:.2g} times nearer, but for the errors that networks add, 0.2 to 2.3 dB" in found.lines()[0]
     assert not found.white_will_do
     assert found.config.process.spectrum.startswith("whitening")
     assert found.slope[0] == pytest.approx(-5, abs=0.2)
@@ -108,7 +108,7 @@ def test_the_page_tells_all(fields):
     found = design(fields(-2.0), 6)
     page = render_design(found)
     assert "the design" in page
-    assert "they were 0.2 to 2.9 dB off at their best" in page
+    assert "they were 0.2 to 2.3 dB off at their best" in page
     for gain in found.search.gains().values():
         assert f'<td class="number">{number(gain)}</td>' in page
     assert page.count("<svg") + page.count("image/svg+xml") >= 3
