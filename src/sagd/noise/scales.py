@@ -87,9 +87,9 @@ def measure_scales(x: Tensor, mean: Tensor, spectrum: Tensor, basis: Basis, batc
     size = share.sum(0)
     power = torch.cat(sums) / size.clamp(min=1)
     # Real values of a Gaussian have a kurtosis of 3, complex ones 2; by the mean of `n` values a little less.
-    gaussian = (2.0 if basis.forward(mean).is_complex() else 3.0) / (1 + 2 / size.clamp(min=1))
+    gaussian = (2.0 if basis.forward(mean).is_complex() else 3.0) / (1 + 2 / size.clamp(min=1)) - 1
     scatter = _scatter(torch.cat(squares) / size.clamp(min=1), power) - 1
-    evidence = torch.where(size < _FEWEST, 1.0, ((gaussian - 1) / scatter).clamp(max=1))
+    evidence = torch.where(size < _FEWEST, 1.0, gaussian / torch.maximum(scatter, gaussian))
     if not _is_unequal(power, size, evidence):
         return None
     laws = [_law(power[:, b], float(size[b] * evidence[b])) for b in range(OCTAVES)]
