@@ -35,6 +35,7 @@ INSIDE = {
         "units",
         "grid",
         "places",
+        "scales",
         "statistics",
         "spectra",
         "bands",

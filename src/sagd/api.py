@@ -35,7 +35,7 @@ from sagd.noise.covariance.base import Covariance
 from sagd.noise.covariance.build import build_covariance
 from sagd.noise.grid import Grid, GridLike
 from sagd.noise.spectra.base import Spectrum
-from sagd.noise.statistics import DataStatistics, measure, most_measured
+from sagd.noise.statistics import DataStatistics, measure_with_scales, most_measured
 from sagd.omission.checks import check_images
 from sagd.omission.clean import Cleaned
 from sagd.omission.clean import clean as clean_array
@@ -663,7 +663,7 @@ def _measured(batches: Batches, basis: Basis, seed: int) -> DataStatistics:
     """Mean and spectrum of as many items as memory allows, drawn at random where the data can be."""
     shape = batches.peek()[0].shape[1:]
     x, told = batches.some(most_measured(shape), seed)
-    return measure(x, basis, mask=told.mask)
+    return measure_with_scales(x, basis, told.mask)
 
 
 def _takes(network: nn.Module, name: str) -> bool:

@@ -1,5 +1,7 @@
 """The closed form of few-step sampling, against the output spectrum of samplers on Gaussian data, and grids by it."""
 
+import dataclasses
+import itertools
 import math
 
 import pytest
@@ -9,13 +11,16 @@ from sagd.build.objects import build_process
 from sagd.build.schema import ProcessConfig
 from sagd.designs.ends import check_ends
 from sagd.errors import InputError
+from sagd.model.exact import GaussianMixtureDenoiser
 from sagd.noise.basis.base import build_basis
+from sagd.noise.operator import Diagonal
+from sagd.noise.scales import OCTAVES, Scales, octaves
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import DataStatistics, by_radius
 from sagd.process.restricted import Restricted
 from sagd.process.schedule import VPSchedule
 from sagd.sampling.base import Sampler
-from sagd.sampling.expected import Expected
+from sagd.sampling.expected import Expected, _Unequal
 from sagd.sampling.found_grid import find_grid
 from sagd.sampling.grids import KarrasGrid, MatchedGrid, TimeGrid
 from sagd.testing.oracles import output_spectrum
@@ -212,3 +217,97 @@ def test_what_cannot_be_expected_is_refused():
     statistics.spectrum.zero_()
     with pytest.raises(InputError, match="does not vary"):
         Expected(process_of(steep((16, 12))), statistics)
+
+
+def unequal(statistics, powers=(0.03, 0.4, 3.0), weights=(0.5, 0.3, 0.2), evidence=1.0):
+    """The statistics of items that are louder or softer, the law by octave alike."""
+    powers, weights = (torch.tensor(v, dtype=torch.float64).expand(OCTAVES, -1) for v in (powers, weights))
+    powers = powers / (weights * powers).sum(1, keepdim=True)
+    scales = Scales(weights, powers, torch.full((OCTAVES,), evidence, dtype=torch.float64))
+    return dataclasses.replace(statistics, scales=scales)
+
+
+def components(statistics):
+    """Weights and spectra of all combinations of powers in the octaves that there are."""
+    law, which = statistics.scales, octaves(statistics.basis)
+    there = which.unique().tolist()
+    chosen = torch.tensor([*itertools.product(range(law.powers.shape[1]), repeat=len(there))])
+    table = torch.ones(len(chosen), OCTAVES, dtype=torch.float64)
+    table[:, there] = torch.stack([law.powers[b][chosen[:, k]] for k, b in enumerate(there)], 1)
+    weights = torch.stack([law.weights[b][chosen[:, k]] for k, b in enumerate(there)], 1).prod(1)
+    return weights, statistics.spectrum * table[:, which].unsqueeze(1)
+
+
+@pytest.mark.parametrize("times", [0.3, [0.2, 0.6]])
+def test_the_denoiser_of_unequal_items_is_a_sum_over_all_components(times):
+    """In values, by dense normal densities: every combination of the powers of octaves is a Gaussian."""
+    statistics = unequal(steep((16,), basis="cosine"), (0.1, 1.6), (0.5, 0.5))
+    process, basis = process_of(statistics), statistics.basis
+    assert len(octaves(basis).unique()) == 5
+    x = torch.randn(6, 1, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    few, grids = process.few(torch.arange(16), basis), 1 if isinstance(times, float) else 2
+    spectra = Diagonal(statistics.spectrum.expand(6, 1, 16), few.reference.basis)
+    ones = torch.ones(6 // grids, 16, dtype=torch.float64)
+    known = _Unequal(few, spectra, statistics.scales, octaves(basis), ones[0], ones, grids)
+    t = times if grids == 1 else torch.tensor(times, dtype=torch.float64).repeat_interleave(3)
+    found = known.estimate(x, t)
+    rows = basis.inverse(torch.eye(16, dtype=torch.float64)[:, None])[:, 0]
+    weights, every = components(statistics)
+    for k, value in enumerate(x[:, 0]):
+        at = float(t[k]) if grids > 1 else t
+        a, s = float(process.alpha(at, x)), float(process.sigma(at, x))
+        clean = torch.einsum("ci,kc,cj->kij", rows, every[:, 0], rows)
+        noisy = a**2 * clean + s**2 * torch.eye(16, dtype=torch.float64)
+        density = torch.distributions.MultivariateNormal(torch.zeros(16, dtype=torch.float64), noisy).log_prob(value)
+        own = (weights.log() + density).softmax(0)
+        direct = (own[:, None] * (a * clean @ torch.linalg.solve(noisy, value[:, None]))[..., 0]).sum(0)
+        assert torch.allclose(found[k, 0], direct, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("evolution", ["common", "sequential"])
+@pytest.mark.parametrize("sampler", ["heun", "dpm_solver"])
+def test_items_of_one_power_are_gaussian(sampler, evolution):
+    statistics = steep((16, 12), channels=2)
+    process = process_of(statistics, evolution=evolution)
+    one = Expected(process, unequal(statistics, (1.0,), (1.0,), 0.3))
+    for steps in (3, 6):
+        plain = Expected(process, statistics).error(sampler, steps, "matched")
+        assert one.error(sampler, steps, "matched") == pytest.approx(plain, rel=1e-6)
+
+
+@pytest.mark.parametrize(("sampler", "steps"), [("heun", 3), ("heun", 6), ("dpm_solver", 4), ("dpm_solver", 12)])
+def test_error_of_unequal_items_is_that_of_samples(sampler, steps):
+    """Of draws of whole records with the exact denoiser, all frequencies and components of it."""
+    statistics = unequal(steep((48,), slope=-2.0, basis="cosine"), (0.1, 3.0), (0.7, 0.3))
+    process, basis = process_of(statistics), statistics.basis
+    weights, every = components(statistics)
+    exact = GaussianMixtureDenoiser(process, torch.zeros(len(every), 1, 48), every, weights, basis)
+    drawn = Sampler.parse(sampler).sample(
+        exact,
+        1000,
+        steps=steps,
+        grid="matched",
+        generator=torch.Generator().manual_seed(0),
+        statistics=statistics,
+        dtype=torch.float64,
+    )
+    off = 10 * (basis.forward(drawn).square().mean(0) / statistics.spectrum).log10()
+    found = Expected(process, statistics).error(sampler, steps, "matched")
+    assert found == pytest.approx(float(off.square().mean().sqrt()), rel=0.1, abs=0.3)
+
+
+@pytest.mark.parametrize(("sampler", "steps"), [("heun", 3), ("heun", 5), ("dpm_solver", 6), ("dpm_solver", 18)])
+def test_a_grid_found_for_unequal_items_is_never_worse_for_them_than_the_matched_one(sampler, steps):
+    statistics = unequal(steep((16, 12)), evidence=0.4)
+    known, chosen = expected(statistics), Sampler.parse(sampler)
+    grids = [find_grid(known, chosen, steps), MatchedGrid()]
+    times = torch.stack([g.times(steps, known.process, statistics) for g in grids])
+    found, matched = known.errors(chosen, times).tolist()
+    assert found <= matched * (1 + 1e-2)  # of the rounding to four digits, which items may feel
+
+
+def test_unequal_items_are_followed_alike_each_time():
+    statistics = unequal(steep((64,)))
+    one, other = (expected(statistics).error("heun", 5, "matched") for _ in range(2))
+    assert one == other
+    assert one != expected(dataclasses.replace(statistics, scales=None)).error("heun", 5, "matched")

@@ -10,7 +10,8 @@ from sagd.build.objects import build_process
 from sagd.build.schema import ProcessConfig, RunConfig
 from sagd.errors import CheckpointError, InputError, ProcessMismatchError
 from sagd.model.denoiser import NetworkDenoiser
-from sagd.noise.statistics import measure
+from sagd.noise.scales import OCTAVES, POWERS, Scales
+from sagd.noise.statistics import measure, measure_with_scales
 from sagd.store.model import load_model, reference_of, save_model
 from sagd.study.train import prepare
 
@@ -57,6 +58,35 @@ def test_round_trip_from_the_model_or_the_run_directory(saved, data, config, lev
     with torch.no_grad():
         expected = network.eval()(x[:4], model.process.schedule.timestep(t), labels=labels)
         assert torch.equal(restored(x[:4], model.process.schedule.timestep(t), labels=labels), expected)
+
+
+def test_the_law_of_unequal_items_comes_back(saved, data, tmp_path):
+    """Models of before have none."""
+    model = load_model(saved[0])
+    assert model.statistics.scales is None
+    loud = data.tensor() * torch.logspace(-3, 1, len(data))[:, None, None, None]
+    scales = measure_with_scales(loud).scales
+    known = dataclasses.replace(model, statistics=dataclasses.replace(model.statistics, scales=scales))
+    found = load_model(save_model(tmp_path / "unequal", known)).statistics.scales
+    for name, value in vars(scales).items():
+        assert torch.equal(getattr(found, name), value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"evidence": torch.ones(3, dtype=torch.float64)},
+        {"powers": -torch.ones(OCTAVES, POWERS, dtype=torch.float64)},
+        {"weights": torch.full((OCTAVES, POWERS), torch.nan, dtype=torch.float64)},
+    ],
+)
+def test_a_law_of_items_that_is_none_is_refused(saved, tmp_path, wrong):
+    law = {name: torch.ones(size, dtype=torch.float64) for name, size in Scales.shapes().items()}
+    scales = Scales(**{**law, **wrong})
+    model = load_model(saved[0])
+    known = dataclasses.replace(model, statistics=dataclasses.replace(model.statistics, scales=scales))
+    with pytest.raises(InputError, match=r"moments.safetensors"):
+        load_model(save_model(tmp_path / "wrong", known))
 
 
 def test_it_holds_configuration_versions_and_no_pickle(saved):

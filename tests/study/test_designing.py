@@ -51,7 +51,7 @@ def test_items_that_are_not_whole_are_refused():
 def test_a_steep_spectrum_is_whitened(fields):
     found = design(fields(-2.5), 6)
     gain = found.decision.white.error / found.chosen.error
-    assert f"{gain:.2g} times nearer, but for the errors that networks add, 0.2 to 2.9 dB" in found.lines()[0]
+    assert f"{gain:.2g} times nearer, but for the errors that networks add, 0.2 to 2.3 dB" in found.lines()[0]
     assert not found.white_will_do
     assert found.config.process.spectrum.startswith("whitening")
     assert found.slope[0] == pytest.approx(-5, abs=0.2)
@@ -108,10 +108,25 @@ def test_the_page_tells_all(fields):
     found = design(fields(-2.0), 6)
     page = render_design(found)
     assert "the design" in page
-    assert "they were 0.2 to 2.9 dB off at their best" in page
+    assert "they were 0.2 to 2.3 dB off at their best" in page
     for gain in found.search.gains().values():
         assert f'<td class="number">{number(gain)}</td>' in page
     assert page.count("<svg") + page.count("image/svg+xml") >= 3
+
+
+def test_unequal_items_are_told_and_heeded(fields):
+    config = fields(-1.5, (256,))
+    x = np.load(config.source)
+    np.save(config.source, x * np.logspace(-2, 1, len(x), dtype=x.dtype).reshape(-1, *(1,) * (x.ndim - 1)))
+    found = design(config, 6)
+    assert found.unequal
+    assert any("unequal loudness" in line for line in found.lines())
+    assert found.to_dict()["unequal"] is True
+    assert "louder or softer by item" in render_design(found)
+    equal = design(fields(-1.5, (256,)), 6)
+    assert not equal.unequal
+    assert not any("unequal" in line for line in equal.lines())
+    assert "in closed form. Networks" in render_design(equal)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ EVALUATIONS = (4, 6, 10, 18, 35, 50)
 """Numbers of evaluations of the network at which the expected gain is told."""
 WORTH_DB, WORTH_TIMES = 0.2, 1.5
 """Error of white noise, beyond that of the best and in units of it, from which on another noise is worth its while."""
-ADDED_DB = (0.2, 2.9)
+ADDED_DB = (0.2, 2.3)
 """Errors of the power spectrum that networks had at their best with noise of the data's spectrum, after 500 steps: the
 least and the most of the sets of benchmarks/design/results/expected.md."""
 LEAST = 2
@@ -113,7 +113,7 @@ def gain_of(gain: float) -> str:
     """What is gained, in words.
 
     >>> gain_of(4.0)
-    '4 times nearer, but for the errors that networks add, 0.2 to 2.9 dB in trials'
+    '4 times nearer, but for the errors that networks add, 0.2 to 2.3 dB in trials'
     """
     least, most = ADDED_DB
     return f"{gain:.2g} times nearer, but for the errors that networks add, {least:g} to {most:g} dB in trials"

@@ -15,6 +15,7 @@ Of white noise that is unbiased. If values are missing independently of each oth
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.grid import Grid
 from sagd.noise.places import checked_weights, require_places
+from sagd.noise.scales import Scales, measure_scales
 from sagd.random import generator_for, randn
 
 _MEASURED_VALUES = 2**27
@@ -49,12 +51,14 @@ class DataStatistics:
         spectrum: `S(f)`, the variance of every coefficient: `(C, *coefficients)`, float64.
         count: Number of samples it was measured on.
         basis: The basis of `spectrum`.
+        scales: The law of the powers of its items, if they are unequal and that was measured.
     """
 
     mean: Tensor
     spectrum: Tensor
     count: int
     basis: Basis
+    scales: Scales | None = None
 
     @property
     def variance(self) -> float:
@@ -74,7 +78,7 @@ class DataStatistics:
         if basis == self.basis:
             return self
         if isinstance(self.basis, CosineBasis) and isinstance(basis, FourierBasis):
-            return DataStatistics(self.mean, _in_fourier(self.spectrum, basis), self.count, basis)
+            return DataStatistics(self.mean, _in_fourier(self.spectrum, basis), self.count, basis, self.scales)
         total, root = torch.zeros(len(self.mean), *basis.coefficients, dtype=torch.float64), self.spectrum.sqrt()
         together = max(1, min(_DRAWS, _DRAWN // self.mean.numel()))
         for numbers in torch.arange(_DRAWS).split(together):
@@ -82,7 +86,7 @@ class DataStatistics:
             z = randn((len(numbers), *self.mean.shape), g, torch.float64)
             x = self.basis.inverse(root * self.basis.forward(z))
             total += basis.forward(x).abs().square().sum(0)
-        return DataStatistics(self.mean, total / _DRAWS, self.count, basis)
+        return DataStatistics(self.mean, total / _DRAWS, self.count, basis, self.scales)
 
 
 def _in_fourier(spectrum: Tensor, basis: FourierBasis) -> Tensor:
@@ -132,6 +136,17 @@ def measure(
     if not freedom.min() > 0:
         raise InputError("no place is valid in two samples, which a spectrum needs; 1 or True is where data is valid")
     return DataStatistics(mean, power / freedom.reshape(-1, *(1,) * basis.rank), len(x), basis)
+
+
+def measure_with_scales(x: Tensor, basis: Basis | None = None, mask: Tensor | None = None) -> DataStatistics:
+    """As `measure`, with the law of the powers of items where these are unequal: what a model is trained with.
+
+    Where values are missing, that law is not measured.
+    """
+    found = measure(x, basis, mask=mask)
+    if mask is not None:
+        return found
+    return dataclasses.replace(found, scales=measure_scales(x, found.mean, found.spectrum, found.basis))
 
 
 @dataclass(frozen=True)

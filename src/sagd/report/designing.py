@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REPORT = "report.html"
+_GAUSSIAN = "a Gaussian of that spectrum is to be learnt: in closed form"
+_UNEQUAL = "a Gaussian of that spectrum is to be learnt, louder or softer by item: by the exact denoiser of that law"
 _NAMES = {0.0: "white", 0.5: "half whitened", 1.0: "whitened"}
 
 
@@ -66,6 +68,7 @@ def _page(design: Design) -> dict[str, Any]:
             for n, gain in search.gains().items()
         ],
         "added": " to ".join(f"{error:g}" for error in ADDED_DB),
+        "learnt": _UNEQUAL if design.unequal else _GAUSSIAN,
         "rows": rows,
         "race": [
             {"noise": _name(one["exponent"]), "prediction": one["prediction"], "steps": one["steps"]}

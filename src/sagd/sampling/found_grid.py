@@ -24,7 +24,8 @@ from sagd.sampling.grids import SIGNAL_LIMIT, KarrasGrid, MatchedGrid, TimeGrid,
 from sagd.spec import Description
 
 _SPREAD = (-5.0, 0.0, 5.0)
-"""Data is stronger in some fields than in others: spectra by which a grid is judged, in dB."""
+"""Data is stronger in some fields than in others: spectra by which a grid is judged, in dB; that of the data alone
+where the powers of items are known."""
 _RHOS = (3.0, 7.0, 15.0, 30.0)
 _LARGEST_RHO = 100.0
 _CUTS = 4
@@ -119,7 +120,8 @@ def _errors(expected: Expected, sampler: Sampler, steps: int, grids: Iterable[Ka
     falling = (times.diff() < 0).all(1)
     errors = torch.full((len(times),), math.inf, dtype=torch.float64)
     if falling.any():
-        errors[falling] = expected.errors(sampler, times[falling], _SPREAD)
+        spread = _SPREAD if expected.statistics.scales is None else (0.0,)
+        errors[falling] = expected.errors(sampler, times[falling], spread)
     return errors.tolist()
 
 

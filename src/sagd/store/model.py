@@ -2,8 +2,9 @@
 
     model.json              the denoiser: process, prediction, network, data, sampling; and where it came from
     model.safetensors       averaged weights; its metadata holds the fingerprint of all else that decides the samples
-    moments.safetensors     mean and power spectrum of the training data, in the basis of the noise; calibration of a
-                            damaged band; what stands for a condition that is left out
+    moments.safetensors     mean and power spectrum of the training data, in the basis of the noise, and the law of the
+                            powers of unequal items; calibration of a damaged band; what stands for a condition that is
+                            left out
     manifest.json           sha256 of each file
 
 Weights belong to the process, network, prediction and statistics they were trained with. A fingerprint of these travels
@@ -43,6 +44,7 @@ from sagd.networks.config import NetworkConfig
 from sagd.networks.own import OwnNetwork
 from sagd.networks.weights import UNREADABLE, check_layout, check_numbers
 from sagd.noise.basis.base import Basis
+from sagd.noise.scales import Scales
 from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.process.description import alike, process_from_dict
@@ -70,7 +72,7 @@ _FINGERPRINT, _MEASURED = "fingerprint", "measured"
 
 # Parts of the description that decide the samples.
 _DECISIVE = ("process", "prediction", "network", "data", "names", "bands", "omission", "sampling")
-_NULL = "null."
+_NULL, _SCALES = "null.", "scales."
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,8 @@ def describe_model(model: Trained) -> dict[str, Any]:
 def moments(model: Trained) -> dict[str, Tensor]:
     """Tensors of `moments.safetensors`."""
     known = {"mean": model.statistics.mean, "spectrum": model.statistics.spectrum}
+    if model.statistics.scales is not None:
+        known |= {_SCALES + name: value for name, value in vars(model.statistics.scales).items()}
     if model.calibration is not None:
         known["calibration"] = model.calibration
     if model.unexplained is not None:
@@ -605,7 +609,8 @@ def read_moments(
     if type(count) is not int or count < 2 or basis.spatial != shape[1:] or basis.channels not in (None, shape[0]):
         raise InputError(f"{count!r} samples in {basis} are no statistics of data {shape}")
     null = {name.removeprefix(_NULL): value for name, value in tensors.items() if name.startswith(_NULL)}
-    found = {name: value for name, value in tensors.items() if not name.startswith(_NULL)}
+    scales = {name.removeprefix(_SCALES): value for name, value in tensors.items() if name.startswith(_SCALES)}
+    found = {name: value for name, value in tensors.items() if not name.startswith((_NULL, _SCALES))}
     spectra = (shape[0], *basis.coefficients)
     shapes = {"mean": shape, "spectrum": spectra, "calibration": basis.coefficients, "unexplained": spectra}
     needed = {
@@ -618,4 +623,18 @@ def read_moments(
     for name in needed.keys() - {"mean"}:
         if found[name].min() < 0:
             raise InputError(f"tensor {name!r} is negative")
-    return DataStatistics(found["mean"], found["spectrum"], count, basis), null
+    law = _read_scales(scales) if scales else None
+    return DataStatistics(found["mean"], found["spectrum"], count, basis, law), null
+
+
+def _read_scales(tensors: Mapping[str, Tensor]) -> Scales:
+    """The law of the powers of items.
+
+    Raises:
+        InputError: If the tensors cannot be one.
+    """
+    check_layout(tensors, {name: torch.empty(size, dtype=torch.float64) for name, size in Scales.shapes().items()})
+    for name, value in tensors.items():
+        if not value.min() > 0:
+            raise InputError(f"tensor {_SCALES + name!r} is not positive")
+    return Scales(**tensors)

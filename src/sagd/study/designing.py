@@ -149,6 +149,7 @@ class Design:
         slope: Of the power law that fits best, and the share of the variance of the log power that it explains.
         quantisation: Power of rounding to the steps of the data's values, over that of the weakest ring; None if they
             have no steps.
+        unequal: Whether the powers of items are so unequal that errors are expected of the law of these.
         config: What `train` takes.
         weights: `w(f)` of the noise, calibrated: `(C, *spatial)`; in the Fourier basis in the order of `numpy.fft`, in
             others in theirs. Of decorrelated channels those of the colours.
@@ -165,6 +166,7 @@ class Design:
     range_db: float
     slope: tuple[float, float]
     quantisation: float | None
+    unequal: bool
     config: RunConfig
     weights: Tensor
 
@@ -202,6 +204,11 @@ class Design:
             f"{self.items[0]} of {self.items[1]} items of {self.name} were measured: {self.range_db:.0f} dB between the"
             f" strongest ring and the weakest, slope {self.slope[0]:.2f} (R^2 {self.slope[1]:.2f})",
         ]
+        if self.unequal:
+            lines.append(
+                "items are of unequal loudness: errors are expected of such items, which no Gaussian is, and learning"
+                " leaves some of them in any number of steps"
+            )
         if self.named is not None:
             lines.append(
                 f"that noise is within {self.named.apart_db:.1f} dB of {self.named.spectrum}, with which"
@@ -239,6 +246,7 @@ class Design:
             "range_db": self.range_db,
             "slope": list(self.slope),
             "quantisation": self.quantisation,
+            "unequal": self.unequal,
         }
 
 
@@ -340,6 +348,7 @@ class _Task:
             range_db=10 * math.log10(max(held) / min(held)),
             slope=(fit.slope, fit.r_squared),
             quantisation=_quantisation(self.some.tensor(), min(held)),
+            unequal=statistics.scales is not None,
             config=self._run(decision),
             weights=_table(noise.sqrt(), statistics.basis),
         )

@@ -13,7 +13,7 @@ from sagd.build.schema import AUTO_BASIS, NO_OMISSION, DenoiserConfig, OmissionC
 from sagd.data.signals import Signals
 from sagd.errors import InputError, argument
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, measure, meets, most_measured
+from sagd.noise.statistics import DataStatistics, channel_covariance, jumps, measure_with_scales, meets, most_measured
 from sagd.omission.posterior import GaussianPrior
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def process_statistics(data: Signals, process: ProcessConfig) -> DataStatistics:
         value = data.meaning.to_values(x.flatten()[:1].expand(1, *data.shape)).flatten()[0]
         raise InputError(f"{data.name!r} does not vary: all its values are {value:g}, of which nothing can be learnt")
     colours = channel_covariance(x) if process.channels == "decorrelated" else None
-    return measure(x, process_basis(process, data.shape, colours), mask=some.known())
+    return measure_with_scales(x, process_basis(process, data.shape, colours), some.known())
 
 
 def shown_prior(data: Signals) -> GaussianPrior:
