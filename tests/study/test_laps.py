@@ -201,6 +201,17 @@ def test_laps_from_cleaned_items_draw_by_the_measured_damage(tmp_path, caplog):
         torch.testing.assert_close(one, other)
 
 
+def test_laps_from_cleaned_colours_that_noise_sees_decorrelated(tmp_path):
+    """Damage is measured in channels as they are, whatever basis the noise has."""
+    x = torch.cat([waves().stored, 0.5 * waves().stored, -waves().stored.flip(0)], 1)
+    told = cleaned(1)
+    told = dataclasses.replace(told, process=dataclasses.replace(told.process, channels="decorrelated"))
+    course = Course(told, dataclasses.replace(waves(), stored=x), tmp_path / "run")
+    train_in_laps(told, tmp_path / "run", data=course.data)
+    assert course.first.statistics.basis.channels is not None
+    assert course.start.damage.noise.shape == (1, 3, 16, 9)
+
+
 @pytest.mark.parametrize("from_cleaned", [False, True])
 def test_laps_start_from_what_is_nearer_in_a_trial(from_cleaned, tmp_path, monkeypatch):
     """From items as they are, under the measured damage; or cleaned, under what cleaning is wrong by."""

@@ -240,8 +240,10 @@ class Course:
 
     @cached_property
     def basis(self) -> Basis:
-        """That of the damage."""
-        return FourierBasis(self.data.shape[1:]) if self.first is None else self.first.statistics.basis
+        """That of the damage; that which hides nothing is measured in channels as they are."""
+        if self.first is None or self.cleans:
+            return FourierBasis(self.data.shape[1:])
+        return self.first.statistics.basis
 
     @cached_property
     def start(self) -> Start:
@@ -345,7 +347,7 @@ class Course:
             s = model.sampling
             told = None if model.classes is None else labels
             return posterior(
-                model.denoiser, y, noise, model.statistics, sampler=s.sampler, steps=s.steps, grid=s.grid,
+                model.denoiser, y, noise, model.statistics.on(self.basis), sampler=s.sampler, steps=s.steps, grid=s.grid,
                 rounds=ROUNDS, seed=seed, draw=draw, first=first, condition=told, batch_size=_TOGETHER,
             ).cpu()  # fmt: skip
         if self.first is None:
