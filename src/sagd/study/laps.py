@@ -347,8 +347,8 @@ class Course:
             s = model.sampling
             told = None if model.classes is None else labels
             return posterior(
-                model.denoiser, y, noise, model.statistics.on(self.basis), sampler=s.sampler, steps=s.steps, grid=s.grid,
-                rounds=ROUNDS, seed=seed, draw=draw, first=first, condition=told, batch_size=_TOGETHER,
+                model.denoiser, y, noise, model.statistics.on(self.basis), sampler=s.sampler, steps=s.steps,
+                grid=s.grid, rounds=ROUNDS, seed=seed, draw=draw, first=first, condition=told, batch_size=_TOGETHER,
             ).cpu()  # fmt: skip
         if self.first is None:
             return self.prior.draw(y, noise, seed, draw, first)
