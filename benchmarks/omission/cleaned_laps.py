@@ -190,7 +190,7 @@ def page(lines: Sequence[dict[str, Any]], scale: Scale, name: str, about: str) -
             f"## {RESTORED[name]} held-out images restored, PSNR",
             "",
             f"`network` is the mean of {DRAWS} draws by the model of the lap, given the images under noise of the"
-            " measured power.",
+            " measured power, or cleaned ones under that of what is wrong with them, by trials on its own draws.",
             "",
             *restored,
             "",

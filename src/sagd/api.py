@@ -50,7 +50,7 @@ from sagd.store.model import Trained, load_model, reference_of, save_model
 from sagd.study.designing import Design
 from sagd.study.designing import design as design_of
 from sagd.study.evaluation import evaluate_fields
-from sagd.study.filling import Damage, Start, fill, start_of
+from sagd.study.filling import Damage, fill, start_of
 from sagd.study.larger import restore_arrays
 from sagd.study.restoration import mode_of_model
 from sagd.study.run import Begun, Keeping, Recipe, begun, checked_ends, run
@@ -164,7 +164,8 @@ class Model:
             observed: Likewise: 1 for each frequency that was observed of a field, else 0, `(B, *spatial)` as
                 `numpy.fft.fftn` orders them, or its half as `numpy.fft.rfftn` does.
             observed_order: "centred" for whole masks with frequency 0 in the middle.
-            samples: Posterior samples per field of the model's size, which show what is uncertain.
+            samples: Posterior samples per field of the model's size, which show what is uncertain: of a band given the
+                damaged fields, where the mean of 0 starts from cleaned ones if trials find that nearer.
             seed: Seed of these, and of the noise that some modes work under.
             condition: As for `sample`.
             batch_size: Fields, or windows, per network call.
@@ -179,11 +180,11 @@ class Model:
         given, told = _floats(x), self._told(condition)
         if band is not None or observed is not None:
             check_images(given, self.process, self.statistics, "fills in")
-            start = Start(given.cpu(), self._damage(band, observed, observed_order, given))
-            shared: Any = {"seed": seed, "condition": told, "batch_size": batch_size, "progress": progress}
+            y, damage = given.cpu(), self._damage(band, observed, observed_order, given)
             if not samples:
-                start = start_of(self.trained, start.y, start.damage, **shared)
-            found = fill(self.trained, start.y, start.damage, samples=samples, **shared)
+                start = start_of(self.trained, y, damage, seed, told, batch_size, progress)
+                y, damage = start.y, start.damage
+            found = fill(self.trained, y, damage, samples, seed, told, batch_size, progress)
             return found.to(x.device) if isinstance(x, Tensor) else _arrays(found)
         mode = mode_of_model(self.trained)
         if given.ndim == len(self.process.shape) + 1 and given.shape[2:] != self.process.shape[1:]:

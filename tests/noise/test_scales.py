@@ -52,6 +52,12 @@ def test_gaussian_data_has_none(spatial, basis, channels):
     assert torch.equal(measure_with_scales(x, basis).spectrum, measure(x, basis).spectrum)
 
 
+def test_a_few_loud_items_do_not_make_data_unequal():
+    x, basis = drawn((64,), "cosine", 500, unequal=False)
+    x[:3] *= 40
+    assert scales_of(x, basis) is None
+
+
 def test_values_that_scatter_more_say_less():
     """Of a value that is there in one of two cases, the square has twice the mean, and its square six times that of a
     Gaussian's: a variance of 5 in place of 2."""

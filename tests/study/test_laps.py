@@ -16,12 +16,14 @@ from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
+from sagd.omission.laps import HeldOut
 from sagd.omission.posterior import GaussianPrior, Judged
 from sagd.omission.trial import Trial
 from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors
 from sagd.store.model import load_model
 from sagd.study.filling import Hidden
+from sagd.study.filling import cleaned as cleaned_items
 from sagd.study.laps import Course, train_in_laps
 from sagd.study.train import train
 
@@ -187,7 +189,8 @@ def test_laps_from_cleaned_items_draw_by_the_measured_damage(tmp_path, caplog):
     assert course.first.statistics.basis.is_fourier
     assert course.measured.shape == (1, 1, 16, 9)
     assert course.measured.isfinite().all()
-    torch.testing.assert_close(course.expected(0), course.start.damage.noise)
+    assert (course.out / "start").is_dir()
+    torch.testing.assert_close(course.expected(0), course.measured if course.left is None else course.left)
     rest = FourierBasis((16, 16)).forward((course.shown(y) - x).double()).abs().square().mean(0)[None]
     torch.testing.assert_close(course.expected(1), rest)
     assert float(rest.sum()) > 0
@@ -209,7 +212,7 @@ def test_laps_from_cleaned_colours_that_noise_sees_decorrelated(tmp_path):
     course = Course(told, dataclasses.replace(waves(), stored=x), tmp_path / "run")
     train_in_laps(told, tmp_path / "run", data=course.data)
     assert course.first.statistics.basis.channels is not None
-    assert course.start.damage.noise.shape == (1, 3, 16, 9)
+    assert course.expected(0).shape == (1, 3, 16, 9)
 
 
 @pytest.mark.parametrize("from_cleaned", [False, True])
@@ -218,11 +221,35 @@ def test_laps_start_from_what_is_nearer_in_a_trial(from_cleaned, tmp_path, monke
     course = Course(cleaned(1), waves(), tmp_path / "run")
     monkeypatch.setattr(Trial, "from_cleaned", property(lambda trial: from_cleaned))
     y = course.parts[0].tensor()
-    trial, shown = course.start.trial, course.shown(y)
-    without = y - course.removal.apply(y.double()).to(y)
-    torch.testing.assert_close(shown, without if from_cleaned else y)
-    assert course.expected(0) is (trial.left if from_cleaned else course.measured)
-    assert not trial.left[course.start.damage.where.expand_as(trial.left) == 0].any()
+    shown, inside = course.shown(y), mask(course.mode.place, course.basis) > 0
+    torch.testing.assert_close(shown, cleaned_items(y, course.removal, course.first) if from_cleaned else y)
+    assert (course.left is not None) == from_cleaned
+    power = course.expected(0)
+    assert (power is course.left) == from_cleaned
+    assert not from_cleaned or not power[..., ~inside].any()
+    # What was found is kept, whatever a trial would say now.
+    monkeypatch.setattr(Trial, "from_cleaned", property(lambda trial: not from_cleaned))
+    again = Course(cleaned(1), waves(), tmp_path / "run")
+    torch.testing.assert_close(again.expected(0), power)
+    # A training of before there were trials goes on as it was.
+    shutil.rmtree(tmp_path / "run/start")
+    (tmp_path / "run/lap-1/draws").mkdir(parents=True)
+    assert Course(cleaned(1), waves(), tmp_path / "run").left is None
+
+
+def test_cleaned_items_are_judged_by_what_damaged_ones_show():
+    """Of draws that have the hole which cleaning leaves, a cleaned item would know no better."""
+    y = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    noise, mean, basis = torch.ones(1, 1, 8, 5), torch.zeros(1, 8, 8), FourierBasis((8, 8))
+    given = []
+
+    def draw(x, n, number):
+        given.append(x)
+        return torch.zeros_like(x)
+
+    found = HeldOut(y, noise, mean, basis, None, False, torch.zeros_like(y)).judge(draw)
+    assert not given[0].any()
+    assert found.error == pytest.approx(1, rel=1e-6)
 
 
 def test_laps_from_cleaned_items_without_damage_end_at_once(tmp_path, caplog):

@@ -39,6 +39,8 @@ class HeldOut:
         basis: Of the noise.
         band: Where the damage lies, if that is alike in all; None if it is of its own in every image.
         hides: Whether nothing is known there; else all is shown under the noise.
+        shown: What draws are given in place of `y`, as when this was cleaned; None: `y`. They are judged on `y`, whose
+            damage they know nothing of, so that it adds the same to all errors.
     """
 
     y: Tensor
@@ -47,6 +49,7 @@ class HeldOut:
     basis: Basis
     band: Spectrum | None = None
     hides: bool = True
+    shown: Tensor | None = None
 
     def judge(self, draw: Draw) -> Judged:
         """What draws are worth where they are not shown what the damaged images show.
@@ -55,7 +58,8 @@ class HeldOut:
         """
         hidden = self._hidden
         noise = torch.where(hidden > 0, torch.inf, self.noise.expand(len(self.y), *self.noise.shape[1:]))
-        both = draw(self.y, noise, 0), draw(self.y, noise, 1)
+        shown = self.y if self.shown is None else self.shown
+        both = draw(shown, noise, 0), draw(shown, noise, 1)
         found = judged(both, self.y, hidden, noise, self.mean, self.basis)
         if self.band is None:
             return found

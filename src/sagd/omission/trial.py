@@ -20,7 +20,7 @@ from sagd.noise.basis.fourier import FourierBasis
 
 CLEAN, DAMAGED, CLEANED = "clean", "network on damaged", "network on cleaned"
 """The ways."""
-LEAST, MOST = 8, 32
+LEAST, MOST = 4, 32
 """Items of a trial: of fewer each is tried under several draws."""
 
 

@@ -15,6 +15,7 @@ manifest says. Where the model came from (`configuration`, `versions`) decides n
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -49,6 +50,8 @@ from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.process.description import alike, process_from_dict
 from sagd.resampling.bands import BandLaw, BandModel, shown_channels
+from sagd.sampling.base import Sampler
+from sagd.sampling.grids import TimeGrid
 from sagd.store.checkpoint import STATE, latest_checkpoint, load_checkpoint
 from sagd.store.files import (
     MANIFEST,
@@ -124,6 +127,12 @@ class Trained:
     given_meaning: Meaning | None = None
     unexplained: Tensor | None = None
     doubt: str = ""
+
+    @functools.cached_property
+    def settled_grid(self) -> TimeGrid:
+        """The time grid of its sampler and steps, as it is found for its noise and data: once, for many draws."""
+        own = TimeGrid.parse(self.sampling.grid).fitted(Sampler.parse(self.sampling.sampler))
+        return own.settled(self.sampling.steps, self.process, self.statistics)
 
     @property
     def meaning(self) -> Meaning:

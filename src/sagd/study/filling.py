@@ -204,17 +204,17 @@ def fill_files(
         others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take, damage.removal)
     labels = None if label is None else torch.full((len(named.names),), label)
     start = Start(named.x, damage)
-    if not samples:
+    # A model that no lap has made knows no more than what cleaning left.
+    believed = model.omission.mode == NO_OMISSION
+    if not samples and (take == WAYS[0] or (take == BEST and (believed or known is not None))):
         start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
     result = fill(model, start.y, start.damage, samples, seed, labels, batch_size, progress)
     told = _ONE if samples == 1 else _TOLD.format(draws=samples or DRAWS)
-    if start.trial is not None and start.trial.from_cleaned:
+    if start.from_cleaned:
         told += _FROM_CLEANED
     method = Method("one draw" if samples == 1 else "posterior mean", hidden.band, told)
     sides = None
     if others is not None:
-        # A model that no lap has made knows no more than what cleaning left.
-        believed = model.omission.mode == NO_OMISSION
         sides, images = sides_of(named, result.images, known, others, take, believed, start.errors)
         result = result if sides.taken == WAYS[0] else Restoration(images)
     return compared(
@@ -237,12 +237,17 @@ class Start:
     trial: Trial | None = None
 
     @property
+    def from_cleaned(self) -> bool:
+        """Whether that is cleaned."""
+        return self.trial is not None and self.trial.from_cleaned
+
+    @property
     def errors(self) -> dict[str, Tensor]:
         """Errors of the trial, of the network and of cleaning; {} without one."""
         if self.trial is None:
             return {}
-        errors, network = self.trial.errors, CLEANED if self.trial.from_cleaned else DAMAGED
-        return {WAYS[0]: errors[network], WAYS[1]: errors[CLEAN]}
+        errors = self.trial.errors
+        return {WAYS[0]: errors[CLEANED if self.from_cleaned else DAMAGED], WAYS[1]: errors[CLEAN]}
 
 
 def start_of(
@@ -281,6 +286,8 @@ def start_of(
         return z - measure(iter(z.double()), removal.band).apply(z.double()).to(z)
 
     draws = network(y[some], damage.noise, 1, seed + 1)
+    if not draws.isfinite().all():
+        raise InputError("the model draws values that are not finite: it has diverged; train it again, more slowly")
     trial = tried(draws, taken, damage.noise, damage.where, clean, network)
     if not trial.from_cleaned:
         return Start(y, damage, trial)
@@ -289,7 +296,12 @@ def start_of(
         " damaged ones",
         *(len(some), 100 * trial.mean(CLEANED) / trial.mean(DAMAGED)),
     )
-    return Start(y - removal.apply(y.double()).to(y), dataclasses.replace(damage, noise=trial.left), trial)
+    return Start(cleaned(y, removal, model), dataclasses.replace(damage, noise=trial.left), trial)
+
+
+def cleaned(y: Tensor, removal: Removal, model: Trained) -> Tensor:
+    """Items `(B, C, *spatial)` without their measured damage, as a model may see them."""
+    return within_reach(y - removal.apply(y.double()).to(y), model.statistics)
 
 
 def _say_beside(named: Named, damage: Damage, order: Order) -> None:
@@ -355,5 +367,5 @@ def fill(
     return filled(
         model.denoiser, y, damage.noise, model.statistics.on(damage.basis), draws=samples or DRAWS, keep=samples > 0,
         seed=seed, condition=condition, batch_size=batch_size, progress=progress, sampler=s.sampler, steps=s.steps,
-        grid=s.grid,
+        grid=str(model.settled_grid),
     )  # fmt: skip

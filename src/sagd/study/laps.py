@@ -6,6 +6,7 @@ the damage's power, which is measured without a network first, and by the draws 
 the run there are
 
     OUT/lap-0           the run of the mode of omission; none where every item has frequencies of its own
+    OUT/start           what laps start from where nothing is hidden: damaged items or cleaned ones
     OUT/lap-K/draws     what lap K is trained on
     OUT/lap-K/run       its run
     OUT/lap-K/judged    what it is worth
@@ -48,7 +49,7 @@ from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory, write_file
 from sagd.store.folder import claim
 from sagd.store.model import Trained, load_model, save_model
-from sagd.study.filling import Damage, Start, start_of
+from sagd.study.filling import Damage, Start, cleaned, start_of
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
 from sagd.study.run import changed, of_another
 from sagd.study.train import train
@@ -246,8 +247,24 @@ class Course:
         return self.first.statistics.basis
 
     @cached_property
-    def start(self) -> Start:
-        """What laps start from where damage hides nothing: items as they are, or cleaned ones."""
+    def left(self) -> Tensor | None:
+        """Power of what cleaning is wrong by, `(1, C, *coefficients)`, if laps start from cleaned items; else None.
+
+        It is found in a trial once, and kept.
+        """
+        path = self.out / "start"
+        if not path.exists():
+            if (self.out / "lap-1" / "draws").exists():
+                return None  # of a version that knew no other start
+            start = self._start()
+            told = start.damage.noise if start.from_cleaned else torch.zeros(0, dtype=torch.float64)
+            write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: told}))])
+        verify_directory(path, [_DRAWS])
+        kept = read_tensors(path / _DRAWS)[0][_TENSOR]
+        return kept if kept.numel() else None
+
+    def _start(self) -> Start:
+        """What laps had better start from: items as they are, or cleaned ones."""
         assert self.first is not None
         assert isinstance(self.basis, FourierBasis)
         where = (mask(self.mode.place, self.basis) > 0).double().reshape(1, -1, *self.basis.coefficients)
@@ -259,8 +276,10 @@ class Course:
 
     def shown(self, y: Tensor) -> Tensor:
         """Items as laps start from them."""
-        trial = self.start.trial if self.cleans else None
-        return y if trial is None or not trial.from_cleaned else y - self.removal.apply(y.double()).to(y)
+        if not self.cleans or self.left is None:
+            return y
+        assert self.first is not None
+        return cleaned(y, self.removal, self.first)
 
     @cached_property
     def measured(self) -> Tensor:
@@ -273,7 +292,7 @@ class Course:
         Of lap 0, which has none, it is measured, or found in the trial.
         """
         if number == 0:
-            return self.start.damage.noise
+            return self.measured if self.left is None else self.left
         kept, x = self.parts[0], self.drawn_in(number)
         total = torch.zeros_like(self.measured)
         for some in torch.arange(len(kept)).split(_TOGETHER):
@@ -348,7 +367,8 @@ class Course:
             told = None if model.classes is None else labels
             return posterior(
                 model.denoiser, y, noise, model.statistics.on(self.basis), sampler=s.sampler, steps=s.steps,
-                grid=s.grid, rounds=ROUNDS, seed=seed, draw=draw, first=first, condition=told, batch_size=_TOGETHER,
+                grid=str(model.settled_grid), rounds=ROUNDS, seed=seed, draw=draw, first=first, condition=told,
+                batch_size=_TOGETHER,
             ).cpu()  # fmt: skip
         if self.first is None:
             return self.prior.draw(y, noise, seed, draw, first)
@@ -407,7 +427,7 @@ class Course:
             statistics = self.prior.statistics if model is None else model.statistics
             band = None if self.first is None else self.mode.place
             noise = self.noise(apart, every, number)
-            held_out = HeldOut(self.shown(y), noise, statistics.mean, self.basis, band, hides=not self.cleans)
+            held_out = HeldOut(y, noise, statistics.mean, self.basis, band, not self.cleans, self.shown(y))
             found = held_out.judge(lambda x, n, draw: self._posterior(x, n, labels, model, draw, 0))
             content = {"errors": found.errors, "power": torch.tensor([found.power])}
             write_directory(path, [(_DRAWS, to_safetensors(content))])

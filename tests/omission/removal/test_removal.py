@@ -478,7 +478,8 @@ def test_the_power_of_damage_in_the_arrays_themselves():
     """Of curtains whose spectrum is known by draws, in windows that they run beyond: the whole, and frequency by
     frequency.
 
-    Next to 0, where nothing is taken out, it is too small, and at the highest, where it falls fast, too large.
+    Next to 0, where nothing is taken out, it is too small, and at the highest, where it falls fast, too large: there by
+    less than 4 dB, else by less than 3.
     """
     x = torch.randn(300, 1, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = 0.3 * torch.nn.functional.avg_pool2d(x, 3, 1, 1)
@@ -487,10 +488,11 @@ def test_the_power_of_damage_in_the_arrays_themselves():
     removal = measure(list(y), damage.band((32, 32)))
     true = FourierBasis((32, 32)).forward(y - x).abs().square().mean(0)
     f = FourierBasis((32, 32)).frequencies()
-    strong, noise = (true > 0.05 * true.max()) & (f[1] > 0.02) & (f[1] < 0.4), removal.noise_of(y)
+    strong, noise = (true > 0.05 * true.max()) & (f[1] > 0.02) & (f[1] < 0.42), removal.noise_of(y)
     off = 10 * (noise / true).log10()[0][strong[0]]
     assert len(off) >= 12
-    assert float(off.abs().max()) < 3
+    assert float(off.abs()[:-1].max()) < 3
+    assert float(off.abs()[-1]) < 4
     assert power_in(noise, damage.band((32, 32))) == pytest.approx(power_in(true, damage.band((32, 32))), rel=0.05)
 
 
@@ -500,20 +502,41 @@ def power_in(power, band):
     return float((basis.multiplicity() * (mask(band, basis) > 0) * power).sum())
 
 
-@pytest.mark.parametrize("count", [1, 300])
+def test_bands_of_all_that_small_items_hold():
+    """Beside them the extended arrays have frequencies, the items none."""
+    x = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    removal = measure(iter(x), "ring(low=0.1, high=1)")
+    assert removal.noise_of(x).isfinite().all()
+
+
+def test_a_constant_channel_does_not_count():
+    damage = Corruption.parse("fringes(waves=1, low=0.2, high=0.3, spread=0.002, bend=0, vary=0, level=0.5)")
+    x = torch.cat([drawn((32, 32), smooth, k)[None] for k in range(20)])
+    y = corrupt(x.float(), damage, 0).double()
+    two = torch.cat([y, torch.full_like(y, 3.0)], 1)
+    alone, beside = (measure(iter(z), damage.band((32, 32))) for z in (y, two))
+    assert beside.level_of(two) == pytest.approx(alone.level_of(y))
+    torch.testing.assert_close(beside.noise_of(two)[:1], alone.noise_of(y))
+    assert not beside.noise_of(two)[1].any()
+
+
+@pytest.mark.parametrize("together", [1, 300])
 @pytest.mark.parametrize("blank", [0, 6])
-def test_the_power_of_damage_where_borders_are_blank(blank, count):
+def test_the_power_of_damage_where_borders_are_blank(blank, together):
     """Waves between bins over items that fill their window, and over some that do not: in extended arrays, which repeat
-    the borders, content is weaker then than in the arrays. 7 %; of one item its own scatter is in that.
+    the borders, content is weaker then than in the arrays. Measured on all items, or on each of 30, whose figures have
+    a standard deviation of 10 %: 7 % is 4 standard errors of their mean.
     """
+    damage = Corruption.parse("fringes(waves=1, low=0.2, high=0.3, spread=0.002, bend=0, vary=0, level=0.5)")
+    count, side, band = max(30, together), 32 - 2 * blank, damage.band((32, 32))
     x = torch.zeros(count, 1, 32, 32, dtype=torch.float64)
-    side = 32 - 2 * blank
     x[..., blank : 32 - blank, blank : 32 - blank] = torch.cat(
         [drawn((side, side), smooth, k)[None] for k in range(count)]
     )
-    damage = Corruption.parse("fringes(waves=1, low=0.2, high=0.3, spread=0.002, bend=0, vary=0, level=0.5)")
     y = x + 5 * corrupt(torch.zeros_like(x).float(), damage, 0).double()
-    removal = measure(iter(y), damage.band((32, 32)))
-    true = FourierBasis((32, 32)).forward(y - x).abs().square().mean(0)
-    band = damage.band((32, 32))
-    assert power_in(removal.noise_of(y), band) == pytest.approx(power_in(true, band), rel=0.07)
+    power = FourierBasis((32, 32)).forward(y - x).abs().square()
+    shares = [
+        power_in(measure(iter(some), band).noise_of(some), band) / power_in(true.mean(0), band)
+        for some, true in zip(y.split(together), power.split(together), strict=True)
+    ]
+    assert sum(shares) / len(shares) == pytest.approx(1, rel=0.07)

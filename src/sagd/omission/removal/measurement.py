@@ -24,6 +24,9 @@ LEAST = 8
 _COLOURS = 3
 """Channels of images that are cleaned jointly where this promises less error, below `_BETTER` of what each has."""
 _BETTER = 0.9
+_NEAR, _FEWEST = 1.5, 256
+"""Radii of a band, widened so many times, whose other frequencies say how much power arrays have, if these have so many
+values there: their median then has an error of 8 %."""
 _ARRAYS = 256
 """Arrays that are transformed at a time."""
 _TOGETHER = 2**18
@@ -85,22 +88,25 @@ class Removal:
         Args:
             x: Arrays `(N, C, *spatial)`, those that were measured or others of the same damage.
         """
-        own, count, power = FourierBasis(self.spatial), len(x), self._power_in(x)
-        clean, noise, weight = self._own(self.smooth), self._own(self.damage), own.multiplicity()
-        inside = mask(self.band, own) > 0
-        outside = ~inside & (own.radius() > 0)
-        # The median passes by what leaks beside the band; that of a mean of so many exponentials is a little less.
-        level = (power / clean)[:, outside].median(1).values / (1 - 1 / (9 * count)) ** 3
-        level = level.reshape(-1, *(1,) * own.rank)
-        held = weight * inside * (power - level * clean)
-        strength = held.sum() / (weight * inside * noise).sum()
-        return noise * strength.nan_to_num(1.0).clamp(min=1)
+        own, power = FourierBasis(self.spatial), self._power_in(x)
+        clean, noise = self._own(self.smooth), self._own(self.damage)
+        radius, weight = own.radius(), own.multiplicity() * (own.radius() > 0)
+        inside = (mask(self.band, own) > 0) & (radius > 0)
+        total = (weight * inside * noise).sum()
+        if not total > 0:
+            return noise
+        beside = ~inside & (radius > 0)
+        near = beside & (radius > radius[inside].min() / _NEAR) & (radius < radius[inside].max() * _NEAR)
+        level = _level((power / clean)[:, near if len(x) * int(near.sum()) >= _FEWEST else beside], len(x))
+        held = (weight * inside * (power - level.reshape(-1, *(1,) * own.rank) * clean)).sum()
+        return noise * (held / total).clamp(min=1)
 
     def level_of(self, x: Tensor) -> float:
         """Power of arrays `(N, C, *spatial)` in the band over that of clean ones, as they are."""
-        own = FourierBasis(self.spatial)
-        inside = own.multiplicity() * mask(self.band, own)
-        return float((inside * self._power_in(x)).sum() / (inside * self._own(self.smooth)).sum())
+        own, varies = FourierBasis(self.spatial), self.power.flatten(1).amax(1) > 0
+        inside = own.multiplicity() * mask(self.band, own) * (own.radius() > 0)
+        held, clean = (float((inside * z[varies]).sum()) for z in (self._power_in(x), self._own(self.smooth)))
+        return held / clean if clean > 0 else 0.0
 
     def _power_in(self, x: Tensor) -> Tensor:
         """Mean power of arrays as they are, about their mean, `(C, *coefficients)`."""
@@ -185,6 +191,17 @@ class Removal:
             yield by_time, extend(found[by_time], self.basis.spatial)
         if not by_time.all():
             yield ~by_time, None
+
+
+def _level(over: Tensor, count: int) -> Tensor:
+    """How much more power than the fit arrays have by channel, `(C,)`, of `(C, K)` beside a band; 1 if there is none.
+
+    The median passes by what leaks beside the band; that of a mean of so many exponentials is a little less than the
+    mean (Wilson and Hilferty, 1931).
+    """
+    if not over.shape[1]:
+        return torch.ones(len(over), dtype=over.dtype)
+    return over.median(1).values / (1 - 1 / (9 * count)) ** 3
 
 
 def windowed(power: Tensor, basis: FourierBasis, spatial: Sequence[int]) -> Tensor:
