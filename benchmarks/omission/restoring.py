@@ -8,7 +8,6 @@ other images, of other photographs, are restored by
     wiener      the Wiener filter of the true spectra, known from the clean images and the damage themselves
     network     the mean of draws of the last lap's model, given the images under noise of the measured power, or the
                 cleaned ones under that of what is wrong with them, by trials on draws of the model
-    taken       that of `cleaned` and `network` which `sagd restore` takes, by the same trials
 
 PSNR is of values clipped to [-1, 1], against the clean images.
 """
@@ -49,7 +48,7 @@ IMAGES = {"quick": 40, "cpu": 2048, "paper": 50_000}
 STEPS = {"quick": 4, "cpu": 400, "paper": 50_000}
 """Steps of a lap, lap 0 included."""
 RESTORED = {"quick": 4, "cpu": 256, "paper": 5000}
-WAYS = ("damaged", "cleaned", "wiener", "network", "taken")
+WAYS = ("damaged", "cleaned", "wiener", "network")
 
 
 def study(
@@ -106,8 +105,6 @@ def _restored(path: Path, band: Spectrum, y: Tensor, clean: Tensor, seed: int) -
         "wiener": _wiener(y, clean),
         "network": fill(model, start.y, start.damage, seed=seed, batch_size=128).images,
     }
-    network, by_removal = (float(errors.mean()) for errors in start.errors.values())
-    images["taken"] = images["network" if network < by_removal else "cleaned"]
     return {
         "psnr": {way: psnr(x.clamp(-1, 1), clean) for way, x in images.items()},
         "trial": {way: start.trial.mean(way) for way in start.trial.errors},
@@ -117,7 +114,7 @@ def _restored(path: Path, band: Spectrum, y: Tensor, clean: Tensor, seed: int) -
 
 def page(lines: Sequence[dict[str, Any]], name: str, about: str) -> str:
     """Errors by set and damage."""
-    heads = ("images", "damage", "seed", "laps", "damaged", "cleaned", "Wiener, true spectra", "network", "taken")
+    heads = ("images", "damage", "seed", "laps", "damaged", "cleaned", "Wiener, true spectra", "network")
     ways = ("in trials: clean", *(way for way in lines[0]["trial"] if way != "clean"))
     rows = ["| " + " | ".join((*heads, *ways)) + " |", "| --- " * (len(heads) + len(ways)) + "|"]
     for x in lines:
@@ -133,9 +130,9 @@ def page(lines: Sequence[dict[str, Any]], name: str, about: str) -> str:
             "",
             f"32 x 32, U-Net (16, 32, 32), {STEPS[name]} steps of 32 images a lap, up to {LAPS} laps; PSNR of"
             f" {RESTORED[name]} held-out images. `network` is the mean of 8 draws by the model, given the images under"
-            " noise of the measured power or, where trials find that nearer, the cleaned ones; `taken` is what `sagd"
-            " restore` takes of it and `cleaned`. No way knows the clean images but the Wiener filter: in trials damage"
-            " of the same kind lies over draws of the model.",
+            " noise of the measured power or, where trials find that nearer, the cleaned ones. No way knows the"
+            " clean images but the Wiener filter. In trials damage of the same kind lies over draws of the model, which"
+            " are known; `sagd restore` takes the network where it is nearer in these by two standard errors.",
             "",
             *rows,
             "",

@@ -120,7 +120,7 @@ def test_unequal_items_are_told_and_heeded(fields):
     np.save(config.source, x * np.logspace(-2, 1, len(x), dtype=x.dtype).reshape(-1, *(1,) * (x.ndim - 1)))
     found = design(config, 6)
     assert found.unequal
-    assert any("unequal loudness" in line for line in found.lines())
+    assert any("far stronger than others" in line for line in found.lines())
     assert found.to_dict()["unequal"] is True
     assert "louder or softer by item" in render_design(found)
     equal = design(fields(-1.5, (256,)), 6)

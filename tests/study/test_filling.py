@@ -182,6 +182,15 @@ def test_both_ways_are_tried_where_the_truth_is_not_known(plain, tmp_path, caplo
         assert sides is None or not sides.tried
 
 
+def test_files_that_do_not_vary_stay_as_they_are(plain, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    for k in range(3):
+        np.save(tmp_path / f"{k}.npy", np.full((8, 8), 0.1 * k, np.float32))
+    result = fill_files(plain, [tmp_path], Hidden("ring(low=0.4, high=0.6)"))
+    assert "nothing varies in the items, and nothing is filled in" in caplog.text
+    torch.testing.assert_close(result.restoration.images, result.damaged)
+
+
 def test_laps_of_a_band_know_what_they_were_of(tmp_path):
     """The band that a mode found or was given is that which the model of whole items fills in."""
     band = "ring(low=0.4, high=0.6)"

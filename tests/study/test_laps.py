@@ -12,7 +12,7 @@ from sagd.build.text import from_dict
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, generators
 from sagd.data.signals import Signals
-from sagd.errors import InputError
+from sagd.errors import CheckpointError, InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
@@ -227,6 +227,9 @@ def test_laps_start_from_what_is_nearer_in_a_trial(from_cleaned, tmp_path, monke
     power = course.expected(0)
     assert (power is course.left) == from_cleaned
     assert not from_cleaned or not power[..., ~inside].any()
+    course.begin()
+    with pytest.raises(CheckpointError, match="is a training in laps that is not finished; go on with it"):
+        load_model(tmp_path / "run")
     # What was found is kept, whatever a trial would say now.
     monkeypatch.setattr(Trial, "from_cleaned", property(lambda trial: not from_cleaned))
     again = Course(cleaned(1), waves(), tmp_path / "run")

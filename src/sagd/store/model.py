@@ -71,6 +71,8 @@ _FORMAT = 3
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 # Metadata of the tensors' files. One key each: safetensors writes several in an order that differs from run to run.
+LAPS = "laps.yaml"
+"""Settings of a training in laps, in its directory."""
 _FINGERPRINT, _MEASURED = "fingerprint", "measured"
 
 # Parts of the description that decide the samples.
@@ -377,6 +379,11 @@ def _find(path: Path) -> Path | None:
         return replaced
     if (path / "checkpoints").is_dir():
         return None
+    if (path / LAPS).exists():
+        raise CheckpointError(
+            f"{str(path)!r} is a training in laps that is not finished; go on with it ({argument('resume=True')}), or"
+            " give the run of one lap"
+        )
     raise CheckpointError(f"{str(path)!r} holds no model (no {MANIFEST}); give a run directory or a model directory")
 
 

@@ -206,8 +206,8 @@ class Design:
         ]
         if self.unequal:
             lines.append(
-                "items are of unequal loudness: errors are expected of such items, which no Gaussian is, and learning"
-                " leaves some of them in any number of steps"
+                "some items are far stronger than others, as speech is loud or silent, which no Gaussian is: the errors"
+                " told are those of sampling such items, and some of them stays in any number of evaluations"
             )
         if self.named is not None:
             lines.append(

@@ -35,6 +35,7 @@ from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Trial, some_of, tried
 from sagd.store.model import Trained
 from sagd.study.restoration import Method, RestorationResult, compared, sides_of, without_network
 from sagd.study.sides import BEST, WAYS, Sides
+from sagd.training.progress import stage
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +148,10 @@ class Damage:
         if removal is None:
             logger.info("items of so few samples do not tell the damage in %s: all of it is filled in", band)
             return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside)
+        lowest, highest = (y.flatten(2).amin(2), y.flatten(2).amax(2))
+        if not (highest > lowest).any():
+            logger.info("nothing varies in the items, and nothing is filled in")
+            return Damage(torch.zeros_like(inside), basis, inside)
         if removal.level_of(y) < _DELETED:
             logger.info("next to nothing is left in %s: all of it is filled in", band)
             return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside, removal)
@@ -207,8 +212,10 @@ def fill_files(
     # A model that no lap has made knows no more than what cleaning left.
     believed = model.omission.mode == NO_OMISSION
     if not samples and (take == WAYS[0] or (take == BEST and (believed or known is not None))):
-        start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
-    result = fill(model, start.y, start.damage, samples, seed, labels, batch_size, progress)
+        with stage("trying the ways on draws of the model", progress, barred=True):
+            start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
+    with stage(f"drawing {len(named.names)} items {samples or DRAWS} times", progress, barred=True):
+        result = fill(model, start.y, start.damage, samples, seed, labels, batch_size, progress)
     told = _ONE if samples == 1 else _TOLD.format(draws=samples or DRAWS)
     if start.from_cleaned:
         told += _FROM_CLEANED

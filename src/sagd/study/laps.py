@@ -48,11 +48,12 @@ from sagd.omission.trial import MOST
 from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory, write_file
 from sagd.store.folder import claim
-from sagd.store.model import Trained, load_model, save_model
+from sagd.store.model import LAPS, Trained, load_model, save_model
 from sagd.study.filling import Damage, Start, cleaned, start_of
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
 from sagd.study.run import changed, of_another
 from sagd.study.train import train
+from sagd.training.progress import stage
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,6 @@ _TOGETHER = 256
 _MEASURED = 4096
 """Items whose damage is measured together, to be taken out."""
 _DRAWS, _TENSOR = "draws.safetensors", "x"
-_SETTINGS = "laps.yaml"
 _FREE = (
     "process.omission.laps",
     "plugins",
@@ -160,7 +160,7 @@ class Course:
         Raises:
             InputError: Naming what differs from a training that was started here.
         """
-        path, settings = self.out / _SETTINGS, to_dict(self.config)
+        path, settings = self.out / LAPS, to_dict(self.config)
         if not path.exists():
             write_file(path, to_yaml(settings))
             return
@@ -272,7 +272,8 @@ class Course:
         kept = self.parts[0]
         y, labels = kept.batch(torch.arange(min(len(kept), MOST)))
         told = None if self.first.classes is None else labels
-        return start_of(self.first, y, damage, self.config.training.seed, told, progress=True)
+        with stage("trying what laps had better start from"):
+            return start_of(self.first, y, damage, self.config.training.seed, told, progress=True)
 
     def shown(self, y: Tensor) -> Tensor:
         """Items as laps start from them."""
@@ -338,9 +339,10 @@ class Course:
         path, kept = self.out / f"lap-{number}" / "draws", self.parts[0]
         if not path.exists():
             every = torch.arange(len(kept)).split(_TOGETHER)
-            bar = tqdm(every, desc=f"lap {number}: drawing", disable=None, leave=False)
             known = self.noise(kept, every[0], number - 1) if self.cleans else None
-            x = torch.cat([self.drawn(kept, some, model, number, known) for some in bar])
+            with stage(f"lap {number}: drawing {len(kept)} items", barred=True):
+                bar = tqdm(every, desc=f"lap {number}: drawing", disable=None, leave=False)
+                x = torch.cat([self.drawn(kept, some, model, number, known) for some in bar])
             write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: x}))])
         return self.drawn_in(number)
 
@@ -428,7 +430,8 @@ class Course:
             band = None if self.first is None else self.mode.place
             noise = self.noise(apart, every, number)
             held_out = HeldOut(y, noise, statistics.mean, self.basis, band, not self.cleans, self.shown(y))
-            found = held_out.judge(lambda x, n, draw: self._posterior(x, n, labels, model, draw, 0))
+            with stage(f"judging lap {number} by two draws of {len(apart)} held-out items"):
+                found = held_out.judge(lambda x, n, draw: self._posterior(x, n, labels, model, draw, 0))
             content = {"errors": found.errors, "power": torch.tensor([found.power])}
             write_directory(path, [(_DRAWS, to_safetensors(content))])
         verify_directory(path, [_DRAWS])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,7 +67,7 @@ class Sides:
         if self.errors:
             return min(WAYS, key=lambda way: sum(self.errors[way]))
         if self._by_trial:
-            return min(self.tried, key=self._trial)
+            return WAYS[0] if self._gains else WAYS[1]
         ways = WAYS if self.believed else WAYS[1:]
         quiet = [way for way in ways if self.mean_excess(way) <= ALARM]
         return quiet[0] if quiet else min(ways, key=self.mean_excess)
@@ -76,6 +77,12 @@ class Sides:
         """Whether trials decide: none of what was tried shows the damage, and nothing better is known."""
         tells = bool(self.tried) and self.believed and not self.errors and self.asked == BEST
         return tells and all(self.mean_excess(way) <= ALARM for way in self.tried)
+
+    @property
+    def _gains(self) -> bool:
+        """Whether the network is nearer than cleaning beyond chance: by two standard errors."""
+        gained = [clean - own for own, clean in zip(*(self.tried[way] for way in WAYS[:2]), strict=True)]
+        return len(gained) > 1 and statistics.mean(gained) > 2 * statistics.stdev(gained) / math.sqrt(len(gained))
 
     def _trial(self, way: str) -> float:
         """Error of a way in trials."""
@@ -107,7 +114,10 @@ class Sides:
         if self._by_trial:
             told = ", ".join(f"{way} {decibels(self._trial(way)):.1f} dB" for way in self.tried)
             count = len(self.tried[self.taken])
-            return f"nearer in {count} trial{'s' * (count > 1)} on draws of the model, where the truth is known: {told}"
+            certain = (
+                "nearer" if self._gains or self._trial(WAYS[1]) <= self._trial(WAYS[0]) else "no further for certain"
+            )
+            return f"{certain} in {count} trials on draws of the model, where the truth is known: {told}"
         loud = self.mean_excess(self.taken) > ALARM
         why = "all show the damage, this least" if loud else f"the first that is at most {ALARM:g} dB over"
         if self.taken == WAYS[0]:
