@@ -33,7 +33,11 @@ def sides(excess=(20, -3, -5, -20), errors=None, asked="best", files=1, tried=No
             "(nearer in 2 trials on draws of the model, where the truth is known: network 20.0 dB, clean 30.0 dB;",
         ),
         (sides(tried=((0.004, 0.005), (0.04, 0.05))), "network", "nearer in 2 trials on draws"),
-        (sides(tried=((0.004, 0.04), (0.04, 0.01))), "clean", "no further for certain in 2 trials on draws"),
+        (
+            sides(tried=((0.004, 0.04), (0.04, 0.01))),
+            "clean",
+            "(the network is not nearer for certain in 2 trials on draws",
+        ),
         (sides((20, 4, 0, -9), tried=((0.004, 0.004), (0.04, 0.05))), "clean", "the network shows the damage"),
         (sides((20, 0, 4, -9), tried=((0.04, 0.04), (0.004, 0.005))), "network", "the first that is at most 1 dB over"),
         (

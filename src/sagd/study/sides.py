@@ -114,10 +114,9 @@ class Sides:
         if self._by_trial:
             told = ", ".join(f"{way} {decibels(self._trial(way)):.1f} dB" for way in self.tried)
             count = len(self.tried[self.taken])
-            certain = (
-                "nearer" if self._gains or self._trial(WAYS[1]) <= self._trial(WAYS[0]) else "no further for certain"
-            )
-            return f"{certain} in {count} trials on draws of the model, where the truth is known: {told}"
+            tied = not self._gains and self._trial(WAYS[0]) < self._trial(WAYS[1])
+            what = "the network is not nearer for certain" if tied else "nearer"
+            return f"{what} in {count} trials on draws of the model, where the truth is known: {told}"
         loud = self.mean_excess(self.taken) > ALARM
         why = "all show the damage, this least" if loud else f"the first that is at most {ALARM:g} dB over"
         if self.taken == WAYS[0]:
