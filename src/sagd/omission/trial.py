@@ -1,11 +1,13 @@
 """Which way of restoring is nearest to the truth, tried where the truth is known: on draws of the model.
 
-What cleaning takes out of an item is damage as it is in life, with its leaks, ends and drifts. Run backwards along all
-axes it has the same spectrum, and knows nothing of the item any more. Laid over a draw of the model it makes a damaged
-item of which the clean one is known, and on that the ways are tried: cleaning, and the network given the item under
-noise of the damage's power, or given the cleaned item under noise of the power that cleaning is wrong by. The former
-uses all that is shown; the latter leaves to cleaning what that does better, such as a wave of which each item has its
-own, where a power that all items share says little.
+Two fields tell what the damage of an item is like, with its leaks, ends and drifts: what cleaning takes out of it,
+which cleaning can take out again, and what it holds more than a draw of the model, which the model can tell again. Run
+backwards along all axes they have the same spectrum, and know nothing of the item any more. Laid over a draw, each
+makes a damaged item of which the clean one is known; half of the trials are of either kind, so that what favours one
+way favours the other as often. Tried are cleaning, and the network given the item under noise of the damage's power, or
+given the cleaned item under noise of the power that cleaning is wrong by. The former uses all that is shown; the latter
+leaves to cleaning what that does better, such as a wave of which each item has its own, where a power that all items
+share says little.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from sagd.noise.basis.fourier import FourierBasis
 
 CLEAN, DAMAGED, CLEANED = "clean", "network on damaged", "network on cleaned"
 """The ways."""
-LEAST, MOST = 4, 32
-"""Items of a trial: of fewer each is tried under several draws."""
+LEAST, MOST = 2, 16
+"""Items of a trial, each tried under two kinds of damage; of fewer under several draws."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def some_of(count: int) -> Tensor:
 
 
 def tried(
+    y: Tensor,
     draws: Tensor,
     taken: Tensor,
     noise: Tensor,
@@ -59,19 +62,21 @@ def tried(
     clean: Callable[[Tensor], Tensor],
     network: Callable[[Tensor, Tensor], Tensor],
 ) -> Trial:
-    """Try all ways.
+    """Try all ways, on twice as many items as there are.
 
     Args:
-        draws: Items `(B, C, *spatial)` as they may be without their damage.
-        taken: What cleaning took out of each, likewise.
+        y: Damaged items `(B, C, *spatial)`.
+        draws: A draw of the model given each.
+        taken: What cleaning took out of each.
         noise: Power of the damage, `(1, C, *coefficients)` of the Fourier basis.
         where: What is to be replaced, in [0, 1], likewise.
         clean: How items are cleaned.
         network: How they are restored by the network given the power of their noise.
     """
-    basis = FourierBasis(tuple(draws.shape[2:]))
-    y = draws + taken.flip(tuple(range(2, taken.ndim)))
-    cleaned = clean(y)
-    left = where * basis.forward((cleaned - draws).double()).abs().square().mean(0, keepdim=True)
-    found = {CLEAN: cleaned, DAMAGED: network(y, noise), CLEANED: network(cleaned, left)}
-    return Trial({way: (x.double() - draws).square().flatten(1).mean(1) for way, x in found.items()}, left)
+    basis, axes = FourierBasis(tuple(y.shape[2:])), tuple(range(2, y.ndim))
+    x = torch.cat([draws, draws])
+    damaged = x + torch.cat([taken, y - draws]).flip(axes)
+    cleaned = clean(damaged)
+    left = where * basis.forward((cleaned - x).double()).abs().square().mean(0, keepdim=True)
+    found = {CLEAN: cleaned, DAMAGED: network(damaged, noise), CLEANED: network(cleaned, left)}
+    return Trial({way: (z.double() - x).square().flatten(1).mean(1) for way, z in found.items()}, left)

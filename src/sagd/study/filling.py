@@ -281,12 +281,12 @@ def start_of(
     if removal is None or not damage.is_shown or not damage.noise.any():
         return Start(y, damage)
     some = some_of(len(y))
-    told = model.denoiser.check(condition, len(y))[some]
-    taken = removal.apply(y[some].double()).to(y)
+    every = model.denoiser.check(condition, len(y))
 
     def network(z: Tensor, noise: Tensor, draws: int = 0, own: int = seed) -> Tensor:
         # A draw of a model that has hardly learnt may be anywhere.
         z, own_damage = within_reach(z, model.statistics), dataclasses.replace(damage, noise=noise)
+        told = every[some.repeat(len(z) // len(some))]
         return fill(model, z, own_damage, draws, own, told, batch_size, progress).images
 
     def clean(z: Tensor) -> Tensor:
@@ -295,13 +295,13 @@ def start_of(
     draws = network(y[some], damage.noise, 1, seed + 1)
     if not draws.isfinite().all():
         raise InputError("the model draws values that are not finite: it has diverged; train it again, more slowly")
-    trial = tried(draws, taken, damage.noise, damage.where, clean, network)
+    trial = tried(y[some], draws, removal.apply(y[some].double()).to(y), damage.noise, damage.where, clean, network)
     if not trial.from_cleaned:
         return Start(y, damage, trial)
     logger.info(
         "the network is given cleaned items: in %d trials where the truth is known, its error is %.0f %% of that from"
         " damaged ones",
-        *(len(some), 100 * trial.mean(CLEANED) / trial.mean(DAMAGED)),
+        *(len(trial.errors[CLEANED]), 100 * trial.mean(CLEANED) / trial.mean(DAMAGED)),
     )
     return Start(cleaned(y, removal, model), dataclasses.replace(damage, noise=trial.left), trial)
 
