@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sagd.study.restoration import RestorationResult
 
 
-_MASKS = ("data.observed", "data.observed=mask")
+_CALLED = {"data.observed": "--observed", "data.observed=mask": "--observed mask"}
 """Settings of data that are options of this command."""
 
 
@@ -89,7 +89,7 @@ def run_restore(command: Restore) -> None:
     if hidden is None and are_larger(model, command.files):
         _run_wholes(command, model)
         return
-    with calling({name: name.replace("data.observed", "--observed").replace("=", " ") for name in _MASKS}):
+    with calling(_CALLED):
         _run_fields(command, model, hidden)
 
 

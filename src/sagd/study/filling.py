@@ -148,17 +148,14 @@ class Damage:
         if removal is None:
             logger.info("items of so few samples do not tell the damage in %s: all of it is filled in", band)
             return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside)
-        lowest, highest = (y.flatten(2).amin(2), y.flatten(2).amax(2))
-        if not (highest > lowest).any():
+        if not (y.flatten(2).amax(2) > y.flatten(2).amin(2)).any():
             logger.info("nothing varies in the items, and nothing is filled in")
             return Damage(torch.zeros_like(inside), basis, inside)
         if removal.level_of(y) < _DELETED:
             logger.info("next to nothing is left in %s: all of it is filled in", band)
             return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside, removal)
         noise, weight = removal.noise_of(y), basis.multiplicity() * inside[0]
-        about = y.double() - y.double().mean(dim=tuple(range(2, y.ndim)), keepdim=True)
-        power = basis.forward(about).abs().square().mean(0)
-        share = min(1.0, float((weight * noise).sum()) / max(float((weight * power).sum()), 1e-30))
+        share = min(1.0, float((weight * noise).sum()) / max(float((weight * removal.power_in(y)).sum()), 1e-30))
         logger.info("damage has %.0f %% of the power in %s; what that still shows is weighed in", 100 * share, band)
         return Damage(noise[None], basis, inside, removal)
 

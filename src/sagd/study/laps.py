@@ -209,7 +209,7 @@ class Course:
         """Why laps from cleaned items would learn what is not so; "" if they would not."""
         if isinstance(self.mode, Cleaned) and self.mode.log == "yes":
             return "the damage multiplies the values, and laps draw items without what was added to them"
-        if set.intersection(*(set(dead_lines(x)) for x in self.parts[0].at_most(_MEASURED).tensor())):
+        if set.intersection(*(set(dead_lines(x)) for x in self._some)):
             return "items have dead lines in common, which laps take for content; interpolate them before"
         return "" if self.measured.any() else "nothing of the damage stands out of the data"
 

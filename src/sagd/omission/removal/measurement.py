@@ -88,7 +88,7 @@ class Removal:
         Args:
             x: Arrays `(N, C, *spatial)`, those that were measured or others of the same damage.
         """
-        own, power = FourierBasis(self.spatial), self._power_in(x)
+        own, power = FourierBasis(self.spatial), self.power_in(x)
         clean, noise = self._own(self.smooth), self._own(self.damage)
         radius, weight = own.radius(), own.multiplicity() * (own.radius() > 0)
         inside = (mask(self.band, own) > 0) & (radius > 0)
@@ -105,10 +105,10 @@ class Removal:
         """Power of arrays `(N, C, *spatial)` in the band over that of clean ones, as they are."""
         own, varies = FourierBasis(self.spatial), self.power.flatten(1).amax(1) > 0
         inside = own.multiplicity() * mask(self.band, own) * (own.radius() > 0)
-        held, clean = (float((inside * z[varies]).sum()) for z in (self._power_in(x), self._own(self.smooth)))
+        held, clean = (float((inside * z[varies]).sum()) for z in (self.power_in(x), self._own(self.smooth)))
         return held / clean if clean > 0 else 0.0
 
-    def _power_in(self, x: Tensor) -> Tensor:
+    def power_in(self, x: Tensor) -> Tensor:
         """Mean power of arrays as they are, about their mean, `(C, *coefficients)`."""
         own = FourierBasis(self.spatial)
         power = torch.zeros(len(self.gain), *own.coefficients, dtype=torch.float64)
