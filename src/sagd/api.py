@@ -47,11 +47,11 @@ from sagd.process.scalar import ForwardProcess
 from sagd.process.schedule import VPSchedule
 from sagd.random import generator_for, subset
 from sagd.store.model import Trained, load_model, reference_of, save_model
+from sagd.study.arrays import restore_arrays
 from sagd.study.designing import Design
 from sagd.study.designing import design as design_of
 from sagd.study.evaluation import evaluate_fields
 from sagd.study.filling import Damage, fill, start_of
-from sagd.study.larger import restore_arrays
 from sagd.study.restoration import mode_of_model
 from sagd.study.run import Begun, Keeping, Recipe, begun, checked_ends, run
 from sagd.study.train import train
@@ -152,13 +152,14 @@ class Model:
         A model of whole fields fills in a band that is named, or what was not observed of each: with the mean of some
         posterior draws given all that is shown.
 
-        Fields larger than the model are restored as `sagd restore` does, each by itself: the band is split off the
-        whole, windows of the rest are filled in and blended, and the measured damage is taken out of what they leave
-        open. NaN in them is filled in before, and NaN again after.
+        Fields larger than the model are restored in overlapping windows as `sagd restore` does, each by itself: the
+        band is split off the whole, windows of the rest are filled in and blended, and the measured damage is taken out
+        of what they leave open; by a model of whole fields, windows are drawn given what they show. NaN in them is
+        filled in before, and NaN again after.
 
         Args:
             x: Damaged fields `(B, C, *spatial)`, array or tensor, floating point, scaled as the training data
-                (`meaning.to_model(values)`); of the model's size or, for a band that was left out, larger.
+                (`meaning.to_model(values)`); of the model's size or, without `observed`, larger.
             band: For models of whole fields: the band that is damaged, e.g. "ring(low=0.2, high=0.4)". How strong
                 the damage is there is measured on all fields together, and what they still show weighed in.
             observed: Likewise: 1 for each frequency that was observed of a field, else 0, `(B, *spatial)` as
@@ -178,6 +179,14 @@ class Model:
             InputError: If the model leaves no band out and none is named, or the fields do not fit.
         """
         given, told = _floats(x), self._told(condition)
+        larger = given.ndim == len(self.process.shape) + 1 and given.shape[2:] != self.process.shape[1:]
+        if larger and samples:
+            raise InputError("samples need fields of the model's size, and these are others; leave samples out")
+        if larger and observed is None:
+            images = restore_arrays(
+                self.trained, given, band=band, condition=told, seed=seed, batch_size=batch_size, progress=progress
+            )
+            return Restoration(images) if isinstance(x, Tensor) else _arrays(Restoration(images))
         if band is not None or observed is not None:
             check_images(given, self.process, self.statistics, "fills in")
             y, damage = given.cpu(), self._damage(band, observed, observed_order, given)
@@ -187,25 +196,17 @@ class Model:
             found = fill(self.trained, y, damage, samples, seed, told, batch_size, progress)
             return found.to(x.device) if isinstance(x, Tensor) else _arrays(found)
         mode = mode_of_model(self.trained)
-        if given.ndim == len(self.process.shape) + 1 and given.shape[2:] != self.process.shape[1:]:
-            if samples:
-                raise InputError("samples need fields of the model's size, and these are others; leave samples out")
-            images = restore_arrays(
-                self.trained, given, condition=told, seed=seed, batch_size=batch_size, progress=progress
-            )
-            found = Restoration(images)
-        else:
-            found = restore(
-                self.denoiser,
-                given,
-                mode,
-                self.statistics,
-                samples=samples,
-                seed=seed,
-                condition=told,
-                batch_size=batch_size,
-                progress=progress,
-            )
+        found = restore(
+            self.denoiser,
+            given,
+            mode,
+            self.statistics,
+            samples=samples,
+            seed=seed,
+            condition=told,
+            batch_size=batch_size,
+            progress=progress,
+        )
         if isinstance(x, Tensor):
             return found
         return _arrays(found)

@@ -3,7 +3,7 @@
 import torch
 
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, some_of, tried
+from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, damaged_draws, some_of, tried
 from sagd.random import generator_for, randn
 
 BASIS = FourierBasis((6, 8))
@@ -24,7 +24,8 @@ def test_errors_are_those_of_ways_against_the_draws():
         given.append((z, power))
         return (z + x) / 2
 
-    trial = tried(y, draws, taken, noise, WHERE, lambda z: x + (z - x) / 4, network)
+    z = damaged_draws(y, draws, taken)
+    trial = tried(x, z, x + (z - x) / 4, noise, WHERE, network)
     laid = torch.cat([taken, y - draws])
     power = laid.square().flatten(1).mean(1)
     for way, share in {CLEAN: 1 / 4, DAMAGED: 1 / 2, CLEANED: 1 / 8}.items():
@@ -36,15 +37,24 @@ def test_errors_are_those_of_ways_against_the_draws():
     assert given[1][1] is trial.left
 
 
+def test_places_count_by_their_share():
+    x, half = torch.zeros(3, 2, 6, 8), (torch.arange(8) < 4).float()
+    off = half.expand(3, 2, 6, 8)
+    noise = torch.ones(1, 2, *BASIS.coefficients)
+    for share, error in ((half, 1.0), (1 - half, 0.0), (1 + 0 * half, 0.5)):
+        trial = tried(x, off, off, noise, WHERE, lambda z, power: z, share.expand(6, 8))
+        torch.testing.assert_close(trial.errors[CLEAN], torch.full((3,), error, dtype=torch.float64))
+
+
 def test_damage_laid_on_has_the_spectrum_of_what_was_taken_out_and_knows_nothing_of_it():
-    taken, zero, laid = drawn(200, 1, "taken"), torch.zeros(200, 2, 6, 8, dtype=torch.float64), []
-    tried(zero, zero, taken, WHERE[None], WHERE, lambda z: z, lambda z, power: laid.append(z) or z)
-    one, two = BASIS.forward(taken), BASIS.forward(laid[0][:200])
+    taken, zero = drawn(200, 1, "taken"), torch.zeros(200, 2, 6, 8, dtype=torch.float64)
+    laid = damaged_draws(zero, zero, taken)
+    one, two = BASIS.forward(taken), BASIS.forward(laid[:200])
     torch.testing.assert_close(one.abs(), two.abs())
     inside = BASIS.multiplicity() > 1  # others are real
     shared = (one.conj() * two).real[:, 0][:, inside]
     assert abs(float(shared.mean() / shared.std())) < 4 / len(shared.flatten()) ** 0.5
-    assert not laid[0][200:].any()
+    assert not laid[200:].any()
 
 
 def test_few_items_are_tried_more_than_once():

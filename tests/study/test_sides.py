@@ -32,7 +32,7 @@ def sides(excess=(20, -3, -5, -20), errors=None, asked="best", files=1, tried=No
             "clean",
             "(nearer in 2 trials on draws of the model, where the truth is known: network 20.0 dB, clean 30.0 dB;",
         ),
-        (sides(tried=((0.004, 0.005), (0.04, 0.05))), "network", "nearer in 2 trials on draws"),
+        (sides(tried=((0.004, 0.005), (0.04, 0.042))), "network", "nearer in 2 trials on draws"),
         (
             sides(tried=((0.004, 0.04), (0.04, 0.01))),
             "clean",

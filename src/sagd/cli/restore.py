@@ -86,14 +86,14 @@ def run_restore(command: Restore) -> None:
     hidden = Hidden.of(model, command.band, command.observed, command.observed_order)
     if hidden is None:
         mode_of_model(model)
-    if hidden is None and are_larger(model, command.files):
-        _run_wholes(command, model)
+    if (hidden is None or hidden.band) and are_larger(model, command.files):
+        _run_wholes(command, model, "" if hidden is None else hidden.band)
         return
     with calling(_CALLED):
         _run_fields(command, model, hidden)
 
 
-def _run_wholes(command: Restore, model: Trained) -> None:
+def _run_wholes(command: Restore, model: Trained, band: str) -> None:
     """Files larger than the model."""
     from sagd.data.kinds import Kind
     from sagd.report.restoration import render_restoration
@@ -116,6 +116,7 @@ def _run_wholes(command: Restore, model: Trained) -> None:
         batch_size=command.batch_size,
         progress=True,
         keep=command.unrounded,
+        band=band or None,
     )
     write_file(command.out / "restoration.json", to_json(result.to_dict()))
     with writing(command.out):

@@ -53,30 +53,41 @@ def some_of(count: int) -> Tensor:
     return torch.arange(max(LEAST, min(count, MOST))) % count
 
 
-def tried(
-    y: Tensor,
-    draws: Tensor,
-    taken: Tensor,
-    noise: Tensor,
-    where: Tensor,
-    clean: Callable[[Tensor], Tensor],
-    network: Callable[[Tensor, Tensor], Tensor],
-) -> Trial:
-    """Try all ways, on twice as many items as there are.
+def damaged_draws(y: Tensor, draws: Tensor, taken: Tensor) -> Tensor:
+    """Draws under damage of both kinds, the first of all before the second, `(2 B, C, *spatial)`.
 
     Args:
         y: Damaged items `(B, C, *spatial)`.
         draws: A draw of the model given each.
         taken: What cleaning took out of each.
+    """
+    laid = torch.cat([taken, y - draws]).flip(tuple(range(2, y.ndim)))
+    return torch.cat([draws, draws]) + laid
+
+
+def tried(
+    x: Tensor,
+    damaged: Tensor,
+    cleaned: Tensor,
+    noise: Tensor,
+    where: Tensor,
+    network: Callable[[Tensor, Tensor], Tensor],
+    share: Tensor | None = None,
+) -> Trial:
+    """Try all ways.
+
+    Args:
+        x: Items as they are in truth, `(B, C, *spatial)`.
+        damaged: The same under damage.
+        cleaned: What cleaning makes of that.
         noise: Power of the damage, `(1, C, *coefficients)` of the Fourier basis.
         where: What is to be replaced, in [0, 1], likewise.
-        clean: How items are cleaned.
-        network: How they are restored by the network given the power of their noise.
+        network: How items are restored by the network given the power of their noise.
+        share: How much each place counts, `(*spatial)`; None: all alike.
     """
-    basis, axes = FourierBasis(tuple(y.shape[2:])), tuple(range(2, y.ndim))
-    x = torch.cat([draws, draws])
-    damaged = x + torch.cat([taken, y - draws]).flip(axes)
-    cleaned = clean(damaged)
+    basis = FourierBasis(tuple(x.shape[2:]))
+    weight = torch.ones(basis.spatial) if share is None else share
+    weight = weight.double() / weight.double().mean()
     left = where * basis.forward((cleaned - x).double()).abs().square().mean(0, keepdim=True)
     found = {CLEAN: cleaned, DAMAGED: network(damaged, noise), CLEANED: network(cleaned, left)}
-    return Trial({way: (z.double() - x).square().flatten(1).mean(1) for way, z in found.items()}, left)
+    return Trial({way: (weight * (z.double() - x).square()).flatten(1).mean(1) for way, z in found.items()}, left)

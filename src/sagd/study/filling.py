@@ -31,7 +31,7 @@ from sagd.omission.modes import Restoration
 from sagd.omission.posterior import filled
 from sagd.omission.removal import Removal, measure
 from sagd.omission.removal.measurement import LEAST
-from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Trial, some_of, tried
+from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Trial, damaged_draws, some_of, tried
 from sagd.store.model import Trained
 from sagd.study.restoration import Method, RestorationResult, compared, sides_of, without_network
 from sagd.study.sides import BEST, WAYS, Sides
@@ -204,6 +204,11 @@ def fill_files(
     others = None
     if hidden.observed is None and not samples and take != WAYS[0]:
         others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take, damage.removal)
+    if take in WAYS[1:]:
+        assert others is not None
+        own, images = sides_of(named, None, known, others, take, believed=True)
+        method = method_of(hidden.band, from_cleaned=False)
+        return compared(named, Restoration(images), known, method, damage.where, damage.basis, own, on_grid=False)
     labels = None if label is None else torch.full((len(named.names),), label)
     start = Start(named.x, damage)
     # A model that no lap has made knows no more than what cleaning left.
@@ -213,17 +218,40 @@ def fill_files(
             start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
     with stage(f"drawing {len(named.names)} items {samples or DRAWS} times", progress, barred=True):
         result = fill(model, start.y, start.damage, samples, seed, labels, batch_size, progress)
-    told = _ONE if samples == 1 else _TOLD.format(draws=samples or DRAWS)
-    if start.from_cleaned:
-        told += _FROM_CLEANED
-    method = Method("one draw" if samples == 1 else "posterior mean", hidden.band, told)
-    sides = None
+    method = method_of(hidden.band, start.from_cleaned, samples)
+    sides: Sides | None = None
     if others is not None:
-        sides, images = sides_of(named, result.images, known, others, take, believed, start.errors)
+        sides, images = sides_of(named, result.images, known, others, take, believed, errors_of(start.trial))
         result = result if sides.taken == WAYS[0] else Restoration(images)
     return compared(
         named, result, known, method, damage.where, damage.basis, sides, sides is None or sides.taken == WAYS[0]
     )
+
+
+def method_of(band: str, from_cleaned: bool, samples: int = 0) -> Method:
+    """How a model of whole items restores, for people.
+
+    Args:
+        band: What is filled in; "" of masks.
+        from_cleaned: Whether the model is given what cleaning left.
+        samples: Draws that are kept.
+    """
+    told = _ONE if samples == 1 else _TOLD.format(draws=samples or DRAWS)
+    kind = "one draw" if samples == 1 else "posterior mean"
+    return Method(kind, band, told + (_FROM_CLEANED if from_cleaned else ""))
+
+
+def require_whole(model: Trained) -> None:
+    """Refuse a model that is no use for filling in.
+
+    Raises:
+        InputError: If it leaves a band out.
+    """
+    if model.process.unseen:
+        raise InputError(
+            f"the model was trained to leave out {str(model.omission.band)!r}, and fills in that band alone; leave"
+            f" {argument('band')} and {argument('observed')} out, or take a model of whole items"
+        )
 
 
 @dataclass(frozen=True)
@@ -245,13 +273,12 @@ class Start:
         """Whether that is cleaned."""
         return self.trial is not None and self.trial.from_cleaned
 
-    @property
-    def errors(self) -> dict[str, Tensor]:
-        """Errors of the trial, of the network and of cleaning; {} without one."""
-        if self.trial is None:
-            return {}
-        errors = self.trial.errors
-        return {WAYS[0]: errors[CLEANED if self.from_cleaned else DAMAGED], WAYS[1]: errors[CLEAN]}
+
+def errors_of(trial: Trial | None) -> dict[str, Tensor]:
+    """Errors in a trial, of the network as it is used and of cleaning; {} without one."""
+    if trial is None:
+        return {}
+    return {WAYS[0]: trial.errors[CLEANED if trial.from_cleaned else DAMAGED], WAYS[1]: trial.errors[CLEAN]}
 
 
 def start_of(
@@ -286,21 +313,35 @@ def start_of(
         told = every[some.repeat(len(z) // len(some))]
         return fill(model, z, own_damage, draws, own, told, batch_size, progress).images
 
-    def clean(z: Tensor) -> Tensor:
-        return z - measure(iter(z.double()), removal.band).apply(z.double()).to(z)
-
     draws = network(y[some], damage.noise, 1, seed + 1)
-    if not draws.isfinite().all():
-        raise InputError("the model draws values that are not finite: it has diverged; train it again, more slowly")
-    trial = tried(y[some], draws, removal.apply(y[some].double()).to(y), damage.noise, damage.where, clean, network)
+    require_finite(draws)
+    z = damaged_draws(y[some], draws, removal.apply(y[some].double()).to(y))
+    clean = z - measure(iter(z.double()), removal.band).apply(z.double()).to(z)
+    trial = tried(torch.cat([draws, draws]), z, clean, damage.noise, damage.where, network)
+    say_start(trial)
     if not trial.from_cleaned:
         return Start(y, damage, trial)
-    logger.info(
-        "the network is given cleaned items: in %d trials where the truth is known, its error is %.0f %% of that from"
-        " damaged ones",
-        *(len(trial.errors[CLEANED]), 100 * trial.mean(CLEANED) / trial.mean(DAMAGED)),
-    )
     return Start(cleaned(y, removal, model), dataclasses.replace(damage, noise=trial.left), trial)
+
+
+def require_finite(draws: Tensor) -> None:
+    """Refuse a model whose draws are of no use.
+
+    Raises:
+        InputError: If they are not finite.
+    """
+    if not draws.isfinite().all():
+        raise InputError("the model draws values that are not finite: it has diverged; train it again, more slowly")
+
+
+def say_start(trial: Trial) -> None:
+    """A line if a trial found that the network had better be given what was cleaned."""
+    if trial.from_cleaned:
+        logger.info(
+            "the network is given cleaned items: in %d trials where the truth is known, its error is %.0f %% of that"
+            " from damaged ones",
+            *(len(trial.errors[CLEANED]), 100 * trial.mean(CLEANED) / trial.mean(DAMAGED)),
+        )
 
 
 def cleaned(y: Tensor, removal: Removal, model: Trained) -> Tensor:
@@ -348,11 +389,7 @@ def fill(
     Raises:
         InputError: If the model leaves a band out, or items and damage do not fit it.
     """
-    if model.process.unseen:
-        raise InputError(
-            f"the model was trained to leave out {str(model.omission.band)!r}, and fills in that band alone; leave"
-            f" {argument('band')} and {argument('observed')} out, or take a model of whole items"
-        )
+    require_whole(model)
     if samples < 0 or batch_size < 1:
         raise InputError(f"samples must be at least 0 and batch_size at least 1, got {samples} and {batch_size}")
     y = y.cpu()

@@ -11,31 +11,29 @@ so that all outside of the band stays as it was, and what the band still shows h
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sagd.data.fields import scales
 from sagd.data.kinds import Kind
 from sagd.errors import InputError, argument
-from sagd.model.condition import Condition, Conditional
+from sagd.model.condition import Condition
 from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.blending import blended, count_of, require_size
+from sagd.omission.blending import blended, require_size
 from sagd.omission.checks import reach, within_reach
 from sagd.omission.guard import unguarded
 from sagd.omission.modes import Mode
-from sagd.omission.preparation import Scale, finished, lines_of, prepared
-from sagd.omission.removal import Removal, measure
+from sagd.omission.removal import Removal
 from sagd.omission.restore import restore
 from sagd.omission.split import band_part, split
 from sagd.store.model import Trained
 from sagd.study.guarding import AUTO, NONE, split_band
-from sagd.study.restoration import mode_of_model
 
 logger = logging.getLogger(__name__)
 
@@ -44,23 +42,81 @@ _BEYOND = 0.01
 ones are hot pixels and clicks."""
 
 
+Change = Callable[[Tensor], Tensor]
+"""How a model changes an array, in the values of that."""
+
+
+class Restorer(Protocol):
+    """How a model restores windows."""
+
+    @property
+    def model(self) -> Trained:
+        """The model."""
+
+    @property
+    def tried(self) -> Mapping[str, tuple[float, ...]]:
+        """Errors of the network and of cleaning in trials; {} if there were none."""
+
+    def damage(self, y: Tensor, removal: Removal, change: Change) -> Tensor:
+        """What is to be taken out of an array `(C, *spatial)`, finite, given the gain that was measured on it."""
+
+    def windows(self, x: Tensor, number: int) -> Tensor:
+        """Windows `(B, C, *size)` restored; `number` keeps the draws of one batch from being those of another."""
+
+
 @dataclass(frozen=True)
-class Blending:
-    """What a model makes of arrays, window by window.
+class ByMode:
+    """Of a model that was trained to leave a band out.
 
     Attributes:
         model: The model.
         mode: How it leaves its band out.
         condition: What it is told of the array, a batch of one; or nothing.
         seed: Seed of the noise that some modes work under.
-        batch_size: Windows at a time.
-        done: Told how many are done.
     """
 
     model: Trained
     mode: Mode
     condition: Condition
     seed: int = 0
+
+    @property
+    def tried(self) -> dict[str, tuple[float, ...]]:
+        """Nothing: what the model says was judged when it was trained."""
+        return {}
+
+    def damage(self, y: Tensor, removal: Removal, change: Change) -> Tensor:
+        """What is to be taken out of an array."""
+        if not self.mode.leaves_out:
+            return band_part(-change(y), removal.band)
+        seen, _ = split(y, removal.band)
+        return removal.apply(y - change(seen))
+
+    def windows(self, x: Tensor, number: int) -> Tensor:
+        """Windows restored."""
+        told = self.condition.expand(len(x)) if self.condition else None
+        return restore(
+            self.model.denoiser,
+            x,
+            self.mode,
+            self.model.statistics,
+            seed=self.seed,
+            condition=told,
+            batch_size=len(x),
+        ).images
+
+
+@dataclass(frozen=True)
+class Blending:
+    """What a model makes of arrays, window by window.
+
+    Attributes:
+        restorer: How it restores windows.
+        batch_size: Windows at a time.
+        done: Told how many are done.
+    """
+
+    restorer: Restorer
     batch_size: int = 64
     done: Callable[[int], object] | None = None
 
@@ -69,38 +125,13 @@ class Blending:
 
         Values beyond those of its training data are shown to it as the nearest within.
         """
-        shown = within_reach(x.float(), self.model.statistics)
-        return blended(shown, self.model.process.shape[1:], self._restored, self.batch_size, self.done) - shown
+        model, numbers = self.restorer.model, itertools.count()
+        shown = within_reach(x.float(), model.statistics)
 
-    def _restored(self, windows: Tensor) -> Tensor:
-        told = self.condition.expand(len(windows)) if self.condition else None
-        return restore(
-            self.model.denoiser,
-            windows,
-            self.mode,
-            self.model.statistics,
-            seed=self.seed,
-            condition=told,
-            batch_size=len(windows),
-        ).images
+        def restored(windows: Tensor) -> Tensor:
+            return self.restorer.windows(windows, next(numbers))
 
-
-def network_damage(
-    y: Tensor, band: Spectrum, removal: Removal, leaves_out: bool, change: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """What is to be taken out of an array where a model knows something of its band.
-
-    Args:
-        y: `(C, *spatial)`, finite.
-        band: What is split off.
-        removal: The gain that was measured on it.
-        leaves_out: Whether the model is not to see the band; see `Mode`.
-        change: How the model changes arrays like `y`.
-    """
-    if not leaves_out:
-        return band_part(-change(y), band)
-    seen, _ = split(y, band)
-    return removal.apply(y - change(seen))
+        return blended(shown, model.process.shape[1:], restored, self.batch_size, self.done) - shown
 
 
 def split_of(model: Trained, mode: Mode, grid: Grid | None, array: Callable[[], Tensor]) -> Spectrum:
@@ -173,58 +204,3 @@ def count_beyond(blocks: Iterable[Tensor], model: Trained) -> int:
 def beyond_line(count: int) -> str:
     """A sentence about values beyond those that the model knows."""
     return f"{count} value(s) far beyond the training data were shown to the network as the nearest within, and stay"
-
-
-def restore_arrays(
-    model: Trained,
-    x: Tensor,
-    *,
-    condition: Conditional = None,
-    seed: int = 0,
-    batch_size: int = 64,
-    progress: bool = False,
-) -> Tensor:
-    """Restore arrays larger than the model, each by itself.
-
-    Args:
-        model: A model that was trained by a mode of omission.
-        x: `(B, C, *spatial)`, floating point, as the model sees values; NaN where some are missing, and stay so. Dead
-            lines are interpolated, with a line.
-        condition: What a conditional model is told of each.
-        seed: Seed of the noise that some modes work under.
-        batch_size: Windows per network call.
-        progress: Show a bar.
-
-    Returns:
-        Like `x`.
-
-    Raises:
-        InputError: If the model leaves no band out, or an array does not fit.
-    """
-    mode, (channels, *size) = mode_of_model(model), model.process.shape
-    if x.ndim != len(size) + 2 or x.shape[1] != channels or not len(x) or not x.is_floating_point():
-        raise InputError(
-            f"arrays must be floating point, (B, {channels}, ...) with {len(size)} axes of space, got {x.dtype}"
-            f" {tuple(x.shape)}"
-        )
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, got {batch_size}")
-    require_windows(x.shape[2:], model)
-    told = model.denoiser.check(condition, len(x))
-    for k, beyond in enumerate([count_beyond([item], model) for item in x]):
-        if beyond:
-            logger.info("array %d: %s", k, beyond_line(beyond))
-    out = torch.empty_like(x)
-    total = len(x) * count_of(x.shape[2:], size)
-    quiet = None if progress else True
-    with tqdm(total=total, desc="restoring", unit="window", disable=quiet, leave=False) as bar:
-        for k, item in enumerate(x):
-            one = Blending(model, mode, told[k : k + 1] if told else told, seed, batch_size, bar.update)
-            filled, missing, dead = prepared(item.cpu(), Scale())
-            if dead:
-                logger.info("array %d: %s", k, lines_of(dead, model.meaning.axes))
-            band = split_of(model, mode, model.meaning.grid(), lambda filled=filled: filled)  # type: ignore[misc]
-            removal = measure(filled, band)
-            damage = network_damage(filled, band, removal, mode.leaves_out, one.change)
-            out[k] = finished(filled, damage, missing, Scale())
-    return out

@@ -171,6 +171,11 @@ def restore_files(
     known = None if clean is None else read_partners(damaged, clean)
     others = None if samples or take == WAYS[0] else without_network(damaged, mode.place, take)
     warn_of_doubts(model)
+    believed = believes(model, mode)
+    if take in WAYS[1:]:
+        assert others is not None
+        sides, images = sides_of(damaged, None, known, others, take, believed)
+        return measured(damaged, Restoration(images), known, mode, model.statistics.basis, sides)
     labels = None if label is None else torch.full((len(damaged.names),), label)
     result = restore(
         model.denoiser,
@@ -185,7 +190,7 @@ def restore_files(
     )
     if others is None:
         return measured(damaged, result, known, mode, model.statistics.basis)
-    sides, images = sides_of(damaged, result.images, known, others, take, believes(model, mode))
+    sides, images = sides_of(damaged, result.images, known, others, take, believed)
     own = result if sides.taken == WAYS[0] else Restoration(images)
     return measured(damaged, own, known, mode, model.statistics.basis, sides)
 
@@ -271,16 +276,19 @@ def without_network(named: Named, band: Spectrum, take: str, removal: Removal | 
 
 def sides_of(
     named: Named,
-    restored: Tensor,
+    restored: Tensor | None,
     clean: Tensor | None,
     others: Others,
     take: str,
     believed: bool,
     trial: Mapping[str, Tensor] | None = None,
 ) -> tuple[Sides, Tensor]:
-    """Fields of a model's own size restored in all ways: figures, and the fields that are taken."""
+    """Fields of a model's own size restored in all ways: figures, and the fields that are taken.
+
+    The network's are None where it was not asked.
+    """
     damaged, removal, band = named.x.double(), others.removal, others.removal.band
-    images = {WAYS[0]: restored.double()} | others.images
+    images = ({} if restored is None else {WAYS[0]: restored.double()}) | others.images
     stages = {"damaged": damaged} | images
     groups = [[k] for k in range(len(damaged))] if len(damaged) <= _APART else [list(range(len(damaged)))]
     errors = {}

@@ -48,6 +48,11 @@ class Sides:
             known = ", ".join((*WAYS, BEST))
             raise InputError(f"{argument('take')} must be one of {known}, got {self.asked!r}")
 
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Those that there are: the network is not asked where nobody wants to know."""
+        return tuple(way for way in WAYS if way in self.excess)
+
     def psnr(self, way: str) -> float | None:
         """Peak signal-to-noise ratio of all files, in dB."""
         return decibels(sum(self.errors[way]) / len(self.names)) if self.errors else None
@@ -65,7 +70,7 @@ class Sides:
         if self.asked != BEST:
             return self.asked
         if self.errors:
-            return min(WAYS, key=lambda way: sum(self.errors[way]))
+            return min(self.ways, key=lambda way: sum(self.errors[way]))
         if self._by_trial:
             return WAYS[0] if self._gains else WAYS[1]
         ways = WAYS if self.believed else WAYS[1:]
@@ -80,9 +85,12 @@ class Sides:
 
     @property
     def _gains(self) -> bool:
-        """Whether the network is nearer than cleaning beyond chance: by two standard errors."""
+        """Whether the network is nearer than cleaning beyond chance: by two standard errors, by more of few trials."""
         gained = [clean - own for own, clean in zip(*(self.tried[way] for way in WAYS[:2]), strict=True)]
-        return len(gained) > 1 and statistics.mean(gained) > 2 * statistics.stdev(gained) / math.sqrt(len(gained))
+        if len(gained) < 2:
+            return False
+        error = statistics.stdev(gained) / math.sqrt(len(gained))
+        return statistics.mean(gained) > _errors(len(gained) - 1) * error
 
     def _trial(self, way: str) -> float:
         """Error of a way in trials."""
@@ -90,7 +98,7 @@ class Sides:
 
     def lines(self) -> list[str]:
         """A line for each of some files, one for all, and why which is taken."""
-        stages = ("damaged", *WAYS)
+        stages = ("damaged", *self.ways)
         told = [
             f"{name}: " + ", ".join(f"{way} {self._figure(way, k)}" for way in stages)
             for k, name in enumerate(self.names[:_LISTED])
@@ -105,7 +113,7 @@ class Sides:
         """Which way is taken, and why."""
         if self.asked != BEST:
             return f"took {self.taken}, as asked"
-        others = " and ".join(f"{way} {self._overall(way)}" for way in WAYS if way != self.taken)
+        others = " and ".join(f"{way} {self._overall(way)}" for way in self.ways if way != self.taken)
         return f"took {self.taken}, {self._overall(self.taken)} ({self._why()}; {others})"
 
     def _why(self) -> str:
@@ -131,7 +139,7 @@ class Sides:
             name: {
                 way: {"excess_db": self.excess[way][k]}
                 | ({"psnr": decibels(self.errors[way][k])} if self.errors else {})
-                for way in ("damaged", *WAYS)
+                for way in ("damaged", *self.ways)
             }
             for k, name in enumerate(self.names)
         }
@@ -144,6 +152,12 @@ class Sides:
 
     def _figure(self, way: str, k: int) -> str:
         return f"{decibels(self.errors[way][k]):.2f} dB" if self.errors else f"{self.excess[way][k]:+.1f} dB"
+
+
+def _errors(freedom: int) -> float:
+    """How many standard errors of so few degrees of freedom are as rare as two of many: Student's t, by the expansion
+    of Fisher and Cornish (1960)."""
+    return 2 + 10 / (4 * freedom) + 294 / (96 * freedom**2) + 1098 / (384 * freedom**3)
 
 
 def decibels(error: float) -> float:

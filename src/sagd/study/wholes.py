@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from sagd.build.schema import NO_OMISSION
 from sagd.data.fields import Part, in_units_of
 from sagd.data.files import Named, named_parts, partner_parts
 from sagd.data.formats.values import Loss
@@ -28,18 +29,30 @@ from sagd.data.meaning import Meaning
 from sagd.data.whole import Block, Whole, exact, require_room
 from sagd.errors import InputError, one_line
 from sagd.model.condition import Condition
+from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
 from sagd.omission.alarm import excess
 from sagd.omission.blending import count_of
 from sagd.omission.guard import next_bins, unguarded
-from sagd.omission.modes import Mode, Restoration
+from sagd.omission.modes import Restoration
 from sagd.omission.preparation import Scale, lines_of, prepared
 from sagd.omission.split import band_part
 from sagd.store.model import Trained
+from sagd.study.filling import method_of, require_whole
 from sagd.study.held import Held
-from sagd.study.larger import Blending, beyond_line, count_beyond, network_damage, require_windows, split_of
-from sagd.study.restoration import RestorationResult, believes, measured, mode_of_model, warn_of_doubts
+from sagd.study.larger import (
+    Blending,
+    ByMode,
+    Restorer,
+    beyond_line,
+    count_beyond,
+    require_windows,
+    split_of,
+)
+from sagd.study.restoration import Method, RestorationResult, believes, compared, mode_of_model, warn_of_doubts
 from sagd.study.sides import BEST, WAYS, Sides
+from sagd.study.windowed import TRIED, ByDraws, Piece, restorer_of
 from sagd.study.work import Work
 
 _FILES = 8
@@ -94,66 +107,78 @@ def restore_wholes(
     batch_size: int = 64,
     progress: bool = False,
     keep: bool = False,
+    band: str | None = None,
 ) -> WholesRestored:
     """Restore files of any size from the model's on, and write the best result, in their type, format and metadata.
 
     Args:
-        model: A model that was trained by a mode of omission.
+        model: A model that was trained by a mode of omission; or of whole items, with a band.
         paths: Files and folders.
         out: Where to write them, under their own names.
         clean: Folder with clean files of the same names, if there are.
         take: "network", "clean", "removal" or "best".
         label: Class of all, of conditional models.
-        seed: Seed of the noise that some modes work under.
+        seed: Seed of draws, and of the noise that some modes work under.
         batch_size: Windows per network call.
         progress: Show a bar.
         keep: Write floating point.
+        band: What is damaged, of a model of whole items; None: what the model leaves out.
 
     Raises:
         InputError: Before any work, if a file is of a size, kind or rate that does not fit the model, naming it; or if
             none could be restored.
     """
     Sides((), {}, {}, take)
-    mode = mode_of_model(model)
+    told = Condition() if label is None else Condition.of(torch.tensor([label]))
+    knowledge = _OfBand(model, band, told, seed) if band is not None else _OfMode(model, told, seed)
+    place = knowledge.place
     parts = named_parts(paths, model.meaning)
     for _, part in parts:
         _require_fit(part, model)
         require_room(part, out)
     partners = [None] * len(parts) if clean is None else _partners(parts, clean, model.meaning)
-    told = Condition() if label is None else Condition.of(torch.tensor([label]))
     failed: dict[str, str] = {}
     tasks = []
     for (name, part), truth in zip(parts, partners, strict=True):
         with _noted(failed, name):
             beyond = _count_beyond(part, model)
-            tasks.append((name, _work(part, mode, model), beyond, truth))
-    warn_of_doubts(model)
+            tasks.append((name, _work(part, model, knowledge), beyond, truth))
+    if not tasks:
+        raise InputError(failures(failed, len(parts)))
+    knowledge.warn()
+    ways = WAYS if take in (BEST, WAYS[0]) else WAYS[1:]
+    tries = take == WAYS[0] or (take == BEST and (clean is not None or knowledge.believed))
+    restorer = None
+    if WAYS[0] in ways:
+        restorer = knowledge.restorer([work for _, work, _, _ in tasks], batch_size, tries, progress)
     out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=out, prefix=".restoring-") as folder,
         tqdm(desc="restoring", unit="window", disable=None if progress else True, leave=False) as bar,
     ):
-        bar.total = sum(_count_of(work, model) for _, work, _, _ in tasks)
+        bar.total = 0 if restorer is None else sum(_count_of(work, model) for _, work, _, _ in tasks)
         done: dict[str, tuple[_Results, Whole | None]] = {}
         for k, (name, work, beyond, truth) in enumerate(tasks):
-            blending = Blending(model, mode, told, seed, batch_size, bar.update)
+            blending = None if restorer is None else Blending(restorer, batch_size, bar.update)
             with _noted(failed, name):
-                done[name] = (_Restoring(work, blending, beyond).results(Path(folder) / str(k), truth), truth)
+                done[name] = (_Restoring(work, model, blending, beyond).results(Path(folder) / str(k), truth), truth)
         if not done:
             raise InputError(failures(failed, len(parts)))
         names, found = tuple(done), [results for results, _ in done.values()]
         sides = Sides(
             names,
-            {way: tuple(f.errors[way] for f in found) for way in ("damaged", *WAYS)} if clean else {},
-            {way: tuple(f.excess[way] for f in found) for way in ("damaged", *WAYS)},
+            {way: tuple(f.errors[way] for f in found) for way in ("damaged", *ways)} if clean else {},
+            {way: tuple(f.excess[way] for f in found) for way in ("damaged", *ways)},
             take,
-            believes(model, mode),
+            knowledge.believed,
+            {} if restorer is None else restorer.tried,
         )
         written = []
         for name, results in zip(names, found, strict=True):
             with _noted(failed, name):
                 written.append(results.work.file.write(out / name, results.parts(sides.taken), keep))
-        shown = _shown(model, mode, names, found, [truth for _, truth in done.values()], sides)
+        method = knowledge.method(restorer)
+        shown = _shown(model, place, method, names, found, [truth for _, truth in done.values()], sides)
     array = found[0].work.file.part.arrays[0]
     files = Held((exact(array) if keep else array).dtype, sum((lost for _, lost in written), Loss()))
     return WholesRestored(
@@ -199,7 +224,8 @@ def are_larger(model: Trained, paths: Sequence[Path]) -> bool:
 
 def _shown(
     model: Trained,
-    mode: Mode,
+    place: Spectrum,
+    method: Method,
     names: Sequence[str],
     found: Sequence[_Results],
     known: Sequence[Whole | None],
@@ -223,26 +249,109 @@ def _shown(
     clean = torch.stack(truths) if truths else None
     gaps = ~damaged.isnan()
     named = Named(tuple(names[:_FILES]), damaged.nan_to_num(), model.meaning, None if gaps.all() else gaps)
-    own = dataclasses.replace(mode, band=next_bins(unguarded(mode.place), size))
-    result = measured(named, Restoration(restored.nan_to_num()), clean, own, FourierBasis(tuple(size)), sides)
+    basis = FourierBasis(tuple(size))
+    b = mask(next_bins(unguarded(place), size), basis)
+    result = compared(named, Restoration(restored.nan_to_num()), clean, method, b, basis, sides, on_grid=False)
     psnr = {"damaged": sides.psnr("damaged"), "restored": sides.psnr(sides.taken)}
     told = {name: value for name, value in psnr.items() if value is not None}
     return dataclasses.replace(result, psnr=told, change_outside=None)
 
 
+class _Knowledge(Protocol):
+    """What a model knows of a band, and how it restores windows."""
+
+    place: Spectrum
+    believed: bool
+
+    def band(self, file: Whole) -> Spectrum:
+        """What is taken out of a file."""
+
+    def warn(self) -> None:
+        """Say what speaks against the model."""
+
+    def restorer(self, works: Sequence[Work], batch_size: int, tries: bool, progress: bool) -> Restorer:
+        """How windows of files are restored."""
+
+    def method(self, restorer: Restorer | None) -> Method:
+        """The same, for people."""
+
+
+class _OfMode:
+    """Of a model that was trained to leave a band out."""
+
+    def __init__(self, model: Trained, condition: Condition, seed: int) -> None:
+        self.model, self.condition, self.seed = model, condition, seed
+        self.mode = mode_of_model(model)
+        self.place, self.believed = self.mode.place, believes(model, self.mode)
+
+    def band(self, file: Whole) -> Spectrum:
+        """What is taken out of a file."""
+        return split_of(self.model, self.mode, file.grid, lambda: _first(file))
+
+    def warn(self) -> None:
+        """Say what was found against the model's word on its band."""
+        warn_of_doubts(self.model)
+
+    def restorer(self, works: Sequence[Work], batch_size: int, tries: bool, progress: bool) -> ByMode:
+        """How windows of files are restored."""
+        return ByMode(self.model, self.mode, self.condition, self.seed)
+
+    def method(self, restorer: Restorer | None) -> Method:
+        """The same, for people."""
+        return Method.of(self.mode)
+
+
+class _OfBand:
+    """Of a model of whole items, and a band that is named."""
+
+    def __init__(self, model: Trained, band: str, condition: Condition, seed: int) -> None:
+        self.model, self.text, self.condition, self.seed = model, band, condition, seed
+        self.place = Spectrum.parse(band).on(model.meaning.grid())
+        require_whole(model)
+        # A model that no lap has made knows no more than what cleaning left.
+        self.believed = model.omission.mode == NO_OMISSION
+
+    def band(self, file: Whole) -> Spectrum:
+        """What is taken out of a file."""
+        return Spectrum.parse(self.text).on(file.grid)
+
+    def warn(self) -> None:
+        """Nothing speaks against it."""
+
+    def restorer(self, works: Sequence[Work], batch_size: int, tries: bool, progress: bool) -> ByDraws:
+        """How windows of files are restored, by what the first items of some of them show."""
+        pieces = [_piece(work, self.model) for work in works[:TRIED]]
+        return restorer_of(self.model, self.text, pieces, self.condition, self.seed, batch_size, tries, progress)
+
+    def method(self, restorer: Restorer | None) -> Method:
+        """The same, for people."""
+        return method_of(self.text, isinstance(restorer, ByDraws) and restorer.from_cleaned)
+
+
+def _piece(work: Work, model: Trained) -> Piece:
+    """The first block of a file."""
+    block = work.file.blocks[0]
+    _, y, _, _ = work.filled(0, block)
+    taken = work.removal(0).apply(y)
+    seen = _seen(y, work.file, model)
+    return Piece(seen, seen - _seen(y - taken, work.file, model), work.band)
+
+
 @dataclass(frozen=True)
 class _Results:
-    """What three ways take out of a file, and what is left of the damage.
+    """What ways take out of a file, and what is left of the damage.
 
     Attributes:
         work: The file.
-        changes: `(count, 3 C, *spatial)`, on the disk if it is large.
+        ways: The ways.
+        changes: `(count, ways * C, *spatial)`, on the disk if it is large.
         errors: By stage, if a clean file is known.
         excess: By stage.
         notes: What else there is to say.
     """
 
     work: Work
+    ways: tuple[str, ...]
     changes: np.ndarray
     errors: dict[str, float]
     excess: dict[str, float]
@@ -251,7 +360,7 @@ class _Results:
     def change(self, way: str, item: int, block: Block) -> Tensor:
         """What a way takes out of a block, `(C, *spatial)`."""
         channels = self.work.file.shape[0]
-        k = WAYS.index(way) * channels
+        k = self.ways.index(way) * channels
         return torch.from_numpy(np.array(self.changes[item, k : k + channels][(slice(None), *block)], np.float64))
 
     def parts(self, way: str) -> Iterator[tuple[int, Block, Tensor]]:
@@ -268,21 +377,28 @@ class _Restoring:
 
     Attributes:
         work: The file, and its damage.
-        blending: What the model makes of it.
+        model: The model.
+        blending: What it makes of the file; None if it is not asked.
         beyond: How many values lie beyond those that the model knows.
     """
 
     work: Work
-    blending: Blending
+    model: Trained
+    blending: Blending | None
     beyond: int
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The ways that there are."""
+        return WAYS if self.blending is not None else WAYS[1:]
 
     def results(self, folder: Path, truth: Whole | None) -> _Results:
         """By all ways, with figures."""
-        file, channels, model = self.work.file, self.work.file.shape[0], self.blending.model
+        file, channels, model = self.work.file, self.work.file.shape[0], self.model
         folder.mkdir()
-        shape = (file.part.count, len(WAYS) * channels, *file.shape[1:])
+        shape = (file.part.count, len(self.ways) * channels, *file.shape[1:])
         changes = np.memmap(folder / "changes", np.float32, "w+", shape=shape)
-        squares, counted = dict.fromkeys(("damaged", *WAYS), 0.0), 0
+        squares, counted = dict.fromkeys(("damaged", *self.ways), 0.0), 0
         for item, block, before, after in file.changed(self.change):
             changes[item][(slice(None), *block)] = after.float().numpy()
             if truth is None:
@@ -293,9 +409,10 @@ class _Restoring:
             for way, change in zip(squares, (torch.zeros_like(before), *after.split(channels)), strict=True):
                 squares[way] += float((error - change * self._unit)[known].square().sum())
         errors = {way: s / max(counted, 1) for way, s in squares.items()}
-        notes = tuple(note for note in (self.work.dead, self.beyond and beyond_line(self.beyond)) if note)
-        results = _Results(self.work, changes, errors, {}, notes)
-        for way in ("damaged", *WAYS):
+        beyond = beyond_line(self.beyond) if self.beyond and self.blending is not None else ""
+        notes = tuple(note for note in (self.work.dead, beyond) if note)
+        results = _Results(self.work, self.ways, changes, errors, {}, notes)
+        for way in ("damaged", *self.ways):
             over = [self._excess(results, way, item) for item in range(file.part.count)]
             results.excess[way] = sum(over) / len(over)
         return results
@@ -310,25 +427,28 @@ class _Restoring:
         return excess(blocks(), self.work.band, self.work.removal(item))
 
     def change(self, item: int, block: Block) -> tuple[Tensor, Tensor]:
-        """Values of a block, and what each way takes out, `(3 C, *spatial)`: with what dead lines are off."""
+        """Values of a block, and what each way takes out, `(ways * C, *spatial)`: with what dead lines are off."""
         before, y, missing, dead = self.work.filled(item, block)
         if dead and not self.work.dead:
             self.work.dead = lines_of(dead, self.work.file.part.layout.spatial)
         band, removal = self.work.band, self.work.removal(item)
-        by_network = network_damage(y, band, removal, self.blending.mode.leaves_out, self._by_model)
+        by_network = []
+        if self.blending is not None:
+            by_network = [self.blending.restorer.damage(y, removal, self._by_model)]
         off = before - y.double()
-        taken = (off + damage.double() for damage in (by_network, removal.apply(y), band_part(y, band)))
+        taken = (off + damage.double() for damage in (*by_network, removal.apply(y), band_part(y, band)))
         return before, torch.cat([torch.where(missing, 0.0, change) for change in taken])
 
     def _by_model(self, y: Tensor) -> Tensor:
         """How the model changes values of the file."""
-        seen = _seen(y, self.work.file, self.blending.model)
+        assert self.blending is not None
+        seen = _seen(y, self.work.file, self.model)
         return (self.blending.change(seen).double() / self._unit).to(y)
 
     @property
     def _unit(self) -> Tensor:
         """Difference that models see of values of the file that differ by 1, `(C or 1, 1, ...)`."""
-        part, meaning = self.work.file.part, self.blending.model.meaning
+        part, meaning = self.work.file.part, self.model.meaning
         per = in_units_of(meaning, np.ones(1), part) - in_units_of(meaning, np.zeros(1), part)
         return (float(per[0]) / torch.tensor(meaning.scale, dtype=torch.float64)).reshape(-1, *(1,) * len(meaning.axes))
 
@@ -355,11 +475,15 @@ def _whole(part: Part, model: Trained) -> Whole:
     return Whole(part, Kind.member(model.meaning.kind), model.meaning.rate)
 
 
-def _work(part: Part, mode: Mode, model: Trained) -> Work:
+def _work(part: Part, model: Trained, knowledge: _Knowledge) -> Work:
     """A file, and the band that is taken out of it."""
     file = _whole(part, model)
-    band = split_of(model, mode, file.grid, lambda: prepared(file.read(0, file.blocks[0]), Scale())[0])
-    return Work(file, band, Scale())
+    return Work(file, knowledge.band(file), Scale())
+
+
+def _first(file: Whole) -> Tensor:
+    """The first block of a file, finite."""
+    return prepared(file.read(0, file.blocks[0]), Scale())[0]
 
 
 def _partners(parts: Sequence[tuple[str, Part]], clean: Path, meaning: Meaning) -> list[Whole]:

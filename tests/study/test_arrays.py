@@ -12,7 +12,7 @@ from sagd.data.config import DataConfig
 from sagd.errors import InputError
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
-from sagd.study.larger import restore_arrays
+from sagd.study.arrays import restore_arrays
 from sagd.study.train import train
 from sagd.study.wholes import restore_wholes
 
