@@ -347,6 +347,27 @@ def test_laps_of_windows_of_one_file(tmp_path, caplog, fit):
         assert after < 0.02 * damaged
 
 
+@pytest.mark.parametrize("from_cleaned", [False, True])
+def test_laps_of_windows_start_from_what_is_nearer_in_a_trial(from_cleaned, tmp_path, monkeypatch):
+    """From damaged windows, or from those of cleaned files under what cleaning is wrong by there."""
+    course = Course(of_files(), cut(tmp_path / "x", [steep((160, 128))]), tmp_path / "run")
+    monkeypatch.setattr(Trial, "from_cleaned", property(lambda trial: from_cleaned))
+    for part in course.parts:
+        some = torch.arange(7)
+        shown, cleaned = course.shown(part, some), course.files.windows(part, some)
+        torch.testing.assert_close(shown, cleaned if from_cleaned else part.batch(some)[0])
+    assert (course.left is not None) == from_cleaned
+    power = float(course.expected(0).sum()) / float(course.measured.sum())
+    assert power < 0.02 if from_cleaned else power == 1
+
+
+def test_windows_that_are_damaged_as_they_are_read_are_refused(tmp_path):
+    damaged = dataclasses.replace(cut(tmp_path / "x", [steep((160, 128))]), corruption=Corruption.parse("hum"))
+    with pytest.raises(InputError, match=r"data.corruption damages each window by itself; damage the files with"):
+        train_in_laps(of_files(), tmp_path / "run", data=damaged)
+    assert not (tmp_path / "run").exists()
+
+
 def test_damage_in_windows_has_the_power_that_is_in_them(tmp_path):
     """With leaks beside the bins of windows, of which none lies in the band; and so has what cleaning is wrong by."""
     field = steep((160, 128))

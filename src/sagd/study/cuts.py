@@ -84,9 +84,8 @@ class Cuts:
             of_file = torch.zeros(len(self.files.arrays), dtype=torch.int64)
             of_file[self.files.number[rows]] = self.data.labels
             labels = of_file[windows.number]
-        plain = replace(self.data, labels=None, cut=None, read=None)
         return replace(
-            plain, stored=stored, labels=labels, classes=self.data.classes, rows=None, places=None, origin=None
+            self.data, stored=stored, labels=labels, rows=None, places=None, origin=None, cut=None, read=None
         )
 
     @property
@@ -102,7 +101,7 @@ class Cuts:
         """
         if len(apart) < fewest:
             raise InputError(
-                f"process.omission.laps are judged on windows side by side in the eighth of each file that is set"
+                f"process.omission.laps are judged on windows side by side in the part of each file that is set"
                 f" apart, and there are {len(apart)} of {self.size} in {self._several}, at least {fewest} are needed;"
                 f" give more or larger files, or a smaller {argument('data.size')}"
             )

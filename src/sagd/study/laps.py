@@ -2,8 +2,9 @@
 
 See `sagd.omission.laps`. A band that a mode leaves out is hidden in all items; of items that have masks, or damage that
 hides frequencies of their own, those are; and from mode `cleaned` on nothing is hidden, but all is shown under noise of
-the damage's power, which is measured without a network first, and by the draws of each lap anew. In the directory of
-the run there are
+the damage's power, which is measured without a network first, and by the draws of each lap anew. Of larger files that
+windows are cut from, lap 0 learns windows at other places at each step, and laps the fixed ones of `sagd.study.cuts`.
+In the directory of the run there are
 
     OUT/lap-0           the run of the mode of omission; none where every item has frequencies of its own
     OUT/start           what laps start from where nothing is hidden: damaged items or cleaned ones
@@ -52,6 +53,7 @@ from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory, write_file
 from sagd.store.folder import claim
 from sagd.store.model import LAPS, Trained, load_model, save_model
+from sagd.study.cleared import check_damage
 from sagd.study.cuts import CleanedFiles, Cuts
 from sagd.study.filling import Damage, cleaned, fill, start_of
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
@@ -135,6 +137,8 @@ class Course:
                 f" {argument('process.omission.mode=cleaned')}, got {omission.mode!r}; take that, or give files of one"
                 " size that are not cut"
             )
+        if self.cleans:
+            check_damage(self.data)
         if isinstance(mode, Cleaned) and mode.log == "yes":
             raise InputError(
                 "process.omission.laps draw items without what was added to them, and this damage multiplies them"
