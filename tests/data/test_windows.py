@@ -42,6 +42,30 @@ def test_random_places_are_all_taken_alike(arrays):
     assert not torch.equal(first, other)
 
 
+def test_fixed_windows_at_random_places(arrays):
+    """All places of all arrays alike: 48 and 8."""
+    windows = Windows(arrays, (4, 5), torch.tensor([0]), torch.tensor([[0, 0]]), roams=True)
+    some = windows.scattered(5600, generator_for(0, "places"))
+    assert not some.roams
+    counts = torch.cat(
+        [
+            torch.bincount(some.origin[some.number == k] @ torch.tensor([across, 1]), minlength=across * down)
+            for k, (down, across) in enumerate([(6, 8), (4, 2)])
+        ]
+    )
+    assert len(counts) == 56 == windows.places
+    assert float(((counts - 100.0) ** 2 / 100).sum()) < 93  # chi squared of 55 degrees of freedom, p = 0.001
+    again = windows.scattered(5600, generator_for(0, "places"))
+    assert torch.equal(some[torch.arange(9)], again[torch.arange(9)])
+
+
+def test_windows_side_by_side(arrays):
+    windows = Windows((*arrays, torch.zeros(2, 3, 9)), (4, 5), torch.tensor([0]), torch.tensor([[0, 0]]))
+    every = windows.side_by_side()
+    assert every.number.tolist() == [0, 0, 0, 0, 1]
+    assert every.origin.tolist() == [[0, 0], [0, 5], [4, 0], [4, 5], [0, 0]]
+
+
 def test_one_file_is_enough(tmp_path, caplog):
     caplog.set_level("INFO")
     x = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32)

@@ -1,6 +1,7 @@
 """Training in laps, in small: what is written, that a killed one goes on, and what is refused."""
 
 import dataclasses
+import math
 import shutil
 
 import numpy as np
@@ -11,11 +12,14 @@ from sagd.build.schema import RunConfig
 from sagd.build.text import from_dict
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, generators
+from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import CheckpointError, InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
+from sagd.noise.spectra.power_law import PowerLaw
 from sagd.omission.laps import HeldOut
 from sagd.omission.posterior import GaussianPrior, Judged
 from sagd.omission.trial import Trial
@@ -191,7 +195,8 @@ def test_laps_from_cleaned_items_draw_by_the_measured_damage(tmp_path, caplog):
     assert course.measured.isfinite().all()
     assert (course.out / "start").is_dir()
     torch.testing.assert_close(course.expected(0), course.measured if course.left is None else course.left)
-    rest = FourierBasis((16, 16)).forward((course.shown(y) - x).double()).abs().square().mean(0)[None]
+    shown = course.shown(course.parts[0], torch.arange(len(y)))
+    rest = FourierBasis((16, 16)).forward((shown - x).double()).abs().square().mean(0)[None]
     torch.testing.assert_close(course.expected(1), rest)
     assert float(rest.sum()) > 0
     # The alarm is of the band, which is not hidden.
@@ -221,7 +226,8 @@ def test_laps_start_from_what_is_nearer_in_a_trial(from_cleaned, tmp_path, monke
     course = Course(cleaned(1), waves(), tmp_path / "run")
     monkeypatch.setattr(Trial, "from_cleaned", property(lambda trial: from_cleaned))
     y = course.parts[0].tensor()
-    shown, inside = course.shown(y), mask(course.mode.place, course.basis) > 0
+    shown = course.shown(course.parts[0], torch.arange(len(y)))
+    inside = mask(course.mode.place, course.basis) > 0
     torch.testing.assert_close(shown, cleaned_items(y, course.removal, course.first) if from_cleaned else y)
     assert (course.left is not None) == from_cleaned
     power = course.expected(0)
@@ -282,6 +288,194 @@ def test_laps_of_damage_that_multiplies_are_refused(tmp_path):
     with pytest.raises(InputError, match="multiplies"):
         train_in_laps(cleaned(1, log="yes"), tmp_path / "run", data=waves())
     assert not (tmp_path / "run").exists()
+
+
+SPOT = (0.1237, 0.1443)
+
+
+def of_files(laps=1, band=f"spots(at=[{[*SPOT]}], radius=0.01)", **omission):
+    return config(laps, mode="cleaned", band=band, **omission)
+
+
+def steep(spatial, seed=0):
+    """A Gaussian field of a photograph's spectrum, of standard deviation 1."""
+    x = SpectralCovariance(PowerLaw(-0.8), (1, *spatial)).sample(1, torch.Generator().manual_seed(seed))[0, 0].double()
+    return x / x.std()
+
+
+def wave(spatial, f=SPOT):
+    places = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in spatial), indexing="ij")
+    return torch.cos(2 * math.pi * sum(k * place for k, place in zip(f, places, strict=False)) + 0.4)
+
+
+def cut(folder, arrays, size=16, **settings):
+    """Windows of files under a wave between bins; and of the same places the clean ones, as models see them."""
+    folder.mkdir()
+    for k, array in enumerate(arrays):
+        np.save(folder / f"{k}.npy", (array + wave(array.shape)).numpy().astype(np.float32))
+    axes = "ZYX"[-arrays[0].ndim :] if arrays[0].ndim > 1 else "T"
+    kind = {1: "series", 2: "field", 3: "volume"}[arrays[0].ndim]
+    settings = {"fit": "crop", "kind": kind, "axes": axes, **settings}
+    return load(DataConfig(str(folder), size=size, **settings))
+
+
+@pytest.mark.parametrize("fit", ["crop", "tile"])
+def test_laps_of_windows_of_one_file(tmp_path, caplog, fit):
+    """Damaged ones and cleaned ones are at the same places, and laps are judged on others."""
+    caplog.set_level("INFO")
+    field = steep((160, 128))
+    data = cut(tmp_path / "x", [field], fit=fit)
+    model = load_model(train_in_laps(of_files(), tmp_path / "run", data=data))
+    assert model.config.process.omission.mode == "cleaned"
+    assert "laps learn from 280 windows of 16 x 16 at random places of 1 field, and are judged on 8" in caplog.text
+    course = Course(of_files(), data, tmp_path / "run")
+    kept, apart = course.parts
+    assert course.drawn_in(1).tensor().shape == (280, 1, 16, 16) == kept.tensor().shape
+    assert course.drawn_in(1).cut is None
+    assert course.learnt.stored.roams == (fit == "crop")
+    rows = [part.stored.origin[:, 0] for part in (course.learnt, kept, apart)]
+    assert int(course.learnt.stored.origin[course.learnt.rows][:, 0].max()) + 16 <= 140
+    assert int(rows[1].max()) + 16 <= 140 == int(rows[2].min())
+    assert course.learnt.stored.arrays[0].shape == (1, 140, 128)
+    # All of the wave is gone from windows of the cleaned file, and little else.
+    for part in (kept, apart):
+        every = torch.arange(len(part))
+        clean = dataclasses.replace(part.stored, arrays=(data.meaning.to_model(field[None].float()),))[every]
+        damaged, after = (
+            float((x - clean).square().mean()) for x in (part.tensor(), course.files.windows(part, every))
+        )
+        assert after < 0.02 * damaged
+
+
+@pytest.mark.parametrize("from_cleaned", [False, True])
+def test_laps_of_windows_start_from_what_is_nearer_in_a_trial(from_cleaned, tmp_path, monkeypatch):
+    """From damaged windows, or from those of cleaned files under what cleaning is wrong by there."""
+    course = Course(of_files(), cut(tmp_path / "x", [steep((160, 128))]), tmp_path / "run")
+    monkeypatch.setattr(Trial, "from_cleaned", property(lambda trial: from_cleaned))
+    for part in course.parts:
+        some = torch.arange(7)
+        shown, cleaned = course.shown(part, some), course.files.windows(part, some)
+        torch.testing.assert_close(shown, cleaned if from_cleaned else part.batch(some)[0])
+    assert (course.left is not None) == from_cleaned
+    power = float(course.expected(0).sum()) / float(course.measured.sum())
+    assert power < 0.02 if from_cleaned else power == 1
+
+
+def test_windows_that_are_damaged_as_they_are_read_are_refused(tmp_path):
+    damaged = dataclasses.replace(cut(tmp_path / "x", [steep((160, 128))]), corruption=Corruption.parse("hum"))
+    with pytest.raises(InputError, match=r"data.corruption damages each window by itself; damage the files with"):
+        train_in_laps(of_files(), tmp_path / "run", data=damaged)
+    assert not (tmp_path / "run").exists()
+
+
+def test_damage_in_windows_has_the_power_that_is_in_them(tmp_path):
+    """With leaks beside the bins of windows, of which none lies in the band; and so has what cleaning is wrong by."""
+    field = steep((160, 128))
+    data = cut(tmp_path / "x", [field])
+    course = Course(of_files(), data, tmp_path / "run")
+    kept, basis = course.parts[0], course.basis
+    with pytest.raises(InputError, match="holds none of the frequencies of 16 x 16"):
+        mask(course.mode.place, basis)
+    clean = dataclasses.replace(kept.stored, arrays=(data.meaning.to_model(field[None].float()),))[torch.arange(280)]
+    true = basis.forward((kept.tensor() - clean).double()).abs().square().mean(0)
+    found = course.measured[0]
+    near = true > 0.003 * true.max()
+    assert int(near.sum()) > 9
+    assert float((found.log() - true.log())[near].abs().max()) < 0.7
+    assert float((found * basis.multiplicity()).sum()) == pytest.approx(
+        float((true * basis.multiplicity()).sum()), rel=0.1
+    )
+    wrong = course.files.windows(kept, torch.arange(280)) - clean
+    trial = course.files.tried(kept, course.measured, torch.arange(4), lambda y, noise: y)
+    left = float(basis.inverse(trial.left[0].sqrt()).square().sum())
+    assert left == pytest.approx(float(wrong.square().sum() / 280), rel=0.5)
+    assert float(trial.errors["clean"].mean()) == pytest.approx(left / 256, rel=1)
+
+
+def test_draws_of_windows_have_the_power_of_clean_ones_in_the_band(tmp_path):
+    """Damaged windows hold 25 times as much, in the bins beside the wave."""
+    field = steep((160, 128))
+    data = cut(tmp_path / "x", [field])
+    train_in_laps(of_files(), tmp_path / "run", data=data)
+    course = Course(of_files(), data, tmp_path / "run")
+    kept, basis = course.parts[0], course.basis
+    clean = dataclasses.replace(kept.stored, arrays=(data.meaning.to_model(field[None].float()),))[torch.arange(280)]
+    inside = mask(course.place, basis) > 0
+    true, damaged, drawn = (
+        float(basis.forward(x.double()).abs().square()[..., inside].mean())
+        for x in (clean, kept.tensor(), course.drawn_in(1).tensor())
+    )
+    assert damaged > 20 * true
+    assert drawn == pytest.approx(true, rel=0.15)
+
+
+def test_laps_of_windows_of_records_with_labels(tmp_path):
+    arrays = [steep((4096,), k) for k in range(2)]
+    data = cut(tmp_path / "x", arrays, 64)
+    labels = data.stored.number.flip(0) * 0 + (1 - data.stored.number)
+    data = dataclasses.replace(data, labels=labels, classes=("a", "b"))
+    told = of_files(band="spots(at=[[0.1237]], radius=0.005)")
+    course = Course(told, data, tmp_path / "run")
+    train_in_laps(told, tmp_path / "run", data=data)
+    kept, apart = course.parts
+    assert len(kept) == round(4 * 2 * 3584 / 64)
+    assert len(apart) == 16
+    assert torch.equal(kept.labels, 1 - kept.stored.number)
+    assert course.drawn_in(1).shape == (1, 64)
+    assert torch.equal(course.drawn_in(1).labels, kept.labels)
+
+
+def test_laps_of_windows_go_on_to_the_same_bits(tmp_path):
+    data = cut(tmp_path / "x", [steep((160, 128))])
+    model = load_model(train_in_laps(of_files(2), tmp_path / "run", data=data))
+    shutil.rmtree(tmp_path / "run/model")
+    shutil.rmtree(tmp_path / "run/lap-1/judged")
+    shutil.rmtree(tmp_path / "run/lap-1/run/model")
+    shutil.rmtree(tmp_path / "run/lap-2", ignore_errors=True)
+    again = load_model(train_in_laps(of_files(2), tmp_path / "run", resume=True, data=data))
+    assert all(torch.equal(*both) for both in zip(model.plain.parameters(), again.plain.parameters(), strict=True))
+
+
+def test_parts_of_volumes(tmp_path):
+    """In the third that is set apart along the longest axis there are nine windows side by side."""
+    data = cut(tmp_path / "x", [steep((48, 64, 48)), steep((16, 16, 31))])
+    kept, apart = Course(of_files(), data, tmp_path / "run").parts
+    assert kept.shape == apart.shape == (1, 16, 16, 16)
+    assert len(kept) == round(4 * (48 * 48 * 48 + 16 * 16 * 31) / 16**3)
+    assert len(apart) == 9
+    assert not apart.stored.number.any()
+    assert (apart.stored.origin[:, 1] == 48).all()
+    assert int(kept.stored.origin[kept.stored.number == 0][:, 1].max()) + 16 <= 48
+
+
+@pytest.mark.parametrize(
+    ("spatial", "omission", "said"),
+    [
+        ((160, 128), {"mode": "fill", "band": "ring(low=0.2, high=0.3)"}, "mode.cleaned, got 'fill'; take that"),
+        ((160, 128), {}, "mode.cleaned, got 'none'; take that"),
+        ((160, 64), {"mode": "cleaned"}, "there are 4 of 16 x 16 in 1 field, at least 8 are needed; give more"),
+        ((48, 48), {"mode": "cleaned"}, "there are 3 of 16 x 16 in 1 field"),
+        ((31, 30), {"mode": "cleaned"}, "there are 0 of 16 x 16 in 1 field"),
+    ],
+)
+def test_windows_of_which_laps_learn_nothing_are_refused(tmp_path, spatial, omission, said):
+    data = cut(tmp_path / "x", [steep(spatial)])
+    with pytest.raises(InputError, match=said):
+        train_in_laps(config(**omission), tmp_path / "run", data=data)
+    assert not (tmp_path / "run").exists()
+
+
+def test_windows_of_which_laps_learn_what_is_not_so_are_told(tmp_path, caplog):
+    """Files with dead lines, and windows that leave nothing beside the band."""
+    field = steep((160, 128)) + wave((160, 128))
+    lines = field.clone()
+    lines[:, 50] = -wave((160, 128))[:, 50]
+    train_in_laps(of_files(), tmp_path / "lines", data=cut(tmp_path / "x", [lines]))
+    assert "no laps: files have dead lines, which laps take for content" in caplog.text
+    assert not (tmp_path / "lines/start").exists()
+    wide = of_files(band="ring(low=0.1, high=0.95)")
+    train_in_laps(wide, tmp_path / "wide", data=cut(tmp_path / "y", [field]))
+    assert "no laps: windows of 16 x 16 leave too little beside" in caplog.text
 
 
 def test_laps_go_on_with_their_own_settings_alone(tmp_path):

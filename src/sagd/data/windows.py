@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -58,6 +59,23 @@ class Windows:
         number = self.number[indices]
         room = torch.tensor([self._room(array) for array in self.arrays])[number]
         return self._cut(number, (rand(room.shape, generator, torch.float64) * room).long())
+
+    def scattered(self, count: int, generator: Generator) -> Windows:
+        """So many that stay where they are, at random places, all of which are as likely."""
+        rooms = torch.tensor([self._room(array) for array in self.arrays])
+        until = rooms.prod(1).cumsum(0).double()
+        draws = rand((count, 1 + len(self.size)), generator, torch.float64)
+        number = torch.searchsorted(until, draws[:, 0] * until[-1], right=True)
+        return replace(self, number=number, origin=(draws[:, 1:] * rooms[number]).long(), roams=False)
+
+    def side_by_side(self) -> Windows:
+        """As many as lie beside each other, without a value in common."""
+        sides = [
+            [range(0, room, n) for room, n in zip(self._room(array), self.size, strict=True)] for array in self.arrays
+        ]
+        places = [(k, *origin) for k, own in enumerate(sides) for origin in itertools.product(*own)]
+        table = torch.tensor(places, dtype=torch.int64).reshape(-1, 1 + len(self.size))
+        return replace(self, number=table[:, 0], origin=table[:, 1:], roams=False)
 
     @property
     def places(self) -> int:

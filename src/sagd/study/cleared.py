@@ -82,7 +82,7 @@ def cleared(omission: OmissionConfig, data: Signals, found: OmissionConfig | Non
     grid = data.meaning.grid()
     mode = _mode(omission, data)
     refuse_idle(omission, mode, data)
-    _check(data)
+    check_damage(data)
     sure = ""
     if mode.unmeasured:
         same = found is not None and isinstance(omission_mode(found, grid), Cleaned)
@@ -104,8 +104,12 @@ def _mode(omission: OmissionConfig, data: Signals) -> Cleaned:
     return mode
 
 
-def _check(data: Signals) -> None:
-    """Refuse damage that is not that of the data for good."""
+def check_damage(data: Signals) -> None:
+    """Refuse damage that is not that of the data for good.
+
+    Raises:
+        InputError: If it is added to windows of files, or anew at each reading.
+    """
     if data.corruption is None:
         return
     if data.cut is not None:

@@ -200,6 +200,27 @@ def set_apart(data: Signals) -> tuple[Signals, Signals | None]:
     windows = data.stored
     if not isinstance(windows, Windows):
         return data, None
+    start, _, end = _along(data, windows)
+    if not (start >= end).any():
+        return data, None
+    other = dataclasses.replace(data, stored=dataclasses.replace(windows, roams=False))
+    return kept_of(data, windows), other.subset((start >= end).nonzero()[:, 0])
+
+
+def kept_of(data: Signals, windows: Windows) -> Signals:
+    """Windows of what is not set apart of each file; `windows`, those of the data in memory."""
+    start, n, end = _along(data, windows)
+    cut = zip(windows.arrays, *ends(windows), strict=True)
+    kept = tuple(array.narrow(1 + axis, 0, limit) for array, axis, limit in cut)
+    own = dataclasses.replace(data, stored=dataclasses.replace(windows, arrays=kept))
+    return own.subset((start + n <= end).nonzero()[:, 0])
+
+
+def ends(windows: Windows) -> tuple[list[int], list[int]]:
+    """The axis of each array that is longest in windows, and the sample from which on it is set apart.
+
+    That is the one after its last of an array that is too small.
+    """
     axes = [
         max(range(len(windows.size)), key=lambda a: array.shape[1 + a] / windows.size[a]) for array in windows.arrays
     ]
@@ -208,17 +229,16 @@ def set_apart(data: Signals) -> tuple[Signals, Signals | None]:
         side, n = array.shape[1 + axis], windows.size[axis]
         apart = max(n, side // _APART)
         limits.append(side - apart if side - apart >= 2 * n else side)
-    kept = tuple(a.narrow(1 + axis, 0, limit) for a, axis, limit in zip(windows.arrays, axes, limits, strict=True))
+    return axes, limits
+
+
+def _along(data: Signals, windows: Windows) -> tuple[Tensor, Tensor, Tensor]:
+    """Where windows start along that axis, how long they are there, and where what is set apart starts, `(N,)` each."""
+    axes, limits = map(torch.tensor, ends(windows))
     rows = torch.arange(len(windows)) if data.rows is None else data.rows
     number = windows.number[rows]
-    along, end = torch.tensor(axes)[number], torch.tensor(limits)[number]
-    start = windows.origin[rows].gather(1, along[:, None])[:, 0]
-    inside, outside = start + torch.tensor(windows.size)[along] <= end, start >= end
-    if not outside.any():
-        return data, None
-    own = dataclasses.replace(data, stored=dataclasses.replace(windows, arrays=kept))
-    other = dataclasses.replace(data, stored=dataclasses.replace(windows, roams=False))
-    return own.subset(inside.nonzero()[:, 0]), other.subset(outside.nonzero()[:, 0])
+    start = windows.origin[rows].gather(1, axes[number][:, None])[:, 0]
+    return start, torch.tensor(windows.size)[axes[number]], limits[number]
 
 
 def premise_of(mode: Mode, data: Signals, statistics: DataStatistics) -> Premise:

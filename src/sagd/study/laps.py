@@ -2,8 +2,9 @@
 
 See `sagd.omission.laps`. A band that a mode leaves out is hidden in all items; of items that have masks, or damage that
 hides frequencies of their own, those are; and from mode `cleaned` on nothing is hidden, but all is shown under noise of
-the damage's power, which is measured without a network first, and by the draws of each lap anew. In the directory of
-the run there are
+the damage's power, which is measured without a network first, and by the draws of each lap anew. Of larger files that
+windows are cut from, lap 0 learns windows at other places at each step, and laps the fixed ones of `sagd.study.cuts`.
+In the directory of the run there are
 
     OUT/lap-0           the run of the mode of omission; none where every item has frequencies of its own
     OUT/start           what laps start from where nothing is hidden: damaged items or cleaned ones
@@ -37,19 +38,24 @@ from sagd.errors import InputError, argument
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
+from sagd.omission.checks import within_reach
 from sagd.omission.dead import dead_lines
+from sagd.omission.guard import has_edges, has_surroundings, next_bins
 from sagd.omission.laps import HeldOut, Lap, gains
 from sagd.omission.modes import Mode
 from sagd.omission.modes.cleaned import Cleaned
 from sagd.omission.posterior import ROUNDS, GaussianPrior, Judged, posterior
 from sagd.omission.removal import Removal, measure
 from sagd.omission.restore import restore
-from sagd.omission.trial import MOST
+from sagd.omission.trial import CLEANED, DAMAGED, MOST
 from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory, write_file
 from sagd.store.folder import claim
 from sagd.store.model import LAPS, Trained, load_model, save_model
-from sagd.study.filling import Damage, Start, cleaned, start_of
+from sagd.study.cleared import check_damage
+from sagd.study.cuts import CleanedFiles, Cuts
+from sagd.study.filling import Damage, cleaned, fill, start_of
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
 from sagd.study.run import changed, of_another
 from sagd.study.train import train
@@ -121,15 +127,18 @@ class Course:
             raise InputError("process.omission.laps and process.spectrum 'auto' do not go together; name a spectrum")
         if self.config.denoiser.bands != "none":
             raise InputError("process.omission.laps draw whole items; leave denoiser.bands out")
-        if self.data.cut is not None:
-            raise InputError(
-                "process.omission.laps draw whole items, and these are windows cut from larger files"
-                f" ({argument('data.fit')}); leave laps out, or give files of one size that are not cut"
-            )
         if self.data.gaps:
             raise InputError("process.omission.laps need items without missing values (NaN); fill these in before")
         check_masks(self.data, omission)
         mode = omission_mode(omission, self.data.meaning.grid())
+        if self.data.cut is not None and not self.cleans:
+            raise InputError(
+                f"process.omission.laps of windows cut from larger files ({argument('data.fit')}) need"
+                f" {argument('process.omission.mode=cleaned')}, got {omission.mode!r}; take that, or give files of one"
+                " size that are not cut"
+            )
+        if self.cleans:
+            check_damage(self.data)
         if isinstance(mode, Cleaned) and mode.log == "yes":
             raise InputError(
                 "process.omission.laps draw items without what was added to them, and this damage multiplies them"
@@ -144,13 +153,15 @@ class Course:
                 )
             if corruption is not None and not corruption.fixed:
                 raise InputError("process.omission.laps need damage that stays: set fixed=True in data.corruption")
-        if len(self.data) < 2 * _FEWEST:
+        if self.cuts is not None:
+            self.cuts.check(self.parts[1], _FEWEST)
+        elif len(self.data) < 2 * _FEWEST:
             raise InputError(f"process.omission.laps need at least {2 * _FEWEST} items, got {len(self.data)}")
-        if (size := self.config.training.batch_size) > (rest := len(self.parts[0])):
-            raise InputError(
-                f"training.batch_size is {size}, and laps train on {rest} of {len(self.data)} items, judged on the"
-                f" others; give at most {rest}"
-            )
+        if (size := self.config.training.batch_size) > (rest := min(len(self.parts[0]), len(self.learnt))):
+            of = f"of {len(self.data)} items, judged on the others" if self.cuts is None else "windows"
+            raise InputError(f"training.batch_size is {size}, and laps train on {rest} {of}; give at most {rest}")
+        if self.cuts is not None:
+            logger.info(self.cuts.line(*self.parts))
         if mode is None:
             self._check_coverage()
 
@@ -209,16 +220,41 @@ class Course:
         """Why laps from cleaned items would learn what is not so; "" if they would not."""
         if isinstance(self.mode, Cleaned) and self.mode.log == "yes":
             return "the damage multiplies the values, and laps draw items without what was added to them"
-        if set.intersection(*(set(dead_lines(x)) for x in self._some)):
+        if self.cuts is not None:
+            if self.cuts.dead:
+                return "files have dead lines, which laps take for content; interpolate them before"
+            if not has_surroundings(self.place, self.basis):
+                return f"windows of {self.cuts.size} leave too little beside {self.place.label} to judge laps by"
+        elif set.intersection(*(set(dead_lines(x)) for x in self._some)):
             return "items have dead lines in common, which laps take for content; interpolate them before"
         return "" if self.measured.any() else "nothing of the damage stands out of the data"
 
     @cached_property
+    def cuts(self) -> Cuts | None:
+        """Windows of larger files; None of whole items."""
+        return None if self.data.cut is None else Cuts(self.data)
+
+    @cached_property
+    def files(self) -> CleanedFiles | None:
+        """Those files without their damage."""
+        if self.cuts is None:
+            return None
+        assert self.first is not None
+        return CleanedFiles(self.cuts, self.first.omission, self.mode.place)
+
+    @cached_property
     def parts(self) -> tuple[Signals, Signals]:
         """Items that are trained on, and those that laps are judged on."""
+        if self.cuts is not None:
+            return self.cuts.parts(_JUDGED)
         count = max(_FEWEST, min(_JUDGED, len(self.data) // 10))
         order = subset(len(self.data), len(self.data), generator_for("laps", 0))
         return self.data.subset(order[count:].sort().values), self.data.subset(order[:count].sort().values)
+
+    @property
+    def learnt(self) -> Signals:
+        """What lap 0 is trained on."""
+        return self.parts[0] if self.cuts is None else self.cuts.roaming
 
     @cached_property
     def first(self) -> Trained | None:
@@ -231,7 +267,7 @@ class Course:
         if self.cleans:  # a model of whole items, as that of every lap
             process = dataclasses.replace(process, basis=FOURIER)
         config = dataclasses.replace(self.config, process=process)
-        return self._train(config, self.out / "lap-0", self.parts[0])
+        return self._train(config, self.out / "lap-0", self.learnt)
 
     @cached_property
     def cleans(self) -> bool:
@@ -257,34 +293,57 @@ class Course:
             if (self.out / "lap-1" / "draws").exists():
                 return None  # of a version that knew no other start
             start = self._start()
-            told = start.damage.noise if start.from_cleaned else torch.zeros(0, dtype=torch.float64)
+            told = torch.zeros(0, dtype=torch.float64) if start is None else start
             write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: told}))])
         verify_directory(path, [_DRAWS])
         kept = read_tensors(path / _DRAWS)[0][_TENSOR]
         return kept if kept.numel() else None
 
-    def _start(self) -> Start:
-        """What laps had better start from: items as they are, or cleaned ones."""
+    def _start(self) -> Tensor | None:
+        """The same, found in a trial."""
         assert self.first is not None
         assert isinstance(self.basis, FourierBasis)
-        where = (mask(self.mode.place, self.basis) > 0).double().reshape(1, -1, *self.basis.coefficients)
-        damage = Damage(self.measured, self.basis, where, self.removal)
-        kept = self.parts[0]
-        y, labels = kept.batch(torch.arange(min(len(kept), MOST)))
-        told = None if self.first.classes is None else labels
+        model, basis, seed, kept = self.first, self.basis, self.config.training.seed, self.parts[0]
+        numbers = torch.arange(min(len(kept), MOST))
+        y, labels = kept.batch(numbers)
+        told = None if model.classes is None else labels
         with stage("trying what laps had better start from"):
-            return start_of(self.first, y, damage, self.config.training.seed, told, progress=True)
+            if self.files is None:
+                where = (mask(self.place, basis) > 0).double().reshape(1, -1, *basis.coefficients)
+                damage = Damage(self.measured, basis, where, self.removal)
+                start = start_of(model, y, damage, seed, told, progress=True)
+                return start.damage.noise if start.from_cleaned else None
 
-    def shown(self, y: Tensor) -> Tensor:
-        """Items as laps start from them."""
+            def network(z: Tensor, noise: Tensor) -> Tensor:
+                damage = Damage(noise, basis, torch.ones_like(noise))
+                return fill(model, within_reach(z, model.statistics), damage, 0, seed, told, progress=True).images
+
+            trial = self.files.tried(kept, self.measured, numbers, network)
+        if not trial.from_cleaned:
+            return None
+        better = 100 * trial.mean(CLEANED) / trial.mean(DAMAGED)
+        logger.info(
+            "laps start from windows of cleaned files: in %d trials where the truth is known, the network's error is"
+            " %.0f %% of that from damaged ones",
+            *(len(numbers), better),
+        )
+        return trial.left
+
+    def shown(self, data: Signals, numbers: Tensor) -> Tensor:
+        """Items `(B,)` as laps start from them."""
+        y = data.batch(numbers)[0]
         if not self.cleans or self.left is None:
             return y
         assert self.first is not None
+        if self.files is not None:
+            return within_reach(self.files.windows(data, numbers), self.first.statistics)
         return cleaned(y, self.removal, self.first)
 
     @cached_property
     def measured(self) -> Tensor:
         """`N(f)` of damage that hides nothing, as it is measured without a network, `(1, C, *coefficients)`."""
+        if self.files is not None:
+            return self.files.noise(self.parts[0])
         return self.removal.noise_of(self._some)[None]
 
     def expected(self, number: int) -> Tensor:
@@ -297,7 +356,7 @@ class Course:
         kept, x = self.parts[0], self.drawn_in(number)
         total = torch.zeros_like(self.measured)
         for some in torch.arange(len(kept)).split(_TOGETHER):
-            rest = self.shown(kept.batch(some)[0]) - x.batch(some)[0]
+            rest = self.shown(kept, some) - x.batch(some)[0]
             total += self.basis.forward(rest.double()).abs().square().sum(0)
         return total / len(kept)
 
@@ -316,6 +375,13 @@ class Course:
         mode = omission_mode(self.first.omission, self.first.meaning.grid())
         assert mode is not None
         return mode
+
+    @property
+    def place(self) -> Spectrum:
+        """Its band on the grid of items: in windows of larger files, with the bins beside what lies between them."""
+        place = self.mode.place
+        cut = self.cuts is not None and has_edges(place, len(self.data.shape) - 1)
+        return next_bins(place, self.data.shape[1:]) if cut else place
 
     @cached_property
     def prior(self) -> GaussianPrior:
@@ -356,9 +422,9 @@ class Course:
 
     def drawn(self, data: Signals, some: Tensor, model: Trained | None, lap: int, noise: Tensor | None) -> Tensor:
         """Draws of items by a model of whole ones, or by what there is before there is one; `noise` if all share it."""
-        y, labels = data.batch(some)
+        labels = None if data.labels is None else data.labels[some]
         own = self.noise(data, some, lap - 1) if noise is None else noise
-        return self._posterior(self.shown(y), own, labels, model, lap, int(some[0]))
+        return self._posterior(self.shown(data, some), own, labels, model, lap, int(some[0]))
 
     def _posterior(
         self, y: Tensor, noise: Tensor, labels: Tensor | None, model: Trained | None, draw: int, first: int
@@ -427,9 +493,9 @@ class Course:
             every = torch.arange(len(apart))
             y, labels = apart.batch(every)
             statistics = self.prior.statistics if model is None else model.statistics
-            band = None if self.first is None else self.mode.place
+            band = None if self.first is None else self.place
             noise = self.noise(apart, every, number)
-            held_out = HeldOut(y, noise, statistics.mean, self.basis, band, not self.cleans, self.shown(y))
+            held_out = HeldOut(y, noise, statistics.mean, self.basis, band, not self.cleans, self.shown(apart, every))
             with stage(f"judging lap {number} by two draws of {len(apart)} held-out items"):
                 found = held_out.judge(lambda x, n, draw: self._posterior(x, n, labels, model, draw, 0))
             content = {"errors": found.errors, "power": torch.tensor([found.power])}
