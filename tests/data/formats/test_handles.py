@@ -140,6 +140,25 @@ def test_formats_read_the_same_from_open_files(tmp_path, ending, kind):
     assert 1 <= len(handles) <= 3
 
 
+def test_files_of_netcdf_are_opened_and_closed_by_one_thread_at_a_time(tmp_path):
+    """Its libraries know no threads: one that opened a file while another read it broke both, once in some dozens."""
+    path, whole = tmp_path / "a.nc", values((20, 8, 9))
+    np.save(tmp_path / "like.npy", whole)
+    member = Format.parse("netcdf")
+    member.write(path, whole, replace(format_of(tmp_path / "like.npy").scan(tmp_path / "like.npy")[0], axes="???"))
+    contents = member.scan(path)[0]
+    for _ in range(60):
+        handles = Handles()
+
+        def read(k, handles=handles):
+            with handles.kept():
+                return member.read(contents, (slice(k, k + 1), slice(2, 5), slice(None)))
+
+        with ThreadPoolExecutor(3) as pool:
+            parts = list(pool.map(read, range(20)))
+        assert all(np.array_equal(part[0], whole[k, 2:5]) for k, part in enumerate(parts))
+
+
 @pytest.mark.parametrize("ending", [".wav", ".flac"])
 def test_sounds_are_read_at_any_place_of_an_open_file(tmp_path, ending):
     import soundfile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _STORED = ("zlib", "complevel", "shuffle", "fletcher32", "chunksizes")
+_ONE = threading.RLock()
+"""The libraries of netCDF and HDF5 know no threads: one at a time opens, reads or closes a file."""
 _MOST = 2**14
 """Places of an axis whose coordinates are kept, at most."""
 _PACKING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
@@ -45,7 +48,7 @@ class NetCdf(Format, kind="netcdf"):
 
     def look(self, path: Path) -> Sequence[Contents]:  # noqa: D102
         holds_bytes(path.stat().st_size, classic_end(path))
-        with _opened(path) as data:
+        with _ONE, _opened(path) as data:
             variables = [data[name] for name in data.data_vars]
             found = [_contents(path, v, data) for v in variables if v.ndim and v.size and is_numeric(v.dtype)]
             names = [str(v.name) for v in variables]
@@ -56,7 +59,8 @@ class NetCdf(Format, kind="netcdf"):
     def load(self, contents: Contents, region: Region) -> np.ndarray:  # noqa: D102
         with opened(contents.path, lambda: _opened(contents.path)) as data:
             holds_packed(contents.path.stat().st_size, bytes_of(region, contents.dtype))
-            return np.asarray(data[contents.name][region].values)
+            with _ONE:
+                return np.asarray(data[contents.name][region].values)
 
     def save(self, path: Path, values: np.ndarray, like: Contents) -> None:  # noqa: D102
         need("xarray", "netCDF4")
@@ -72,7 +76,7 @@ class NetCdf(Format, kind="netcdf"):
         coordinates = {n: c for n, c in kept["coordinates"].items() if _fits(c, kept["dims"], values.shape)}
         data = xarray.Dataset({name: variable}, coordinates, kept["of_file"])
         encoding = {name: _stored(kept["encoding"], values.shape)}
-        with encodable(path) as file:
+        with encodable(path) as file, _ONE:
             data.to_netcdf(file, engine="netcdf4", format=kept["format"], encoding=encoding)
 
 
@@ -83,12 +87,15 @@ def _opened(path: Path) -> Iterator[xarray.Dataset]:
     import xarray
 
     with encodable(path) as name:
-        with warnings.catch_warnings():
+        with _ONE, warnings.catch_warnings():
             # Of fill values that do not fit their type, which are dropped.
             warnings.simplefilter("ignore", xarray.SerializationWarning)
             data = xarray.open_dataset(name, engine="netcdf4", decode_times=False, cache=False)
-        with data:
+        try:
             yield data
+        finally:
+            with _ONE:
+                data.close()
 
 
 def _contents(path: Path, variable: xarray.DataArray, data: xarray.Dataset) -> Contents:
@@ -182,7 +189,7 @@ def _save_new(path: Path, values: np.ndarray, like: Contents) -> None:
         )
         for name, array, axes, unit in arrays
     }
-    with encodable(path) as file:
+    with encodable(path) as file, _ONE:
         xarray.Dataset(variables, coordinates).to_netcdf(file, engine="netcdf4", format="NETCDF4")
 
 
