@@ -105,7 +105,7 @@ def test_the_alarm_tells_damage_from_clean_and_empty_bands():
     assert excess(torch.ones(1, 32, 32), band) == LEAST
 
 
-@pytest.mark.parametrize("spatial", [(40,), (21, 26)])
+@pytest.mark.parametrize("spatial", [(40,), (12, 15)])
 def test_blended_draws_vary_as_one_does(spatial):
     """In each place, inside and at borders; blending alone takes up to 3/8 of the variance per axis."""
     generator = torch.Generator().manual_seed(0)
