@@ -129,7 +129,10 @@ def test_the_command_restores_them(trained, tmp_path, capsys):
     main(["restore", str(folder / "run"), damaged, "--band", KINDS[2][3], "--out", str(tmp_path / "out")])
     assert "trials on draws of the model" in capsys.readouterr().out
     assert (tmp_path / "out/fields/1.npy").exists()
-    assert (tmp_path / "out/report.html").exists()
+    assert "nothing of the result as computed changed" in (tmp_path / "out/report.html").read_text()  # cleaned
+    network = ["restore", str(folder / "run"), damaged, "--band", KINDS[2][3], "--take", "network"]
+    main([*network, "--out", str(tmp_path / "network")])
+    assert "What leaks beside it was taken out as well." in (tmp_path / "network/report.html").read_text()
 
 
 def test_what_is_taken_without_the_network_does_not_ask_it(trained, tmp_path, monkeypatch):

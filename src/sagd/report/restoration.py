@@ -82,6 +82,7 @@ def _page(result: RestorationResult) -> dict[str, Any]:
         "band": result.method.band,
         "answer": _answer(result),
         "outside": None if result.change_outside is None else f"{result.change_outside:.1g}",
+        "leaks": result.method.leaks and (result.sides is None or result.sides.taken == WAYS[0]),
         "held": "" if result.files is None else result.files.told(),
         "columns": [COLUMNS[name] for name in columns],
         "names": [result.names[i] for i in rows],

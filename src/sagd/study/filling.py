@@ -238,7 +238,7 @@ def method_of(band: str, from_cleaned: bool, samples: int = 0) -> Method:
     """
     told = _ONE if samples == 1 else _TOLD.format(draws=samples or DRAWS)
     kind = "one draw" if samples == 1 else "posterior mean"
-    return Method(kind, band, told + (_FROM_CLEANED if from_cleaned else ""))
+    return Method(kind, band, told + (_FROM_CLEANED if from_cleaned else ""), leaks=bool(band))
 
 
 def require_whole(model: Trained) -> None:

@@ -50,11 +50,13 @@ class Method:
         kind: In a word or two: the mode of omission of the model, or what else.
         band: What was replaced; "" if that is other frequencies in every one.
         told: What that means, sentences as HTML.
+        leaks: Whether what leaks beside the band is taken out too.
     """
 
     kind: str
     band: str
     told: str
+    leaks: bool = False
 
     @staticmethod
     def of(mode: Mode) -> Method:
