@@ -59,6 +59,14 @@ def test_white_noise_stays_in_the_race():
     assert [(runner.exponent, runner.prediction) for runner in kept] == [(0.25, "wiener"), (0.5, "wiener"), (0, "edm")]
 
 
+def test_heuns_method_does_not_run_in_few_evaluations():
+    """Whatever its spectrum promises, as where nothing is raced."""
+    made = design(data(), 6)
+    favoured = tuple(dataclasses.replace(c, error=0.0) if c.sampler == "heun" else c for c in made.search.candidates)
+    given = dataclasses.replace(made, search=dataclasses.replace(made.search, candidates=favoured))
+    assert {runner.candidate.sampler for runner in racing._field(given)} == {"dpm_solver"}
+
+
 @pytest.fixture(scope="module")
 def closed():
     """The design of the closed form."""

@@ -91,15 +91,16 @@ class Search:
     @property
     def white(self) -> Candidate:
         """The best with white noise."""
-        return min((c for c in self._chosen_from if not c.exponent), key=_error)
+        return min((c for c in self.eligible if not c.exponent), key=_error)
 
     @property
     def best(self) -> Candidate:
         """Of least error, with white noise or that of the data's spectrum."""
-        return min((c for c in self._chosen_from if c.exponent in ENDS), key=_error)
+        return min((c for c in self.eligible if c.exponent in ENDS), key=_error)
 
     @property
-    def _chosen_from(self) -> list[Candidate]:
+    def eligible(self) -> list[Candidate]:
+        """Candidates whose sampler may be advised."""
         return [c for c in self.candidates if self.evaluations > FEW or c.sampler != HEUN]
 
     @property

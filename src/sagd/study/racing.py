@@ -158,7 +158,7 @@ def race(design: Design, data: Signals, config: RunConfig, budget: int, out: Pat
 
 def _field(design: Design) -> list[Runner]:
     """Who runs: each noise as it is expected to be drawn best."""
-    best = [min((c for c in design.search.candidates if c.exponent == g), key=lambda c: c.error) for g in EXPONENTS]
+    best = [min((c for c in design.search.eligible if c.exponent == g), key=lambda c: c.error) for g in EXPONENTS]
     return [Runner(candidate, prediction) for candidate in best for prediction in PREDICTIONS]
 
 
