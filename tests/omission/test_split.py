@@ -112,7 +112,7 @@ def test_blended_draws_vary_as_one_does(spatial):
     size, count = (8,) * len(spatial), 3000
     mean = torch.linspace(-2, 2, spatial[-1]).expand(1, *spatial)
 
-    def draw(windows, k):
+    def draw(windows, first, k):
         return windows + torch.randn(windows.shape, generator=generator)
 
     drawn = torch.stack([blended_draw(mean, size, draw) for _ in range(count)])
@@ -120,5 +120,5 @@ def test_blended_draws_vary_as_one_does(spatial):
     # Each is a sum of squares of 3000 normals: five standard deviations.
     assert float((variance - 1).abs().max()) < 5 * (2 / count) ** 0.5
     assert float((drawn.mean(0) - mean).abs().max()) < 5 / count**0.5
-    plain = torch.stack([blended(mean, size, lambda x: draw(x, 0)) for _ in range(count // 4)]).var(0)
+    plain = torch.stack([blended(mean, size, lambda x: draw(x, 0, 0)) for _ in range(count // 4)]).var(0)
     assert float(plain.mean()) < 0.85 ** len(spatial)

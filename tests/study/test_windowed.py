@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import math
+import re
 
 import numpy as np
 import pytest
@@ -105,6 +106,44 @@ def test_arrays_in_memory_are_restored_likewise(trained, tmp_path):
     clean = model.meaning.to_model(torch.from_numpy(np.load(folder / "clean" / "0.npy"))[None])[None]
     assert found.shape == x.shape
     assert float((found - clean).square().mean()) < 0.12 * float((x - clean).square().mean())
+
+
+def test_each_file_has_damage_of_its_own_strength(trained, tmp_path, monkeypatch):
+    """Whatever others hold, and though trials are made on the first ones."""
+    monkeypatch.setattr("sagd.study.wholes.TRIED", 1)
+    folder, model = trained(2)
+    (tmp_path / "in").mkdir()
+    damaged = np.load(folder / "damaged" / "0.npy")
+    for name, y in (("a", 0 * damaged + 7), ("b", damaged), ("c", 7 + (damaged - 7) / 10)):
+        np.save(tmp_path / "in" / f"{name}.npy", y)
+    result = restore_wholes(model, [tmp_path / "in"], tmp_path / "all", take="network", band=KINDS[2][3])
+    alone = restore_wholes(model, [tmp_path / "in" / "b.npy"], tmp_path / "one", take="network", band=KINDS[2][3])
+    clean = np.load(folder / "clean" / "0.npy")
+    for name in ("all", "one"):
+        restored = np.load(tmp_path / name / "b.npy")
+        assert ((restored - clean) ** 2).mean() < 0.12 * ((damaged - clean) ** 2).mean()
+    np.testing.assert_allclose(np.load(tmp_path / "all" / "a.npy"), 7, atol=1e-5)
+    assert any(note.startswith("a.npy: nothing varies") for note in result.notes)
+    assert len(alone.notes) == 1
+    assert re.match(r"b.npy: damage has \d+ % of the power in spots", alone.notes[0])
+
+
+def test_a_file_that_cannot_be_tried_stops_no_other(trained, tmp_path):
+    folder, model = trained(2)
+    (tmp_path / "in").mkdir()
+    damaged = np.load(folder / "damaged" / "0.npy")
+    for name, y in (("a", np.nan * damaged), ("b", damaged)):
+        np.save(tmp_path / "in" / f"{name}.npy", y)
+    result = restore_wholes(model, [tmp_path / "in"], tmp_path / "out", band=KINDS[2][3])
+    assert list(result.failed) == ["a.npy"]
+    assert (tmp_path / "out" / "b.npy").exists()
+
+
+def test_the_size_of_batches_changes_nothing(trained):
+    folder, model = trained(2)
+    x = model.meaning.to_model(torch.from_numpy(np.load(folder / "damaged" / "0.npy"))[None])[None]
+    one, two = (sagd.Model(model).restore(x, band=KINDS[2][3], batch_size=n).images for n in (11, 64))
+    torch.testing.assert_close(one, two, atol=1e-4, rtol=0)
 
 
 def test_cleaning_is_tried_as_arrays_are_cleaned(trained, caplog):

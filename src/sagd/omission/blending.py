@@ -14,6 +14,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +24,13 @@ from sagd.errors import InputError
 
 Estimate = Callable[[Tensor], Tensor]
 """What becomes of windows `(B, C, *size)`: others of the same shape."""
+
+
+class Draw(Protocol):
+    """Draws of windows `(B, C, *size)`, given the number of the first of them and that of the draw, `k`."""
+
+    def __call__(self, windows: Tensor, first: int, k: int) -> Tensor:
+        """One of each."""
 
 
 def require_size(spatial: Sequence[int], size: Sequence[int], what: str = "the array") -> None:
@@ -84,23 +93,29 @@ def blended(
     return total[inner] / share[inner[1:]]
 
 
-def blended_draw(
-    x: Tensor,
-    size: Sequence[int],
-    draw: Callable[[Tensor, int], Tensor],
-    batch_size: int = 64,
-    done: Callable[[int], object] | None = None,
-) -> Tensor:
+def numbered(estimate: Callable[[Tensor, int], Tensor]) -> Estimate:
+    """An estimate that is told the number of the first of some windows too, for one array."""
+    first = 0
+
+    def of_some(windows: Tensor) -> Tensor:
+        nonlocal first
+        found = estimate(windows, first)
+        first += len(windows)
+        return found
+
+    return of_some
+
+
+def blended_draw(x: Tensor, size: Sequence[int], draw: Draw, batch_size: int = 64) -> Tensor:
     """A draw of an array, of two draws of each of its windows.
 
     Args:
         x: `(C, *spatial)`, no side shorter than a window.
         size: Sides of windows.
-        draw: Draws of some windows, given the number of the draw, 0 or 1.
+        draw: Draws of some windows, asked for draws 0 and 1.
         batch_size: How many of them.
-        done: Told how many windows are done.
     """
-    one, two = (blended(x, size, lambda windows, k=k: draw(windows, k), batch_size, done) for k in (0, 1))  # type: ignore[misc]
+    one, two = (blended(x, size, numbered(partial(draw, k=k)), batch_size) for k in (0, 1))
     a = (1 / _varies(x.shape[1:], size).to(x) - 1 / 2).sqrt()
     return (one + two) / 2 + a * (one - two) / math.sqrt(2)
 

@@ -73,6 +73,7 @@ def tried(
     where: Tensor,
     network: Callable[[Tensor, Tensor], Tensor],
     share: Tensor | None = None,
+    left: Tensor | None = None,
 ) -> Trial:
     """Try all ways.
 
@@ -84,10 +85,13 @@ def tried(
         where: What is to be replaced, in [0, 1], likewise.
         network: How items are restored by the network given the power of their noise.
         share: How much each place counts, `(*spatial)`; None: all alike.
+        left: Power of what cleaning is wrong by, likewise, if more than these items tell it.
     """
     basis = FourierBasis(tuple(x.shape[2:]))
     weight = torch.ones(basis.spatial) if share is None else share
     weight = weight.double() / weight.double().mean()
-    left = where * basis.forward((cleaned - x).double()).abs().square().mean(0, keepdim=True)
+    if left is None:
+        left = basis.forward((cleaned - x).double()).abs().square().mean(0, keepdim=True)
+    left = where * left
     found = {CLEAN: cleaned, DAMAGED: network(damaged, noise), CLEANED: network(cleaned, left)}
     return Trial({way: (weight * (z.double() - x).square()).flatten(1).mean(1) for way, z in found.items()}, left)

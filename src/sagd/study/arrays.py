@@ -88,7 +88,9 @@ def restore_arrays(
                 assert band is not None
                 removal = measure(filled, Spectrum.parse(band).on(model.meaning.grid()))
                 piece = Piece(filled, removal.apply(filled), removal.band)
-                restorer = restorer_of(model, band, [piece], own, seed, batch_size, progress=progress)
+                tried = restorer_of(model, band, [piece], own, seed, batch_size, progress)
+                restorer, line = tried.of_several([filled])
+                logger.info("array %d: %s", k, line)
             change = Blending(restorer, batch_size, bar.update).change
             damage = restorer.damage(filled, removal, change)
             out[k] = finished(filled, damage, missing, Scale())

@@ -25,7 +25,7 @@ from sagd.omission.dead import dead_lines
 from sagd.omission.removal import Removal, measure
 from sagd.omission.removal.extend import crop
 from sagd.omission.removal.measurement import windowed
-from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Trial
+from sagd.omission.trial import Trial, tried
 from sagd.random import generator_for, randn, subset
 from sagd.study.cleared import cleared
 from sagd.study.guarding import cut_of, ends, in_range, kept_of
@@ -185,8 +185,7 @@ class CleanedFiles:
             rest = _seen(data, again, some) - _seen(data, truth, some)
             left += basis.forward(rest.double()).abs().square().sum(0) / len(data)
         x, y, z = (_seen(data, arrays, numbers) for arrays in (truth, under, again))
-        found = {CLEAN: z, DAMAGED: network(y, noise), CLEANED: network(z, left)}
-        return Trial({way: (own.double() - x).square().flatten(1).mean(1) for way, own in found.items()}, left)
+        return tried(x, y, z, noise, torch.ones_like(noise), network, left=left)
 
     @cached_property
     def _removals(self) -> dict[torch.Size, Removal]:

@@ -34,7 +34,7 @@ from sagd.omission.removal.measurement import LEAST
 from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Trial, damaged_draws, some_of, tried
 from sagd.store.model import Trained
 from sagd.study.restoration import Method, RestorationResult, compared, sides_of, without_network
-from sagd.study.sides import BEST, WAYS, Sides
+from sagd.study.sides import BEST, WAYS, Sides, asks_network, asks_trial
 from sagd.training.progress import stage
 
 logger = logging.getLogger(__name__)
@@ -135,29 +135,38 @@ class Damage:
 
     @staticmethod
     def of_band(model: Trained, band: str, y: Tensor) -> Damage:
-        """Of a band: as strong as it stands out of the items `(B, C, *spatial)` together.
-
-        Where next to nothing is left in the band, or items have too few samples to tell, nothing of it is known.
+        """Of a band: as strong as it stands out of the items `(B, C, *spatial)` together, with a line on that.
 
         Raises:
             InputError: If it holds none of the frequencies, or all.
         """
-        place, basis = Spectrum.parse(band).on(model.meaning.grid()), FourierBasis(tuple(y.shape[2:]))
+        damage, line = Damage.measured(Spectrum.parse(band).on(model.meaning.grid()), y, band)
+        logger.info(line)
+        return damage
+
+    @staticmethod
+    def measured(place: Spectrum, y: Tensor, band: str) -> tuple[Damage, str]:
+        """Likewise, of a band on the grid of items, which is called `band`; and a sentence on it.
+
+        Where next to nothing is left in the band, or items have too few samples to tell, nothing of it is known.
+        """
+        basis = FourierBasis(tuple(y.shape[2:]))
         inside = (mask(place, basis) > 0).double().reshape(1, -1, *basis.coefficients)
         removal = measure(iter(y), place) if min(basis.spatial) >= LEAST else None
         if removal is None:
-            logger.info("items of so few samples do not tell the damage in %s: all of it is filled in", band)
-            return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside)
+            line = f"items of so few samples do not tell the damage in {band}: all of it is filled in"
+            return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside), line
         if not (y.flatten(2).amax(2) > y.flatten(2).amin(2)).any():
-            logger.info("nothing varies in the items, and nothing is filled in")
-            return Damage(torch.zeros_like(inside), basis, inside)
+            return Damage(
+                torch.zeros_like(inside), basis, inside
+            ), "nothing varies in the items, and nothing is filled in"
         if removal.level_of(y) < _DELETED:
-            logger.info("next to nothing is left in %s: all of it is filled in", band)
-            return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside, removal)
+            line = f"next to nothing is left in {band}: all of it is filled in"
+            return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside, removal), line
         noise, weight = removal.noise_of(y), basis.multiplicity() * inside[0]
         share = min(1.0, float((weight * noise).sum()) / max(float((weight * removal.power_in(y)).sum()), 1e-30))
-        logger.info("damage has %.0f %% of the power in %s; what that still shows is weighed in", 100 * share, band)
-        return Damage(noise[None], basis, inside, removal)
+        line = f"damage has {100 * share:.0f} % of the power in {band}; what that still shows is weighed in"
+        return Damage(noise[None], basis, inside, removal), line
 
 
 def fill_files(
@@ -204,7 +213,7 @@ def fill_files(
     others = None
     if hidden.observed is None and not samples and take != WAYS[0]:
         others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take, damage.removal)
-    if take in WAYS[1:]:
+    if not asks_network(take):
         assert others is not None
         own, images = sides_of(named, None, known, others, take, believed=True)
         method = method_of(hidden.band, from_cleaned=False)
@@ -213,7 +222,7 @@ def fill_files(
     start = Start(named.x, damage)
     # A model that no lap has made knows no more than what cleaning left.
     believed = model.omission.mode == NO_OMISSION
-    if not samples and (take == WAYS[0] or (take == BEST and (believed or known is not None))):
+    if not samples and asks_trial(take, believed, known is not None):
         with stage("trying the ways on draws of the model", progress, barred=True):
             start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
     with stage(f"drawing {len(named.names)} items {samples or DRAWS} times", progress, barred=True):
@@ -318,7 +327,7 @@ def start_of(
     z = damaged_draws(y[some], draws, removal.apply(y[some].double()).to(y))
     clean = z - measure(iter(z.double()), removal.band).apply(z.double()).to(z)
     trial = tried(torch.cat([draws, draws]), z, clean, damage.noise, damage.where, network)
-    say_start(trial)
+    say_start(trial, len(z))
     if not trial.from_cleaned:
         return Start(y, damage, trial)
     return Start(cleaned(y, removal, model), dataclasses.replace(damage, noise=trial.left), trial)
@@ -334,13 +343,13 @@ def require_finite(draws: Tensor) -> None:
         raise InputError("the model draws values that are not finite: it has diverged; train it again, more slowly")
 
 
-def say_start(trial: Trial) -> None:
-    """A line if a trial found that the network had better be given what was cleaned."""
+def say_start(trial: Trial, count: int) -> None:
+    """A line if so many trials found that the network had better be given what was cleaned."""
     if trial.from_cleaned:
         logger.info(
             "the network is given cleaned items: in %d trials where the truth is known, its error is %.0f %% of that"
             " from damaged ones",
-            *(len(trial.errors[CLEANED]), 100 * trial.mean(CLEANED) / trial.mean(DAMAGED)),
+            *(count, 100 * trial.mean(CLEANED) / trial.mean(DAMAGED)),
         )
 
 
@@ -373,6 +382,7 @@ def fill(
     condition: Conditional = None,
     batch_size: int = 64,
     progress: bool = False,
+    first: int = 0,
 ) -> Restoration:
     """Items filled in by a model, with samples also their standard deviation and the draws.
 
@@ -385,6 +395,7 @@ def fill(
         condition: What conditional models are told of each.
         batch_size: Items per network call.
         progress: Show a bar.
+        first: Number of the first item, by which each has draws of its own.
 
     Raises:
         InputError: If the model leaves a band out, or items and damage do not fit it.
@@ -408,5 +419,5 @@ def fill(
     return filled(
         model.denoiser, y, damage.noise, model.statistics.on(damage.basis), draws=samples or DRAWS, keep=samples > 0,
         seed=seed, condition=condition, batch_size=batch_size, progress=progress, sampler=s.sampler, steps=s.steps,
-        grid=str(model.settled_grid),
+        grid=str(model.settled_grid), first=first,
     )  # fmt: skip

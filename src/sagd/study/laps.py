@@ -48,14 +48,14 @@ from sagd.omission.modes.cleaned import Cleaned
 from sagd.omission.posterior import ROUNDS, GaussianPrior, Judged, posterior
 from sagd.omission.removal import Removal, measure
 from sagd.omission.restore import restore
-from sagd.omission.trial import CLEANED, DAMAGED, MOST
+from sagd.omission.trial import MOST
 from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory, write_file
 from sagd.store.folder import claim
 from sagd.store.model import LAPS, Trained, load_model, save_model
 from sagd.study.cleared import check_damage
 from sagd.study.cuts import CleanedFiles, Cuts
-from sagd.study.filling import Damage, cleaned, fill, start_of
+from sagd.study.filling import Damage, cleaned, fill, say_start, start_of
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
 from sagd.study.run import changed, of_another
 from sagd.study.train import train
@@ -319,14 +319,9 @@ class Course:
                 return fill(model, within_reach(z, model.statistics), damage, 0, seed, told, progress=True).images
 
             trial = self.files.tried(kept, self.measured, numbers, network)
+        say_start(trial, len(numbers))
         if not trial.from_cleaned:
             return None
-        better = 100 * trial.mean(CLEANED) / trial.mean(DAMAGED)
-        logger.info(
-            "laps start from windows of cleaned files: in %d trials where the truth is known, the network's error is"
-            " %.0f %% of that from damaged ones",
-            *(len(numbers), better),
-        )
         return trial.left
 
     def shown(self, data: Signals, numbers: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ so that all outside of the band stays as it was, and what the band still shows h
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from sagd.errors import InputError, argument
 from sagd.model.condition import Condition
 from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.blending import blended, require_size
+from sagd.omission.blending import blended, numbered, require_size
 from sagd.omission.checks import reach, within_reach
 from sagd.omission.guard import unguarded
 from sagd.omission.modes import Mode
@@ -60,8 +59,12 @@ class Restorer(Protocol):
     def damage(self, y: Tensor, removal: Removal, change: Change) -> Tensor:
         """What is to be taken out of an array `(C, *spatial)`, finite, given the gain that was measured on it."""
 
-    def windows(self, x: Tensor, number: int) -> Tensor:
-        """Windows `(B, C, *size)` restored; `number` keeps the draws of one batch from being those of another."""
+    def of(self, array: Callable[[], Tensor]) -> tuple[Restorer, str]:
+        """The same for an array, and a sentence on that, "" if there is nothing to say; `array` gives it, or a block of
+        it, `(C, *spatial)`, finite, as the model sees values."""
+
+    def windows(self, x: Tensor, first: int) -> Tensor:
+        """Windows `(B, C, *size)` restored, given the number of the first, by which each has draws of its own."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,11 @@ class ByMode:
         seen, _ = split(y, removal.band)
         return removal.apply(y - change(seen))
 
-    def windows(self, x: Tensor, number: int) -> Tensor:
+    def of(self, array: Callable[[], Tensor]) -> tuple[ByMode, str]:
+        """The same: what the model knows of its band was measured when it was trained."""
+        return self, ""
+
+    def windows(self, x: Tensor, first: int) -> Tensor:
         """Windows restored."""
         told = self.condition.expand(len(x)) if self.condition else None
         return restore(
@@ -125,12 +132,9 @@ class Blending:
 
         Values beyond those of its training data are shown to it as the nearest within.
         """
-        model, numbers = self.restorer.model, itertools.count()
+        model = self.restorer.model
         shown = within_reach(x.float(), model.statistics)
-
-        def restored(windows: Tensor) -> Tensor:
-            return self.restorer.windows(windows, next(numbers))
-
+        restored = numbered(self.restorer.windows)
         return blended(shown, model.process.shape[1:], restored, self.batch_size, self.done) - shown
 
 

@@ -32,7 +32,7 @@ from sagd.omission.split import band_part
 from sagd.store.model import Trained
 from sagd.study.findings import told
 from sagd.study.held import Held
-from sagd.study.sides import BEST, WAYS, Sides
+from sagd.study.sides import BEST, WAYS, Sides, asks_network
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ def restore_files(
     others = None if samples or take == WAYS[0] else without_network(damaged, mode.place, take)
     warn_of_doubts(model)
     believed = believes(model, mode)
-    if take in WAYS[1:]:
+    if not asks_network(take):
         assert others is not None
         sides, images = sides_of(damaged, None, known, others, take, believed)
         return measured(damaged, Restoration(images), known, mode, model.statistics.basis, sides)

@@ -17,6 +17,8 @@ from sagd.omission.alarm import ALARM
 WAYS = ("network", "clean", "removal")
 """In the order in which they are trusted, where nothing speaks against them."""
 BEST = "best"
+_FEW = (13.97, 4.53)
+"""Student's t of one and two degrees of freedom, as rare as two standard errors of many."""
 _LISTED = 12
 """Files that are told one by one."""
 
@@ -154,9 +156,21 @@ class Sides:
         return f"{decibels(self.errors[way][k]):.2f} dB" if self.errors else f"{self.excess[way][k]:+.1f} dB"
 
 
+def asks_network(take: str) -> bool:
+    """Whether what the network makes is wanted."""
+    return take in (BEST, WAYS[0])
+
+
+def asks_trial(take: str, believed: bool, known: bool) -> bool:
+    """Whether it matters what the network had better be given: where it is believed, or clean files will tell."""
+    return take == WAYS[0] or (take == BEST and (believed or known))
+
+
 def _errors(freedom: int) -> float:
-    """How many standard errors of so few degrees of freedom are as rare as two of many: Student's t, by the expansion
-    of Fisher and Cornish (1960)."""
+    """How many standard errors of so few degrees of freedom are as rare as two of many: Student's t, for more than two
+    by the expansion of Fisher and Cornish (1960)."""
+    if freedom <= len(_FEW):
+        return _FEW[freedom - 1]
     return 2 + 10 / (4 * freedom) + 294 / (96 * freedom**2) + 1098 / (384 * freedom**3)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ from sagd.study.larger import (
     split_of,
 )
 from sagd.study.restoration import Method, RestorationResult, believes, compared, mode_of_model, warn_of_doubts
-from sagd.study.sides import BEST, WAYS, Sides
+from sagd.study.sides import BEST, WAYS, Sides, asks_network, asks_trial
 from sagd.study.windowed import TRIED, ByDraws, Piece, restorer_of
 from sagd.study.work import Work
 
@@ -146,10 +147,9 @@ def restore_wholes(
     if not tasks:
         raise InputError(failures(failed, len(parts)))
     knowledge.warn()
-    ways = WAYS if take in (BEST, WAYS[0]) else WAYS[1:]
-    tries = take == WAYS[0] or (take == BEST and (clean is not None or knowledge.believed))
     restorer = None
-    if WAYS[0] in ways:
+    if asks_network(take):
+        tries = asks_trial(take, knowledge.believed, clean is not None)
         restorer = knowledge.restorer([work for _, work, _, _ in tasks], batch_size, tries, progress)
     out.mkdir(parents=True, exist_ok=True)
     with (
@@ -159,12 +159,17 @@ def restore_wholes(
         bar.total = 0 if restorer is None else sum(_count_of(work, model) for _, work, _, _ in tasks)
         done: dict[str, tuple[_Results, Whole | None]] = {}
         for k, (name, work, beyond, truth) in enumerate(tasks):
-            blending = None if restorer is None else Blending(restorer, batch_size, bar.update)
             with _noted(failed, name):
-                done[name] = (_Restoring(work, model, blending, beyond).results(Path(folder) / str(k), truth), truth)
+                restoring = _Restoring(work, model, None, beyond)
+                if restorer is not None:
+                    own, note = restorer.of(partial(_first_seen, work, model))
+                    blending = Blending(own, batch_size, bar.update)
+                    restoring = dataclasses.replace(restoring, blending=blending, note=note)
+                done[name] = restoring.results(Path(folder) / str(k), truth), truth
         if not done:
             raise InputError(failures(failed, len(parts)))
         names, found = tuple(done), [results for results, _ in done.values()]
+        ways = found[0].ways
         sides = Sides(
             names,
             {way: tuple(f.errors[way] for f in found) for way in ("damaged", *ways)} if clean else {},
@@ -320,20 +325,29 @@ class _OfBand:
 
     def restorer(self, works: Sequence[Work], batch_size: int, tries: bool, progress: bool) -> ByDraws:
         """How windows of files are restored, by what the first items of some of them show."""
-        pieces = [_piece(work, self.model) for work in works[:TRIED]]
-        return restorer_of(self.model, self.text, pieces, self.condition, self.seed, batch_size, tries, progress)
+        pieces = [*itertools.islice(self._pieces(works), TRIED)] if tries else []
+        return restorer_of(self.model, self.text, pieces, self.condition, self.seed, batch_size, progress)
+
+    def _pieces(self, works: Sequence[Work]) -> Iterator[Piece]:
+        """Of files that can be restored; the others are named when it is their turn."""
+        for work in works:
+            with contextlib.suppress(InputError, OSError, MemoryError):
+                yield _piece(work, self.model)
 
     def method(self, restorer: Restorer | None) -> Method:
         """The same, for people."""
         return method_of(self.text, isinstance(restorer, ByDraws) and restorer.from_cleaned)
 
 
+def _first_seen(work: Work, model: Trained) -> Tensor:
+    """The first block of a file, finite, as the model sees it."""
+    return _seen(work.filled(0, work.file.blocks[0])[1], work.file, model)
+
+
 def _piece(work: Work, model: Trained) -> Piece:
-    """The first block of a file."""
-    block = work.file.blocks[0]
-    _, y, _, _ = work.filled(0, block)
+    """The same, and what cleaning takes out of it."""
+    y, seen = work.filled(0, work.file.blocks[0])[1], _first_seen(work, model)
     taken = work.removal(0).apply(y)
-    seen = _seen(y, work.file, model)
     return Piece(seen, seen - _seen(y - taken, work.file, model), work.band)
 
 
@@ -380,12 +394,14 @@ class _Restoring:
         model: The model.
         blending: What it makes of the file; None if it is not asked.
         beyond: How many values lie beyond those that the model knows.
+        note: What else there is to say of it; "" if there is nothing.
     """
 
     work: Work
     model: Trained
     blending: Blending | None
     beyond: int
+    note: str = ""
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -410,7 +426,7 @@ class _Restoring:
                 squares[way] += float((error - change * self._unit)[known].square().sum())
         errors = {way: s / max(counted, 1) for way, s in squares.items()}
         beyond = beyond_line(self.beyond) if self.beyond and self.blending is not None else ""
-        notes = tuple(note for note in (self.work.dead, beyond) if note)
+        notes = tuple(note for note in (self.work.dead, beyond, self.note) if note)
         results = _Results(self.work, self.ways, changes, errors, {}, notes)
         for way in ("damaged", *self.ways):
             over = [self._excess(results, way, item) for item in range(file.part.count)]

@@ -9,15 +9,13 @@ cleaned as a whole, as arrays are, and its windows are compared where they count
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import logging
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from sagd.data.windows import Windows
 from sagd.model.condition import Condition
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.blending import blended_draw, count_of, taper
@@ -25,29 +23,27 @@ from sagd.omission.checks import within_reach
 from sagd.omission.guard import next_bins
 from sagd.omission.removal import Removal, measure
 from sagd.omission.trial import MOST, Trial, damaged_draws, tried
-from sagd.random import generator_for, rand, seed_for
+from sagd.random import generator_for, seed_for
 from sagd.store.model import Trained
-from sagd.study.filling import DRAWS, Damage, errors_of, fill, require_finite, say_start
+from sagd.study.filling import Damage, errors_of, fill, require_finite, say_start
 from sagd.study.larger import Change
 from sagd.training.progress import stage
 
-logger = logging.getLogger(__name__)
-
 TRIED = 4
-"""Arrays that are looked at, and tried, at most."""
+"""Arrays on which the ways are tried, at most."""
 _WINDOWS = 2048
-"""Windows of arrays that are tried, at most, but for those of the first."""
+"""Windows of these, at most, but for those of the first."""
 _MEASURED = 256
 """Windows in which the strength of the damage is measured."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of an array, as the model sees values.
+    """An array that the ways are tried on, or a block of it, as the model sees values.
 
     Attributes:
         y: `(C, *spatial)`, finite.
-        taken: What cleaning the array takes out of it.
+        taken: What cleaning takes out of it.
         band: The damaged band, in cycles per sample.
     """
 
@@ -62,23 +58,25 @@ class ByDraws:
 
     Attributes:
         model: The model.
-        noise: What is damaged in the windows.
-        condition: What it is told of each, a batch of one; or nothing.
+        band: The damaged band, in the units of the model's grid.
+        condition: What it is told of each window, a batch of one; or nothing.
         seed: Seed of the draws.
         trial: In which it was found what it is to be shown; None if there was none.
-        together: How many windows of it each are of one array.
+        groups: How many windows of it are of each array under each kind of damage.
+        noise: What is damaged in the windows of an array; None before that is known.
     """
 
     model: Trained
-    noise: Damage
+    band: str
     condition: Condition
     seed: int = 0
     trial: Trial | None = None
-    together: int = 1
+    groups: tuple[int, ...] = ()
+    noise: Damage | None = None
 
     @property
     def from_cleaned(self) -> bool:
-        """Whether it is shown what cleaning leaves."""
+        """Whether it had better be shown what cleaning leaves."""
         return self.trial is not None and self.trial.from_cleaned
 
     @property
@@ -86,26 +84,48 @@ class ByDraws:
         """Errors of the trial, of the network and of cleaning; {} without one. Windows of one array share its damage,
         and count as one."""
         of = errors_of(self.trial)
-        return {way: tuple(float(own.mean()) for own in errors.split(self.together)) for way, errors in of.items()}
+        return {way: tuple(float(own.mean()) for own in errors.split(self.groups)) for way, errors in of.items()}
+
+    def of(self, array: Callable[[], Tensor]) -> tuple[ByDraws, str]:
+        """With the damage that is measured on an array, and a sentence on it.
+
+        Raises:
+            InputError: If the band holds none of the frequencies of windows, or all.
+        """
+        return self.of_several([array()])
+
+    def of_several(self, arrays: Sequence[Tensor]) -> tuple[ByDraws, str]:
+        """With that of several together."""
+        size = tuple(self.model.process.shape[1:])
+        place = next_bins(Spectrum.parse(self.band).on(self.model.meaning.grid()), size)
+        noise, line = Damage.measured(place, _all(_windows(arrays, size, _MEASURED, self.seed)), self.band)
+        return dataclasses.replace(self, noise=noise), line
 
     def damage(self, y: Tensor, removal: Removal, change: Change) -> Tensor:
         """What is to be taken out of an array: in the band and where that leaks, as far as windows show it."""
-        start = y - removal.apply(y) if self.from_cleaned else y
+        start = y - removal.apply(y) if self._cleans else y
         return y - start - change(start)
 
-    def windows(self, x: Tensor, number: int) -> Tensor:
+    def windows(self, x: Tensor, first: int) -> Tensor:
         """Windows restored."""
-        noise = self.trial.left if self.trial is not None and self.from_cleaned else self.noise.noise
-        return self.filled(x, noise, seed_for("windows", self.seed, number))
+        assert self.noise is not None
+        noise = self.trial.left if self.trial is not None and self._cleans else self.noise.noise
+        return self.filled(x, noise, first, self.seed)
 
-    def filled(self, x: Tensor, noise: Tensor, seed: int, draws: int = DRAWS) -> Tensor:
-        """Windows under noise of a power: the mean of so many draws."""
+    @property
+    def _cleans(self) -> bool:
+        """Whether it is shown what cleaning leaves of this array, in which there is damage, and not all was lost."""
+        return self.from_cleaned and self.noise is not None and self.noise.is_shown and bool(self.noise.noise.any())
+
+    def filled(self, x: Tensor, noise: Tensor, first: int, seed: int, samples: int = 0) -> Tensor:
+        """Windows under noise of a power: the mean of draws, or of so many."""
+        assert self.noise is not None
         if not noise.any():
             return x
         told = self.condition.expand(len(x)) if self.condition else None
         own = dataclasses.replace(self.noise, noise=noise)
         x = within_reach(x, self.model.statistics)
-        return fill(self.model, x, own, draws, seed, told, len(x)).images
+        return fill(self.model, x, own, samples, seed, told, len(x), first=first).images
 
 
 def restorer_of(
@@ -115,63 +135,63 @@ def restorer_of(
     condition: Condition,
     seed: int = 0,
     batch_size: int = 64,
-    tries: bool = True,
     progress: bool = False,
 ) -> ByDraws:
-    """How a model of whole items restores arrays, by what some of them show.
+    """How a model of whole items restores arrays.
 
     Args:
         model: The model.
         band: The damaged band.
-        pieces: Arrays or parts of them, none smaller than the model.
+        pieces: What it is tried on, whether it had better be shown cleaned arrays; of none it is shown damaged ones.
         condition: What the model is told of all, a batch of one; or nothing.
         seed: Seed of the draws.
         batch_size: Windows per network call.
-        tries: Find out whether it had better be shown cleaned arrays; else damaged ones.
         progress: Show that there is work.
 
     Raises:
         InputError: If the band holds none of the frequencies of windows, or all.
     """
-    size = tuple(model.process.shape[1:])
-    each = -(-_MEASURED // len(pieces))
-    windows = torch.cat([_cut(piece.y, _places(piece.y, size, each, seed), size) for piece in pieces])
-    place = next_bins(Spectrum.parse(band).on(model.meaning.grid()), size)
-    damage = Damage.of_band(model, str(place), windows.float())
-    plain = ByDraws(model, damage, condition, seed)
-    if not tries or damage.removal is None or not damage.is_shown or not damage.noise.any():
+    plain = ByDraws(model, band, condition, seed)
+    if not pieces:
         return plain
-    with stage("trying the ways on draws of the model", progress, barred=False):
-        trial, together = _tried(plain, _some(pieces, size), batch_size)
-    say_start(trial)
-    return dataclasses.replace(plain, trial=trial, together=together)
+    some = _some(pieces, model.process.shape[1:])
+    together, _ = plain.of_several([piece.y for piece in some])
+    noise = together.noise
+    assert noise is not None
+    if noise.removal is None or not noise.is_shown or not noise.noise.any():
+        return plain
+    with stage("trying the ways on draws of the model", progress):
+        trial, groups = _tried(together, noise, some, batch_size)
+    say_start(trial, len(groups))
+    return dataclasses.replace(plain, trial=trial, groups=groups)
 
 
-def _tried(plain: ByDraws, pieces: Sequence[Piece], batch_size: int) -> tuple[Trial, int]:
-    """What came of the ways on windows of draws of arrays, and how many windows are of each."""
-    size = tuple(plain.model.process.shape[1:])
-    room = min(math.prod(m - n + 1 for m, n in zip(piece.y.shape[1:], size, strict=True)) for piece in pieces)
-    each, parts = min(room, -(-MOST // len(pieces))), []
-    seeds = (seed_for("trial", plain.seed, number) for number in itertools.count())
-    for piece in pieces:
-        shown = within_reach(piece.y.float(), plain.model.statistics)
+def _tried(together: ByDraws, noise: Damage, pieces: Sequence[Piece], batch_size: int) -> tuple[Trial, tuple[int, ...]]:
+    """What came of the ways on windows of draws of arrays, and how many windows are of each under each damage."""
+    size = tuple(together.model.process.shape[1:])
+    parts = []
+    for number, piece in enumerate(pieces):
+        seed = seed_for("trial", together.seed, number)
+        shown = within_reach(piece.y.float(), together.model.statistics)
 
-        def draw(windows: Tensor, k: int) -> Tensor:
-            return plain.filled(windows, plain.noise.noise, next(seeds), draws=1)
+        def draw(windows: Tensor, first: int, k: int, seed: int = seed) -> Tensor:
+            return together.filled(windows, noise.noise, first, seed_for(seed, k), samples=1)
 
         x = blended_draw(shown, size, draw, batch_size).to(piece.y)
         require_finite(x)
         damaged = damaged_draws(piece.y[None], x[None], piece.taken[None])
         cleaned = torch.stack([z - measure(z.double(), piece.band).apply(z.double()).to(z) for z in damaged])
-        places = _places(piece.y, size, each, plain.seed + 1)
-        parts += [tuple(_cut(z, places, size) for z in (x, *of)) for of in zip(damaged, cleaned, strict=True)]
-    x, damaged, cleaned = (torch.cat(several).float() for several in zip(*parts, strict=True))
+        some = _windows([x], size, -(-MOST // len(pieces)), seed)
+        for of in zip(damaged, cleaned, strict=True):
+            parts.append([_all(dataclasses.replace(some, arrays=(z.float(),))) for z in (x, *of)])
+    x, damaged, cleaned = (torch.cat(several) for several in zip(*parts, strict=True))
 
-    def network(z: Tensor, noise: Tensor) -> Tensor:
-        return torch.cat([plain.filled(some, noise, next(seeds)) for some in z.split(batch_size)])
+    def network(z: Tensor, power: Tensor) -> Tensor:
+        seed, firsts = seed_for("trial", together.seed, "network"), range(0, len(z), batch_size)
+        return torch.cat([together.filled(z[k : k + batch_size], power, k, seed) for k in firsts])
 
-    damage = plain.noise
-    return tried(x, damaged, cleaned, damage.noise, damage.where, network, taper(size)), len(parts[0][0])
+    trial = tried(x, damaged, cleaned, noise.noise, noise.where, network, taper(size))
+    return trial, tuple(len(own) for own, *_ in parts)
 
 
 def _some(pieces: Sequence[Piece], size: Sequence[int]) -> list[Piece]:
@@ -183,14 +203,12 @@ def _some(pieces: Sequence[Piece], size: Sequence[int]) -> list[Piece]:
     return some
 
 
-def _places(y: Tensor, size: Sequence[int], count: int, seed: int) -> list[tuple[int, ...]]:
-    """Where windows of an array start, at random, each place alike."""
-    room = torch.tensor([side - n + 1 for side, n in zip(y.shape[1:], size, strict=True)])
-    at = rand((min(count, math.prod(room.tolist())), len(size)), generator_for("windowed", seed), torch.float64)
-    return [tuple(start) for start in (at * room).long().tolist()]
+def _windows(arrays: Sequence[Tensor], size: tuple[int, ...], count: int, seed: int) -> Windows:
+    """So many windows of arrays at random places, or as many as there are."""
+    none = torch.zeros(0, dtype=torch.int64)
+    every = Windows(tuple(y.float() for y in arrays), size, none, none.reshape(0, len(size)))
+    return every.scattered(min(count, every.places), generator_for("windowed", seed))
 
 
-def _cut(y: Tensor, places: Sequence[tuple[int, ...]], size: Sequence[int]) -> Tensor:
-    """Windows of an array, `(B, C, *size)`."""
-    at = ((slice(None), *(slice(o, o + n) for o, n in zip(place, size, strict=True))) for place in places)
-    return torch.stack([y[where] for where in at])
+def _all(windows: Windows) -> Tensor:
+    return windows[torch.arange(len(windows))]
