@@ -72,6 +72,19 @@ def test_what_a_design_says_that_networks_add_is_of_the_results(design):
     assert (round(min(errors), 1), round(max(errors), 1)) == ADDED_DB
 
 
+def test_heuns_method_is_further_off_in_few_evaluations_by_the_results():
+    """As `sagd design`, its page and docs/where.md say; arms that are one network count once."""
+    from sagd.designs.search import FEW
+
+    cases = set()
+    for line in map(json.loads, (ROOT / "benchmarks/design/results/trial.jsonl").read_text().splitlines()):
+        heun, solver = (line["drawn"][f"{sampler}, found"] for sampler in ("heun", "dpm_solver"))
+        for n in (n for n in heun if int(n) <= FEW):
+            cases.add((line["data"], line["seed"], n, heun[n]["frechet"], solver[n]["frechet"]))
+    assert len(cases) == 50
+    assert all(heun > solver for *_, heun, solver in cases)
+
+
 def test_a_design_is_an_arm(design, tmp_path):
     folder = tmp_path / "designs" / "velocity"
     folder.mkdir(parents=True)

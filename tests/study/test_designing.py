@@ -111,6 +111,8 @@ def test_the_page_tells_all(fields):
     assert "they were 0.2 to 2.3 dB off at their best" in page
     for gain in found.search.gains().values():
         assert f'<td class="number">{number(gain)}</td>' in page
+    assert "Heun's method is shown, and not advised for so few evaluations" in page
+    assert "Heun's method is shown" not in render_design(design(fields(-2.0), 18))
     assert page.count("<svg") + page.count("image/svg+xml") >= 3
 
 

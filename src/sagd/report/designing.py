@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sagd.data.drawing import COLOURS, FONT, INK, MUTED, add_legend, label_axes, log_axis, style, tidy_axes
-from sagd.designs.search import ADDED_DB
+from sagd.designs.search import ADDED_DB, FEW
 from sagd.optional import need
 from sagd.report.figures import RHO_LABEL, WIDTH
 from sagd.report.pictures import Picture, plot
@@ -67,6 +67,7 @@ def _page(design: Design) -> dict[str, Any]:
             | {name: number(search.usual[n][exponent].error) for name, exponent in (("white", 0.0), ("whitened", 1.0))}
             for n, gain in search.gains().items()
         ],
+        "few": search.evaluations <= FEW,
         "added": " to ".join(f"{error:g}" for error in ADDED_DB),
         "learnt": _UNEQUAL if design.unequal else _GAUSSIAN,
         "rows": rows,
