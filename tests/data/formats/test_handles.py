@@ -159,6 +159,29 @@ def test_files_of_netcdf_are_opened_and_closed_by_one_thread_at_a_time(tmp_path)
         assert all(np.array_equal(part[0], whole[k, 2:5]) for k, part in enumerate(parts))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_another_process_reads_netcdf_whatever_a_thread_did_when_it_began(tmp_path):
+    """A lock that a thread holds at a fork is nobody's in the child, who would wait for it for good."""
+    from sagd.data.formats import netcdf
+
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold():
+        with netcdf._ONE:
+            held.set()
+            go_on.wait(0.2)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(10)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if netcdf._ONE.acquire(timeout=2) else 1)
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+
+
 @pytest.mark.parametrize("ending", [".wav", ".flac"])
 def test_sounds_are_read_at_any_place_of_an_open_file(tmp_path, ending):
     import soundfile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 _STORED = ("zlib", "complevel", "shuffle", "fletcher32", "chunksizes")
 _ONE = threading.RLock()
 """The libraries of netCDF and HDF5 know no threads: one at a time opens, reads or closes a file."""
+if hasattr(os, "register_at_fork"):  # a child has none of the other threads, which would hold it for good
+    os.register_at_fork(before=_ONE.acquire, after_in_parent=_ONE.release, after_in_child=_ONE.release)
 _MOST = 2**14
 """Places of an axis whose coordinates are kept, at most."""
 _PACKING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
