@@ -157,9 +157,8 @@ class Damage:
             line = f"items of so few samples do not tell the damage in {band}: all of it is filled in"
             return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside), line
         if not (y.flatten(2).amax(2) > y.flatten(2).amin(2)).any():
-            return Damage(
-                torch.zeros_like(inside), basis, inside
-            ), "nothing varies in the items, and nothing is filled in"
+            line = "nothing varies in the items, and nothing is filled in"
+            return Damage(torch.zeros_like(inside), basis, inside), line
         if removal.level_of(y) < _DELETED:
             line = f"next to nothing is left in {band}: all of it is filled in"
             return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside, removal), line
