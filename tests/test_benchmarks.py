@@ -299,6 +299,25 @@ def test_photographs_restored_by_models_of_damaged_ones(omission, tables, tmp_pa
     assert "| photographs (40) | stripes | 0 |" in (tmp_path / "restoring-quick.md").read_text()
 
 
+def test_solvers_run_to_their_end(omission, tables, tmp_path, monkeypatch):
+    from benchmarks import records
+    from benchmarks.omission import solvers
+
+    monkeypatch.setattr(solvers, "WAYS", (("heun", 2), ("dpm_solver", 3)))
+    args = ["--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
+    args = ["solvers", *args, "--sets", "mnist", "--damages", "stripes", "masks"]
+    omission.main(args)
+    lines = records.read(tmp_path / "solvers-quick.jsonl")
+    assert [(x["damage"], x["sampler"]) for x in lines] == [
+        (damage, sampler) for damage in ("stripes", "masks") for sampler in ("heun", "dpm_solver")
+    ]
+    omission.main(args)
+    assert records.read(tmp_path / "solvers-quick.jsonl") == lines
+    assert "| mnist | masks | heun | 2 |" in (tmp_path / "solvers-quick.md").read_text()
+    with pytest.raises(SystemExit):
+        omission.main(["restoring", "--data", str(tables), "--damages", "masks"])
+
+
 def test_the_share_of_the_gap(omission):
     """Three seeds: clean 4, corrupted 24; fill halves the gap, by 0.4, 0.5 and 0.6 of it."""
     from benchmarks.omission import mnist, page

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.omission import cifar, cleaned_laps, detection, laps, life, mnist, page, restoring
+from benchmarks.omission import cifar, cleaned_laps, detection, laps, life, mnist, page, restoring, solvers
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -27,13 +27,23 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--bands", type=float, nargs="*", help="mnist: lower edges of the bands to run; default: all")
     parser.add_argument("--seeds", type=int, nargs="*", help="mnist, life: seeds to run; default: those of the scale")
     parser.add_argument(
-        "--damages", nargs="*", choices=[*life.DAMAGE], help="cleaned-laps, restoring: damage; default: all"
-    )
-    parser.add_argument("--sets", nargs="*", choices=restoring.SETS, help="restoring: images; default: all")
+        "--damages", nargs="*", choices=[*life.DAMAGE, solvers.MASKS_EACH],
+        help="cleaned-laps, restoring, solvers: damage; default: all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sets", nargs="*", choices=[*restoring.SETS, solvers.DIGITS],
+        help="restoring, solvers: images; default: all",
+    )  # fmt: skip
     parser.add_argument("--precision", help="mnist: no or bf16; default: that of the scale")
     parser.add_argument("--out", type=Path, default=RESULTS, help="directory of the results; what is there is kept")
     parser.add_argument("--work", type=Path, default=Path("runs/omission"), help="directory of runs and features")
     given = parser.parse_args(args)
+    known = solvers.SETS if given.study == "solvers" else restoring.SETS
+    if unknown := {*(given.sets or ())} - {*known}:
+        parser.error(f"{given.study} is not of {', '.join(sorted(unknown))}; give {', '.join(known)}")
+    known = solvers.DAMAGES if given.study == "solvers" else tuple(life.DAMAGE)
+    if unknown := {*(given.damages or ())} - {*known}:
+        parser.error(f"{given.study} is not of {', '.join(sorted(unknown))}; give {', '.join(known)}")
     given.out.mkdir(parents=True, exist_ok=True)
     print(f"wrote {_STUDIES[given.study](given)}")
 
@@ -76,6 +86,13 @@ def _restoring(given: argparse.Namespace) -> Path:
     return page.write(path.with_suffix(".md"), restoring.page(records.read(path), given.scale, about()))
 
 
+def _solvers(given: argparse.Namespace) -> Path:
+    path = solvers.study(
+        given.data, given.out, given.work / "solvers", given.scale, given.sets or (), given.damages or ()
+    )
+    return page.write(path.with_suffix(".md"), solvers.page(records.read(path), given.scale, about()))
+
+
 def _cifar(given: argparse.Namespace) -> Path:
     path = cifar.study(given.data, given.out, given.work / "cifar", given.scale)
     return page.write(path.with_suffix(".md"), page.cifar_page(records.read(path), cifar.SCALES[given.scale], about()))
@@ -93,6 +110,7 @@ _STUDIES = {
     "laps": _laps,
     "cleaned-laps": _cleaned_laps,
     "restoring": _restoring,
+    "solvers": _solvers,
     "cifar": _cifar,
     "detection": _detection,
 }

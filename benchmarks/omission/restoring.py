@@ -79,7 +79,7 @@ def _all(sets: Sequence[str], damages: Sequence[str], seeds: Sequence[int]) -> I
 
 def _run(data: Path, work: Path, name: str, of: str, key: Key) -> dict[str, Any]:
     start, folder = time.perf_counter(), work / f"{of}-{key.damage}-{key.seed}"
-    known, clean = (x[:limit] for x, limit in zip(_images(data, of), (IMAGES[name], RESTORED[name]), strict=True))
+    known, clean = (x[:limit] for x, limit in zip(images(data, of), (IMAGES[name], RESTORED[name]), strict=True))
     assert key.damage is not None
     band = Corruption.parse(DAMAGE[key.damage][0]).band(tuple(clean.shape[2:]), key.seed)
     config = _configuration(str(band), STEPS[name], key.seed)
@@ -145,7 +145,7 @@ def page(lines: Sequence[dict[str, Any]], name: str, about: str) -> str:
     )
 
 
-def _images(data: Path, of: str) -> tuple[Tensor, Tensor]:
+def images(data: Path, of: str) -> tuple[Tensor, Tensor]:
     """Images to be damaged and trained on, and others, `(N, C, 32, 32)` in [-1, 1]."""
     if of == "photographs":
         parts = photographs(data, None)
