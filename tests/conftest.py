@@ -12,6 +12,7 @@ from sagd.build.schema import DenoiserConfig, ProcessConfig, RunConfig, Training
 from sagd.data.config import DataConfig
 from sagd.data.signals import Signals
 from sagd.networks.config import NetworkConfig
+from sagd.omission.posterior import STEPS, posterior
 
 # Failures inside the shipped contracts then show the compared values.
 pytest.register_assert_rewrite("sagd.testing")
@@ -32,6 +33,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Networks this small gain nothing from threads, and lose much to them where tests run side by side.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# Draws of few steps will do where their law is not what a test is about.
+assert posterior.__kwdefaults__["steps"] == STEPS
+posterior.__kwdefaults__["steps"] = 3
 
 # What a script starts in the background ignores Ctrl-C, and so would all programs under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)

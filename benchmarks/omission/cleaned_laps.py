@@ -7,6 +7,8 @@ The damage is that of `life`, in files of 8 bits. Arms, of the same 2,048 images
     cleaned     mode `cleaned`: on images of which the damage was taken out without a network
     lap 1, 2    that for a lap's steps, and then laps: every image drawn given what it shows under noise of the measured
                 power, which the draws of each lap say anew, and as many steps of training on the draws
+    oracle      on draws of every image by the model of `clean`, given what it shows under noise of the true power: what
+                laps could come to at best
 
 Held-out damaged images are restored besides: by `cleaned`, by the Wiener filter of the true spectra, which knows both
 from clean images, and by the mean of draws of the last lap's model.
@@ -28,8 +30,9 @@ from benchmarks.omission.mnist import Bench, Scale, psnr
 from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.data.signals import Signals
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.omission.posterior import ROUNDS, posterior
 from sagd.store.files import read_tensors
-from sagd.store.model import load_model
+from sagd.store.model import Trained, load_model
 from sagd.study.filling import DRAWS, Damage, fill, start_of
 from sagd.study.laps import Course, train_in_laps
 from sagd.study.train import train
@@ -39,7 +42,7 @@ IMAGES = {"quick": 200, "cpu": 2048, "paper": 60_000}
 STEPS = {"quick": 4, "cpu": 400, "paper": 50_000}
 """Steps of a lap, lap 0 included."""
 RESTORED = {"quick": 16, "cpu": 256, "paper": 5000}
-ARMS = ("clean", "corrupted", "cleaned")
+ARMS = ("clean", "corrupted", "cleaned", "oracle")
 
 
 def study(
@@ -73,18 +76,42 @@ def study(
 
 def _run(bench: Bench, key: Key, name: str) -> list[dict[str, Any]]:
     """Train, sample and measure an arm; a line of it, or one of each lap."""
-    start, folder = time.perf_counter(), bench.work / f"{key.arm}-{key.damage}-{key.seed}"
+    start, folder = time.perf_counter(), _folder(bench, key)
     clean = bench.train.tensor()[: IMAGES[name]]
     y = clean if key.damage is None else damage_of(key, clean)
     if key.arm == "laps":
         return _laps(bench, key, name, y, folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    if key.arm == "oracle":
+        y = _told(_clean_model(bench, key.seed, name), y, clean, key.seed)
     omission = OmissionConfig("cleaned", str(band_of(key))) if key.arm == "cleaned" else None
     config = bench.config(key.seed, omission, steps=(LAPS + 1) * STEPS[name])
+    shutil.rmtree(folder, ignore_errors=True)
     model = train(config, folder, data=Signals("mnist", y))
     line = _line(bench, key, model, config) | {"seconds": round(time.perf_counter() - start, 1)}
-    shutil.rmtree(folder)
+    if key.damage is not None:  # that of clean images is asked again
+        shutil.rmtree(folder)
     return [line]
+
+
+def _folder(bench: Bench, key: Key) -> Path:
+    return bench.work / f"{key.arm}-{key.damage}-{key.seed}"
+
+
+def _clean_model(bench: Bench, seed: int, name: str) -> Trained:
+    """That of arm `clean`."""
+    key = Key("clean", None, seed)
+    if not (_folder(bench, key) / "model").exists():
+        _run(bench, key, name)
+    return load_model(_folder(bench, key))
+
+
+def _told(model: Trained, y: Tensor, clean: Tensor, seed: int) -> Tensor:
+    """Draws of damaged images by a model that is told the true power of what is wrong with them."""
+    basis = FourierBasis((28, 28))
+    noise = basis.forward((y - clean).double()).abs().square().mean(0, keepdim=True)
+    return posterior(
+        model.denoiser, y, noise, model.statistics.on(basis), rounds=ROUNDS, seed=seed, batch_size=256, progress=True
+    )
 
 
 def _line(bench: Bench, key: Key, path: Path, config: RunConfig) -> dict[str, Any]:
@@ -97,9 +124,15 @@ def _line(bench: Bench, key: Key, path: Path, config: RunConfig) -> dict[str, An
         **bench.figures(samples),
     }
     if key.damage is None:
-        return line
+        powers = {damage: _power_of(bench, samples, Key(key.arm, damage, key.seed)) for damage in DAMAGE}
+        return line | {"powers": powers}
+    return line | {"power": _power_of(bench, samples, key)}
+
+
+def _power_of(bench: Bench, samples: Tensor, key: Key) -> float:
+    """Power of the damaged band over that of clean images."""
     band, basis = band_of(key), FourierBasis((28, 28))
-    return line | {"power": power_of(samples, band, basis) / power_of(bench.held_out, band, basis)}
+    return power_of(samples, band, basis) / power_of(bench.held_out, band, basis)
 
 
 def _laps(bench: Bench, key: Key, name: str, y: Tensor, folder: Path) -> list[dict[str, Any]]:
@@ -151,10 +184,10 @@ def page(lines: Sequence[dict[str, Any]], scale: Scale, name: str, about: str) -
     """Distances and errors by damage."""
     clean = {x["seed"]: x for x in lines if x["damage"] is None}
     errors = [x["standard_error"] for x in lines]
-    arms = [*ARMS[1:], *(f"lap {k}" for k in range(1, LAPS + 1))]
+    arms = [*ARMS[1:3], *(f"lap {k}" for k in range(1, LAPS + 1)), ARMS[3]]
     rows = [
-        "| damage | seed | clean | " + " | ".join(arms) + " | band power: " + " | ".join(arms) + " |",
-        "| --- " * (3 + 2 * len(arms)) + "|",
+        "| damage | seed | clean | " + " | ".join(arms) + " | band power: clean | " + " | ".join(arms) + " |",
+        "| --- " * (4 + 2 * len(arms)) + "|",
     ]
     restored = ["| damage | seed | lap | damaged | cleaned | Wiener, true spectra | network |", "| --- " * 7 + "|"]
     for damage in DAMAGE:
@@ -166,7 +199,8 @@ def page(lines: Sequence[dict[str, Any]], scale: Scale, name: str, about: str) -
             cells = [f"{x['frechet']:.2f} ({100 * (worst - x['frechet']) / (worst - best):.0f} %)" if x else "-"
                      for x in map(by.get, arms)]  # fmt: skip
             powers = [f"{x['power']:.2f}" if x else "-" for x in map(by.get, arms)]
-            rows.append(f"| {damage} | {seed} | {best:.2f} | " + " | ".join((*cells, *powers)) + " |")
+            own = f"{clean[seed]['powers'][damage]:.2f}"
+            rows.append(f"| {damage} | {seed} | {best:.2f} | " + " | ".join((*cells, own, *powers)) + " |")
             for arm, x in by.items():
                 if "restored" in x:
                     told = (f"{x['restored'][way]:.1f} dB" for way in ("damaged", "cleaned", "wiener", "network"))
@@ -181,7 +215,8 @@ def page(lines: Sequence[dict[str, Any]], scale: Scale, name: str, about: str) -
             f" `clean`, `corrupted` and `cleaned` have the {(LAPS + 1) * STEPS[name]:,} of all laps up to the last."
             f" {scale.samples:,} samples against {scale.reference:,} clean test images, which score"
             f" {lines[0]['floor']:.2f} against each other; standard errors {min(errors):.2f} to {max(errors):.2f}. In"
-            " parentheses the share of the gap, `(corrupted - arm) / (corrupted - clean)`.",
+            " parentheses the share of the gap, `(corrupted - arm) / (corrupted - clean)`. `oracle` is trained on draws"
+            " by the model of `clean`, which is told the true power of the damage: what laps could come to at best.",
             "",
             "## Fréchet distance of samples, and power of their band over that of clean images",
             "",

@@ -18,6 +18,7 @@ from sagd.model.condition import Condition
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.power_law import PowerLaw
+from sagd.omission.posterior import posterior
 from sagd.omission.trial import CLEAN, CLEANED, DAMAGED
 from sagd.store.model import load_model
 from sagd.study.train import train
@@ -30,6 +31,12 @@ KINDS = {
     3: ("volume", "ZYX", (8, 8, 24), "spots(at=[[0, 0, 0.1443]], radius=0.06)", 0.1443),
 }
 SIZE = {1: 64, 2: 16, 3: 8}
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Draws add up what a network that was hardly trained is wrong by."""
+    monkeypatch.setitem(posterior.__kwdefaults__, "steps", 2)
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,9 @@ from sagd.sampling.grids import TimeGrid
 
 ROUNDS = 1
 """Derivatives of the network in each estimate: with none hidden frequencies do not hear of those that are shown."""
+SAMPLER, STEPS = "dpm_solver", 18
+"""How draws are made. Heun's method in 18 steps, of 35 evaluations, draws of the same law; see
+`benchmarks/omission/results/solvers-cpu.md`."""
 _FEWEST = 2
 """Images that must show a coefficient, for its variance to be known."""
 _LEAST = 1e-12
@@ -43,8 +46,8 @@ def posterior(
     noise: Tensor,
     statistics: DataStatistics,
     *,
-    sampler: Sampler | str = "heun",
-    steps: int = 18,
+    sampler: Sampler | str = SAMPLER,
+    steps: int = STEPS,
     grid: str = "matched",
     rounds: int = 0,
     seed: int = 0,

@@ -414,9 +414,7 @@ def fill(
             f" {model.statistics.basis.kind} basis; take a model of white noise, or train one with"
             f" {argument('process.basis=fourier')}"
         ) from None
-    s = model.sampling
     return filled(
         model.denoiser, y, damage.noise, model.statistics.on(damage.basis), draws=samples or DRAWS, keep=samples > 0,
-        seed=seed, condition=condition, batch_size=batch_size, progress=progress, sampler=s.sampler, steps=s.steps,
-        grid=str(model.settled_grid), first=first,
+        seed=seed, condition=condition, batch_size=batch_size, progress=progress, first=first,
     )  # fmt: skip

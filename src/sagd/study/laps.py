@@ -426,12 +426,10 @@ class Course:
     ) -> Tensor:
         seed = self.config.training.seed
         if model is not None:
-            s = model.sampling
             told = None if model.classes is None else labels
             return posterior(
-                model.denoiser, y, noise, model.statistics.on(self.basis), sampler=s.sampler, steps=s.steps,
-                grid=str(model.settled_grid), rounds=ROUNDS, seed=seed, draw=draw, first=first, condition=told,
-                batch_size=_TOGETHER,
+                model.denoiser, y, noise, model.statistics.on(self.basis), rounds=ROUNDS, seed=seed, draw=draw,
+                first=first, condition=told, batch_size=_TOGETHER,
             ).cpu()  # fmt: skip
         if self.first is None:
             return self.prior.draw(y, noise, seed, draw, first)
