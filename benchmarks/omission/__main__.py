@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.omission import cifar, cleaned_laps, detection, laps, life, mnist, page, restoring, solvers
+from benchmarks.omission import cifar, cleaned_laps, detection, laps, life, mnist, page, real, restoring, solvers
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -31,14 +31,14 @@ def main(args: Sequence[str] | None = None) -> None:
         help="cleaned-laps, restoring, solvers: damage; default: all",
     )  # fmt: skip
     parser.add_argument(
-        "--sets", nargs="*", choices=[*restoring.SETS, solvers.DIGITS],
-        help="restoring, solvers: images; default: all",
+        "--sets", nargs="*", choices=sorted({*restoring.SETS, *solvers.SETS, *real.SETS}),
+        help="restoring, real, solvers: data; default: all",
     )  # fmt: skip
     parser.add_argument("--precision", help="mnist: no or bf16; default: that of the scale")
     parser.add_argument("--out", type=Path, default=RESULTS, help="directory of the results; what is there is kept")
     parser.add_argument("--work", type=Path, default=Path("runs/omission"), help="directory of runs and features")
     given = parser.parse_args(args)
-    known = solvers.SETS if given.study == "solvers" else restoring.SETS
+    known = {"solvers": solvers.SETS, "real": tuple(real.SETS)}.get(given.study, restoring.SETS)
     if unknown := {*(given.sets or ())} - {*known}:
         parser.error(f"{given.study} is not of {', '.join(sorted(unknown))}; give {', '.join(known)}")
     known = solvers.DAMAGES if given.study == "solvers" else tuple(life.DAMAGE)
@@ -86,6 +86,11 @@ def _restoring(given: argparse.Namespace) -> Path:
     return page.write(path.with_suffix(".md"), restoring.page(records.read(path), given.scale, about()))
 
 
+def _real(given: argparse.Namespace) -> Path:
+    path = real.study(given.data, given.out, given.work / "real", given.scale, given.sets or (), given.seeds or (0,))
+    return page.write(path.with_suffix(".md"), real.page(records.read(path), given.scale, about()))
+
+
 def _solvers(given: argparse.Namespace) -> Path:
     path = solvers.study(
         given.data, given.out, given.work / "solvers", given.scale, given.sets or (), given.damages or ()
@@ -111,6 +116,7 @@ _STUDIES = {
     "cleaned-laps": _cleaned_laps,
     "restoring": _restoring,
     "solvers": _solvers,
+    "real": _real,
     "cifar": _cifar,
     "detection": _detection,
 }
