@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.damage import Spots
 from sagd.noise.statistics import measure
-from sagd.omission.detection.find import examine, find
+from sagd.omission.detection.find import _belongs, examine, find
+from sagd.omission.detection.peaks import Peak
 from sagd.omission.detection.probability import damage_probability
 
 
@@ -121,6 +123,19 @@ def test_stronger_hum_is_never_less_likely():
     assert max(told) >= 0.99
     for before, after in itertools.pairwise(told):
         assert after >= min(0.99, before - 0.01), told
+
+
+def test_what_belongs_by_its_place_makes_nothing_else_belong():
+    """A hum at 0.1 and what may be its third harmonic; 0.15 is a half of that, and nothing of the hum."""
+
+    def peak(f):
+        return SimpleNamespace(peak=Peak((f,), (0,), 1.0, 0.0))
+
+    windows = SimpleNamespace(side=(1250,))
+    family = [(1.0, peak(0.1)), (0.6, peak(0.3))]
+    assert _belongs((0.45, peak(0.3)), family[:1], windows) > 0.5
+    assert _belongs((0.45, peak(0.15)), [(1.0, peak(0.3))], windows) > 0.5
+    assert _belongs((0.45, peak(0.15)), family, windows) == 0
 
 
 def test_both_diagonals_of_a_screen_are_one_finding(fields):

@@ -78,9 +78,11 @@ def test_noise_has_peaks_as_often_as_their_chance_says():
 @pytest.mark.parametrize(
     ("one", "other", "belong"),
     [
+        ((0.12,), (0.06,), True),
+        ((0.3,), (0.06,), True),
+        ((0.06,), (0.3,), False),  # of which it would be the fifth part: a heart has many harmonics, mains few parts
         ((0.06,), (0.12,), True),
-        ((0.06,), (0.3,), True),
-        ((0.3,), (0.4,), True),  # twice 0.3 folds back to 0.4
+        ((0.4,), (0.3,), True),  # twice 0.3 folds back to 0.4
         ((0.06,), (0.15,), False),
         ((0.1, 0.2), (-0.1, 0.2), True),
         ((0.1, 0.2), (0.2, 0.4), True),

@@ -157,7 +157,8 @@ def _belongs(pair: Pair, family: list[Pair], windows: Windows) -> float:
     Bayes: the odds rise by how much likelier damage lies there than what lies anywhere does.
     """
     p, candidate = pair
-    peaks = [c.peak for _, c in family if c.peak is not None]
+    # Those that are there by this evidence are none themselves: of content, too, harmonics lie at multiples.
+    peaks = [c.peak for own, c in family if c.peak is not None and own >= CERTAIN]
     if candidate.peak is None or not peaks:
         return 0.0
     accident = min(coincidence(candidate.peak, peak, windows.side) for peak in peaks)

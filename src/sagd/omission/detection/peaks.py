@@ -34,8 +34,8 @@ _TELLS = 16
 """Frequencies whose median says what is usual."""
 _MOST_LOBES = 1.5
 """Main lobes, likewise, to which a line may reach: beyond, it would be a peak of its own."""
-_MULTIPLES = range(2, 9)
-"""Harmonics that are looked for."""
+_MULTIPLES, _PARTS = range(2, 9), range(2, 4)
+"""Harmonics that are looked for; and what a wave may be a harmonic of, where that is the weaker."""
 _MOVES = 0.75
 """Steps of the windows by which the finest resolution may move a peak."""
 _MESHED = 0.5
@@ -231,22 +231,24 @@ def coincidence(one: Peak, other: Peak, side: tuple[int, ...], tolerance: float 
 
     Args:
         one: A peak.
-        other: Another one.
+        other: One of the family.
         side: Samples of the windows.
         tolerance: Steps of the grid by which it may be off, times the root of the multiple.
     """
     sizes = torch.tensor(side, dtype=torch.float64)
     a, b = (torch.tensor(peak.at, dtype=torch.float64) for peak in (one, other))
     apart = [((a.abs() - b.abs()).abs() * sizes).max() / 2]
-    for m in _MULTIPLES:
-        for d in (m * a - b, m * a + b, m * b - a, m * b + a):
-            apart.append(((d - d.round()).abs() * sizes).max() / math.sqrt(m))
+    for factors, low, high in ((_MULTIPLES, b, a), (_PARTS, a, b)):
+        for m in factors:
+            for d in (m * low - high, m * low + high):
+                apart.append(((d - d.round()).abs() * sizes).max() / math.sqrt(m))
     off = float(min(apart))
     if off > tolerance:
         return 1.0
     # No nearer than can be told: lines have a width.
     near = min(tolerance, max(off, (one.radius + other.radius) * max(side)))
-    boxes = sum(4 * (2 * near * math.sqrt(m)) ** len(side) for m in _MULTIPLES) + (8 * near) ** len(side)
+    both = (*_MULTIPLES, *_PARTS)
+    boxes = sum(2 * (2 * near * math.sqrt(m)) ** len(side) for m in both) + (8 * near) ** len(side)
     return min(1.0, boxes / math.prod(side))
 
 
