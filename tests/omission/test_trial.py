@@ -1,9 +1,11 @@
 """Trials where the truth is known."""
 
+import pytest
 import torch
 
 from sagd.noise.basis.fourier import FourierBasis
-from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, damaged_draws, some_of, tried
+from sagd.omission.posterior import GaussianPrior
+from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Left, damaged_draws, some_of, tried
 from sagd.random import generator_for, randn
 
 BASIS = FourierBasis((6, 8))
@@ -28,13 +30,55 @@ def test_errors_are_those_of_ways_against_the_draws():
     trial = tried(x, z, x + (z - x) / 4, noise, WHERE, network)
     laid = torch.cat([taken, y - draws])
     power = laid.square().flatten(1).mean(1)
-    for way, share in {CLEAN: 1 / 4, DAMAGED: 1 / 2, CLEANED: 1 / 8}.items():
+    for way, share in {CLEAN: 1 / 4, DAMAGED: 1 / 2}.items():
         torch.testing.assert_close(trial.errors[way], share**2 * power)
+    torch.testing.assert_close(trial.errors[CLEANED], ((given[1][0] - x) / 2).square().flatten(1).mean(1))
     assert trial.from_cleaned
     assert given[0][1] is noise
-    left = BASIS.forward(laid / 4).abs().square().mean(0, keepdim=True)
-    torch.testing.assert_close(given[1][1], left * WHERE)
-    assert given[1][1] is trial.left
+    torch.testing.assert_close(given[1][0], trial.left.shown(x + (z - x) / 4))
+    assert given[1][1] is trial.left.noise
+
+
+def shrunk(count, gain):
+    """Items, and `g (x + n)` of them: `S` and `N` of 2 and of 3 where something is replaced."""
+    x, n = (2**0.5 * drawn(count, 2, "x"), 3**0.5 * drawn(count, 2, "n"))
+    return x, BASIS.inverse(BASIS.forward(x) + WHERE * ((gain - 1) * BASIS.forward(x) + gain * BASIS.forward(n)))
+
+
+def test_what_cleaning_leaves_is_told_apart_from_what_it_took():
+    """20,000 items: five standard errors of a gain of 0.4 are 0.04, of a power 5 %."""
+    x, z = shrunk(20_000, 0.4)
+    left = Left.of(zip(x.split(7000), z.split(7000), strict=True), WHERE)
+    own, other = WHERE > 0, WHERE == 0
+    assert float((left.gain[0] - 0.4)[:, own].abs().max()) < 0.04
+    assert float((left.noise[0] / 3 - 1)[:, own].abs().max()) < 0.05
+    assert (left.gain[0][:, other] == 1).all()
+    assert not left.noise[0][:, other].any()
+    shown = BASIS.forward(left.shown(z) - x).abs().square().mean(0)
+    torch.testing.assert_close(shown[:, own], left.noise[0][:, own], rtol=1e-6, atol=0)
+
+
+def test_draws_given_what_is_left_have_the_power_of_the_items():
+    """Of Gaussian items; as if `z` were an item under noise they had 0.8 of it, shrunk twice."""
+    x, z = shrunk(20_000, 0.4)
+    left = Left.of([(x, z)], WHERE)
+    prior = GaussianPrior.measured(x, torch.zeros(1, 2, *BASIS.coefficients, dtype=torch.float64), BASIS)
+    off = BASIS.forward(z - x).abs().square().mean(0, keepdim=True)
+    powers = []
+    for shown, noise in ((left.shown(z), left.noise), (z, off)):
+        power = BASIS.forward(prior.draw(shown, noise)).abs().square().mean(0)
+        powers.append(float(power[:, WHERE > 0].mean()) / 2)
+    assert abs(powers[0] - 1) < 0.02
+    assert powers[1] < 0.85
+
+
+def test_where_next_to_nothing_is_left_nothing_is_known():
+    x, z = shrunk(4000, 0.02)
+    left = Left.of([(x, z)], WHERE)
+    assert left.noise[0][:, WHERE > 0].isinf().all()
+    torch.testing.assert_close(left.shown(z), z)
+    # Two items tell a gain so roughly that without a doubt it would be anything.
+    assert float(Left.of([(x[:2], x[:2])], WHERE).gain.min()) == pytest.approx(1)
 
 
 def test_places_count_by_their_share():

@@ -5,14 +5,16 @@ which cleaning can take out again, and what it holds more than a draw of the mod
 backwards along all axes they have the same spectrum, and know nothing of the item any more. Laid over a draw, each
 makes a damaged item of which the clean one is known; half of the trials are of either kind, so that what favours one
 way favours the other as often. Tried are cleaning, and the network given the item under noise of the damage's power, or
-given the cleaned item under noise of the power that cleaning is wrong by. The former uses all that is shown; the latter
-leaves to cleaning what that does better, such as a wave of which each item has its own, where a power that all items
-share says little.
+given what cleaning leaves, under noise of the power that is wrong with that. The former uses all that is shown; the
+latter leaves to cleaning what that does better, such as a wave between the frequencies of the grid.
+
+Cleaning shrinks: what it leaves is `z = g (x + n)` by frequency, and holds less than `x` does. As if it were `x` under
+noise it would be shrunk once more, and draws given it would lack power; `z / g` is `x` under noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -26,17 +28,62 @@ LEAST, MOST = 2, 16
 """Items of a trial, each tried under two kinds of damage; of fewer under several draws."""
 
 
+_LEAST = 0.1
+"""Gain of cleaning below which next to nothing is left to tell of an item."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What cleaning leaves of items, by frequency: `z = g (x + n)`.
+
+    Attributes:
+        gain: `g`, `(1, C, *coefficients)` of the Fourier basis, float64; 1 where nothing is replaced or left.
+        noise: `N(f)` of `n`, likewise: 0 where nothing is replaced, infinite where nothing is left.
+    """
+
+    gain: Tensor
+    noise: Tensor
+
+    @staticmethod
+    def of(items: Iterable[tuple[Tensor, Tensor]], where: Tensor) -> Left:
+        """As it is found where the truth is known.
+
+        Args:
+            items: Some in truth and cleaned, `(B, C, *spatial)`, several times.
+            where: What is replaced, above 0, `(1, C|1, *coefficients)`.
+        """
+        count, cross, truth, power = 0, *(torch.zeros((), dtype=torch.float64) for _ in range(3))
+        for x, z in items:
+            a, b = (FourierBasis(tuple(v.shape[2:])).forward(v.double()) for v in (x, z))
+            cross = cross + (a.conj() * b).real.sum(0, keepdim=True)
+            truth, power = truth + a.abs().square().sum(0, keepdim=True), power + b.abs().square().sum(0, keepdim=True)
+            count += len(x)
+        # As if one item more had not been shrunk: of few, what is wrong with them alone looks like a gain.
+        known = truth * (1 + 1 / count)
+        gain = torch.where(known > 0, (cross + truth / count) / known, 1.0).clamp(0, 1)
+        kept = (gain >= _LEAST) & (where > 0)
+        noise = (power - 2 * gain * cross + gain.square() * truth).clamp(min=0) / (count * gain.square())
+        noise = torch.where(kept, noise, torch.where(where > 0, torch.inf, 0.0))
+        return Left(torch.where(kept, gain, 1.0), noise)
+
+    def shown(self, z: Tensor) -> Tensor:
+        """`z / g` of cleaned items `(B, C, *spatial)`."""
+        basis = FourierBasis(tuple(z.shape[2:]))
+        more = basis.inverse((1 / self.gain - 1) * basis.forward(z.double()))
+        return z + more.to(z)
+
+
 @dataclass(frozen=True)
 class Trial:
     """What came of the ways.
 
     Attributes:
         errors: Mean squared error by way and item, `(B,)`, float64.
-        left: Power of what cleaning was wrong by, `(1, C, *coefficients)`, float64; 0 where nothing is replaced.
+        left: What cleaning leaves.
     """
 
     errors: dict[str, Tensor]
-    left: Tensor
+    left: Left
 
     @property
     def from_cleaned(self) -> bool:
@@ -73,7 +120,7 @@ def tried(
     where: Tensor,
     network: Callable[[Tensor, Tensor], Tensor],
     share: Tensor | None = None,
-    left: Tensor | None = None,
+    left: Left | None = None,
 ) -> Trial:
     """Try all ways.
 
@@ -85,13 +132,10 @@ def tried(
         where: What is to be replaced, in [0, 1], likewise.
         network: How items are restored by the network given the power of their noise.
         share: How much each place counts, `(*spatial)`; None: all alike.
-        left: Power of what cleaning is wrong by, likewise, if more than these items tell it.
+        left: What cleaning leaves, if more than these items tell it.
     """
-    basis = FourierBasis(tuple(x.shape[2:]))
-    weight = torch.ones(basis.spatial) if share is None else share
+    weight = torch.ones(x.shape[2:]) if share is None else share
     weight = weight.double() / weight.double().mean()
-    if left is None:
-        left = basis.forward((cleaned - x).double()).abs().square().mean(0, keepdim=True)
-    left = where * left
-    found = {CLEAN: cleaned, DAMAGED: network(damaged, noise), CLEANED: network(cleaned, left)}
+    left = Left.of([(x, cleaned)], where) if left is None else left
+    found = {CLEAN: cleaned, DAMAGED: network(damaged, noise), CLEANED: network(left.shown(cleaned), left.noise)}
     return Trial({way: (weight * (z.double() - x).square()).flatten(1).mean(1) for way, z in found.items()}, left)

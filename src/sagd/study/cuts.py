@@ -25,7 +25,7 @@ from sagd.omission.dead import dead_lines
 from sagd.omission.removal import Removal, measure
 from sagd.omission.removal.extend import crop
 from sagd.omission.removal.measurement import windowed
-from sagd.omission.trial import Trial, tried
+from sagd.omission.trial import Left, Trial, tried
 from sagd.random import generator_for, randn, subset
 from sagd.study.cleared import cleared
 from sagd.study.guarding import cut_of, ends, in_range, kept_of
@@ -179,13 +179,11 @@ class CleanedFiles:
         truth = [x + _lost(self._removals[x.shape], k).to(x) for k, x in enumerate(self.arrays)]
         axes = tuple(range(1, truth[0].ndim))
         under = tuple(x + (in_range(y) - x).flip(axes) for x, y in zip(truth, damaged, strict=True))
-        again, basis = self._cleaned(under), FourierBasis(data.shape[1:])
-        left = torch.zeros_like(noise)
-        for some in torch.arange(len(data)).split(_TOGETHER):
-            rest = _seen(data, again, some) - _seen(data, truth, some)
-            left += basis.forward(rest.double()).abs().square().sum(0) / len(data)
+        again, every = self._cleaned(under), torch.ones_like(noise)
+        parts = torch.arange(len(data)).split(_TOGETHER)
+        left = Left.of(((_seen(data, truth, some), _seen(data, again, some)) for some in parts), every)
         x, y, z = (_seen(data, arrays, numbers) for arrays in (truth, under, again))
-        return tried(x, y, z, noise, torch.ones_like(noise), network, left=left)
+        return tried(x, y, z, noise, every, network, left=left)
 
     @cached_property
     def _removals(self) -> dict[torch.Size, Removal]:

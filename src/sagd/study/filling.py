@@ -267,7 +267,7 @@ class Start:
     """What a model starts from to restore damaged items.
 
     Attributes:
-        y: `(B, C, *spatial)`: as they are, or cleaned.
+        y: `(B, C, *spatial)`: as they are, or what cleaning leaves, as `Left.shown` has it.
         damage: What is wrong with them.
         trial: In which that was found to be the better; None if there was none.
     """
@@ -329,7 +329,8 @@ def start_of(
     say_start(trial, len(z))
     if not trial.from_cleaned:
         return Start(y, damage, trial)
-    return Start(cleaned(y, removal, model), dataclasses.replace(damage, noise=trial.left), trial)
+    shown = within_reach(trial.left.shown(cleaned(y, removal, model)), model.statistics)
+    return Start(shown, dataclasses.replace(damage, noise=trial.left.noise), trial)
 
 
 def require_finite(draws: Tensor) -> None:

@@ -48,7 +48,7 @@ from sagd.omission.modes.cleaned import Cleaned
 from sagd.omission.posterior import ROUNDS, GaussianPrior, Judged, posterior
 from sagd.omission.removal import Removal, measure
 from sagd.omission.restore import restore
-from sagd.omission.trial import MOST
+from sagd.omission.trial import MOST, Left
 from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory, write_file
 from sagd.store.folder import claim
@@ -68,7 +68,7 @@ _JUDGED, _FEWEST = 256, 8
 _TOGETHER = 256
 _MEASURED = 4096
 """Items whose damage is measured together, to be taken out."""
-_DRAWS, _TENSOR = "draws.safetensors", "x"
+_DRAWS, _TENSOR, _GAIN = "draws.safetensors", "x", "gain"
 _FREE = (
     "process.omission.laps",
     "plugins",
@@ -283,8 +283,8 @@ class Course:
         return self.first.statistics.basis
 
     @cached_property
-    def left(self) -> Tensor | None:
-        """Power of what cleaning is wrong by, `(1, C, *coefficients)`, if laps start from cleaned items; else None.
+    def left(self) -> Left | None:
+        """What cleaning leaves of items, if laps start from cleaned ones; else None.
 
         It is found in a trial once, and kept.
         """
@@ -292,14 +292,15 @@ class Course:
         if not path.exists():
             if (self.out / "lap-1" / "draws").exists():
                 return None  # of a version that knew no other start
-            start = self._start()
-            told = torch.zeros(0, dtype=torch.float64) if start is None else start
-            write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: told}))])
+            start, none = self._start(), torch.zeros(0, dtype=torch.float64)
+            told = {_TENSOR: none} if start is None else {_TENSOR: start.noise, _GAIN: start.gain}
+            write_directory(path, [(_DRAWS, to_safetensors(told))])
         verify_directory(path, [_DRAWS])
-        kept = read_tensors(path / _DRAWS)[0][_TENSOR]
-        return kept if kept.numel() else None
+        kept = read_tensors(path / _DRAWS)[0]
+        noise = kept[_TENSOR]
+        return Left(kept.get(_GAIN, torch.ones_like(noise)), noise) if noise.numel() else None
 
-    def _start(self) -> Tensor | None:
+    def _start(self) -> Left | None:
         """The same, found in a trial."""
         assert self.first is not None
         assert isinstance(self.basis, FourierBasis)
@@ -311,8 +312,8 @@ class Course:
             if self.files is None:
                 where = (mask(self.place, basis) > 0).double().reshape(1, -1, *basis.coefficients)
                 damage = Damage(self.measured, basis, where, self.removal)
-                start = start_of(model, y, damage, seed, told, progress=True)
-                return start.damage.noise if start.from_cleaned else None
+                trial = start_of(model, y, damage, seed, told, progress=True).trial
+                return trial.left if trial is not None and trial.from_cleaned else None
 
             def network(z: Tensor, noise: Tensor) -> Tensor:
                 damage = Damage(noise, basis, torch.ones_like(noise))
@@ -331,8 +332,10 @@ class Course:
             return y
         assert self.first is not None
         if self.files is not None:
-            return within_reach(self.files.windows(data, numbers), self.first.statistics)
-        return cleaned(y, self.removal, self.first)
+            z = within_reach(self.files.windows(data, numbers), self.first.statistics)
+        else:
+            z = cleaned(y, self.removal, self.first)
+        return within_reach(self.left.shown(z), self.first.statistics)
 
     @cached_property
     def measured(self) -> Tensor:
@@ -346,14 +349,15 @@ class Course:
 
         Of lap 0, which has none, it is measured, or found in the trial.
         """
+        known = self.measured if self.left is None else self.left.noise
         if number == 0:
-            return self.measured if self.left is None else self.left
+            return known
         kept, x = self.parts[0], self.drawn_in(number)
         total = torch.zeros_like(self.measured)
         for some in torch.arange(len(kept)).split(_TOGETHER):
             rest = self.shown(kept, some) - x.batch(some)[0]
             total += self.basis.forward(rest.double()).abs().square().sum(0)
-        return total / len(kept)
+        return torch.where(known.isinf(), torch.inf, total / len(kept))
 
     @property
     def known(self) -> RunConfig:

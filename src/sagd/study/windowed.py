@@ -109,8 +109,9 @@ class ByDraws:
     def windows(self, x: Tensor, first: int) -> Tensor:
         """Windows restored."""
         assert self.noise is not None
-        noise = self.trial.left if self.trial is not None and self._cleans else self.noise.noise
-        return self.filled(x, noise, first, self.seed)
+        if self.trial is None or not self._cleans:
+            return self.filled(x, self.noise.noise, first, self.seed)
+        return self.filled(self.trial.left.shown(x), self.trial.left.noise, first, self.seed)
 
     @property
     def _cleans(self) -> bool:
