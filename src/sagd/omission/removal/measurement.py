@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal.extend import crop, extend, extended_size, passed
 from sagd.omission.removal.geometry import Part, parts_of
 from sagd.omission.removal.local import strength, window_of
-from sagd.omission.removal.spectra import Powers, fit, profile
+from sagd.omission.removal.spectra import SEVERAL, Powers, fit, profile
 from sagd.omission.removal.structure import odd_phase, weighted_damage
 
 LEAST = 8
@@ -31,6 +31,10 @@ _ARRAYS = 256
 """Arrays that are transformed at a time."""
 _TOGETHER = 2**18
 """Samples of extended arrays that are cleaned at a time, or one array: more leave the caches of processors."""
+_DOUBTFUL, _SURE = 0.25, 2.0
+"""Damage over the clean power from which on there may be any, and excess over that which is damage."""
+_CHANCE = 4.0
+"""Power of the mean of arrays from which on they have something in common, in that which chance gives it."""
 _STRONG = 1 / 3
 """Clean power, in that of the damage, from which on a quarter or more of what is taken out is content."""
 
@@ -50,6 +54,8 @@ class Removal:
         width: Full width across of the narrowest shape of the band, in cycles per sample.
         turn: Orthogonal matrix `(C, C)` whose rows make of the channels those that gain and spectra are of: of colours,
             which share their content, grey and its differences.
+        common: What many arrays have in common beside their own means, `(C, *spatial)`, as digits and faces do:
+            content, about which the rest is measured and cleaned; 0 of few arrays, and of those that have nothing.
     """
 
     band: Spectrum
@@ -61,6 +67,7 @@ class Removal:
     damage: Tensor
     width: float
     turn: Tensor
+    common: Tensor
 
     @property
     def share(self) -> float:
@@ -83,7 +90,8 @@ class Removal:
 
         At their borders damage breaks off, and leaks beside its band. Its shape is that on the extended arrays; its
         strength what arrays hold in the band over their clean spectrum there. In extended arrays both are weaker: by
-        what is blended, and by all borders that are blank.
+        what is blended, and by all borders that are blank. Where several arrays hold far more than their clean spectrum
+        the damage is what they hold more.
 
         Args:
             x: Arrays `(N, C, *spatial)`, those that were measured or others of the same damage.
@@ -98,8 +106,16 @@ class Removal:
         beside = ~inside & (radius > 0)
         near = beside & (radius > radius[inside].min() / _NEAR) & (radius < radius[inside].max() * _NEAR)
         level = _level((power / clean)[:, near if len(x) * int(near.sum()) >= _FEWEST else beside], len(x))
-        held = (weight * inside * (power - level.reshape(-1, *(1,) * own.rank) * clean)).sum()
-        return noise * (held / total).clamp(min=1)
+        clean = level.reshape(-1, *(1,) * own.rank) * clean
+        excess, weight = power - clean, weight * inside
+        strength = ((weight * excess).sum() / total).clamp(min=1)
+        if len(x) < SEVERAL:
+            return noise * strength
+        sure = (noise > _DOUBTFUL * clean) & (excess > _SURE * clean)
+        rest = weight * ~sure
+        if (left := (rest * noise).sum()) > 0:  # whose shape is that of the fit, and whose power no more than there is
+            strength = strength.minimum((rest * excess).sum().clamp(min=0) / left)
+        return torch.where(sure, excess, noise * strength)
 
     def level_of(self, x: Tensor) -> float:
         """Power of arrays `(N, C, *spatial)` in the band over that of clean ones, as they are."""
@@ -113,7 +129,7 @@ class Removal:
         own = FourierBasis(self.spatial)
         power = torch.zeros(len(self.gain), *own.coefficients, dtype=torch.float64)
         for some in x.split(_ARRAYS):
-            about = some.double() - some.double().mean(dim=tuple(range(2, x.ndim)), keepdim=True)
+            about = self._about(some.double())
             power += own.forward(about).abs().square().sum(0).to(power)
         return power / len(x)
 
@@ -124,7 +140,7 @@ class Removal:
         """The mean power of other arrays of that size, `(C, *coefficients)`, of the channels that the gain is of."""
         total, count = torch.zeros_like(self.power), 0
         for block in [x] if isinstance(x, Tensor) else x:
-            about = block - block.mean(dim=tuple(range(1, block.ndim)), keepdim=True)
+            about = self._about(block)
             turned = torch.einsum("ij,j...->i...", self.turn.to(about), about)
             total = total + self.basis.forward(extend(turned, self.basis.spatial)).abs().square().double()
             count += 1
@@ -151,11 +167,14 @@ class Removal:
 
     def _of_block(self, x: Tensor) -> Tensor:
         """The damage of arrays `(N, C, *spatial)`."""
-        about = x - x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
         turn = self.turn.to(x)
-        turned = torch.einsum("ij,nj...->in...", turn, about)
+        turned = torch.einsum("ij,nj...->in...", turn, self._about(x))
         damage = torch.stack([self._damage_of(*of) for of in zip(turned, self.gain, self.smooth, strict=True)])
         return torch.einsum("ji,jn...->ni...", turn, damage)
+
+    def _about(self, x: Tensor) -> Tensor:
+        """Arrays `(*, C, *spatial)` less their means and what they have in common."""
+        return _about_mean(x, len(self.spatial)) - self.common.to(x)
 
     def _damage_of(self, x: Tensor, gain: Tensor, smooth: Tensor) -> Tensor:
         """In one channel of each array, `(N, *spatial)`."""
@@ -242,20 +261,46 @@ def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
     """
     band = Spectrum.parse(band)
     total, count, spatial, basis, largest = torch.empty(0), 0, (), FourierBasis((2,)), 0.0
+    together = torch.zeros((), dtype=torch.float64)
     for block in [x] if isinstance(x, Tensor) else x:
         check_array(block)
         if not count:
             spatial, basis = tuple(block.shape[1:]), FourierBasis(extended_size(block.shape[1:]))
         elif block.shape[1:] != spatial or len(block) != len(total):
             raise InputError(f"blocks must be of one size, got {tuple(block.shape)} after {(len(total), *spatial)}")
-        about = block - block.mean(dim=tuple(range(1, block.ndim)), keepdim=True)
+        about = _about_mean(block, len(spatial))
         largest = max(largest, float(about.max()), -float(about.min()))
         power = _power(basis.forward(extend(about, basis.spatial)))
         total, count = (power, 1) if not count else (total + power, count + 1)
+        together = together + about.double()
     if not count:
         raise InputError("there is no array to measure")
     check_squares("values", largest)
-    return _removal(band, spatial, basis, total / count, count)
+    power, mean = total / count, together / count
+    common = _in_common(mean, power, count, band, basis) if count >= SEVERAL else torch.zeros_like(mean)
+    if common.any():
+        own, rest = (_power(basis.forward(extend(v, basis.spatial))) for v in (mean, mean - common))
+        power = power - own + rest
+    return replace(_removal(band, spatial, basis, power, count), common=common)
+
+
+def _about_mean(x: Tensor, rank: int) -> Tensor:
+    return x - x.mean(dim=tuple(range(-rank, 0)), keepdim=True)
+
+
+def _in_common(mean: Tensor, power: Tensor, count: int, band: Spectrum, basis: FourierBasis) -> Tensor:
+    """What arrays have in common, of their mean; 0 if that is not more than chance. A pattern in the band that is alike
+    in all, as a sensor has, is taken out of it."""
+    own = _power(basis.forward(extend(mean, basis.spatial)))
+    of_mean, of_all = (float((basis.multiplicity() * _by_channel(v, basis)).sum()) for v in (own, power))
+    if of_mean <= _CHANCE * of_all / count:
+        return torch.zeros_like(mean)
+    return mean - _removal(band, mean.shape[1:], basis, own, 1).apply(mean)
+
+
+def _by_channel(power: Tensor, basis: FourierBasis) -> Tensor:
+    """Of the power of each pair of channels that of each with itself."""
+    return power.diagonal().movedim(-1, 0) if power.ndim > 1 + basis.rank else power
 
 
 def _power(c: Tensor) -> Tensor:
@@ -289,11 +334,9 @@ def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power:
     def fitted(power: Tensor) -> tuple[Tensor, Tensor]:
         return _fitted(power, parts, taken, radius, weight, count, 1 / max(basis.spatial))
 
-    if power.ndim == 1 + radius.ndim:
-        smooth, damage = fitted(power)
-    else:
-        cross, power = power, power.diagonal().movedim(-1, 0)
-        smooth, damage = fitted(power)
+    cross, power = power, _by_channel(power, basis)
+    smooth, damage = fitted(power)
+    if cross is not power:
         other = _turn(cross, weight * ~taken, radius)
         turned = torch.einsum("ci,cj,ij...->c...", other, other, cross).clamp(min=0)
         s, n = fitted(turned)
@@ -301,7 +344,8 @@ def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power:
             turn, power, smooth, damage = other, turned, s, n
     gain = 1 - b * damage / (smooth + damage).clamp(min=torch.finfo(torch.float64).tiny)
     width = 2 * min(float(part.across[part.inside].max()) for part in parts)
-    return Removal(band, tuple(spatial), basis, gain, power, smooth, damage, width, turn)
+    common = torch.zeros(len(power), *spatial, dtype=torch.float64)
+    return Removal(band, tuple(spatial), basis, gain, power, smooth, damage, width, turn, common)
 
 
 def _error(smooth: Tensor, damage: Tensor, weight: Tensor) -> float:

@@ -36,6 +36,8 @@ _RIDGE = 1e-3
 """Pull of the regression towards a constant, where frequencies lie all at one radius."""
 _ALONG = 8.0
 """Steps at which what lies along a line counts half."""
+SEVERAL, _STRUCTURE = 16, 4.0
+"""Arrays whose mean powers say more of damage than of their structure, and how far that sticks out of `S` in all."""
 _PLACES = 512
 """Places along a line, at most."""
 _GROUP = 8.0
@@ -102,15 +104,21 @@ def fit(powers: Powers, part: Part, taken: Tensor) -> tuple[Tensor, Tensor]:
     level = _levels(part, inside, powers)
     smooth = _smooth(powers, part, inside, inside | others)
     # Levels beyond the first that does not stick out are clean after all, and tell more of `S` than what is farther.
-    first = _first_clean(powers, inside, level, smooth, part.extended)
+    held = level < _first_clean(powers, inside, level, smooth, part.extended)
+    if part.extended and powers.count >= SEVERAL:
+        held |= _damaged_in_places(powers, inside, level, smooth)
     damaged = inside.clone()
-    damaged[inside] = level < first
+    damaged[inside] = held
     if not damaged.any():
         return smooth, torch.zeros_like(smooth)
-    if first <= int(level.max()):
+    if not held.all():
         smooth = _smooth(powers, part, damaged, damaged | others, inside)
-    held, noise = level < first, torch.zeros_like(smooth)
+    noise = torch.zeros_like(smooth)
     noise[held] = _damage(powers, damaged, level[held], smooth[held], part.extended)
+    if part.extended and powers.count >= SEVERAL:
+        # What many arrays hold beyond what changes slowly along a line is content, as far as that may stick out of `S`.
+        content = (powers.power[inside] - noise).minimum(_STRUCTURE * smooth)
+        smooth = torch.where(held, smooth.maximum(content), smooth)
     return smooth, noise
 
 
@@ -216,25 +224,66 @@ def _first_clean(powers: Powers, inside: Tensor, level: Tensor, smooth: Tensor, 
     return first if float(total[:first].sum()) > _SURE_OF_SPOT * spread * math.sqrt(float(count[:first].sum())) else 0
 
 
+def _damaged_in_places(powers: Powers, inside: Tensor, level: Tensor, smooth: Tensor) -> Tensor:
+    """Which frequencies of a line stick out of `S`, from the middle outwards, place by place along it, bool.
+
+    Of a level that sticks out where content is weak alone, the mean is too little. Of a few arrays, structure does so.
+    """
+    weight, cells = powers.weight[inside] / 2, _Cells(powers, inside, level, True)
+    total, count = cells.pooled(weight * (powers.log(inside) - smooth.log()), weight)
+    clean = total <= _LEAST * count
+    first = torch.full((cells.levels * cells.places,), False).index_put_((cells.number,), clean)
+    return ~first.reshape(cells.levels, -1).long().cummax(0).values.bool().flatten()[cells.number]
+
+
+class _Cells:
+    """Frequencies of a shape by level and, of a line, by place along it, where neighbours count, too.
+
+    Args:
+        powers: Measured.
+        inside: Where the shape is.
+        level: Of each frequency inside.
+        extended: Whether it is a line.
+    """
+
+    def __init__(self, powers: Powers, inside: Tensor, level: Tensor, extended: bool) -> None:
+        largest = float(powers.radius.max())
+        self.levels = int(level.max()) + 1
+        self.places = min(_PLACES, int(largest / powers.step) + 2) if extended else 1
+        size = largest / max(self.places - 1, 1)
+        place = (powers.radius[inside] / size).round().long() if extended else 0
+        self.number = level * self.places + place
+        place_of = torch.arange(self.places, dtype=powers.power.dtype)
+        self.apart = (place_of[:, None] - place_of) * size / (_ALONG * powers.step)
+        self.kernel = 1 / (1 + self.apart**2)
+
+    def pooled(self, *values: Tensor, power: int = 0) -> Tensor:
+        """Sums over the cell of each frequency and, weighed, along its level, times a power of the distance."""
+        v = torch.stack(values)
+        sums = torch.zeros(len(v), self.levels * self.places, dtype=v.dtype).index_add_(1, self.number, v)
+        kernel = self.kernel * self.apart**power
+        return (sums.reshape(-1, self.places) @ kernel).reshape(len(v), -1)[:, self.number]
+
+    def level_of(self, weight: Tensor, value: Tensor, inclined: bool) -> Tensor:
+        """Weighed mean of values around each frequency; or what a straight line through them has there."""
+        m, t = self.pooled(weight, weight * value)
+        if not inclined:
+            return t / m
+        (m1, t1), (m2,) = self.pooled(weight, weight * value, power=1), self.pooled(weight, power=2)
+        m2 = m2 + _RIDGE * m
+        return (m2 * t - m1 * t1) / (m * m2 - m1**2)
+
+
 def _damage(powers: Powers, inside: Tensor, level: Tensor, smooth: Tensor, extended: bool) -> Tensor:
     """`N` at the frequencies inside: Fisher scoring of `log N`, pooled over levels and along lines."""
-    power, weight, radius = powers.power[inside], powers.weight[inside], powers.radius[inside]
-    places = min(_PLACES, int(float(powers.radius.max()) / powers.step) + 2) if extended else 1
-    size = float(powers.radius.max()) / max(places - 1, 1)
-    cell = level * places + (radius / size).round().long() if extended else level
-    levels = int(level.max()) + 1
-    apart = torch.arange(places, dtype=weight.dtype)
-    kernel = 1 / (1 + ((apart[:, None] - apart) * size / (_ALONG * powers.step)) ** 2)
-
-    def pooled(*values: Tensor) -> Tensor:
-        v = torch.stack(values)
-        sums = torch.zeros(len(v), levels * places, dtype=v.dtype).index_add_(1, cell, v)
-        return (sums.reshape(-1, places) @ kernel).reshape(len(v), -1)[:, cell]
-
+    power, weight = powers.power[inside], powers.weight[inside]
+    cells = _Cells(powers, inside, level, extended)
+    # Of many arrays, even how the power changes along a line is known.
+    inclined = extended and powers.count >= SEVERAL
     k = torch.tensor(float(powers.count), dtype=torch.float64)
     # Mean of a Gamma variable of mean 1 that is cut off at `_MOST`.
     kept = float(torch.special.gammainc(k + 1, k * _MOST) + _MOST * torch.special.gammaincc(k, k * _MOST))
-    excess, total = pooled(weight * (power - smooth).clamp(min=0), weight)
+    excess, total = cells.pooled(weight * (power - smooth).clamp(min=0), weight)
     mean = excess / total
     log = torch.maximum(mean, 1e-3 * smooth).log()
     for _ in range(_ROUNDS):
@@ -242,8 +291,8 @@ def _damage(powers: Powers, inside: Tensor, level: Tensor, smooth: Tensor, exten
         expected = smooth + noise
         information = weight * ((noise / (_DOUBT * smooth + noise)) ** 2 + 1e-12)
         score = ((torch.minimum(power, _MOST * expected) / kept - expected) / noise).clamp(min=-1e6, max=1e6)
-        total, usual, change = pooled(information, information * log, information * score)
-        before, log = log, usual / total + (change / total).clamp(-1.5, 1.5)
+        before, change = log, cells.level_of(information, score, inclined)
+        log = cells.level_of(information, before, inclined) + change.clamp(-1.5, 1.5)
         if (log - before).abs().max() < _SETTLED:
             break
     return log.exp()
