@@ -129,7 +129,7 @@ def test_what_belongs_by_its_place_makes_nothing_else_belong():
     """A hum at 0.1 and what may be its third harmonic; 0.15 is a half of that, and nothing of the hum."""
 
     def peak(f):
-        return SimpleNamespace(peak=Peak((f,), (0,), 1.0, 0.0))
+        return SimpleNamespace(peak=Peak((f,), (0,), 1.0, 0.0, 1e-4))
 
     windows = SimpleNamespace(side=(1250,))
     family = [(1.0, peak(0.1)), (0.6, peak(0.3))]
