@@ -137,7 +137,7 @@ def test_what_a_band_still_shows_is_weighed_in(plain, tmp_path, caplog):
     y = corrupt(items(400), Corruption.parse(wave), 0)
     band = Corruption.parse(wave).band((8, 8), 0)
     damage = Damage.of_band(plain, str(band), y)
-    assert "what that still shows is weighed in" in caplog.text
+    assert "stands out of what lies beside it, and is taken for damage" in caplog.text
     true = BASIS.forward((y - items(400)).double()).abs().square().mean(0)[None]
     assert damage.noise.isfinite().all()
     assert int(damage.noise.argmax()) == int(true.argmax())
@@ -180,6 +180,17 @@ def test_both_ways_are_tried_where_the_truth_is_not_known(plain, tmp_path, caplo
     for chosen in ({"take": "clean"}, {"samples": 2}):
         sides = fill_files(plain, [tmp_path / "00.npy"], hidden, **chosen).sides
         assert sides is None or not sides.tried
+
+
+def test_a_band_of_which_nothing_stands_out_is_told(plain):
+    """In plain words, and items stay as they are."""
+    x = torch.randn(64, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    band = "strip(low=0.2, width=0.1)"
+    damage, line = Damage.measured(Spectrum.parse(band), x, band)
+    assert line.startswith(f"nothing of a damage stands out of {band} for certain: the network leaves it next to")
+    assert not damage.noise.any()
+    nothing = Damage(torch.zeros(1, 1, 8, 5), BASIS, torch.zeros(1, 1, 8, 5))
+    torch.testing.assert_close(fill(plain, items(4), nothing).images, items(4), atol=1e-6, rtol=0)
 
 
 def test_files_that_do_not_vary_stay_as_they_are(plain, tmp_path, caplog):

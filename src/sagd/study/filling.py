@@ -140,15 +140,17 @@ class Damage:
         Raises:
             InputError: If it holds none of the frequencies, or all.
         """
-        damage, line = Damage.measured(Spectrum.parse(band).on(model.meaning.grid()), y, band)
+        place = Spectrum.parse(band).on(model.meaning.grid())
+        damage, line = Damage.measured(place, y, band, "the network and cleaning leave")
         logger.info(line)
         return damage
 
     @staticmethod
-    def measured(place: Spectrum, y: Tensor, band: str) -> tuple[Damage, str]:
+    def measured(place: Spectrum, y: Tensor, band: str, left: str = "the network leaves") -> tuple[Damage, str]:
         """Likewise, of a band on the grid of items, which is called `band`; and a sentence on it.
 
-        Where next to nothing is left in the band, or items have too few samples to tell, nothing of it is known.
+        Where next to nothing is left in the band, or items have too few samples to tell, nothing of it is known. `left`
+        says who leaves a band alone of which nothing stands out.
         """
         basis = FourierBasis(tuple(y.shape[2:]))
         inside = (mask(place, basis) > 0).double().reshape(1, -1, *basis.coefficients)
@@ -162,9 +164,19 @@ class Damage:
         if removal.level_of(y) < _DELETED:
             line = f"next to nothing is left in {band}: all of it is filled in"
             return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside, removal), line
-        noise, weight = removal.noise_of(y), basis.multiplicity() * inside[0]
-        share = min(1.0, float((weight * noise).sum()) / max(float((weight * removal.power_in(y)).sum()), 1e-30))
-        line = f"damage has {100 * share:.0f} % of the power in {band}; what that still shows is weighed in"
+        noise = removal.noise_of(y)
+        if not noise.any():
+            line = (
+                f"nothing of a damage stands out of {band} for certain: {left} it next to unchanged; if there is"
+                " damage, name its own band, as sagd inspect finds it"
+            )
+        else:  # content of which the band has more than what lies beside it cannot be told from damage
+            share = 100 * removal.share_of(y)
+            told = f"{share:.0f} %" if share >= 1 else "less than 1 %"
+            line = (
+                f"{told} of the power in {band} stands out of what lies beside it, and is taken for damage; what the"
+                " band still shows is weighed in"
+            )
         return Damage(noise[None], basis, inside, removal), line
 
 

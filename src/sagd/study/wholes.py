@@ -426,12 +426,21 @@ class _Restoring:
                 squares[way] += float((error - change * self._unit)[known].square().sum())
         errors = {way: s / max(counted, 1) for way, s in squares.items()}
         beyond = beyond_line(self.beyond) if self.beyond and self.blending is not None else ""
-        notes = tuple(note for note in (self.work.dead, beyond, self.note) if note)
+        notes = tuple(note for note in (self.work.dead, beyond, self.note, self._idle) if note)
         results = _Results(self.work, self.ways, changes, errors, {}, notes)
         for way in ("damaged", *self.ways):
             over = [self._excess(results, way, item) for item in range(file.part.count)]
             results.excess[way] = sum(over) / len(over)
         return results
+
+    @property
+    def _idle(self) -> str:
+        """A sentence where cleaning finds nothing to take out of the whole file; "" elsewhere."""
+        if any(self.work.removal(k).share for k in range(self.work.file.part.count)):
+            return ""
+        return (
+            "nothing of a damage stands out of the band in the whole file for certain, and cleaning leaves it as it is"
+        )
 
     def _excess(self, results: _Results, way: str, item: int) -> float:
         def blocks() -> Iterator[Tensor]:

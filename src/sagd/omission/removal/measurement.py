@@ -88,18 +88,34 @@ class Removal:
         Args:
             x: Arrays `(N, C, *spatial)`, those that were measured or others of the same damage.
         """
+        noise = self._own(self.damage)
+        total, held, _ = self._held_in(x)
+        return noise * (held / total).clamp(min=1) if total > 0 else noise
+
+    def share_of(self, x: Tensor) -> float:
+        """Share of the power of arrays `(N, C, *spatial)` in the band that is over their clean spectrum there.
+
+        The damage that is measured by level of the band may be more: of few frequencies some stand out by chance, which
+        others make up for.
+        """
+        total, held, power = self._held_in(x)
+        return float((held / power).clamp(0, 1)) if total > 0 and power > 0 else 0.0
+
+    def _held_in(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """In the band, of arrays as they are: the power of the damage, what they hold over the clean spectrum, and all
+        that they hold."""
         own, power = FourierBasis(self.spatial), self.power_in(x)
         clean, noise = self._own(self.smooth), self._own(self.damage)
         radius, weight = own.radius(), own.multiplicity() * (own.radius() > 0)
         inside = (mask(self.band, own) > 0) & (radius > 0)
-        total = (weight * inside * noise).sum()
+        total, every = ((weight * inside * z).sum() for z in (noise, power))
         if not total > 0:
-            return noise
+            return total, total, every
         beside = ~inside & (radius > 0)
         near = beside & (radius > radius[inside].min() / _NEAR) & (radius < radius[inside].max() * _NEAR)
         level = _level((power / clean)[:, near if len(x) * int(near.sum()) >= _FEWEST else beside], len(x))
         held = (weight * inside * (power - level.reshape(-1, *(1,) * own.rank) * clean)).sum()
-        return noise * (held / total).clamp(min=1)
+        return total, held, every
 
     def level_of(self, x: Tensor) -> float:
         """Power of arrays `(N, C, *spatial)` in the band over that of clean ones, as they are."""
