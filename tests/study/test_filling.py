@@ -1,5 +1,6 @@
 """Items filled in by a model of whole ones: what is shown stays, and what is hidden comes of the rest."""
 
+import dataclasses
 import logging
 import re
 
@@ -9,7 +10,7 @@ import torch
 
 from sagd.api import Model
 from sagd.build.objects import omission_mode
-from sagd.build.schema import RunConfig
+from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.build.text import from_dict
 from sagd.data.corruption import Corruption, corrupt, generators
 from sagd.data.signals import Signals
@@ -160,6 +161,15 @@ def test_the_network_is_held_against_what_needs_none(scans, plain):
     assert asked.sides is None
     with pytest.raises(InputError, match="made without the network, and samples are drawn by it"):
         fill_files(plain, [scans / "whole"], band, take="clean", samples=2)
+
+
+def test_why_no_way_is_tried_is_told(scans, plain):
+    """Of a model that no lap has made."""
+    band = "ring(low=0.4, high=0.6)"
+    model = dataclasses.replace(plain, omission=OmissionConfig(mode="cleaned", band=band))
+    sides = fill_files(model, [scans / "whole"], Hidden(band)).sides
+    assert sides.taken == "clean"
+    assert "; the model learnt from damaged data, without laps, so that the network is not tried;" in sides.line()
 
 
 def test_both_ways_are_tried_where_the_truth_is_not_known(plain, tmp_path, caplog):

@@ -1,5 +1,7 @@
 """Which of three results is taken."""
 
+import dataclasses
+
 import pytest
 
 from sagd.errors import InputError
@@ -40,6 +42,11 @@ def sides(excess=(20, -3, -5, -20), errors=None, asked="best", files=1, tried=No
         ),
         (sides((20, 4, 0, -9), tried=((0.004, 0.004), (0.04, 0.05))), "clean", "the network shows the damage"),
         (sides((20, 0, 4, -9), tried=((0.04, 0.04), (0.004, 0.005))), "network", "the first that is at most 1 dB over"),
+        (
+            dataclasses.replace(sides((20, 0, 0, -9)), doubt="the laps of this model gained nothing"),
+            "clean",
+            "(the first that is at most 1 dB over; the laps of this model gained nothing; network +0.0 dB",
+        ),
         (
             sides(errors=(1.0, 0.02, 0.01, 0.03), tried=((0.004, 0.005), (0.04, 0.04))),
             "clean",

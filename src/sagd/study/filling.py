@@ -226,14 +226,13 @@ def fill_files(
         others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take, damage.removal)
     if not asks_network(take):
         assert others is not None
-        own, images = sides_of(named, None, known, others, take, believed=True)
+        own, images = sides_of(named, None, known, others, take)
         method = method_of(hidden.band, from_cleaned=False)
         return compared(named, Restoration(images), known, method, damage.where, damage.basis, own, on_grid=False)
     labels = None if label is None else torch.full((len(named.names),), label)
     start = Start(named.x, damage)
-    # A model that no lap has made knows no more than what cleaning left.
-    believed = model.omission.mode == NO_OMISSION
-    if not samples and asks_trial(take, believed, known is not None):
+    doubt = doubt_of(model)
+    if not samples and asks_trial(take, not doubt, known is not None):
         with stage("trying the ways on draws of the model", progress, barred=True):
             start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
     with stage(f"drawing {len(named.names)} items {samples or DRAWS} times", progress, barred=True):
@@ -241,7 +240,7 @@ def fill_files(
     method = method_of(hidden.band, start.from_cleaned, samples)
     sides: Sides | None = None
     if others is not None:
-        sides, images = sides_of(named, result.images, known, others, take, believed, errors_of(start.trial))
+        sides, images = sides_of(named, result.images, known, others, take, doubt, errors_of(start.trial))
         result = result if sides.taken == WAYS[0] else Restoration(images)
     return compared(
         named, result, known, method, damage.where, damage.basis, sides, sides is None or sides.taken == WAYS[0]
@@ -259,6 +258,15 @@ def method_of(band: str, from_cleaned: bool, samples: int = 0) -> Method:
     told = _ONE if samples == 1 else _TOLD.format(draws=samples or DRAWS)
     kind = "one draw" if samples == 1 else "posterior mean"
     return Method(kind, band, told + (_FROM_CLEANED if from_cleaned else ""), leaks=bool(band))
+
+
+def doubt_of(model: Trained) -> str:
+    """Why cleaning is taken before a model that no lap has made: it knows no more than what that left; else ""."""
+    if model.omission.mode == NO_OMISSION:
+        return ""
+    laps = "process" in model.configuration and model.config.process.omission.laps
+    why = "the laps of this model gained nothing" if laps else "the model learnt from damaged data, without laps"
+    return f"{why}, so that the network is not tried"
 
 
 def require_whole(model: Trained) -> None:

@@ -33,7 +33,7 @@ class Sides:
             clean files are known.
         excess: "damaged" and ways -> how far the band is over its surroundings, in dB.
         asked: A way, or "best".
-        believed: Whether anything that the network says of the band was believed when it was calibrated.
+        doubt: Why nothing that the network says of the band is believed; "" if it is.
         tried: "network" and "clean" -> mean squared error of each of some trials in which the truth is known; {} if
             there were none. See `sagd.omission.trial`.
     """
@@ -42,7 +42,7 @@ class Sides:
     errors: Mapping[str, tuple[float, ...]]
     excess: Mapping[str, tuple[float, ...]]
     asked: str = BEST
-    believed: bool = True
+    doubt: str = ""
     tried: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,14 +75,14 @@ class Sides:
             return min(self.ways, key=lambda way: sum(self.errors[way]))
         if self._by_trial:
             return WAYS[0] if self._gains else WAYS[1]
-        ways = WAYS if self.believed else WAYS[1:]
+        ways = WAYS[1:] if self.doubt else WAYS
         quiet = [way for way in ways if self.mean_excess(way) <= ALARM]
         return quiet[0] if quiet else min(ways, key=self.mean_excess)
 
     @property
     def _by_trial(self) -> bool:
         """Whether trials decide: none of what was tried shows the damage, and nothing better is known."""
-        tells = bool(self.tried) and self.believed and not self.errors and self.asked == BEST
+        tells = bool(self.tried) and not self.doubt and not self.errors and self.asked == BEST
         return tells and all(self.mean_excess(way) <= ALARM for way in self.tried)
 
     @property
@@ -131,9 +131,7 @@ class Sides:
         why = "all show the damage, this least" if loud else f"the first that is at most {ALARM:g} dB over"
         if self.taken == WAYS[0]:
             return why
-        return why + (
-            "; the network shows the damage" if self.believed else "; nothing that the network says is believed"
-        )
+        return f"{why}; {self.doubt or 'the network shows the damage'}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sagd.build.schema import NO_OMISSION
 from sagd.data.fields import Part, in_units_of
 from sagd.data.files import Named, named_parts, partner_parts
 from sagd.data.formats.values import Loss
@@ -40,7 +39,7 @@ from sagd.omission.modes import Restoration
 from sagd.omission.preparation import Scale, lines_of, prepared
 from sagd.omission.split import band_part
 from sagd.store.model import Trained
-from sagd.study.filling import method_of, require_whole
+from sagd.study.filling import doubt_of, method_of, require_whole
 from sagd.study.held import Held
 from sagd.study.larger import (
     Blending,
@@ -51,7 +50,15 @@ from sagd.study.larger import (
     require_windows,
     split_of,
 )
-from sagd.study.restoration import Method, RestorationResult, believes, compared, mode_of_model, warn_of_doubts
+from sagd.study.restoration import (
+    UNBELIEVED,
+    Method,
+    RestorationResult,
+    believes,
+    compared,
+    mode_of_model,
+    warn_of_doubts,
+)
 from sagd.study.sides import BEST, WAYS, Sides, asks_network, asks_trial
 from sagd.study.windowed import TRIED, ByDraws, Piece, restorer_of
 from sagd.study.work import Work
@@ -149,7 +156,7 @@ def restore_wholes(
     knowledge.warn()
     restorer = None
     if asks_network(take):
-        tries = asks_trial(take, knowledge.believed, clean is not None)
+        tries = asks_trial(take, not knowledge.doubt, clean is not None)
         restorer = knowledge.restorer([work for _, work, _, _ in tasks], batch_size, tries, progress)
     out.mkdir(parents=True, exist_ok=True)
     with (
@@ -175,7 +182,7 @@ def restore_wholes(
             {way: tuple(f.errors[way] for f in found) for way in ("damaged", *ways)} if clean else {},
             {way: tuple(f.excess[way] for f in found) for way in ("damaged", *ways)},
             take,
-            knowledge.believed,
+            knowledge.doubt,
             {} if restorer is None else restorer.tried,
         )
         written = []
@@ -266,7 +273,7 @@ class _Knowledge(Protocol):
     """What a model knows of a band, and how it restores windows."""
 
     place: Spectrum
-    believed: bool
+    doubt: str
 
     def band(self, file: Whole) -> Spectrum:
         """What is taken out of a file."""
@@ -287,7 +294,7 @@ class _OfMode:
     def __init__(self, model: Trained, condition: Condition, seed: int) -> None:
         self.model, self.condition, self.seed = model, condition, seed
         self.mode = mode_of_model(model)
-        self.place, self.believed = self.mode.place, believes(model, self.mode)
+        self.place, self.doubt = self.mode.place, "" if believes(model, self.mode) else UNBELIEVED
 
     def band(self, file: Whole) -> Spectrum:
         """What is taken out of a file."""
@@ -313,8 +320,7 @@ class _OfBand:
         self.model, self.text, self.condition, self.seed = model, band, condition, seed
         self.place = Spectrum.parse(band).on(model.meaning.grid())
         require_whole(model)
-        # A model that no lap has made knows no more than what cleaning left.
-        self.believed = model.omission.mode == NO_OMISSION
+        self.doubt = doubt_of(model)
 
     def band(self, file: Whole) -> Spectrum:
         """What is taken out of a file."""
