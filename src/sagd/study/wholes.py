@@ -141,8 +141,8 @@ def restore_wholes(
     knowledge = _OfBand(model, band, told, seed) if band is not None else _OfMode(model, told, seed)
     place = knowledge.place
     parts = named_parts(paths, model.meaning)
+    _require_fits(parts, model)
     for _, part in parts:
-        _require_fit(part, model)
         require_room(part, out)
     partners = [None] * len(parts) if clean is None else _partners(parts, clean, model.meaning)
     failed: dict[str, str] = {}
@@ -222,15 +222,13 @@ def are_larger(model: Trained, paths: Sequence[Path]) -> bool:
     """Whether some file is not of the size of the model, but larger.
 
     Raises:
-        InputError: Naming it, if one is smaller, or larger than a model restores that knows scaled data alone, or
-            cannot be read.
+        InputError: Naming it, if one is smaller or has other channels, or is larger than a model restores that knows
+            scaled data alone, or cannot be read.
     """
-    size = model.process.shape[1:]
-    spatial = {str(part.path): part.shape[1:] for _, part in named_parts(paths, model.meaning)}
-    if all(own == size for own in spatial.values()):
+    parts = named_parts(paths, model.meaning)
+    if all(part.shape[1:] == model.process.shape[1:] for _, part in parts):
         return False
-    for path, own in spatial.items():
-        require_windows(own, model, repr(path))
+    _require_fits(parts, model)
     return True
 
 
@@ -529,13 +527,27 @@ def _partners(parts: Sequence[tuple[str, Part]], clean: Path, meaning: Meaning) 
     return [Whole(own, Kind.member(meaning.kind), meaning.rate) for own in found]
 
 
+def _require_fits(parts: Sequence[tuple[str, Part]], model: Trained) -> None:
+    """Refuse files of which some do not fit, naming the first and their number."""
+    found = []
+    for _, part in parts:
+        try:
+            _require_fit(part, model)
+        except InputError as error:
+            found.append(str(error))
+    if found:
+        several = f"; {len(found)} of {len(parts)} files do not fit, leave these out" if len(parts) > 1 else ""
+        raise InputError(found[0] + several)
+
+
 def _require_fit(part: Part, model: Trained) -> None:
     """Refuse a file that the model has no windows of, or other channels."""
     channels = model.process.shape[0]
     require_windows(part.shape[1:], model, repr(str(part.path)))
     if part.shape[0] != channels or part.columns is not None:
         raise InputError(
-            f"{str(part.path)!r} has {part.shape[0]} channels, the model {channels}; files larger than it need as many"
+            f"{str(part.path)!r} has {part.shape[0]} channels, the model {channels}; give files of as many,"
+            f" as all need where one is larger than {' x '.join(map(str, model.process.shape[1:]))}"
         )
 
 
