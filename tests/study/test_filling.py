@@ -223,6 +223,19 @@ def test_laps_of_a_band_know_what_they_were_of(tmp_path):
     assert Hidden.of(first) is None
 
 
+def test_bands_are_named_to_people_without_their_guards(plain, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    band = "ring(low=0.4, high=0.45)"
+    guarded = f"guarded(band='{band}', by=0.02)"
+    assert Spectrum.parse(guarded).label == band
+    for k, x in enumerate(items(4)):
+        np.save(tmp_path / f"{k}.npy", x[0].numpy())
+    result = fill_files(plain, [tmp_path], Hidden(guarded))
+    assert band in caplog.text
+    assert "guarded" not in caplog.text
+    assert result.method.band == band
+
+
 def test_what_cannot_be_filled_in_is_refused(scans, model, plain, tmp_path):
     with pytest.raises(InputError, match="give one"):
         Hidden.of(plain, band="ring(low=0.4)", observed="mask")

@@ -69,6 +69,7 @@ def test_files_of_any_size_are_restored(config, tmp_path, rank):
     assert isinstance(Spectrum.parse(model.omission.split), Guarded)
     assert are_larger(model, [tmp_path / "damaged"])
     result = restore_wholes(model, [tmp_path / "damaged"], tmp_path / "out", tmp_path / "clean", take="network")
+    assert result.shown.method.band == str(Spectrum.parse(omission.band))  # as it was named, without a guard
     damaged, clean, restored = (np.load(tmp_path / name / "x.npy") for name in ("damaged", "clean", "out"))
     assert (restored.shape, restored.dtype) == (damaged.shape, damaged.dtype)
     # Figures are those of the files. A network of two steps knows nothing, and adds noise of its own.

@@ -27,6 +27,7 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.checks import check_images, within_reach
+from sagd.omission.guard import unguarded
 from sagd.omission.modes import Restoration
 from sagd.omission.posterior import filled
 from sagd.omission.removal import Removal, measure
@@ -152,7 +153,7 @@ class Damage:
         Where next to nothing is left in the band, or items have too few samples to tell, nothing of it is known. `left`
         says who leaves a band alone of which nothing stands out.
         """
-        basis = FourierBasis(tuple(y.shape[2:]))
+        basis, band = FourierBasis(tuple(y.shape[2:])), Spectrum.parse(band).label
         inside = (mask(place, basis) > 0).double().reshape(1, -1, *basis.coefficients)
         removal = measure(iter(y), place) if min(basis.spatial) >= LEAST else None
         if removal is None:
@@ -257,7 +258,8 @@ def method_of(band: str, from_cleaned: bool, samples: int = 0) -> Method:
     """
     told = _ONE if samples == 1 else _TOLD.format(draws=samples or DRAWS)
     kind = "one draw" if samples == 1 else "posterior mean"
-    return Method(kind, band, told + (_FROM_CLEANED if from_cleaned else ""), leaks=bool(band))
+    named = str(unguarded(Spectrum.parse(band))) if band else ""
+    return Method(kind, named, told + (_FROM_CLEANED if from_cleaned else ""), leaks=bool(band))
 
 
 def doubt_of(model: Trained) -> str:
@@ -276,8 +278,10 @@ def require_whole(model: Trained) -> None:
         InputError: If it leaves a band out.
     """
     if model.process.unseen:
+        mode = omission_mode(model.omission, model.meaning.grid())
+        of = "a band" if mode is None else repr(mode.place.label)
         raise InputError(
-            f"the model was trained to leave out {str(model.omission.band)!r}, and fills in that band alone; leave"
+            f"the model was trained to leave out {of}, and fills in that band alone; leave"
             f" {argument('band')} and {argument('observed')} out, or take a model of whole items"
         )
 

@@ -24,6 +24,7 @@ from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import RadialProfile, radial_profile
 from sagd.omission.alarm import excess
+from sagd.omission.guard import unguarded
 from sagd.omission.modes import Mode, Restoration
 from sagd.omission.modes.cleaned import Cleaned
 from sagd.omission.removal import Removal, measure
@@ -63,7 +64,7 @@ class Method:
     @staticmethod
     def of(mode: Mode) -> Method:
         """By a mode of omission."""
-        return Method(mode.kind, str(mode.band), mode.told)
+        return Method(mode.kind, str(unguarded(mode.place)), mode.told)
 
 
 @dataclass(frozen=True)
