@@ -17,6 +17,7 @@ from typing import Any
 
 import tyro
 
+from sagd.build.schema import AUTO_SPECTRUM
 from sagd.build.text import load_yaml
 from sagd.cli.clean import Clean, run_clean
 from sagd.cli.compare import Compare, run_compare
@@ -175,7 +176,7 @@ def _parse(name: str, args: list[str]) -> Any:
 
 
 def _kept(command: Train) -> Path | None:
-    """The settings that a run to go on with keeps; None if others are given.
+    """The settings that a run to go on with keeps; None if a command says all again, data or that noise is chosen.
 
     Raises:
         InputError: If there are none at all.
@@ -183,8 +184,11 @@ def _kept(command: Train) -> Path | None:
     from sagd.store.checkpoint import list_checkpoints
     from sagd.store.run import settings_of
 
-    path = settings_of(command.out) if command.resume else None
-    if command.resume and path is None and command.laps is None and command.run == type(command.run)():
+    again = command.run.data != DataConfig() or command.run.process.spectrum == AUTO_SPECTRUM
+    if not command.resume or again:
+        return None
+    path = settings_of(command.out)
+    if path is None and command.laps is None and command.run == type(command.run)():
         cure = "give them with --resume" if list_checkpoints(command.out) else "start it with these, without --resume"
         raise InputError(f"nothing to resume in {str(command.out)!r}: no settings of a run are there; {cure}")
     return path

@@ -41,7 +41,8 @@ class Train(Command):
     """YAML file with any of the sections data, process, network, denoiser, training, sampling, and plugins, a list of
     what --plugin names."""
     resume: Flag = False
-    """Continue from the newest checkpoint in --out; with the settings that are kept there, if no file is given."""
+    """Continue from the newest checkpoint in --out; where neither a file nor data is named, with the settings
+    that are kept there."""
     laps: int | None = None
     """Short for --process.omission.laps, before which it goes: learn whole items from items of which each lacks
     frequencies of its own (--data.observed), or from a damaged band, in so many trainings at most."""
