@@ -73,6 +73,15 @@ def test_files_are_told_one_by_one_and_together():
     assert decibels(4e-3) == pytest.approx(30)
 
 
+def test_files_that_are_better_left_alone_are_named():
+    found = sides(errors=(0.04, 0.02, 0.01, 0.02), files=6)
+    assert found.lines()[-1].startswith("took clean")
+    worse = {**found.errors, "damaged": (0.04, *(0.004,) * 5)}
+    line = dataclasses.replace(found, errors=worse).lines()[-1]
+    assert line == ("nearer to the clean files as they came, so better left alone: 1.png, 2.png, 3.png and 2 more")
+    assert sides().lines()[-1].startswith("took network")
+
+
 def test_unknown_ways_are_refused():
     with pytest.raises(InputError, match="take must be one of network, clean, removal, best, got 'all'"):
         sides(asked="all")

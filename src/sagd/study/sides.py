@@ -19,6 +19,8 @@ WAYS = ("network", "clean", "removal")
 BEST = "best"
 _FEW = (13.97, 4.53)
 """Student's t of one and two degrees of freedom, as rare as two standard errors of many."""
+_NAMED = 3
+"""Files that a line names."""
 _LISTED = 12
 """Files that are told one by one."""
 
@@ -109,7 +111,18 @@ class Sides:
             told.append(f"... and {len(self.names) - _LISTED} more, in restoration.json")
         every = ", ".join(f"{way} {self._overall(way)}" for way in stages)
         one = len(self.names) == 1
-        return [*([] if one else told), f"{self.names[0] if one else f'all {len(self.names)}'}: {every}", self.line()]
+        told = [*([] if one else told), f"{self.names[0] if one else f'all {len(self.names)}'}: {every}", self.line()]
+        return told if (best := self._best_alone()) is None else [*told, best]
+
+    def _best_alone(self) -> str | None:
+        """A sentence on files that were nearer to the clean ones as they came; None if none were, or none are known."""
+        psnr = {way: [decibels(error) for error in self.errors.get(way, ())] for way in ("damaged", self.taken)}
+        nearer = [own > taken for own, taken in zip(*psnr.values(), strict=True)]
+        if not any(nearer):
+            return None
+        names = [name for name, better in zip(self.names, nearer, strict=True) if better]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return f"nearer to the clean files as they came, so better left alone: {', '.join(names[:_NAMED])}{more}"
 
     def line(self) -> str:
         """Which way is taken, and why."""
