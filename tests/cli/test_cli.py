@@ -1028,6 +1028,52 @@ def test_train_goes_on_where_it_was(works, tmp_path, runs):
         assert torch.equal(a, b)
 
 
+@pytest.mark.filterwarnings("ignore:no checkpoint in")
+def test_train_goes_on_with_the_settings_that_a_run_keeps(works, works_quietly, tmp_path, runs):
+    """All that nobody gives anew, before the first checkpoint too."""
+    out = tmp_path / "run"
+    options = ["--process.spectrum", "power_law(alpha=-0.2)", "--training.steps", 3]
+    works("train", tiny(tmp_path), "--out", out, *options)
+    works("train", "--resume", "--out", out, "--training.steps", 6)
+    whole = load_file(runs / "plain" / "model" / "model.safetensors")
+    assert all(torch.equal(x, whole[key]) for key, x in load_file(out / "model" / "model.safetensors").items())
+    for folder in ("checkpoints", "model"):
+        shutil.rmtree(out / folder)
+    works_quietly("train", "--resume", "--out", out)
+    assert all(torch.equal(x, whole[key]) for key, x in load_file(out / "model" / "model.safetensors").items())
+
+
+def test_laps_go_on_with_the_settings_that_they_keep(sagd_, works_quietly, refused, tmp_path, monkeypatch):
+    """From wherever they were stopped, which is said."""
+    data = {"source": "digits", "limit": 40, "corruption": "subsampled(keep=0.6)"}
+    args = ["train", tiny(tmp_path, data=data, training={"batch_size": 8, "steps": 2}), "--laps", 1]
+    works_quietly(*args, "--out", tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("sagd.study.laps.Course.judged", lambda *_: signal.raise_signal(signal.SIGINT))
+        _, _, err = sagd_(*args, "--out", tmp_path / "run")
+    assert err.splitlines()[-1] == "sagd: stopped by SIGINT; continue with --resume"
+    message = refused(*args[:2], "--resume", "--out", tmp_path / "run")
+    assert message.endswith(
+        "holds a training in laps, and this is a single one; say how many laps (--laps 3), or choose another --out"
+    )
+    works_quietly("train", "--resume", "--out", tmp_path / "run")
+    one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("run", "whole"))
+    assert all(torch.equal(one[key], other[key]) for key in other)
+
+
+def test_where_no_settings_are_kept_it_is_said_what_would_work(refused, runs, tmp_path):
+    said = "no settings of a run are there; start it with these, without --resume"
+    assert refused("train", "--resume", "--out", tmp_path / "run").endswith(said)
+    (tmp_path / "run").mkdir()
+    assert refused("train", "--resume", "--out", tmp_path / "run").endswith(said)
+    shutil.copytree(runs / "plain" / "checkpoints", tmp_path / "run" / "checkpoints")
+    assert refused("train", "--resume", "--out", tmp_path / "run").endswith("; give them with --resume")
+    lapped = refused(
+        "train", "--resume", "--laps", 1, "--out", runs / "plain", "--data.corruption", "subsampled(keep=0.6)"
+    )
+    assert lapped.endswith("holds a single training, without laps; choose another --out")
+
+
 def test_a_diverged_training_exits_with_3_and_keeps_the_last_good_checkpoint(sagd_, works, tmp_path):
     """A learning rate of 1e30 makes the loss overflow in the step after the first."""
     args = ["train", tiny(tmp_path), "--out", tmp_path / "run", "--training.checkpoint-every", 1]

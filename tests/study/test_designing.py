@@ -148,6 +148,14 @@ def test_too_few_fields_are_refused(fields):
         design(fields(-1.0, count=5), 6)
 
 
+def test_items_that_are_all_but_the_same_are_told():
+    """In place of advice on noise that makes nothing of them."""
+    x = SpectralCovariance(PowerLaw(-0.5), (1, 16, 16)).sample(201, torch.Generator().manual_seed(0))
+    copies = Signals("copies", x[:1] + 1e-3 * x[1:])
+    assert design(copies, 6).lines()[0].startswith("the items are all but the same: ")
+    assert "all but the same" not in "\n".join(design(Signals("others", x), 6).lines())
+
+
 def test_constant_data_is_refused(tmp_path):
     np.save(tmp_path / "c.npy", np.zeros((40, 8, 8), np.float32))
     with pytest.raises(InputError, match="does not vary"):

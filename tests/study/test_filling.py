@@ -1,5 +1,6 @@
 """Items filled in by a model of whole ones: what is shown stays, and what is hidden comes of the rest."""
 
+import dataclasses
 import logging
 import re
 
@@ -9,7 +10,7 @@ import torch
 
 from sagd.api import Model
 from sagd.build.objects import omission_mode
-from sagd.build.schema import RunConfig
+from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.build.text import from_dict
 from sagd.data.corruption import Corruption, corrupt, generators
 from sagd.data.signals import Signals
@@ -137,7 +138,7 @@ def test_what_a_band_still_shows_is_weighed_in(plain, tmp_path, caplog):
     y = corrupt(items(400), Corruption.parse(wave), 0)
     band = Corruption.parse(wave).band((8, 8), 0)
     damage = Damage.of_band(plain, str(band), y)
-    assert "what that still shows is weighed in" in caplog.text
+    assert "stands out of what lies beside it, and is taken for damage" in caplog.text
     true = BASIS.forward((y - items(400)).double()).abs().square().mean(0)[None]
     assert damage.noise.isfinite().all()
     assert int(damage.noise.argmax()) == int(true.argmax())
@@ -162,6 +163,15 @@ def test_the_network_is_held_against_what_needs_none(scans, plain):
         fill_files(plain, [scans / "whole"], band, take="clean", samples=2)
 
 
+def test_why_no_way_is_tried_is_told(scans, plain):
+    """Of a model that no lap has made."""
+    band = "ring(low=0.4, high=0.6)"
+    model = dataclasses.replace(plain, omission=OmissionConfig(mode="cleaned", band=band))
+    sides = fill_files(model, [scans / "whole"], Hidden(band)).sides
+    assert sides.taken == "clean"
+    assert "; the model learnt from damaged data, without laps, so that the network is not tried;" in sides.line()
+
+
 def test_both_ways_are_tried_where_the_truth_is_not_known(plain, tmp_path, caplog):
     """On draws of the model, under what was taken out; not where nothing is to be chosen."""
     caplog.set_level(logging.INFO)
@@ -182,6 +192,17 @@ def test_both_ways_are_tried_where_the_truth_is_not_known(plain, tmp_path, caplo
         assert sides is None or not sides.tried
 
 
+def test_a_band_of_which_nothing_stands_out_is_told(plain):
+    """In plain words, and items stay as they are."""
+    x = torch.randn(64, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    band = "strip(low=0.2, width=0.1)"
+    damage, line = Damage.measured(Spectrum.parse(band), x, band)
+    assert line.startswith(f"nothing of a damage stands out of {band} for certain: the network leaves it next to")
+    assert not damage.noise.any()
+    nothing = Damage(torch.zeros(1, 1, 8, 5), BASIS, torch.zeros(1, 1, 8, 5))
+    torch.testing.assert_close(fill(plain, items(4), nothing).images, items(4), atol=1e-6, rtol=0)
+
+
 def test_files_that_do_not_vary_stay_as_they_are(plain, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     for k in range(3):
@@ -200,6 +221,19 @@ def test_laps_of_a_band_know_what_they_were_of(tmp_path):
     assert model.omission.mode == "none"
     assert Hidden.of(model) == Hidden(str(omission_mode(first.omission).place))
     assert Hidden.of(first) is None
+
+
+def test_bands_are_named_to_people_without_their_guards(plain, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    band = "ring(low=0.4, high=0.45)"
+    guarded = f"guarded(band='{band}', by=0.02)"
+    assert Spectrum.parse(guarded).label == band
+    for k, x in enumerate(items(4)):
+        np.save(tmp_path / f"{k}.npy", x[0].numpy())
+    result = fill_files(plain, [tmp_path], Hidden(guarded))
+    assert band in caplog.text
+    assert "guarded" not in caplog.text
+    assert result.method.band == band
 
 
 def test_what_cannot_be_filled_in_is_refused(scans, model, plain, tmp_path):

@@ -26,7 +26,7 @@ from sagd.omission.trial import Trial
 from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors
 from sagd.store.model import load_model
-from sagd.study.filling import Hidden
+from sagd.study.filling import Hidden, doubt_of
 from sagd.study.filling import cleaned as cleaned_items
 from sagd.study.laps import Course, train_in_laps
 from sagd.study.train import train
@@ -269,6 +269,9 @@ def test_laps_from_cleaned_items_without_damage_end_at_once(tmp_path, caplog):
     assert "no laps: nothing of the damage stands out of the data; the model is that of lap 0" in caplog.text
     assert not (tmp_path / "run/lap-1").exists()
     assert Hidden.of(model) == Hidden(str(Spectrum.parse(cleaned(2).process.omission.band)))
+    assert doubt_of(model) == "the laps of this model gained nothing, so that the network is not tried"
+    first = load_model(tmp_path / "run/lap-0")
+    assert doubt_of(first) == "the model learnt from damaged data, without laps, so that the network is not tried"
 
 
 def test_laps_from_cleaned_items_know_what_is_no_noise(tmp_path, caplog):

@@ -1,5 +1,7 @@
 """Which of three results is taken."""
 
+import dataclasses
+
 import pytest
 
 from sagd.errors import InputError
@@ -41,6 +43,11 @@ def sides(excess=(20, -3, -5, -20), errors=None, asked="best", files=1, tried=No
         (sides((20, 4, 0, -9), tried=((0.004, 0.004), (0.04, 0.05))), "clean", "the network shows the damage"),
         (sides((20, 0, 4, -9), tried=((0.04, 0.04), (0.004, 0.005))), "network", "the first that is at most 1 dB over"),
         (
+            dataclasses.replace(sides((20, 0, 0, -9)), doubt="the laps of this model gained nothing"),
+            "clean",
+            "(the first that is at most 1 dB over; the laps of this model gained nothing; network +0.0 dB",
+        ),
+        (
             sides(errors=(1.0, 0.02, 0.01, 0.03), tried=((0.004, 0.005), (0.04, 0.04))),
             "clean",
             "nearest to the clean files",
@@ -64,6 +71,15 @@ def test_files_are_told_one_by_one_and_together():
     many = sides(files=20)
     assert "... and 8 more, in restoration.json" in many.lines()
     assert decibels(4e-3) == pytest.approx(30)
+
+
+def test_files_that_are_better_left_alone_are_named():
+    found = sides(errors=(0.04, 0.02, 0.01, 0.02), files=6)
+    assert found.lines()[-1].startswith("took clean")
+    worse = {**found.errors, "damaged": (0.04, *(0.004,) * 5)}
+    line = dataclasses.replace(found, errors=worse).lines()[-1]
+    assert line == ("nearer to the clean files as they came, so better left alone: 1.png, 2.png, 3.png and 2 more")
+    assert sides().lines()[-1].startswith("took network")
 
 
 def test_unknown_ways_are_refused():

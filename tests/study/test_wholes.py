@@ -69,6 +69,7 @@ def test_files_of_any_size_are_restored(config, tmp_path, rank):
     assert isinstance(Spectrum.parse(model.omission.split), Guarded)
     assert are_larger(model, [tmp_path / "damaged"])
     result = restore_wholes(model, [tmp_path / "damaged"], tmp_path / "out", tmp_path / "clean", take="network")
+    assert result.shown.method.band == str(Spectrum.parse(omission.band))  # as it was named, without a guard
     damaged, clean, restored = (np.load(tmp_path / name / "x.npy") for name in ("damaged", "clean", "out"))
     assert (restored.shape, restored.dtype) == (damaged.shape, damaged.dtype)
     # Figures are those of the files. A network of two steps knows nothing, and adds noise of its own.
@@ -173,6 +174,15 @@ def test_files_that_do_not_fit_are_refused(config, tmp_path):
     np.save(tmp_path / "three.npy", np.random.default_rng(0).normal(size=(40, 40, 40)).astype(np.float32))
     with pytest.raises(InputError, match=r"small.npy' is 12 x 40, smaller than the model's windows of 16 x 16"):
         are_larger(model, [tmp_path / "small.npy"])
+    fitting = np.zeros((40, 40), np.float32)
+    for name, x in (("a", fitting), ("b", fitting[:12]), ("c", fitting[:, :9])):
+        (tmp_path / "mixed").mkdir(exist_ok=True)
+        np.save(tmp_path / "mixed" / f"{name}.npy", x)
+    said = r"b.npy' is 12 x 40, smaller .* 16 x 16; .*; 2 of 3 files do not fit, leave these out$"
+    with pytest.raises(InputError, match=said):
+        are_larger(model, [tmp_path / "mixed"])
+    with pytest.raises(InputError, match=said):
+        restore_wholes(model, [tmp_path / "mixed"], tmp_path / "out")
     (tmp_path / "other").mkdir()
     np.save(tmp_path / "other" / "x.npy", np.zeros((90, 100), np.float32))
     with pytest.raises(InputError, match=r"'x.npy' is 1 x 1 x 90 x 104 .* its clean file 1 x 1 x 90 x 100"):

@@ -132,7 +132,16 @@ def test_each_file_has_damage_of_its_own_strength(trained, tmp_path, monkeypatch
     np.testing.assert_allclose(np.load(tmp_path / "all" / "a.npy"), 7, atol=1e-5)
     assert any(note.startswith("a.npy: nothing varies") for note in result.notes)
     assert len(alone.notes) == 1
-    assert re.match(r"b.npy: damage has \d+ % of the power in spots", alone.notes[0])
+    assert re.match(r"b.npy: \d+ % of the power in spots.* stands out", alone.notes[0])
+
+
+def test_files_of_which_nothing_stands_out_are_told(trained, tmp_path):
+    folder, model = trained(2)
+    result = restore_wholes(model, [folder / "clean"], tmp_path / "out", take="clean", band=KINDS[2][3])
+    said = "nothing of a damage stands out of the band in the whole file for certain, and cleaning leaves it as it is"
+    assert result.notes == (f"0.npy: {said}", f"1.npy: {said}")
+    damaged = restore_wholes(model, [folder / "damaged"], tmp_path / "damaged", take="clean", band=KINDS[2][3])
+    assert not damaged.notes
 
 
 def test_a_file_that_cannot_be_tried_stops_no_other(trained, tmp_path):

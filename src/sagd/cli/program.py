@@ -12,10 +12,12 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import tyro
 
+from sagd.build.schema import AUTO_SPECTRUM
 from sagd.build.text import load_yaml
 from sagd.cli.clean import Clean, run_clean
 from sagd.cli.compare import Compare, run_compare
@@ -167,10 +169,29 @@ def _hide_bars() -> None:
 def _parse(name: str, args: list[str]) -> Any:
     """The command with its options, and for `train` those of its configuration file beneath them."""
     command = _read_options(name, args)
-    if isinstance(command, Train) and command.config is not None:
-        default = Train(out=tyro.MISSING, run=load_yaml(type(command.run), command.config))
+    if isinstance(command, Train) and (path := command.config or _kept(command)) is not None:
+        default = Train(out=tyro.MISSING, run=load_yaml(type(command.run), path))
         command = _read_options(name, args, default=default)
     return command
+
+
+def _kept(command: Train) -> Path | None:
+    """The settings that a run to go on with keeps; None if a command says all again, data or that noise is chosen.
+
+    Raises:
+        InputError: If there are none at all.
+    """
+    from sagd.store.checkpoint import list_checkpoints
+    from sagd.store.run import settings_of
+
+    again = command.run.data != DataConfig() or command.run.process.spectrum == AUTO_SPECTRUM
+    if not command.resume or again:
+        return None
+    path = settings_of(command.out)
+    if path is None and command.laps is None and command.run == type(command.run)():
+        cure = "give them with --resume" if list_checkpoints(command.out) else "start it with these, without --resume"
+        raise InputError(f"nothing to resume in {str(command.out)!r}: no settings of a run are there; {cure}")
+    return path
 
 
 def _read_options(name: str, args: list[str], **default: Any) -> Any:

@@ -13,6 +13,7 @@ from sagd.build.schema import AUTO_SPECTRUM, DesignConfig, RunConfig
 from sagd.cli.options import Command, Flag, with_plugins
 from sagd.data.config import DataConfig
 from sagd.errors import check_whole
+from sagd.interrupt import Interrupted
 from sagd.terminal import say
 
 
@@ -40,7 +41,8 @@ class Train(Command):
     """YAML file with any of the sections data, process, network, denoiser, training, sampling, and plugins, a list of
     what --plugin names."""
     resume: Flag = False
-    """Continue from the newest checkpoint in --out."""
+    """Continue from the newest checkpoint in --out; where neither a file nor data is named, with the settings
+    that are kept there."""
     laps: int | None = None
     """Short for --process.omission.laps, before which it goes: learn whole items from items of which each lacks
     frequencies of its own (--data.observed), or from a damaged band, in so many trainings at most."""
@@ -66,6 +68,7 @@ def run_train(command: Train) -> None:
     from sagd.optional import need
     from sagd.report.designing import write_design
     from sagd.store.model import load_model
+    from sagd.store.run import settings_of
     from sagd.study.laps import train_in_laps
     from sagd.study.restoration import removal_command
     from sagd.study.train import train
@@ -73,10 +76,13 @@ def run_train(command: Train) -> None:
     config = _with_laps(with_plugins(command.run, command), command.laps)
     if config.process.spectrum == AUTO_SPECTRUM:
         need("matplotlib", "jinja2")  # for the page that says what was chosen
-    if config.process.omission.laps:
-        path = train_in_laps(config, command.out, resume=command.resume)
-    else:
-        path = train(config, command.out, resume=command.resume, designed=write_design)
+    try:
+        if config.process.omission.laps:
+            path = train_in_laps(config, command.out, resume=command.resume)
+        else:
+            path = train(config, command.out, resume=command.resume, designed=write_design)
+    except Interrupted as stop:
+        raise Interrupted(stop.signal, resumable=settings_of(command.out) is not None) from None
     out, plugins = command.out, "".join(f" --plugin {shlex.quote(name)}" for name in config.plugins)
     if config.denoiser.bands not in ("none", "random"):
         say(f"model: {path}\nuse it with: sagd resample {out} FILES{plugins} --out {out}-resampled")

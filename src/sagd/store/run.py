@@ -24,7 +24,7 @@ from sagd.paths import read_text
 from sagd.store.checkpoint import list_checkpoints
 from sagd.store.files import PARTIAL, entries, reading, to_json, write_file, writing
 from sagd.store.folder import LOCK
-from sagd.store.model import versions
+from sagd.store.model import LAPS, versions
 from sagd.training.fit import Callback, Fit, Step
 
 CONFIG = "config.yaml"
@@ -40,6 +40,11 @@ def advice() -> str:
     return f"continue that run with {argument('resume=True')}, or choose another {argument('out')}"
 
 
+def settings_of(out: Path) -> Path | None:
+    """The file in which a run keeps its settings, or a training in laps those of all; None if there is none yet."""
+    return next((out / name for name in (LAPS, CONFIG) if (out / name).is_file()), None)
+
+
 def require_run(out: Path) -> None:
     """Refuse to resume where no run was started; one that was stopped early may have written nothing yet.
 
@@ -52,6 +57,11 @@ def require_run(out: Path) -> None:
     nothing_yet = found <= {LOCK, f"{CONFIG}{PARTIAL}"} and out.is_dir()
     if not nothing_yet and CONFIG not in found and not list_checkpoints(out):
         cure = f"choose another {argument('out')}" if found else f"start a run there without {argument('resume=True')}"
+        if LAPS in found:
+            raise CheckpointError(
+                f"{str(out)!r} holds a training in laps, and this is a single one; say how many laps"
+                f" ({argument('process.omission.laps=3')}), or choose another {argument('out')}"
+            )
         raise CheckpointError(f"nothing to resume in {str(out)!r}; {cure}")
 
 

@@ -69,6 +69,8 @@ _CLOSE_DB = 1.0
 Photographs, whose noise is 2.5 dB from a power law, are expected to be 1.63 dB off with that in place of 1.45; of wind,
 12 dB away, it is 1.98.
 """
+_ALIKE = 1e-4
+"""Share of the power of items that varies from one to the next, up to which they are told to be all but the same."""
 _LOUD = 0.1
 """Power of rounding, over that of the weakest ring, from which on it is told."""
 
@@ -149,6 +151,7 @@ class Design:
         slope: Of the power law that fits best, and the share of the variance of the log power that it explains.
         quantisation: Power of rounding to the steps of the data's values, over that of the weakest ring; None if they
             have no steps.
+        varying: Share of the power of items that varies from one to the next: the rest is their mean.
         unequal: Whether the powers of items are so unequal that errors are expected of the law of these.
         config: What `train` takes.
         weights: `w(f)` of the noise, calibrated: `(C, *spatial)`; in the Fourier basis in the order of `numpy.fft`, in
@@ -166,6 +169,7 @@ class Design:
     range_db: float
     slope: tuple[float, float]
     quantisation: float | None
+    varying: float
     unequal: bool
     config: RunConfig
     weights: Tensor
@@ -183,7 +187,12 @@ class Design:
     def lines(self) -> list[str]:
         """For people: the answer first."""
         found, white, n = self.chosen, self.decision.white, self.search.evaluations
-        if self.decision.said:
+        if self.varying < _ALIKE:
+            answer = (
+                f"the items are all but the same: {100 * self.varying:.2g} % of their power varies from one to the"
+                " next, of which no noise learns much; look whether they are copies of one"
+            )
+        elif self.decision.said:
             noise = "white noise will do" if self.white_will_do else f"take {noise_of(found.exponent)}"
             answer = f"{noise}, and predict {self.decision.prediction}: {self.decision.said}"
         elif self.white_will_do:
@@ -246,6 +255,7 @@ class Design:
             "range_db": self.range_db,
             "slope": list(self.slope),
             "quantisation": self.quantisation,
+            "varying": self.varying,
             "unequal": self.unequal,
         }
 
@@ -334,6 +344,7 @@ class _Task:
         chosen, statistics, own = decision.chosen, self.statistics, self.data
         noise = self.process(chosen.exponent).covariance.power_range(statistics.basis)[1]
         noise = noise.expand_as(statistics.spectrum)
+        varying = statistics.variance / (statistics.variance + float(statistics.mean.square().mean()))
         rings, fit = _rings(self.some, statistics, noise), fit_power_law(statistics)
         held = [ring.power for ring in rings if not ring.empty]
         return Design(
@@ -348,6 +359,7 @@ class _Task:
             range_db=10 * math.log10(max(held) / min(held)),
             slope=(fit.slope, fit.r_squared),
             quantisation=_quantisation(self.some.tensor(), min(held)),
+            varying=varying,
             unequal=statistics.scales is not None,
             config=self._run(decision),
             weights=_table(noise.sqrt(), statistics.basis),

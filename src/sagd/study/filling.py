@@ -27,6 +27,7 @@ from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.checks import check_images, within_reach
+from sagd.omission.guard import unguarded
 from sagd.omission.modes import Restoration
 from sagd.omission.posterior import filled
 from sagd.omission.removal import Removal, measure
@@ -140,17 +141,19 @@ class Damage:
         Raises:
             InputError: If it holds none of the frequencies, or all.
         """
-        damage, line = Damage.measured(Spectrum.parse(band).on(model.meaning.grid()), y, band)
+        place = Spectrum.parse(band).on(model.meaning.grid())
+        damage, line = Damage.measured(place, y, band, "the network and cleaning leave")
         logger.info(line)
         return damage
 
     @staticmethod
-    def measured(place: Spectrum, y: Tensor, band: str) -> tuple[Damage, str]:
+    def measured(place: Spectrum, y: Tensor, band: str, left: str = "the network leaves") -> tuple[Damage, str]:
         """Likewise, of a band on the grid of items, which is called `band`; and a sentence on it.
 
-        Where next to nothing is left in the band, or items have too few samples to tell, nothing of it is known.
+        Where next to nothing is left in the band, or items have too few samples to tell, nothing of it is known. `left`
+        says who leaves a band alone of which nothing stands out.
         """
-        basis = FourierBasis(tuple(y.shape[2:]))
+        basis, band = FourierBasis(tuple(y.shape[2:])), Spectrum.parse(band).label
         inside = (mask(place, basis) > 0).double().reshape(1, -1, *basis.coefficients)
         removal = measure(iter(y), place) if min(basis.spatial) >= LEAST else None
         if removal is None:
@@ -162,9 +165,19 @@ class Damage:
         if removal.level_of(y) < _DELETED:
             line = f"next to nothing is left in {band}: all of it is filled in"
             return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside, removal), line
-        noise, weight = removal.noise_of(y), basis.multiplicity() * inside[0]
-        share = min(1.0, float((weight * noise).sum()) / max(float((weight * removal.power_in(y)).sum()), 1e-30))
-        line = f"damage has {100 * share:.0f} % of the power in {band}; what that still shows is weighed in"
+        noise = removal.noise_of(y)
+        if not noise.any():
+            line = (
+                f"nothing of a damage stands out of {band} for certain: {left} it next to unchanged; if there is"
+                " damage, name its own band, as sagd inspect finds it"
+            )
+        else:  # content of which the band has more than what lies beside it cannot be told from damage
+            share = 100 * removal.share_of(y)
+            told = f"{share:.0f} %" if share >= 1 else "less than 1 %"
+            line = (
+                f"{told} of the power in {band} stands out of what lies beside it, and is taken for damage; what the"
+                " band still shows is weighed in"
+            )
         return Damage(noise[None], basis, inside, removal), line
 
 
@@ -214,14 +227,13 @@ def fill_files(
         others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take, damage.removal)
     if not asks_network(take):
         assert others is not None
-        own, images = sides_of(named, None, known, others, take, believed=True)
+        own, images = sides_of(named, None, known, others, take)
         method = method_of(hidden.band, from_cleaned=False)
         return compared(named, Restoration(images), known, method, damage.where, damage.basis, own, on_grid=False)
     labels = None if label is None else torch.full((len(named.names),), label)
     start = Start(named.x, damage)
-    # A model that no lap has made knows no more than what cleaning left.
-    believed = model.omission.mode == NO_OMISSION
-    if not samples and asks_trial(take, believed, known is not None):
+    doubt = doubt_of(model)
+    if not samples and asks_trial(take, not doubt, known is not None):
         with stage("trying the ways on draws of the model", progress, barred=True):
             start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
     with stage(f"drawing {len(named.names)} items {samples or DRAWS} times", progress, barred=True):
@@ -229,7 +241,7 @@ def fill_files(
     method = method_of(hidden.band, start.from_cleaned, samples)
     sides: Sides | None = None
     if others is not None:
-        sides, images = sides_of(named, result.images, known, others, take, believed, errors_of(start.trial))
+        sides, images = sides_of(named, result.images, known, others, take, doubt, errors_of(start.trial))
         result = result if sides.taken == WAYS[0] else Restoration(images)
     return compared(
         named, result, known, method, damage.where, damage.basis, sides, sides is None or sides.taken == WAYS[0]
@@ -246,7 +258,17 @@ def method_of(band: str, from_cleaned: bool, samples: int = 0) -> Method:
     """
     told = _ONE if samples == 1 else _TOLD.format(draws=samples or DRAWS)
     kind = "one draw" if samples == 1 else "posterior mean"
-    return Method(kind, band, told + (_FROM_CLEANED if from_cleaned else ""), leaks=bool(band))
+    named = str(unguarded(Spectrum.parse(band))) if band else ""
+    return Method(kind, named, told + (_FROM_CLEANED if from_cleaned else ""), leaks=bool(band))
+
+
+def doubt_of(model: Trained) -> str:
+    """Why cleaning is taken before a model that no lap has made: it knows no more than what that left; else ""."""
+    if model.omission.mode == NO_OMISSION:
+        return ""
+    laps = "process" in model.configuration and model.config.process.omission.laps
+    why = "the laps of this model gained nothing" if laps else "the model learnt from damaged data, without laps"
+    return f"{why}, so that the network is not tried"
 
 
 def require_whole(model: Trained) -> None:
@@ -256,8 +278,10 @@ def require_whole(model: Trained) -> None:
         InputError: If it leaves a band out.
     """
     if model.process.unseen:
+        mode = omission_mode(model.omission, model.meaning.grid())
+        of = "a band" if mode is None else repr(mode.place.label)
         raise InputError(
-            f"the model was trained to leave out {str(model.omission.band)!r}, and fills in that band alone; leave"
+            f"the model was trained to leave out {of}, and fills in that band alone; leave"
             f" {argument('band')} and {argument('observed')} out, or take a model of whole items"
         )
 

@@ -53,6 +53,7 @@ from sagd.random import generator_for, subset
 from sagd.store.files import read_tensors, to_safetensors, verify_directory, write_directory, write_file
 from sagd.store.folder import claim
 from sagd.store.model import LAPS, Trained, load_model, save_model
+from sagd.store.run import CONFIG
 from sagd.study.cleared import check_damage
 from sagd.study.cuts import CleanedFiles, Cuts
 from sagd.study.filling import Damage, cleaned, fill, say_start, start_of
@@ -93,6 +94,8 @@ def train_in_laps(config: RunConfig, out: str | Path, resume: bool = False, data
     images = load(config.data) if data is None else data
     course = Course(config, images, out)
     course.check()
+    if resume and (out / CONFIG).exists():
+        raise InputError(f"{str(out)!r} holds a single training, without laps; choose another {argument('out')}")
     with claim(out, empty=not resume):
         course.begin()
         best = course.run(laps)

@@ -24,6 +24,7 @@ from sagd.noise.grid import Grid
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.statistics import RadialProfile, radial_profile
 from sagd.omission.alarm import excess
+from sagd.omission.guard import unguarded
 from sagd.omission.modes import Mode, Restoration
 from sagd.omission.modes.cleaned import Cleaned
 from sagd.omission.removal import Removal, measure
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 _APART = 64
 """Fields of a model's own size that are told one by one; of more, all together."""
+UNBELIEVED = "nothing that the network says is believed"
+"""Why a network is not believed whose word on its band bore out nothing when it was calibrated."""
 BANDS, _LINES = 20, 200
 """Radial bands of spectra and errors; of records as many as there are frequencies, up to the second number."""
 
@@ -61,7 +64,7 @@ class Method:
     @staticmethod
     def of(mode: Mode) -> Method:
         """By a mode of omission."""
-        return Method(mode.kind, str(mode.band), mode.told)
+        return Method(mode.kind, str(unguarded(mode.place)), mode.told)
 
 
 @dataclass(frozen=True)
@@ -173,10 +176,10 @@ def restore_files(
     known = None if clean is None else read_partners(damaged, clean)
     others = None if samples or take == WAYS[0] else without_network(damaged, mode.place, take)
     warn_of_doubts(model)
-    believed = believes(model, mode)
+    doubt = "" if believes(model, mode) else UNBELIEVED
     if not asks_network(take):
         assert others is not None
-        sides, images = sides_of(damaged, None, known, others, take, believed)
+        sides, images = sides_of(damaged, None, known, others, take, doubt)
         return measured(damaged, Restoration(images), known, mode, model.statistics.basis, sides)
     labels = None if label is None else torch.full((len(damaged.names),), label)
     result = restore(
@@ -192,7 +195,7 @@ def restore_files(
     )
     if others is None:
         return measured(damaged, result, known, mode, model.statistics.basis)
-    sides, images = sides_of(damaged, result.images, known, others, take, believed)
+    sides, images = sides_of(damaged, result.images, known, others, take, doubt)
     own = result if sides.taken == WAYS[0] else Restoration(images)
     return measured(damaged, own, known, mode, model.statistics.basis, sides)
 
@@ -282,7 +285,7 @@ def sides_of(
     clean: Tensor | None,
     others: Others,
     take: str,
-    believed: bool,
+    doubt: str = "",
     trial: Mapping[str, Tensor] | None = None,
 ) -> tuple[Sides, Tensor]:
     """Fields of a model's own size restored in all ways: figures, and the fields that are taken.
@@ -301,7 +304,7 @@ def sides_of(
     over = {way: tuple(excess(iter(x[g]), band, removal) for g in groups) for way, x in stages.items()}
     names = named.names if len(groups) > 1 or len(damaged) == 1 else (f"{len(damaged)} files",)
     trials = {way: tuple(values.tolist()) for way, values in (trial or {}).items()}
-    sides = Sides(names, errors, over, take, believed, trials)
+    sides = Sides(names, errors, over, take, doubt, trials)
     return sides, images[sides.taken].to(named.x.dtype)
 
 

@@ -19,6 +19,8 @@ WAYS = ("network", "clean", "removal")
 BEST = "best"
 _FEW = (13.97, 4.53)
 """Student's t of one and two degrees of freedom, as rare as two standard errors of many."""
+_NAMED = 3
+"""Files that a line names."""
 _LISTED = 12
 """Files that are told one by one."""
 
@@ -33,7 +35,7 @@ class Sides:
             clean files are known.
         excess: "damaged" and ways -> how far the band is over its surroundings, in dB.
         asked: A way, or "best".
-        believed: Whether anything that the network says of the band was believed when it was calibrated.
+        doubt: Why nothing that the network says of the band is believed; "" if it is.
         tried: "network" and "clean" -> mean squared error of each of some trials in which the truth is known; {} if
             there were none. See `sagd.omission.trial`.
     """
@@ -42,7 +44,7 @@ class Sides:
     errors: Mapping[str, tuple[float, ...]]
     excess: Mapping[str, tuple[float, ...]]
     asked: str = BEST
-    believed: bool = True
+    doubt: str = ""
     tried: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,14 +77,14 @@ class Sides:
             return min(self.ways, key=lambda way: sum(self.errors[way]))
         if self._by_trial:
             return WAYS[0] if self._gains else WAYS[1]
-        ways = WAYS if self.believed else WAYS[1:]
+        ways = WAYS[1:] if self.doubt else WAYS
         quiet = [way for way in ways if self.mean_excess(way) <= ALARM]
         return quiet[0] if quiet else min(ways, key=self.mean_excess)
 
     @property
     def _by_trial(self) -> bool:
         """Whether trials decide: none of what was tried shows the damage, and nothing better is known."""
-        tells = bool(self.tried) and self.believed and not self.errors and self.asked == BEST
+        tells = bool(self.tried) and not self.doubt and not self.errors and self.asked == BEST
         return tells and all(self.mean_excess(way) <= ALARM for way in self.tried)
 
     @property
@@ -109,7 +111,18 @@ class Sides:
             told.append(f"... and {len(self.names) - _LISTED} more, in restoration.json")
         every = ", ".join(f"{way} {self._overall(way)}" for way in stages)
         one = len(self.names) == 1
-        return [*([] if one else told), f"{self.names[0] if one else f'all {len(self.names)}'}: {every}", self.line()]
+        told = [*([] if one else told), f"{self.names[0] if one else f'all {len(self.names)}'}: {every}", self.line()]
+        return told if (best := self._best_alone()) is None else [*told, best]
+
+    def _best_alone(self) -> str | None:
+        """A sentence on files that were nearer to the clean ones as they came; None if none were, or none are known."""
+        psnr = {way: [decibels(error) for error in self.errors.get(way, ())] for way in ("damaged", self.taken)}
+        nearer = [own > taken for own, taken in zip(*psnr.values(), strict=True)]
+        if not any(nearer):
+            return None
+        names = [name for name, better in zip(self.names, nearer, strict=True) if better]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return f"nearer to the clean files as they came, so better left alone: {', '.join(names[:_NAMED])}{more}"
 
     def line(self) -> str:
         """Which way is taken, and why."""
@@ -131,9 +144,7 @@ class Sides:
         why = "all show the damage, this least" if loud else f"the first that is at most {ALARM:g} dB over"
         if self.taken == WAYS[0]:
             return why
-        return why + (
-            "; the network shows the damage" if self.believed else "; nothing that the network says is believed"
-        )
+        return f"{why}; {self.doubt or 'the network shows the damage'}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -34,6 +34,7 @@ from sagd.networks.build import build_network
 from sagd.noise.bands import is_own_mirror
 from sagd.noise.basis.base import Basis
 from sagd.noise.grid import Grid
+from sagd.noise.spectra.base import Spectrum
 from sagd.omission.calibrate import Calibration
 from sagd.omission.detect import Detection, detect
 from sagd.omission.detection.base import Detection as WholeDetection
@@ -533,7 +534,7 @@ def _check_flips(config: RunConfig, basis: Basis, grid: Grid | None) -> None:
         return
     for name, values in mode.weights(basis).items():
         if not is_own_mirror(values, basis):
-            what = f"process.omission.{name} {str(getattr(mode, name))!r}"
+            what = f"process.omission.{name} {Spectrum.parse(getattr(mode, name)).label!r}"
             why = "is not its own mirror image; leave data.flip out, or give one that is"
             if "wavelet" in config.process.basis:
                 why = "flipped wavelets do not hold; leave data.flip out, or use basis fourier or cosine"

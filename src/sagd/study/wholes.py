@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sagd.build.schema import NO_OMISSION
 from sagd.data.fields import Part, in_units_of
 from sagd.data.files import Named, named_parts, partner_parts
 from sagd.data.formats.values import Loss
@@ -40,7 +39,7 @@ from sagd.omission.modes import Restoration
 from sagd.omission.preparation import Scale, lines_of, prepared
 from sagd.omission.split import band_part
 from sagd.store.model import Trained
-from sagd.study.filling import method_of, require_whole
+from sagd.study.filling import doubt_of, method_of, require_whole
 from sagd.study.held import Held
 from sagd.study.larger import (
     Blending,
@@ -51,7 +50,15 @@ from sagd.study.larger import (
     require_windows,
     split_of,
 )
-from sagd.study.restoration import Method, RestorationResult, believes, compared, mode_of_model, warn_of_doubts
+from sagd.study.restoration import (
+    UNBELIEVED,
+    Method,
+    RestorationResult,
+    believes,
+    compared,
+    mode_of_model,
+    warn_of_doubts,
+)
 from sagd.study.sides import BEST, WAYS, Sides, asks_network, asks_trial
 from sagd.study.windowed import TRIED, ByDraws, Piece, restorer_of
 from sagd.study.work import Work
@@ -134,8 +141,8 @@ def restore_wholes(
     knowledge = _OfBand(model, band, told, seed) if band is not None else _OfMode(model, told, seed)
     place = knowledge.place
     parts = named_parts(paths, model.meaning)
+    _require_fits(parts, model)
     for _, part in parts:
-        _require_fit(part, model)
         require_room(part, out)
     partners = [None] * len(parts) if clean is None else _partners(parts, clean, model.meaning)
     failed: dict[str, str] = {}
@@ -149,7 +156,7 @@ def restore_wholes(
     knowledge.warn()
     restorer = None
     if asks_network(take):
-        tries = asks_trial(take, knowledge.believed, clean is not None)
+        tries = asks_trial(take, not knowledge.doubt, clean is not None)
         restorer = knowledge.restorer([work for _, work, _, _ in tasks], batch_size, tries, progress)
     out.mkdir(parents=True, exist_ok=True)
     with (
@@ -175,7 +182,7 @@ def restore_wholes(
             {way: tuple(f.errors[way] for f in found) for way in ("damaged", *ways)} if clean else {},
             {way: tuple(f.excess[way] for f in found) for way in ("damaged", *ways)},
             take,
-            knowledge.believed,
+            knowledge.doubt,
             {} if restorer is None else restorer.tried,
         )
         written = []
@@ -215,15 +222,13 @@ def are_larger(model: Trained, paths: Sequence[Path]) -> bool:
     """Whether some file is not of the size of the model, but larger.
 
     Raises:
-        InputError: Naming it, if one is smaller, or larger than a model restores that knows scaled data alone, or
-            cannot be read.
+        InputError: Naming it, if one is smaller or has other channels, or is larger than a model restores that knows
+            scaled data alone, or cannot be read.
     """
-    size = model.process.shape[1:]
-    spatial = {str(part.path): part.shape[1:] for _, part in named_parts(paths, model.meaning)}
-    if all(own == size for own in spatial.values()):
+    parts = named_parts(paths, model.meaning)
+    if all(part.shape[1:] == model.process.shape[1:] for _, part in parts):
         return False
-    for path, own in spatial.items():
-        require_windows(own, model, repr(path))
+    _require_fits(parts, model)
     return True
 
 
@@ -266,7 +271,7 @@ class _Knowledge(Protocol):
     """What a model knows of a band, and how it restores windows."""
 
     place: Spectrum
-    believed: bool
+    doubt: str
 
     def band(self, file: Whole) -> Spectrum:
         """What is taken out of a file."""
@@ -287,7 +292,7 @@ class _OfMode:
     def __init__(self, model: Trained, condition: Condition, seed: int) -> None:
         self.model, self.condition, self.seed = model, condition, seed
         self.mode = mode_of_model(model)
-        self.place, self.believed = self.mode.place, believes(model, self.mode)
+        self.place, self.doubt = self.mode.place, "" if believes(model, self.mode) else UNBELIEVED
 
     def band(self, file: Whole) -> Spectrum:
         """What is taken out of a file."""
@@ -313,8 +318,7 @@ class _OfBand:
         self.model, self.text, self.condition, self.seed = model, band, condition, seed
         self.place = Spectrum.parse(band).on(model.meaning.grid())
         require_whole(model)
-        # A model that no lap has made knows no more than what cleaning left.
-        self.believed = model.omission.mode == NO_OMISSION
+        self.doubt = doubt_of(model)
 
     def band(self, file: Whole) -> Spectrum:
         """What is taken out of a file."""
@@ -426,12 +430,21 @@ class _Restoring:
                 squares[way] += float((error - change * self._unit)[known].square().sum())
         errors = {way: s / max(counted, 1) for way, s in squares.items()}
         beyond = beyond_line(self.beyond) if self.beyond and self.blending is not None else ""
-        notes = tuple(note for note in (self.work.dead, beyond, self.note) if note)
+        notes = tuple(note for note in (self.work.dead, beyond, self.note, self._idle) if note)
         results = _Results(self.work, self.ways, changes, errors, {}, notes)
         for way in ("damaged", *self.ways):
             over = [self._excess(results, way, item) for item in range(file.part.count)]
             results.excess[way] = sum(over) / len(over)
         return results
+
+    @property
+    def _idle(self) -> str:
+        """A sentence where cleaning finds nothing to take out of the whole file; "" elsewhere."""
+        if any(self.work.removal(k).share for k in range(self.work.file.part.count)):
+            return ""
+        return (
+            "nothing of a damage stands out of the band in the whole file for certain, and cleaning leaves it as it is"
+        )
 
     def _excess(self, results: _Results, way: str, item: int) -> float:
         def blocks() -> Iterator[Tensor]:
@@ -514,13 +527,27 @@ def _partners(parts: Sequence[tuple[str, Part]], clean: Path, meaning: Meaning) 
     return [Whole(own, Kind.member(meaning.kind), meaning.rate) for own in found]
 
 
+def _require_fits(parts: Sequence[tuple[str, Part]], model: Trained) -> None:
+    """Refuse files of which some do not fit, naming the first and their number."""
+    found = []
+    for _, part in parts:
+        try:
+            _require_fit(part, model)
+        except InputError as error:
+            found.append(str(error))
+    if found:
+        several = f"; {len(found)} of {len(parts)} files do not fit, leave these out" if len(parts) > 1 else ""
+        raise InputError(found[0] + several)
+
+
 def _require_fit(part: Part, model: Trained) -> None:
     """Refuse a file that the model has no windows of, or other channels."""
     channels = model.process.shape[0]
     require_windows(part.shape[1:], model, repr(str(part.path)))
     if part.shape[0] != channels or part.columns is not None:
         raise InputError(
-            f"{str(part.path)!r} has {part.shape[0]} channels, the model {channels}; files larger than it need as many"
+            f"{str(part.path)!r} has {part.shape[0]} channels, the model {channels}; give files of as many,"
+            f" as all need where one is larger than {' x '.join(map(str, model.process.shape[1:]))}"
         )
 
 

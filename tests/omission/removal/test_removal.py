@@ -502,6 +502,20 @@ def power_in(power, band):
     return float((basis.multiplicity() * (mask(band, basis) > 0) * power).sum())
 
 
+def test_the_share_of_damage_in_a_band():
+    """That of the truth; of noise alone, of which single levels stand out by chance, far less than these have."""
+    damage = Corruption.parse("fringes(waves=1, low=0.2, high=0.3, spread=0.002, bend=0, vary=0, level=0.5)")
+    band, x = damage.band((32, 32)), torch.cat([drawn((32, 32), smooth, k)[None] for k in range(200)])
+    y = corrupt(x.float(), damage, 0).double()
+    powers = (FourierBasis((32, 32)).forward(z).abs().square().mean(0) for z in (y - x, y))
+    true, every = (power_in(power, band) for power in powers)
+    assert measure(iter(y), band).share_of(y) == pytest.approx(true / every, abs=0.05)
+    noise = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(26), dtype=torch.float64)
+    nothing, inside = measure(iter(noise), "strip(low=0.03)"), mask("strip(low=0.03)", FourierBasis((16, 16))) > 0
+    assert float((inside * nothing.noise_of(noise)).sum() / (inside * nothing.power_in(noise)).sum()) > 0.7
+    assert nothing.share_of(noise) < 0.05
+
+
 def test_bands_of_all_that_small_items_hold():
     """Beside them the extended arrays have frequencies, the items none."""
     x = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -303,6 +303,11 @@ class Guarded(Spectrum, kind="guarded"):
         """With the mapping of the band."""
         return {"kind": self.kind, "band": self.band.to_dict(), "by": self.by, "soft": self.soft}
 
+    @property
+    def label(self) -> str:
+        """The band as people named it."""
+        return self.band.label
+
     def __str__(self) -> str:
         soft = f", soft={self.soft!r}" if self.soft else ""
         return f"{self.kind}(band={str(self.band)!r}, by={self.by!r}{soft})"

@@ -96,18 +96,10 @@ class Removal:
         Args:
             x: Arrays `(N, C, *spatial)`, those that were measured or others of the same damage.
         """
-        own, power = FourierBasis(self.spatial), self.power_in(x)
-        clean, noise = self._own(self.smooth), self._own(self.damage)
-        radius, weight = own.radius(), own.multiplicity() * (own.radius() > 0)
-        inside = (mask(self.band, own) > 0) & (radius > 0)
-        total = (weight * inside * noise).sum()
-        if not total > 0:
+        noise, weight, clean, power = self._in_band(x)
+        if not (total := (weight * noise).sum()) > 0:
             return noise
-        beside = ~inside & (radius > 0)
-        near = beside & (radius > radius[inside].min() / _NEAR) & (radius < radius[inside].max() * _NEAR)
-        level = _level((power / clean)[:, near if len(x) * int(near.sum()) >= _FEWEST else beside], len(x))
-        clean = level.reshape(-1, *(1,) * own.rank) * clean
-        excess, weight = power - clean, weight * inside
+        excess = power - clean
         strength = ((weight * excess).sum() / total).clamp(min=1)
         if len(x) < SEVERAL:
             return noise * strength
@@ -116,6 +108,33 @@ class Removal:
         if (left := (rest * noise).sum()) > 0:  # whose shape is that of the fit, and whose power no more than there is
             strength = strength.minimum((rest * excess).sum().clamp(min=0) / left)
         return torch.where(sure, excess, noise * strength)
+
+    def share_of(self, x: Tensor) -> float:
+        """Share of the power of arrays `(N, C, *spatial)` in the band that is over their clean spectrum there.
+
+        The damage that is measured by level of the band may be more: of few frequencies some stand out by chance, which
+        others make up for.
+        """
+        noise, weight, clean, power = self._in_band(x)
+        every = (weight * power).sum()
+        if not (weight * noise).sum() > 0 or not every > 0:
+            return 0.0
+        return float(((weight * (power - clean)).sum() / every).clamp(0, 1))
+
+    def _in_band(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """In arrays as they are: the power of the damage as it was fitted, what each frequency counts in the band, the
+        clean spectrum, and the mean power of these arrays."""
+        own, power = FourierBasis(self.spatial), self.power_in(x)
+        clean, noise = self._own(self.smooth), self._own(self.damage)
+        radius = own.radius()
+        inside = (mask(self.band, own) > 0) & (radius > 0)
+        weight = own.multiplicity() * inside
+        if not (weight * noise).sum() > 0:
+            return noise, weight, clean, power
+        beside = ~inside & (radius > 0)
+        near = beside & (radius > radius[inside].min() / _NEAR) & (radius < radius[inside].max() * _NEAR)
+        level = _level((power / clean)[:, near if len(x) * int(near.sum()) >= _FEWEST else beside], len(x))
+        return noise, weight, level.reshape(-1, *(1,) * own.rank) * clean, power
 
     def level_of(self, x: Tensor) -> float:
         """Power of arrays `(N, C, *spatial)` in the band over that of clean ones, as they are."""
