@@ -275,9 +275,10 @@ def test_laps_from_cleaned_images(omission, tables, tmp_path):
     args = ["--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
     omission.main(["cleaned-laps", *args, "--damages", "stripes"])
     lines = records.read(tmp_path / "cleaned-laps-quick.jsonl")
-    assert [x["arm"] for x in lines][:4] == ["clean", "corrupted", "cleaned", "lap 1"]
-    assert set(lines[3]["restored"]) == {"damaged", "cleaned", "wiener", "network"}
-    assert lines[3]["restored"]["wiener"] > lines[3]["restored"]["damaged"]
+    assert [x["arm"] for x in lines][:5] == ["clean", "corrupted", "cleaned", "oracle", "lap 1"]
+    assert lines[0]["powers"]["stripes"] > 0
+    assert set(lines[4]["restored"]) == {"damaged", "cleaned", "wiener", "network"}
+    assert lines[4]["restored"]["wiener"] > lines[4]["restored"]["damaged"]
     omission.main(["cleaned-laps", *args, "--damages", "stripes"])
     assert records.read(tmp_path / "cleaned-laps-quick.jsonl") == lines
     assert "| stripes | 0 | 1 |" in (tmp_path / "cleaned-laps-quick.md").read_text()

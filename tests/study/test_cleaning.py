@@ -100,7 +100,7 @@ def test_small_pages_are_cleaned_many_at_a_time_by_one_gain(folder, tmp_path, mo
     band = CleaningConfig(band=COLUMNS, kind="image", axes="NYX")
     (result,) = clean_files([folder], tmp_path / "out", band)
     assert result.status == "cleaned", result.error
-    assert calls == [128, 22]
+    assert calls == [1, 128, 22]  # the first of what the pages have in common
     values = torch.from_numpy(np.load(result.path))
     assert values.isnan().nonzero().tolist() == [[140, 10, 10]]
     for k in (0, 127, 128, 149):
