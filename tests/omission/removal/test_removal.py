@@ -572,7 +572,7 @@ def faces(count, common):
 
 
 def test_damage_of_many_is_known_place_by_place():
-    """Along the line and beside it, to 1 dB of 400 fields: where it is as twice the content, and not 4 dB off at once."""
+    """Along the line and beside it, to 1 dB in the mean of 400 fields, wherever it is twice the content."""
     x, n, content, damage = faces(400, 0.0)
     removal = measure(iter(x + n), Strip(axis=1, low=0.02, width=0.3))
     off = 10 * (removal.noise_of(x + n)[0] / damage).log10()
@@ -583,7 +583,7 @@ def test_damage_of_many_is_known_place_by_place():
 
 
 def test_what_many_have_in_common_is_content():
-    """Cleaned as well about it as without it; the Wiener filter that knows the mean and both spectra has 0.7 of that."""
+    """Fields are cleaned as well about it as without it: the Wiener filter that knows all leaves 0.7 of that error."""
     place = torch.arange(32.0, dtype=torch.float64) - 16
     common = 40 * torch.exp(-(place[:, None].square() + 4 * place.square()) / 60)
     x, n, content, damage = faces(400, common)
