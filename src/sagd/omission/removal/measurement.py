@@ -296,11 +296,12 @@ def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
         raise InputError("there is no array to measure")
     check_squares("values", largest)
     power, mean = total / count, together / count
-    common = _in_common(mean, power, count, band, basis) if count >= SEVERAL else torch.zeros_like(mean)
-    if common.any():
-        own, rest = (_power(basis.forward(extend(v, basis.spatial))) for v in (mean, mean - common))
-        power = power - own + rest
-    return replace(_removal(band, spatial, basis, power, count), common=common)
+    common, alike = torch.zeros_like(mean), torch.zeros_like(power)
+    if count >= SEVERAL:
+        common = _in_common(mean, power, count, band, basis)
+        own, alike = (_power(basis.forward(extend(v, basis.spatial))) for v in (mean, mean - common))
+        power = power - own + alike
+    return replace(_removal(band, spatial, basis, power, count, alike), common=common)
 
 
 def _about_mean(x: Tensor, rank: int) -> Tensor:
@@ -314,7 +315,7 @@ def _in_common(mean: Tensor, power: Tensor, count: int, band: Spectrum, basis: F
     of_mean, of_all = (float((basis.multiplicity() * _by_channel(v, basis)).sum()) for v in (own, power))
     if of_mean <= _CHANCE * of_all / count:
         return torch.zeros_like(mean)
-    return mean - _removal(band, mean.shape[1:], basis, own, 1).apply(mean)
+    return mean - _removal(band, mean.shape[1:], basis, own, 1, torch.zeros_like(own)).apply(mean)
 
 
 def _by_channel(power: Tensor, basis: FourierBasis) -> Tensor:
@@ -335,7 +336,9 @@ def _turn(cross: Tensor, clean: Tensor, radius: Tensor) -> Tensor:
     return torch.linalg.eigh(cross.flatten(2) @ weight).eigenvectors.T
 
 
-def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power: Tensor, count: int) -> Removal:
+def _removal(
+    band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power: Tensor, count: int, alike: Tensor
+) -> Removal:
     frequencies = basis.frequencies()
     radius = frequencies.square().sum(0).sqrt()
     b = torch.where(radius > 0, mask(band, basis).double().clamp(0, 1), 0.0)
@@ -350,15 +353,15 @@ def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power:
     parts = [part for part in parts_of(band, frequencies) if part.inside.any()]
     turn = torch.eye(len(power), dtype=torch.float64)
 
-    def fitted(power: Tensor) -> tuple[Tensor, Tensor]:
-        return _fitted(power, parts, taken, radius, weight, count, 1 / max(basis.spatial))
+    def fitted(power: Tensor, alike: Tensor) -> tuple[Tensor, Tensor]:
+        return _fitted(power, alike, parts, taken, radius, weight, count, 1 / max(basis.spatial))
 
     cross, power = power, _by_channel(power, basis)
-    smooth, damage = fitted(power)
+    smooth, damage = fitted(power, _by_channel(alike, basis))
     if cross is not power:
         other = _turn(cross, weight * ~taken, radius)
-        turned = torch.einsum("ci,cj,ij...->c...", other, other, cross).clamp(min=0)
-        s, n = fitted(turned)
+        turned, turned_alike = (torch.einsum("ci,cj,ij...->c...", other, other, z).clamp(min=0) for z in (cross, alike))
+        s, n = fitted(turned, turned_alike)
         if _error(s, n, weight * b) < _BETTER * _error(smooth, damage, weight * b):
             turn, power, smooth, damage = other, turned, s, n
     gain = 1 - b * damage / (smooth + damage).clamp(min=torch.finfo(torch.float64).tiny)
@@ -373,7 +376,14 @@ def _error(smooth: Tensor, damage: Tensor, weight: Tensor) -> float:
 
 
 def _fitted(
-    power: Tensor, parts: Sequence[Part], taken: Tensor, radius: Tensor, weight: Tensor, count: int, step: float
+    power: Tensor,
+    alike: Tensor,
+    parts: Sequence[Part],
+    taken: Tensor,
+    radius: Tensor,
+    weight: Tensor,
+    count: int,
+    step: float,
 ) -> tuple[Tensor, Tensor]:
     """`S` and `N` of channels `(C, *coefficients)`."""
     smooth, damage = torch.ones_like(power), torch.zeros_like(power)
@@ -381,7 +391,7 @@ def _fitted(
         if not own[radius > 0].max() > 0:
             continue  # constant
         floor = 1e-12 * float((weight * own).sum() / weight.sum())
-        powers = Powers(radius, own.clamp(min=floor), weight, count, step)
+        powers = Powers(radius, own.clamp(min=floor), weight, count, step, alike[channel])
         smooth[channel] = profile(powers, taken)
         for part in parts:
             inside = part.inside & (weight > 0)

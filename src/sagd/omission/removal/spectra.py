@@ -68,6 +68,7 @@ class Powers:
         weight: What each counts: 0 at DC.
         count: Powers that were averaged.
         step: Distance of neighbours on the finest axis, in cycles per sample.
+        alike: Power of what is the same in all arrays, of what they have in common not counted as content, likewise.
     """
 
     radius: Tensor
@@ -75,10 +76,13 @@ class Powers:
     weight: Tensor
     count: int
     step: float
+    alike: Tensor
 
     def at(self, index: Tensor) -> Powers:
         """Those at some coefficients, `(n,)`."""
-        return replace(self, radius=self.radius[index], power=self.power[index], weight=self.weight[index])
+        return replace(
+            self, radius=self.radius[index], power=self.power[index], weight=self.weight[index], alike=self.alike[index]
+        )
 
     def log(self, at: Tensor) -> Tensor:
         """Logarithms of the powers at a mask, without the bias that those of draws have."""
@@ -116,8 +120,9 @@ def fit(powers: Powers, part: Part, taken: Tensor) -> tuple[Tensor, Tensor]:
     noise = torch.zeros_like(smooth)
     noise[held] = _damage(powers, damaged, level[held], smooth[held], part.extended)
     if part.extended and powers.count >= SEVERAL:
-        # What many arrays hold beyond what changes slowly along a line is content, as far as that may stick out of `S`.
-        content = (powers.power[inside] - noise).minimum(_STRUCTURE * smooth)
+        # What differs among many arrays beyond what changes slowly along a line is content, as far as that may stick
+        # out of `S`; what is the same in all is a pattern of the damage.
+        content = ((powers.power - powers.alike)[inside] - noise).minimum(_STRUCTURE * smooth)
         smooth = torch.where(held, smooth.maximum(content), smooth)
     return smooth, noise
 
