@@ -199,7 +199,7 @@ def page(lines: Sequence[dict[str, Any]], scale: Scale, name: str, about: str) -
             cells = [f"{x['frechet']:.2f} ({100 * (worst - x['frechet']) / (worst - best):.0f} %)" if x else "-"
                      for x in map(by.get, arms)]  # fmt: skip
             powers = [f"{x['power']:.2f}" if x else "-" for x in map(by.get, arms)]
-            own = f"{clean[seed]['powers'][damage]:.2f}"
+            own = f"{clean[seed]['powers'][damage]:.2f}" if "powers" in clean[seed] else "-"
             rows.append(f"| {damage} | {seed} | {best:.2f} | " + " | ".join((*cells, own, *powers)) + " |")
             for arm, x in by.items():
                 if "restored" in x:

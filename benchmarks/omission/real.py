@@ -91,7 +91,7 @@ def _run(data: Path, folder: Path, of: str, arm: str, seed: int, steps: int) -> 
         "arm": arm,
         "seed": seed,
         "band": str(model.omission.band),
-        "laps": sum(1 for lap in run.glob("lap-*/judged")),
+        "laps": max(0, sum(1 for lap in run.glob("lap-*/judged")) - 1),
         "psnr": {way: found.sides.psnr(way) for way in WAYS},
         "excess": {way: found.sides.mean_excess(way) for way in WAYS},
         "taken": blind.taken,
@@ -140,7 +140,7 @@ def page(lines: Sequence[dict[str, Any]], name: str, about: str) -> str:
     rows = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
     for x in lines:
         own = (f"{x['psnr'][way]:.1f} dB ({x['excess'][way]:+.1f})" for way in WAYS)
-        arm = x["arm"] if x["arm"] == "fill" else f"{x['laps'] - 1} laps"
+        arm = x["arm"] if x["arm"] == "fill" else f"{x['laps']} laps tried"
         rows.append("| " + " | ".join((x["data"], arm, str(x["seed"]), *own, x["taken"])) + " |")
     return "\n".join(
         [

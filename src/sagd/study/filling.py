@@ -348,7 +348,9 @@ def start_of(
     draws = network(y[some], damage.noise, 1, seed + 1)
     require_finite(draws)
     z = damaged_draws(y[some], draws, removal.apply(y[some].double()).to(y))
-    clean = z - measure(iter(z.double()), removal.band).apply(z.double()).to(z)
+    # Each kind of damage by itself, as the items are: of twice as many more is known.
+    halves = (half.double() for half in z.chunk(2))
+    clean = torch.cat([half - measure(iter(half), removal.band).apply(half) for half in halves]).to(z)
     trial = tried(torch.cat([draws, draws]), z, clean, damage.noise, damage.where, network)
     say_start(trial, len(z))
     if not trial.from_cleaned:

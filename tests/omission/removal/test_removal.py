@@ -572,27 +572,45 @@ def faces(count, common):
 
 
 def test_damage_of_many_is_known_place_by_place():
-    """Along the line and beside it, to 1 dB in the mean of 400 fields, wherever it is twice the content."""
+    """Along the line and beside it, to 1 dB of 400 fields, where it is twice the content, but for the lowest."""
     x, n, content, damage = faces(400, 0.0)
     removal = measure(iter(x + n), Strip(axis=1, low=0.02, width=0.3))
     off = 10 * (removal.noise_of(x + n)[0] / damage).log10()
-    strong = damage > 2 * content
+    strong = (damage > 2 * content) & (FourierBasis((32, 32)).frequencies()[1] > 0.08)
     assert int(strong[1].sum()) > 10  # the first line beside
-    assert float(off[strong].abs().mean()) < 1
-    assert float(off[strong].abs().max()) < 4
+    assert float(off[strong].abs().mean()) < 0.5
+    assert float(off[strong].abs().max()) < 1
 
 
 def test_what_many_have_in_common_is_content():
-    """Fields are cleaned as well about it as without it: the Wiener filter that knows all leaves 0.7 of that error."""
+    """Fields are cleaned as well about it as without it, to 2 %."""
     place = torch.arange(32.0, dtype=torch.float64) - 16
     common = 40 * torch.exp(-(place[:, None].square() + 4 * place.square()) / 60)
-    x, n, content, damage = faces(400, common)
-    basis, y = FourierBasis((32, 32)), x + n
-    best = common + basis.inverse(content / (content + damage).clamp(min=1e-9) * basis.forward(y - common))
-    removal = measure(iter(y), Strip(axis=1, low=0.02, width=0.3))
+    errors = []
+    for mean in (0.0, common):
+        x, n, _, _ = faces(400, mean)
+        y = x + n
+        removal = measure(iter(y), Strip(axis=1, low=0.02, width=0.3))
+        errors.append(float((y - removal.apply(y) - x).square().mean()))
     assert float((removal.common[0] - common + common.mean()).square().mean().sqrt()) < 0.05 * float(common.std())
-    errors = [float((z - x).square().mean()) for z in (y - removal.apply(y), best)]
-    assert errors[0] < 1.45 * errors[1]
+    assert errors[1] == pytest.approx(errors[0], rel=0.02)
+
+
+def test_the_same_array_many_times():
+    """Nothing is left beside what they have in common but rounding."""
+    x = torch.cat([drawn((32, 32), smooth, 0)[None]] * 20).float()
+    removal = measure(iter(x), Strip(axis=1, low=0.02, width=0.1))
+    assert removal.apply(x).isfinite().all()
+    assert not removal.common.any()
+
+
+def test_weak_rows_over_steep_content_are_not_made_worse():
+    """Offsets of rows, at low frequencies far below the content: 256 fields."""
+    x = torch.cat([drawn((32, 32), lambda r, f: 1 / (r + 1 / 32) ** 2, k)[None] for k in range(256)])
+    rows = torch.randn(256, 1, 32, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    y = x + 0.5 * rows.expand_as(x)
+    removal = measure(iter(y), Strip(axis=0, low=0.03))
+    assert float((y - removal.apply(y) - x).square().mean()) < 0.85 * float((y - x).square().mean())
 
 
 def test_a_pattern_of_all_is_no_content():

@@ -16,7 +16,7 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal.extend import crop, extend, extended_size, passed
 from sagd.omission.removal.geometry import Part, parts_of
 from sagd.omission.removal.local import strength, window_of
-from sagd.omission.removal.spectra import SEVERAL, Powers, fit, profile
+from sagd.omission.removal.spectra import SEVERAL, Powers, content, fit, profile
 from sagd.omission.removal.structure import odd_phase, weighted_damage
 
 LEAST = 8
@@ -33,6 +33,10 @@ _TOGETHER = 2**18
 """Samples of extended arrays that are cleaned at a time, or one array: more leave the caches of processors."""
 _DOUBTFUL, _SURE = 0.25, 2.0
 """Damage over the clean power from which on there may be any, and excess over that which is damage."""
+_LEAST_OF_REST = 0.5
+"""Of the fitted power of damage, where it is not sure, at least: what is sure was picked out of the same powers."""
+_ROUNDING = 1e-6
+"""Part of the power of arrays that is what rounding makes of it."""
 _CHANCE = 4.0
 """Power of the mean of arrays from which on they have something in common, in that which chance gives it."""
 _STRONG = 1 / 3
@@ -106,7 +110,7 @@ class Removal:
         sure = (noise > _DOUBTFUL * clean) & (excess > _SURE * clean)
         rest = weight * ~sure
         if (left := (rest * noise).sum()) > 0:  # whose shape is that of the fit, and whose power no more than there is
-            strength = strength.minimum((rest * excess).sum().clamp(min=0) / left)
+            strength = strength.minimum(((rest * excess).sum() / left).clamp(min=_LEAST_OF_REST))
         return torch.where(sure, excess, noise * strength)
 
     def share_of(self, x: Tensor) -> float:
@@ -315,6 +319,8 @@ def _in_common(mean: Tensor, power: Tensor, count: int, band: Spectrum, basis: F
     of_mean, of_all = (float((basis.multiplicity() * _by_channel(v, basis)).sum()) for v in (own, power))
     if of_mean <= _CHANCE * of_all / count:
         return torch.zeros_like(mean)
+    if of_all - of_mean <= _ROUNDING * of_all:
+        return torch.zeros_like(mean)  # they are all but the same
     return mean - _removal(band, mean.shape[1:], basis, own, 1, torch.zeros_like(own)).apply(mean)
 
 
@@ -353,18 +359,23 @@ def _removal(
     parts = [part for part in parts_of(band, frequencies) if part.inside.any()]
     turn = torch.eye(len(power), dtype=torch.float64)
 
-    def fitted(power: Tensor, alike: Tensor) -> tuple[Tensor, Tensor]:
-        return _fitted(power, alike, parts, taken, radius, weight, count, 1 / max(basis.spatial))
+    def fitted(power: Tensor) -> tuple[Tensor, Tensor]:
+        return _fitted(power, parts, taken, radius, weight, count, 1 / max(basis.spatial))
 
-    cross, power = power, _by_channel(power, basis)
-    smooth, damage = fitted(power, _by_channel(alike, basis))
-    if cross is not power:
+    # What is left beside what arrays have in common may be below 0 by rounding.
+    cross, power, shared = power, _by_channel(power, basis).clamp(min=0), _by_channel(alike, basis)
+    smooth, damage = fitted(power)
+    if cross.ndim > power.ndim:
         other = _turn(cross, weight * ~taken, radius)
         turned, turned_alike = (torch.einsum("ci,cj,ij...->c...", other, other, z).clamp(min=0) for z in (cross, alike))
-        s, n = fitted(turned, turned_alike)
+        s, n = fitted(turned)
         if _error(s, n, weight * b) < _BETTER * _error(smooth, damage, weight * b):
-            turn, power, smooth, damage = other, turned, s, n
-    gain = 1 - b * damage / (smooth + damage).clamp(min=torch.finfo(torch.float64).tiny)
+            turn, power, smooth, damage, shared = other, turned, s, n, turned_alike
+    kept = smooth
+    if count >= SEVERAL:
+        line = torch.stack([part.inside & part.extended for part in parts]).any(0)
+        kept = torch.where(line, content(power - shared, smooth, damage, count), smooth)
+    gain = 1 - b * damage / (kept + damage).clamp(min=torch.finfo(torch.float64).tiny)
     width = 2 * min(float(part.across[part.inside].max()) for part in parts)
     common = torch.zeros(len(power), *spatial, dtype=torch.float64)
     return Removal(band, tuple(spatial), basis, gain, power, smooth, damage, width, turn, common)
@@ -376,14 +387,7 @@ def _error(smooth: Tensor, damage: Tensor, weight: Tensor) -> float:
 
 
 def _fitted(
-    power: Tensor,
-    alike: Tensor,
-    parts: Sequence[Part],
-    taken: Tensor,
-    radius: Tensor,
-    weight: Tensor,
-    count: int,
-    step: float,
+    power: Tensor, parts: Sequence[Part], taken: Tensor, radius: Tensor, weight: Tensor, count: int, step: float
 ) -> tuple[Tensor, Tensor]:
     """`S` and `N` of channels `(C, *coefficients)`."""
     smooth, damage = torch.ones_like(power), torch.zeros_like(power)
@@ -391,7 +395,7 @@ def _fitted(
         if not own[radius > 0].max() > 0:
             continue  # constant
         floor = 1e-12 * float((weight * own).sum() / weight.sum())
-        powers = Powers(radius, own.clamp(min=floor), weight, count, step, alike[channel])
+        powers = Powers(radius, own.clamp(min=floor), weight, count, step)
         smooth[channel] = profile(powers, taken)
         for part in parts:
             inside = part.inside & (weight > 0)

@@ -38,6 +38,10 @@ _ALONG = 8.0
 """Steps at which what lies along a line counts half."""
 SEVERAL, _STRUCTURE = 16, 4.0
 """Arrays whose mean powers say more of damage than of their structure, and how far that sticks out of `S` in all."""
+_RISE = 8.0
+"""How far damage that is all that there is may rise over its mean along a line, as a multiple of that."""
+_BY_CHANCE = 3.0
+"""Standard errors of a mean power that chance reaches."""
 _PLACES = 512
 """Places along a line, at most."""
 _GROUP = 8.0
@@ -68,7 +72,6 @@ class Powers:
         weight: What each counts: 0 at DC.
         count: Powers that were averaged.
         step: Distance of neighbours on the finest axis, in cycles per sample.
-        alike: Power of what is the same in all arrays, of what they have in common not counted as content, likewise.
     """
 
     radius: Tensor
@@ -76,13 +79,10 @@ class Powers:
     weight: Tensor
     count: int
     step: float
-    alike: Tensor
 
     def at(self, index: Tensor) -> Powers:
         """Those at some coefficients, `(n,)`."""
-        return replace(
-            self, radius=self.radius[index], power=self.power[index], weight=self.weight[index], alike=self.alike[index]
-        )
+        return replace(self, radius=self.radius[index], power=self.power[index], weight=self.weight[index])
 
     def log(self, at: Tensor) -> Tensor:
         """Logarithms of the powers at a mask, without the bias that those of draws have."""
@@ -119,12 +119,20 @@ def fit(powers: Powers, part: Part, taken: Tensor) -> tuple[Tensor, Tensor]:
         smooth = _smooth(powers, part, damaged, damaged | others, inside)
     noise = torch.zeros_like(smooth)
     noise[held] = _damage(powers, damaged, level[held], smooth[held], part.extended)
-    if part.extended and powers.count >= SEVERAL:
-        # What differs among many arrays beyond what changes slowly along a line is content, as far as that may stick
-        # out of `S`; what is the same in all is a pattern of the damage.
-        content = ((powers.power - powers.alike)[inside] - noise).minimum(_STRUCTURE * smooth)
-        smooth = torch.where(held, smooth.maximum(content), smooth)
     return smooth, noise
+
+
+def content(power: Tensor, smooth: Tensor, noise: Tensor, count: int) -> Tensor:
+    """`S` of so many arrays as far as their content sticks out of the smooth one, beyond what damage and chance make.
+
+    Args:
+        power: Of what differs among them: what is the same in all is a pattern of the damage.
+        smooth: `S`.
+        noise: `N`.
+        count: Arrays.
+    """
+    least = power * (1 - _BY_CHANCE / math.sqrt(count)) - noise
+    return torch.where(noise > 0, smooth.maximum(least.minimum(_STRUCTURE * smooth)), smooth)
 
 
 def profile(powers: Powers, taken: Tensor) -> Tensor:
@@ -269,13 +277,10 @@ class _Cells:
         kernel = self.kernel * self.apart**power
         return (sums.reshape(-1, self.places) @ kernel).reshape(len(v), -1)[:, self.number]
 
-    def level_of(self, weight: Tensor, value: Tensor, inclined: bool) -> Tensor:
-        """Weighed mean of values around each frequency; or what a straight line through them has there."""
-        m, t = self.pooled(weight, weight * value)
-        if not inclined:
-            return t / m
-        (m1, t1), (m2,) = self.pooled(weight, weight * value, power=1), self.pooled(weight, power=2)
-        m2 = m2 + _RIDGE * m
+    def line_of(self, weight: Tensor, value: Tensor) -> Tensor:
+        """What a straight line through values has at each frequency, fitted to those around it."""
+        (m, t), (m1, t1) = (self.pooled(weight, weight * value, power=power) for power in (0, 1))
+        (m2,) = self.pooled(weight, power=2) + _RIDGE * m
         return (m2 * t - m1 * t1) / (m * m2 - m1**2)
 
 
@@ -283,21 +288,33 @@ def _damage(powers: Powers, inside: Tensor, level: Tensor, smooth: Tensor, exten
     """`N` at the frequencies inside: Fisher scoring of `log N`, pooled over levels and along lines."""
     power, weight = powers.power[inside], powers.weight[inside]
     cells = _Cells(powers, inside, level, extended)
-    # Of many arrays, even how the power changes along a line is known.
-    inclined = extended and powers.count >= SEVERAL
     k = torch.tensor(float(powers.count), dtype=torch.float64)
     # Mean of a Gamma variable of mean 1 that is cut off at `_MOST`.
     kept = float(torch.special.gammainc(k + 1, k * _MOST) + _MOST * torch.special.gammaincc(k, k * _MOST))
-    excess, total = cells.pooled(weight * (power - smooth).clamp(min=0), weight)
-    mean = excess / total
-    log = torch.maximum(mean, 1e-3 * smooth).log()
-    for _ in range(_ROUNDS):
-        noise = log.exp()
+
+    def score(noise: Tensor) -> Tensor:
         expected = smooth + noise
-        information = weight * ((noise / (_DOUBT * smooth + noise)) ** 2 + 1e-12)
-        score = ((torch.minimum(power, _MOST * expected) / kept - expected) / noise).clamp(min=-1e6, max=1e6)
-        before, change = log, cells.level_of(information, score, inclined)
-        log = cells.level_of(information, before, inclined) + change.clamp(-1.5, 1.5)
+        return ((torch.minimum(power, _MOST * expected) / kept - expected) / noise).clamp(min=-1e6, max=1e6)
+
+    def information(noise: Tensor) -> Tensor:
+        return weight * ((noise / (_DOUBT * smooth + noise)) ** 2 + 1e-12)
+
+    excess, total = cells.pooled(weight * (power - smooth).clamp(min=0), weight)
+    log = torch.maximum(excess / total, 1e-3 * smooth).log()
+    for _ in range(_ROUNDS):
+        told = information(log.exp())
+        total, usual, change = cells.pooled(told, told * log, told * score(log.exp()))
+        before, log = log, usual / total + (change / total).clamp(-1.5, 1.5)
+        if (log - before).abs().max() < _SETTLED:
+            break
+    if not extended or powers.count < SEVERAL:
+        return log.exp()
+    # Of many arrays, even how the power changes along a line is known. Where content is strong, as near DC, what is
+    # over the mean of the line is content that the fit of `S` has missed.
+    usual = log.exp()
+    told, most = information(usual), log + (_RISE * (usual / (smooth + usual)) ** 4).log1p()
+    for _ in range(_ROUNDS):
+        before, log = log, cells.line_of(told, log + score(log.exp()).clamp(-1.5, 1.5)).minimum(most)
         if (log - before).abs().max() < _SETTLED:
             break
     return log.exp()
