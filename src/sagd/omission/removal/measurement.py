@@ -16,7 +16,7 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal.extend import crop, extend, extended_size, passed
 from sagd.omission.removal.geometry import Part, parts_of
 from sagd.omission.removal.local import strength, window_of
-from sagd.omission.removal.spectra import SEVERAL, Powers, content, fit, profile
+from sagd.omission.removal.spectra import SEVERAL, Powers, fit, profile
 from sagd.omission.removal.structure import odd_phase, weighted_damage
 
 LEAST = 8
@@ -300,12 +300,11 @@ def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
         raise InputError("there is no array to measure")
     check_squares("values", largest)
     power, mean = total / count, together / count
-    common, alike = torch.zeros_like(mean), torch.zeros_like(power)
-    if count >= SEVERAL:
-        common = _in_common(mean, power, count, band, basis)
-        own, alike = (_power(basis.forward(extend(v, basis.spatial))) for v in (mean, mean - common))
-        power = power - own + alike
-    return replace(_removal(band, spatial, basis, power, count, alike), common=common)
+    common = _in_common(mean, power, count, band, basis) if count >= SEVERAL else torch.zeros_like(mean)
+    if common.any():
+        own, rest = (_power(basis.forward(extend(v, basis.spatial))) for v in (mean, mean - common))
+        power = power - own + rest
+    return replace(_removal(band, spatial, basis, power, count), common=common)
 
 
 def _about_mean(x: Tensor, rank: int) -> Tensor:
@@ -321,7 +320,7 @@ def _in_common(mean: Tensor, power: Tensor, count: int, band: Spectrum, basis: F
         return torch.zeros_like(mean)
     if of_all - of_mean <= _ROUNDING * of_all:
         return torch.zeros_like(mean)  # they are all but the same
-    return mean - _removal(band, mean.shape[1:], basis, own, 1, torch.zeros_like(own)).apply(mean)
+    return mean - _removal(band, mean.shape[1:], basis, own, 1).apply(mean)
 
 
 def _by_channel(power: Tensor, basis: FourierBasis) -> Tensor:
@@ -342,9 +341,7 @@ def _turn(cross: Tensor, clean: Tensor, radius: Tensor) -> Tensor:
     return torch.linalg.eigh(cross.flatten(2) @ weight).eigenvectors.T
 
 
-def _removal(
-    band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power: Tensor, count: int, alike: Tensor
-) -> Removal:
+def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power: Tensor, count: int) -> Removal:
     frequencies = basis.frequencies()
     radius = frequencies.square().sum(0).sqrt()
     b = torch.where(radius > 0, mask(band, basis).double().clamp(0, 1), 0.0)
@@ -363,19 +360,15 @@ def _removal(
         return _fitted(power, parts, taken, radius, weight, count, 1 / max(basis.spatial))
 
     # What is left beside what arrays have in common may be below 0 by rounding.
-    cross, power, shared = power, _by_channel(power, basis).clamp(min=0), _by_channel(alike, basis)
+    cross, power = power, _by_channel(power, basis).clamp(min=0)
     smooth, damage = fitted(power)
     if cross.ndim > power.ndim:
         other = _turn(cross, weight * ~taken, radius)
-        turned, turned_alike = (torch.einsum("ci,cj,ij...->c...", other, other, z).clamp(min=0) for z in (cross, alike))
+        turned = torch.einsum("ci,cj,ij...->c...", other, other, cross).clamp(min=0)
         s, n = fitted(turned)
         if _error(s, n, weight * b) < _BETTER * _error(smooth, damage, weight * b):
-            turn, power, smooth, damage, shared = other, turned, s, n, turned_alike
-    kept = smooth
-    if count >= SEVERAL:
-        line = torch.stack([part.inside & part.extended for part in parts]).any(0)
-        kept = torch.where(line, content(power - shared, smooth, damage, count), smooth)
-    gain = 1 - b * damage / (kept + damage).clamp(min=torch.finfo(torch.float64).tiny)
+            turn, power, smooth, damage = other, turned, s, n
+    gain = 1 - b * damage / (smooth + damage).clamp(min=torch.finfo(torch.float64).tiny)
     width = 2 * min(float(part.across[part.inside].max()) for part in parts)
     common = torch.zeros(len(power), *spatial, dtype=torch.float64)
     return Removal(band, tuple(spatial), basis, gain, power, smooth, damage, width, turn, common)

@@ -36,12 +36,10 @@ _RIDGE = 1e-3
 """Pull of the regression towards a constant, where frequencies lie all at one radius."""
 _ALONG = 8.0
 """Steps at which what lies along a line counts half."""
-SEVERAL, _STRUCTURE = 16, 4.0
-"""Arrays whose mean powers say more of damage than of their structure, and how far that sticks out of `S` in all."""
-_RISE = 8.0
+SEVERAL = 16
+"""Arrays whose mean powers say more of damage than of their structure."""
+_RISE = 4.0
 """How far damage that is all that there is may rise over its mean along a line, as a multiple of that."""
-_BY_CHANCE = 3.0
-"""Standard errors of a mean power that chance reaches."""
 _PLACES = 512
 """Places along a line, at most."""
 _GROUP = 8.0
@@ -120,19 +118,6 @@ def fit(powers: Powers, part: Part, taken: Tensor) -> tuple[Tensor, Tensor]:
     noise = torch.zeros_like(smooth)
     noise[held] = _damage(powers, damaged, level[held], smooth[held], part.extended)
     return smooth, noise
-
-
-def content(power: Tensor, smooth: Tensor, noise: Tensor, count: int) -> Tensor:
-    """`S` of so many arrays as far as their content sticks out of the smooth one, beyond what damage and chance make.
-
-    Args:
-        power: Of what differs among them: what is the same in all is a pattern of the damage.
-        smooth: `S`.
-        noise: `N`.
-        count: Arrays.
-    """
-    least = power * (1 - _BY_CHANCE / math.sqrt(count)) - noise
-    return torch.where(noise > 0, smooth.maximum(least.minimum(_STRUCTURE * smooth)), smooth)
 
 
 def profile(powers: Powers, taken: Tensor) -> Tensor:
