@@ -174,7 +174,6 @@ def _configuration(band: str, steps: int, seed: int) -> RunConfig:
                 "checkpoint_every": steps,
                 "seed": seed,
             },
-            "sampling": {"sampler": "heun", "steps": 18 if steps > STEPS["quick"] else 2},
         },
     )
 

@@ -31,12 +31,12 @@ from sagd.omission.modes import Mode
 from sagd.omission.modes.cleaned import Cleaned
 from sagd.omission.preparation import Scale, finished, prepared
 from sagd.omission.quick import quick_for
-from sagd.omission.removal import Removal, measure
+from sagd.omission.removal import SMALL, Removal, measure
 from sagd.omission.search import search
 from sagd.study.findings import brief, told
 from sagd.study.guarding import LOOKED_AT, cut_of, in_range, middles, refuse_idle
 from sagd.study.measuring import measured_part
-from sagd.study.work import PART, SMALL, TOGETHER, of_mixed
+from sagd.study.work import PART, TOGETHER, of_mixed
 from sagd.training.progress import counted
 
 _ITEMS = 4096

@@ -12,11 +12,9 @@ from torch import Tensor
 from sagd.data.whole import Block, Whole
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.preparation import Scale, finished, kept_beside, lines_of, prepared
-from sagd.omission.removal import Removal, measure
+from sagd.omission.removal import SMALL, Removal, measure
 from sagd.study.shown import Shown, example
 
-SMALL = 2**14
-"""Places of an item below which all items of a file are measured together."""
 PART = 0.1
 """Share of what was taken out, where content is strong, from which on that is told."""
 TOGETHER = 128

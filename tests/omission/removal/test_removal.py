@@ -604,6 +604,15 @@ def test_the_same_array_many_times():
     assert not removal.common.any()
 
 
+def test_blocks_of_large_arrays_have_nothing_in_common():
+    """They may be parts of one array, which is cleaned as if it had been read at once."""
+    bright = 50 * torch.exp(-(torch.linspace(-3, 3, 128, dtype=torch.float64) ** 2))[:, None]
+    x = torch.cat([drawn((128, 128), smooth, k) + bright for k in range(16)])[:, None]
+    small, large = (measure(iter(z), Strip(axis=1, low=0.02, width=0.1)) for z in (x[..., :127, :127], x))
+    assert small.common.any()
+    assert not large.common.any()
+
+
 def test_weak_rows_over_steep_content_are_not_made_worse():
     """Offsets of rows, at low frequencies far below the content: 256 fields."""
     x = torch.cat([drawn((32, 32), lambda r, f: 1 / (r + 1 / 32) ** 2, k)[None] for k in range(256)])

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from sagd.omission.removal.measurement import Removal, measure
+from sagd.omission.removal.spectra import SMALL
 
-__all__ = ["Removal", "measure"]
+__all__ = ["SMALL", "Removal", "measure"]

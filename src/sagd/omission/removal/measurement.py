@@ -16,7 +16,7 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.omission.removal.extend import crop, extend, extended_size, passed
 from sagd.omission.removal.geometry import Part, parts_of
 from sagd.omission.removal.local import strength, window_of
-from sagd.omission.removal.spectra import SEVERAL, Powers, fit, profile
+from sagd.omission.removal.spectra import SMALL, Powers, are_several, fit, profile
 from sagd.omission.removal.structure import odd_phase, weighted_damage
 
 LEAST = 8
@@ -58,8 +58,8 @@ class Removal:
         width: Full width across of the narrowest shape of the band, in cycles per sample.
         turn: Orthogonal matrix `(C, C)` whose rows make of the channels those that gain and spectra are of: of colours,
             which share their content, grey and its differences.
-        common: What many arrays have in common beside their own means, `(C, *spatial)`, as digits and faces do:
-            content, about which the rest is measured and cleaned; 0 of few arrays, and of those that have nothing.
+        common: What several small items have in common beside their own means, `(C, *spatial)`, as digits and faces
+            do: content, about which the rest is measured and cleaned; 0 of others, `(C, 1, ...)`.
     """
 
     band: Spectrum
@@ -105,7 +105,7 @@ class Removal:
             return noise
         excess = power - clean
         strength = ((weight * excess).sum() / total).clamp(min=1)
-        if len(x) < SEVERAL:
+        if not are_several(len(x), self.spatial):
             return noise * strength
         sure = (noise > _DOUBTFUL * clean) & (excess > _SURE * clean)
         rest = weight * ~sure
@@ -295,15 +295,19 @@ def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
         largest = max(largest, float(about.max()), -float(about.min()))
         power = _power(basis.forward(extend(about, basis.spatial)))
         total, count = (power, 1) if not count else (total + power, count + 1)
-        together = together + about.double()
+        if math.prod(spatial) < SMALL:  # of larger ones a sum would be one more in memory
+            together = together + about.double()
     if not count:
         raise InputError("there is no array to measure")
     check_squares("values", largest)
-    power, mean = total / count, together / count
-    common = _in_common(mean, power, count, band, basis) if count >= SEVERAL else torch.zeros_like(mean)
-    if common.any():
-        own, rest = (_power(basis.forward(extend(v, basis.spatial))) for v in (mean, mean - common))
-        power = power - own + rest
+    power = total / count
+    common = torch.zeros(len(power), *(1,) * len(spatial), dtype=torch.float64)
+    if are_several(count, spatial):
+        mean = together / count
+        common = _in_common(mean, power, count, band, basis)
+        if common.any():
+            own, rest = (_power(basis.forward(extend(v, basis.spatial))) for v in (mean, mean - common))
+            power = power - own + rest
     return replace(_removal(band, spatial, basis, power, count), common=common)
 
 
@@ -357,7 +361,7 @@ def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power:
     turn = torch.eye(len(power), dtype=torch.float64)
 
     def fitted(power: Tensor) -> tuple[Tensor, Tensor]:
-        return _fitted(power, parts, taken, radius, weight, count, 1 / max(basis.spatial))
+        return _fitted(power, parts, taken, radius, weight, count, 1 / max(basis.spatial), are_several(count, spatial))
 
     # What is left beside what arrays have in common may be below 0 by rounding.
     cross, power = power, _by_channel(power, basis).clamp(min=0)
@@ -370,7 +374,7 @@ def _removal(band: Spectrum, spatial: Sequence[int], basis: FourierBasis, power:
             turn, power, smooth, damage = other, turned, s, n
     gain = 1 - b * damage / (smooth + damage).clamp(min=torch.finfo(torch.float64).tiny)
     width = 2 * min(float(part.across[part.inside].max()) for part in parts)
-    common = torch.zeros(len(power), *spatial, dtype=torch.float64)
+    common = torch.zeros(len(power), *(1,) * len(spatial), dtype=torch.float64)
     return Removal(band, tuple(spatial), basis, gain, power, smooth, damage, width, turn, common)
 
 
@@ -380,7 +384,14 @@ def _error(smooth: Tensor, damage: Tensor, weight: Tensor) -> float:
 
 
 def _fitted(
-    power: Tensor, parts: Sequence[Part], taken: Tensor, radius: Tensor, weight: Tensor, count: int, step: float
+    power: Tensor,
+    parts: Sequence[Part],
+    taken: Tensor,
+    radius: Tensor,
+    weight: Tensor,
+    count: int,
+    step: float,
+    several: bool,
 ) -> tuple[Tensor, Tensor]:
     """`S` and `N` of channels `(C, *coefficients)`."""
     smooth, damage = torch.ones_like(power), torch.zeros_like(power)
@@ -388,7 +399,7 @@ def _fitted(
         if not own[radius > 0].max() > 0:
             continue  # constant
         floor = 1e-12 * float((weight * own).sum() / weight.sum())
-        powers = Powers(radius, own.clamp(min=floor), weight, count, step)
+        powers = Powers(radius, own.clamp(min=floor), weight, count, step, several)
         smooth[channel] = profile(powers, taken)
         for part in parts:
             inside = part.inside & (weight > 0)

@@ -5,7 +5,8 @@
 * `N` is constant across levels of its shape and smooth along it. It is fitted by the Whittle likelihood (powers are
   exponential of mean `S + N`, or Gamma where several are averaged), in which frequencies where the clean spectrum
   dominates count for nothing: those near DC, where an image has all its power in a few waves. What is more than
-  `_MOST` times its mean is cut off there, as structure is.
+  `_MOST` times its mean is cut off there, as structure is. Of several small items it is known place by place along a
+  line: `log N` is locally straight, and levels beside the middle one are damaged as far as they stick out.
 
 Sources: "Estimation and information in stationary time series" (Whittle, 1953); the local likelihood of Fan and
 Kreutzberger, "Automatic local smoothing for spectral density estimation" (1998).
@@ -14,6 +15,7 @@ Kreutzberger, "Automatic local smoothing for spectral density estimation" (1998)
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -36,8 +38,10 @@ _RIDGE = 1e-3
 """Pull of the regression towards a constant, where frequencies lie all at one radius."""
 _ALONG = 8.0
 """Steps at which what lies along a line counts half."""
-SEVERAL = 16
-"""Arrays whose mean powers say more of damage than of their structure."""
+SMALL = 2**14
+"""Places of an item below which all items of a file are measured together."""
+_SEVERAL = 16
+"""Small items whose mean powers say more of damage than of their structure. Blocks of a large one share that."""
 _RISE = 4.0
 """How far damage that is all that there is may rise over its mean along a line, as a multiple of that."""
 _PLACES = 512
@@ -70,6 +74,7 @@ class Powers:
         weight: What each counts: 0 at DC.
         count: Powers that were averaged.
         step: Distance of neighbours on the finest axis, in cycles per sample.
+        several: Whether they are of several small items.
     """
 
     radius: Tensor
@@ -77,6 +82,7 @@ class Powers:
     weight: Tensor
     count: int
     step: float
+    several: bool
 
     def at(self, index: Tensor) -> Powers:
         """Those at some coefficients, `(n,)`."""
@@ -86,6 +92,11 @@ class Powers:
         """Logarithms of the powers at a mask, without the bias that those of draws have."""
         bias = float(torch.digamma(torch.tensor(float(self.count), dtype=torch.float64))) - math.log(self.count)
         return self.power[at].log() - bias
+
+
+def are_several(count: int, spatial: Sequence[int]) -> bool:
+    """Whether so many arrays of a size are several small items."""
+    return count >= _SEVERAL and math.prod(spatial) < SMALL
 
 
 def fit(powers: Powers, part: Part, taken: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,7 +118,7 @@ def fit(powers: Powers, part: Part, taken: Tensor) -> tuple[Tensor, Tensor]:
     smooth = _smooth(powers, part, inside, inside | others)
     # Levels beyond the first that does not stick out are clean after all, and tell more of `S` than what is farther.
     held = level < _first_clean(powers, inside, level, smooth, part.extended)
-    if part.extended and powers.count >= SEVERAL:
+    if part.extended and powers.several:
         held |= _damaged_in_places(powers, inside, level, smooth)
     damaged = inside.clone()
     damaged[inside] = held
@@ -292,7 +303,7 @@ def _damage(powers: Powers, inside: Tensor, level: Tensor, smooth: Tensor, exten
         before, log = log, usual / total + (change / total).clamp(-1.5, 1.5)
         if (log - before).abs().max() < _SETTLED:
             break
-    if not extended or powers.count < SEVERAL:
+    if not extended or not powers.several:
         return log.exp()
     # Of many arrays, even how the power changes along a line is known. Where content is strong, as near DC, what is
     # over the mean of the line is content that the fit of `S` has missed.
