@@ -36,9 +36,12 @@ from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
+from sagd.omission.alarm import excess
 from sagd.omission.removal import measure
+from sagd.omission.split import band_part
 from sagd.store.model import load_model
-from sagd.study.filling import Damage, fill, start_of
+from sagd.study import sides
+from sagd.study.filling import Damage, doubt_of, errors_of, fill, start_of
 from sagd.study.laps import train_in_laps
 
 SETS = ("photographs", "cifar10")
@@ -97,15 +100,20 @@ def _restored(path: Path, band: Spectrum, y: Tensor, clean: Tensor, seed: int) -
     model, removal = load_model(path), measure(iter(y.double()), band)
     cleaned = y.double() - removal.apply(y.double())
     start = start_of(model, y, Damage.of_band(model, str(band), y), seed, batch_size=128)
-    images = {
-        "damaged": y,
-        "cleaned": cleaned.float(),
-        "wiener": _wiener(y, clean),
-        "network": fill(model, start.y, start.damage, seed=seed, batch_size=128).images,
-    }
+    network = fill(model, start.y, start.damage, seed=seed, batch_size=128).images
+    images = {"damaged": y, "cleaned": cleaned.float(), "wiener": _wiener(y, clean), "network": network}
+    # As `sagd restore` decides, which knows no clean image.
+    deleted = torch.stack([x - band_part(x, band) for x in y.double()])
+    ways = {"damaged": y, **dict(zip(sides.WAYS, (network, cleaned, deleted), strict=True))}
+    over = {way: (excess(iter(x.double()), band, removal),) for way, x in ways.items()}
+    trials = {way: tuple(values.tolist()) for way, values in errors_of(start.trial).items()}
+    told = sides.Sides((f"{len(y)} images",), {}, over, doubt=doubt_of(model), tried=trials)
     return {
         "psnr": {way: psnr(x.clamp(-1, 1), clean) for way, x in images.items()},
+        "excess": {way: own[0] for way, own in over.items()},
         "from_cleaned": start.from_cleaned,
+        "taken": told.taken,
+        "why": told.line(),
     }
 
 
@@ -121,12 +129,13 @@ def page(lines: Sequence[dict[str, Any]], name: str, about: str) -> str:
         "Wiener, true spectra",
         "network",
         "which is given",
+        "taken without clean ones",
     )
     rows = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
     for x in lines:
         own = (f"{x['psnr'][way]:.1f} dB" for way in WAYS)
         start = "cleaned ones" if x["from_cleaned"] else "damaged ones"
-        cells = (f"{x['data']} ({x['images']:,})", x["damage"], str(x["seed"]), str(x["laps"]), *own, start)
+        cells = (f"{x['data']} ({x['images']:,})", x["damage"], str(x["seed"]), str(x["laps"]), *own, start, x["taken"])
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(
         [
