@@ -17,8 +17,10 @@ from PIL import Image
 
 from sagd.cli.program import main
 from sagd.data import whole
+from sagd.data.config import DataConfig
 from sagd.data.formats import Format
 from sagd.data.formats.pillow import Pillow
+from sagd.data.load import load
 from sagd.errors import InputError
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.base import Spectrum
@@ -387,6 +389,79 @@ def test_files_of_mixed_types_have_no_band_together(folder, tmp_path):
     tifffile.imwrite(folder / "b.tif", np.rint(2000 + 300 * y).astype(np.uint16))
     with pytest.raises(InputError, match="one band is for files of one type of values"):
         clean_files([folder], tmp_path / "out", CleaningConfig(shared=True))
+
+
+def waves(folder, count, seed=0):
+    """Small 8-bit digits under one upright wave that no window holds whole, and as they were."""
+    g = np.random.default_rng(seed)
+    clean = load(DataConfig("digits", size=16, limit=count)).tensor()[:, 0].numpy() * 80 + 128
+    damage = 35 * np.cos(2 * np.pi * (0.27 * np.arange(16) + g.random((count, 1, 1))))
+    for k, image in enumerate(clean + damage):
+        Image.fromarray(image.clip(0, 255).round().astype(np.uint8)).save(folder / f"{k:03}.png")
+    return clean
+
+
+def error(results, clean):
+    return float(np.mean([(np.asarray(Image.open(r.path)) - x) ** 2 for r, x in zip(results, clean, strict=True)]))
+
+
+@pytest.mark.parametrize("band", ["auto", "strip(axis=1, low=0.0625, width=0.4)"])
+def test_small_files_together_are_cleaned_by_one_gain(folder, tmp_path, caplog, band):
+    """What a file of 16 x 16 shows by itself is too little to tell damage from content by."""
+    clean = waves(folder, 60)
+    caplog.set_level("INFO")
+    together = clean_files([folder], tmp_path / "together", CleaningConfig(band, shared=True))
+    assert "one gain, measured on 60 arrays of 16 x 16 samples" in caplog.text
+    assert "the other 40 are told in cleaning.json" in caplog.text
+    apart = clean_files([folder], tmp_path / "apart", CleaningConfig(together[0].band))
+    assert error(together, clean) < 0.5 * error(apart, clean)
+    several = clean_files([folder], tmp_path / "several", CleaningConfig(band, shared=True), jobs=2)
+    assert all((tmp_path / "several" / r.path.name).read_bytes() == r.path.read_bytes() for r in together)
+    assert len(several) == 60
+
+
+def test_small_files_of_several_sizes_have_a_gain_for_each(folder, tmp_path, caplog):
+    waves(folder, 40)
+    for k in range(3):
+        tifffile.imwrite(folder / f"large-{k}.tif", grey(striped()[1])[: 20 + k // 2])
+    caplog.set_level("INFO")
+    band = "strip(axis=1, low=0.0625, width=0.4)"
+    results = clean_files([folder], tmp_path / "out", CleaningConfig(band, shared=True))
+    assert [r.status for r in results] == ["cleaned"] * 43
+    assert caplog.text.count("one gain, measured on") == 2  # the third large one is alone of its size
+
+
+def test_what_has_no_content_stays_as_it_is_among_what_has_something_in_common(folder, tmp_path):
+    """And is not cleaned of what the others have in common."""
+    waves(folder, 40)
+    for k in range(40):
+        path = folder / f"{k:03}.png"
+        image = np.asarray(Image.open(path)).astype(int)
+        image[4:12, 4:12] += 60
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path)
+    blank = np.full((16, 16), 128, np.uint8)
+    Image.fromarray(blank).save(folder / "blank.png")
+    results = clean_files([folder], tmp_path / "out", CleaningConfig(COLUMNS, shared=True))
+    (result,) = (r for r in results if r.name == "blank.png")
+    assert (np.asarray(Image.open(result.path)) == blank).all()
+
+
+def test_a_constant_line_of_one_small_file_is_content(folder, tmp_path):
+    """Lines of a sensor are constant in all."""
+    for k, image in enumerate(np.random.default_rng(0).integers(0, 256, (40, 16, 16), np.uint8)):
+        image[:, 9] = 200
+        if k == 7:
+            image[5] = 200
+        Image.fromarray(image).save(folder / f"{k:03}.png")
+    results = clean_files([folder], tmp_path / "out", CleaningConfig("strip(axis=0, low=0.1)", shared=True))
+    assert all("X 9" in r.line() and "Y 5" not in r.line() for r in results)
+
+
+def test_many_small_files_are_told_of_looking_at_all_together(folder, tmp_path, caplog):
+    caplog.set_level("INFO")
+    waves(folder, 20)
+    assert main(["clean", str(folder), "--band", COLUMNS, "--out", str(tmp_path / "out")]) == 0
+    assert "--together looks for one band in all of them" in caplog.text
 
 
 def test_black_and_white_is_left_to_floating_point(folder, tmp_path):

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sagd.clean")
 
+_SEVERAL = 16
+"""Small files of which one gain knows more than one of each."""
+
 
 @dataclass(frozen=True)
 class Clean(Command):
@@ -44,7 +47,8 @@ class Clean(Command):
     reference: Path | None = None
     """Clean file or folder of the same kind and size: far fainter damage is found against it."""
     together: Flag = False
-    """Look for one band in all files together, and take it out of each: for many small files of one device."""
+    """Look for one band in all files together, and take it out of each; files of one size under 128 x 128 share one
+    gain, that of all: for many small files of one device. With a band, that is taken."""
     log: Literal["auto", "yes", "no"] = "auto"
     """Whether damage multiplies the values (shading, gain), so that it is taken out of their logarithm. 'auto' finds
     that out with the band; a band that is given adds unless this is 'yes'."""
@@ -108,8 +112,11 @@ def run_clean(command: Clean) -> None:
         f"{told['cleaned']} of {len(results)} file(s) {done}, in {told['clean']} nothing was found,"
         f" {told['unsure']} are not sure; see {page}"
     )
-    if told["unsure"] > 1 and not command.together:
-        logger.info("if the files are of one device, --together looks for one band in all of them")
+    if not command.together and (told["unsure"] > 1 or sum(result.small for result in results) >= _SEVERAL):
+        logger.info(
+            "if the files are of one device, --together looks for one band in all of them, and cleans small ones by one"
+            " gain, for which they need not be large"
+        )
     if failed:
         raise InputError(_listed(failed, results))
 

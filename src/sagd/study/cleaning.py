@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -43,15 +44,19 @@ from sagd.omission.quick import quick_for
 from sagd.omission.search import around, search
 from sagd.plugins import load_plugin
 from sagd.study.findings import brief, lines_of, told
+from sagd.study.gain import Gain
 from sagd.study.held import Held
-from sagd.study.looking import is_sample, logarithm, reference_of, sample, shared
+from sagd.study.looking import alike, is_sample, logarithm, of_one_size, reference_of, sample, shared
 from sagd.study.shown import Shown, looked_at
-from sagd.study.work import Work
+from sagd.study.work import Work, is_small, values_of
+from sagd.training.progress import counted
 
 logger = logging.getLogger(__name__)
 
 _EXAMPLES = 6
 """Files of which what a page shows is kept, at least; twice as many at most, whatever their number."""
+_LINES = 20
+"""Files of which a line is printed, beside those that failed; more would hide what matters."""
 _VOLUME, _SLICES, _TABLE = "volume", "image", "csv"
 _WORTH_A_WORD = 0.1
 """Probability from which on a line tells what is likeliest in a file in which nothing is found; pages always do."""
@@ -119,6 +124,7 @@ class FileCleaned:
         notes: What else there is to say.
         error: Why it failed.
         seconds: How long it took.
+        small: Whether it holds so little that several like it are better measured together.
         shown: For a page.
     """
 
@@ -145,11 +151,12 @@ class FileCleaned:
     notes: tuple[str, ...] = ()
     error: str = ""
     seconds: float = 0.0
+    small: bool = False
     shown: Shown | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without what a page shows."""
-        left_out = ("shown", "brief", "found")
+        left_out = ("shown", "brief", "found", "small")
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in left_out}
         return own | {"path": None if self.path is None else str(self.path)}
 
@@ -225,10 +232,10 @@ def clean_files(
     _check_places(files, out, config)
     _say_among(paths, out)
     reference = None if config.reference is None else reference_of(config.reference, config.data)
-    if config.shared and config.band in SOUGHT:
-        band, scale = shared(files, config.data, config.log, reference, config.band)
-        config = dataclasses.replace(config, band=str(band), log=scale.multiplies)
-    tasks = [(name, path, out, config, reference) for name, path in files]
+    gains: Gains = {}
+    if config.shared:
+        config, gains = _together(files, config, reference)
+    tasks = [(name, path, out, config, reference, gains) for name, path in files]
     bar = tqdm(total=len(tasks), desc="cleaning", unit="file", delay=2, disable=None if progress else True, leave=False)
     done: dict[int, FileCleaned] = {}
     with bar:
@@ -236,7 +243,10 @@ def clean_files(
             done[number] = result
             _thin_out(done)
             bar.update()
-            logger.info(result.line())
+            if len(done) <= _LINES or result.status == "failed":
+                logger.info(result.line())
+            elif len(done) == _LINES + 1:
+                logger.info(f"... the other {len(tasks) - _LINES:,} are told in cleaning.json")
     return [done[number] for number in range(len(tasks))]
 
 
@@ -250,7 +260,49 @@ def _thin_out(done: dict[int, FileCleaned]) -> None:
         done.update({number: dataclasses.replace(done[number], shown=None) for number in gone})
 
 
-Task = tuple[str, Path, Path | None, CleaningConfig, Tensor | None]
+def _together(
+    files: Sequence[tuple[str, Path]], config: CleaningConfig, reference: Tensor | None
+) -> tuple[CleaningConfig, Gains]:
+    """How all files are cleaned, with the band that they share, and the gains of those that are small.
+
+    Raises:
+        InputError: If they cannot have one band, or nothing is found that is certain.
+    """
+    sources = alike(files, config.data)
+    if config.band in SOUGHT:
+        band, scale = shared(sources, config.log, reference, config.band)
+        config = dataclasses.replace(config, band=str(band), log=scale.multiplies)
+    else:
+        _, given, scale = _searched(sources[0], None, config, None)
+        assert given is not None
+        band = given
+        scale = Scale.logarithm(of_one_size(sources)) if scale.multiplies else scale
+    by_size: dict[Size, list[Whole]] = {}
+    for source in sources:
+        if is_small(source):
+            by_size.setdefault(source.shape, []).append(source)
+    several = {size: own for size, own in by_size.items() if sum(source.part.count for source in own) > 1}
+    return config, {size: _common(own, band, scale) for size, own in several.items()}
+
+
+def _common(sources: Sequence[Whole], band: Spectrum, scale: Scale) -> Gain:
+    """The gain of small files of one size."""
+    size, count = " x ".join(map(str, sources[0].shape[1:])), sum(source.part.count for source in sources)
+    with quick_for(math.prod(sources[0].shape)):
+        gain = Gain.of(lambda: _values(sources, scale), band, scale)
+    logger.info(f"one gain, measured on {count:,} arrays of {size} samples, is used for all of them")
+    return gain
+
+
+def _values(sources: Sequence[Whole], scale: Scale) -> Iterator[Tensor]:
+    for source in counted(sources, "measuring", "file"):
+        yield from values_of(source, scale)
+
+
+Size = tuple[int, ...]
+Gains = Mapping[Size, Gain]
+"""Gains of small files, by the size of an item."""
+Task = tuple[str, Path, Path | None, CleaningConfig, Tensor | None, Gains]
 
 
 def _results(
@@ -285,6 +337,7 @@ def clean_file(
     out: Path | None,
     config: CleaningConfig,
     reference: Tensor | None = None,
+    gains: Gains = MappingProxyType({}),
     progress: bool = False,
 ) -> FileCleaned:
     """Clean one file; errors are part of the result."""
@@ -292,8 +345,8 @@ def clean_file(
     try:
         source, timed = _timed(Whole.of(path, config.data))
         with quick_for(math.prod(source.shape)):
-            result = _cleaned(name, path, source, out, config, reference, progress)
-        result = dataclasses.replace(result, notes=(*result.notes, *timed))
+            result = _cleaned(name, path, source, out, config, reference, gains.get(source.shape), progress)
+        result = dataclasses.replace(result, notes=(*result.notes, *timed), small=is_small(source))
     except (InputError, OSError, MemoryError) as error:
         said = "it does not fit memory" if isinstance(error, MemoryError) else beyond(error) or one_line(error)
         result = FileCleaned(name, "failed", error=said)
@@ -316,6 +369,7 @@ def _cleaned(
     out: Path | None,
     config: CleaningConfig,
     reference: Tensor | None,
+    gain: Gain | None,
     progress: bool,
 ) -> FileCleaned:
     if out is not None:
@@ -326,6 +380,7 @@ def _cleaned(
         kept = None if out is None else _copy(path, out / name)
         return FileCleaned(name, "clean", kept, values=source.values, notes=("it does not vary",))
     found, band, scale = _searched(source, seen, config, reference, place)
+    scale = scale if gain is None else gain.scale
     few = "" if seen is None or not are_few(len(seen), tuple(seen.shape[2:])) else _sized(source)
     del seen  # as large as the file, or nearly
     notes: tuple[str, ...] = ()
@@ -336,7 +391,7 @@ def _cleaned(
         band = found.band
     what = _facts(name, source, found, scale) | {"notes": notes}
     if band is not None:
-        work = Work(source, band, scale, place, config.beside)
+        work = Work(source, band, scale, place, config.beside, gain)
         what |= {"band": told(band, source.grid), "brief": brief(band, source.grid)}
         return _taken_out(name, path, out, config, work, what, progress)
     assert found is not None

@@ -24,16 +24,16 @@ from sagd.data.signals import Signals
 from sagd.data.sources import base
 from sagd.errors import InputError, calling
 from sagd.noise.spectra.base import Spectrum
-from sagd.omission.dead import dead_lines
 from sagd.omission.detect import detect
 from sagd.omission.detection.base import AUTO, Detection, rounded_down
 from sagd.omission.modes import Mode
 from sagd.omission.modes.cleaned import Cleaned
 from sagd.omission.preparation import Scale, finished, prepared
 from sagd.omission.quick import quick_for
-from sagd.omission.removal import SMALL, Removal, measure
+from sagd.omission.removal import SMALL
 from sagd.omission.search import search
 from sagd.study.findings import brief, told
+from sagd.study.gain import Gain, Lines
 from sagd.study.guarding import LOOKED_AT, cut_of, in_range, middles, refuse_idle
 from sagd.study.measuring import measured_part
 from sagd.study.work import PART, TOGETHER, of_mixed
@@ -44,8 +44,6 @@ _ITEMS = 4096
 _TRIED = 8
 """Arrays that are tried, at most, to see whether anything would be taken out."""
 _TASK = "taking the damage out"
-Lines = tuple[tuple[int, int], ...]
-"""Axis and number of dead lines."""
 _LOG = {"auto": None, "yes": True, "no": False}
 
 _CALLED = {"log=True": "process.omission.log yes"}
@@ -133,7 +131,7 @@ class _Taken:
     mixed: float = 0.0
     count: int = 0
 
-    def add(self, filled: Tensor, damage: Tensor, after: Tensor, gain: _Gain) -> None:
+    def add(self, filled: Tensor, damage: Tensor, after: Tensor, gain: Gain) -> None:
         """Of arrays more, `(B, C, *spatial)`, whose dead lines were filled before."""
         removed = gain.scale.without(filled, 0.0) - gain.scale.without(filled, damage)
         self.removed += float(removed.double().square().sum())
@@ -156,15 +154,6 @@ class _Taken:
 
 
 @dataclass(frozen=True)
-class _Gain:
-    """What was measured on an array, or on several of one size, to take a band out of them."""
-
-    scale: Scale
-    dead: Lines
-    removal: Removal
-
-
-@dataclass(frozen=True)
 class _Removing:
     """The removal of a band from arrays as models see them, NaN where values are missing.
 
@@ -178,7 +167,7 @@ class _Removing:
     band: Spectrum
     log: bool
     meaning: Meaning
-    common: _Gain | None = None
+    common: Gain | None = None
 
     @property
     def together(self) -> int:
@@ -214,19 +203,20 @@ class _Removing:
 
     # Items that are read while others are trained on may be the first that have no logarithm.
     @calling(_CALLED)
-    def _gain(self, arrays: Sequence[Tensor]) -> _Gain:
+    def _gain(self, arrays: Sequence[Tensor]) -> Gain:
         """That of arrays `(C, *spatial)` of one size together."""
         scale = Scale.logarithm(self.meaning.to_values(torch.stack([*arrays]))) if self.log else Scale()
-        # A sensor's dead line is so in all of them; what is constant in one alone is content, such as a dark margin.
-        dead = tuple(sorted(set.intersection(*(set(dead_lines(x)) for x in arrays))))
         with quick_for(arrays[0].numel()):
-            removal = measure((self._prepared(x, scale, dead)[0] for x in arrays), self.band)
-        return _Gain(scale, dead, removal)
+            return Gain.of(lambda: map(self._values, arrays), self.band, scale)
 
     @calling(_CALLED)
     def _prepared(self, x: Tensor, scale: Scale, dead: Lines) -> tuple[Tensor, Tensor]:
-        filled, missing, _ = prepared(self.meaning.to_values(x) if self.log else x, scale, dead)
+        filled, missing, _ = prepared(self._values(x), scale, dead)
         return filled, missing
+
+    def _values(self, x: Tensor) -> Tensor:
+        """Values that the damage adds to, or multiplies."""
+        return self.meaning.to_values(x) if self.log else x
 
 
 def _sought(mode: Cleaned, data: Signals) -> tuple[dict[str, str], str]:

@@ -78,20 +78,30 @@ def logarithm(files: Iterable[Whole], log: bool | None) -> bool | None:
 def reference_of(path: Path, data: DataConfig) -> Tensor:
     """Clean arrays `(N, C, *spatial)` of a file or folder."""
     files = [path for _, path in list_files([path], DataConfig(kind=data.kind))]
-    return _of_one_size([Whole.of(path, data) for path in files])
+    return of_one_size([Whole.of(path, data) for path in files])
 
 
 def shared(
-    files: Sequence[tuple[str, Path]],
-    data: DataConfig,
-    log: bool | None,
-    reference: Tensor | None,
-    band: str = AUTO,
+    sources: Sequence[Whole], log: bool | None, reference: Tensor | None, band: str = AUTO
 ) -> tuple[Spectrum, Scale]:
     """The band of all files together, and the scale on which its damage adds.
 
     Raises:
-        InputError: If they are of several kinds or rates, or nothing is found that is certain.
+        InputError: If nothing is found that is certain.
+    """
+    found, scale = search(of_one_size(sources), reference, logarithm(sources, log))
+    found = found.counting(band)
+    logger.info("\n".join(lines_of(found, sources[0].grid, sources[0].kind.kind == "image")))
+    if found.band is None:
+        raise InputError(_nothing(found, sources[0]))
+    return found.band, scale
+
+
+def alike(files: Sequence[tuple[str, Path]], data: DataConfig) -> list[Whole]:
+    """Files that may have one band.
+
+    Raises:
+        InputError: If they are of several kinds or rates.
     """
     sources = [Whole.of(path, data) for _, path in files]
     for source, (_, path) in zip(sources, files, strict=True):
@@ -102,12 +112,7 @@ def shared(
                     f"one band is for files of one {what}; {str(files[0][1])!r} has {first}, {str(path)!r} {own};"
                     " clean them apart"
                 )
-    found, scale = search(_of_one_size(sources), reference, logarithm(sources, log))
-    found = found.counting(band)
-    logger.info("\n".join(lines_of(found, sources[0].grid, sources[0].kind.kind == "image")))
-    if found.band is None:
-        raise InputError(_nothing(found, sources[0]))
-    return found.band, scale
+    return sources
 
 
 def _facts(source: Whole) -> dict[str, Any]:
@@ -131,7 +136,7 @@ def _nothing(found: Detection, source: Whole) -> str:
     return f"no damaged band was found in all files together; name it with {argument('band')}, or look at each file"
 
 
-def _of_one_size(sources: Sequence[Whole]) -> Tensor:
+def of_one_size(sources: Sequence[Whole]) -> Tensor:
     """Parts of all sources of the size of the smallest, `(N, C, *spatial)`."""
     rank = len(sources[0].shape)
     sides = [min(source.blocks[0][axis].stop for source in sources) for axis in range(rank - 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from sagd.data.whole import Block, Whole
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.preparation import Scale, finished, kept_beside, lines_of, prepared
 from sagd.omission.removal import SMALL, Removal, measure
+from sagd.study.gain import Gain
 from sagd.study.shown import Shown, example
 
 PART = 0.1
@@ -37,30 +38,36 @@ class Work:
         scale: On which the damage adds.
         place: Where the damage is, `(*spatial)`, 0 or 1; None: everywhere.
         beside: Whether a page shows what other tools make of it.
+        gain: What is taken out of it; None: it is measured, of several small items on all of them.
     """
 
     def __init__(
-        self, file: Whole, band: Spectrum, scale: Scale, place: Tensor | None = None, beside: bool = False
+        self,
+        file: Whole,
+        band: Spectrum,
+        scale: Scale,
+        place: Tensor | None = None,
+        beside: bool = False,
+        gain: Gain | None = None,
     ) -> None:
         self.file, self.band, self.scale, self.place, self.beside = file, band, scale, place, beside
         self.missing, self.dead = 0, ""
         self._rest, self._clean = 0.0, 0.0
         self._mixed: list[float] = []
         self.tell: Callable[[], object] = lambda: None
-        # Values of few digits need no more than single precision; logarithms take some of it.
-        self._type = torch.float32 if file.narrow and not scale.multiplies else torch.float64
         self._held: tuple[int, Block, Filled] | None = None
         self._removed = self._left = 0.0
         self._centre: dict[int, Tensor] = {}
         self._sum = torch.zeros(file.part.count, file.shape[0], dtype=torch.float64)
-        together = file.part.count > 1 and math.prod(file.shape[1:]) < SMALL
-        self._common = measure(self._prepared(range(file.part.count)), band) if together else None
+        if gain is None and file.part.count > 1 and is_small(file):
+            gain = Gain.of(lambda: values_of(file, scale), band, scale)
+        self._gain = gain
         self._of: tuple[int, Removal] | None = None
         self._ahead: dict[int, tuple[Filled, Tensor]] = {}
         self._shown: Shown | None = None
 
-    def _prepared(self, items: Iterable[int]) -> Iterator[Tensor]:
-        for item, block in itertools.product(items, self.file.blocks):
+    def _prepared(self, item: int) -> Iterator[Tensor]:
+        for block in self.file.blocks:
             yield self.filled(item, block)[1]
             self.tell()
 
@@ -69,15 +76,16 @@ class Work:
         before they are changed."""
         if self._held is None or self._held[:2] != (item, block):
             before = self.file.read(item, block)
-            self._held = (item, block, (before, *prepared(before.to(self._type), self.scale)))
+            dead = None if self._gain is None else self._gain.dead
+            self._held = (item, block, (before, *prepared(_exact(self.file, before, self.scale), self.scale, dead)))
         return self._held[2]
 
     def removal(self, item: int) -> Removal:
         """The gain for an item: its own, or that of all items where these are small."""
-        if self._common is not None:
-            return self._common
+        if self._gain is not None:
+            return self._gain.removal
         if self._of is None or self._of[0] != item:
-            self._of = (item, measure(self._prepared([item]), self.band))
+            self._of = (item, measure(self._prepared(item), self.band))
         return self._of[1]
 
     def change(self, item: int, block: Block) -> tuple[Tensor, Tensor]:
@@ -93,13 +101,13 @@ class Work:
 
     def _damaged(self, item: int, block: Block) -> tuple[Filled, Tensor]:
         """A block and its damage; of small items with those of the next ones, as many at a time take far less each."""
-        if self._common is None:
+        if self._gain is None:
             one = self.filled(item, block)
             return one, self.removal(item).apply(one[1])
         if item not in self._ahead:
             some = range(item, min(item + TOGETHER, self.file.part.count))
             held = [self.filled(k, block) for k in some]
-            damage = self._common.apply(torch.stack([filled for _, filled, *_ in held]))
+            damage = self._gain.removal.apply(torch.stack([filled for _, filled, *_ in held]))
             self._ahead = dict(zip(some, zip(held, damage, strict=True), strict=True))
         return self._ahead[item]
 
@@ -122,8 +130,8 @@ class Work:
 
     @property
     def steps(self) -> int:
-        """Times that `tell` is called: when a part is measured, and when it is changed."""
-        return 2 * self.file.part.count * len(self.file.blocks)
+        """Times that `tell` is called: when a part is measured, if it is, and when it is changed."""
+        return (2 if self._gain is None else 1) * self.file.part.count * len(self.file.blocks)
 
     def parts(self) -> Iterator[tuple[int, Block, Tensor]]:
         """Item, place and values of all parts, cleaned; what was removed and what is left is summed up on the way."""
@@ -170,6 +178,22 @@ class Work:
         filled, removal = self.filled(0, self.file.blocks[0])[1], self.removal(0)
         meaning = self.file.meaning_of(before)
         return example(meaning, self.file.shape, before, after, filled, removal, self.scale, self.beside)
+
+
+def is_small(file: Whole) -> bool:
+    """Whether items are of so few values that several are measured together."""
+    return math.prod(file.shape[1:]) < SMALL
+
+
+def values_of(file: Whole, scale: Scale) -> Iterator[Tensor]:
+    """All blocks of a file, in as many digits as cleaning takes."""
+    for item, block in itertools.product(range(file.part.count), file.blocks):
+        yield _exact(file, file.read(item, block), scale)
+
+
+def _exact(file: Whole, x: Tensor, scale: Scale) -> Tensor:
+    """Values of few digits need no more than single precision; logarithms take some of it."""
+    return x.to(torch.float32 if file.narrow and not scale.multiplies else torch.float64)
 
 
 def _of_rest(left: float | None) -> str:

@@ -170,6 +170,18 @@ def test_a_line_of_a_chessboard_is_no_stripe():
     assert agreement(cut(board[None, None], (200, 200)), line_at(8.0)) < 0.3
 
 
+def test_a_strong_wave_on_a_line_is_no_content():
+    """Of small images under an upright wave between bins, all but its weak leaks would be taken for a profile."""
+    g = torch.Generator().manual_seed(0)
+    big = SpectralCovariance(PowerLaw(-3.0), (1, 48, 48)).sqrt(torch.randn(200, 1, 48, 48, generator=g))
+    phase = torch.rand(200, 1, 1, 1, generator=g)
+    x = big[..., :24, :24].double() + torch.cos(2 * math.pi * (0.2304 * torch.arange(24) + phase))
+    fine = cut(x, (24, 24))
+    line = find_lines(fine, fine.levels)[0]
+    assert abs(line.direction[1]) > 0.99
+    assert line.content < 0.2304 - 1 / 24
+
+
 def test_a_line_that_is_content_from_end_to_end_is_none():
     """A steep profile that is the same in all rows: no line is left of which nothing but content would be in a band."""
     profile = 300 * torch.exp(-((torch.arange(256.0, dtype=torch.float64) - 128) ** 2) / 2 / 6**2)

@@ -137,7 +137,7 @@ class Detection:
     @property
     def missed(self) -> str:
         """How near the nearest is that was not found."""
-        return f"nothing is damage with more than {self.nearest:.2f} probability"
+        return f"nothing is damage with more than {max(self.nearest, 0.01):.2f} probability"
 
     @property
     def enlarged(self) -> str:
@@ -162,7 +162,13 @@ class Detection:
 
 
 def rounded_down(probability: float) -> str:
-    """With as many digits as tell it from 1: what is printed is never more than what is meant."""
+    """With as many digits as tell it from 1: what is printed is never more than what is meant, and never certain.
+
+    >>> rounded_down(0.9996), rounded_down(0.999999), rounded_down(0.0003)
+    ('0.9996', '0.9999', 'less than 0.01')
+    """
+    if probability < 0.01:
+        return "less than 0.01"
     digits = next((d for d in (2, 3, 4) if probability < 1 - 10**-d), 4)
     return f"{int(min(probability, 1 - 1e-4) * 10**digits) / 10**digits:.{digits}f}"
 

@@ -43,6 +43,9 @@ _CORE = 30.0
 """As much says no more."""
 _CERTAINLY = 4.0
 """Logarithm of the odds that it is there at all."""
+_RISES, _FROM = 10.0, 2
+"""Times that power by octave exceeds that of all lower radii, of so many at least, where a wave lies on a line: that of
+content falls. Of the exponential powers of a single array whose mean falls as `r^-2` so much is chance once in 200."""
 
 
 @dataclass(frozen=True)
@@ -319,7 +322,8 @@ def _content_ends(full: Tensor, side: tuple[int, ...], direction: Tensor, high: 
     nothing of each other, so that theirs is nearly level towards DC: `exp(a - b r^2) r^-c`, white noise through a
     Gaussian but for a small slope. That is fitted to what the whole line has over its neighbours, robustly: content
     takes up little of it. Powers are exponential, of mean `u` where there is only what was fitted, and of `_MORE` times
-    that where there is content: it ends at the likeliest radius, as in `peaks.skirt`.
+    that where there is content: it ends at the likeliest radius, as in `peaks.skirt`, and where power rises far over
+    that of all lower radii, which is a wave and no content.
 
     Args:
         full: Mean logarithm of the power on the plane, `(*side)`.
@@ -352,10 +356,18 @@ def _content_ends(full: Tensor, side: tuple[int, ...], direction: Tensor, high: 
     usual = others + fitted.exp() / math.log(2)
     content = ((1 - 1 / _MORE) * (power / usual).clamp(max=_CORE) - math.log(_MORE)).cumsum(0)
     # It goes on until as much speaks against it as is asked of it.
-    over = ((content.cummax(0).values.clamp(min=0) - content) > _CERTAINLY).nonzero()
+    over = ((content.cummax(0).values.clamp(min=0) - content > _CERTAINLY) | _rises(r, excess)).nonzero()
     content = content[: int(over[0])] if len(over) else content
     last = int(content.argmax()) if len(content) else 0
     return float(r[last]) + 1 / min(side) if len(content) and content[last] > _CERTAINLY else 0.0
+
+
+def _rises(r: Tensor, excess: Tensor) -> Tensor:
+    """Whether what a line has over its neighbours rises at a radius far over that of all lower ones."""
+    by_octave = r * excess.clamp(min=0)
+    rises = torch.zeros(len(r), dtype=torch.bool)
+    rises[_FROM:] = by_octave[_FROM:] > _RISES * by_octave.cummax(0).values[_FROM - 1 : -1]
+    return rises
 
 
 def _reference_ends(full: Tensor, side: tuple[int, ...], direction: Tensor, high: float, excess: float) -> float:

@@ -196,8 +196,12 @@ class Removal:
         return torch.einsum("ji,jn...->ni...", turn, damage)
 
     def _about(self, x: Tensor) -> Tensor:
-        """Arrays `(*, C, *spatial)` less their means and what they have in common."""
-        return _about_mean(x, len(self.spatial)) - self.common.to(x)
+        """Arrays `(*, C, *spatial)` less their means and what they have in common; of those without content nothing."""
+        about = _about_mean(x, len(self.spatial))
+        if not self.common.any():
+            return about
+        axes = tuple(range(-len(self.spatial), 0))
+        return about - self.common.to(x) * (x.amax(axes, keepdim=True) > x.amin(axes, keepdim=True))
 
     def _damage_of(self, x: Tensor, gain: Tensor, smooth: Tensor) -> Tensor:
         """In one channel of each array, `(N, *spatial)`."""
