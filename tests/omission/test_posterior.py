@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from sagd.model.exact import GaussianMixtureDenoiser
+from sagd.model.exact import GaussianDenoiser, GaussianMixtureDenoiser
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance import IsotropicCovariance
 from sagd.noise.statistics import DataStatistics
 from sagd.omission.laps import Lap, gains
-from sagd.omission.posterior import GaussianPrior, Judged, filled, judged
+from sagd.omission.posterior import STEPS, GaussianPrior, Judged, filled, judged, posterior
 from sagd.process import CosineSchedule, ForwardProcess
 
 
@@ -70,6 +70,32 @@ def test_what_is_hidden_is_the_mean_of_the_posterior_and_the_rest_stays():
     mean = filled(denoiser, y, noise, statistics, draws=12, steps=30, batch_size=200)
     assert mean.samples is None
     assert torch.equal(mean.images, found.images)
+
+
+def test_draws_as_they_are_made_follow_the_posterior_of_gaussian_data():
+    """In as many steps as are taken where nothing is said. The exact denoiser leaves what the sampler does wrong: up to
+    a seventh more variance than `S N / (S + N)`, so that 90 % intervals hold 92 %. Of 4,000 draws the standard error of
+    a variance is 1.6 %, that of a mean 1.6 % of the standard deviation.
+    """
+    n, count = 16, 4000
+    basis, g = FourierBasis((n,)), torch.Generator().manual_seed(0)
+    spectrum = (4.0 / (1 + torch.arange(n // 2 + 1, dtype=torch.float64)) ** 2)[None]
+    zero = torch.zeros(1, n, dtype=torch.float64)
+    denoiser = GaussianDenoiser(ForwardProcess(CosineSchedule(), IsotropicCovariance((1, n))), zero, spectrum)
+    statistics = DataStatistics(zero, spectrum, 1000, basis)
+    noise = torch.tensor([0, 0.01, 0.1, 1, 10, math.inf, math.inf, 0.5, 0.05], dtype=torch.float64)[None, None]
+    known = torch.where(noise.isinf(), 0.0, noise)
+    white = basis.forward(torch.randn(1, 1, n, generator=g, dtype=torch.float64))
+    y = basis.inverse((spectrum + known).sqrt() * white)
+    draws = basis.forward(posterior(denoiser, y.expand(count, 1, n), noise, statistics, steps=STEPS, batch_size=count))
+    gain = torch.where(noise.isinf(), 0.0, spectrum / (spectrum + known))
+    variance = torch.where(noise.isinf(), spectrum, gain * known)[0, 0, 1:]
+    off = (draws.mean(0) - (gain * basis.forward(y))[0]).abs()[0, 1:]
+    assert float((off / variance.sqrt()).max()) < 0.08
+    ratio = draws.var(0)[0, 1:] / variance
+    assert float(ratio.min()) > 0.95
+    assert float(ratio.max()) < 1 + 1 / 7 + 0.05
+    assert torch.allclose(draws[:, 0, 0], basis.forward(y)[0, 0, 0])
 
 
 def test_a_lap_gains_by_more_than_chance_and_is_refused_by_the_alarm():

@@ -29,7 +29,7 @@ from sagd.study.filling import Damage, errors_of, fill, require_finite, say_star
 from sagd.study.larger import Change
 from sagd.training.progress import stage
 
-TRIED = 4
+TRIED = 8
 """Arrays on which the ways are tried, at most."""
 _WINDOWS = 2048
 """Windows of these, at most, but for those of the first."""
