@@ -8,6 +8,7 @@ import torch
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.damage import Spots, Strip
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.omission.detection.evidence import Examination
 from sagd.omission.detection.stripes import Line, agreement, beside_line, find_lines, on_line
@@ -170,16 +171,43 @@ def test_a_line_of_a_chessboard_is_no_stripe():
     assert agreement(cut(board[None, None], (200, 200)), line_at(8.0)) < 0.3
 
 
+def small_images(angle, waves, seed=0):
+    """Windows of 24 x 24 of a steep field, under waves of one phase each at some frequencies, at an angle."""
+    g = torch.Generator().manual_seed(seed)
+    content = SpectralCovariance(PowerLaw(-3.0), (1, 48, 48)).sqrt(torch.randn(200, 1, 48, 48, generator=g))
+    i, j = (torch.arange(24.0) for _ in "ij")
+    u = i[:, None] * math.sin(math.radians(angle)) + j * math.cos(math.radians(angle))
+    phases = torch.rand(len(waves), 200, 1, 1, 1, generator=g)
+    damage = sum(torch.cos(2 * math.pi * (f * u + phase)) for f, phase in zip(waves, phases, strict=True))
+    return content[..., :24, :24].double() + damage
+
+
 def test_a_strong_wave_on_a_line_is_no_content():
     """Of small images under an upright wave between bins, all but its weak leaks would be taken for a profile."""
-    g = torch.Generator().manual_seed(0)
-    big = SpectralCovariance(PowerLaw(-3.0), (1, 48, 48)).sqrt(torch.randn(200, 1, 48, 48, generator=g))
-    phase = torch.rand(200, 1, 1, 1, generator=g)
-    x = big[..., :24, :24].double() + torch.cos(2 * math.pi * (0.2304 * torch.arange(24) + phase))
+    x = small_images(0.0, [0.2304])
     fine = cut(x, (24, 24))
     line = find_lines(fine, fine.levels)[0]
     assert abs(line.direction[1]) > 0.99
     assert line.content < 0.2304 - 1 / 24
+
+
+@pytest.mark.parametrize("angle", [0.0, 26.0, 90.0])
+@pytest.mark.parametrize("frequency", [0.2304, 0.27, 0.3])
+def test_a_wave_that_small_images_show_as_a_line_is_named_as_one(angle, frequency):
+    """Its band is all of it, and no more than its lobe."""
+    windows = cut(small_images(angle, [frequency]), (24, 24))
+    lines = [c.band for c in Examination(windows, windows).candidates() if c.kind == "stripes"]
+    assert isinstance(lines[0], Spots)
+    (at,) = lines[0].at
+    wave = (frequency * math.sin(math.radians(angle)), frequency * math.cos(math.radians(angle)))
+    off = min(math.dist(at, wave), math.dist([-f for f in at], wave))
+    assert off < 0.25 / 24
+
+
+def test_stripes_of_many_waves_are_no_wave():
+    windows = cut(small_images(0.0, [0.15, 0.2, 0.25, 0.3, 0.35, 0.4]), (24, 24))
+    lines = [c.band for c in Examination(windows, windows).candidates() if c.kind == "stripes"]
+    assert isinstance(lines[0], Strip)
 
 
 def test_a_line_that_is_content_from_end_to_end_is_none():

@@ -14,10 +14,10 @@ from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Spots, Strip, Stripes
 from sagd.omission.detection.broad import Band, find_rings, find_wedges
 from sagd.omission.detection.content import envelope, locked, spread, tails
-from sagd.omission.detection.peaks import Peak, find_peaks, lobe, measured, meshed
+from sagd.omission.detection.peaks import LOBE, Peak, find_peaks, lobe, measured, meshed
 from sagd.omission.detection.plane import bins, folded, offsets
 from sagd.omission.detection.smooth import smooth_fit
-from sagd.omission.detection.stripes import CENTRE, Line, agreement, beside_line, find_lines, on_line
+from sagd.omission.detection.stripes import CENTRE, Line, agreement, beside_line, find_lines, on_line, wave_on
 from sagd.omission.detection.windows import Windows
 
 MEASURES = (
@@ -220,7 +220,14 @@ class Examination:
         }
         low, high = line.extent
         around = on_line(self.windows, replace(line, low=max(low, line.content), high=high), _FRINGE)
-        return Candidate("stripes", _band_of(line, self.fine.side), inside, line.chance, measures, around=around)
+        return Candidate("stripes", self._band_of(line), inside, line.chance, measures, around=around)
+
+    def _band_of(self, line: Line) -> Spectrum:
+        """Where a line is: a wave, which small windows show as one, is narrower."""
+        wave = None if self.reference is not None else wave_on(self.fine, line)
+        if wave is None:
+            return _band_of(line, self.fine.side)
+        return Spots((tuple(round(f, 6) for f in wave),), _up(LOBE / min(self.fine.side)))
 
     def _broad(self) -> list[Candidate]:
         # Against a reference, peaks in a ring of noise are part of it.

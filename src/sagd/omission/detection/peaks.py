@@ -20,7 +20,7 @@ _GUARD = 3
 _REACH = {1: 12, 2: 5, 3: 4}
 _FARTHEST = {1: 20, 2: 8, 3: 3}
 """Steps that the side lobes of a peak are followed, at most."""
-_LOBE = 1.5
+LOBE = 1.5
 """Steps within which the main lobe of Hann's window holds 95 % of its power, about."""
 _BEYOND = 6
 """Main lobes of the windows in which a peak was found over which the width of its line is looked for."""
@@ -124,11 +124,11 @@ def find_peaks(windows: Windows, levels: Tensor, smooth: Tensor, most_chance: fl
         mirror = tuple((-i) % n for i, n in zip(index, side, strict=True))
         if chance > most_chance or any(_close(peak.index, i, side) for peak in found for i in (index, mirror)):
             continue
-        found.append(Peak(_between(windows, index), index, float(e[index]), chance))
+        found.append(Peak(between(windows, index), index, float(e[index]), chance))
     return found[:MOST]
 
 
-def _between(windows: Windows, index: tuple[int, ...]) -> tuple[float, ...]:
+def between(windows: Windows, index: tuple[int, ...]) -> tuple[float, ...]:
     """The frequency of a peak, from a parabola through the logarithms of three powers along each axis."""
     side, power = windows.side, windows.power.flatten()
     at = []
@@ -222,7 +222,7 @@ def skirt(power: Tensor, distance: Tensor, step: float, most: float) -> float:
     ratio = (power[near] / lowest[number[near]]).clamp(max=_CORE)
     told = ((1 - 1 / _MORE) * ratio - math.log(_MORE)).cumsum(0)
     radius = float(distance[near[int(told.argmax())]])
-    return min(most, max(1.0, radius / step - _LOBE) * step)
+    return min(most, max(1.0, radius / step - LOBE) * step)
 
 
 def coincidence(one: Peak, other: Peak, side: tuple[int, ...], tolerance: float = 0.75) -> float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from sagd.omission.detection.peaks import between
 from sagd.omission.detection.plane import folded, unfolded
 from sagd.omission.detection.windows import Windows
 
@@ -46,6 +47,12 @@ _CERTAINLY = 4.0
 _RISES, _FROM = 10.0, 2
 """Times that power by octave exceeds that of all lower radii, of so many at least, where a wave lies on a line: that of
 content falls. Of the exponential powers of a single array whose mean falls as `r^-2` so much is chance once in 200."""
+
+_WAVE, _OF_WAVE = 0.75, 1.5
+"""Share of what a line has over its neighbours that lies within so many steps of one place along each axis, as most of
+Hann's main lobe does, from which on it is one wave: waves have 0.84 and more, stripes that end or drift up to 0.62."""
+_SHORT = 24
+"""Steps that a line has, at most, to be a wave: on longer ones a wave is no line."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,28 @@ def on_line(windows: Windows, line: Line, width: float = 0.75) -> Tensor:
     return (near & (along.abs() >= low) & (along.abs() <= line.high + 1e-9)).nonzero()[:, 0]
 
 
+def wave_on(fine: Windows, line: Line) -> tuple[float, ...] | None:
+    """The frequency of the wave that a line of small windows is; None if it is more than one.
+
+    Args:
+        fine: The largest windows.
+        line: Where.
+    """
+    side, direction = fine.side, torch.tensor(line.direction, dtype=torch.float64)
+    if len(_radii(side, line.extent[1])) > _SHORT:
+        return None
+    at = on_line(fine, replace(line, low=0.0, high=line.extent[1]), 2.2)
+    f, power = fine.basis.frequencies().double().flatten(1)[:, at], fine.levels.exp().flatten()[at]
+    r = f.square().sum(0).sqrt()
+    beside = _beside(unfolded(fine.levels, side), r[:, None] * direction, direction, side)
+    excess = (power - beside).clamp(min=0)
+    sizes = torch.tensor(side)[:, None]
+    wave = between(fine, tuple((f[:, int(excess.argmax())] * sizes[:, 0]).round().long().tolist()))
+    off = torch.stack([f - torch.tensor(wave)[:, None], f + torch.tensor(wave)[:, None]])
+    near = ((off - off.round()).abs() * sizes).amax(1).amin(0) <= _OF_WAVE
+    return wave if excess[near].sum() >= _WAVE * excess.sum() > 0 else None
+
+
 def agreement(fine: Windows, line: Line, strong: bool = False) -> float:
     """How far the profile of stripes in one half of the largest windows is that in the other, -1 to 1.
 
@@ -222,6 +251,18 @@ def _at(full: Tensor, f: Tensor, side: tuple[int, ...]) -> Tensor:
     """Values of the plane `(*side)` at the nearest of its frequencies to some `(..., d)`."""
     index = (f * torch.tensor(side, dtype=torch.float64)).round().long() % torch.tensor(side)
     return full[index.unbind(-1)]
+
+
+def _beside(full: Tensor, points: Tensor, direction: Tensor, side: tuple[int, ...]) -> Tensor:
+    """Power beside places `(n, d)` of a line on the plane, across it, of levels `(*side)`."""
+    step = _across(direction, side)
+    each = [
+        _at(full, points + sign * k * step * normal, side)
+        for k in _BESIDE
+        for normal in _normals(direction)
+        for sign in (1, -1)
+    ]
+    return torch.stack(each).mean(0).exp()
 
 
 def _normals(direction: Tensor) -> Tensor:
@@ -332,14 +373,8 @@ def _content_ends(full: Tensor, side: tuple[int, ...], direction: Tensor, high: 
         high: Largest radius of it.
     """
     r = _radii(side, high)
-    step, points = _across(direction, side), r[:, None] * direction
-    beside = [
-        _at(full, points + sign * k * step * normal, side)
-        for k in _BESIDE
-        for normal in _normals(direction)
-        for sign in (1, -1)
-    ]
-    power, others = _at(full, points, side).exp(), torch.stack(beside).mean(0).exp()
+    points = r[:, None] * direction
+    power, others = _at(full, points, side).exp(), _beside(full, points, direction, side)
     excess = power - others
     told = excess > 0
     if told.sum() < SEGMENTS:
