@@ -1,4 +1,5 @@
-# `make demo`: clean two photographs, then train, sample, evaluate and compare on built-in images, in at most five minutes on two CPU cores.
+# `make demo`: clean two photographs; train, sample, evaluate and compare on built-in images; learn clean digits from damaged ones. At most
+# five minutes on two CPU cores.
 # `make gallery`: rebuild docs/gallery.md and its figures.
 # `make test`: the whole test suite. `make test-bits`: those of its tests that assert equal bits, under other arithmetic
 # of the processor. Each sets up a local .venv first.
@@ -27,6 +28,7 @@ install: .venv/.installed
 demo: install
 	$(BIN)/python -m benchmarks.clean demo --out runs/demo/clean
 	$(BIN)/sagd compare examples/demo.yaml --out runs/demo/tilts --resume
+	$(BIN)/sagd train examples/damaged.yaml --out runs/demo/damaged $(if $(wildcard runs/demo/damaged),--resume)
 
 gallery: install
 	$(BIN)/python docs/build_gallery.py
