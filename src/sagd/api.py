@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import logging
 import numbers
 import tempfile
 import traceback
@@ -62,6 +63,11 @@ from sagd.training.runtime import Runtime
 from sagd.training.times import MatchedTime
 
 __all__ = ["Model", "clean", "fit", "load", "read", "train"]
+
+logger = logging.getLogger(__name__)
+
+_CHANNELS = 4
+"""Channels of a record from which on an array may well be meant for fields of one."""
 
 
 @final
@@ -698,6 +704,12 @@ def design(data: Any, *, evaluations: int = 18, process: ProcessConfig | None = 
     x = data if isinstance(data, Tensor) else torch.from_numpy(_real(data))
     if x.ndim not in (3, 4, 5):
         raise InputError(f"data must be (N, C, *spatial) with 1 to 3 axes of space, got {tuple(x.shape)}")
+    if x.ndim == 3 and x.shape[1] > _CHANNELS:
+        logger.warning(
+            "data of %s is taken for %d records of %d channels; of fields of one channel give x[:, None]",
+            " x ".join(map(str, x.shape)),
+            *x.shape[:2],
+        )
     stored = in_single(x, "the data")
     return design_of(Signals("the data", stored, meaning=usual(tuple(x.shape[1:]))), evaluations, process, progress)
 
@@ -795,7 +807,8 @@ def _real(x: Any) -> np.ndarray:
     """An array of real numbers that torch knows."""
     array = np.asarray(x)
     if array.dtype.kind not in "buif":
-        raise InputError(f"x must be an array of real numbers, got {array.dtype}; take real and imaginary parts apart")
+        cure = "read files with sagd.read" if array.dtype.kind in "US" else "take real and imaginary parts apart"
+        raise InputError(f"x must be an array of real numbers, got {array.dtype}; {cure}")
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float32 if np.can_cast(array.dtype, np.float32) else np.float64)
     # Reversed and read-only arrays are none that torch can share.

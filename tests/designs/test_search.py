@@ -57,6 +57,12 @@ def test_heuns_method_is_not_chosen_in_few_evaluations():
         assert Search(evaluations, (*both, white), {}).chosen.sampler == sampler
 
 
+def test_gains_are_told_of_samplers_that_may_be_advised():
+    found = searched(-5.0, 6)
+    assert any(c.sampler == "heun" for c in found.candidates)
+    assert all(c.sampler == "dpm_solver" for n in (4, 6, 10) for c in found.usual[n].values())
+
+
 @pytest.mark.parametrize("evaluations", [1, 0, -3, 2.5, True])
 def test_too_few_evaluations_are_refused(evaluations):
     with pytest.raises(InputError, match="evaluations"):

@@ -5,9 +5,11 @@ import importlib
 
 import numpy as np
 import pytest
+import scipy.fft
 import torch
 
 import sagd
+from sagd.build.objects import build_process
 from sagd.build.schema import ProcessConfig, RunConfig, SamplingConfig
 from sagd.build.text import from_dict, to_dict
 from sagd.data.config import DataConfig
@@ -20,7 +22,8 @@ from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.report.designing import render_design
 from sagd.report.wording import number
-from sagd.study.designing import design
+from sagd.study.designing import design, steps_note
+from sagd.study.measuring import process_statistics
 from sagd.study.run import Begun
 from sagd.study.train import train
 from sagd.training.runtime import OneProcess
@@ -93,6 +96,47 @@ def test_weights_are_those_of_the_noise_at_all_frequencies(fields, shape):
     axes = tuple(range(1, white.ndim))
     noise = np.fft.ifftn(w * np.fft.fftn(white, axes=axes), axes=axes)
     assert np.abs(noise.imag).max() < 1e-9
+
+
+@pytest.mark.parametrize("basis", ["fourier", "cosine"])
+def test_weights_are_for_the_transform_that_is_named(basis):
+    """By numpy and scipy alone: white noise through the weights has the covariance of the process."""
+    x = SpectralCovariance(PowerLaw(-2.5), (1, 16, 16)).sample(200, torch.Generator().manual_seed(0))
+    found = design(Signals("fields", x), 6, ProcessConfig(basis=basis))
+    name = {"fourier": "numpy.fft.fftn", "cosine": "scipy.fft.dctn"}[basis]
+    assert name in found.order
+    assert any(found.order in line for line in found.lines())
+    weights, white = found.weights.numpy(), np.random.default_rng(0).standard_normal((1, 16, 16))
+    if basis == "cosine":
+        shaped = scipy.fft.idctn(weights * scipy.fft.dctn(white, axes=(1, 2), norm="ortho"), axes=(1, 2), norm="ortho")
+    else:
+        shaped = np.fft.ifftn(weights * np.fft.fftn(white, axes=(1, 2)), axes=(1, 2))
+        assert np.abs(shaped.imag).max() < 1e-9
+    statistics = process_statistics(Signals("fields", x), found.config.process)
+    process = build_process(found.config.process, (1, 16, 16), statistics, 0, None)
+    own = process.covariance.sqrt(torch.from_numpy(white)[None])[0].numpy()
+    np.testing.assert_allclose(shaped.real, own, atol=1e-4)
+
+
+def test_steps_other_than_those_of_the_design_are_told(fields):
+    config = design(fields(-2.5), 6).config
+    assert steps_note(config.design, config.sampling) == []
+    (note,) = steps_note(config.design, dataclasses.replace(config.sampling, steps=3))
+    assert "the grid of the design is for 6" in note
+    assert steps_note(config.design, dataclasses.replace(config.sampling, steps=3, grid="found")) == []
+
+
+def test_items_that_do_not_vary_are_counted(fields):
+    x = load(fields(-2.5)).tensor()
+    x[:5] = 0.3
+    found = design(Signals("fields", x), 6)
+    assert any(line.startswith("5 of them do not vary") for line in found.lines())
+
+
+def test_arrays_that_may_be_fields_without_an_axis_of_channels_are_told(caplog):
+    x = torch.randn(40, 16, 16, generator=torch.Generator().manual_seed(0)).cumsum(1).cumsum(2)
+    sagd.design(x.numpy(), evaluations=6)
+    assert "40 records of 16 channels; of fields of one channel give x[:, None]" in caplog.text
 
 
 def test_rounding_is_told(tmp_path):

@@ -81,7 +81,7 @@ class Search:
     Attributes:
         evaluations: Evaluations of the network that are designed for.
         candidates: All of these.
-        usual: Evaluations -> exponent -> the best on a matched grid.
+        usual: Evaluations -> exponent -> the best on a matched grid, of samplers that may be advised.
     """
 
     evaluations: int
@@ -101,7 +101,7 @@ class Search:
     @property
     def eligible(self) -> list[Candidate]:
         """Candidates whose sampler may be advised."""
-        return [c for c in self.candidates if self.evaluations > FEW or c.sampler != HEUN]
+        return [c for c in self.candidates if _may(c, self.evaluations)]
 
     @property
     def chosen(self) -> Candidate:
@@ -173,13 +173,18 @@ def search(
         expected = Expected(process_of(g), statistics)
         matched = {n: [_on(expected, g, *way, "matched") for way in _ways(n)] for n in numbers}
         for n, own in matched.items():
-            usual[n][g] = min(own, key=_error)
+            usual[n][g] = min((c for c in own if _may(c, n)), key=_error)
         candidates += matched[evaluations]
         for sampler, steps in _ways(evaluations):
             grid = find_grid(expected, Sampler.parse(sampler), steps)
             candidates.append(_on(expected, g, sampler, steps, str(grid)))
         done()
     return Search(evaluations, tuple(candidates), usual)
+
+
+def _may(candidate: Candidate, evaluations: int) -> bool:
+    """Whether a sampler may be advised."""
+    return evaluations > FEW or candidate.sampler != HEUN
 
 
 def _error(candidate: Candidate) -> float:

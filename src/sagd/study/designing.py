@@ -71,6 +71,11 @@ Photographs, whose noise is 2.5 dB from a power law, are expected to be 1.63 dB 
 """
 _ALIKE = 1e-4
 """Share of the power of items that varies from one to the next, up to which they are told to be all but the same."""
+_ORDERS = {
+    "fourier": "the Fourier basis, in the order of numpy.fft.fftn(x, norm='ortho')",
+    "cosine": "the cosine basis, in the order of scipy.fft.dctn(x, norm='ortho')",
+}
+"""Where weights are, for people who multiply by them elsewhere."""
 _LOUD = 0.1
 """Power of rounding, over that of the weakest ring, from which on it is told."""
 
@@ -152,6 +157,7 @@ class Design:
         quantisation: Power of rounding to the steps of the data's values, over that of the weakest ring; None if they
             have no steps.
         varying: Share of the power of items that varies from one to the next: the rest is their mean.
+        still: Items that do not vary.
         unequal: Whether the powers of items are so unequal that errors are expected of the law of these.
         config: What `train` takes.
         weights: `w(f)` of the noise, calibrated: `(C, *spatial)`; in the Fourier basis in the order of `numpy.fft`, in
@@ -170,6 +176,7 @@ class Design:
     slope: tuple[float, float]
     quantisation: float | None
     varying: float
+    still: int
     unequal: bool
     config: RunConfig
     weights: Tensor
@@ -183,6 +190,12 @@ class Design:
     def white_will_do(self) -> bool:
         """Whether white noise was chosen."""
         return not self.chosen.exponent
+
+    @property
+    def order(self) -> str:
+        """Of which coefficients the weights are."""
+        basis = self.config.process.basis
+        return _ORDERS.get(basis, f"the basis {basis!r}, in its order")
 
     def lines(self) -> list[str]:
         """For people: the answer first."""
@@ -218,6 +231,10 @@ class Design:
                 "some items are far stronger than others, as speech is loud or silent, which no Gaussian is: the errors"
                 " told are those of sampling such items, and some of them stays in any number of evaluations"
             )
+        if not self.white_will_do:
+            lines.append(f"its weights, noise.npy of the command, are of {self.order}")
+        if self.still:
+            lines.append(f"{self.still} of them do not vary, which lowers all powers; leave them out if they are gaps")
         if self.named is not None:
             lines.append(
                 f"that noise is within {self.named.apart_db:.1f} dB of {self.named.spectrum}, with which"
@@ -256,6 +273,8 @@ class Design:
             "slope": list(self.slope),
             "quantisation": self.quantisation,
             "varying": self.varying,
+            "still": self.still,
+            "order": self.order,
             "unequal": self.unequal,
         }
 
@@ -360,6 +379,7 @@ class _Task:
             slope=(fit.slope, fit.r_squared),
             quantisation=_quantisation(self.some.tensor(), min(held)),
             varying=varying,
+            still=int((self.some.tensor().nan_to_num().flatten(1).diff(dim=1) == 0).all(1).sum()),
             unequal=statistics.scales is not None,
             config=self._run(decision),
             weights=_table(noise.sqrt(), statistics.basis),
@@ -423,8 +443,8 @@ def check_free(sampling: SamplingConfig) -> None:
     for name in ("sampler", "grid"):
         if (given := getattr(sampling, name)) != getattr(SamplingConfig(), name):
             raise InputError(
-                f"sampling.{name} is {given!r}, which process.spectrum 'auto' chooses itself; leave it out, or name a"
-                " spectrum"
+                f"sampling.{name} is {given!r}, which process.spectrum 'auto' chooses itself, for 2 n - 1 evaluations"
+                " in sampling.steps n; leave it out, or make a design for any number: sagd design ... --evaluations 6"
             )
     check_whole("sampling.steps", sampling.steps, 1, MOST_STEPS // 2)
     if evaluations_of(sampling) < LEAST:
@@ -456,6 +476,17 @@ def check_likeness(designed: DesignConfig, data: Signals) -> None:
             f"the design is for other data than {data.name!r}: their spectra are {apart:.1f} dB apart, at most"
             f" {MOST_APART_DB:g} is of one kind; {cure}"
         )
+
+
+def steps_note(designed: DesignConfig, sampling: SamplingConfig) -> list[str]:
+    """A sentence where steps are other than those that the grid of a design is for."""
+    most = {"heun": (designed.evaluations + 1) // 2}.get(sampling.sampler, designed.evaluations)
+    if sampling.steps == most or sampling.grid == SamplingConfig().grid:
+        return []
+    return [
+        f"note: sampling.steps is {sampling.steps}, and the grid of the design is for {most}; make one for as many"
+        f" evaluations, or say {argument('sampling.grid=found')}"
+    ]
 
 
 def drawn_by(sampling: SamplingConfig, chosen: Candidate) -> SamplingConfig:

@@ -275,8 +275,10 @@ def evaluate_model(
     _require_shape(model.process.shape, reference, "the model's samples")
     check_likelihood(config, model.process, len(reference), _items(reference))
     extractor = feature_extractor(config, reference, progress)
+    drawn = sampling or model.sampling
+    logger.info("samples are drawn by %s in %d steps, grid %s", drawn.sampler, drawn.steps, drawn.grid)
     with stage(f"drawing {config.samples} samples", progress, barred=True):
-        samples = draw_samples(model, reference, sampling or model.sampling, config, config.seed, progress)
+        samples = draw_samples(model, reference, drawn, config, config.seed, progress)
     result = evaluate_samples(samples, reference, extractor, config, progress)
     if data is not None and (data.source, data.split) != (own.source, own.split) and _is_far(result):
         result |= _of_training(model, result["n"], reference, extractor, config, progress)

@@ -49,7 +49,7 @@ from sagd.store.model import Trained
 from sagd.store.run import CONFIG
 from sagd.study.cleared import cleared
 from sagd.study.compilation import compiled
-from sagd.study.designing import Design, automatic, check_free, check_likeness, evaluations_of
+from sagd.study.designing import Design, automatic, check_free, check_likeness, evaluations_of, steps_note
 from sagd.study.guarding import as_begun, guarded, premise_of, read_once, second_damage, set_apart, wholes, without_band
 from sagd.study.measuring import check_masks, measured_part, process_statistics, resolve_basis
 from sagd.study.run import Before, Begun, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
@@ -214,6 +214,7 @@ def prepare(config: RunConfig, data: Signals, before: Before | None = None) -> P
     mode, weights, grid = _mode(model), data.meaning.weight_field(data.shape), data.meaning.grid()
     loss = build_loss(config.denoiser, model.process, model.statistics, grid, weights)
     notes = [*removed, *_notes_of_masks(data, mode), *checked_ends(model)]
+    notes += steps_note(config.design, config.sampling) if config.design is not None else []
     held_out = second = None
     if mode is not None and not mode.cleans:
         mode.check(model.statistics)
