@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.damage import Strip
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.omission import search as search_module
 from sagd.omission.clean import clean
@@ -139,3 +140,22 @@ def test_what_leaves_much_in_its_band_is_asked_for(monkeypatch):
     assert not asked.findings
     assert [f.band for f in asked.unsure] == [f.band for f in certain.findings]
     assert asked.nearest == 0.98
+
+
+@pytest.mark.parametrize("multiplies", [False, True])
+def test_damage_found_on_logarithms_alone_adds_if_dark_arrays_have_as_much(multiplies, monkeypatch):
+    """Columns alike in images of which some are far darker; told certain on the scale of a gain, whatever they are."""
+    g = torch.Generator().manual_seed(0)
+    light = torch.linspace(0.2, 4.0, 60)[:, None, None, None]
+    x = light * (2 + 0.3 * SpectralCovariance(PowerLaw(-1.0), (1, 32, 32)).sample(60, g)).clamp(min=0.1)
+    damage = columns(32, 32, 0.3)[None]
+    y = x * (1 + damage).clamp(min=0.05) if multiplies else (x + damage).clamp(min=0.01)
+    own = looked_for(smooth(320, 320)[None] + columns(320, 320, 0.5)[None])
+    assert own.findings
+    band = dataclasses.replace(own.findings[0], band=Strip(axis=1, low=0.05, width=0.1))
+    nothing, some = dataclasses.replace(own, findings=()), dataclasses.replace(own, findings=(band,))
+    monkeypatch.setattr(search_module, "looked_for", lambda v, *_: some if v.min() < 0 else nothing)
+    found, scale = search(y)
+    assert found.band == band.band
+    assert scale.multiplies == multiplies
+    assert search(y, log=True)[1].multiplies

@@ -405,6 +405,37 @@ def error(results, clean):
     return float(np.mean([(np.asarray(Image.open(r.path)) - x) ** 2 for r, x in zip(results, clean, strict=True)]))
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_a_blank_page_cancels_no_dead_line(folder, tmp_path, together):
+    x = np.random.default_rng(0).integers(0, 256, (10, 16, 16), np.uint8)
+    x[:, :, 9] = 200
+    x[3] = 128
+    if together:
+        for k, image in enumerate(x):
+            Image.fromarray(image).save(folder / f"{k}.png")
+    else:
+        tifffile.imwrite(folder / "stack.tif", x)
+    results = clean_files([folder], tmp_path / "out", CleaningConfig("strip(axis=0, low=0.1)", shared=together))
+    assert "X 9" in results[0].line()
+
+
+@pytest.mark.parametrize("band", ["auto", "strip(axis=1, low=0.0625, width=0.4)"])
+@pytest.mark.parametrize("bad", ["unreadable", "infinite", "empty"])
+def test_a_bad_file_stops_no_other_that_is_cleaned_with_it(folder, tmp_path, band, bad):
+    clean = load(DataConfig("digits", size=16, limit=60)).tensor()[:, 0].numpy()
+    damage = 0.4 * np.cos(2 * np.pi * (0.27 * np.arange(16) + np.random.default_rng(0).random((60, 1, 1))))
+    for k, x in enumerate((clean + damage).astype(np.float32)):
+        tifffile.imwrite(folder / f"{k:03}.tif", x)
+    if bad == "unreadable":
+        (folder / "bad.tif").write_bytes(b"no image")
+    else:
+        tifffile.imwrite(folder / "bad.tif", np.full((16, 16), np.inf if bad == "infinite" else np.nan, np.float32))
+    results = clean_files([folder], tmp_path / "out", CleaningConfig(band, shared=True))
+    told = {r.name: r.status for r in results}
+    assert told.pop("bad.tif") == "failed"
+    assert set(told.values()) == {"cleaned"}
+
+
 @pytest.mark.parametrize("band", ["auto", "strip(axis=1, low=0.0625, width=0.4)"])
 def test_small_files_together_are_cleaned_by_one_gain(folder, tmp_path, caplog, band):
     """What a file of 16 x 16 shows by itself is too little to tell damage from content by."""
@@ -412,9 +443,9 @@ def test_small_files_together_are_cleaned_by_one_gain(folder, tmp_path, caplog, 
     caplog.set_level("INFO")
     together = clean_files([folder], tmp_path / "together", CleaningConfig(band, shared=True))
     assert "one gain, measured on 60 arrays of 16 x 16 samples" in caplog.text
-    assert "the other 40 are told in cleaning.json" in caplog.text
+    assert "what comes of the other 40 is told in cleaning.json" in caplog.text
     apart = clean_files([folder], tmp_path / "apart", CleaningConfig(together[0].band))
-    assert error(together, clean) < 0.5 * error(apart, clean)
+    assert error(together, clean) < 0.75 * error(apart, clean)
     several = clean_files([folder], tmp_path / "several", CleaningConfig(band, shared=True), jobs=2)
     assert all((tmp_path / "several" / r.path.name).read_bytes() == r.path.read_bytes() for r in together)
     assert len(several) == 60
@@ -440,10 +471,13 @@ def test_what_has_no_content_stays_as_it_is_among_what_has_something_in_common(f
         image[4:12, 4:12] += 60
         Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path)
     blank = np.full((16, 16), 128, np.uint8)
-    Image.fromarray(blank).save(folder / "blank.png")
-    results = clean_files([folder], tmp_path / "out", CleaningConfig(COLUMNS, shared=True))
-    (result,) = (r for r in results if r.name == "blank.png")
-    assert (np.asarray(Image.open(result.path)) == blank).all()
+    faint = blank.copy()
+    faint[2, 3] = 130
+    for name, image in (("blank.png", blank), ("faint.png", faint)):
+        Image.fromarray(image).save(folder / name)
+    results = {r.name: r for r in clean_files([folder], tmp_path / "out", CleaningConfig(COLUMNS, shared=True))}
+    for name, image in (("blank.png", blank), ("faint.png", faint)):
+        assert (np.asarray(Image.open(results[name].path)) == image).all()
 
 
 def test_a_constant_line_of_one_small_file_is_content(folder, tmp_path):

@@ -48,7 +48,7 @@ class Clean(Command):
     """Clean file or folder of the same kind and size: far fainter damage is found against it."""
     together: Flag = False
     """Look for one band in all files together, and take it out of each; files of one size under 128 x 128 share one
-    gain, that of all: for many small files of one device. With a band, that is taken."""
+    gain, that of all: for many small files of one device, damaged alike. With a band, that is taken."""
     log: Literal["auto", "yes", "no"] = "auto"
     """Whether damage multiplies the values (shading, gain), so that it is taken out of their logarithm. 'auto' finds
     that out with the band; a band that is given adds unless this is 'yes'."""

@@ -122,6 +122,21 @@ def premise(images: Iterable[Tensor], band: Spectrum | str, basis: Basis, dark: 
     return Premise(max(0.0, fixed), slope, error)
 
 
+def on_brightness(x: Tensor, band: Spectrum | str, basis: Basis) -> tuple[float | None, float]:
+    """Slope of the power in a band on the mean square of arrays `(N, C, *spatial)` of values from 0 on, in logarithms,
+    and its standard error; None of fewer than tell.
+
+    It is that of damage, content and all: a gain has no less than either.
+    """
+    if len(x) < _LEAST:
+        return None, math.inf
+    b = mask(band, basis) > 0
+    weight = basis.multiplicity() * (b.any(0) if b.ndim > len(basis.coefficients) else b)
+    power = (weight * basis.forward(x.double()).abs().square()).flatten(1).sum(1)
+    brightness = x.double().square().flatten(1).mean(1)
+    return _slope(*(v.clamp(min=1e-30).log() for v in (brightness, power)))
+
+
 def _beside(inside: Tensor, basis: Basis) -> Tensor:
     """Frequencies within a few steps of a band, DC left out, `(*coefficients)`."""
     near, frequencies = inside, basis.frequencies()

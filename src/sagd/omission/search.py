@@ -3,7 +3,7 @@
 Strong damage hides what is weaker beside it: two waves of moire whose lines touch, or stripes under a screen. So what
 was found is taken out, and the rest is looked at again. Damage that multiplies the values keeps step with what it lies
 upon, as content does, but its logarithm does not: where both scales show damage, it is of the one on which it keeps
-less in step.
+less in step, unless it is as strong in dark arrays as in bright ones.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
 from sagd.omission.detection.base import Detection
 from sagd.omission.detection.find import can_be_looked_at, find
+from sagd.omission.premise import on_brightness
 from sagd.omission.preparation import Scale, prepared, scales_of
 from sagd.omission.quick import quick_for
 from sagd.omission.removal import Removal, measure
@@ -29,6 +32,9 @@ of a sinogram, or a board seen at a slant. Moire that is bent leaves as much, bu
 _NOT_CERTAIN = 0.98
 _LOOKS = 3
 """Times that data is looked at, at most."""
+_SURE, _GAIN = 2.0, 0.85
+"""Standard errors, and slope of a band's power on brightness, of which gains have 1, and no less with content, whose
+power rises as much by itself: damage that adds to that has something between."""
 _NOTHING = 1e-4
 """Part of the spread of arrays that is no data."""
 _MOST_AGAIN = 2**22
@@ -52,9 +58,19 @@ def search(x: Tensor, reference: Tensor | None = None, log: bool | None = None) 
             own, *others = (torch.stack([prepared(a, scale)[0] for a in v]) for v in (x, reference) if v is not None)
             found.append((looked_for(own, *others), scale))
     if certain := [pair for pair in found if pair[0].findings]:
-        return min(certain, key=lambda pair: pair[0].findings[0].locked)
+        best, scale = min(certain, key=lambda pair: pair[0].findings[0].locked)
+        if log is None and scale.multiplies and best.band is not None and _adds(x, best.band):
+            return next((pair for pair in certain if not pair[1].multiplies), (best, Scale()))
+        return best, scale
     # Of what is not even unsure nothing is known, and most damage adds.
     return max((pair for pair in found if pair[0].unsure), key=lambda pair: pair[0].nearest, default=found[0])
+
+
+def _adds(x: Tensor, band: Spectrum) -> bool:
+    """Whether a band is for certain less strong in bright arrays than a gain is, whatever scale it was found on."""
+    plain = torch.stack([prepared(a, Scale())[0] for a in x])
+    slope, error = on_brightness(plain, band, FourierBasis(tuple(x.shape[2:])))
+    return slope is not None and slope + _SURE * error < _GAIN
 
 
 def around(place: Tensor | None, x: Tensor) -> Tensor:

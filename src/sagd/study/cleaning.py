@@ -21,7 +21,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,12 +38,12 @@ from sagd.errors import InputError, argument, beyond, called, calling, one_line
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.detection.base import AUTO, SOUGHT, Detection, Finding, rounded_down
 from sagd.omission.detection.windows import are_few
-from sagd.omission.preparation import Scale
+from sagd.omission.preparation import Scale, prepared
 from sagd.omission.quick import quick_for
 from sagd.omission.search import around, search
 from sagd.plugins import load_plugin
 from sagd.study.findings import brief, lines_of, told
-from sagd.study.gain import Gain
+from sagd.study.gain import Gain, varies
 from sagd.study.held import Held
 from sagd.study.looking import alike, is_sample, logarithm, of_one_size, reference_of, sample, shared
 from sagd.study.shown import Shown, looked_at
@@ -234,8 +233,8 @@ def clean_files(
     reference = None if config.reference is None else reference_of(config.reference, config.data)
     gains: Gains = {}
     if config.shared:
-        config, gains = _together(files, config, reference)
-    tasks = [(name, path, out, config, reference, gains) for name, path in files]
+        config, gains = _together(files, config, reference, progress)
+    tasks = [(name, path, out, config, reference, gains.get(name)) for name, path in files]
     bar = tqdm(total=len(tasks), desc="cleaning", unit="file", delay=2, disable=None if progress else True, leave=False)
     done: dict[int, FileCleaned] = {}
     with bar:
@@ -243,10 +242,10 @@ def clean_files(
             done[number] = result
             _thin_out(done)
             bar.update()
+            if len(done) == _LINES + 1:
+                logger.info(f"... what comes of the other {len(tasks) - _LINES:,} is told in cleaning.json")
             if len(done) <= _LINES or result.status == "failed":
                 logger.info(result.line())
-            elif len(done) == _LINES + 1:
-                logger.info(f"... the other {len(tasks) - _LINES:,} are told in cleaning.json")
     return [done[number] for number in range(len(tasks))]
 
 
@@ -261,48 +260,58 @@ def _thin_out(done: dict[int, FileCleaned]) -> None:
 
 
 def _together(
-    files: Sequence[tuple[str, Path]], config: CleaningConfig, reference: Tensor | None
+    files: Sequence[tuple[str, Path]], config: CleaningConfig, reference: Tensor | None, progress: bool
 ) -> tuple[CleaningConfig, Gains]:
     """How all files are cleaned, with the band that they share, and the gains of those that are small.
+
+    What cannot be read or measured is left out, and told when it is its turn.
 
     Raises:
         InputError: If they cannot have one band, or nothing is found that is certain.
     """
-    sources = alike(files, config.data)
+    sources = {name: _timed(source)[0] for name, source in alike(files, config.data).items()}
+    every = list(sources.values())
     if config.band in SOUGHT:
-        band, scale = shared(sources, config.log, reference, config.band)
+        band, scale = shared(every, config.log, reference, config.band)
         config = dataclasses.replace(config, band=str(band), log=scale.multiplies)
     else:
-        _, given, scale = _searched(sources[0], None, config, None)
-        assert given is not None
-        band = given
-        scale = Scale.logarithm(of_one_size(sources)) if scale.multiplies else scale
-    by_size: dict[Size, list[Whole]] = {}
-    for source in sources:
+        band, scale = _given(every[0], config.band), Scale()
+        if config.log:
+            x = of_one_size(every)
+            scale = Scale.logarithm(x.where(x >= 0, torch.nan))
+    by_size: dict[tuple[int, ...], list[str]] = {}
+    for name, source in sources.items():
         if is_small(source):
-            by_size.setdefault(source.shape, []).append(source)
-    several = {size: own for size, own in by_size.items() if sum(source.part.count for source in own) > 1}
-    return config, {size: _common(own, band, scale) for size, own in several.items()}
+            by_size.setdefault(source.shape, []).append(name)
+    gains: dict[str, Gain] = {}
+    for names in by_size.values():
+        if sum(sources[name].part.count for name in names) > 1:
+            gain = _common([sources[name] for name in names], band, scale, progress)
+            gains |= dict.fromkeys(names, gain)
+    return config, gains
 
 
-def _common(sources: Sequence[Whole], band: Spectrum, scale: Scale) -> Gain:
+def _common(sources: Sequence[Whole], band: Spectrum, scale: Scale, progress: bool) -> Gain:
     """The gain of small files of one size."""
     size, count = " x ".join(map(str, sources[0].shape[1:])), sum(source.part.count for source in sources)
     with quick_for(math.prod(sources[0].shape)):
-        gain = Gain.of(lambda: _values(sources, scale), band, scale)
+        gain = Gain.of(lambda: _values(sources, scale, progress), band, scale)
     logger.info(f"one gain, measured on {count:,} arrays of {size} samples, is used for all of them")
     return gain
 
 
-def _values(sources: Sequence[Whole], scale: Scale) -> Iterator[Tensor]:
-    for source in counted(sources, "measuring", "file"):
-        yield from values_of(source, scale)
+def _values(sources: Sequence[Whole], scale: Scale, progress: bool) -> Iterator[Tensor]:
+    """Those that can be measured."""
+    for source in counted(sources, "measuring", "file", progress):
+        with suppress(InputError, OSError):
+            for x in values_of(source, scale):
+                prepared(x, scale, ())
+                yield x
 
 
-Size = tuple[int, ...]
-Gains = Mapping[Size, Gain]
-"""Gains of small files, by the size of an item."""
-Task = tuple[str, Path, Path | None, CleaningConfig, Tensor | None, Gains]
+Gains = Mapping[str, Gain]
+"""Gains of small files, by name."""
+Task = tuple[str, Path, Path | None, CleaningConfig, Tensor | None, Gain | None]
 
 
 def _results(
@@ -337,7 +346,7 @@ def clean_file(
     out: Path | None,
     config: CleaningConfig,
     reference: Tensor | None = None,
-    gains: Gains = MappingProxyType({}),
+    gain: Gain | None = None,
     progress: bool = False,
 ) -> FileCleaned:
     """Clean one file; errors are part of the result."""
@@ -345,7 +354,7 @@ def clean_file(
     try:
         source, timed = _timed(Whole.of(path, config.data))
         with quick_for(math.prod(source.shape)):
-            result = _cleaned(name, path, source, out, config, reference, gains.get(source.shape), progress)
+            result = _cleaned(name, path, source, out, config, reference, gain, progress)
         result = dataclasses.replace(result, notes=(*result.notes, *timed), small=is_small(source))
     except (InputError, OSError, MemoryError) as error:
         said = "it does not fit memory" if isinstance(error, MemoryError) else beyond(error) or one_line(error)
@@ -376,7 +385,7 @@ def _cleaned(
         require_room(source.part, out)
     place = None if config.mask is None else _place(config.mask, source)
     seen = sample(source) if config.band in SOUGHT else None
-    if seen is not None and not _varies(seen):
+    if seen is not None and not varies(seen):
         kept = None if out is None else _copy(path, out / name)
         return FileCleaned(name, "clean", kept, values=source.values, notes=("it does not vary",))
     found, band, scale = _searched(source, seen, config, reference, place)
@@ -435,12 +444,6 @@ def _taken_out(
     return FileCleaned(status="clean" if work.excess is None else "cleaned", path=written, **what | of_work)
 
 
-def _varies(x: Tensor) -> bool:
-    """Whether there is more than one value, or none; NaN does not count."""
-    known = x[~x.isnan()]
-    return not len(known) or bool((known != known[0]).any())
-
-
 def _searched(
     source: Whole,
     seen: Tensor | None,
@@ -454,14 +457,23 @@ def _searched(
     if seen is not None:
         found, scale = search(seen if reference is not None else around(place, seen), reference, log)
         return found, found.band, scale
-    if "Hz" in config.band and "T" not in source.part.layout.spatial:
-        raise InputError(f"{config.band} is in Hz, and this has no axis of time; name the band in cycles per sample")
-    if "Hz" in config.band and "T" in source.part.layout.spatial and source.part.is_uneven("T"):
+    return None, _given(source, config.band), Scale.logarithm(sample(source)) if log else Scale()
+
+
+def _given(source: Whole, band: str) -> Spectrum:
+    """A band that is named, in the units of a file.
+
+    Raises:
+        InputError: If it is in Hz, and the file has no rate.
+    """
+    if "Hz" in band and "T" not in source.part.layout.spatial:
+        raise InputError(f"{band} is in Hz, and this has no axis of time; name the band in cycles per sample")
+    if "Hz" in band and source.part.is_uneven("T"):
         raise InputError(
-            f"{config.band} is in Hz, and the file's times are not evenly spaced, so that it has no rate; resample it,"
+            f"{band} is in Hz, and the file's times are not evenly spaced, so that it has no rate; resample it,"
             " or name the band in cycles per sample"
         )
-    return None, Spectrum.parse(config.band).on(source.grid), Scale.logarithm(sample(source)) if log else Scale()
+    return Spectrum.parse(band).on(source.grid)
 
 
 def _by_slices(

@@ -379,7 +379,7 @@ class _Task:
             slope=(fit.slope, fit.r_squared),
             quantisation=_quantisation(self.some.tensor(), min(held)),
             varying=varying,
-            still=int((self.some.tensor().nan_to_num().flatten(1).diff(dim=1) == 0).all(1).sum()),
+            still=int((self.some.tensor().nan_to_num().flatten(2).diff(dim=2) == 0).flatten(1).all(1).sum()),
             unequal=statistics.scales is not None,
             config=self._run(decision),
             weights=_table(noise.sqrt(), statistics.basis),

@@ -267,7 +267,7 @@ def doubt_of(model: Trained) -> str:
     if model.omission.mode == NO_OMISSION:
         return ""
     laps = "process" in model.configuration and model.config.process.omission.laps
-    why = "the laps of this model gained nothing" if laps else "the model learnt from damaged data, without laps"
+    why = "no lap of this model was kept" if laps else "the model learnt from damaged data, without laps"
     return f"{why}, so that the network is not tried"
 
 

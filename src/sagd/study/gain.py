@@ -46,10 +46,18 @@ class Gain:
         return cls(scale, dead, measure((prepared(x, scale, dead)[0] for x in arrays()), band))
 
 
+def varies(x: Tensor) -> bool:
+    """Whether there is more than one value, or none; NaN does not count."""
+    known = x[~x.isnan()]
+    return not len(known) or bool((known != known[0]).any())
+
+
 def in_all(arrays: Iterable[Tensor]) -> Lines:
-    """Dead lines of all arrays `(C, *spatial)`, as a sensor has; what is constant in some alone is content."""
+    """Dead lines of all arrays `(C, *spatial)` that vary, as of a sensor; what is constant in some alone is content."""
     dead: set[tuple[int, int]] | None = None
     for x in arrays:
+        if not varies(x):
+            continue
         own = set(dead_lines(x))
         dead = own if dead is None else dead & own
         if not dead:

@@ -6,6 +6,7 @@ import itertools
 import logging
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,21 +98,29 @@ def shared(
     return found.band, scale
 
 
-def alike(files: Sequence[tuple[str, Path]], data: DataConfig) -> list[Whole]:
-    """Files that may have one band.
+def alike(files: Sequence[tuple[str, Path]], data: DataConfig) -> dict[str, Whole]:
+    """Files that may have one band, by name; those that cannot be read are left out.
 
     Raises:
-        InputError: If they are of several kinds or rates.
+        InputError: If they are of several kinds or rates, or none can be read.
     """
-    sources = [Whole.of(path, data) for _, path in files]
-    for source, (_, path) in zip(sources, files, strict=True):
+    sources: dict[str, Whole] = {}
+    errors: list[InputError] = []
+    for name, path in files:
+        try:
+            source = Whole.of(path, data)
+        except InputError as error:
+            errors.append(error)
+            continue
+        sources[name] = source
+        first_name, first = next(iter(sources.items()))
         for what, own in _facts(source).items():
-            first = _facts(sources[0])[what]
-            if own != first:
+            if own != (other := _facts(first)[what]):
                 raise InputError(
-                    f"one band is for files of one {what}; {str(files[0][1])!r} has {first}, {str(path)!r} {own};"
-                    " clean them apart"
+                    f"one band is for files of one {what}; {first_name!r} has {other}, {name!r} {own}; clean them apart"
                 )
+    if not sources:
+        raise InputError(f"none of {len(files)} files can be read; the first: {errors[0]}")
     return sources
 
 
@@ -137,7 +146,7 @@ def _nothing(found: Detection, source: Whole) -> str:
 
 
 def of_one_size(sources: Sequence[Whole]) -> Tensor:
-    """Parts of all sources of the size of the smallest, `(N, C, *spatial)`."""
+    """Parts of all sources that can be looked at, of the size of the smallest, `(N, C, *spatial)`."""
     rank = len(sources[0].shape)
     sides = [min(source.blocks[0][axis].stop for source in sources) for axis in range(rank - 1)]
     most = max(1, _LOOKED_AT // (math.prod(sides) * sources[0].shape[0]))
@@ -145,7 +154,12 @@ def of_one_size(sources: Sequence[Whole]) -> Tensor:
     parts = []
     for source in chosen:
         window = tuple(slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(source.shape[1:], sides, strict=True))
-        parts.append(_held(source, source.read(0, window)))
+        with suppress(InputError, OSError):  # told when it is the file's turn
+            part = _held(source, source.read(0, window))
+            if not part.isinf().any() and not part.isnan().flatten(1).all(1).any():
+                parts.append(part)
+    if not parts:
+        raise InputError(f"none of {len(chosen)} files can be looked at: they cannot be read, or are not finite")
     if len({len(part) for part in parts}) > 1:
         raise InputError(f"files differ in their number of channels ({sorted({len(p) for p in parts})}); give one kind")
     return torch.stack(parts)

@@ -27,7 +27,7 @@ from sagd.omission.alarm import excess
 from sagd.omission.guard import unguarded
 from sagd.omission.modes import Mode, Restoration
 from sagd.omission.modes.cleaned import Cleaned
-from sagd.omission.removal import Removal, measure
+from sagd.omission.removal import SMALL, Removal, measure
 from sagd.omission.restore import restore
 from sagd.omission.split import band_part
 from sagd.store.model import Trained
@@ -227,7 +227,8 @@ def removal_command(model: Trained) -> str:
     mode = omission_mode(omission, grid)
     assert mode is not None
     log = " --log yes" if isinstance(mode, Cleaned) and mode.log == "yes" else ""
-    return f'sagd clean FILES --band "{told(mode.place, grid)}"{log}'
+    together = " --together" if math.prod(model.process.shape[1:]) < SMALL else ""
+    return f'sagd clean FILES --band "{told(mode.place, grid)}"{log}{together}'
 
 
 def believes(model: Trained, mode: Mode) -> bool:

@@ -204,6 +204,20 @@ def test_a_wave_that_small_images_show_as_a_line_is_named_as_one(angle, frequenc
     assert off < 0.25 / 24
 
 
+@pytest.mark.parametrize(("side", "slope", "amplitude"), [(48, -6.0, 0.5), (24, -4.0, 2.0), (32, -5.0, 1.0)])
+def test_a_steep_profile_under_stripes_is_no_wave(side, slope, amplitude):
+    """Its power is at the lowest radii, all within the lobe of one: content, of which a wave's band would take most."""
+    g = torch.Generator().manual_seed(0)
+    content = SpectralCovariance(PowerLaw(-2.0), (1, 2 * side, 2 * side)).sample(200, g)[..., :side, :side].double()
+    f = torch.fft.rfftfreq(2 * side)
+    shape = torch.where(f > 0, (f.clamp(min=1 / (2 * side)) * side / 4) ** (slope / 2), 0.0)
+    white = torch.randn(200, 1, 1, 2 * side, generator=g)
+    profile = torch.fft.irfft(torch.fft.rfft(white) * shape, n=2 * side)[..., :side].double()
+    stripes = 0.5 * torch.randn(200, 1, 1, side, generator=g, dtype=torch.float64)
+    windows = cut(content + amplitude * profile + stripes, (side, side))
+    assert all(isinstance(c.band, Strip) for c in Examination(windows, windows).candidates() if c.kind == "stripes")
+
+
 def test_stripes_of_many_waves_are_no_wave():
     windows = cut(small_images(0.0, [0.15, 0.2, 0.25, 0.3, 0.35, 0.4]), (24, 24))
     lines = [c.band for c in Examination(windows, windows).candidates() if c.kind == "stripes"]

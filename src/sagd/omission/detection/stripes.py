@@ -51,6 +51,8 @@ content falls. Of the exponential powers of a single array whose mean falls as `
 _WAVE, _OF_WAVE = 0.75, 1.5
 """Share of what a line has over its neighbours that lies within so many steps of one place along each axis, as most of
 Hann's main lobe does, from which on it is one wave: waves have 0.84 and more, stripes that end or drift up to 0.62."""
+_FIRST = 3.0
+"""Steps from DC from which on there may be a wave: nearer to it all spectra are steep."""
 _SHORT = 24
 """Steps that a line has, at most, to be a wave: on longer ones a wave is no line."""
 
@@ -158,7 +160,9 @@ def on_line(windows: Windows, line: Line, width: float = 0.75) -> Tensor:
 
 
 def wave_on(fine: Windows, line: Line) -> tuple[float, ...] | None:
-    """The frequency of the wave that a line of small windows is; None if it is more than one.
+    """The frequency of the wave that a line of small windows is; None if it is more than one, or none.
+
+    It stands over all of the line that is nearer to DC, where content is strongest.
 
     Args:
         fine: The largest windows.
@@ -170,10 +174,16 @@ def wave_on(fine: Windows, line: Line) -> tuple[float, ...] | None:
     at = on_line(fine, replace(line, low=0.0, high=line.extent[1]), 2.2)
     f, power = fine.basis.frequencies().double().flatten(1)[:, at], fine.levels.exp().flatten()[at]
     r = f.square().sum(0).sqrt()
-    beside = _beside(unfolded(fine.levels, side), r[:, None] * direction, direction, side)
-    excess = (power - beside).clamp(min=0)
-    sizes = torch.tensor(side)[:, None]
+    full, sizes = unfolded(fine.levels, side), torch.tensor(side)[:, None]
+    excess = (power - _beside(full, r[:, None] * direction, direction, side)).clamp(min=0)
     wave = between(fine, tuple((f[:, int(excess.argmax())] * sizes[:, 0]).round().long().tolist()))
+    if math.hypot(*wave) * min(side) < _FIRST or math.hypot(*wave) < line.content:
+        return None
+    nearer = _radii(side, math.hypot(*wave) - _OF_WAVE / min(side))
+    points = nearer[:, None] * direction
+    within = _at(full, points, side).exp() - _beside(full, points, direction, side)
+    if bool((within > excess.max()).any()):
+        return None
     off = torch.stack([f - torch.tensor(wave)[:, None], f + torch.tensor(wave)[:, None]])
     near = ((off - off.round()).abs() * sizes).amax(1).amin(0) <= _OF_WAVE
     return wave if excess[near].sum() >= _WAVE * excess.sum() > 0 else None
@@ -398,10 +408,13 @@ def _content_ends(full: Tensor, side: tuple[int, ...], direction: Tensor, high: 
 
 
 def _rises(r: Tensor, excess: Tensor) -> Tensor:
-    """Whether what a line has over its neighbours rises at a radius far over that of all lower ones."""
+    """Whether what a line has over its neighbours rises at a radius far over that of all lower ones, or of all but the
+    last, which the flank of a wave may hold."""
     by_octave = r * excess.clamp(min=0)
+    most = by_octave.cummax(0).values
     rises = torch.zeros(len(r), dtype=torch.bool)
-    rises[_FROM:] = by_octave[_FROM:] > _RISES * by_octave.cummax(0).values[_FROM - 1 : -1]
+    for back, first in ((1, _FROM), (2, _FROM + 2)):
+        rises[first:] |= by_octave[first:] > _RISES * most[first - back : len(r) - back]
     return rises
 
 

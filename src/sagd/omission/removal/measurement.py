@@ -39,6 +39,8 @@ _ROUNDING = 1e-6
 """Part of the power of arrays that is what rounding makes of it."""
 _CHANCE = 4.0
 """Power of the mean of arrays from which on they have something in common, in that which chance gives it."""
+_HAS_COMMON = 0.1
+"""Power of an array, over that of what arrays have in common, below which it does not have it."""
 _STRONG = 1 / 3
 """Clean power, in that of the damage, from which on a quarter or more of what is taken out is content."""
 
@@ -196,12 +198,13 @@ class Removal:
         return torch.einsum("ji,jn...->ni...", turn, damage)
 
     def _about(self, x: Tensor) -> Tensor:
-        """Arrays `(*, C, *spatial)` less their means and what they have in common; of those without content nothing."""
+        """Arrays `(*, C, *spatial)` less their means and what they have in common; blank ones do not have it."""
         about = _about_mean(x, len(self.spatial))
         if not self.common.any():
             return about
-        axes = tuple(range(-len(self.spatial), 0))
-        return about - self.common.to(x) * (x.amax(axes, keepdim=True) > x.amin(axes, keepdim=True))
+        axes, common = tuple(range(-len(self.spatial), 0)), self.common.to(x)
+        power, least = (v.square().mean(axes, keepdim=True) for v in (about, _HAS_COMMON**0.5 * common))
+        return about - common * (power > least)
 
     def _damage_of(self, x: Tensor, gain: Tensor, smooth: Tensor) -> Tensor:
         """In one channel of each array, `(N, *spatial)`."""
