@@ -405,6 +405,31 @@ def error(results, clean):
     return float(np.mean([(np.asarray(Image.open(r.path)) - x) ** 2 for r, x in zip(results, clean, strict=True)]))
 
 
+@pytest.mark.parametrize("unsure", [True, False])
+def test_files_in_which_nothing_is_certain_together_are_copied(folder, tmp_path, monkeypatch, unsure, caplog):
+    """Each with what was looked at in all; none is looked at by itself."""
+    waves(folder, 60)
+    certain = looking.search
+    looks = []
+
+    def nothing(x, reference=None, log=None):
+        looks.append(x)
+        found, scale = certain(x, reference, log)
+        doubtful = tuple(dataclasses.replace(f, probability=0.8) for f in found.findings)
+        return dataclasses.replace(found, findings=(), unsure=doubtful if unsure else (), nearest=0.8), scale
+
+    monkeypatch.setattr(looking, "search", nothing)
+    monkeypatch.setattr(cleaning, "search", nothing)
+    caplog.set_level("INFO")
+    assert main(["clean", str(folder), "--together", "--out", str(tmp_path / "out")]) == 0
+    assert len(looks) == 1
+    assert all((tmp_path / "out" / p.name).read_bytes() == p.read_bytes() for p in folder.glob("*.png"))
+    assert (tmp_path / "out" / "report.html").exists()
+    assert ("not sure" if unsure else "nothing found") in caplog.text
+    told = json.loads((tmp_path / "out" / "cleaning.json").read_text())
+    assert {one["status"] for one in told} == {"unsure" if unsure else "clean"}
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_a_blank_page_cancels_no_dead_line(folder, tmp_path, together):
     x = np.random.default_rng(0).integers(0, 256, (10, 16, 16), np.uint8)

@@ -232,9 +232,10 @@ def clean_files(
     _say_among(paths, out)
     reference = None if config.reference is None else reference_of(config.reference, config.data)
     gains: Gains = {}
+    nothing: Looked | None = None
     if config.shared:
-        config, gains = _together(files, config, reference, progress)
-    tasks = [(name, path, out, config, reference, gains.get(name)) for name, path in files]
+        config, gains, nothing = _together(files, config, reference, progress)
+    tasks = [(name, path, out, config, reference, gains.get(name), nothing) for name, path in files]
     bar = tqdm(total=len(tasks), desc="cleaning", unit="file", delay=2, disable=None if progress else True, leave=False)
     done: dict[int, FileCleaned] = {}
     with bar:
@@ -261,18 +262,22 @@ def _thin_out(done: dict[int, FileCleaned]) -> None:
 
 def _together(
     files: Sequence[tuple[str, Path]], config: CleaningConfig, reference: Tensor | None, progress: bool
-) -> tuple[CleaningConfig, Gains]:
-    """How all files are cleaned, with the band that they share, and the gains of those that are small.
+) -> tuple[CleaningConfig, Gains, Looked | None]:
+    """How all files are cleaned, with the band that they share; the gains of those that are small; and what was looked
+    at if nothing is certain.
 
     What cannot be read or measured is left out, and told when it is its turn.
 
     Raises:
-        InputError: If they cannot have one band, or nothing is found that is certain.
+        InputError: If they cannot have one band.
     """
     sources = {name: _timed(source)[0] for name, source in alike(files, config.data).items()}
     every = list(sources.values())
     if config.band in SOUGHT:
-        band, scale = shared(every, config.log, reference, config.band)
+        found, scale = shared(every, config.log, reference, config.band)
+        if found.band is None:
+            return config, {}, (found, scale)
+        band = found.band
         config = dataclasses.replace(config, band=str(band), log=scale.multiplies)
     else:
         band, scale = _given(every[0], config.band), Scale()
@@ -288,7 +293,7 @@ def _together(
         if sum(sources[name].part.count for name in names) > 1:
             gain = _common([sources[name] for name in names], band, scale, progress)
             gains |= dict.fromkeys(names, gain)
-    return config, gains
+    return config, gains, None
 
 
 def _common(sources: Sequence[Whole], band: Spectrum, scale: Scale, progress: bool) -> Gain:
@@ -311,7 +316,9 @@ def _values(sources: Sequence[Whole], scale: Scale, progress: bool) -> Iterator[
 
 Gains = Mapping[str, Gain]
 """Gains of small files, by name."""
-Task = tuple[str, Path, Path | None, CleaningConfig, Tensor | None, Gain | None]
+Looked = tuple[Detection, Scale]
+"""What was found, and the scale."""
+Task = tuple[str, Path, Path | None, CleaningConfig, Tensor | None, Gain | None, Looked | None]
 
 
 def _results(
@@ -347,14 +354,16 @@ def clean_file(
     config: CleaningConfig,
     reference: Tensor | None = None,
     gain: Gain | None = None,
+    nothing: Looked | None = None,
     progress: bool = False,
 ) -> FileCleaned:
-    """Clean one file; errors are part of the result."""
+    """Clean one file; errors are part of the result. With what was found in all of several, if that is nothing certain,
+    it is not looked at by itself."""
     start = time.perf_counter()
     try:
         source, timed = _timed(Whole.of(path, config.data))
         with quick_for(math.prod(source.shape)):
-            result = _cleaned(name, path, source, out, config, reference, gain, progress)
+            result = _cleaned(name, path, source, out, config, reference, gain, nothing, progress)
         result = dataclasses.replace(result, notes=(*result.notes, *timed), small=is_small(source))
     except (InputError, OSError, MemoryError) as error:
         said = "it does not fit memory" if isinstance(error, MemoryError) else beyond(error) or one_line(error)
@@ -379,6 +388,7 @@ def _cleaned(
     config: CleaningConfig,
     reference: Tensor | None,
     gain: Gain | None,
+    nothing: Looked | None,
     progress: bool,
 ) -> FileCleaned:
     if out is not None:
@@ -388,13 +398,13 @@ def _cleaned(
     if seen is not None and not varies(seen):
         kept = None if out is None else _copy(path, out / name)
         return FileCleaned(name, "clean", kept, values=source.values, notes=("it does not vary",))
-    found, band, scale = _searched(source, seen, config, reference, place)
+    found, band, scale = _searched(source, seen, config, reference, place) if nothing is None else _as_all(nothing)
     scale = scale if gain is None else gain.scale
-    few = "" if seen is None or not are_few(len(seen), tuple(seen.shape[2:])) else _sized(source)
+    few = "" if seen is None or nothing is not None or not are_few(len(seen), tuple(seen.shape[2:])) else _sized(source)
     del seen  # as large as the file, or nearly
     notes: tuple[str, ...] = ()
     if found is not None:
-        if band is None and not found.unsure and place is None and reference is None:
+        if nothing is None and band is None and not found.unsure and place is None and reference is None:
             source, found, scale, notes = _by_slices(path, source, found, scale, config)
         found = found.counting(config.band)
         band = found.band
@@ -409,6 +419,11 @@ def _cleaned(
         return FileCleaned(status="clean", path=kept, shown=looked_at(source, found), few=few, **what | {"notes": ()})
     work = Work(source, found.unsure[0].band, scale, place, config.beside)
     return FileCleaned(status="unsure", path=kept, shown=work.shown(), **what)
+
+
+def _as_all(nothing: Looked) -> tuple[Detection, None, Scale]:
+    found, scale = nothing
+    return found, None, scale
 
 
 def _sized(source: Whole) -> str:

@@ -18,7 +18,6 @@ from sagd.data.config import DataConfig
 from sagd.data.files import list_files
 from sagd.data.whole import Whole
 from sagd.errors import InputError, argument
-from sagd.noise.spectra.base import Spectrum
 from sagd.omission.detection.base import AUTO, LIKELIEST, Detection, rounded_down
 from sagd.omission.preparation import Scale
 from sagd.omission.search import search
@@ -84,18 +83,14 @@ def reference_of(path: Path, data: DataConfig) -> Tensor:
 
 def shared(
     sources: Sequence[Whole], log: bool | None, reference: Tensor | None, band: str = AUTO
-) -> tuple[Spectrum, Scale]:
-    """The band of all files together, and the scale on which its damage adds.
-
-    Raises:
-        InputError: If nothing is found that is certain.
-    """
+) -> tuple[Detection, Scale]:
+    """What is found in all files together, and the scale on which its damage adds."""
     found, scale = search(of_one_size(sources), reference, logarithm(sources, log))
     found = found.counting(band)
     logger.info("\n".join(lines_of(found, sources[0].grid, sources[0].kind.kind == "image")))
     if found.band is None:
-        raise InputError(_nothing(found, sources[0]))
-    return found.band, scale
+        logger.info(_nothing(found, sources[0]))
+    return found, scale
 
 
 def alike(files: Sequence[tuple[str, Path]], data: DataConfig) -> dict[str, Whole]:
