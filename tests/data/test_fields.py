@@ -16,7 +16,7 @@ from PIL import Image
 
 from sagd.build.schema import RunConfig, TrainingConfig
 from sagd.data.config import DataConfig
-from sagd.data.fields import LazyFields, Recent, windows
+from sagd.data.fields import LazyFields, Recent, differ, windows
 from sagd.data.files import read_named, require_like, save_fields, save_like
 from sagd.data.formats import Coordinates, Format, Step
 from sagd.data.formats.csv import Csv
@@ -783,3 +783,11 @@ def test_the_loss_of_a_map_is_the_mean_over_its_area(tmp_path):
     rows = [loss(row.reshape(1, 4, 1).expand(1, 4, 8)) for row in torch.eye(4) + 1e-7]
     shares = area_weights(latitudes, (4, 1)).flatten() / 4
     assert loss(recipe.loss.weight_field) == pytest.approx(float(shares @ torch.tensor(rows).double()), rel=1e-5)
+
+
+def test_steps_that_are_rounded_are_the_same():
+    """Five digits of a time stamp say 360.001 samples per second of a device that takes 360."""
+    assert not differ(Step(1 / 360, "s"), Step(1 / 360.001, "s"))
+    assert differ(Step(1 / 44100, "s"), Step(1 / 44056, "s"))
+    assert differ(Step(1.0, "s"), Step(1.0, "m"))
+    assert differ(Step(1.0, "s"), None)

@@ -38,8 +38,8 @@ _THREADED = 128 * 128
 """Values of a field from which several threads read faster than one: below, Python takes most of the time."""
 LARGEST = 2**16
 """Side length that images are scaled to, at most."""
-_ALIKE = 1e-6
-"""Relative difference of steps that are the same."""
+_ALIKE = 1e-4
+"""Relative difference of steps that are the same: times in files are rounded."""
 
 
 class Recent:
