@@ -428,6 +428,7 @@ def test_files_in_which_nothing_is_certain_together_are_copied(folder, tmp_path,
     assert ("not sure" if unsure else "nothing found") in caplog.text
     told = json.loads((tmp_path / "out" / "cleaning.json").read_text())
     assert {one["status"] for one in told} == {"unsure" if unsure else "clean"}
+    assert all(one["asked"].endswith("--together") for one in told if one["asked"])
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -409,6 +409,8 @@ def _cleaned(
         found = found.counting(config.band)
         band = found.band
     what = _facts(name, source, found, scale) | {"notes": notes}
+    if nothing is not None and what["asked"]:
+        what["asked"] += f" {argument('shared=True')}"
     if band is not None:
         work = Work(source, band, scale, place, config.beside, gain)
         what |= {"band": told(band, source.grid), "brief": brief(band, source.grid)}
