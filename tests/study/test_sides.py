@@ -38,7 +38,12 @@ def sides(excess=(20, -3, -5, -20), errors=None, asked="best", files=1, tried=No
         (
             sides(tried=((0.004, 0.04), (0.04, 0.01))),
             "clean",
-            "(the network is not nearer for certain in 2 trials on draws",
+            "(the network is not nearer for certain, by 1 dB, in 2 trials on draws",
+        ),
+        (
+            sides(tried=((0.0085, 0.0086, 0.0085, 0.0086), (0.01, 0.0101, 0.01, 0.0101))),
+            "clean",
+            "(the network is not nearer for certain, by 1 dB, in 4 trials on draws",
         ),
         (sides((20, 4, 0, -9), tried=((0.004, 0.004), (0.04, 0.05))), "clean", "the network shows the damage"),
         (sides((20, 0, 4, -9), tried=((0.04, 0.04), (0.004, 0.005))), "network", "the first that is at most 1 dB over"),

@@ -19,6 +19,9 @@ WAYS = ("network", "clean", "removal")
 BEST = "best"
 _FEW = (13.97, 4.53)
 """Student's t of one and two degrees of freedom, as rare as two standard errors of many."""
+_FAVOURED = 1.0
+"""Decibels by which a network must be nearer in trials: draws of its own are easier for it than items are. Of
+photographs under moire it was 0.9 dB nearer in trials, and 0.1 dB further in truth."""
 _NAMED = 3
 """Files that a line names."""
 _LISTED = 12
@@ -89,12 +92,14 @@ class Sides:
 
     @property
     def _gains(self) -> bool:
-        """Whether the network is nearer than cleaning beyond chance: by two standard errors, by more of few trials."""
+        """Whether the network is nearer than cleaning beyond chance, by two standard errors, by more of few trials; and
+        by more than draws of its own favour it."""
         gained = [clean - own for own, clean in zip(*(self.tried[way] for way in WAYS[:2]), strict=True)]
         if len(gained) < 2:
             return False
         error = statistics.stdev(gained) / math.sqrt(len(gained))
-        return statistics.mean(gained) > _errors(len(gained) - 1) * error
+        certain = statistics.mean(gained) > _errors(len(gained) - 1) * error
+        return certain and decibels(self._trial(WAYS[0])) >= decibels(self._trial(WAYS[1])) + _FAVOURED
 
     def _trial(self, way: str) -> float:
         """Error of a way in trials."""
@@ -138,7 +143,7 @@ class Sides:
             told = ", ".join(f"{way} {decibels(self._trial(way)):.1f} dB" for way in self.tried)
             count = len(self.tried[self.taken])
             tied = not self._gains and self._trial(WAYS[0]) < self._trial(WAYS[1])
-            what = "the network is not nearer for certain" if tied else "nearer"
+            what = f"the network is not nearer for certain, by {_FAVOURED:g} dB," if tied else "nearer"
             return f"{what} in {count} trials on draws of the model, where the truth is known: {told}"
         loud = self.mean_excess(self.taken) > ALARM
         why = "all show the damage, this least" if loud else f"the first that is at most {ALARM:g} dB over"
