@@ -140,7 +140,7 @@ def page(lines: Sequence[dict[str, Any]], name: str, about: str) -> str:
     rows = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
     for x in lines:
         own = (f"{x['psnr'][way]:.1f} dB ({x['excess'][way]:+.1f})" for way in WAYS)
-        arm = x["arm"] if x["arm"] == "fill" else f"{x['laps']} laps tried"
+        arm = x["arm"] if x["arm"] == "fill" else f"laps, {x['laps']} tried"
         rows.append("| " + " | ".join((x["data"], arm, str(x["seed"]), *own, x["taken"])) + " |")
     return "\n".join(
         [

@@ -114,8 +114,8 @@ def run_clean(command: Clean) -> None:
     )
     if not command.together and (told["unsure"] > 1 or sum(result.small for result in results) >= _SEVERAL):
         logger.info(
-            "if the files are of one device, --together looks for one band in all of them, and cleans small ones by one"
-            " gain, for which they need not be large"
+            "if the files are of one device, --together looks for one band in all of them, and cleans small ones by the"
+            " gain of all, which is better known than that of each"
         )
     if failed:
         raise InputError(_listed(failed, results))

@@ -171,11 +171,11 @@ def search(
     candidates: list[Candidate] = []
     for g in exponents:
         expected = Expected(process_of(g), statistics)
-        matched = {n: [_on(expected, g, *way, "matched") for way in _ways(n)] for n in numbers}
+        matched = {n: [_on(expected, g, *way, "matched") for way in steps_of(n).items()] for n in numbers}
         for n, own in matched.items():
             usual[n][g] = min((c for c in own if _may(c, n)), key=_error)
         candidates += matched[evaluations]
-        for sampler, steps in _ways(evaluations):
+        for sampler, steps in steps_of(evaluations).items():
             grid = find_grid(expected, Sampler.parse(sampler), steps)
             candidates.append(_on(expected, g, sampler, steps, str(grid)))
         done()
@@ -191,9 +191,9 @@ def _error(candidate: Candidate) -> float:
     return candidate.error
 
 
-def _ways(evaluations: int) -> tuple[tuple[str, int], ...]:
+def steps_of(evaluations: int) -> dict[str, int]:
     """Samplers and the most steps of them that take at most so many evaluations; Heun's last step takes one."""
-    return (HEUN, (evaluations + 1) // 2), ("dpm_solver", evaluations)
+    return {HEUN: (evaluations + 1) // 2, "dpm_solver": evaluations}
 
 
 def _on(expected: Expected, exponent: float, sampler: str, steps: int, grid: str) -> Candidate:

@@ -90,8 +90,7 @@ def premise(images: Iterable[Tensor], band: Spectrum | str, basis: Basis, dark: 
     Raises:
         InputError: If the band is none of the basis.
     """
-    b = mask(band, basis) > 0
-    inside = b.any(0) if b.ndim > len(basis.coefficients) else b
+    inside = _inside(band, basis)
     beside = _beside(inside, basis)
     weight = basis.multiplicity()
     total: Tensor | None = None
@@ -103,7 +102,7 @@ def premise(images: Iterable[Tensor], band: Spectrum | str, basis: Basis, dark: 
         total = c.sum(0) if total is None else total + c.sum(0)
         power, count = power + p.sum(0), count + len(x)
         strength.append((p * weight * inside).flatten(1).sum(1))
-        brightness.append((x.double() - (dark or 0.0)).square().flatten(1).mean(1))
+        brightness.append(_brightness(x, dark or 0.0))
     if total is None or count < _LEAST or not beside.any():
         return Premise()
     mean_power = power / count
@@ -118,7 +117,7 @@ def premise(images: Iterable[Tensor], band: Spectrum | str, basis: Basis, dark: 
     fixed = (level(shared, inside) - level(shared, beside)) / (held - usual)
     if dark is None:
         return Premise(max(0.0, fixed))
-    slope, error = _slope(torch.cat(brightness).clamp(min=1e-30).log(), torch.cat(strength).clamp(min=1e-30).log())
+    slope, error = _slope(torch.cat(brightness), torch.cat(strength))
     return Premise(max(0.0, fixed), slope, error)
 
 
@@ -130,11 +129,19 @@ def on_brightness(x: Tensor, band: Spectrum | str, basis: Basis) -> tuple[float 
     """
     if len(x) < _LEAST:
         return None, math.inf
+    weight = basis.multiplicity() * _inside(band, basis)
+    return _slope(_brightness(x), (basis.forward(x.double()).abs().square() * weight).flatten(1).sum(1))
+
+
+def _inside(band: Spectrum | str, basis: Basis) -> Tensor:
+    """Frequencies that a band holds in any channel, `(*coefficients)`."""
     b = mask(band, basis) > 0
-    weight = basis.multiplicity() * (b.any(0) if b.ndim > len(basis.coefficients) else b)
-    power = (weight * basis.forward(x.double()).abs().square()).flatten(1).sum(1)
-    brightness = x.double().square().flatten(1).mean(1)
-    return _slope(*(v.clamp(min=1e-30).log() for v in (brightness, power)))
+    return b.any(0) if b.ndim > len(basis.coefficients) else b
+
+
+def _brightness(x: Tensor, dark: float = 0.0) -> Tensor:
+    """Mean square of arrays `(N, C, *spatial)` over the value without light, `(N,)`."""
+    return (x.double() - dark).square().flatten(1).mean(1)
 
 
 def _beside(inside: Tensor, basis: Basis) -> Tensor:
@@ -150,7 +157,8 @@ def _beside(inside: Tensor, basis: Basis) -> Tensor:
 
 
 def _slope(x: Tensor, y: Tensor) -> tuple[float | None, float]:
-    """Slope of a line through points, and its standard error; None where the points are all at one place."""
+    """Slope of a line through logarithms of points, and its standard error; None where these are all at one place."""
+    x, y = (z.clamp(min=1e-30).log() for z in (x, y))
     u, v = x - x.mean(), y - y.mean()
     spread = float(u.square().sum())
     if spread < 1e-6 * len(x):

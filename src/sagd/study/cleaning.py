@@ -398,7 +398,10 @@ def _cleaned(
     if seen is not None and not varies(seen):
         kept = None if out is None else _copy(path, out / name)
         return FileCleaned(name, "clean", kept, values=source.values, notes=("it does not vary",))
-    found, band, scale = _searched(source, seen, config, reference, place) if nothing is None else _as_all(nothing)
+    if nothing is None:
+        found, band, scale = _searched(source, seen, config, reference, place)
+    else:
+        (found, scale), band = nothing, None
     scale = scale if gain is None else gain.scale
     few = "" if seen is None or nothing is not None or not are_few(len(seen), tuple(seen.shape[2:])) else _sized(source)
     del seen  # as large as the file, or nearly
@@ -421,11 +424,6 @@ def _cleaned(
         return FileCleaned(status="clean", path=kept, shown=looked_at(source, found), few=few, **what | {"notes": ()})
     work = Work(source, found.unsure[0].band, scale, place, config.beside)
     return FileCleaned(status="unsure", path=kept, shown=work.shown(), **what)
-
-
-def _as_all(nothing: Looked) -> tuple[Detection, None, Scale]:
-    found, scale = nothing
-    return found, None, scale
 
 
 def _sized(source: Whole) -> str:

@@ -40,6 +40,7 @@ from sagd.designs.search import (
     gain_of,
     noise_of,
     search,
+    steps_of,
 )
 from sagd.errors import InputError, argument, check_whole
 from sagd.metrics.rings import flatness_by_ring
@@ -480,7 +481,7 @@ def check_likeness(designed: DesignConfig, data: Signals) -> None:
 
 def steps_note(designed: DesignConfig, sampling: SamplingConfig) -> list[str]:
     """A sentence where steps are other than those that the grid of a design is for."""
-    most = {"heun": (designed.evaluations + 1) // 2}.get(sampling.sampler, designed.evaluations)
+    most = steps_of(designed.evaluations).get(sampling.sampler, sampling.steps)
     if sampling.steps == most or sampling.grid == SamplingConfig().grid:
         return []
     return [
