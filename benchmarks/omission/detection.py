@@ -4,6 +4,8 @@ A set is a random subset of MNIST, CIFAR-10 (whole, or one class), the digits, G
 one or two dimensions, or such images enlarged by a factor of up to 2, which detection cautions against. Damage is of
 random kind, its level set so that the power in its band exceeds the clean one by a random number of decibels:
 `10 log10((S + N) / S)`, `S` and `N` the powers of clean images and damage in the band.
+
+Further sets are of the pieces of four photographs, side by side, of which one alone may repeat something.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from scipy.stats import beta
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.clean.sets import picture
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.load import load
@@ -31,6 +34,8 @@ from sagd.noise.statistics import measure
 from sagd.omission.detect import detect
 
 SOURCES = ("mnist", "cifar10", "cifar10 class", "digits", "fields", "records", "enlarged")
+PIECES, PHOTOGRAPHS = "pieces", 4
+SIDES = (16, 24, 28, 32, 48, 64)
 EXCESS = (3.0, 25.0)
 CLASSES = ((3.0, 6.0), (6.0, 10.0), (10.0, 25.0))
 
@@ -49,17 +54,19 @@ def study(data: Path, out: Path, sets: int = 100, first: int = 0) -> Path:
         "cifar10": load(DataConfig(source=str(data / "cifar10-train.parquet"), limit=20_000)),
         "digits": load(DataConfig()),
     }
-    lines = [one(pool, seed) for seed in tqdm(range(first, first + sets), desc="sets", disable=None)]
+    seeds = range(first, first + sets)
+    lines = [one(pool, SOURCES[seed % len(SOURCES)], seed) for seed in tqdm(seeds, desc="sets", disable=None)]
+    pieces = [one(pool, PIECES, seed) for seed in tqdm(seeds[: sets // 2], desc=PIECES, disable=None)]
     out.mkdir(parents=True, exist_ok=True)
     path = out / "detection.json"
-    path.write_text(json.dumps({"summary": summary(lines), "sets": lines}, indent=1) + "\n", encoding="utf-8")
+    found = {"summary": summary(lines), PIECES: summary(pieces), "sets": lines + pieces}
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return path
 
 
-def one(pool: dict[str, Any], seed: int) -> dict[str, Any]:
+def one(pool: dict[str, Any], source: str, seed: int) -> dict[str, Any]:
     """One set, clean and damaged."""
     g = np.random.default_rng(seed)
-    source = SOURCES[seed % len(SOURCES)]
     clean = images(pool, source, g)
     alarm = detect(clean)
     text, excess = damage(clean, source, g, seed)
@@ -87,6 +94,10 @@ def one(pool: dict[str, Any], seed: int) -> dict[str, Any]:
 
 def images(pool: dict[str, Any], source: str, g: np.random.Generator) -> Tensor:
     """A random set."""
+    if source == PIECES:
+        side = int(g.choice(SIDES))
+        cuts = [_squares(picture(str(g.choice(("fit", "judge"))), g), side) for _ in range(PHOTOGRAPHS)]
+        return torch.from_numpy(np.concatenate(cuts)[:, None] / np.float32(127.5) - 1)
     count = int(g.integers(300, 2000))
     if source in ("fields", "records"):
         slope, shape = float(g.uniform(-1.5, 0)), (1, 32, 32) if source == "fields" else (1, 256)
@@ -104,6 +115,12 @@ def images(pool: dict[str, Any], source: str, g: np.random.Generator) -> Tensor:
         rows = rows[data.labels == int(g.integers(10))]
     picked = g.permutation(len(rows))[:count]
     return data.batch(rows[torch.from_numpy(picked)])[0]
+
+
+def _squares(image: np.ndarray, side: int) -> np.ndarray:
+    rows, columns = (n // side for n in image.shape)
+    cut = image[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    return cut.transpose(0, 2, 1, 3).reshape(-1, side, side).astype(np.float32)
 
 
 def damage(clean: Tensor, source: str, g: np.random.Generator, seed: int) -> tuple[str, float]:

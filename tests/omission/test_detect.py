@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from sklearn.datasets import load_sample_images
 
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption, corrupt
@@ -69,6 +70,25 @@ def test_clean_digits_give_nothing_and_damaged_ones_do():
 def test_few_small_clean_images_give_nothing(count):
     """On 8 x 8 pixels the fit has nearly as many parameters as there are radii, and dips at the corner."""
     assert detect(load(DataConfig(limit=count)).tensor()).band is None
+
+
+@pytest.mark.parametrize("size", [16, 24, 28, 32, 48])
+def test_what_a_part_of_a_photograph_repeats_is_no_damage(size):
+    """The roof of a temple: rows of tiles, 5 to 10 dB over the spectrum of all pieces of two photographs."""
+    pieces = []
+    for photograph in load_sample_images().images:
+        rows, columns = (n // size * size for n in photograph.shape[:2])
+        grey = torch.from_numpy(photograph[:rows, :columns].mean(-1) / 127.5 - 1).float()
+        pieces.append(grey.unfold(0, size, size).unfold(1, size, size).reshape(-1, 1, size, size))
+    assert detect(torch.cat(pieces)).band is None
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.1, False), (0.6, True)])
+def test_damage_is_in_most_images(fields, damaged, share, found):
+    clean = fields()
+    y = torch.where(torch.arange(len(clean))[:, None, None, None] < share * len(clean),
+                    damaged(clean, "moire(waves=1, level=1)", 25)[0], clean)  # fmt: skip
+    assert (detect(y).band is not None) == found
 
 
 def test_scale_and_offset_do_not_matter(fields, damaged):

@@ -9,6 +9,8 @@
    that the fit misses has little of it, a band with edges has its whole excess. The shape that explains most,
    `n contrast^2`, is widened to what of its kind still sticks out around it and taken out; the fit is repeated without
    it, and so on.
+4. Damage is in all images alike, content in some: what sticks out does so in the spectrum of a *typical* image as well,
+   the geometric mean over images, in which what few images have counts for little.
 
 Against a reference, `e` is the ratio of the mean powers, means included, less its median, and needs no fit.
 
@@ -55,6 +57,10 @@ LEAST_PART = 0.25
 STEEP = 0.1
 """Contrast in dB that a ring needs more, by each dB that the fit falls across it and its sides: where a spectrum is
 steep, a fit is less certain."""
+_TYPICAL = 1024
+"""Images that tell what is typical, at most."""
+_LOUDEST = 0.25
+"""Share of the images that are left out of the typical one: a row of roof tiles is in few pieces of a photograph."""
 _STEPS = 40
 """Of the fit, which has few frequencies to go by in small images."""
 REFERENCE_THRESHOLD = 1.0
@@ -70,7 +76,8 @@ class Finding:
         excess: Mean of its excess over its neighbours, in dB.
         peak: Largest excess over the smooth fit, in dB.
         share: Share of all frequencies.
-        confidence: `1 - exp(-(excess / threshold)^2 ln 20)`: 0.95 at the threshold, which clean data seldom reaches.
+        confidence: `1 - exp(-(excess / threshold)^2 ln 20)`, by the excess in a typical image where that is less: 0.95
+            at the threshold, which clean data seldom reaches.
     """
 
     band: Spectrum
@@ -184,13 +191,13 @@ def detect(x: Tensor, reference: Tensor | None = None) -> Detection:
     _check(x, "images")
     basis = FourierBasis(tuple(x.shape[2:]))
     if reference is None:
-        power = _power(x, basis)
-        return _Search(power, basis, len(x) * x.shape[1]).run()
+        centred = x.double() - x.double().mean(0)
+        return _Search(_power(centred, basis), basis, len(x) * x.shape[1], typical=_typical(x, basis)).run()
     _check(reference, "reference images")
     if x.shape[1:] != reference.shape[1:]:
         raise InputError(f"images are {tuple(x.shape[1:])}, those of the reference {tuple(reference.shape[1:])}")
-    power, other = _power(x, basis, mean=True), _power(reference, basis, mean=True)
-    return _Search(power, basis, min(len(x), len(reference)) * x.shape[1], other).run()
+    count = min(len(x), len(reference)) * x.shape[1]
+    return _Search(_power(x, basis), basis, count, _power(reference, basis)).run()
 
 
 def excess_spectrum(found: Detection, band: Spectrum | str, knots: int = 12) -> Spectrum:
@@ -248,22 +255,35 @@ def periodic_component(x: Tensor) -> Tensor:
     return x - basis.inverse(smooth)
 
 
-def _power(x: Tensor, basis: FourierBasis, mean: bool = False) -> Tensor:
-    """Power of the periodic components, about their mean unless `mean`; channels averaged."""
-    total = torch.zeros(basis.coefficients, dtype=torch.float64)
-    first = torch.zeros(x.shape[1], *basis.coefficients, dtype=torch.complex128)
-    for batch in x.split(512):
-        c = basis.forward(periodic_component(batch))
-        total += c.abs().square().sum((0, 1))
-        first += c.sum(0)
-    if not torch.isfinite(total).all():
+def _power(x: Tensor, basis: FourierBasis) -> Tensor:
+    """Mean power of the periodic components over images and channels."""
+    power = torch.cat([each.sum(0, keepdim=True) for each in _powers(x, basis)]).sum(0) / len(x)
+    if not torch.isfinite(power).all():
         raise InputError("images hold non-finite values (NaN or infinity); clean them before looking at their spectrum")
-    if not mean:
-        total -= first.abs().square().sum(0) / len(x)
-    power = total / (len(x) * x.shape[1])
     if not power.max() > 0:
         raise InputError("images do not vary; there is no spectrum to look at")
     return power + FLOOR * mean_power(power, basis)
+
+
+def _typical(x: Tensor, basis: FourierBasis) -> Tensor:
+    """Power of a typical image: at each frequency the geometric mean over images, without those that hold most there.
+
+    Not about their mean, which spreads what few images hold over all.
+    """
+    logs = []
+    weight = basis.multiplicity() / basis.multiplicity().sum()
+    for power in _powers(x[:: math.ceil(len(x) / _TYPICAL)], basis):
+        mean = (weight * power).flatten(1).sum(1)
+        floored = power + FLOOR * mean.reshape(-1, *(1,) * len(basis.spatial))
+        logs.append(floored[mean > 0].log().float())
+    least = torch.cat(logs).sort(0).values
+    return least[: math.ceil((1 - _LOUDEST) * len(least))].double().mean(0).exp()
+
+
+def _powers(x: Tensor, basis: FourierBasis) -> Iterator[Tensor]:
+    """Power of the periodic component of each image, channels averaged, some images at a time."""
+    for batch in x.split(512):
+        yield basis.forward(periodic_component(batch)).abs().square().mean(1)
 
 
 @dataclass(frozen=True)
@@ -289,10 +309,18 @@ class _Search:
         basis: Their basis.
         count: Independent spectra that were averaged.
         reference: Power of a clean reference.
+        typical: Geometric mean of the power over images, in which a shape is to stick out as well.
     """
 
-    def __init__(self, power: Tensor, basis: FourierBasis, count: int, reference: Tensor | None = None) -> None:
-        self.power, self.basis, self.reference = power, basis, reference
+    def __init__(
+        self,
+        power: Tensor,
+        basis: FourierBasis,
+        count: int,
+        reference: Tensor | None = None,
+        typical: Tensor | None = None,
+    ) -> None:
+        self.power, self.basis, self.reference, self.typical = power, basis, reference, typical
         self.frequencies = basis.frequencies().double()
         self.radius = torch.linalg.vector_norm(self.frequencies, dim=0)
         self.weight = torch.where(self.radius > 0, basis.multiplicity(), 0.0)
@@ -317,14 +345,14 @@ class _Search:
                 break
             best, contrast = self.widened(best, contrast, e, taken, levels)
             inside = best.inside & ~taken
-            threshold = self.threshold(best, levels)
+            least = min(contrast, self.typically(best, taken, levels)) / self.threshold(best, levels)
             findings.append(
                 Finding(
                     best.band,
                     contrast,
                     float(e[inside].max()),
                     float((self.weight * inside).sum() / self.weight.sum()),
-                    -math.expm1(-((contrast / threshold) ** 2) * math.log(20)),
+                    -math.expm1(-(least**2) * math.log(20)),
                 )
             )
             taken = taken | best.inside
@@ -360,6 +388,8 @@ class _Search:
                 part = replace(shape, inside=shape.step)
                 contrast = min(contrast, self._contrast(part, DECIBEL * self.power.log(), taken, scatter)[0])
             relative = min(contrast / self.threshold(shape, levels), contrast / (_Z * error))
+            if relative >= 1:
+                relative = min(relative, self.typically(shape, taken, levels) / self.threshold(shape, levels))
             if relative < 1:
                 nearest = max(nearest, relative)
             elif count * contrast**2 > most:
@@ -392,9 +422,17 @@ class _Search:
             added = replace(shape, inside=shape.inside & ~best.inside)
             stands, count, _ = self._contrast(added, e, taken | best.inside, 0.0)
             whole = self._contrast(shape, e, taken, 0.0)[0]
-            if count and stands >= least and whole >= self.threshold(shape, levels):
+            if not count or stands < least:
+                continue
+            if min(whole, self.typically(shape, taken, levels)) >= self.threshold(shape, levels):
                 return shape, whole
         return None
+
+    def typically(self, shape: _Shape, taken: Tensor, levels: Tensor) -> float:
+        """Contrast in a typical image; infinite where none is known."""
+        if self.typical is None:
+            return math.inf
+        return self._contrast(shape, DECIBEL * self.typical.log() - levels, taken, 0.0)[0]
 
     def _size(self, shape: _Shape) -> float:
         """Number of frequencies."""
