@@ -190,7 +190,6 @@ def test_laps_from_cleaned_items_draw_by_the_measured_damage(tmp_path, caplog):
     assert "lap 0: " in caplog.text
     assert "gained on lap 0" in caplog.text
     y, x = (part.tensor() for part in (course.parts[0], course.drawn_in(1)))
-    assert course.first.statistics.basis.is_fourier
     assert course.measured.shape == (1, 1, 16, 9)
     assert course.measured.isfinite().all()
     assert (course.out / "start").is_dir()
@@ -207,6 +206,28 @@ def test_laps_from_cleaned_items_draw_by_the_measured_damage(tmp_path, caplog):
     again = load_model(train_in_laps(cleaned(2), tmp_path / "run", resume=True, data=waves()))
     for one, other in zip(model.plain.parameters(), again.plain.parameters(), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(("spectrum", "basis"), [("flat", "cosine"), ("power_law(alpha=-0.1)", "fourier")])
+def test_models_of_laps_know_that_items_have_ends(tmp_path, spectrum, basis):
+    """In the Fourier basis windows of a record have a jump at their ends, at which samples shoot up; but the noise has
+    to be diagonal there."""
+    told = cleaned(1)
+    told = dataclasses.replace(told, process=dataclasses.replace(told.process, spectrum=spectrum))
+    course = Course(told, waves(), tmp_path / "run")
+    train_in_laps(told, tmp_path / "run", data=waves())
+    assert course.first.statistics.basis.kind == basis
+    assert load_model(tmp_path / "run/lap-1/run").statistics.basis.kind == basis
+
+
+def test_models_of_laps_of_masks_keep_one_basis(tmp_path):
+    train_in_laps(config(1), tmp_path / "run", data=data())
+    course = Course(config(2), data(), tmp_path / "run")
+    first = load_model(tmp_path / "run/lap-1/run")
+    whole = dataclasses.replace(course.drawn_in(1), stored=data(None).tensor())
+    second = course.trained(2, whole, first)
+    assert [model.config.process.basis for model in (first, second)] == ["fourier", "fourier"]
+    assert Course(config(2), data(), tmp_path / "other").trained(1, whole, None).config.process.basis == "cosine"
 
 
 def test_laps_from_cleaned_colours_that_noise_sees_decorrelated(tmp_path):

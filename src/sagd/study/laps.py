@@ -30,7 +30,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sagd.build.objects import omission_mode
-from sagd.build.schema import AUTO_SPECTRUM, NO_OMISSION, OmissionConfig, RunConfig
+from sagd.build.schema import AUTO_SPECTRUM, NO_OMISSION, OmissionConfig, ProcessConfig, RunConfig
 from sagd.build.text import to_dict, to_yaml
 from sagd.data.load import load
 from sagd.data.signals import Signals
@@ -70,6 +70,8 @@ _TOGETHER = 256
 _MEASURED = 4096
 """Items whose damage is measured together, to be taken out."""
 _DRAWS, _TENSOR, _GAIN = "draws.safetensors", "x", "gain"
+_OF_WHITE = ProcessConfig()
+"""A process of white noise."""
 _FREE = (
     "process.omission.laps",
     "plugins",
@@ -267,10 +269,17 @@ class Course:
         process = dataclasses.replace(
             self.config.process, omission=dataclasses.replace(self.config.process.omission, laps=0)
         )
-        if self.cleans:  # a model of whole items, as that of every lap
-            process = dataclasses.replace(process, basis=FOURIER)
-        config = dataclasses.replace(self.config, process=process)
+        config = dataclasses.replace(self.config, process=self._whole(process) if self.cleans else process)
         return self._train(config, self.out / "lap-0", self.learnt)
+
+    def _whole(self, process: ProcessConfig, before: Trained | None = None) -> ProcessConfig:
+        """Of a model of whole items, in the basis of the one before: what is drawn is known by Fourier coefficients, in
+        which the noise has to be diagonal, as white noise is whatever basis the items' own spectrum is measured in."""
+        if (process.spectrum, process.evolution) != (_OF_WHITE.spectrum, _OF_WHITE.evolution):
+            return dataclasses.replace(process, basis=FOURIER)
+        if before is None:
+            return process
+        return dataclasses.replace(process, basis=before.config.process.basis)
 
     @cached_property
     def cleans(self) -> bool:
@@ -475,7 +484,8 @@ class Course:
         """The model of a lap, from the weights of the one before."""
         start = self.out / f"lap-{number - 1}"
         weights = None if number == 1 and self.first is None else start if number == 1 else start / "run"
-        process = dataclasses.replace(self.config.process, omission=OmissionConfig(), basis=FOURIER)
+        process = dataclasses.replace(self.config.process, omission=OmissionConfig())
+        process = self._whole(process, before or self.first)
         training = dataclasses.replace(self.config.training, init=None if weights is None else str(weights))
         config = dataclasses.replace(self.config, process=process, training=training, design=None)
         return self._train(config, self.out / f"lap-{number}" / "run", draws)
