@@ -18,7 +18,19 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Lowest first. A file may import files of lower floors, and on its own floor rooms that stand before its own.
 FLOORS = [
-    ["errors", "optional", "interrupt", "terminal", "paths", "signatures", "plugins", "spec", "tensors", "random"],
+    [
+        "errors",
+        "optional",
+        "interrupt",
+        "terminal",
+        "counting",
+        "paths",
+        "signatures",
+        "plugins",
+        "spec",
+        "tensors",
+        "random",
+    ],
     ["noise"],
     ["process"],
     ["model"],

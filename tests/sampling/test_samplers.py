@@ -473,12 +473,12 @@ def test_progress_bar_counts_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     bars: list[Any] = []
 
     class Bar(tqdm):
-        def __init__(self, total: int, disable: bool | None, desc: str, leave: bool) -> None:
+        def __init__(self, total: int, disable: bool | None, **_: object) -> None:
             bars.append(self)
             self.asked = disable
             super().__init__(total=total, file=io.StringIO())
 
-    monkeypatch.setattr("sagd.sampling.steps.tqdm", Bar)
+    monkeypatch.setattr("sagd.counting.tqdm", Bar)
     denoiser = FunctionDenoiser(ForwardProcess(VPSchedule(), IsotropicCovariance(SHAPE)), lambda x_t, t: x_t)
     for progress, disable in ((False, True), (True, None)):
         Euler().sample(denoiser, 5, steps=3, batch_size=2, progress=progress)

@@ -91,19 +91,20 @@ class AtOnce:
 
 
 def test_every_stage_can_be_told(model, finished, monkeypatch, caplog, tmp_path):
-    monkeypatch.setattr("sagd.training.progress.threading.Timer", AtOnce)
+    monkeypatch.setattr("sagd.counting.threading.Timer", AtOnce)
     monkeypatch.setenv("SAGD_CACHE", str(tmp_path))
     evaluation = dataclasses.replace(finished.config.evaluation, likelihood=2, likelihood_steps=2)
     with caplog.at_level(logging.INFO, "sagd"):
         evaluate_model(model, evaluation)
     # What reading data says is for `load`, which anybody may call.
     of_data = ("checking: ", "decoding: ")
-    said = [record.getMessage() for record in caplog.records if record.name == "sagd.training.progress"]
+    said = [record.getMessage() for record in caplog.records if record.name == "sagd.counting"]
     said = [line for line in said if not line.startswith(of_data)]
     assert [line.partition(":")[0] for line in said] == [
         "reading the reference ...",
         "training the feature classifier",
         f"drawing {evaluation.samples} samples ...",
+        "sampling",
         "reading the reference ...",
         "fitting label-free features ...",
         *("extracting features of the samples ...", "extracting features of the reference ...") * 2,
@@ -116,11 +117,12 @@ def test_every_stage_can_be_told(model, finished, monkeypatch, caplog, tmp_path)
         )
         * 2,
         "measuring the likelihood of 2 images ...",
+        "likelihood",
     ]
     caplog.clear()
     with caplog.at_level(logging.INFO, "sagd"):
         evaluate_model(model, evaluation, progress=False)
-    told = [record.getMessage() for record in caplog.records if record.name == "sagd.training.progress"]
+    told = [record.getMessage() for record in caplog.records if record.name == "sagd.counting"]
     assert not [line for line in told if not line.startswith(of_data)]
 
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import logging
 import re
-import sys
 import time
 
 import pytest
@@ -22,7 +21,7 @@ from sagd.training.average import Average
 from sagd.training.batches import Batches, Shuffled, batches_of
 from sagd.training.fit import Budget, Callback, Fit, learning_rate
 from sagd.training.objective import DenoisingLoss
-from sagd.training.progress import Progress, counted, stage
+from sagd.training.progress import Progress
 from sagd.training.runtime import Autocast, OneProcess, Timing, in_precision, timed
 
 SHAPE = (1, 8, 8)
@@ -431,44 +430,3 @@ def test_what_is_given_as_batches_stays():
     batches = batches_of(torch.zeros(8, 1, 4), 2, 0)
     assert isinstance(batches, Shuffled)
     assert batches_of(batches, 3, 1) is batches
-
-
-def said(caplog):
-    return [record.getMessage() for record in caplog.records]
-
-
-def test_work_that_takes_long_is_named_in_a_log(monkeypatch, caplog):
-    monkeypatch.setattr("sagd.training.progress._SHORT", 0.05)
-    with caplog.at_level(logging.INFO, "sagd"):
-        with stage("reading"):
-            time.sleep(0.3)
-        for _ in counted(range(3), "counting", "sheep"):
-            time.sleep(0.04)
-        with stage("hidden", shown=False):
-            time.sleep(0.1)
-        list(counted(range(3), "quick", "sheep"))
-        with stage("quick"):
-            pass
-        time.sleep(0.1)
-    assert said(caplog) == ["reading ...", "counting: 1 of 3 sheep, about 1 s to go"]
-
-
-def test_a_first_item_that_takes_long_is_named_too(monkeypatch, caplog):
-    monkeypatch.setattr("sagd.training.progress._SHORT", 0.05)
-    with caplog.at_level(logging.INFO, "sagd"):
-        assert [time.sleep(0.3) for _ in counted([1], "counting", "sheep")] == [None]
-    assert said(caplog) == ["counting: 0 of 1 sheep"]
-
-
-def test_on_a_terminal_a_bar_is_shown_and_work_without_one_is_named(monkeypatch, caplog, capsys):
-    monkeypatch.setattr("sagd.training.progress._SHORT", 0.05)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with caplog.at_level(logging.INFO, "sagd"):
-        with stage("reading"):
-            time.sleep(0.3)
-        with stage("barred", barred=True):
-            time.sleep(0.1)
-        for _ in counted(range(3), "counting", "sheep"):
-            time.sleep(0.2)
-    assert said(caplog) == ["reading ..."]
-    assert "counting" in capsys.readouterr().err

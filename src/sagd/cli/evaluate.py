@@ -38,11 +38,11 @@ class Evaluate(Command):
 
 def run_evaluate(command: Evaluate) -> None:
     """Do what the options ask for; errors of input are for the caller to print."""
+    from sagd.counting import stage
     from sagd.report.text import evaluation_text
     from sagd.store.files import to_json, write_file
     from sagd.store.model import load_model
     from sagd.study.evaluation import evaluate_folder, evaluate_model, figures, is_model
-    from sagd.training.progress import stage
 
     target = command.target
     if is_model(target):

@@ -17,8 +17,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from sagd.counting import counted
 from sagd.data.config import DataConfig, Order, Reading
 from sagd.data.corruption import Corruption, corrupt
 from sagd.data.fields import Part, check_means, in_units_of
@@ -619,7 +619,7 @@ def save_damaged(
     written, files = [], _whole_files(data, folders)
     every = torch.arange(len(data))
     batches = every.split(_BATCH) if files is None else [torch.tensor(numbers) for _, _, numbers in files]
-    for i, numbers in enumerate(tqdm(batches, desc="writing", disable=None, leave=False)):
+    for i, numbers in enumerate(counted(batches, "writing", "parts")):
         x, labels, known = data.shown(data.values(numbers), numbers)
         places = data.places_of(numbers)
         if files is None:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sagd.counting import counted
 from sagd.data.config import DataConfig
 from sagd.data.corruption import Corruption
 from sagd.data.fields import (
@@ -46,7 +47,6 @@ from sagd.errors import InputError, TooFewError, argument, one_line
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.optional import need
 from sagd.random import generator_for, subset
-from sagd.training.progress import counted
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sagd.counting import counted
 from sagd.errors import InputError
 from sagd.metrics.cache import ClassifierCache, default_cache
 from sagd.metrics.checks import check_finite
 from sagd.metrics.features import extract
 from sagd.random import Generator, generator_for, randn, randperm
-from sagd.training.progress import counted
 
 _LEAST_SIDE = 8
 _LEAST_IMAGES = 10  # a tenth is held out

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sagd.counting import stage
 from sagd.errors import InputError
 from sagd.metrics.apart import LEAST, Apart, told_apart
 from sagd.metrics.features import FeatureExtractor
@@ -31,7 +32,6 @@ from sagd.metrics.sliced import Sliced, sliced_wasserstein
 from sagd.metrics.spectral import SpectralError, spectral_error
 from sagd.metrics.spectrogram import spectrogram_distance
 from sagd.random import generator_for, subset
-from sagd.training.progress import stage
 
 _LEAST = 4  # images per set that the kernel distance and three nearest neighbours need
 

@@ -17,10 +17,10 @@ import warnings
 import torch
 from torch import Tensor
 
+from sagd.counting import counted
 from sagd.errors import InputError
 from sagd.metrics.checks import feature_pair
 from sagd.random import Generator, generator_for, randint
-from sagd.training.progress import counted
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from sagd.counting import Count, counting
 from sagd.errors import InputError
 from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser
@@ -55,7 +55,7 @@ def posterior(
     first: int = 0,
     condition: Conditional = None,
     batch_size: int = 64,
-    progress: bool = False,
+    progress: bool | Count = False,
 ) -> Tensor:
     """One draw of each image given what is shown of it, `(B, C, *spatial)`, by an ordinary model.
 
@@ -75,7 +75,7 @@ def posterior(
         first: Number of the first image.
         condition: What conditional models are told of each image.
         batch_size: Images per network call.
-        progress: Show a progress bar.
+        progress: Whether to show how far it is, or what counts the draws.
 
     Raises:
         InputError: If images and noise do not fit each other or the model.
@@ -89,7 +89,7 @@ def posterior(
     settled = TimeGrid.parse(grid).fitted(chosen).settled(steps, process, statistics)
     start = float(settled.times(steps, process, statistics)[0])
     parts = []
-    with tqdm(total=len(y), desc="drawing", unit="image", disable=None if progress else True, leave=False) as bar:
+    with counting(len(y), "drawing", "draws", progress) as count:
         for some in torch.arange(len(y)).split(batch_size):
             x = y[some].to(denoiser.device, denoiser.dtype or y.dtype)
             own = Diagonal(noise[some] if len(noise) == len(y) else noise, statistics.basis)
@@ -109,7 +109,7 @@ def posterior(
                     dtype=x.dtype,
                 ).to(y)
             )
-            bar.update(len(some))
+            count.done(len(some))
     return torch.cat(parts)
 
 
@@ -124,7 +124,7 @@ def filled(
     seed: int = 0,
     condition: Conditional = None,
     batch_size: int = 64,
-    progress: bool = False,
+    progress: bool | Count = False,
     **sampling: Any,
 ) -> Restoration:
     """Images whose damaged coefficients are filled in: the mean of posterior draws, all others as they are.
@@ -139,21 +139,22 @@ def filled(
         seed: Seed of the draws.
         condition: What conditional models are told of each image.
         batch_size: Images per network call.
-        progress: Show a progress bar.
+        progress: Whether to show how far it is, or what counts the draws.
         **sampling: Sampler, steps and grid, as for `posterior`.
 
     Raises:
         InputError: If images and noise do not fit each other or the model.
     """
     basis, free, total, kept = statistics.basis, (noise > 0).to(y.device), torch.zeros_like(y), []
-    for k in tqdm(range(draws), desc="drawing", unit="draw", disable=None if progress else True, leave=False):
-        x = posterior(
-            denoiser, y, noise, statistics, rounds=ROUNDS, seed=seed, draw=k, condition=condition,
-            batch_size=batch_size, **sampling,
-        )  # fmt: skip
-        x = y + basis.inverse(free * basis.forward((x - y).double())).to(y)
-        total += x
-        kept += [x] if keep else []
+    with counting(draws * len(y), "drawing", "draws", progress) as count:
+        for k in range(draws):
+            x = posterior(
+                denoiser, y, noise, statistics, rounds=ROUNDS, seed=seed, draw=k, condition=condition,
+                batch_size=batch_size, progress=count, **sampling,
+            )  # fmt: skip
+            x = y + basis.inverse(free * basis.forward((x - y).double())).to(y)
+            total += x
+            kept += [x] if keep else []
     if not keep:
         return Restoration(total / draws)
     drawn = torch.stack(kept)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from sagd.counting import Count
 from sagd.errors import InputError
 from sagd.model.condition import Conditional
 from sagd.model.denoiser import Denoiser
@@ -68,13 +68,12 @@ def restore(
     _check(mode, denoiser, b, statistics, samples)
     task = Task(denoiser, b, least_time(process), statistics, samples)
     parts: list[Restoration] = []
-    quiet = None if progress else True
-    with tqdm(total=len(y), desc="restoring", unit="image", disable=quiet, leave=False) as bar, torch.no_grad():
+    with Count(len(y), "restoring", "items", progress) as count, torch.no_grad():
         for first in range(0, len(y), batch_size):
             x = y[first : first + batch_size].to(denoiser.device)
             told = whole[first : first + batch_size].to(denoiser.device)
             parts.append(mode.restore(task, x, told, sample_generators(seed, len(x), first)).to(y.device))
-            bar.update(len(x))
+            count.done(len(x))
     return Restoration.joined(parts)
 
 

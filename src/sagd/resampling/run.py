@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from sagd.counting import Count
 from sagd.errors import InputError, argument
 from sagd.model.condition import Conditional
 from sagd.noise.bands import mask
@@ -80,7 +80,7 @@ def resample(
     settled = TimeGrid.parse(grid).fitted(chosen).settled(steps, model.process, statistics)
     images = torch.arange(len(x)).repeat(count)
     parts = []
-    with tqdm(total=len(images), desc="resampling", unit="image", disable=None if progress else True) as bar:
+    with Count(len(images), "resampling", "items", progress) as counted:
         for some in torch.arange(len(images)).split(batch_size):
             index = images[some]
             given = x[index].to(model.device, model.dtype or x.dtype)
@@ -99,7 +99,7 @@ def resample(
                 )
                 change += weight.on(change) * (drawn - given).double()
             parts.append(x[index] + change.to(x.device, x.dtype))
-            bar.update(len(some))
+            counted.done(len(some))
     return torch.cat(parts).reshape(count, *x.shape)
 
 

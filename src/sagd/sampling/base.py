@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from sagd.counting import Count
 from sagd.errors import InputError, ProcessMismatchError
 from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import Denoiser
@@ -28,7 +29,6 @@ from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process, Time
 from sagd.random import Generators, Stream
 from sagd.sampling.grids import TimeGrid
-from sagd.sampling.steps import Steps
 from sagd.spec import Description
 
 
@@ -141,7 +141,7 @@ class Sampler(Description, family="sampler", example="heun"):
         batch_size = batch_size or count
         device = device or denoiser.device
         batches = []
-        with Steps(steps * math.ceil(count / batch_size), "sampling", progress) as counted:
+        with Count(steps * math.ceil(count / batch_size), "sampling", "steps", progress) as counted:
             for first in range(0, count, batch_size):
                 part = slice(first, min(first + batch_size, count))
                 own = generator[part] if isinstance(generator, Sequence) else generator
@@ -162,7 +162,7 @@ class Sampler(Description, family="sampler", example="heun"):
         generator: Generators,
         condition: Condition,
         clip: float | None,
-        counted: Steps,
+        counted: Count,
     ) -> Tensor:
         process = denoiser.process.given(condition.labels)
         run = Run(process, lambda x_t, t: denoiser(x_t, t, condition, clip), generator, len(times) - 1)

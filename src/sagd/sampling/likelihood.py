@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sagd.counting import Count
 from sagd.errors import InputError, SingularCovarianceError
 from sagd.model.condition import Condition, Conditional
 from sagd.model.denoiser import Denoiser
@@ -35,7 +36,6 @@ from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.random import Generator, rand, randint
 from sagd.sampling.grids import TimeGrid
-from sagd.sampling.steps import Steps
 
 DIVISIONS = 1024
 """Steps into which one segment is divided at most."""
@@ -149,7 +149,7 @@ def log_likelihood(
     if tolerance is not None:
         times = _divided(times, process, x_0, statistics, tolerance)
     known: Stage | None = None
-    with Steps(len(times) - 1, "likelihood", progress) as told_steps:
+    with Count(len(times) - 1, "likelihood", "steps", progress) as told_steps:
         for t, s in itertools.pairwise(times):
             x, change, known = _step(field, x, t, s, known)
             total = total + change

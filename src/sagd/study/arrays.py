@@ -6,8 +6,8 @@ import logging
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from sagd.counting import Count
 from sagd.errors import InputError
 from sagd.model.condition import Conditional
 from sagd.noise.spectra.base import Spectrum
@@ -73,8 +73,7 @@ def restore_arrays(
             logger.info("array %d: %s", k, beyond_line(beyond))
     out = torch.empty_like(x)
     total = len(x) * count_of(x.shape[2:], size)
-    quiet = None if progress else True
-    with tqdm(total=total, desc="restoring", unit="window", disable=quiet, leave=False) as bar:
+    with Count(total, "restoring", "windows", progress) as count:
         for k, item in enumerate(x):
             own = told[k : k + 1] if told else told
             filled, missing, dead = prepared(item.cpu(), Scale())
@@ -91,7 +90,7 @@ def restore_arrays(
                 tried = restorer_of(model, band, [piece], own, seed, batch_size, progress)
                 restorer, line = tried.of_several([filled])
                 logger.info("array %d: %s", k, line)
-            change = Blending(restorer, batch_size, bar.update).change
+            change = Blending(restorer, batch_size, count.done).change
             damage = restorer.damage(filled, removal, change)
             out[k] = finished(filled, damage, missing, Scale())
     return out

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from sagd.counting import Count, counted
 from sagd.data.config import DataConfig
 from sagd.data.files import list_files
 from sagd.data.formats.find import ending_of, format_of
@@ -48,7 +48,6 @@ from sagd.study.held import Held
 from sagd.study.looking import alike, is_sample, logarithm, of_one_size, reference_of, sample, shared
 from sagd.study.shown import Shown, looked_at
 from sagd.study.work import Work, is_small, values_of
-from sagd.training.progress import counted
 
 logger = logging.getLogger(__name__)
 
@@ -236,13 +235,12 @@ def clean_files(
     if config.shared:
         config, gains, nothing = _together(files, config, reference, progress)
     tasks = [(name, path, out, config, reference, gains.get(name), nothing) for name, path in files]
-    bar = tqdm(total=len(tasks), desc="cleaning", unit="file", delay=2, disable=None if progress else True, leave=False)
     done: dict[int, FileCleaned] = {}
-    with bar:
+    with Count(len(tasks), "cleaning", "files", progress) as count:
         for number, result in _results(tasks, jobs, plugins, progress):
             done[number] = result
             _thin_out(done)
-            bar.update()
+            count.done()
             if len(done) == _LINES + 1:
                 logger.info(f"... what comes of the other {len(tasks) - _LINES:,} is told in cleaning.json")
             if len(done) <= _LINES or result.status == "failed":
@@ -444,10 +442,8 @@ def _taken_out(
     if out is None:
         of_work: dict[str, Any] = {"shown": work.shown(), "left": work.left, "mixed": work.mixed}
         return FileCleaned(status="cleaned", **what | of_work | {"notes": (*what["notes"], *work.notes)})
-    with tqdm(
-        total=work.steps, desc=name, unit="part", delay=2, disable=None if progress else True, leave=False
-    ) as bar:
-        work.tell = bar.update
+    with Count(work.steps, name, "parts", progress) as count:
+        work.tell = count.done
         written, loss = source.write(out / name, work.parts(), config.keep)
     notes = (*what["notes"], *work.notes)
     if written.name != path.name and len(source.part.arrays) == 1:

@@ -18,6 +18,7 @@ from torch import Tensor
 from sagd.build.objects import omission_mode
 from sagd.build.schema import OmissionConfig
 from sagd.build.text import call_text
+from sagd.counting import counted
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
 from sagd.data.signals import Signals
@@ -37,7 +38,6 @@ from sagd.study.gain import Gain, Lines
 from sagd.study.guarding import LOOKED_AT, cut_of, in_range, middles, refuse_idle
 from sagd.study.measuring import measured_part
 from sagd.study.work import PART, TOGETHER, of_mixed
-from sagd.training.progress import counted
 
 _ITEMS = 4096
 """Items in which damage is looked for, and whose gain is measured together, at most."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sagd.build.objects import build_process
 from sagd.build.schema import (
@@ -23,6 +22,7 @@ from sagd.build.schema import (
     RunConfig,
     SamplingConfig,
 )
+from sagd.counting import Count
 from sagd.data.config import DataConfig
 from sagd.data.kinds import Kind
 from sagd.data.load import load
@@ -316,9 +316,8 @@ def design(
     statistics = process_statistics(some, process)
     _check_differs(some, statistics)
     task = _Task(config, own, some, process, statistics, evaluations)
-    quiet = None if progress else True
-    with tqdm(total=len(EXPONENTS), desc="comparing noise", disable=quiet, leave=False) as bar:
-        found = search(task.process, statistics, evaluations, EXPONENTS, bar.update)
+    with Count(len(EXPONENTS), "comparing noise", "spectra", progress) as count:
+        found = search(task.process, statistics, evaluations, EXPONENTS, count.done)
     closed = task.design(found, Decision(found.chosen, found.white))
     return closed if decide is None else task.design(found, decide(closed, own))
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sagd.build.draw import draw
 from sagd.build.schema import NO_OMISSION, EvaluationConfig, SamplingConfig
+from sagd.counting import stage
 from sagd.data.config import DataConfig
 from sagd.data.kinds import Kind
 from sagd.data.load import load
@@ -29,7 +30,6 @@ from sagd.sampling.grids import MOST_STEPS
 from sagd.sampling.likelihood import dequantise, log_likelihood
 from sagd.store.model import Trained, holds_model
 from sagd.training.batches import MOST_ITEMS
-from sagd.training.progress import stage
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sagd.build.objects import omission_mode
 from sagd.build.schema import NO_OMISSION
+from sagd.counting import Count, counting
 from sagd.data.config import Order
 from sagd.data.files import Named, masks_named, read_named, read_partners, require_like
 from sagd.data.kinds import Kind
@@ -36,11 +37,11 @@ from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Trial, damaged_draws, s
 from sagd.store.model import Trained
 from sagd.study.restoration import Method, RestorationResult, compared, sides_of, without_network
 from sagd.study.sides import BEST, WAYS, Sides, asks_network, asks_trial
-from sagd.training.progress import stage
 
 logger = logging.getLogger(__name__)
 
 DRAWS = 8
+TRYING = "trying the ways on draws of the model"
 """Posterior draws whose mean is the result, where nobody asks for their number."""
 _DELETED = 0.1
 """Power of a band, in that of clean items, below which it holds nothing any more."""
@@ -234,10 +235,8 @@ def fill_files(
     start = Start(named.x, damage)
     doubt = doubt_of(model)
     if not samples and asks_trial(take, not doubt, known is not None):
-        with stage("trying the ways on draws of the model", progress, barred=True):
-            start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
-    with stage(f"drawing {len(named.names)} items {samples or DRAWS} times", progress, barred=True):
-        result = fill(model, start.y, start.damage, samples, seed, labels, batch_size, progress)
+        start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
+    result = fill(model, start.y, start.damage, samples, seed, labels, batch_size, progress)
     method = method_of(hidden.band, start.from_cleaned, samples)
     sides: Sides | None = None
     if others is not None:
@@ -339,24 +338,31 @@ def start_of(
     some = some_of(len(y))
     every = model.denoiser.check(condition, len(y))
 
-    def network(z: Tensor, noise: Tensor, draws: int = 0, own: int = seed) -> Tensor:
-        # A draw of a model that has hardly learnt may be anywhere.
-        z, own_damage = within_reach(z, model.statistics), dataclasses.replace(damage, noise=noise)
-        told = every[some.repeat(len(z) // len(some))]
-        return fill(model, z, own_damage, draws, own, told, batch_size, progress).images
+    with counting(draws_of_trial(len(some), 2 * len(some)), TRYING, "draws", progress) as count:
 
-    draws = network(y[some], damage.noise, 1, seed + 1)
-    require_finite(draws)
-    z = damaged_draws(y[some], draws, removal.apply(y[some].double()).to(y))
-    # Each kind of damage by itself, as the items are: of twice as many more is known.
-    halves = (half.double() for half in z.chunk(2))
-    clean = torch.cat([half - measure(iter(half), removal.band).apply(half) for half in halves]).to(z)
-    trial = tried(torch.cat([draws, draws]), z, clean, damage.noise, damage.where, network)
+        def network(z: Tensor, noise: Tensor, draws: int = 0, own: int = seed) -> Tensor:
+            # A draw of a model that has hardly learnt may be anywhere.
+            z, own_damage = within_reach(z, model.statistics), dataclasses.replace(damage, noise=noise)
+            told = every[some.repeat(len(z) // len(some))]
+            return fill(model, z, own_damage, draws, own, told, batch_size, count).images
+
+        draws = network(y[some], damage.noise, 1, seed + 1)
+        require_finite(draws)
+        z = damaged_draws(y[some], draws, removal.apply(y[some].double()).to(y))
+        # Each kind of damage by itself, as the items are: of twice as many more is known.
+        halves = (half.double() for half in z.chunk(2))
+        clean = torch.cat([half - measure(iter(half), removal.band).apply(half) for half in halves]).to(z)
+        trial = tried(torch.cat([draws, draws]), z, clean, damage.noise, damage.where, network)
     say_start(trial, len(z))
     if not trial.from_cleaned:
         return Start(y, damage, trial)
     shown = within_reach(trial.left.shown(cleaned(y, removal, model)), model.statistics)
     return Start(shown, dataclasses.replace(damage, noise=trial.left.noise), trial)
+
+
+def draws_of_trial(draws: int, items: int) -> int:
+    """Draws of a trial: so many to try the ways on, and of each of the items both ways of the network."""
+    return draws + 2 * items * DRAWS
 
 
 def require_finite(draws: Tensor) -> None:
@@ -407,7 +413,7 @@ def fill(
     seed: int = 0,
     condition: Conditional = None,
     batch_size: int = 64,
-    progress: bool = False,
+    progress: bool | Count = False,
     first: int = 0,
 ) -> Restoration:
     """Items filled in by a model, with samples also their standard deviation and the draws.
@@ -420,7 +426,7 @@ def fill(
         seed: Seed of the draws.
         condition: What conditional models are told of each.
         batch_size: Items per network call.
-        progress: Show a bar.
+        progress: Whether to show how far it is, or what counts the draws.
         first: Number of the first item, by which each has draws of its own.
 
     Raises:

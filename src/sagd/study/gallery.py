@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sagd.build.catalogue import Entry, choose
 from sagd.build.objects import build_process
+from sagd.counting import counted
 from sagd.data.meaning import Meaning
 from sagd.data.signals import Signals
 from sagd.errors import InputError
@@ -32,8 +32,6 @@ LEAST_SNR = 0.25
 """SNR below which a band cannot be seen; in the last image all are."""
 _EARLY, _LATE = 1, -2
 """Images at whose times noise that changes in time is shown."""
-_DELAY = 2.0
-"""Seconds before a bar appears."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +80,7 @@ def exhibits(
     if not 0 <= item < len(data):
         raise InputError(f"item must be one of 0..{len(data) - 1}, got {item}")
     entries = choose(names, data.shape, data.classes)
-    # disable=None shows no bar where there is no terminal.
-    hidden = None if progress else True
-    bar = tqdm(entries, desc="drawing", unit="process", delay=_DELAY, disable=hidden, leave=False)
-    return (exhibit(entry, data, item, seed) for entry in bar)
+    return (exhibit(entry, data, item, seed) for entry in counted(entries, "drawing", "processes", progress))
 
 
 def exhibit(entry: Entry, data: Signals, item: int = 0, seed: int = 0) -> Exhibit:

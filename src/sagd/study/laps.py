@@ -27,11 +27,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sagd.build.objects import omission_mode
 from sagd.build.schema import AUTO_SPECTRUM, NO_OMISSION, OmissionConfig, ProcessConfig, RunConfig
 from sagd.build.text import to_dict, to_yaml
+from sagd.counting import Count, stage
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError, argument
@@ -60,7 +60,6 @@ from sagd.study.filling import Damage, cleaned, fill, say_start, start_of
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
 from sagd.study.run import changed, of_another
 from sagd.study.train import train
-from sagd.training.progress import stage
 
 logger = logging.getLogger(__name__)
 
@@ -417,10 +416,12 @@ class Course:
         if not path.exists():
             every = torch.arange(len(kept)).split(_TOGETHER)
             known = self.noise(kept, every[0], number - 1) if self.cleans else None
-            with stage(f"lap {number}: drawing {len(kept)} items", barred=True):
-                bar = tqdm(every, desc=f"lap {number}: drawing", disable=None, leave=False)
-                x = torch.cat([self.drawn(kept, some, model, number, known) for some in bar])
-            write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: x}))])
+            parts = []
+            with Count(len(kept), f"lap {number}: drawing", "items") as count:
+                for some in every:
+                    parts.append(self.drawn(kept, some, model, number, known))
+                    count.done(len(some))
+            write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: torch.cat(parts)}))])
         return self.drawn_in(number)
 
     def drawn_in(self, number: int) -> Signals:

@@ -21,6 +21,7 @@ from torch import nn
 from sagd.build.schema import OmissionConfig
 from sagd.build.strict_yaml import read_yaml
 from sagd.build.text import from_dict, read_mapping, to_dict, to_yaml
+from sagd.counting import stage
 from sagd.designs.ends import check_ends
 from sagd.errors import CheckpointError, DataMismatchError, InputError, argument, check_whole, one_line
 from sagd.interrupt import Interrupts
@@ -46,7 +47,7 @@ from sagd.store.run import CONFIG, Metrics, advice, describe, require_run
 from sagd.store.state import RunState, check_moments, check_scaler, read_state
 from sagd.training.batches import Batches
 from sagd.training.fit import Budget, Callback, Fit, Loss, Snapshot
-from sagd.training.progress import Progress, stage
+from sagd.training.progress import Progress
 from sagd.training.runtime import MEASURED, Runtime, timed
 
 logger = logging.getLogger(__name__)

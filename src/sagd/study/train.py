@@ -10,7 +10,6 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from sagd.build.draw import draw
 from sagd.build.objects import build_loss, build_process, omission_mode
@@ -22,6 +21,7 @@ from sagd.build.schema import (
     TrainingConfig,
 )
 from sagd.build.text import call_text, load_yaml, to_dict
+from sagd.counting import counted
 from sagd.data.images import as_png
 from sagd.data.kinds import Kind
 from sagd.data.load import load
@@ -403,7 +403,7 @@ def _calibrated(model: Trained, held_out: Signals, second: SecondDamage | None) 
 
     def batches() -> Iterator[tuple[Tensor, Tensor | None]]:
         numbers = torch.arange(len(held_out)).split(SAMPLES)
-        for part in tqdm(numbers, desc="calibrating", disable=None, leave=False):
+        for part in counted(numbers, "calibrating", "parts"):
             x, labels = held_out.batch(part)
             yield x.to(device), None if labels is None or model.classes is None else labels.to(device)
 

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from sagd.counting import Count
 from sagd.data.fields import Part, in_units_of
 from sagd.data.files import Named, named_parts, partner_parts
 from sagd.data.formats.values import Loss
@@ -159,18 +159,18 @@ def restore_wholes(
         tries = asks_trial(take, not knowledge.doubt, clean is not None)
         restorer = knowledge.restorer([work for _, work, _, _ in tasks], batch_size, tries, progress)
     out.mkdir(parents=True, exist_ok=True)
+    total = 0 if restorer is None else sum(_count_of(work, model) for _, work, _, _ in tasks)
     with (
         tempfile.TemporaryDirectory(dir=out, prefix=".restoring-") as folder,
-        tqdm(desc="restoring", unit="window", disable=None if progress else True, leave=False) as bar,
+        Count(total, "restoring", "windows", progress) as count,
     ):
-        bar.total = 0 if restorer is None else sum(_count_of(work, model) for _, work, _, _ in tasks)
         done: dict[str, tuple[_Results, Whole | None]] = {}
         for k, (name, work, beyond, truth) in enumerate(tasks):
             with _noted(failed, name):
                 restoring = _Restoring(work, model, None, beyond)
                 if restorer is not None:
                     own, note = restorer.of(partial(_first_seen, work, model))
-                    blending = Blending(own, batch_size, bar.update)
+                    blending = Blending(own, batch_size, count.done)
                     restoring = dataclasses.replace(restoring, blending=blending, note=note)
                 done[name] = restoring.results(Path(folder) / str(k), truth), truth
         if not done:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sagd.counting import Count, counting
 from sagd.data.windows import Windows
 from sagd.model.condition import Condition
 from sagd.noise.spectra.base import Spectrum
@@ -25,9 +26,8 @@ from sagd.omission.removal import Removal, measure
 from sagd.omission.trial import MOST, Trial, damaged_draws, tried
 from sagd.random import generator_for, seed_for
 from sagd.store.model import Trained
-from sagd.study.filling import Damage, errors_of, fill, require_finite, say_start
+from sagd.study.filling import TRYING, Damage, draws_of_trial, errors_of, fill, require_finite, say_start
 from sagd.study.larger import Change
-from sagd.training.progress import stage
 
 TRIED = 8
 """Arrays on which the ways are tried, at most."""
@@ -118,7 +118,9 @@ class ByDraws:
         """Whether it is shown what cleaning leaves of this array, in which there is damage, and not all was lost."""
         return self.from_cleaned and self.noise is not None and self.noise.is_shown and bool(self.noise.noise.any())
 
-    def filled(self, x: Tensor, noise: Tensor, first: int, seed: int, samples: int = 0) -> Tensor:
+    def filled(
+        self, x: Tensor, noise: Tensor, first: int, seed: int, samples: int = 0, progress: bool | Count = False
+    ) -> Tensor:
         """Windows under noise of a power: the mean of draws, or of so many."""
         assert self.noise is not None
         if not noise.any():
@@ -126,7 +128,7 @@ class ByDraws:
         told = self.condition.expand(len(x)) if self.condition else None
         own = dataclasses.replace(self.noise, noise=noise)
         x = within_reach(x, self.model.statistics)
-        return fill(self.model, x, own, samples, seed, told, len(x), first=first).images
+        return fill(self.model, x, own, samples, seed, told, len(x), progress, first).images
 
 
 def restorer_of(
@@ -161,14 +163,19 @@ def restorer_of(
     assert noise is not None
     if noise.removal is None or not noise.is_shown or not noise.noise.any():
         return plain
-    with stage("trying the ways on draws of the model", progress):
-        trial, groups = _tried(together, noise, some, batch_size)
+    size = tuple(model.process.shape[1:])
+    each = -(-MOST // len(some))
+    first, items = 2 * sum(count_of(piece.y.shape[1:], size) for piece in some), 2 * each * len(some)
+    with counting(draws_of_trial(first, items), TRYING, "draws", progress) as count:
+        trial, groups = _tried(together, noise, some, each, batch_size, count)
     say_start(trial, len(groups))
     return dataclasses.replace(plain, trial=trial, groups=groups)
 
 
-def _tried(together: ByDraws, noise: Damage, pieces: Sequence[Piece], batch_size: int) -> tuple[Trial, tuple[int, ...]]:
-    """What came of the ways on windows of draws of arrays, and how many windows are of each under each damage."""
+def _tried(
+    together: ByDraws, noise: Damage, pieces: Sequence[Piece], each: int, batch_size: int, count: Count
+) -> tuple[Trial, tuple[int, ...]]:
+    """What came of the ways on some windows of a draw of each array, and how many are of each under each damage."""
     size = tuple(together.model.process.shape[1:])
     parts = []
     for number, piece in enumerate(pieces):
@@ -176,20 +183,20 @@ def _tried(together: ByDraws, noise: Damage, pieces: Sequence[Piece], batch_size
         shown = within_reach(piece.y.float(), together.model.statistics)
 
         def draw(windows: Tensor, first: int, k: int, seed: int = seed) -> Tensor:
-            return together.filled(windows, noise.noise, first, seed_for(seed, k), samples=1)
+            return together.filled(windows, noise.noise, first, seed_for(seed, k), 1, count)
 
         x = blended_draw(shown, size, draw, batch_size).to(piece.y)
         require_finite(x)
         damaged = damaged_draws(piece.y[None], x[None], piece.taken[None])
         cleaned = torch.stack([z - measure(z.double(), piece.band).apply(z.double()).to(z) for z in damaged])
-        some = _windows([x], size, -(-MOST // len(pieces)), seed)
+        some = _windows([x], size, each, seed)
         for of in zip(damaged, cleaned, strict=True):
             parts.append([_all(dataclasses.replace(some, arrays=(z.float(),))) for z in (x, *of)])
     x, damaged, cleaned = (torch.cat(several) for several in zip(*parts, strict=True))
 
     def network(z: Tensor, power: Tensor) -> Tensor:
         seed, firsts = seed_for("trial", together.seed, "network"), range(0, len(z), batch_size)
-        return torch.cat([together.filled(z[k : k + batch_size], power, k, seed) for k in firsts])
+        return torch.cat([together.filled(z[k : k + batch_size], power, k, seed, progress=count) for k in firsts])
 
     trial = tried(x, damaged, cleaned, noise.noise, noise.where, network, taper(size))
     return trial, tuple(len(own) for own, *_ in parts)

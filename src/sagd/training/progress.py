@@ -1,16 +1,11 @@
-"""What a training tells while it runs: a bar on a terminal, lines at growing intervals in a log; and what other work
-tells that takes more than two seconds, by `stage` and `counted`.
-"""
+"""What a training tells while it runs: a bar on a terminal, lines at growing intervals in a log."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar, final
+from typing import final
 
 import torch
 from tqdm import tqdm
@@ -19,8 +14,6 @@ from sagd.terminal import duration
 from sagd.training.fit import Callback, Fit, Step
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _MEASURED = 3
 """Steps from which time and memory are estimated; the first one is left out, which prepares what others reuse."""
@@ -115,56 +108,6 @@ class Progress(Callback):
             )
         self._wait = min(self._wait * _GROWTH, _LONGEST)
         self._restart(now)
-
-
-@contextlib.contextmanager
-def stage(task: str, shown: bool = True, barred: bool = False) -> Iterator[None]:
-    """Context of work whose steps nobody counts: a line that names it, once it has taken two seconds.
-
-    Args:
-        task: What is done, as in "reading the model".
-        shown: Whether to say anything.
-        barred: Whether the work shows a bar on a terminal, so that the line belongs in logs alone.
-    """
-    hidden = not shown or (barred and sys.stderr.isatty())
-    with contextlib.nullcontext() if hidden else _later(lambda: logger.info("%s ...", task)):
-        yield
-
-
-def counted(items: Sequence[T], task: str, unit: str, shown: bool = True) -> Iterator[T]:
-    """The items one by one: on a terminal a bar, in a log a line, once they have taken two seconds.
-
-    Args:
-        items: What there is to do.
-        task: What is done, as in "extracting features".
-        unit: What an item is called.
-        shown: Whether to say anything.
-    """
-    done = 0
-
-    def say() -> None:
-        left = f", about {duration(_SHORT / done * (len(items) - done))} to go" if done else ""
-        logger.info("%s: %d of %d %s%s", task, done, len(items), unit, left)
-
-    hidden = not shown or sys.stderr.isatty()
-    with contextlib.nullcontext() if hidden else _later(say):
-        # None: no bar where the output is not a terminal.
-        disable = None if shown else True
-        for item in tqdm(items, task, unit=unit, delay=_SHORT, disable=disable, leave=False):
-            yield item
-            done += 1
-
-
-@contextlib.contextmanager
-def _later(say: Callable[[], None]) -> Iterator[None]:
-    """Context in which something is said if it lasts longer than what is done without a word."""
-    timer = threading.Timer(_SHORT, say)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _place(fit: Fit) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from sagd.counting import stage
 from sagd.data.formats.base import Format
 from sagd.errors import InputError
 from sagd.paths import special
-from sagd.training.progress import stage
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sagd.counting import counted
 from sagd.data.config import DataConfig
 from sagd.data.fields import AnyMask, FieldRecords, Part
 from sagd.data.formats import Contents, Format
 from sagd.data.formats.find import endings, format_of
 from sagd.data.kinds import Kind
 from sagd.errors import InputError, argument, one_line
-from sagd.training.progress import counted
 
 logger = logging.getLogger(__name__)
 
