@@ -116,6 +116,25 @@ def one_line(text: object) -> str:
     return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
 
 
+def failures(failed: Mapping[str, str], count: int, done: str) -> str:
+    """A sentence about files that something could not be done with, of so many; a reason that several have, once.
+
+    Args:
+        failed: Why, by name.
+        count: How many files there are.
+        done: What could not be done with them, as in "cleaned".
+
+    >>> failures({"a": "it is cut off", "b": "no image", "c": "it is cut off"}, 5, "read")
+    '3 of 5 file(s) could not be read: a and 1 more: it is cut off; b: no image'
+    """
+    alike: dict[str, list[str]] = {}
+    for name, why in failed.items():
+        alike.setdefault(why, []).append(name)
+    more = (f"{names[0]} and {len(names) - 1} more" if names[1:] else names[0] for names in alike.values())
+    listed = "; ".join(f"{names}: {why}" for names, why in zip(more, alike, strict=True))
+    return f"{len(failed)} of {count} file(s) could not be {done}: {listed}"
+
+
 _MEMORY = ("can't allocate memory", "out of memory", "alloc_cpu")
 """What torch says, in errors of no kind of their own, where memory is too small."""
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from sagd.cli.options import Command, Flag
-from sagd.errors import InputError, calling
+from sagd.errors import InputError, calling, failures
 from sagd.terminal import say
-
-if TYPE_CHECKING:
-    from sagd.study.cleaning import FileCleaned
 
 logger = logging.getLogger("sagd.clean")
 
@@ -100,9 +96,9 @@ def run_clean(command: Clean) -> None:
     out = None if command.dry_run else command.out
     with calling({f"data.{name}": f"--{name}" for name in ("rate", "axes", "kind")}):
         results = clean_files(command.files, out, config, command.jobs, progress=True, plugins=command.plugin)
-    failed = [result for result in results if result.status == "failed"]
+    failed = {result.name: str(result.error) for result in results if result.status == "failed"}
     if len(failed) == len(results):
-        raise InputError(_listed(failed, results))
+        raise InputError(failures(failed, len(results), "cleaned"))
     write_file(command.out / "cleaning.json", to_json([result.to_dict() for result in results]))
     with writing(command.out):
         page = render_cleaning(results, command.out)
@@ -118,9 +114,4 @@ def run_clean(command: Clean) -> None:
             " gain of all, which is better known than that of each"
         )
     if failed:
-        raise InputError(_listed(failed, results))
-
-
-def _listed(failed: Sequence[FileCleaned], results: Sequence[FileCleaned]) -> str:
-    listed = "; ".join(f"{result.name}: {result.error}" for result in failed)
-    return f"{len(failed)} of {len(results)} file(s) could not be cleaned: {listed}"
+        raise InputError(failures(failed, len(results), "cleaned"))

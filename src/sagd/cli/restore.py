@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from sagd.cli.options import Command, Flag, label_of
-from sagd.errors import InputError, calling
+from sagd.errors import InputError, calling, failures
 from sagd.optional import need
 from sagd.terminal import say
 
@@ -99,7 +99,7 @@ def _run_wholes(command: Restore, model: Trained, band: str) -> None:
     from sagd.report.restoration import render_restoration
     from sagd.report.wording import number_of
     from sagd.store.files import to_json, write_file, writing
-    from sagd.study.wholes import failures, restore_wholes
+    from sagd.study.wholes import restore_wholes
 
     if command.samples:
         raise InputError("--samples needs files of the model's size, and these are larger; leave it out")
@@ -126,7 +126,7 @@ def _run_wholes(command: Restore, model: Trained, band: str) -> None:
             say(line)
     say(f"wrote {number_of(len(result.written), ('file', 'files'))} in {folder} and {page}")
     if result.failed:
-        raise InputError(failures(result.failed, result.count))
+        raise InputError(failures(result.failed, result.count, "restored"))
 
 
 def _run_fields(command: Restore, model: Trained, hidden: Hidden | None) -> None:

@@ -27,7 +27,7 @@ from sagd.data.formats.values import Loss
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
 from sagd.data.whole import Block, Whole, exact, require_room
-from sagd.errors import InputError, one_line
+from sagd.errors import InputError, failures, one_line
 from sagd.model.condition import Condition
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
@@ -152,7 +152,7 @@ def restore_wholes(
             beyond = _count_beyond(part, model)
             tasks.append((name, _work(part, model, knowledge), beyond, truth))
     if not tasks:
-        raise InputError(failures(failed, len(parts)))
+        raise InputError(failures(failed, len(parts), "restored"))
     knowledge.warn()
     restorer = None
     if asks_network(take):
@@ -174,7 +174,7 @@ def restore_wholes(
                     restoring = dataclasses.replace(restoring, blending=blending, note=note)
                 done[name] = restoring.results(Path(folder) / str(k), truth), truth
         if not done:
-            raise InputError(failures(failed, len(parts)))
+            raise InputError(failures(failed, len(parts), "restored"))
         names, found = tuple(done), [results for results, _ in done.values()]
         ways = found[0].ways
         sides = Sides(
@@ -210,12 +210,6 @@ def _noted(failed: dict[str, str], name: str) -> Iterator[None]:
         yield
     except (InputError, OSError, MemoryError) as error:
         failed[name] = "it does not fit memory" if isinstance(error, MemoryError) else one_line(error)
-
-
-def failures(failed: Mapping[str, str], count: int) -> str:
-    """A sentence about files that could not be restored, of so many."""
-    listed = "; ".join(f"{name}: {why}" for name, why in failed.items())
-    return f"{len(failed)} of {count} file(s) could not be restored: {listed}"
 
 
 def are_larger(model: Trained, paths: Sequence[Path]) -> bool:
