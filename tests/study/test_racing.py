@@ -19,6 +19,8 @@ from sagd.study import racing
 from sagd.study.designing import design
 from sagd.study.racing import Judged, Runner, race
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TINY = RunConfig(
     network=NetworkConfig(widths=(4, 8)),
     training=TrainingConfig(batch_size=8, sample_every=0, device="cpu", precision="no", warmup_steps=1),
