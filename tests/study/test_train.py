@@ -302,14 +302,14 @@ def test_a_compiled_network_is_called_and_its_weights_are_plain(tmp_path, config
     assert result(tmp_path / "compiled") == result(tmp_path / "plain")
 
 
-def test_starting_from_the_weights_of_another_model(tmp_path, config, change, data, whole):
+def test_starting_from_the_weights_of_another_model(tmp_path, config, change, data, started):
     """Without a step that moves them, the weights are those of the other model, whose noise may be another."""
-    init = str(tmp_path / "whole")
+    init = str(started)
     other = change(
         change(config, "process", spectrum="power_law(alpha=-0.1)"), "training", init=init, lr=1e-12, steps=1
     )
     train(other, tmp_path / "next", data=data)
-    first, second = (load_model(tmp_path / name).plain.module.state_dict() for name in ("whole", "next"))
+    first, second = (load_model(path).plain.module.state_dict() for path in (started, tmp_path / "next"))
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
     for section, values, message in (
         ("network", {"widths": (8, 8)}, r"has network.widths \[4, 8\], this run has \[8, 8\]"),
@@ -343,10 +343,11 @@ def striped():
     return Signals("striped", corrupt(smooth / 6, Corruption.parse("scan_lines(level=0.3)"), 0))
 
 
-def test_a_resumed_run_does_not_need_the_weights_it_started_from(tmp_path, config, change, data, whole):
-    run = change(config, "training", init=str(tmp_path / "whole"), steps=1)
+def test_a_resumed_run_does_not_need_the_weights_it_started_from(tmp_path, config, change, data, started):
+    shutil.copytree(started, tmp_path / "other")
+    run = change(config, "training", init=str(tmp_path / "other"), steps=1)
     train(run, tmp_path / "next", data=data)
-    shutil.move(tmp_path / "whole", tmp_path / "gone")
+    shutil.move(tmp_path / "other", tmp_path / "gone")
     train(change(run, "training", steps=2), tmp_path / "next", resume=True, data=data)
 
 
