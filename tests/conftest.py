@@ -7,6 +7,7 @@ import signal
 
 import pytest
 import torch
+from tests.drawing import draw_nothing
 
 from sagd.build.schema import DenoiserConfig, ProcessConfig, RunConfig, TrainingConfig
 from sagd.data.config import DataConfig
@@ -42,6 +43,18 @@ posterior.__kwdefaults__["steps"] = 3
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture
+def undrawn(request, monkeypatch):
+    """Figures are made and not drawn, for modules that ask what is done and said; tests that look take `drawn`."""
+    if "drawn" not in request.fixturenames:
+        draw_nothing(monkeypatch)
+
+
+@pytest.fixture
+def drawn():
+    """The test looks at figures, which are drawn even where others are `undrawn`."""
+
+
 @pytest.fixture(scope="session")
 def data():
     """40 smooth 8x8 images of three classes."""
@@ -51,7 +64,7 @@ def data():
     return Signals("smooth", pixels, torch.arange(40) % 3, ("a", "b", "c"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def config():
     """A run of a few seconds that uses every source of randomness: order, flips, noise, labels, dropout."""
     return RunConfig(

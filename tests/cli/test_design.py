@@ -15,6 +15,8 @@ from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.power_law import PowerLaw
 from sagd.study import designing
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SHORT = ["--training.steps", "2", "--training.batch-size", "8", "--training.sample-every", "0"]
 SHORT += ["--training.device", "cpu", "--training.precision", "no", "--network.widths", "4", "8"]
 

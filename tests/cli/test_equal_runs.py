@@ -12,6 +12,7 @@ import sys
 from sagd.cli.program import main
 tiny = "--network.widths 4 8 --training.steps 2 --training.batch-size 8 --training.device cpu --training.precision no"
 band = "strip(axis=0,low=0.03)"
+files = "trial/damaged/0/000048.png trial/damaged/0/000512.png"
 for line in f'''
 corrupt digits scan_lines(level=0.2) --data.limit 100 --out trial
 train --data.source trial/damaged --process.omission.mode fill --process.omission.band {band} {tiny} --out fill
@@ -20,8 +21,8 @@ sample bands --count 3 --steps 2 --out sampled
 restore fill trial/damaged --clean trial/clean --out restored
 resample bands trial/clean/0 --mask ring(low=0.3,soft=0.1) --count 2 --steps 2 --out resampled
 evaluate bands --evaluation.samples 70 --sampling.steps 2 --out evaluated
-design trial/clean --out designed
-clean trial/damaged/0 --band {band} --out cleaned
+design trial/clean --evaluations 5 --out designed
+clean {files} --band {band} --out cleaned
 inspect trial/damaged --out looked
 '''.strip().splitlines():
     assert main(line.split()) == 0, line

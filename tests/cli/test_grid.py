@@ -145,7 +145,7 @@ def test_sample_and_evaluate(kind, capfd):
     assert "spectral" in capfd.readouterr().out.lower()
 
 
-def test_compare(kind):
+def test_compare(kind, undrawn):
     name, root, _, _ = kind
     config = RUN | {
         "arms": {"white": {}, "low": {"spectrum": "power_law(alpha=-0.2)"}},
@@ -163,13 +163,13 @@ def test_compare(kind):
     assert [None if values is None else tuple(values.shape) for values in lines.values()] == expected
 
 
-def test_gallery(kind):
+def test_gallery(kind, undrawn):
     _, root, _, options = kind
     names = ["--names", "white", "blurring"]
     assert main(["gallery", str(root / "data"), *options, *names, "--out", str(root / "gallery")]) == 0
 
 
-def test_corrupt_and_restore(kind, capfd):
+def test_corrupt_and_restore(kind, undrawn, capfd):
     name, root, ending, options = kind
     damage = ["band_noise(low=0.6, high=0.8, level=0.3)"]
     assert main(["corrupt", str(root / "data"), *damage, *options, "--out", str(root / "damaged")]) == 0
@@ -190,7 +190,7 @@ def test_corrupt_and_restore(kind, capfd):
         assert (given.shape, given.dtype, dict(given.steps)) == (own.shape, own.dtype, dict(own.steps))
 
 
-def test_resample(kind):
+def test_resample(kind, undrawn):
     name, root, ending, options = kind
     train = ["train", str(root / "run.yaml"), "--data.source", str(root / "data"), *options]
     bands = ["--denoiser.bands", "random", "--training.sample-every", "0"]

@@ -19,6 +19,8 @@ from sagd.cli.program import main
 from sagd.errors import CheckpointError
 from sagd.spec import Description
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PLUGIN = '''
 from dataclasses import dataclass
 import torch

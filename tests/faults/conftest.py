@@ -7,6 +7,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.faults.campaign")
 
+from tests.drawing import draw_nothing  # noqa: E402
 from tests.faults.campaign import LONG, Bench  # noqa: E402 - after its asserts are to be rewritten
 from tests.faults.table import SHARD, write_table  # noqa: E402
 
@@ -48,20 +49,6 @@ def remember_designs(patch):
         return found[key]
 
     patch.setattr(designing, "design", design)
-
-
-def draw_nothing(patch):
-    """Figures take most of the time, and reach files as bytes: each is a point."""
-    from matplotlib.figure import Figure
-    from PIL import Image
-
-    def savefig(self, file, format, **_):
-        if format == "svg":
-            file.write(b"<svg xmlns='http://www.w3.org/2000/svg' width='1pt' height='1pt' viewBox='0 0 1 1'></svg>")
-        else:
-            Image.new("RGB", (1, 1)).save(file, format)
-
-    patch.setattr(Figure, "savefig", savefig)
 
 
 @pytest.fixture

@@ -443,7 +443,7 @@ def test_any_entry_of_a_configuration_is_as_it_was_or_refused(model):
     config = model / "model.json"
     described = json.loads(config.read_text())
     before = sagd.load(model)
-    for path, changed in mutations(described, 1500, seed=1):
+    for path, changed in mutations(described, 500, seed=1):
         config.write_text(json.dumps(changed))
         remake(model)
         try:
@@ -597,7 +597,7 @@ def test_lines_that_are_no_metrics_are_cut_off(run, settings, data, line):
 def test_any_entry_of_a_state_is_refused_or_goes_on(finished, settings, data, tmp_path):
     config = longer(settings, 3)
     state = json.loads((finished / "checkpoints" / "step-00000002" / "state.json").read_text())
-    for number, (_, changed) in enumerate(mutations(state, 60, seed=2)):
+    for number, (_, changed) in enumerate(mutations(state, 30, seed=2)):
         run = shutil.copytree(finished, tmp_path / str(number))
         folder = run / "checkpoints" / "step-00000002"
         (folder / "state.json").write_text(json.dumps(changed))

@@ -35,6 +35,8 @@ from sagd.study.restoration import mode_of_model
 from sagd.study.train import prepare, train
 from sagd.training.batches import Shuffled
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WAVE, SPOT = (0.1237, 0.1443), "spots(at=[[0.1237, 0.1443]], radius=0.01)"
 STRIP = "strip(axis=1, low=0.02, width=0.02)"
 

@@ -28,6 +28,8 @@ from sagd.study.evaluation import figures
 from sagd.study.summary import HEADLINE, family
 from sagd.training.fit import Fit
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="session")
 def config(comparison):

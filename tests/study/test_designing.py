@@ -28,6 +28,8 @@ from sagd.study.run import Begun
 from sagd.study.train import train
 from sagd.training.runtime import OneProcess
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 MODULE = importlib.import_module("sagd.study.train")
 
 

@@ -38,6 +38,8 @@ from sagd.study.evaluation import (
 )
 from sagd.study.train import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="session")
 def config(comparison):

@@ -24,6 +24,8 @@ from sagd.study.filling import Damage, Hidden, fill, fill_files
 from sagd.study.laps import train_in_laps
 from sagd.study.train import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 BASIS = FourierBasis((8, 8))
 
 

@@ -31,6 +31,8 @@ from sagd.study.filling import cleaned as cleaned_items
 from sagd.study.laps import Course, train_in_laps
 from sagd.study.train import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def config(laps=2, **omission):
     return from_dict(

@@ -19,6 +19,8 @@ from sagd.study import racing
 from sagd.study.designing import design
 from sagd.study.racing import Judged, Runner, race
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TINY = RunConfig(
     network=NetworkConfig(widths=(4, 8)),
     training=TrainingConfig(batch_size=8, sample_every=0, device="cpu", precision="no", warmup_steps=1),
@@ -73,8 +75,15 @@ def closed():
     return design(data(), 5)
 
 
-def test_a_race_decides_and_goes_on_where_it_was(tmp_path, monkeypatch):
-    found = design(data(), 5, decide=lambda d, own: race(d, own, TINY, 4, tmp_path))
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory):
+    """A design that a race of four steps has decided, and the folder of that."""
+    out = tmp_path_factory.mktemp("raced")
+    return design(data(), 5, decide=lambda d, own: race(d, own, TINY, 4, out)), out
+
+
+def test_a_race_decides_and_goes_on_where_it_was(raced, monkeypatch):
+    found, out = raced
     exponents = {one["exponent"] for one in found.decision.race}
     assert {0.0, 0.5, 1.0} <= exponents
     last = [one for one in found.decision.race if one["steps"] == 4]
@@ -90,7 +99,7 @@ def test_a_race_decides_and_goes_on_where_it_was(tmp_path, monkeypatch):
     assert "The race" in render_design(found)
     # All of it is known now, and what is taken away is trained again from its checkpoint.
     monkeypatch.setattr(racing, "train", lambda *_, **__: pytest.fail("trained again"))
-    assert race(found, data(), TINY, 4, tmp_path) == found.decision
+    assert race(found, data(), TINY, 4, out) == found.decision
     wide = dataclasses.replace(TINY, network=NetworkConfig(widths=(8, 8)))
     for config, items, budget, said in (
         (TINY, 200, 8, "budget is 8, and was 4"),
@@ -99,7 +108,7 @@ def test_a_race_decides_and_goes_on_where_it_was(tmp_path, monkeypatch):
     ):
         message = f"holds another race: {said}; give those, choose another out, or remove it$"
         with pytest.raises(InputError, match=message):
-            race(found, data(items), config, budget, tmp_path)
+            race(found, data(items), config, budget, out)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +121,8 @@ def test_what_cannot_race(closed, tmp_path, count, budget, said):
     assert not (tmp_path / "race").exists()
 
 
-def test_a_race_that_was_stopped_ends_alike(closed, tmp_path, monkeypatch):
-    def raced(out):
-        return race(closed, data(), TINY, 4, out)
-
-    whole, trained, real = raced(tmp_path / "whole"), [], racing.train
+def test_a_race_that_was_stopped_ends_alike(raced, closed, tmp_path, monkeypatch):
+    trained, real = [], racing.train
 
     def stopping(*args, **kwargs):
         trained.append(args)
@@ -126,8 +132,8 @@ def test_a_race_that_was_stopped_ends_alike(closed, tmp_path, monkeypatch):
 
     monkeypatch.setattr(racing, "train", stopping)
     with pytest.raises(KeyboardInterrupt):
-        raced(tmp_path / "parts")
-    assert dataclasses.asdict(raced(tmp_path / "parts")) == dataclasses.asdict(whole)
+        race(closed, data(), TINY, 4, tmp_path)
+    assert dataclasses.asdict(race(closed, data(), TINY, 4, tmp_path)) == dataclasses.asdict(raced[0].decision)
 
 
 @pytest.mark.parametrize(("budget", "warns"), [(400, True), (408, False)])

