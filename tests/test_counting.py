@@ -66,6 +66,28 @@ def test_on_a_terminal_a_bar_is_shown_and_work_without_one_is_named(monkeypatch,
     assert "counting" in capsys.readouterr().err
 
 
+def test_nothing_is_said_of_nothing_and_of_the_end(monkeypatch, caplog):
+    monkeypatch.setattr("sagd.counting._SHORT", 0.02)
+    with caplog.at_level(logging.INFO, "sagd"):
+        with Count(0, "none", "items"):
+            time.sleep(0.1)
+        with Count(1, "one", "items") as count:
+            count.done()
+            time.sleep(0.1)
+    assert said(caplog) == []
+
+
+def test_a_bar_is_there_before_the_first_item_is_done(monkeypatch, capsys):
+    monkeypatch.setattr("sagd.counting._SHORT", 0.05)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Count(3, "counting", "sheep"):
+        time.sleep(0.3)
+        assert "counting" in capsys.readouterr().err
+    with Count(3, "quick", "sheep") as count:
+        count.done(3)
+    assert "quick" not in capsys.readouterr().err
+
+
 def test_parts_of_work_are_counted_by_one_count(monkeypatch, caplog):
     monkeypatch.setattr("sagd.counting._SHORT", 0.0)
     with caplog.at_level(logging.INFO, "sagd"), Count(4, "all", "draws") as whole:

@@ -270,6 +270,9 @@ def detection_page(found: Mapping[str, Any], about: str) -> str:
             "",
             _table(["data", *head[1:]], rows(s["false_alarms_by_source"])),
             "",
+            f"Of what was found, the band covers {100 * s['median_covered']:.0f} % of the damage's power and"
+            f" {100 * s['median_spoilt']:.1f} % of the frequencies that are clean (medians).",
+            "",
             "## Pieces of photographs",
             "",
             f"{found['pieces']['recall']['of']} sets of all pieces of four photographs each, of 16 to 64 pixels a side:"
@@ -284,9 +287,6 @@ def detection_page(found: Mapping[str, Any], about: str) -> str:
                     }
                 ),
             ),
-            "",
-            f"Of what was found, the band covers {100 * s['median_covered']:.0f} % of the damage's power and"
-            f" {100 * s['median_spoilt']:.1f} % of the frequencies that are clean (medians).",
             "",
         ]
     )

@@ -47,8 +47,8 @@ class Count:
         self._context = contextlib.ExitStack()
 
     def __enter__(self) -> Count:
-        if self._logs:
-            self._context.enter_context(_later(self._say))
+        if self._logs or not self._bar.disable:
+            self._context.enter_context(_later(self._say if self._logs else self._show))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,11 +59,18 @@ class Count:
         """Count items that are done."""
         self._done += count
         self._bar.update(count)
-        if self._logs and time.monotonic() - self._start >= self._wait and self._done < self._total:
+        if self._logs and time.monotonic() - self._start >= self._wait:
             self._context.close()
             self._say()
 
+    def _show(self) -> None:
+        """The bar of work whose first item takes long."""
+        self._bar.delay = 0
+        self._bar.refresh()
+
     def _say(self) -> None:
+        if self._done >= self._total:
+            return
         spent = time.monotonic() - self._start
         left = f", about {duration(spent / self._done * (self._total - self._done))} left" if self._done else ""
         logger.info("%s: %s of %s %s%s", self._task, f"{self._done:,}", f"{self._total:,}", self._unit, left)

@@ -7,7 +7,7 @@ Messages name arguments as Python does. Who calls them otherwise, as the command
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 
@@ -116,23 +116,23 @@ def one_line(text: object) -> str:
     return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
 
 
-def failures(failed: Mapping[str, str], count: int, done: str) -> str:
+def failures(failed: Iterable[tuple[str, str]], count: int, done: str) -> str:
     """A sentence about files that something could not be done with, of so many; a reason that several have, once.
 
     Args:
-        failed: Why, by name.
+        failed: Names, and why.
         count: How many files there are.
         done: What could not be done with them, as in "cleaned".
 
-    >>> failures({"a": "it is cut off", "b": "no image", "c": "it is cut off"}, 5, "read")
+    >>> failures([("a", "it is cut off"), ("b", "no image"), ("a", "it is cut off")], 5, "read")
     '3 of 5 file(s) could not be read: a and 1 more: it is cut off; b: no image'
     """
     alike: dict[str, list[str]] = {}
-    for name, why in failed.items():
+    for name, why in failed:
         alike.setdefault(why, []).append(name)
     more = (f"{names[0]} and {len(names) - 1} more" if names[1:] else names[0] for names in alike.values())
     listed = "; ".join(f"{names}: {why}" for names, why in zip(more, alike, strict=True))
-    return f"{len(failed)} of {count} file(s) could not be {done}: {listed}"
+    return f"{sum(map(len, alike.values()))} of {count} file(s) could not be {done}: {listed}"
 
 
 _MEMORY = ("can't allocate memory", "out of memory", "alloc_cpu")

@@ -91,11 +91,36 @@ def test_damage_is_in_most_images(fields, damaged, share, found):
     assert (detect(y).band is not None) == found
 
 
+def test_what_some_images_have_is_told_from_all_whatever_their_order(fields, damaged):
+    clean = fields(count=1200)
+    own = damaged(clean, "moire(waves=1, level=1)", 12)[0]
+    for first in (0, 1):
+        y = clean.clone()
+        y[first::2] = own[first::2]
+        assert detect(y).band is not None
+
+
 def test_scale_and_offset_do_not_matter(fields, damaged):
-    y = damaged(fields(), "moire(level=1)", 12)[0]
-    one, other = detect(y), detect(7 * y + 3)
-    assert one.band == other.band
-    torch.testing.assert_close(one.excess, other.excess, atol=1e-6, rtol=0)
+    y = damaged(fields(), "moire(level=1)", 12)[0].double()  # in float32 an offset costs digits
+    one, others = detect(y), [detect(7 * y + 3), detect(y + 40)]
+    for other in others:
+        assert one.band == other.band
+        torch.testing.assert_close(one.excess, other.excess, atol=1e-6, rtol=0)
+        for f, g in zip(one.findings, other.findings, strict=True):
+            assert f.confidence == pytest.approx(g.confidence, abs=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_blank_images_have_no_part(fields, damaged, value):
+    y = damaged(fields(), "moire(waves=1, level=1)", 12)[0]
+    blank = torch.full_like(y, value)
+    alone, beside = detect(y), detect(torch.cat([y, blank]))
+    assert beside.findings[0].confidence == pytest.approx(alone.findings[0].confidence, abs=1e-2)
+
+
+def test_images_that_do_not_vary_are_refused():
+    with pytest.raises(InputError, match="do not vary"):
+        detect(torch.full((20, 1, 16, 16), 0.1, dtype=torch.float64))
 
 
 def test_a_reference_shows_what_is_too_faint_otherwise(fields, damaged):

@@ -96,7 +96,7 @@ def run_clean(command: Clean) -> None:
     out = None if command.dry_run else command.out
     with calling({f"data.{name}": f"--{name}" for name in ("rate", "axes", "kind")}):
         results = clean_files(command.files, out, config, command.jobs, progress=True, plugins=command.plugin)
-    failed = {result.name: str(result.error) for result in results if result.status == "failed"}
+    failed = [(result.name, str(result.error)) for result in results if result.status == "failed"]
     if len(failed) == len(results):
         raise InputError(failures(failed, len(results), "cleaned"))
     write_file(command.out / "cleaning.json", to_json([result.to_dict() for result in results]))

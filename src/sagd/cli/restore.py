@@ -126,7 +126,7 @@ def _run_wholes(command: Restore, model: Trained, band: str) -> None:
             say(line)
     say(f"wrote {number_of(len(result.written), ('file', 'files'))} in {folder} and {page}")
     if result.failed:
-        raise InputError(failures(result.failed, result.count, "restored"))
+        raise InputError(failures(result.failed.items(), result.count, "restored"))
 
 
 def _run_fields(command: Restore, model: Trained, hidden: Hidden | None) -> None:

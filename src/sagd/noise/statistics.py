@@ -19,6 +19,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -77,6 +78,15 @@ class DataStatistics:
         """
         if basis == self.basis:
             return self
+        if basis not in self._elsewhere:
+            self._elsewhere[basis] = self._on(basis)
+        return self._elsewhere[basis]
+
+    @cached_property
+    def _elsewhere(self) -> dict[Basis, DataStatistics]:
+        return {}
+
+    def _on(self, basis: Basis) -> DataStatistics:
         if isinstance(self.basis, CosineBasis) and isinstance(basis, FourierBasis):
             return DataStatistics(self.mean, _in_fourier(self.spectrum, basis), self.count, basis, self.scales)
         total, root = torch.zeros(len(self.mean), *basis.coefficients, dtype=torch.float64), self.spectrum.sqrt()

@@ -9,8 +9,8 @@
    that the fit misses has little of it, a band with edges has its whole excess. The shape that explains most,
    `n contrast^2`, is widened to what of its kind still sticks out around it and taken out; the fit is repeated without
    it, and so on.
-4. Damage is in all images alike, content in some: what sticks out does so in the spectrum of a *typical* image as well,
-   the geometric mean over images, in which what few images have counts for little.
+4. Damage is in most images, at the same frequencies, and content in some: what sticks out does so in the spectrum of a
+   *typical* image as well, the geometric mean over images, in which what few images have counts for little.
 
 Against a reference, `e` is the ratio of the mean powers, means included, less its median, and needs no fit.
 
@@ -39,6 +39,7 @@ from sagd.noise.spectra.tables import RadialTable
 from sagd.omission.detection.base import ENLARGED, empty_share, excess_of
 from sagd.omission.detection.smooth import robust_fit
 from sagd.omission.detection.windows import FLOOR, mean_power
+from sagd.random import generator_for, subset
 
 DECIBEL = 10 / math.log(10)
 LEAST_IMAGES = 16
@@ -61,6 +62,8 @@ _TYPICAL = 1024
 """Images that tell what is typical, at most."""
 _LOUDEST = 0.25
 """Share of the images that are left out of the typical one: a row of roof tiles is in few pieces of a photograph."""
+_ROUNDING = 1e-24
+"""Power, as a part of the largest value's, that is no more than rounding."""
 _STEPS = 40
 """Of the fit, which has few frequencies to go by in small images."""
 REFERENCE_THRESHOLD = 1.0
@@ -191,8 +194,8 @@ def detect(x: Tensor, reference: Tensor | None = None) -> Detection:
     _check(x, "images")
     basis = FourierBasis(tuple(x.shape[2:]))
     if reference is None:
-        centred = x.double() - x.double().mean(0)
-        return _Search(_power(centred, basis), basis, len(x) * x.shape[1], typical=_typical(x, basis)).run()
+        power = _power(x, basis, x.mean(0, dtype=torch.float64))
+        return _Search(power, basis, len(x) * x.shape[1], typical=_typical(x, basis)).run()
     _check(reference, "reference images")
     if x.shape[1:] != reference.shape[1:]:
         raise InputError(f"images are {tuple(x.shape[1:])}, those of the reference {tuple(reference.shape[1:])}")
@@ -255,12 +258,12 @@ def periodic_component(x: Tensor) -> Tensor:
     return x - basis.inverse(smooth)
 
 
-def _power(x: Tensor, basis: FourierBasis) -> Tensor:
-    """Mean power of the periodic components over images and channels."""
-    power = torch.cat([each.sum(0, keepdim=True) for each in _powers(x, basis)]).sum(0) / len(x)
+def _power(x: Tensor, basis: FourierBasis, mean: Tensor | None = None) -> Tensor:
+    """Mean power of the periodic components over images and channels, about a mean."""
+    power = sum((each.sum(0) for each in _powers(x, basis, mean)), torch.zeros(basis.coefficients)) / len(x)
     if not torch.isfinite(power).all():
         raise InputError("images hold non-finite values (NaN or infinity); clean them before looking at their spectrum")
-    if not power.max() > 0:
+    if not power.max() > _ROUNDING * float(x.abs().max()) ** 2:
         raise InputError("images do not vary; there is no spectrum to look at")
     return power + FLOOR * mean_power(power, basis)
 
@@ -270,20 +273,24 @@ def _typical(x: Tensor, basis: FourierBasis) -> Tensor:
 
     Not about their mean, which spreads what few images hold over all.
     """
-    logs = []
-    weight = basis.multiplicity() / basis.multiplicity().sum()
-    for power in _powers(x[:: math.ceil(len(x) / _TYPICAL)], basis):
+    some = subset(len(x), min(len(x), _TYPICAL), generator_for("typical", 0))
+    weight = torch.where(basis.frequencies().abs().amax(0) > 0, basis.multiplicity(), 0.0)
+    weight, least, logs = weight / weight.sum(), _ROUNDING * float(x.abs().max()) ** 2, []
+    for power in _powers(x[some], basis):
         mean = (weight * power).flatten(1).sum(1)
         floored = power + FLOOR * mean.reshape(-1, *(1,) * len(basis.spatial))
-        logs.append(floored[mean > 0].log().float())
-    least = torch.cat(logs).sort(0).values
-    return least[: math.ceil((1 - _LOUDEST) * len(least))].double().mean(0).exp()
+        logs.append(floored[mean > least].log().float())
+    known = torch.cat(logs)
+    if not len(known):  # those that vary are too few to be among these
+        return torch.ones(basis.coefficients, dtype=torch.float64)
+    return known.sort(0).values[: math.ceil((1 - _LOUDEST) * len(known))].double().mean(0).exp()
 
 
-def _powers(x: Tensor, basis: FourierBasis) -> Iterator[Tensor]:
+def _powers(x: Tensor, basis: FourierBasis, mean: Tensor | None = None) -> Iterator[Tensor]:
     """Power of the periodic component of each image, channels averaged, some images at a time."""
     for batch in x.split(512):
-        yield basis.forward(periodic_component(batch)).abs().square().mean(1)
+        centred = batch if mean is None else batch.double() - mean
+        yield basis.forward(periodic_component(centred)).abs().square().mean(1)
 
 
 @dataclass(frozen=True)
@@ -320,7 +327,8 @@ class _Search:
         reference: Tensor | None = None,
         typical: Tensor | None = None,
     ) -> None:
-        self.power, self.basis, self.reference, self.typical = power, basis, reference, typical
+        self.power, self.basis, self.reference = power, basis, reference
+        self.typical = None if typical is None else DECIBEL * typical.log()
         self.frequencies = basis.frequencies().double()
         self.radius = torch.linalg.vector_norm(self.frequencies, dim=0)
         self.weight = torch.where(self.radius > 0, basis.multiplicity(), 0.0)
@@ -422,9 +430,10 @@ class _Search:
             added = replace(shape, inside=shape.inside & ~best.inside)
             stands, count, _ = self._contrast(added, e, taken | best.inside, 0.0)
             whole = self._contrast(shape, e, taken, 0.0)[0]
-            if not count or stands < least:
+            threshold = self.threshold(shape, levels)
+            if not count or stands < least or whole < threshold:
                 continue
-            if min(whole, self.typically(shape, taken, levels)) >= self.threshold(shape, levels):
+            if self.typically(shape, taken, levels) >= threshold:
                 return shape, whole
         return None
 
@@ -432,7 +441,7 @@ class _Search:
         """Contrast in a typical image; infinite where none is known."""
         if self.typical is None:
             return math.inf
-        return self._contrast(shape, DECIBEL * self.typical.log() - levels, taken, 0.0)[0]
+        return self._contrast(shape, self.typical - levels, taken, 0.0)[0]
 
     def _size(self, shape: _Shape) -> float:
         """Number of frequencies."""

@@ -305,7 +305,7 @@ def _common(sources: Sequence[Whole], band: Spectrum, scale: Scale, progress: bo
 
 def _values(sources: Sequence[Whole], scale: Scale, progress: bool) -> Iterator[Tensor]:
     """Those that can be measured."""
-    for source in counted(sources, "measuring", "file", progress):
+    for source in counted(sources, "measuring", "files", progress):
         with suppress(InputError, OSError):
             for x in values_of(source, scale):
                 prepared(x, scale, ())

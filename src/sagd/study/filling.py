@@ -41,8 +41,8 @@ from sagd.study.sides import BEST, WAYS, Sides, asks_network, asks_trial
 logger = logging.getLogger(__name__)
 
 DRAWS = 8
-TRYING = "trying the ways on draws of the model"
 """Posterior draws whose mean is the result, where nobody asks for their number."""
+TRYING = "trying the ways on draws of the model"
 _DELETED = 0.1
 """Power of a band, in that of clean items, below which it holds nothing any more."""
 _TOLD = (

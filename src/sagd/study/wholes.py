@@ -152,17 +152,18 @@ def restore_wholes(
             beyond = _count_beyond(part, model)
             tasks.append((name, _work(part, model, knowledge), beyond, truth))
     if not tasks:
-        raise InputError(failures(failed, len(parts), "restored"))
+        raise InputError(failures(failed.items(), len(parts), "restored"))
     knowledge.warn()
     restorer = None
     if asks_network(take):
         tries = asks_trial(take, not knowledge.doubt, clean is not None)
         restorer = knowledge.restorer([work for _, work, _, _ in tasks], batch_size, tries, progress)
     out.mkdir(parents=True, exist_ok=True)
-    total = 0 if restorer is None else sum(_count_of(work, model) for _, work, _, _ in tasks)
+    windows = [_count_of(work, model) for _, work, _, _ in tasks]
+    total, unit = (len(tasks), "files") if restorer is None else (sum(windows), "windows")
     with (
         tempfile.TemporaryDirectory(dir=out, prefix=".restoring-") as folder,
-        Count(total, "restoring", "windows", progress) as count,
+        Count(total, "restoring", unit, progress) as count,
     ):
         done: dict[str, tuple[_Results, Whole | None]] = {}
         for k, (name, work, beyond, truth) in enumerate(tasks):
@@ -173,8 +174,10 @@ def restore_wholes(
                     blending = Blending(own, batch_size, count.done)
                     restoring = dataclasses.replace(restoring, blending=blending, note=note)
                 done[name] = restoring.results(Path(folder) / str(k), truth), truth
+            if restorer is None:
+                count.done()
         if not done:
-            raise InputError(failures(failed, len(parts), "restored"))
+            raise InputError(failures(failed.items(), len(parts), "restored"))
         names, found = tuple(done), [results for results, _ in done.values()]
         ways = found[0].ways
         sides = Sides(
