@@ -311,6 +311,13 @@ def test_laps_from_cleaned_items_know_what_is_no_noise(tmp_path, caplog):
     assert "no laps: the damage multiplies the values" in caplog.text
 
 
+def test_a_training_that_is_refused_leaves_nothing(tmp_path):
+    noise = Signals("noise", torch.randn(60, 1, 16, 16, generator=torch.Generator().manual_seed(0)))
+    with pytest.raises(InputError, match="no damaged band found"):
+        train_in_laps(config(1, mode="cleaned"), tmp_path / "run", data=noise)
+    assert not (tmp_path / "run").exists()
+
+
 def test_laps_of_damage_that_multiplies_are_refused(tmp_path):
     with pytest.raises(InputError, match="multiplies"):
         train_in_laps(cleaned(1, log="yes"), tmp_path / "run", data=waves())

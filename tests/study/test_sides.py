@@ -21,7 +21,10 @@ def sides(excess=(20, -3, -5, -20), errors=None, asked="best", files=1, tried=No
     [
         (sides(), "network", "at most 1 dB over"),
         (sides((20, 4, 0, -9)), "clean", "the network shows the damage; network +4.0 dB"),
-        (sides((20, 4, 3, -9)), "removal", "the network shows the damage"),
+        (sides((20, 5, 4, -9)), "removal", "the network shows the damage"),
+        (sides((20, 4, 2.9, -9)), "clean", "less than what deleting the band takes of the content; the network shows"),
+        (sides((20, 2.3, 1.3, -20)), "clean", "is less than what deleting the band takes of the content"),
+        (sides((20, 1.3, 2.3, -20)), "network", "is less than what deleting the band takes of the content"),
         (sides((20, 4, 3, 2)), "removal", "all show the damage, this least"),
         (
             sides(errors=(1.0, 0.02, 0.01, 0.03)),

@@ -99,7 +99,11 @@ def train_in_laps(config: RunConfig, out: str | Path, resume: bool = False, data
         raise InputError(f"{str(out)!r} holds a single training, without laps; choose another {argument('out')}")
     with claim(out, empty=not resume):
         course.begin()
-        best = course.run(laps)
+        try:
+            best = course.run(laps)
+        except InputError:
+            course.forget()
+            raise
         model = best if best is not None else course.first
         assert model is not None
         save_model(out / "model", dataclasses.replace(model, configuration=to_dict(course.known)))
@@ -181,6 +185,11 @@ class Course:
             return
         if changes := {key: both for key, both in changed(path, settings).items() if key not in _FREE}:
             raise InputError(of_another(changes, f"the training in laps in {str(self.out)!r}"))
+
+    def forget(self) -> None:
+        """Leave nothing of a training that was refused before it made anything."""
+        if not any(self.out.glob("lap-*")):
+            (self.out / LAPS).unlink(missing_ok=True)
 
     def _check_coverage(self) -> None:
         """Refuse items that show all frequencies, or some frequency too seldom."""

@@ -16,7 +16,9 @@ from sagd.omission.alarm import ALARM
 
 WAYS = ("network", "clean", "removal")
 """In the order in which they are trusted, where nothing speaks against them."""
-BEST = "best"
+BEST, _DELETED = "best", WAYS[-1]
+_EVEN = 10 * math.log10(2)
+"""Decibels over its surroundings at which a band holds as much damage as content, all of which deleting takes."""
 _FEW = (13.97, 4.53)
 """Student's t of one and two degrees of freedom, as rare as two standard errors of many."""
 _FAVOURED = 1.0
@@ -72,7 +74,8 @@ class Sides:
     def taken(self) -> str:
         """The way that is taken: the one of least error, else the first that does not show the damage.
 
-        If more do not, and were tried where the truth is known, that which was nearer to it.
+        If more do not, and were tried where the truth is known, that which was nearer to it. If only the deleted band
+        does not, that which shows it least, unless that leaves more of the damage than deleting takes of the content.
         """
         if self.asked != BEST:
             return self.asked
@@ -82,7 +85,10 @@ class Sides:
             return WAYS[0] if self._gains else WAYS[1]
         ways = WAYS[1:] if self.doubt else WAYS
         quiet = [way for way in ways if self.mean_excess(way) <= ALARM]
-        return quiet[0] if quiet else min(ways, key=self.mean_excess)
+        if quiet[:1] != [_DELETED]:
+            return quiet[0] if quiet else min(ways, key=self.mean_excess)
+        least = min(ways[:-1], key=self.mean_excess)
+        return least if self.mean_excess(least) < _EVEN else _DELETED
 
     @property
     def _by_trial(self) -> bool:
@@ -147,6 +153,8 @@ class Sides:
             return f"{what} in {count} trials on draws of the model, where the truth is known: {told}"
         loud = self.mean_excess(self.taken) > ALARM
         why = "all show the damage, this least" if loud else f"the first that is at most {ALARM:g} dB over"
+        if loud and self.mean_excess(_DELETED) <= ALARM:
+            why = "what it leaves of the damage is less than what deleting the band takes of the content"
         if self.taken == WAYS[0]:
             return why
         return f"{why}; {self.doubt or 'the network shows the damage'}"
