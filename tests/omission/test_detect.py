@@ -91,6 +91,19 @@ def test_damage_is_in_most_images(fields, damaged, share, found):
     assert (detect(y).band is not None) == found
 
 
+@pytest.mark.parametrize("share", [0.6, 1.0])
+@pytest.mark.parametrize("shape", [(1, 64, 64), (2, 48, 80)], ids=str)
+def test_a_wave_whose_frequency_differs_from_image_to_image_is_found(fields, shape, share):
+    """By 1.3 steps of the grid: at each frequency it is in a few images alone."""
+    clean, g = fields(shape, count=160), torch.Generator().manual_seed(0)
+    f = 0.2 + 1.3 / shape[-1] * torch.randn(160, len(shape) - 1, generator=g)
+    places = torch.stack(torch.meshgrid(*(torch.arange(float(n)) for n in shape[1:]), indexing="ij"))
+    phase = torch.tensordot(f, places, 1) + torch.rand(160, *(1,) * (len(shape) - 1), generator=g)
+    waves = torch.cos(2 * math.pi * phase)[:, None] * (torch.arange(160) < share * 160).reshape(-1, *(1,) * len(shape))
+    assert detect(clean).band is None
+    assert {finding.band.kind for finding in detect(clean + clean.std() * waves).findings} == {"spots"}
+
+
 def test_what_some_images_have_is_told_from_all_whatever_their_order(fields, damaged):
     clean = fields(count=1200)
     own = damaged(clean, "moire(waves=1, level=1)", 12)[0]

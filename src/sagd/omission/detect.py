@@ -9,8 +9,9 @@
    that the fit misses has little of it, a band with edges has its whole excess. The shape that explains most,
    `n contrast^2`, is widened to what of its kind still sticks out around it and taken out; the fit is repeated without
    it, and so on.
-4. Damage is in most images, at the same frequencies, and content in some: what sticks out does so in the spectrum of a
-   *typical* image as well, the geometric mean over images, in which what few images have counts for little.
+4. Damage is in most images, and content in some: what sticks out does so in the spectrum of a *typical* image as well,
+   the geometric mean over images, in which what few images have counts for little. Waves may differ from image to image
+   by some steps of the grid.
 
 Against a reference, `e` is the ratio of the mean powers, means included, less its median, and needs no fit.
 
@@ -37,6 +38,7 @@ from sagd.noise.spectra.base import Product, Spectrum
 from sagd.noise.spectra.damage import Ring, Spots, Strip, Wedge
 from sagd.noise.spectra.tables import RadialTable
 from sagd.omission.detection.base import ENLARGED, empty_share, excess_of
+from sagd.omission.detection.plane import unfolded
 from sagd.omission.detection.smooth import robust_fit
 from sagd.omission.detection.windows import FLOOR, mean_power
 from sagd.random import generator_for, subset
@@ -62,6 +64,8 @@ _TYPICAL = 1024
 """Images that tell what is typical, at most."""
 _LOUDEST = 0.25
 """Share of the images that are left out of the typical one: a row of roof tiles is in few pieces of a photograph."""
+_WANDERS = 3
+"""Steps of the grid by which the frequency of a wave may differ from image to image, at most."""
 _ROUNDING = 1e-24
 """Power, as a part of the largest value's, that is no more than rounding."""
 _STEPS = 40
@@ -195,7 +199,7 @@ def detect(x: Tensor, reference: Tensor | None = None) -> Detection:
     basis = FourierBasis(tuple(x.shape[2:]))
     if reference is None:
         power = _power(x, basis, x.mean(0, dtype=torch.float64))
-        return _Search(power, basis, len(x) * x.shape[1], typical=_typical(x, basis)).run()
+        return _Search(power, basis, len(x) * x.shape[1], typical=_Typical(x, basis)).run()
     _check(reference, "reference images")
     if x.shape[1:] != reference.shape[1:]:
         raise InputError(f"images are {tuple(x.shape[1:])}, those of the reference {tuple(reference.shape[1:])}")
@@ -268,22 +272,48 @@ def _power(x: Tensor, basis: FourierBasis, mean: Tensor | None = None) -> Tensor
     return power + FLOOR * mean_power(power, basis)
 
 
-def _typical(x: Tensor, basis: FourierBasis) -> Tensor:
+class _Typical:
     """Power of a typical image: at each frequency the geometric mean over images, without those that hold most there.
 
     Not about their mean, which spreads what few images hold over all.
+
+    Args:
+        x: Images.
+        basis: That of their coefficients.
     """
-    some = subset(len(x), min(len(x), _TYPICAL), generator_for("typical", 0))
-    weight = torch.where(basis.frequencies().abs().amax(0) > 0, basis.multiplicity(), 0.0)
-    weight, least, logs = weight / weight.sum(), _ROUNDING * float(x.abs().max()) ** 2, []
-    for power in _powers(x[some], basis):
-        mean = (weight * power).flatten(1).sum(1)
-        floored = power + FLOOR * mean.reshape(-1, *(1,) * len(basis.spatial))
-        logs.append(floored[mean > least].log().float())
-    known = torch.cat(logs)
-    if not len(known):  # those that vary are too few to be among these
-        return torch.ones(basis.coefficients, dtype=torch.float64)
-    return known.sort(0).values[: math.ceil((1 - _LOUDEST) * len(known))].double().mean(0).exp()
+
+    def __init__(self, x: Tensor, basis: FourierBasis) -> None:
+        self.basis, self.x = basis, x[subset(len(x), min(len(x), _TYPICAL), generator_for("typical", 0))]
+        self.least = _ROUNDING * float(x.abs().max()) ** 2
+        self.found: dict[int, Tensor] = {}
+
+    def around(self, reach: int) -> Tensor:
+        """In dB, `(*coefficients)`; of the mean power of each image over so many steps to all sides."""
+        if reach not in self.found:
+            self.found[reach] = self._around(reach)
+        return self.found[reach]
+
+    def _around(self, reach: int) -> Tensor:
+        basis, logs = self.basis, []
+        weight = torch.where(basis.frequencies().abs().amax(0) > 0, basis.multiplicity(), 0.0)
+        for power in _powers(self.x, basis):
+            mean = (weight * power).flatten(1).sum(1) / weight.sum()
+            floored = power + FLOOR * mean.reshape(-1, *(1,) * len(basis.spatial))
+            logs.append(self._local(floored[mean > self.least], reach).log().float())
+        known = torch.cat(logs)
+        if not len(known):  # those that vary are too few to be among these
+            return torch.zeros(basis.coefficients, dtype=torch.float64)
+        return DECIBEL * known.sort(0).values[: math.ceil((1 - _LOUDEST) * len(known))].double().mean(0)
+
+    def _local(self, power: Tensor, reach: int) -> Tensor:
+        """Means over steps to all sides, of `(B, *coefficients)`."""
+        if reach == 0:
+            return power
+        side = self.basis.spatial
+        full = unfolded(power, side)
+        for axis in range(-len(side), 0):
+            full = sum((full.roll(k, axis) for k in range(-reach, reach + 1)), torch.zeros_like(full))
+        return full[..., : power.shape[-1]] / (2 * reach + 1) ** len(side)
 
 
 def _powers(x: Tensor, basis: FourierBasis, mean: Tensor | None = None) -> Iterator[Tensor]:
@@ -316,7 +346,7 @@ class _Search:
         basis: Their basis.
         count: Independent spectra that were averaged.
         reference: Power of a clean reference.
-        typical: Geometric mean of the power over images, in which a shape is to stick out as well.
+        typical: A typical image, in whose spectrum a shape is to stick out as well.
     """
 
     def __init__(
@@ -325,10 +355,9 @@ class _Search:
         basis: FourierBasis,
         count: int,
         reference: Tensor | None = None,
-        typical: Tensor | None = None,
+        typical: _Typical | None = None,
     ) -> None:
-        self.power, self.basis, self.reference = power, basis, reference
-        self.typical = None if typical is None else DECIBEL * typical.log()
+        self.power, self.basis, self.reference, self.typical = power, basis, reference, typical
         self.frequencies = basis.frequencies().double()
         self.radius = torch.linalg.vector_norm(self.frequencies, dim=0)
         self.weight = torch.where(self.radius > 0, basis.multiplicity(), 0.0)
@@ -438,10 +467,20 @@ class _Search:
         return None
 
     def typically(self, shape: _Shape, taken: Tensor, levels: Tensor) -> float:
-        """Contrast in a typical image; infinite where none is known."""
+        """Contrast in a typical image, where a spot may be some steps away; infinite where none is known."""
         if self.typical is None:
             return math.inf
-        return self._contrast(shape, self.typical - levels, taken, 0.0)[0]
+        own = self._contrast(shape, self.typical.around(0) - levels, taken, 0.0)[0]
+        if not isinstance(shape.band, Spots) or own >= self.threshold(shape, levels):
+            return own
+        distance = self._steps_from(torch.tensor(shape.band.at[0], dtype=torch.float64))
+        # Steps next to DC hold all that a mean over them would have.
+        room = min((min(self.basis.spatial) - 7) // 4, int(distance.flatten()[0]) // 4)
+        for reach in range(1, 1 + min(_WANDERS, room)):
+            beside = (distance > 2 * reach + 1.5) & (distance < 2 * reach + 3)
+            local = self.typical.around(reach) - levels
+            own = max(own, self._contrast(replace(shape, sides=(beside,)), local, taken, 0.0)[0])
+        return own
 
     def _size(self, shape: _Shape) -> float:
         """Number of frequencies."""
@@ -550,7 +589,7 @@ class _Search:
     def _spots(self, e: Tensor) -> Iterator[_Shape]:
         """The single frequencies that stick out most, each with its mirror."""
         rank = len(self.frequencies)
-        full = self._unfolded(e)
+        full = unfolded(e, self.basis.spatial)
         axes = tuple(range(rank))
         ring = [s for s in itertools.product(range(-2, 3), repeat=rank) if max(map(abs, s)) == 2]
         beside = sum((full.roll(s, axes) for s in ring), torch.zeros_like(full)) / len(ring)
@@ -577,7 +616,7 @@ class _Search:
 
     def _grown(self, inside: Tensor) -> Tensor:
         """With all frequencies at most two steps away."""
-        full = self._unfolded(inside.double())
+        full = unfolded(inside.double(), self.basis.spatial)
         axes = tuple(range(full.ndim))
         near = sum((full.roll(s, axes) for s in itertools.product(range(-2, 3), repeat=full.ndim)), 0 * full)
         return near[tuple(slice(n) for n in inside.shape)] > 0
@@ -588,13 +627,3 @@ class _Search:
         centre = f.reshape(-1, *(1,) * self.radius.ndim)
         both = [self.frequencies - sign * centre for sign in (1, -1)]
         return torch.stack([((d - d.round()).abs() * sides).amax(0) for d in both]).amin(0)
-
-    def _unfolded(self, e: Tensor) -> Tensor:
-        """`e` on the full grid, mirrored frequencies included, `(*spatial)`."""
-        full = torch.zeros(self.basis.spatial, dtype=e.dtype)
-        n, last = self.basis.spatial[-1], e.shape[-1]
-        full[..., :last] = e
-        axes = tuple(range(e.ndim - 1))
-        mirrored = e.flip(axes).roll((1,) * len(axes), axes) if axes else e
-        full[..., last:] = mirrored[..., 1 : n - last + 1].flip(-1)
-        return full

@@ -11,11 +11,11 @@ from sagd.noise.basis.fourier import FourierBasis
 
 
 def unfolded(values: Tensor, side: tuple[int, ...]) -> Tensor:
-    """Values `(*coefficients)` of a real field's frequencies on all of them, `(*side)`."""
-    full = torch.zeros(side, dtype=values.dtype)
+    """Values `(*, *coefficients)` of a real field's frequencies on all of them, `(*, *side)`."""
+    full = torch.zeros(*values.shape[: -len(side)], *side, dtype=values.dtype)
     n, last = side[-1], values.shape[-1]
     full[..., :last] = values
-    axes = tuple(range(values.ndim - 1))
+    axes = tuple(range(-len(side), -1))
     mirrored = values.flip(axes).roll((1,) * len(axes), axes) if axes else values
     full[..., last:] = mirrored[..., 1 : n - last + 1].flip(-1)
     return full
