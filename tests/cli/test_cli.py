@@ -803,6 +803,25 @@ def test_restore_takes_single_files(works, striped, tmp_path):
     assert [path.name for path in (tmp_path / "out" / "images").iterdir()] == [first.name]
 
 
+@pytest.mark.parametrize("size", [8, 10])
+def test_files_that_cannot_be_read_stop_no_others_from_being_restored(sagd_, striped, tmp_path, size):
+    for k in range(2):
+        save(tmp_path / "x" / f"{k}.png", np.random.default_rng(k).uniform(0, 255, (size, size)))
+    (tmp_path / "x" / "empty.png").touch()
+    whole = (tmp_path / "x" / "0.png").read_bytes()
+    (tmp_path / "x" / "half.png").write_bytes(whole[: len(whole) // 2])
+    code, _, line = sagd_("restore", striped / "fill", tmp_path / "x", "--take", "clean", "--out", tmp_path / "out")
+    assert code == 2
+    assert "2 of 4 file(s) could not be restored: empty.png: cannot read" in line
+    assert "half.png: " in line
+    assert sorted(path.name for path in (tmp_path / "out" / "images").iterdir()) == ["0.png", "1.png"]
+    (tmp_path / "x" / "0.png").unlink()
+    (tmp_path / "x" / "1.png").unlink()
+    code, _, line = sagd_("restore", striped / "fill", tmp_path / "x", "--out", tmp_path / "other")
+    assert code == 2
+    assert "2 of 2 file(s) could not be" in line
+
+
 def test_restore_refuses_what_it_cannot_do(refused, works, runs, striped, tmp_path):
     damaged = striped / "trial" / "damaged"
     save(tmp_path / "small" / "a.png", np.zeros((7, 8)))

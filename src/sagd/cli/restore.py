@@ -164,6 +164,8 @@ def _run_fields(command: Restore, model: Trained, hidden: Hidden | None) -> None
     if (told := files.line()) is not None:
         say(told)
     say(f"wrote {number_of(len(result.names), called)} in {folder} and {page}")
+    if unread := result.named.unread:
+        raise InputError(failures(unread, len({*result.named.files}) + len(unread), "restored"))
 
 
 def _restored(command: Restore, model: Trained, hidden: Hidden | None) -> RestorationResult:

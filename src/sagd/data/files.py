@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -39,7 +40,7 @@ from sagd.data.sources.choose import of_one_kind, part_of
 from sagd.data.sources.metadata import METADATA, read_masks
 from sagd.data.sources.observed import items_among, masks_of
 from sagd.data.whole import ending_beside, exact
-from sagd.errors import InputError, argument, one_line
+from sagd.errors import InputError, argument, failures, one_line
 from sagd.paths import name_fault
 from sagd.random import generator_for, rand
 
@@ -71,6 +72,7 @@ class Named:
         parts: The file of each field.
         items: Number of each in its file.
         files: Name of each file as it is to be written.
+        unread: Name of each file that could not be read, and why.
     """
 
     names: tuple[str, ...]
@@ -80,6 +82,7 @@ class Named:
     parts: tuple[Part, ...] = ()
     items: tuple[int, ...] = ()
     files: tuple[str, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
 
     def some(self, rows: Sequence[int]) -> Named:
         """Those of these numbers."""
@@ -132,7 +135,13 @@ class Written:
         )
 
 
-def read_named(paths: Sequence[Path], shape: tuple[int, ...], meaning: Meaning, observed: str | None = None) -> Named:
+def read_named(
+    paths: Sequence[Path],
+    shape: tuple[int, ...],
+    meaning: Meaning,
+    observed: str | None = None,
+    unread: dict[str, str] | None = None,
+) -> Named:
     """Read files, and all of one kind that lie below folders, in natural order, as they are: none is scaled.
 
     Args:
@@ -140,34 +149,65 @@ def read_named(paths: Sequence[Path], shape: tuple[int, ...], meaning: Meaning, 
         shape: `(C, *spatial)` that all must have; colour is turned into grey or grey into colour where `C` asks for it.
         meaning: Of the model: what kind of signal it is, and how it sees values.
         observed: Name of masks beside or in the files, which are no data; see `masks_named`.
+        unread: Where files that cannot be read are noted, with the reason; None: they are refused.
 
     Raises:
-        InputError: Naming the file that is missing, of another kind, size, encoding or rate, or named as another one.
+        InputError: Naming the file that is missing, of another kind, size, encoding or rate, or named as another one;
+            or if none can be read.
     """
-    names, fields, parts, items, files = [], [], [], [], []
-    for name, part in named_parts(paths, meaning, observed):
-        for item in range(part.count):
-            fields.append(_field(part, item, shape, meaning))
+    names: list[str] = []
+    fields, parts, items, files = [], [], [], []
+    for name, part in named_parts(paths, meaning, observed, unread):
+        with _noted(unread, name):
+            fields += [_field(part, item, shape, meaning) for item in range(part.count)]
+        for item in range(part.count if len(fields) > len(names) else 0):
             names.append(name if part.count == 1 else f"{name}[{item}]")
             files.append(name)
             parts.append(part)
             items.append(item)
+    _require_some(fields, unread)
     x = torch.stack(fields)
     known = None if not x.isnan().any() else ~x.isnan()
     x = x if known is None else torch.where(known, x, 0.0)
-    return Named(tuple(names), x, meaning, known, tuple(parts), tuple(items), tuple(files))
+    return Named(
+        tuple(names), x, meaning, known, tuple(parts), tuple(items), tuple(files), tuple((unread or {}).items())
+    )
 
 
-def named_parts(paths: Sequence[Path], meaning: Meaning, observed: str | None = None) -> list[tuple[str, Part]]:
-    """Names and arrays of files, and all of one kind that lie below folders, in natural order, of any size.
+class _UnreadableError(InputError):
+    """What is wrong with a file by itself, whatever is asked of it."""
 
-    Raises:
-        InputError: Naming the file that is missing, of another kind, encoding or rate, or named as another one.
-    """
+
+@contextlib.contextmanager
+def _noted(unread: dict[str, str] | None, name: str) -> Iterator[None]:
+    """Context in which it is noted that a file cannot be read, if there is where."""
+    try:
+        yield
+    except _UnreadableError as error:
+        if unread is None:
+            raise
+        unread[name] = one_line(error)
+
+
+def _require_some(read: Sequence[object], unread: Mapping[str, str] | None) -> None:
+    if unread and not read:
+        raise InputError(failures(unread.items(), len(unread), "read"))
+
+
+def named_parts(
+    paths: Sequence[Path], meaning: Meaning, observed: str | None = None, unread: dict[str, str] | None = None
+) -> list[tuple[str, Part]]:
+    """Names and arrays of files, and all of one kind that lie below folders, in natural order, of any size; arguments
+    and errors as of `read_named`."""
     told: dict[Path, DataConfig] = {}
     found = find_files(paths, DataConfig(kind=meaning.kind, observed=observed)).values()
     beside = ((name, path, replace(_beside(name, path, meaning, told), observed=observed)) for name, path in found)
-    return [(name, _part(path, meaning, reading)) for name, path, reading in beside]
+    parts = []
+    for name, path, reading in beside:
+        with _noted(unread, name):
+            parts.append((name, _part(path, meaning, reading)))
+    _require_some(parts, unread)
+    return parts
 
 
 def masks_named(paths: Sequence[Path], named: Named, observed: str, order: Order = "fft") -> Tensor:
@@ -538,7 +578,7 @@ def _part(path: Path, meaning: Meaning, told: DataConfig) -> Part:
             axes = suggested(part.arrays[0].shape, meaning.axes, kind.coloured)
             part = part_of(path, kind, replace(config, axes=axes))
     except InputError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error}") from None
+        raise _UnreadableError(f"cannot read {str(path)!r}: {error}") from None
     check_means(part, meaning, config)
     return part
 
@@ -551,7 +591,11 @@ def _field(part: Part, item: int, shape: tuple[int, ...], meaning: Meaning) -> T
             f"{str(part.path)!r} is {own}, the model is for {needed} ({', '.join(part.layout.spatial)}); crop or scale"
             " it, or train a model of that size"
         )
-    values = in_units_of(meaning, part.read(item), part)
+    try:
+        read = part.read(item)
+    except InputError as error:
+        raise _UnreadableError(str(error)) from None
+    values = in_units_of(meaning, read, part)
     try:
         values = with_channels(values, shape[0], Kind.member(meaning.kind).mixing)
     except InputError as error:

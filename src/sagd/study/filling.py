@@ -213,7 +213,7 @@ def fill_files(
         raise InputError(
             f"{argument('take')} {take} is made without the network, and samples are drawn by it; leave one of them out"
         )
-    named = read_named(paths, model.process.shape, model.meaning, hidden.observed)
+    named = read_named(paths, model.process.shape, model.meaning, hidden.observed, unread={})
     require_like(named, keep)
     if named.known is not None:
         raise InputError("the files have missing values (NaN), so that no frequency of them is known; fill them first")

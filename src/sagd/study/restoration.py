@@ -171,7 +171,7 @@ def restore_files(
         raise InputError(
             f"{argument('take')} {take} is made without the network, and samples are drawn by it; leave one of them out"
         )
-    damaged = read_named(paths, model.process.shape, model.meaning)
+    damaged = read_named(paths, model.process.shape, model.meaning, unread={})
     require_like(damaged, keep)
     known = None if clean is None else read_partners(damaged, clean)
     others = None if samples or take == WAYS[0] else without_network(damaged, mode.place, take)

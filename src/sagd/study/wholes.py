@@ -140,19 +140,20 @@ def restore_wholes(
     told = Condition() if label is None else Condition.of(torch.tensor([label]))
     knowledge = _OfBand(model, band, told, seed) if band is not None else _OfMode(model, told, seed)
     place = knowledge.place
-    parts = named_parts(paths, model.meaning)
+    failed: dict[str, str] = {}
+    parts = named_parts(paths, model.meaning, unread=failed)
+    named = len(parts) + len(failed)
     _require_fits(parts, model)
     for _, part in parts:
         require_room(part, out)
     partners = [None] * len(parts) if clean is None else _partners(parts, clean, model.meaning)
-    failed: dict[str, str] = {}
     tasks = []
     for (name, part), truth in zip(parts, partners, strict=True):
         with _noted(failed, name):
             beyond = _count_beyond(part, model)
             tasks.append((name, _work(part, model, knowledge), beyond, truth))
     if not tasks:
-        raise InputError(failures(failed.items(), len(parts), "restored"))
+        raise InputError(failures(failed.items(), named, "restored"))
     knowledge.warn()
     restorer = None
     if asks_network(take):
@@ -177,7 +178,7 @@ def restore_wholes(
             if restorer is None:
                 count.done()
         if not done:
-            raise InputError(failures(failed.items(), len(parts), "restored"))
+            raise InputError(failures(failed.items(), named, "restored"))
         names, found = tuple(done), [results for results, _ in done.values()]
         ways = found[0].ways
         sides = Sides(
@@ -222,7 +223,7 @@ def are_larger(model: Trained, paths: Sequence[Path]) -> bool:
         InputError: Naming it, if one is smaller or has other channels, or is larger than a model restores that knows
             scaled data alone, or cannot be read.
     """
-    parts = named_parts(paths, model.meaning)
+    parts = named_parts(paths, model.meaning, unread={})
     if all(part.shape[1:] == model.process.shape[1:] for _, part in parts):
         return False
     _require_fits(parts, model)
