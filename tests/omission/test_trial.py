@@ -5,7 +5,7 @@ import torch
 
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.omission.posterior import GaussianPrior
-from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Left, damaged_draws, some_of, tried
+from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Left, damaged_draws, some_of, tried, weights_of
 from sagd.random import generator_for, randn
 
 BASIS = FourierBasis((6, 8))
@@ -37,6 +37,25 @@ def test_errors_are_those_of_ways_against_the_draws():
     assert given[0][1] is noise
     torch.testing.assert_close(given[1][0], trial.left.shown(x + (z - x) / 4))
     assert given[1][1] is trial.left.noise
+
+
+def test_trials_count_by_what_share_of_the_damage_is_of_their_kind():
+    """Cleaning takes 0.8 of the amplitude of damage whose power is 4 in all samples: 0.64 of its power."""
+    noise = torch.full((1, 2, *BASIS.coefficients), 4.0, dtype=torch.float64)
+    taken = torch.full((3, 2, 6, 8), 1.6, dtype=torch.float64)
+    weight = weights_of(taken, noise, BASIS, 3)
+    torch.testing.assert_close(weight, torch.tensor([0.64] * 3 + [0.36] * 3, dtype=torch.float64))
+    assert weights_of(9 * taken, noise, BASIS, 1).tolist() == [1, 0]
+    x, z = torch.zeros(2, 2, 6, 8), torch.ones(2, 2, 6, 8)
+    errors = iter(([1.0, 1.0], [0.9, 1.2]))  # cleaned items are better under what cleaning takes out alone
+
+    def network(y, power):
+        return torch.tensor(next(errors)).reshape(2, 1, 1, 1) ** 0.5 * torch.ones(2, 2, 6, 8)
+
+    for share, better in ((0.8, True), (0.5, False)):
+        errors = iter(([1.0, 1.0], [0.9, 1.2]))
+        weight = torch.tensor([share, 1 - share])
+        assert tried(x, z, z, noise, WHERE, network, weight=weight).from_cleaned == better
 
 
 def shrunk(count, gain):

@@ -4,9 +4,12 @@ Two fields tell what the damage of an item is like, with its leaks, ends and dri
 which cleaning can take out again, and what it holds more than a draw of the model, which the model can tell again. Run
 backwards along all axes they have the same spectrum, and know nothing of the item any more. Laid over a draw, each
 makes a damaged item of which the clean one is known; half of the trials are of either kind, so that what favours one
-way favours the other as often. Tried are cleaning, and the network given the item under noise of the damage's power, or
-given what cleaning leaves, under noise of the power that is wrong with that. The former uses all that is shown; the
-latter leaves to cleaning what that does better, such as a wave between the frequencies of the grid.
+way favours the other as often. What the network is better given is another question: a draw differs from the item in
+what nobody knows as well, which is laid over others as if it were damage, and of which cleaning takes out nothing. Each
+kind counts by its share of the damage there: the former by what cleaning takes, the latter by what is left. Tried are
+cleaning, and the network given the item under noise of the damage's power, or given what cleaning leaves, under noise
+of the power that is wrong with that. The former uses all that is shown; the latter leaves to cleaning what that does
+better, such as a wave between the frequencies of the grid.
 
 Cleaning shrinks: what it leaves is `z = g (x + n)` by frequency, and holds less than `x` does. As if it were `x` under
 noise it would be shrunk once more, and draws given it would lack power; `z / g` is `x` under noise.
@@ -80,10 +83,12 @@ class Trial:
     Attributes:
         errors: Mean squared error by way and item, `(B,)`, float64.
         left: What cleaning leaves.
+        weight: How much each item counts where the ways of the network are compared, `(B,)`; None: all alike.
     """
 
     errors: dict[str, Tensor]
     left: Left
+    weight: Tensor | None = None
 
     @property
     def from_cleaned(self) -> bool:
@@ -92,7 +97,8 @@ class Trial:
 
     def mean(self, way: str) -> float:
         """Error of a way."""
-        return float(self.errors[way].mean())
+        errors = self.errors[way]
+        return float(errors.mean() if self.weight is None else (self.weight * errors).sum() / self.weight.sum())
 
 
 def some_of(count: int) -> Tensor:
@@ -112,6 +118,20 @@ def damaged_draws(y: Tensor, draws: Tensor, taken: Tensor) -> Tensor:
     return torch.cat([draws, draws]) + laid
 
 
+def weights_of(taken: Tensor, noise: Tensor, basis: FourierBasis, count: int) -> Tensor:
+    """How much trials count, so many under what cleaning takes out and as many under the rest, `(2 count,)`.
+
+    Args:
+        taken: What cleaning takes out of items, `(B, C, *spatial)`.
+        noise: Power of the damage in items, or in windows of them, `(1, C, *coefficients)`.
+        basis: Of the latter.
+        count: Trials of each kind.
+    """
+    total = (noise * basis.multiplicity()).sum() / (noise.shape[1] * basis.size)
+    share = float((taken.double().square().mean() / total).clamp(max=1)) if total > 0 else 1.0
+    return torch.tensor([share] * count + [1 - share] * count, dtype=torch.float64)
+
+
 def tried(
     x: Tensor,
     damaged: Tensor,
@@ -121,6 +141,7 @@ def tried(
     network: Callable[[Tensor, Tensor], Tensor],
     share: Tensor | None = None,
     left: Left | None = None,
+    weight: Tensor | None = None,
 ) -> Trial:
     """Try all ways.
 
@@ -133,9 +154,11 @@ def tried(
         network: How items are restored by the network given the power of their noise.
         share: How much each place counts, `(*spatial)`; None: all alike.
         left: What cleaning leaves, if more than these items tell it.
+        weight: How much each item counts where the ways of the network are compared, `(B,)`; None: all alike.
     """
-    weight = torch.ones(x.shape[2:]) if share is None else share
-    weight = weight.double() / weight.double().mean()
+    places = torch.ones(x.shape[2:]) if share is None else share
+    places = places.double() / places.double().mean()
     left = Left.of([(x, cleaned)], where) if left is None else left
     found = {CLEAN: cleaned, DAMAGED: network(damaged, noise), CLEANED: network(left.shown(cleaned), left.noise)}
-    return Trial({way: (weight * (z.double() - x).square()).flatten(1).mean(1) for way, z in found.items()}, left)
+    errors = {way: (places * (z.double() - x).square()).flatten(1).mean(1) for way, z in found.items()}
+    return Trial(errors, left, weight)

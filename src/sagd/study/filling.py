@@ -33,7 +33,7 @@ from sagd.omission.modes import Restoration
 from sagd.omission.posterior import filled
 from sagd.omission.removal import Removal, measure
 from sagd.omission.removal.measurement import LEAST
-from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Trial, damaged_draws, some_of, tried
+from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Trial, damaged_draws, some_of, tried, weights_of
 from sagd.store.model import Trained
 from sagd.study.restoration import Method, RestorationResult, compared, sides_of, without_network
 from sagd.study.sides import BEST, WAYS, Sides, asks_network, asks_trial
@@ -348,11 +348,13 @@ def start_of(
 
         draws = network(y[some], damage.noise, 1, seed + 1)
         require_finite(draws)
-        z = damaged_draws(y[some], draws, removal.apply(y[some].double()).to(y))
+        taken = removal.apply(y[some].double()).to(y)
+        z = damaged_draws(y[some], draws, taken)
         # Each kind of damage by itself, as the items are: of twice as many more is known.
         halves = (half.double() for half in z.chunk(2))
         clean = torch.cat([half - measure(iter(half), removal.band).apply(half) for half in halves]).to(z)
-        trial = tried(torch.cat([draws, draws]), z, clean, damage.noise, damage.where, network)
+        weight = weights_of(taken, damage.noise, damage.basis, len(some))
+        trial = tried(torch.cat([draws, draws]), z, clean, damage.noise, damage.where, network, weight=weight)
     say_start(trial, len(z))
     if not trial.from_cleaned:
         return Start(y, damage, trial)

@@ -23,7 +23,7 @@ from sagd.omission.blending import blended_draw, count_of, taper
 from sagd.omission.checks import within_reach
 from sagd.omission.guard import next_bins
 from sagd.omission.removal import Removal, measure
-from sagd.omission.trial import MOST, Trial, damaged_draws, tried
+from sagd.omission.trial import MOST, Trial, damaged_draws, tried, weights_of
 from sagd.random import generator_for, seed_for
 from sagd.store.model import Trained
 from sagd.study.filling import TRYING, Damage, draws_of_trial, errors_of, fill, require_finite, say_start
@@ -177,7 +177,7 @@ def _tried(
 ) -> tuple[Trial, tuple[int, ...]]:
     """What came of the ways on some windows of a draw of each array, and how many are of each under each damage."""
     size = tuple(together.model.process.shape[1:])
-    parts = []
+    parts, weights = [], []
     for number, piece in enumerate(pieces):
         seed = seed_for("trial", together.seed, number)
         shown = within_reach(piece.y.float(), together.model.statistics)
@@ -192,13 +192,14 @@ def _tried(
         some = _windows([x], size, each, seed)
         for of in zip(damaged, cleaned, strict=True):
             parts.append([_all(dataclasses.replace(some, arrays=(z.float(),))) for z in (x, *of)])
+        weights.append(weights_of(piece.taken[None], noise.noise, noise.basis, len(parts[-1][0])))
     x, damaged, cleaned = (torch.cat(several) for several in zip(*parts, strict=True))
 
     def network(z: Tensor, power: Tensor) -> Tensor:
         seed, firsts = seed_for("trial", together.seed, "network"), range(0, len(z), batch_size)
         return torch.cat([together.filled(z[k : k + batch_size], power, k, seed, progress=count) for k in firsts])
 
-    trial = tried(x, damaged, cleaned, noise.noise, noise.where, network, taper(size))
+    trial = tried(x, damaged, cleaned, noise.noise, noise.where, network, taper(size), weight=torch.cat(weights))
     return trial, tuple(len(own) for own, *_ in parts)
 
 
