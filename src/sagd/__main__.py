@@ -39,7 +39,7 @@ def let_threads_sleep() -> None:
     """Have threads that wait for each other sleep sooner than OpenMP of GNU does, unless the user says how they wait.
 
     On cores that other programs use as well, waiting threads keep those from running that they wait for, and trainings
-    take fifty times as long; on idle cores this costs nothing. It is read when torch is loaded.
+    take many times as long. It is read when torch is loaded.
     """
     if not {"OMP_WAIT_POLICY", _TURNS} & os.environ.keys():
         os.environ[_TURNS] = "10000"

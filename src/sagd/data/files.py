@@ -155,16 +155,14 @@ def read_named(
         InputError: Naming the file that is missing, of another kind, size, encoding or rate, or named as another one;
             or if none can be read.
     """
-    names: list[str] = []
-    fields, parts, items, files = [], [], [], []
+    names, fields, parts, items, files = [], [], [], [], []
     for name, part in named_parts(paths, meaning, observed, unread):
         with _noted(unread, name):
             fields += [_field(part, item, shape, meaning) for item in range(part.count)]
-        for item in range(part.count if len(fields) > len(names) else 0):
-            names.append(name if part.count == 1 else f"{name}[{item}]")
-            files.append(name)
-            parts.append(part)
-            items.append(item)
+            names += [name if part.count == 1 else f"{name}[{item}]" for item in range(part.count)]
+            files += [name] * part.count
+            parts += [part] * part.count
+            items += [*range(part.count)]
     _require_some(fields, unread)
     x = torch.stack(fields)
     known = None if not x.isnan().any() else ~x.isnan()

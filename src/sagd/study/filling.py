@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sagd.build.objects import omission_mode
 from sagd.build.schema import NO_OMISSION
-from sagd.counting import Count, counting
+from sagd.counting import Count
 from sagd.data.config import Order
 from sagd.data.files import Named, masks_named, read_named, read_partners, require_like
 from sagd.data.kinds import Kind
@@ -338,7 +338,7 @@ def start_of(
     some = some_of(len(y))
     every = model.denoiser.check(condition, len(y))
 
-    with counting(draws_of_trial(len(some), 2 * len(some)), TRYING, "draws", progress) as count:
+    with Count(draws_of_trial(len(some), 2 * len(some)), TRYING, "draws", progress) as count:
 
         def network(z: Tensor, noise: Tensor, draws: int = 0, own: int = seed) -> Tensor:
             # A draw of a model that has hardly learnt may be anywhere.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sagd.counting import Count, counting
+from sagd.counting import Count
 from sagd.data.windows import Windows
 from sagd.model.condition import Condition
 from sagd.noise.spectra.base import Spectrum
@@ -166,7 +166,7 @@ def restorer_of(
     size = tuple(model.process.shape[1:])
     each = -(-MOST // len(some))
     first, items = 2 * sum(count_of(piece.y.shape[1:], size) for piece in some), 2 * each * len(some)
-    with counting(draws_of_trial(first, items), TRYING, "draws", progress) as count:
+    with Count(draws_of_trial(first, items), TRYING, "draws", progress) as count:
         trial, groups = _tried(together, noise, some, each, batch_size, count)
     say_start(trial, len(groups))
     return dataclasses.replace(plain, trial=trial, groups=groups)
