@@ -41,23 +41,23 @@ def judged(exponent, spectrum, flatness, features, prediction="wiener"):
 def test_a_good_spectrum_does_not_make_up_for_what_was_not_learnt():
     white, half = judged(0.0, 8.0, 2.0, 9.0), judged(0.5, 2.0, 2.0, 5.0)
     gaussian = judged(1.0, 1.0, 3.5, 1.0)
-    table = racing._vetoed([white, half, gaussian])
+    table = racing.vetoed([white, half, gaussian])
     assert [one.vetoed for one in table] == [(), (), ("flatness",)]
     assert gaussian.score < half.score
-    decision = racing._decided(table, table)
+    decision = racing.decided(table, table)
     assert (decision.chosen.exponent, decision.white.exponent) == (0.5, 0.0)
     assert "out" not in decision.said
 
 
 def test_the_mildest_of_the_good_is_chosen():
-    table = racing._vetoed([judged(0.0, 2.0, 2.0, 2.1), judged(1.0, 2.0, 2.0, 2.0)])
-    assert racing._decided(table, table).chosen.exponent == 0
+    table = racing.vetoed([judged(0.0, 2.0, 2.0, 2.1), judged(1.0, 2.0, 2.0, 2.0)])
+    assert racing.decided(table, table).chosen.exponent == 0
 
 
 def test_white_noise_stays_in_the_race():
     table = [judged(0.0, 50.0, 2.0, 9.0), judged(0.0, 40.0, 2.0, 9.0, "edm")]
     table += [judged(g, 1.0 + g, 2.0, 1.0) for g in (0.25, 0.5, 0.75, 1.0)]
-    kept = racing._kept(racing._vetoed(table))
+    kept = racing.better_half(racing.vetoed(table))
     assert [(runner.exponent, runner.prediction) for runner in kept] == [(0.25, "wiener"), (0.5, "wiener"), (0, "edm")]
 
 
@@ -66,7 +66,7 @@ def test_heuns_method_does_not_run_in_few_evaluations():
     made = design(data(), 6)
     favoured = tuple(dataclasses.replace(c, error=0.0) if c.sampler == "heun" else c for c in made.search.candidates)
     given = dataclasses.replace(made, search=dataclasses.replace(made.search, candidates=favoured))
-    assert {runner.candidate.sampler for runner in racing._field(given)} == {"dpm_solver"}
+    assert {runner.candidate.sampler for runner in racing.field_of(given)} == {"dpm_solver"}
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_a_budget_within_the_warm_up_is_warned_of(budget, warns, monkeypatch, ca
     def stop(*_):
         raise InputError("enough")
 
-    monkeypatch.setattr(racing._Course, "judged", stop)
+    monkeypatch.setattr(racing.Course, "judged", stop)
     config = dataclasses.replace(TINY, training=dataclasses.replace(TINY.training, warmup_steps=100))
     with pytest.raises(InputError, match="enough"):
         race(design(data(), 4), data(), config, budget, tmp_path)

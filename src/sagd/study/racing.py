@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 PREDICTIONS = ("wiener", "wiener(exponent=0.5)")
 MEASURES = ("spectrum_db", "flatness_db", "features")
 _MAY_VETO = MEASURES[1:]
-_STAGES = (4, 2, 1)
+STAGES = (4, 2, 1)
 """Of what share of the budget candidates are trained before each judgement."""
 _LEAST_ITEMS = 160
 _HELD_OUT, _MOST_HELD_OUT = 80, 512
@@ -132,31 +132,31 @@ def race(design: Design, data: Signals, config: RunConfig, budget: int, out: Pat
     Raises:
         InputError: If there are too few items or steps, or `out` holds another race.
     """
-    if type(budget) is not int or budget < max(_STAGES):
-        raise InputError(f"{argument('budget')} must be at least {max(_STAGES)} steps, got {budget!r}")
-    course = _Course(design, config, *_parts(data), out / "race")
+    if type(budget) is not int or budget < max(STAGES):
+        raise InputError(f"{argument('budget')} must be at least {max(STAGES)} steps, got {budget!r}")
+    course = Course.of(design, data, config, out / "race")
     course.claim(budget)
-    first, rises = budget // _STAGES[0], config.training.warmup_steps
+    first, rises = budget // STAGES[0], config.training.warmup_steps
     if first <= rises:
         logger.warning(
             "race: candidates are first judged after %d steps, while the learning rate still rises (%d steps of"
             " warm-up), which says nothing; give %s %d or more",
-            first, rises, argument("budget"), 2 * _STAGES[0] * rises,
+            first, rises, argument("budget"), 2 * STAGES[0] * rises,
         )  # fmt: skip
-    field = _field(design)
+    field = field_of(design)
     table: list[Judged] = []
-    for share in _STAGES:
+    for share in STAGES:
         steps = budget // share
-        judged = _vetoed([course.judged(runner, steps) for runner in field])
+        judged = vetoed([course.judged(runner, steps) for runner in field])
         for one in judged:
             logger.info(one.line())
         table += judged
-        field = _kept(judged)
+        field = better_half(judged)
     last = [one for one in table if one.steps == budget]
-    return _decided(last, table)
+    return decided(last, table)
 
 
-def _field(design: Design) -> list[Runner]:
+def field_of(design: Design) -> list[Runner]:
     """Who runs: each noise as it is expected to be drawn best."""
     best = [min((c for c in design.search.eligible if c.exponent == g), key=lambda c: c.error) for g in EXPONENTS]
     return [Runner(candidate, prediction) for candidate in best for prediction in PREDICTIONS]
@@ -176,14 +176,35 @@ def _parts(data: Signals) -> tuple[Signals, Signals]:
 
 
 @dataclass(frozen=True)
-class _Course:
-    """What all candidates share."""
+class Course:
+    """What all candidates share.
+
+    Attributes:
+        design: That of the closed form.
+        config: Network and training.
+        kept: Items to train on.
+        apart: Others to judge by.
+        out: Where the race is kept.
+    """
 
     design: Design
     config: RunConfig
     kept: Signals
     apart: Signals
     out: Path
+
+    @classmethod
+    def of(cls, design: Design, data: Signals, config: RunConfig, out: Path) -> Course:
+        """On data of which a part is set apart.
+
+        Raises:
+            InputError: If there are too few items.
+        """
+        return cls(design, config, *_parts(data), out)
+
+    def folder(self, runner: Runner) -> Path:
+        """Where a candidate is trained."""
+        return self.out / runner.name
 
     def claim(self, budget: int) -> None:
         """Note which race this is.
@@ -215,7 +236,7 @@ class _Course:
 
     def judged(self, runner: Runner, steps: int) -> Judged:
         """What a candidate is worth after so many steps; read if it is known."""
-        path = self.out / runner.name / f"judged-{steps}.json"
+        path = self.folder(runner) / f"judged-{steps}.json"
         if not path.exists():
             logger.info("race: %s, %d steps", runner.told, steps)
             told = {"errors": _finite(self._errors(runner, steps)), "floors": _finite(self.floors)}
@@ -223,14 +244,13 @@ class _Course:
         found = read_json(path)
         with reading(path, "holds no result; remove its folder to run that candidate again"):
             errors, floors = ({name: _known(found[key][name]) for name in MEASURES} for key in ("errors", "floors"))
-            ratios = [math.log(max(1.0, errors[name] / floors[name])) for name in MEASURES]
-        return Judged(runner, steps, errors, math.exp(sum(ratios) / len(ratios)))
+        return Judged(runner, steps, errors, scored(errors, floors))
 
     @cached_property
     def floors(self) -> dict[str, float]:
         """Errors of real items in the place of samples."""
         real = self.kept.some(len(self.apart), "race")
-        return self._compared(real.tensor(), real.known())
+        return compared(real.tensor(), real.known(), self.apart)
 
     def _errors(self, runner: Runner, steps: int) -> dict[str, float]:
         training = dataclasses.replace(
@@ -249,23 +269,37 @@ class _Course:
             training=training,
             plugins=self.config.plugins,
         )
-        folder = self.out / runner.name
+        folder = self.folder(runner)
         try:
             train(config, folder, resume=folder.exists(), data=self.kept)
         except DivergenceError as error:
             logger.warning("race: %s is out: %s", runner.told, error)
             return dict.fromkeys(MEASURES, math.inf)
         sampling, count = drawn_by(SamplingConfig(), runner.candidate), EvaluationConfig(samples=len(self.apart))
-        return self._compared(draw_samples(load_model(folder), self.apart, sampling, count, training.seed))
+        samples = draw_samples(load_model(folder), self.apart, sampling, count, training.seed)
+        return compared(samples, None, self.apart)
 
-    def _compared(self, x: Tensor, mask: Tensor | None = None) -> dict[str, float]:
-        """Errors of samples against what was set apart."""
-        reference, known = self.apart.tensor(), self.apart.known()
-        features = LabellessFeatures.fitted(reference, known)
-        spectrum = spectral_error(x, reference, _BANDS, mask, known).rms_db
-        flatness = ring_flatness(x, reference, _BANDS, mask, known).flatness_rms_db
-        distance = frechet_distance(features(x), features(reference))
-        return dict(zip(MEASURES, (spectrum, flatness, distance), strict=True))
+
+def compared(x: Tensor, mask: Tensor | None, real: Signals) -> dict[str, float]:
+    """Errors of samples against real items, by name of `MEASURES`.
+
+    Args:
+        x: Samples `(N, C, *spatial)`.
+        mask: What of them is known; None: all.
+        real: The items.
+    """
+    reference, known = real.tensor(), real.known()
+    features = LabellessFeatures.fitted(reference, known)
+    spectrum = spectral_error(x, reference, _BANDS, mask, known).rms_db
+    flatness = ring_flatness(x, reference, _BANDS, mask, known).flatness_rms_db
+    distance = frechet_distance(features(x), features(reference))
+    return dict(zip(MEASURES, (spectrum, flatness, distance), strict=True))
+
+
+def scored(errors: Mapping[str, float], floors: Mapping[str, float]) -> float:
+    """Geometric mean of errors over those of real items, each at least 1."""
+    ratios = [math.log(max(1.0, errors[name] / floors[name])) for name in MEASURES]
+    return math.exp(sum(ratios) / len(ratios))
 
 
 def _told_change(key: str, now: object, then: object) -> str:
@@ -284,7 +318,7 @@ def _known(error: float | None) -> float:
     return math.inf if error is None else float(error)
 
 
-def _vetoed(judged: Sequence[Judged]) -> list[Judged]:
+def vetoed(judged: Sequence[Judged]) -> list[Judged]:
     """With what each is clearly worse than white noise in."""
     white = _white(judged)
 
@@ -301,7 +335,7 @@ def _white(judged: Sequence[Judged]) -> Judged:
     return min((one for one in judged if not one.runner.exponent), key=lambda one: one.score)
 
 
-def _kept(judged: Sequence[Judged]) -> list[Runner]:
+def better_half(judged: Sequence[Judged]) -> list[Runner]:
     """The better half, and the best of white noise."""
     ranked = sorted(judged, key=lambda one: (bool(one.vetoed), one.score))
     kept = ranked[: -(-len(ranked) // 2)]
@@ -309,7 +343,7 @@ def _kept(judged: Sequence[Judged]) -> list[Runner]:
     return [one.runner for one in (kept if white in kept else [*kept[:-1], white])]
 
 
-def _decided(last: Sequence[Judged], table: Sequence[Judged]) -> Decision:
+def decided(last: Sequence[Judged], table: Sequence[Judged]) -> Decision:
     """The mildest noise of those that did best, and the best of white noise to hold it against."""
     able = [one for one in last if not one.vetoed]
     best = min(one.score for one in able)
