@@ -327,6 +327,20 @@ def test_photographs_restored_by_models_of_damaged_ones(omission, tables, tmp_pa
     assert "| photographs (40) | stripes | 0 |" in (tmp_path / "restoring-quick.md").read_text()
 
 
+def test_models_of_clean_images_restore_after_more_and_more_training(omission, tables, tmp_path):
+    from benchmarks import records
+
+    args = ["--data", str(tables), "--scale", "quick", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
+    args = ["oracle", *args, "--sets", "photographs", "--damages", "stripes"]
+    omission.main(args)
+    lines = records.read(tmp_path / "oracle-quick.jsonl")
+    assert [x["steps"] for x in lines] == [4, 6]
+    assert all(set(x["psnr"]) == {"damaged", "wiener", "network"} for x in lines)
+    omission.main(args)
+    assert records.read(tmp_path / "oracle-quick.jsonl") == lines
+    assert "| photographs | stripes |" in (tmp_path / "oracle-quick.md").read_text()
+
+
 def test_solvers_run_to_their_end(omission, tables, tmp_path, monkeypatch):
     from benchmarks import records
     from benchmarks.omission import solvers

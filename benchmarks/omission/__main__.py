@@ -11,7 +11,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.omission import cifar, cleaned_laps, detection, laps, life, mnist, page, real, restoring, solvers
+from benchmarks.omission import (
+    cifar,
+    cleaned_laps,
+    detection,
+    laps,
+    life,
+    mnist,
+    oracle,
+    page,
+    real,
+    restoring,
+    solvers,
+)
 from sagd.study.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -28,11 +40,11 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="*", help="mnist, life: seeds to run; default: those of the scale")
     parser.add_argument(
         "--damages", nargs="*", choices=[*life.DAMAGE, solvers.MASKS_EACH],
-        help="cleaned-laps, restoring, solvers: damage; default: all",
+        help="cleaned-laps, oracle, restoring, solvers: damage; default: all",
     )  # fmt: skip
     parser.add_argument(
         "--sets", nargs="*", choices=sorted({*restoring.SETS, *solvers.SETS, *real.SETS}),
-        help="restoring, real, solvers: data; default: all",
+        help="oracle, restoring, real, solvers: data; default: all",
     )  # fmt: skip
     parser.add_argument("--precision", help="mnist: no or bf16; default: that of the scale")
     parser.add_argument("--out", type=Path, default=RESULTS, help="directory of the results; what is there is kept")
@@ -86,6 +98,13 @@ def _restoring(given: argparse.Namespace) -> Path:
     return page.write(path.with_suffix(".md"), restoring.page(records.read(path), given.scale, about()))
 
 
+def _oracle(given: argparse.Namespace) -> Path:
+    path = oracle.study(
+        given.data, given.out, given.work / "oracle", given.scale, given.sets or (), given.damages or ()
+    )
+    return page.write(path.with_suffix(".md"), oracle.page(records.read(path), given.scale, about()))
+
+
 def _real(given: argparse.Namespace) -> Path:
     path = real.study(given.data, given.out, given.work / "real", given.scale, given.sets or (), given.seeds or (0,))
     return page.write(path.with_suffix(".md"), real.page(records.read(path), given.scale, about()))
@@ -115,6 +134,7 @@ _STUDIES = {
     "laps": _laps,
     "cleaned-laps": _cleaned_laps,
     "restoring": _restoring,
+    "oracle": _oracle,
     "solvers": _solvers,
     "real": _real,
     "cifar": _cifar,

@@ -101,7 +101,7 @@ def _restored(path: Path, band: Spectrum, y: Tensor, clean: Tensor, seed: int) -
     cleaned = y.double() - removal.apply(y.double())
     start = start_of(model, y, Damage.of_band(model, str(band), y), seed, batch_size=128)
     network = fill(model, start.y, start.damage, seed=seed, batch_size=128).images
-    images = {"damaged": y, "cleaned": cleaned.float(), "wiener": _wiener(y, clean), "network": network}
+    images = {"damaged": y, "cleaned": cleaned.float(), "wiener": wiener(y, clean), "network": network}
     # As `sagd restore` decides, which knows no clean image.
     deleted = torch.stack([x - band_part(x, band) for x in y.double()])
     ways = {"damaged": y, **dict(zip(sides.WAYS, (network, cleaned, deleted), strict=True))}
@@ -187,7 +187,7 @@ def _configuration(band: str, steps: int, seed: int) -> RunConfig:
     )
 
 
-def _wiener(y: Tensor, clean: Tensor) -> Tensor:
+def wiener(y: Tensor, clean: Tensor) -> Tensor:
     """By the spectra of the clean images and of the damage that these were given, mean by mean."""
     basis, mean = FourierBasis(tuple(y.shape[2:])), clean.double().mean(0)
     s, n = (basis.forward(z.double() - z.double().mean(0)).abs().square().mean(0) for z in (clean, y - clean))
