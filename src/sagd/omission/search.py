@@ -17,6 +17,7 @@ from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.detection.base import Detection
 from sagd.omission.detection.find import can_be_looked_at, find
+from sagd.omission.detection.harmonics import harmonics
 from sagd.omission.premise import on_brightness
 from sagd.omission.preparation import Scale, prepared, scales_of
 from sagd.omission.quick import quick_for
@@ -104,6 +105,8 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
     for look in range(_LOOKS):
         if not last.findings or found.band is None:
             break
+        found = _with_harmonics(found, len(found.findings) - len(last.findings), middle)
+        assert found.band is not None
         removal = measure(list(middle), found.band)
         rest = middle - removal.apply(middle)
         if not _NOTHING * middle.std() < rest.std() or not (middle - rest).any():
@@ -120,6 +123,18 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
             nearest=last.nearest,
             likeliest=last.likeliest,
         )
+    return found
+
+
+def _with_harmonics(found: Detection, earlier: int, x: Tensor) -> Detection:
+    """With those of each hum in records, but for earlier findings, whose harmonics were looked for."""
+    if x.ndim != 3:
+        return found
+    for hum in found.findings[earlier:]:
+        assert found.band is not None
+        more = harmonics(x, found.band, hum)
+        if more is not None:
+            found = dataclasses.replace(found, findings=(*found.findings, more))
     return found
 
 
