@@ -20,7 +20,9 @@ from benchmarks.omission.life import DAMAGE, HELD_OUT, Key, damage_of
 from benchmarks.omission.mnist import SCALES, psnr
 from sagd.build.schema import RunConfig
 from sagd.build.text import from_dict
+from sagd.data.corruption import Corruption
 from sagd.data.signals import Signals
+from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.omission.posterior import filled
 from sagd.store.model import Trained, load_model
@@ -79,20 +81,33 @@ def _restored(model: Trained, damage: str, clean: Tensor) -> dict[str, Any]:
         model.denoiser, y, noise, model.statistics.on(basis), draws=DRAWS, batch_size=64, sampler="dpm_solver",
         steps=SOLVER_STEPS, grid=str(model.settled_grid),
     )  # fmt: skip
+    band = Corruption.parse(DAMAGE[damage][0]).band(tuple(clean.shape[2:]), 0)
+    power = basis.multiplicity() * noise
+    shares = {"band": (power * (mask(band, basis) > 0)).sum(), "mean": power[..., 0, 0].sum()}
     images = {"damaged": y, "wiener": restoring.wiener(y, clean), "network": found.images}
-    return {"images": len(clean), "psnr": {way: psnr(x.clamp(-1, 1), clean) for way, x in images.items()}}
+    held = {name: float(share / power.sum()) for name, share in shares.items()}
+    return {"images": len(clean), "held": held, "psnr": {way: psnr(x.clamp(-1, 1), clean) for way, x in images.items()}}
 
 
 def page(lines: Sequence[dict[str, Any]], name: str, about: str) -> str:
     """Errors by set, damage and steps."""
     steps = STEPS[name]
-    heads = ("images", "damage", "damaged", "Wiener, true spectra", *(f"{n:,} steps" for n in steps))
+    heads = (
+        "images",
+        "damage",
+        "in its band",
+        "in means of images",
+        "damaged",
+        "Wiener, true spectra",
+        *(f"{n:,} steps" for n in steps),
+    )
     rows = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
     found = {(x["data"], x["damage"], x["steps"]): x for x in lines}
     for of, damage in dict.fromkeys((x["data"], x["damage"]) for x in lines):
         own = [found.get((of, damage, n)) for n in steps]
         first = next(x for x in own if x is not None)
-        cells = [of, damage, *(f"{first['psnr'][way]:.1f} dB" for way in ("damaged", "wiener"))]
+        cells = [of, damage, *(f"{100 * first['held'][part]:.0f} %" for part in ("band", "mean"))]
+        cells += [*(f"{first['psnr'][way]:.1f} dB" for way in ("damaged", "wiener"))]
         cells += ["-" if x is None else f"{x['psnr']['network']:.1f} dB" for x in own]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(
@@ -102,7 +117,8 @@ def page(lines: Sequence[dict[str, Any]], name: str, about: str) -> str:
             about,
             "",
             f"Images, network and batches of [restoring](restoring-{name}.md); PSNR of {IMAGES[name]} held-out images,"
-            f" of the mean of {DRAWS} draws.",
+            f" of the mean of {DRAWS} draws. Beside each kind of damage, the share of its power that lies in the band"
+            " which is named for it, and in the means of images, of which damaged ones tell nothing.",
             "",
             *rows,
             "",
