@@ -308,7 +308,7 @@ def test_laps_from_cleaned_images(omission, tables, work, tmp_path):
     assert lines[4]["restored"]["wiener"] > lines[4]["restored"]["damaged"]
     omission.main(["cleaned-laps", *args, "--damages", "stripes"])
     assert records.read(tmp_path / "cleaned-laps-quick.jsonl") == lines
-    assert "| stripes | 0 | 1 |" in (tmp_path / "cleaned-laps-quick.md").read_text()
+    assert "| mnist | stripes | 0 | 1 |" in (tmp_path / "cleaned-laps-quick.md").read_text()
 
 
 def test_photographs_restored_by_models_of_damaged_ones(omission, tables, tmp_path):

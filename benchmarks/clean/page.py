@@ -30,9 +30,9 @@ _WHY = """\
   a brick wall worse by 12 dB; look at what was taken out.
 * **Grass and gravel, told that there is damage.** Blades and stones make ridges that stand out more than weak curtains,
   and are then likeliest. The page of `sagd clean` shows what was taken out; name the band instead.
-* **Steady hum in speech.** The best of 27 notches takes 2 to 4 dB more of strong and middle hum of one voice, where it is
-  steady for seconds; its width is chosen with the clean record at hand. In another voice a harmonic stays: strong hum
-  at 120 Hz is hidden by the voice even where that is quiet.
+* **Steady hum in speech.** The best of 27 notches takes 2 to 4 dB more of strong and middle hum of one voice, where it
+  is steady for seconds; its width is chosen with the clean record at hand. In another voice a harmonic stays: strong
+  hum at 120 Hz is hidden by the voice even where that is quiet.
 * **Rain** is believed in no single picture."""
 
 

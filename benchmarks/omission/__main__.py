@@ -43,14 +43,15 @@ def main(args: Sequence[str] | None = None) -> None:
         help="cleaned-laps, oracle, restoring, solvers: damage; default: all",
     )  # fmt: skip
     parser.add_argument(
-        "--sets", nargs="*", choices=sorted({*restoring.SETS, *solvers.SETS, *real.SETS}),
-        help="oracle, restoring, real, solvers: data; default: all",
+        "--sets", nargs="*", choices=sorted({*cleaned_laps.SETS, *restoring.SETS, *solvers.SETS, *real.SETS}),
+        help="cleaned-laps (default: mnist), oracle, restoring, real, solvers (default: all): data",
     )  # fmt: skip
     parser.add_argument("--precision", help="mnist: no or bf16; default: that of the scale")
     parser.add_argument("--out", type=Path, default=RESULTS, help="directory of the results; what is there is kept")
     parser.add_argument("--work", type=Path, default=Path("runs/omission"), help="directory of runs and features")
     given = parser.parse_args(args)
-    known = {"solvers": solvers.SETS, "real": tuple(real.SETS)}.get(given.study, restoring.SETS)
+    own = {"cleaned-laps": cleaned_laps.SETS, "solvers": solvers.SETS, "real": tuple(real.SETS)}
+    known = own.get(given.study, restoring.SETS)
     if unknown := {*(given.sets or ())} - {*known}:
         parser.error(f"{given.study} is not of {', '.join(sorted(unknown))}; give {', '.join(known)}")
     known = solvers.DAMAGES if given.study == "solvers" else tuple(life.DAMAGE)
@@ -85,8 +86,9 @@ def _laps(given: argparse.Namespace) -> Path:
 def _cleaned_laps(given: argparse.Namespace) -> Path:
     scale = mnist.SCALES[given.scale]
     path = cleaned_laps.study(
-        given.data, given.out, given.work / "cleaned-laps", scale, given.scale, given.damages or (), given.seeds or (0,)
-    )
+        given.data, given.out, given.work / "cleaned-laps", scale, given.scale, given.damages or (),
+        given.seeds or (0,), given.sets or cleaned_laps.SETS[:1],
+    )  # fmt: skip
     return page.write(path.with_suffix(".md"), cleaned_laps.page(records.read(path), scale, given.scale, about()))
 
 

@@ -1,6 +1,6 @@
-"""MNIST under damage as it is in life: what laps from mode `cleaned` make of it.
+"""MNIST and CIFAR-10 under damage as it is in life: what laps from mode `cleaned` make of it.
 
-The damage is that of `life`, in files of 8 bits. Arms, of the same 2,048 images and the same steps in all:
+The damage is that of `life`, in files of 8 bits. Arms, of the same 2,048 images of a set and the same steps in all:
 
     clean       white diffusion on clean images
     corrupted   white diffusion on damaged images
@@ -16,9 +16,10 @@ from clean images, and by the mean of draws of the last lap's model.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from benchmarks import records
 from benchmarks.omission.life import DAMAGE, HELD_OUT, Key, band_of, cleaned, damage_of, power_of
 from benchmarks.omission.mnist import Bench, Scale, psnr
 from sagd.build.schema import OmissionConfig, RunConfig
-from sagd.data.signals import Signals
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.spectra.base import Spectrum
 from sagd.omission.posterior import ROUNDS, posterior
 from sagd.store.files import read_tensors
 from sagd.store.model import Trained, load_model
@@ -37,6 +38,7 @@ from sagd.study.filling import DRAWS, Damage, fill, start_of
 from sagd.study.laps import Course, train_in_laps
 from sagd.study.train import train
 
+SETS = ("mnist", "cifar10")
 LAPS = 2
 IMAGES = {"quick": 200, "cpu": 2048, "paper": 60_000}
 STEPS = {"quick": 4, "cpu": 400, "paper": 50_000}
@@ -46,32 +48,49 @@ ARMS = ("clean", "corrupted", "cleaned", "oracle")
 
 
 def study(
-    data: Path, out: Path, work: Path, scale: Scale, name: str, damages: Sequence[str] = (), seeds: Sequence[int] = (0,)
+    data: Path,
+    out: Path,
+    work: Path,
+    scale: Scale,
+    name: str,
+    damages: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    sets: Sequence[str] = SETS[:1],
 ) -> Path:
     """Run what is missing of the study and write `out/cleaned-laps-NAME.jsonl`; returns it.
 
     Args:
-        data: Folder with `mnist-train.parquet` and `mnist-test.parquet`.
+        data: Folder with `mnist-train.parquet`, `mnist-test.parquet` and so on.
         out: Where results go.
         work: Where runs and features are kept.
         scale: How much is computed.
         name: Its name.
         damages: Damage of `life`; default: all.
         seeds: Seeds of the runs and the damage.
+        sets: Sets of images.
     """
     path = out / f"cleaned-laps-{name}.jsonl"
-    bench: Bench | None = None
+    for of in sets:
+        bench: Bench | None = None
+        for key in _missing(path, of, damages, seeds):
+            bench = bench or Bench(data, work if of == SETS[0] else work / of, scale, of)
+            for line in _run(bench, key, name):
+                records.append(path, {"data": of} | line)
+    return path
+
+
+def _missing(path: Path, of: str, damages: Sequence[str], seeds: Sequence[int]) -> Iterator[Key]:
     for seed in seeds:
         for damage in (None, *(damages or DAMAGE)):
-            done = {x["arm"] for x in records.read(path) if (x["damage"], x["seed"]) == (damage, seed)}
-            missing = [arm for arm in (ARMS[:1] if damage is None else (*ARMS[1:], "laps")) if arm not in done]
-            if "lap 1" in done:
-                missing = [arm for arm in missing if arm != "laps"]
-            for arm in missing:
-                bench = bench or Bench(data, work, scale)
-                for line in _run(bench, Key(arm, damage, seed), name):
-                    records.append(path, line)
-    return path
+            done = {x["arm"] for x in records.read(path) if _which(x) == (of, damage, seed)}
+            for arm in ARMS[:1] if damage is None else (*ARMS[1:], "laps"):
+                if arm not in done and not (arm == "laps" and "lap 1" in done):
+                    yield Key(arm, damage, seed)
+
+
+def _which(line: Mapping[str, Any]) -> tuple[str, str | None, int]:
+    """Set, damage and seed; lines of before there were sets are of the first."""
+    return line.get("data", SETS[0]), line["damage"], line["seed"]
 
 
 def _run(bench: Bench, key: Key, name: str) -> list[dict[str, Any]]:
@@ -83,10 +102,10 @@ def _run(bench: Bench, key: Key, name: str) -> list[dict[str, Any]]:
         return _laps(bench, key, name, y, folder)
     if key.arm == "oracle":
         y = _told(_clean_model(bench, key.seed, name), y, clean, key.seed)
-    omission = OmissionConfig("cleaned", str(band_of(key))) if key.arm == "cleaned" else None
+    omission = OmissionConfig("cleaned", str(_band(bench, key))) if key.arm == "cleaned" else None
     config = bench.config(key.seed, omission, steps=(LAPS + 1) * STEPS[name])
     shutil.rmtree(folder, ignore_errors=True)
-    model = train(config, folder, data=Signals("mnist", y))
+    model = train(config, folder, data=bench.data(y))
     line = _line(bench, key, model, config) | {"seconds": round(time.perf_counter() - start, 1)}
     if key.damage is not None:  # that of clean images is asked again
         shutil.rmtree(folder)
@@ -95,6 +114,14 @@ def _run(bench: Bench, key: Key, name: str) -> list[dict[str, Any]]:
 
 def _folder(bench: Bench, key: Key) -> Path:
     return bench.work / f"{key.arm}-{key.damage}-{key.seed}"
+
+
+def _sides(bench: Bench) -> tuple[int, ...]:
+    return tuple(bench.held_out.shape[2:])
+
+
+def _band(bench: Bench, key: Key) -> Spectrum:
+    return band_of(key, _sides(bench))
 
 
 def _clean_model(bench: Bench, seed: int, name: str) -> Trained:
@@ -107,7 +134,7 @@ def _clean_model(bench: Bench, seed: int, name: str) -> Trained:
 
 def _told(model: Trained, y: Tensor, clean: Tensor, seed: int) -> Tensor:
     """Draws of damaged images by a model that is told the true power of what is wrong with them."""
-    basis = FourierBasis((28, 28))
+    basis = FourierBasis(tuple(y.shape[2:]))
     noise = basis.forward((y - clean).double()).abs().square().mean(0, keepdim=True)
     return posterior(
         model.denoiser, y, noise, model.statistics.on(basis), rounds=ROUNDS, seed=seed, batch_size=256, progress=True
@@ -131,14 +158,14 @@ def _line(bench: Bench, key: Key, path: Path, config: RunConfig) -> dict[str, An
 
 def _power_of(bench: Bench, samples: Tensor, key: Key) -> float:
     """Power of the damaged band over that of clean images."""
-    band, basis = band_of(key), FourierBasis((28, 28))
+    band, basis = _band(bench, key), FourierBasis(_sides(bench))
     return power_of(samples, band, basis) / power_of(bench.held_out, band, basis)
 
 
 def _laps(bench: Bench, key: Key, name: str, y: Tensor, folder: Path) -> list[dict[str, Any]]:
     """Lines of all laps; of the best one what it restores."""
-    start, data = time.perf_counter(), Signals("mnist", y)
-    config = bench.config(key.seed, OmissionConfig("cleaned", str(band_of(key)), laps=LAPS), steps=STEPS[name])
+    start, data = time.perf_counter(), bench.data(y)
+    config = bench.config(key.seed, OmissionConfig("cleaned", str(_band(bench, key)), laps=LAPS), steps=STEPS[name])
     train_in_laps(config, folder, resume=folder.exists(), data=data)
     course, lines = Course(config, data, folder), []
     for number in range(1, LAPS + 1):
@@ -163,9 +190,9 @@ def _restored(bench: Bench, key: Key, name: str, path: Path) -> dict[str, float]
     """Error of held-out images, in dB; the power of the damage is measured on them, as `sagd restore` does."""
     model, clean = load_model(path), bench.held_out[: RESTORED[name]]
     y = damage_of(key, bench.held_out, HELD_OUT)
-    every = cleaned(y, band_of(key))[: len(clean)]
+    every = cleaned(y, _band(bench, key))[: len(clean)]
     images = {"damaged": y[: len(clean)], "cleaned": every, "wiener": _wiener(y, bench.held_out)[: len(clean)]}
-    start = start_of(model, y, Damage.of_band(model, str(band_of(key)), y), key.seed, batch_size=256)
+    start = start_of(model, y, Damage.of_band(model, str(_band(bench, key)), y), key.seed, batch_size=256)
     shown = start.y[: len(clean)]
     found = fill(model, shown, start.damage, seed=key.seed, batch_size=256)
     images["network"] = found.images
@@ -174,7 +201,7 @@ def _restored(bench: Bench, key: Key, name: str, path: Path) -> dict[str, float]
 
 def _wiener(y: Tensor, clean: Tensor) -> Tensor:
     """By the spectra of the clean images and of the damage that these were given, mean by mean."""
-    basis, mean = FourierBasis((28, 28)), clean.double().mean(0)
+    basis, mean = FourierBasis(tuple(y.shape[2:])), clean.double().mean(0)
     s, n = (basis.forward(z.double() - z.double().mean(0)).abs().square().mean(0) for z in (clean, y - clean))
     off = (y - clean).double().mean(0)
     return (mean + basis.inverse(s / (s + n) * basis.forward(y.double() - mean - off))).float()
@@ -182,39 +209,40 @@ def _wiener(y: Tensor, clean: Tensor) -> Tensor:
 
 def page(lines: Sequence[dict[str, Any]], scale: Scale, name: str, about: str) -> str:
     """Distances and errors by damage."""
-    clean = {x["seed"]: x for x in lines if x["damage"] is None}
+    clean = {_which(x)[::2]: x for x in lines if x["damage"] is None}
     errors = [x["standard_error"] for x in lines]
     arms = [*ARMS[1:3], *(f"lap {k}" for k in range(1, LAPS + 1)), ARMS[3]]
     rows = [
-        "| damage | seed | clean | " + " | ".join(arms) + " | band power: clean | " + " | ".join(arms) + " |",
-        "| --- " * (4 + 2 * len(arms)) + "|",
+        "| images | damage | seed | clean | " + " | ".join(arms) + " | band power: clean | " + " | ".join(arms) + " |",
+        "| --- " * (5 + 2 * len(arms)) + "|",
     ]
-    restored = ["| damage | seed | lap | damaged | cleaned | Wiener, true spectra | network |", "| --- " * 7 + "|"]
-    for damage in DAMAGE:
-        for seed in clean:
-            by = {x["arm"]: x for x in lines if (x["damage"], x["seed"]) == (damage, seed)}
-            if "corrupted" not in by:
-                continue
-            best, worst = clean[seed]["frechet"], by["corrupted"]["frechet"]
-            cells = [f"{x['frechet']:.2f} ({100 * (worst - x['frechet']) / (worst - best):.0f} %)" if x else "-"
-                     for x in map(by.get, arms)]  # fmt: skip
-            powers = [f"{x['power']:.2f}" if x else "-" for x in map(by.get, arms)]
-            own = f"{clean[seed]['powers'][damage]:.2f}" if "powers" in clean[seed] else "-"
-            rows.append(f"| {damage} | {seed} | {best:.2f} | " + " | ".join((*cells, own, *powers)) + " |")
-            for arm, x in by.items():
-                if "restored" in x:
-                    told = (f"{x['restored'][way]:.1f} dB" for way in ("damaged", "cleaned", "wiener", "network"))
-                    restored.append(f"| {damage} | {seed} | {arm[4:]} | " + " | ".join(told) + " |")
+    heads = ("images", "damage", "seed", "lap", "damaged", "cleaned", "Wiener, true spectra", "network")
+    restored = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+    for damage, (of, seed) in itertools.product(DAMAGE, clean):
+        by = {x["arm"]: x for x in lines if _which(x) == (of, damage, seed)}
+        if "corrupted" not in by:
+            continue
+        best, worst = clean[of, seed]["frechet"], by["corrupted"]["frechet"]
+        cells = [f"{x['frechet']:.2f} ({100 * (worst - x['frechet']) / (worst - best):.0f} %)" if x else "-"
+                 for x in map(by.get, arms)]  # fmt: skip
+        powers = [f"{x['power']:.2f}" if x else "-" for x in map(by.get, arms)]
+        own = f"{clean[of, seed]['powers'][damage]:.2f}" if "powers" in clean[of, seed] else "-"
+        rows.append(f"| {of} | {damage} | {seed} | {best:.2f} | " + " | ".join((*cells, own, *powers)) + " |")
+        for arm, x in by.items():
+            if "restored" in x:
+                told = (f"{x['restored'][way]:.1f} dB" for way in ("damaged", "cleaned", "wiener", "network"))
+                restored.append(f"| {of} | {damage} | {seed} | {arm[4:]} | " + " | ".join(told) + " |")
+    floor = " and ".join(f"{x:.2f} ({of})" for of, x in {_which(x)[0]: x["floor"] for x in lines}.items())
     return "\n".join(
         [
-            "# Laps from cleaned images: MNIST under damage as it is in life",
+            "# Laps from cleaned images: MNIST and CIFAR-10 under damage as it is in life",
             "",
             about,
             "",
             f"{IMAGES[name]:,} images, U-Net {scale.widths}, {STEPS[name]} steps of {scale.batch_size} images a lap;"
             f" `clean`, `corrupted` and `cleaned` have the {(LAPS + 1) * STEPS[name]:,} of all laps up to the last."
             f" {scale.samples:,} samples against {scale.reference:,} clean test images, which score"
-            f" {lines[0]['floor']:.2f} against each other; standard errors {min(errors):.2f} to {max(errors):.2f}. In"
+            f" {floor} against each other; standard errors {min(errors):.2f} to {max(errors):.2f}. In"
             " parentheses the share of the gap, `(corrupted - arm) / (corrupted - clean)`. `oracle` is trained on draws"
             " by the model of `clean`, which is told the true power of the damage: what laps could come to at best.",
             "",

@@ -134,10 +134,10 @@ def damage_of(key: Key, x: Tensor, first: int = 0) -> Tensor:
     return torch.cat(parts)
 
 
-def band_of(key: Key) -> Spectrum:
+def band_of(key: Key, spatial: tuple[int, ...] = (28, 28)) -> Spectrum:
     """The band of the damage, its guard included."""
     assert key.damage is not None
-    return Corruption.parse(DAMAGE[key.damage][0]).band((28, 28), key.seed)
+    return Corruption.parse(DAMAGE[key.damage][0]).band(spatial, key.seed)
 
 
 def cleaned(x: Tensor, band: Spectrum) -> Tensor:

@@ -143,10 +143,10 @@ def done(path: Path) -> list[Key]:
 class Bench:
     """Data, features and references that all runs share."""
 
-    def __init__(self, data: Path, work: Path, scale: Scale) -> None:
-        self.scale, self.work = scale, work
-        self.train = load(DataConfig(source=str(data / "mnist-train.parquet"), limit=scale.images))
-        test = load(DataConfig(source=str(data / "mnist-test.parquet")))
+    def __init__(self, data: Path, work: Path, scale: Scale, name: str = "mnist") -> None:
+        self.scale, self.work, self.name = scale, work, name
+        self.train = load(DataConfig(source=str(data / f"{name}-train.parquet"), limit=scale.images))
+        test = load(DataConfig(source=str(data / f"{name}-test.parquet")))
         some = self.train.some(20_000)
         self.features = ClassifierFeatures.train_or_load(some.tensor(), some.labels, 10, work / "features")
         held_out = test.some(len(test)).tensor()
@@ -221,7 +221,7 @@ class Bench:
 
     def data(self, x: Tensor) -> Signals:
         """Images to train on."""
-        return Signals("mnist", x)
+        return Signals(self.name, x)
 
     def drawn(self, model: Trained, config: RunConfig, seed: int) -> Tensor:
         """Samples of a model, as a run is configured to draw them."""
