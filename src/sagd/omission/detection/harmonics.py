@@ -6,7 +6,7 @@ turned back by the phase `phi` of the hum, so that its `m`-th harmonic stands st
 
     D(f) = F [q w e^(-i m phi)],    w = S^-1/2 y,    q = 1 / (1 + p / mean p),
 
-`p` the local power of what is left of `w` without the hum. A harmonic is there if `|D(0)|^2` stands far out of what is
+`p` the local power of what `w` holds beside the hum. A harmonic is there if `|D(0)|^2` stands far out of what is
 beside it, and stands alone.
 """
 
@@ -18,14 +18,15 @@ import math
 import torch
 from torch import Tensor
 
+from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Spots
 from sagd.omission.detection.base import Finding
 from sagd.omission.detection.peaks import LOBE
 from sagd.omission.detection.windows import cut, hann
-from sagd.omission.removal import Removal, measure
+from sagd.omission.removal import measure
 from sagd.omission.removal.extend import crop, extend
-from sagd.omission.removal.structure import quietness
+from sagd.omission.removal.local import local_mean
 
 _MULTIPLES = range(2, 9)
 _STANDS_OUT = 16.0
@@ -33,7 +34,7 @@ _STANDS_OUT = 16.0
 _ALONE = 1.5
 """Power over the largest of all that is beside it, likewise 1 at most: a voice has many lines."""
 _NARROW = 8.0
-"""Widths of its core within which the hum is taken out for this."""
+"""Widths of its core within which nothing tells how much else happens, and how much is clean."""
 _CORE = 0.05
 """Power over the largest of a line in its core."""
 _BESIDE = 64
@@ -61,9 +62,10 @@ def harmonics(x: Tensor, band: Spectrum, hum: Finding) -> Finding | None:
     frequencies = torch.arange(n // 2 + 1, dtype=torch.float64) / n
     inside = band.weights(frequencies[None]) > 0
     first, spread = _strongest(cut(x, (n,)).power, frequencies, found)
-    # What else the band holds is left in, since much of it may be content, which is what tells of quiet places.
-    core = Spots(((first,),), min(found.radius, _NARROW * (spread + LOBE / n)))
-    quiet, turn = _quiet(x, measure(list(x), core)), _phase(x, first, spread + 2 * LOBE / n)
+    wide = min(found.radius, _NARROW * (spread + LOBE / n))
+    removal = measure(list(x), Spots(((first,),), wide))
+    quiet = _quiet(x, removal.smooth, removal.basis, first, wide)
+    turn = _phase(x, first, spread + 2 * LOBE / n)
     at, radius, excess = [], 0.0, math.inf
     for m in _MULTIPLES:
         reach = m * spread + (LOBE + _LEAKS) / n
@@ -93,26 +95,31 @@ def _strongest(power: Tensor, frequencies: Tensor, found: Spots) -> tuple[float,
     return middle, max(0.0, float((frequencies[line] - middle).abs().max()) - LOBE * float(frequencies[1]))
 
 
-def _quiet(x: Tensor, removal: Removal) -> Tensor:
-    """Whitened records, tapered, each place counted by how little happens there beside the hum."""
-    basis, taper = removal.basis, hann(removal.spatial)
-    known, root = torch.ones(removal.spatial, dtype=torch.float64), removal.smooth.rsqrt()
+def _quiet(x: Tensor, smooth: Tensor, basis: FourierBasis, first: float, width: float) -> Tensor:
+    """Whitened records, tapered, each place counted by how little happens there beside the hum.
 
-    def white(v: Tensor) -> Tensor:
-        about = v - v.mean(-1, keepdim=True)
-        return crop(basis.inverse(root * basis.forward(extend(about, basis.spatial))), removal.spatial)
-
-    whole = white(x.double())
-    counted = taper * quietness(white(x.double() - removal.apply(x.double())), known, 1)
-    return counted * (whole - (counted * whole).sum(-1, keepdim=True) / counted.sum(-1, keepdim=True))
+    Over a period of the hum, since places that are counted by its phase would make harmonics of it.
+    """
+    n = x.shape[-1]
+    about = x.double() - x.mean(-1, keepdim=True, dtype=torch.float64)
+    white = crop(basis.inverse(smooth.rsqrt() * basis.forward(extend(about, basis.spatial))), (n,))
+    power = (white - _near(white, first, width).real).square()
+    for _ in range(2):
+        power = local_mean(power, round(1 / first))
+    counted = hann((n,)) / (1 + power / power.mean(-1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny))
+    return counted * (white - (counted * white).sum(-1, keepdim=True) / counted.sum(-1, keepdim=True))
 
 
 def _phase(x: Tensor, f: float, width: float) -> Tensor:
     """`e^(i phi)` of the hum at each time, from what records hold so near to its frequency."""
-    c = torch.fft.fft(x.double() - x.mean(-1, keepdim=True, dtype=torch.float64))
-    place = torch.fft.fftfreq(x.shape[-1], dtype=torch.float64)
-    z = torch.fft.ifft(torch.where((place - f).abs() <= width, c, 0.0))
+    z = _near(x.double() - x.mean(-1, keepdim=True, dtype=torch.float64), f, width)
     return z / z.abs().clamp(min=torch.finfo(torch.float64).tiny)
+
+
+def _near(x: Tensor, f: float, width: float) -> Tensor:
+    """What records hold so near to a frequency, as an analytic signal, whose real part it is."""
+    place = torch.fft.fftfreq(x.shape[-1], dtype=torch.float64)
+    return torch.fft.ifft(torch.where((place - f).abs() <= width, 2 * torch.fft.fft(x), 0.0))
 
 
 def _over(standing: Tensor) -> float:

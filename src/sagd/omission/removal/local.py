@@ -40,7 +40,7 @@ def strength(filtered: Tensor, share: float, length: int) -> tuple[Tensor, Tenso
         share: `E_S`, that of the band in the power of white noise.
         length: Of a window.
     """
-    power = _mean(_mean(filtered.square(), length), length)
+    power = local_mean(local_mean(filtered.square(), length), length)
     excess = (power - share).clamp(min=0)
     excess = excess / excess.mean(-1, keepdim=True).clamp(min=1e-30)
     missing = (excess < _WEAK).to(excess).mean(-1)
@@ -48,7 +48,7 @@ def strength(filtered: Tensor, share: float, length: int) -> tuple[Tensor, Tenso
     return torch.where(power < _CHANCE * share, 0.0, excess).sqrt(), (missing >= _PART) & (missing < 1)
 
 
-def _mean(x: Tensor, length: int) -> Tensor:
+def local_mean(x: Tensor, length: int) -> Tensor:
     """Means of windows around each sample, shorter at the ends."""
     total = torch.nn.functional.pad(x.double().cumsum(-1), (1, 0))
     samples = x.shape[-1]

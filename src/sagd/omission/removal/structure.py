@@ -91,7 +91,8 @@ def weighted_damage(
     remainder = basis.inverse(whiten * c) - shown(v)
     power = remainder.square()
     known = _BEYOND + (1 - _BEYOND) * own
-    q = quietness(remainder, known, basis.rank)
+    local = _blurred(power, basis.rank)
+    q = known / (1 + local / (known * local).mean(axes, keepdim=True).clamp(min=_TINY) * known.mean())
     # The inverse variance of what counts.
     q = q * known.sum() / (q * power).sum(axes, keepdim=True).clamp(min=_TINY)
     preconditioner = 1 / (1 + excess * q.mean(axes)[..., None])
@@ -111,19 +112,6 @@ def weighted_damage(
         strayed = (left > _KEPT * all_of) & (left > _STRAYED * (multiplicity * clean).sum())
         v = torch.where(strayed, wiener, v)
     return field(v)
-
-
-def quietness(x: Tensor, known: Tensor, rank: int) -> Tensor:
-    """What places count, `q = 1 / (1 + p / mean p)` of the local power `p`, by how little happens there.
-
-    Args:
-        x: Whitened fields `(*, *spatial)`.
-        known: What places count by themselves, `(*spatial)`.
-        rank: Number of the axes of space.
-    """
-    axes = tuple(range(-rank, 0))
-    local = _blurred(x.square(), rank)
-    return known / (1 + local / (known * local).mean(axes, keepdim=True).clamp(min=_TINY) * known.mean())
 
 
 def odd_phase(basis: FourierBasis, weight: Tensor) -> Tensor:
