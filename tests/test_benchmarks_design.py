@@ -10,6 +10,7 @@ import torch
 from sagd.build.objects import build_process
 from sagd.build.schema import ProcessConfig
 from sagd.noise.statistics import measure
+from sagd.study.racing import field_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,6 +61,32 @@ def test_the_page_of_what_is_expected_is_of_its_results(design):
     assert (expected.RESULTS / "expected.md").read_text() == expected.page(
         records.read(expected.RESULTS / "expected.jsonl")
     )
+
+
+def test_the_page_of_races_is_of_its_results(design):
+    from benchmarks import records
+    from benchmarks.design import racing
+
+    assert (racing.RESULTS / "racing.md").read_text() == racing.page(records.read(racing.RESULTS / "racing.jsonl"))
+
+
+def test_a_race_in_which_none_drops_out(design, tmp_path, monkeypatch):
+    """Of two of its candidates."""
+    from benchmarks import records
+    from benchmarks.design import racing, run
+
+    monkeypatch.setattr(run, "SCALES", {"trial": run.Scale(4, 8, (0,), batch=4, count=160, widths=(4, 8))})
+    monkeypatch.setattr(racing, "field_of", lambda found: field_of(found)[::5])
+    args = ["--sets", "velocity", "--data", str(tmp_path), "--out", str(tmp_path), "--work", str(tmp_path / "work")]
+    racing.main(args)
+    lines = records.read(tmp_path / "racing.jsonl")
+    assert [(line["exponent"], line["prediction"]) for line in lines] == [
+        (0.0, "wiener"),
+        (1.0, "wiener(exponent=0.5)"),
+    ]
+    assert [one["steps"] for one in lines[0]["judged"]] == [1, 2, 4]
+    assert all(line["held_out"]["score"] >= 1 for line in lines)
+    assert "## What halving chooses" in (tmp_path / "racing.md").read_text()
 
 
 def test_what_a_design_says_that_networks_add_is_of_the_results(design):
