@@ -318,6 +318,18 @@ def test_a_training_that_is_refused_leaves_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_training_that_is_gone_on_with_and_refused_stays_as_it_was(tmp_path):
+    noise = Signals("noise", torch.randn(60, 1, 16, 16, generator=torch.Generator().manual_seed(0)))
+    told, out = config(1, mode="cleaned"), tmp_path / "run"
+    out.mkdir()
+    Course(told, noise, out).begin()  # and was killed
+    kept = (out / "laps.yaml").read_bytes()
+    with pytest.raises(InputError, match="no damaged band found"):
+        train_in_laps(told, out, resume=True, data=noise)
+    assert [path.name for path in out.iterdir()] == ["laps.yaml"]
+    assert (out / "laps.yaml").read_bytes() == kept
+
+
 def test_laps_of_damage_that_multiplies_are_refused(tmp_path):
     with pytest.raises(InputError, match="multiplies"):
         train_in_laps(cleaned(1, log="yes"), tmp_path / "run", data=waves())

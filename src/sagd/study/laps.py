@@ -98,11 +98,12 @@ def train_in_laps(config: RunConfig, out: str | Path, resume: bool = False, data
     if resume and (out / CONFIG).exists():
         raise InputError(f"{str(out)!r} holds a single training, without laps; choose another {argument('out')}")
     with claim(out, empty=not resume):
-        course.begin()
+        new = course.begin()
         try:
             best = course.run(laps)
         except InputError:
-            course.forget()
+            if new:
+                course.forget()
             raise
         model = best if best is not None else course.first
         assert model is not None
@@ -173,8 +174,11 @@ class Course:
         if mode is None:
             self._check_coverage()
 
-    def begin(self) -> None:
+    def begin(self) -> bool:
         """Keep the settings; refuse to go on with others.
+
+        Returns:
+            Whether nothing was begun here before.
 
         Raises:
             InputError: Naming what differs from a training that was started here.
@@ -182,9 +186,10 @@ class Course:
         path, settings = self.out / LAPS, to_dict(self.config)
         if not path.exists():
             write_file(path, to_yaml(settings))
-            return
+            return True
         if changes := {key: both for key, both in changed(path, settings).items() if key not in _FREE}:
             raise InputError(of_another(changes, f"the training in laps in {str(self.out)!r}"))
+        return False
 
     def forget(self) -> None:
         """Leave nothing of a training that was refused before it made anything."""
