@@ -232,6 +232,24 @@ def test_models_of_laps_of_masks_keep_one_basis(tmp_path):
     assert Course(config(2), data(), tmp_path / "other").trained(1, whole, None).config.process.basis == "cosine"
 
 
+def test_laps_go_on_in_the_basis_that_they_were_begun_in(tmp_path):
+    """As of versions that took Fourier whatever basis was named."""
+    told, out = cleaned(1), tmp_path / "run"
+    told = dataclasses.replace(told, process=dataclasses.replace(told.process, basis="cosine"))
+    course = Course(told, waves(), out)
+    out.mkdir()
+    course.begin()
+    omission = dataclasses.replace(told.process.omission, laps=0)
+    process = dataclasses.replace(told.process, basis="fourier", omission=omission)
+    train(dataclasses.replace(told, process=process), out / "lap-0", data=course.learnt)
+    shutil.rmtree(out / "lap-0/model")
+    train_in_laps(told, out, resume=True, data=waves())
+    assert [load_model(out / name).statistics.basis.kind for name in ("lap-0", "lap-1/run")] == ["fourier"] * 2
+    # One that begins is in the basis that is named.
+    shutil.rmtree(out / "lap-0")
+    assert Course(told, waves(), out).first.statistics.basis.kind == "cosine"
+
+
 def test_laps_from_cleaned_colours_that_noise_sees_decorrelated(tmp_path):
     """Damage is measured in channels as they are, whatever basis the noise has."""
     x = torch.cat([waves().stored, 0.5 * waves().stored, -waves().stored.flip(0)], 1)

@@ -507,7 +507,7 @@ class Course:
 
     def _train(self, config: RunConfig, out: Path, data: Signals) -> Trained:
         if not (out / "model").exists():
-            train(config, out, resume=out.exists(), data=data)
+            train(_as_begun(config, out), out, resume=out.exists(), data=data)
         return load_model(out)
 
     def judged(self, number: int, model: Trained | None) -> Judged:
@@ -528,3 +528,15 @@ class Course:
         verify_directory(path, [_DRAWS])
         known = read_tensors(path / _DRAWS)[0]
         return Judged(known["errors"], float(known["power"]))
+
+
+def _as_begun(config: RunConfig, out: Path) -> RunConfig:
+    """A configuration in the basis of the run that it goes on with: former versions took Fourier whatever was named."""
+    try:
+        changes = changed(out / CONFIG, to_dict(config)) if (out / CONFIG).exists() else {}
+    except InputError:
+        return config  # settings that cannot be read are written anew
+    if "process.basis" not in changes:
+        return config
+    _, basis = changes["process.basis"]
+    return dataclasses.replace(config, process=dataclasses.replace(config.process, basis=str(basis)))
