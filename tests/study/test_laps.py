@@ -542,6 +542,35 @@ def test_windows_of_which_laps_learn_what_is_not_so_are_told(tmp_path, caplog):
     assert "no laps: windows of 16 x 16 leave too little beside" in caplog.text
 
 
+def test_which_lap_is_trained_and_how_long_all_take_is_told(tmp_path, caplog, monkeypatch):
+    """By a clock of a minute each time that it is asked."""
+    now = iter(range(0, 10**6, 60))
+    caplog.set_level("INFO")
+    monkeypatch.setattr("sagd.study.laps.monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("sagd.study.laps.gains", lambda lap, best, banded=True: True)
+    train_in_laps(cleaned(2), tmp_path / "run", data=waves())
+    lines = [record.getMessage() for record in caplog.records if record.name == "sagd.study.laps"]
+    told = [line for line in lines if "training on" in line or " take" in line]
+    # A training takes a minute, and so do the 16 draws by which lap 0 is judged, and the 52 of a lap; it has 68 in all.
+    assert told == [
+        "lap 0 of 2: training on 52 images",
+        "laps 1 to 2 take about 10 min 30 s at most: they end when nothing is gained",
+        "lap 1 of 2: training on 52 images",
+        "lap 2 of 2 takes about 2 min 19 s",
+        "lap 2 of 2: training on 52 images",
+    ]
+
+
+def test_how_long_laps_take_is_told_without_drawing_before_any(tmp_path, caplog):
+    caplog.set_level("INFO")
+    course = Course(config(3), data(), tmp_path)
+    course._say_left(1)
+    course.pace.training = 100.0
+    course._say_left(2)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "laps 2 to 3 take about 3 min 20 s at most, drawing left out: they end when nothing is gained"
+
+
 def test_laps_go_on_with_their_own_settings_alone(tmp_path):
     train_in_laps(config(1), tmp_path / "run", data=data())
     train_in_laps(config(2), tmp_path / "run", resume=True, data=data())
