@@ -28,7 +28,7 @@ def test_a_log_has_lines_at_growing_intervals(shown, caplog, monkeypatch):
 
 
 def test_work_that_takes_long_is_named_in_a_log(monkeypatch, caplog):
-    monkeypatch.setattr("sagd.counting._SHORT", 0.05)
+    monkeypatch.setattr("sagd.counting.SHORT", 0.05)
     monkeypatch.setattr("sagd.counting._GROWTH", 100)
     with caplog.at_level(logging.INFO, "sagd"):
         with stage("reading"):
@@ -46,14 +46,14 @@ def test_work_that_takes_long_is_named_in_a_log(monkeypatch, caplog):
 
 
 def test_a_first_item_that_takes_long_is_named_too(monkeypatch, caplog):
-    monkeypatch.setattr("sagd.counting._SHORT", 0.05)
+    monkeypatch.setattr("sagd.counting.SHORT", 0.05)
     with caplog.at_level(logging.INFO, "sagd"):
         assert [time.sleep(0.3) for _ in counted([1], "counting", "sheep")] == [None]
     assert said(caplog) == ["counting: 0 of 1 sheep"]
 
 
 def test_on_a_terminal_a_bar_is_shown_and_work_without_one_is_named(monkeypatch, caplog, capsys):
-    monkeypatch.setattr("sagd.counting._SHORT", 0.05)
+    monkeypatch.setattr("sagd.counting.SHORT", 0.05)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with caplog.at_level(logging.INFO, "sagd"):
         with stage("reading"):
@@ -67,7 +67,7 @@ def test_on_a_terminal_a_bar_is_shown_and_work_without_one_is_named(monkeypatch,
 
 
 def test_nothing_is_said_of_nothing_and_of_the_end(monkeypatch, caplog):
-    monkeypatch.setattr("sagd.counting._SHORT", 0.02)
+    monkeypatch.setattr("sagd.counting.SHORT", 0.02)
     with caplog.at_level(logging.INFO, "sagd"):
         with Count(0, "none", "items"):
             time.sleep(0.1)
@@ -78,7 +78,7 @@ def test_nothing_is_said_of_nothing_and_of_the_end(monkeypatch, caplog):
 
 
 def test_a_bar_is_there_before_the_first_item_is_done(monkeypatch, capsys):
-    monkeypatch.setattr("sagd.counting._SHORT", 0.05)
+    monkeypatch.setattr("sagd.counting.SHORT", 0.05)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with Count(3, "counting", "sheep"):
         time.sleep(0.3)
@@ -89,7 +89,7 @@ def test_a_bar_is_there_before_the_first_item_is_done(monkeypatch, capsys):
 
 
 def test_parts_of_work_are_counted_by_one_count(monkeypatch, caplog):
-    monkeypatch.setattr("sagd.counting._SHORT", 0.0)
+    monkeypatch.setattr("sagd.counting.SHORT", 0.0)
     with caplog.at_level(logging.INFO, "sagd"), Count(4, "all", "draws") as whole:
         for _ in range(2):
             with counting(2, "part", "draws", whole) as count:

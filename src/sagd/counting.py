@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_SHORT = 2.0
+SHORT = 2.0
 """Seconds of work that are done without a word."""
 _GROWTH = 1.6
 """Ratio of the times of two lines."""
@@ -40,10 +40,10 @@ class Count:
 
     def __init__(self, total: int, task: str, unit: str, shown: bool = True) -> None:
         # None: no bar where the output is not a terminal.
-        self._bar = tqdm(total=total, desc=task, unit=unit, delay=_SHORT, disable=None if shown else True, leave=False)
+        self._bar = tqdm(total=total, desc=task, unit=unit, delay=SHORT, disable=None if shown else True, leave=False)
         self._total, self._task, self._unit = total, task, unit
         self._logs = shown and not sys.stderr.isatty()
-        self._done, self._start, self._wait = 0, time.monotonic(), _SHORT
+        self._done, self._start, self._wait = 0, time.monotonic(), SHORT
         self._context = contextlib.ExitStack()
 
     def __enter__(self) -> Count:
@@ -74,7 +74,7 @@ class Count:
         spent = time.monotonic() - self._start
         left = f", about {duration(spent / self._done * (self._total - self._done))} left" if self._done else ""
         logger.info("%s: %s of %s %s%s", self._task, f"{self._done:,}", f"{self._total:,}", self._unit, left)
-        self._wait = max(_SHORT, _GROWTH * spent)
+        self._wait = max(SHORT, _GROWTH * spent)
 
 
 def counting(total: int, task: str, unit: str, progress: bool | Count) -> AbstractContextManager[Count]:
@@ -107,7 +107,7 @@ def stage(task: str, shown: bool = True, barred: bool = False) -> Iterator[None]
 @contextlib.contextmanager
 def _later(say: Callable[[], None]) -> Iterator[None]:
     """Context in which something is said if it lasts longer than what is done without a word."""
-    timer = threading.Timer(_SHORT, say)
+    timer = threading.Timer(SHORT, say)
     timer.daemon = True
     timer.start()
     try:

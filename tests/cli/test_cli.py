@@ -2032,7 +2032,7 @@ def test_a_terminal_that_knows_ascii_alone(tmp_path):
 
 def test_bars_are_for_terminals(runs, tmp_path):
     """On a terminal, what takes over two seconds shows a bar; the tests above see none elsewhere."""
-    at_once = "import sys, sagd.counting; sagd.counting._SHORT = 0.0; from sagd.__main__ import main; sys.exit(main())"
+    at_once = "import sys, sagd.counting; sagd.counting.SHORT = 0.0; from sagd.__main__ import main; sys.exit(main())"
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 80))
     environment = os.environ | {"TERM": "xterm"}

@@ -110,6 +110,21 @@ def test_what_cannot_be_read_is_named(folder, make, message):
         read(make(folder))
 
 
+def test_files_of_another_kind_of_signal_are_told_as_such(tmp_path):
+    table, sound = tmp_path / "a.csv", tmp_path / "a.wav"
+    table.write_text("t,v\n" + "".join(f"{i},{i * i}\n" for i in range(30)))
+    with wave.open(str(sound), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(np.arange(30, dtype="<i2").tobytes())
+    for path, held in ((table, "series"), (sound, "records")):
+        with pytest.raises(InputError, match=rf"{path.name}': it holds {held}, and the model is of images$"):
+            read([path])
+        with pytest.raises(InputError, match=rf"it holds {held}, and images are needed; say which axis is which"):
+            load(DataConfig(str(path), kind="image"))
+        with pytest.raises(InputError, match=rf"^'a' holds {held}, which cannot be compared with images$"):
+            load(DataConfig(str(path)), Meaning())
+
+
 def test_masks_beside_items_are_none(folder):
     np.save(folder / "c.npy", np.zeros((4, 6), np.float32))
     np.save(folder / "c.mask.npy", np.ones((4, 6), bool))

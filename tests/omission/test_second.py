@@ -9,7 +9,9 @@ from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.cosine import CosineBasis
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.noise.basis.wavelet import WaveletBasis
 from sagd.noise.spectra.base import Spectrum
+from sagd.noise.spectra.damage import Guarded
 from sagd.omission.second import SecondDamage
 
 N = 48
@@ -91,6 +93,27 @@ def test_as_strong_as_was_measured_and_not_periodic(basis, band):
     torch.testing.assert_close(d[:, 1], 2 * d[:, 0])
     outside = float((own[0] * basis.multiplicity() * (weight == 0)).sum() / (own[0] * basis.multiplicity()).sum())
     assert 0.01 < outside < 0.6
+
+
+@pytest.mark.parametrize(
+    ("basis", "line", "by"),
+    [
+        (WaveletBasis((16, 16), levels=2), "strip(axis=0, low=0.15, high=0.25, width=0.2)", 0.0),
+        (CosineBasis((16, 16)), "ring(low=0, high=0.1)", 0.1),
+    ],
+)
+def test_damage_whose_nearest_frequencies_have_no_power_is_drawn(basis, line, by):
+    """Of a subband its first wavelet, or all of a line, whose guard has power alone."""
+    line = Spectrum.parse(line)
+    band = Guarded(line, by) if by else line
+    inside = mask(band, basis) > 0
+    power = 3.0 * inside.double()
+    power[tuple(inside.nonzero()[0])] = 0
+    if by:
+        power[mask(line, basis) > 0] = 0
+    d = SecondDamage(band, power[None], basis, line).draw(400, torch.Generator().manual_seed(1))
+    own = basis.forward(d.double()).abs().square().mean((0, 1))
+    assert float(own[inside].sum()) == pytest.approx(float(power.sum()), rel=0.2)
 
 
 def test_what_cannot_be_drawn_is_refused():

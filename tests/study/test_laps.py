@@ -232,6 +232,24 @@ def test_models_of_laps_of_masks_keep_one_basis(tmp_path):
     assert Course(config(2), data(), tmp_path / "other").trained(1, whole, None).config.process.basis == "cosine"
 
 
+def test_laps_go_on_in_the_basis_that_they_were_begun_in(tmp_path):
+    """As of versions that took Fourier whatever basis was named."""
+    told, out = cleaned(1), tmp_path / "run"
+    told = dataclasses.replace(told, process=dataclasses.replace(told.process, basis="cosine"))
+    course = Course(told, waves(), out)
+    out.mkdir()
+    course.begin()
+    omission = dataclasses.replace(told.process.omission, laps=0)
+    process = dataclasses.replace(told.process, basis="fourier", omission=omission)
+    train(dataclasses.replace(told, process=process), out / "lap-0", data=course.learnt)
+    shutil.rmtree(out / "lap-0/model")
+    train_in_laps(told, out, resume=True, data=waves())
+    assert [load_model(out / name).statistics.basis.kind for name in ("lap-0", "lap-1/run")] == ["fourier"] * 2
+    # One that begins is in the basis that is named.
+    shutil.rmtree(out / "lap-0")
+    assert Course(told, waves(), out).first.statistics.basis.kind == "cosine"
+
+
 def test_laps_from_cleaned_colours_that_noise_sees_decorrelated(tmp_path):
     """Damage is measured in channels as they are, whatever basis the noise has."""
     x = torch.cat([waves().stored, 0.5 * waves().stored, -waves().stored.flip(0)], 1)
@@ -316,6 +334,18 @@ def test_a_training_that_is_refused_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="no damaged band found"):
         train_in_laps(config(1, mode="cleaned"), tmp_path / "run", data=noise)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_is_gone_on_with_and_refused_stays_as_it_was(tmp_path):
+    noise = Signals("noise", torch.randn(60, 1, 16, 16, generator=torch.Generator().manual_seed(0)))
+    told, out = config(1, mode="cleaned"), tmp_path / "run"
+    out.mkdir()
+    Course(told, noise, out).begin()  # and was killed
+    kept = (out / "laps.yaml").read_bytes()
+    with pytest.raises(InputError, match="no damaged band found"):
+        train_in_laps(told, out, resume=True, data=noise)
+    assert [path.name for path in out.iterdir()] == ["laps.yaml"]
+    assert (out / "laps.yaml").read_bytes() == kept
 
 
 def test_laps_of_damage_that_multiplies_are_refused(tmp_path):
@@ -510,6 +540,35 @@ def test_windows_of_which_laps_learn_what_is_not_so_are_told(tmp_path, caplog):
     wide = of_files(band="ring(low=0.1, high=0.95)")
     train_in_laps(wide, tmp_path / "wide", data=cut(tmp_path / "y", [field]))
     assert "no laps: windows of 16 x 16 leave too little beside" in caplog.text
+
+
+def test_which_lap_is_trained_and_how_long_all_take_is_told(tmp_path, caplog, monkeypatch):
+    """By a clock of a minute each time that it is asked."""
+    now = iter(range(0, 10**6, 60))
+    caplog.set_level("INFO")
+    monkeypatch.setattr("sagd.study.laps.monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("sagd.study.laps.gains", lambda lap, best, banded=True: True)
+    train_in_laps(cleaned(2), tmp_path / "run", data=waves())
+    lines = [record.getMessage() for record in caplog.records if record.name == "sagd.study.laps"]
+    told = [line for line in lines if "training on" in line or " take" in line]
+    # A training takes a minute, and so do the 16 draws by which lap 0 is judged, and the 52 of a lap; it has 68 in all.
+    assert told == [
+        "lap 0 of 2: training on 52 images",
+        "laps 1 to 2 take about 10 min 30 s at most: they end when nothing is gained",
+        "lap 1 of 2: training on 52 images",
+        "lap 2 of 2 takes about 2 min 19 s",
+        "lap 2 of 2: training on 52 images",
+    ]
+
+
+def test_how_long_laps_take_is_told_without_drawing_before_any(tmp_path, caplog):
+    caplog.set_level("INFO")
+    course = Course(config(3), data(), tmp_path)
+    course._say_left(1)
+    course.pace.training = 100.0
+    course._say_left(2)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "laps 2 to 3 take about 3 min 20 s at most, drawing left out: they end when nothing is gained"
 
 
 def test_laps_go_on_with_their_own_settings_alone(tmp_path):

@@ -330,6 +330,17 @@ def test_progress_tells_the_time_left_at_growing_intervals(monkeypatch, caplog):
     assert 3 <= len(lines) <= 8
 
 
+def test_progress_of_one_of_several_trainings_says_of_which(monkeypatch, caplog):
+    now = iter(range(0, 10**6, 2))
+    monkeypatch.setattr("sagd.training.progress.time.monotonic", lambda: float(next(now)))
+    with caplog.at_level(logging.INFO, "sagd"):
+        fit(steps=30, callbacks=[Progress("fields", "lap 1 of 2")]).run()
+    first, *lines = [record.getMessage() for record in caplog.records]
+    assert first.startswith("lap 1 of 2: 26 steps of 4 fields to go")
+    assert lines
+    assert all(re.match(r"lap 1 of 2: step \d+ of 30: ", line) for line in lines)
+
+
 class Waited(Callback):
     """Says of every step that it waited so many seconds."""
 

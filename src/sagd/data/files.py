@@ -36,7 +36,7 @@ from sagd.data.resize import with_channels
 from sagd.data.signals import Signals
 from sagd.data.sources.base import refuse_special
 from sagd.data.sources.beside import BESIDE, beneath, write_beside
-from sagd.data.sources.choose import of_one_kind, part_of
+from sagd.data.sources.choose import OtherKindError, of_one_kind, part_of
 from sagd.data.sources.metadata import METADATA, read_masks
 from sagd.data.sources.observed import items_among, masks_of
 from sagd.data.whole import ending_beside, exact
@@ -575,6 +575,10 @@ def _part(path: Path, meaning: Meaning, told: DataConfig) -> Part:
         if config.axes is None and "?" in part.arrays[0].axes:
             axes = suggested(part.arrays[0].shape, meaning.axes, kind.coloured)
             part = part_of(path, kind, replace(config, axes=axes))
+    except OtherKindError as error:
+        raise _UnreadableError(
+            f"cannot read {str(path)!r}: it holds {error.held.item[1]}, and the model is of {kind.item[1]}"
+        ) from None
     except InputError as error:
         raise _UnreadableError(f"cannot read {str(path)!r}: {error}") from None
     check_means(part, meaning, config)

@@ -18,6 +18,10 @@ _STAND_IN = {"T": "NXZ", "Z": "NT", "Y": "", "X": "T"}
 """Letter that a kind needs and a file has not -> letters that may stand for it, in this order."""
 
 
+class MissingAxisError(InputError):
+    """An array lacks an axis that a kind of signal needs."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """The axes of an array, sorted.
@@ -156,7 +160,7 @@ def _with(letter: str, axes: str, spatial: str, contents: Contents) -> str:
     """The letters of a file, one of which stands for the one that the kind needs."""
     found = next((other for other in _STAND_IN[letter] if other in axes and other not in spatial), None)
     if found is None:
-        raise InputError(
+        raise MissingAxisError(
             f"an array of shape {contents.shape} with axes {axes} has no axis {letter}; say which are which with"
             f" {argument('data.axes')}, or name another {argument('data.kind')}"
         )

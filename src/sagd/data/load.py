@@ -228,6 +228,9 @@ def _fields(records: FieldRecords, config: DataConfig, meaning: Meaning | None) 
             f" {records.parts[0].layout.axes}; say otherwise with {argument('data.axes')}, a letter for"
             f" each (N items, C channels, T time, Z Y X space), or {argument('data.kind')}{windows}"
         )
+    if meaning is not None and len(meaning.axes) != len(plan.shape) - 1:
+        other = Kind.member(meaning.kind).item[1]
+        raise InputError(f"{records.name!r} holds {items}, which cannot be compared with {other}")
     _check_enough(len(rows), [], config, plan.shape[1:], items)
     axes = records.parts[0].layout.spatial
     if config.rate is not None and "T" not in axes:

@@ -25,6 +25,7 @@ from sagd.errors import InputError
 from sagd.noise.bands import mask
 from sagd.noise.basis.base import EDGE, Basis
 from sagd.noise.basis.fourier import FourierBasis, half_counts
+from sagd.noise.basis.wavelet import WaveletBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.guard import has_edges
 from sagd.omission.waves import Waves
@@ -96,10 +97,22 @@ class SecondDamage:
                 break
         else:
             raise InputError(f"{line.label} is too narrow to draw damage of; widen it")
-        level = self.power.mean(0).clamp(min=0)[tuple(self._nearest(frequencies))]
+        level = self._level[tuple(self._nearest(frequencies))]
+        if not level.any():  # what was measured is all beside the line
+            level = torch.ones_like(level)
         # Each coefficient stored of a half spectrum is a wave of the variance that it adds to every value.
         counts = half_counts(canvas[-1])[(frequencies[-1] * canvas[-1]).round().long()]
         return Waves(frequencies, b * (level * counts / math.prod(canvas)).sqrt(), spatial, canvas)
+
+    @property
+    def _level(self) -> Tensor:
+        """Power by coefficient, `(*coefficients)`; of wavelets, of which one may have none, the mean of the subband."""
+        power = self.power.mean(0).clamp(min=0)
+        if not isinstance(self.basis, WaveletBasis):
+            return power
+        own, subband = self.basis.frequencies().flatten(1).unique(dim=1, return_inverse=True)
+        total = power.new_zeros(own.shape[1]).index_add_(0, subband, power.flatten())
+        return (total / subband.bincount())[subband].reshape(power.shape)
 
     def _nearest(self, frequencies: Tensor) -> list[Tensor]:
         """Along each axis the number of the coefficient nearest to frequencies `(n, K)`."""

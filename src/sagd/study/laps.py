@@ -24,6 +24,7 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 
 import torch
 from torch import Tensor
@@ -31,7 +32,8 @@ from torch import Tensor
 from sagd.build.objects import omission_mode
 from sagd.build.schema import AUTO_SPECTRUM, NO_OMISSION, OmissionConfig, ProcessConfig, RunConfig
 from sagd.build.text import to_dict, to_yaml
-from sagd.counting import Count, stage
+from sagd.counting import SHORT, Count, stage
+from sagd.data.kinds import Kind
 from sagd.data.load import load
 from sagd.data.signals import Signals
 from sagd.errors import InputError, argument
@@ -60,6 +62,7 @@ from sagd.study.filling import Damage, cleaned, fill, say_start, start_of
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
 from sagd.study.run import changed, of_another
 from sagd.study.train import train
+from sagd.terminal import duration
 
 logger = logging.getLogger(__name__)
 
@@ -98,16 +101,34 @@ def train_in_laps(config: RunConfig, out: str | Path, resume: bool = False, data
     if resume and (out / CONFIG).exists():
         raise InputError(f"{str(out)!r} holds a single training, without laps; choose another {argument('out')}")
     with claim(out, empty=not resume):
-        course.begin()
+        new = course.begin()
         try:
             best = course.run(laps)
         except InputError:
-            course.forget()
+            if new:
+                course.forget()
             raise
         model = best if best is not None else course.first
         assert model is not None
         save_model(out / "model", dataclasses.replace(model, configuration=to_dict(course.known)))
     return out / "model"
+
+
+@dataclass
+class Pace:
+    """Seconds that parts of laps took, as far as they were done here from start to end.
+
+    Attributes:
+        training: A training; None: none was.
+        draw: An item drawn by a model; likewise.
+    """
+
+    training: float | None = None
+    draw: float | None = None
+
+    def seconds(self, draws: int) -> float:
+        """What a lap takes of so many draws, as far as it is known."""
+        return (self.training or 0) + (self.draw or 0) * draws
 
 
 @dataclass(frozen=True)
@@ -173,8 +194,11 @@ class Course:
         if mode is None:
             self._check_coverage()
 
-    def begin(self) -> None:
+    def begin(self) -> bool:
         """Keep the settings; refuse to go on with others.
+
+        Returns:
+            Whether nothing was begun here before.
 
         Raises:
             InputError: Naming what differs from a training that was started here.
@@ -182,9 +206,10 @@ class Course:
         path, settings = self.out / LAPS, to_dict(self.config)
         if not path.exists():
             write_file(path, to_yaml(settings))
-            return
+            return True
         if changes := {key: both for key, both in changed(path, settings).items() if key not in _FREE}:
             raise InputError(of_another(changes, f"the training in laps in {str(self.out)!r}"))
+        return False
 
     def forget(self) -> None:
         """Leave nothing of a training that was refused before it made anything."""
@@ -214,6 +239,7 @@ class Course:
         if best is not None:
             logger.info(best.line(None))
         for number in range(1, laps + 1):
+            self._say_left(number)
             draws = self.draws(number, model)
             model = self.trained(number, draws, model)
             lap = Lap(number, self.judged(number, model))
@@ -228,6 +254,29 @@ class Course:
                 return kept
             best, kept = lap, model
         return kept
+
+    def _say_left(self, number: int) -> None:
+        """A line on how long the laps from one on take, once a training was timed."""
+        laps, pace = self.config.process.omission.laps, self.pace
+        seconds = (laps + 1 - number) * pace.seconds(len(self.parts[0]) + 2 * len(self.parts[1]))
+        if pace.training is None or seconds <= SHORT:
+            return
+        told = f"about {duration(seconds)}"
+        beside = ", drawing left out" if pace.draw is None else ""
+        if number == laps:
+            logger.info("%s takes %s%s", self.named(number), told, beside)
+        else:
+            why = "they end when nothing is gained"
+            logger.info("laps %d to %d take %s at most%s: %s", number, laps, told, beside, why)
+
+    def named(self, number: int) -> str:
+        """A lap as lines name it."""
+        return f"lap {number} of {self.config.process.omission.laps}"
+
+    @cached_property
+    def pace(self) -> Pace:
+        """What was timed of the laps so far."""
+        return Pace()
 
     def _in_vain(self) -> str:
         """Why laps from cleaned items would learn what is not so; "" if they would not."""
@@ -278,7 +327,7 @@ class Course:
             self.config.process, omission=dataclasses.replace(self.config.process.omission, laps=0)
         )
         config = dataclasses.replace(self.config, process=self._whole(process) if self.cleans else process)
-        return self._train(config, self.out / "lap-0", self.learnt)
+        return self._train(config, 0, self.out / "lap-0", self.learnt)
 
     def _whole(self, process: ProcessConfig, before: Trained | None = None) -> ProcessConfig:
         """Of a model of whole items, in the basis of the one before: what is drawn is known by Fourier coefficients, in
@@ -425,11 +474,13 @@ class Course:
         if not path.exists():
             every = torch.arange(len(kept)).split(_TOGETHER)
             known = self.noise(kept, every[0], number - 1) if self.cleans else None
-            parts = []
-            with Count(len(kept), f"lap {number}: drawing", "items") as count:
+            parts, start = [], monotonic()
+            with Count(len(kept), f"{self.named(number)}: drawing", "items") as count:
                 for some in every:
                     parts.append(self.drawn(kept, some, model, number, known))
                     count.done(len(some))
+            if model is not None:
+                self.pace.draw = (monotonic() - start) / len(kept)
             write_directory(path, [(_DRAWS, to_safetensors({_TENSOR: torch.cat(parts)}))])
         return self.drawn_in(number)
 
@@ -498,11 +549,15 @@ class Course:
         process = self._whole(process, before or self.first)
         training = dataclasses.replace(self.config.training, init=None if weights is None else str(weights))
         config = dataclasses.replace(self.config, process=process, training=training, design=None)
-        return self._train(config, self.out / f"lap-{number}" / "run", draws)
+        return self._train(config, number, self.out / f"lap-{number}" / "run", draws)
 
-    def _train(self, config: RunConfig, out: Path, data: Signals) -> Trained:
+    def _train(self, config: RunConfig, number: int, out: Path, data: Signals) -> Trained:
         if not (out / "model").exists():
-            train(config, out, resume=out.exists(), data=data)
+            logger.info("%s: training on %s", self.named(number), Kind.member(data.meaning.kind).counted(len(data)))
+            resume, start = out.exists(), monotonic()
+            train(_as_begun(config, out), out, resume=resume, data=data, name=self.named(number))
+            if not resume:
+                self.pace.training = monotonic() - start
         return load_model(out)
 
     def judged(self, number: int, model: Trained | None) -> Judged:
@@ -516,10 +571,25 @@ class Course:
             band = None if self.first is None else self.place
             noise = self.noise(apart, every, number)
             held_out = HeldOut(y, noise, statistics.mean, self.basis, band, not self.cleans, self.shown(apart, every))
-            with stage(f"judging lap {number} by two draws of {len(apart)} held-out items"):
+            start = monotonic()
+            with stage(f"{self.named(number)}: judging it by two draws of {len(apart)} held-out items"):
                 found = held_out.judge(lambda x, n, draw: self._posterior(x, n, labels, model, draw, 0))
+            if model is not None and self.pace.draw is None:
+                self.pace.draw = (monotonic() - start) / (2 * len(apart))
             content = {"errors": found.errors, "power": torch.tensor([found.power])}
             write_directory(path, [(_DRAWS, to_safetensors(content))])
         verify_directory(path, [_DRAWS])
         known = read_tensors(path / _DRAWS)[0]
         return Judged(known["errors"], float(known["power"]))
+
+
+def _as_begun(config: RunConfig, out: Path) -> RunConfig:
+    """A configuration in the basis of the run that it goes on with: former versions took Fourier whatever was named."""
+    try:
+        changes = changed(out / CONFIG, to_dict(config)) if (out / CONFIG).exists() else {}
+    except InputError:
+        return config  # settings that cannot be read are written anew
+    if "process.basis" not in changes:
+        return config
+    _, basis = changes["process.basis"]
+    return dataclasses.replace(config, process=dataclasses.replace(config.process, basis=str(basis)))

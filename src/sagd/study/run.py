@@ -72,6 +72,7 @@ class Recipe:
         finish: Makes of the trained model what is saved.
         notes: Lines to say before the first step.
         unit: What items are called.
+        name: What lines on its progress begin with, if it is one of several trainings.
     """
 
     model: Trained
@@ -85,6 +86,7 @@ class Recipe:
     finish: Callable[[Trained], Trained] = lambda model: model
     notes: Sequence[str] = ()
     unit: str = "images"
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def run(
             batches,
             recipe.budget,
             runtime,
-            [Progress(recipe.unit), Metrics(out, keeping.log_every), *callbacks, saved],
+            [Progress(recipe.unit, recipe.name), Metrics(out, keeping.log_every), *callbacks, saved],
             lambda: interrupts.received,
             recipe.compile,
         )

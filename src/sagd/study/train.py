@@ -105,6 +105,7 @@ def train(
     resume: bool = False,
     data: Signals | None = None,
     designed: Callable[[Design, Path], object] | None = None,
+    name: str = "",
 ) -> Path:
     """Train a model and write it, with checkpoints, metrics and sample grids, into the directory `out`.
 
@@ -117,6 +118,7 @@ def train(
         data: Training images; default: those that `config.data` names.
         designed: Called with what was chosen where the configuration leaves the noise to the data, and with `out`, e.g.
             to draw a page.
+        name: What lines on its progress begin with, if it is one of several trainings.
 
     Returns:
         The model directory, `out/model`.
@@ -149,7 +151,8 @@ def train(
             callbacks.append(_Kept(found, out, designed))
         if settings.tensorboard:
             callbacks.append(TensorBoard(out / "tensorboard", settings.log_every))
-        run(plan.recipe, plan.batches(machine), where, machine, keeping, callbacks)
+        recipe = dataclasses.replace(plan.recipe, name=name)
+        run(recipe, plan.batches(machine), where, machine, keeping, callbacks)
     return out / "model"
 
 

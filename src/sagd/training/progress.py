@@ -10,6 +10,7 @@ from typing import final
 import torch
 from tqdm import tqdm
 
+from sagd.counting import SHORT
 from sagd.terminal import duration
 from sagd.training.fit import Callback, Fit, Step
 
@@ -17,8 +18,6 @@ logger = logging.getLogger(__name__)
 
 _MEASURED = 3
 """Steps from which time and memory are estimated; the first one is left out, which prepares what others reuse."""
-_SHORT = 2.0
-"""Seconds of work that are done without a word."""
 _FIRST, _GROWTH, _LONGEST = 15.0, 1.6, 900.0
 """Seconds from the estimate to the next line, the ratio of intervals, and the longest one."""
 _WAITED = 0.2
@@ -31,10 +30,11 @@ class Progress(Callback):
 
     Args:
         unit: What items are called.
+        name: What lines begin with if this training is one of several, as in "lap 1 of 2"; "" for none.
     """
 
-    def __init__(self, unit: str = "images") -> None:
-        self.unit = unit
+    def __init__(self, unit: str = "images", name: str = "") -> None:
+        self.unit, self._name = unit, f"{name}: " if name else ""
         self._bar: tqdm | None = None
 
     def start(self, fit: Fit) -> None:
@@ -44,7 +44,8 @@ class Progress(Callback):
         self._restart(time.monotonic())
         self._speaks = fit.runtime.first
         hidden = None if self._speaks else True
-        self._bar = tqdm(total=self._total, initial=fit.step, desc="training", unit="step", disable=hidden)
+        task = f"{self._name}training"
+        self._bar = tqdm(total=self._total, initial=fit.step, desc=task, unit="step", disable=hidden)
 
     def after(self, fit: Fit, step: Step) -> None:
         """Move the bar, and say a line if it is time."""
@@ -75,9 +76,10 @@ class Progress(Callback):
     def _estimate(self, fit: Fit, step: Step, now: float) -> None:
         seconds = (now - self._since) / _MEASURED
         left = seconds * (self._total - step.number)
-        if self._speaks and left > _SHORT:
+        if self._speaks and left > SHORT:
             logger.info(
-                "%s steps of %d %s to go: about %s on %s, memory so far %s",
+                "%s%s steps of %d %s to go: about %s on %s, memory so far %s",
+                self._name,
                 f"{self._total - step.number:,}",
                 step.items,
                 self.unit,
@@ -91,7 +93,8 @@ class Progress(Callback):
         steps, elapsed = self._seen - self._counted, now - self._since
         if self._speaks and (self._bar is None or self._bar.disable or not sys.stderr.isatty()):
             logger.info(
-                "step %d of %d: loss %.4f, %.0f %s/s, about %s left",
+                "%sstep %d of %d: loss %.4f, %.0f %s/s, about %s left",
+                self._name,
                 step.number,
                 self._total,
                 self._losses / steps,

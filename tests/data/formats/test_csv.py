@@ -104,6 +104,12 @@ def test_cells_that_are_no_numbers_are_named(text, message, tmp_path):
         FORM.scan(table(tmp_path / "a.csv", text))
 
 
+def test_line_breaks_within_cells_are_named(tmp_path):
+    (tmp_path / "a.tsv").write_bytes(b"1\t2\n3\r4\t5\n")
+    with pytest.raises(InputError, match=r"^cannot be read as csv: line 2 breaks off within a cell$"):
+        FORM.scan(tmp_path / "a.tsv")
+
+
 def test_cells_of_other_bytes_are_named(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"a,b\n1,\x00\n")
     with pytest.raises(InputError):

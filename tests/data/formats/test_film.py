@@ -110,6 +110,12 @@ def test_files_without_pictures_are_refused(tmp_path):
         FORM.scan(tmp_path / "a.mkv")
 
 
+def test_other_files_are_named_as_people_know_them(tmp_path):
+    (tmp_path / "a.avi").write_bytes(b"x" * 300)
+    with pytest.raises(InputError, match=r"^cannot be read as a film: Invalid data found when processing input$"):
+        FORM.scan(tmp_path / "a.avi")
+
+
 @pytest.mark.parametrize(
     ("dtype", "shape", "axes", "steps", "message"),
     [

@@ -53,7 +53,7 @@ def test_frames_are_alike(film, draw):
     ):
         FORM.scan(folder)
     (folder / "frame 3.png").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"^'frame 3\.png' cannot be read as pillow: "):
+    with pytest.raises(InputError, match=r"^'frame 3\.png' cannot be read as a picture: cannot identify the file$"):
         FORM.scan(folder)
 
 

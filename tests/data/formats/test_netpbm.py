@@ -55,7 +55,7 @@ def test_pillow_reads_what_is_written(ending, dtype, shape, tmp_path, draw, like
         (b"P2\n3 1\n255\n1 2      ", "promises 3 values, 2 are there"),
         (b"P5\n3 1\n9\n\x01\x02\x0a", "has the value 10, and says that 9 is the largest"),
         (b"P2\n3 1\n9\n1 2 10", "has the value 10, and says that 9 is the largest"),
-        (b"P2\n3 1\n9\n1 2 x", "cannot be read as netpbm"),
+        (b"P2\n3 1\n9\n1 2 x", "cannot be read as a picture: "),
     ],
 )
 def test_damaged_files_are_refused(data, message, tmp_path):

@@ -132,8 +132,10 @@ class Format(Description, Reader, ABC, family="file format", example="npy"):
         endings: As of a `Reader`; a file's format is that of its longest ending.
         folders: Whether its files are folders.
         floats: Whether its files can hold floating point.
+        called: What errors call one of its files, where people do not know it by its kind.
     """
 
+    called: ClassVar[str] = ""
     folders: ClassVar[bool] = False
     floats: ClassVar[bool] = True
 
@@ -146,7 +148,7 @@ class Format(Description, Reader, ABC, family="file format", example="npy"):
                 known type, or if it holds no values.
         """
         present(path, self.folders)
-        with decoding(self.kind, path):
+        with decoding(self.called or self.kind, path):
             found = self.look(path)
         for contents in found:
             numeric(np.dtype(contents.dtype))
@@ -166,7 +168,7 @@ class Format(Description, Reader, ABC, family="file format", example="npy"):
         """
         present(contents.path, self.folders)
         part = part_of(contents.shape, region)
-        with decoding(self.kind, contents.path):
+        with decoding(self.called or self.kind, contents.path):
             values = self.load(contents, part)
         shape = tuple(len(range(s.start, s.stop, s.step)) for s in part)
         if (values.shape, values.dtype.name) != (shape, contents.dtype):
@@ -193,7 +195,7 @@ class Format(Description, Reader, ABC, family="file format", example="npy"):
         if values.ndim != len(like.axes) or values.size == 0:
             raise InputError(f"values of shape {values.shape} cannot be written with the axes {like.axes!r}")
         try:
-            with replacing(path) as new, encoding(self.kind, new):
+            with replacing(path) as new, encoding(self.called or self.kind, new):
                 self.save(new, values, like)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -49,7 +50,7 @@ def present(path: Path, folder: bool) -> None:
 
 
 @contextmanager
-def decoding(kind: str, path: Path) -> Iterator[None]:
+def decoding(called: str, path: Path) -> Iterator[None]:
     """Errors of decoders, which on damaged files are of every kind, as one line; a lack of memory stays one."""
     try:
         yield
@@ -59,13 +60,13 @@ def decoding(kind: str, path: Path) -> Iterator[None]:
         reason = _reason(error, path)
         if misnamed(path):
             said = f"its content is that of a {content_of(path)} file; give it the ending of one"
-            raise InputError(f"cannot be read as {kind}: {said}") from None
+            raise InputError(f"cannot be read as {called}: {said}") from None
         cut = "; it is probably cut short" if any(sign in reason for sign in _CUT) else ""
-        raise InputError(f"cannot be read as {kind}: {reason}{cut}") from None
+        raise InputError(f"cannot be read as {called}: {reason}{cut}") from None
 
 
 @contextmanager
-def encoding(kind: str, path: Path) -> Iterator[None]:
+def encoding(called: str, path: Path) -> Iterator[None]:
     """The same of encoders; what a disk refuses stays an OSError, for whoever knows the name of the file."""
     try:
         yield
@@ -76,17 +77,17 @@ def encoding(kind: str, path: Path) -> Iterator[None]:
         refused = next((number for number in _REFUSED if os.strerror(number) in reason), None)
         if refused is not None:
             raise OSError(refused, os.strerror(refused)) from None
-        raise InputError(f"cannot be written as {kind}: {reason}") from None
+        raise InputError(f"cannot be written as {called}: {reason}") from None
 
 
 def _reason(error: Exception, path: Path) -> str:
     """What an error says, without the path that it brings along."""
-    if isinstance(error, OSError) and error.strerror:
-        return one_line(error.strerror)
+    if said := getattr(error, "strerror", None):  # of films, too, whose errors are none of the system
+        return one_line(said)
     text = str(error) or type(error).__name__
     for name in (repr(os.fsencode(path)), repr(str(path)), repr(path), str(path)):
         text = text.replace(name, "the file")
-    return one_line(text)
+    return one_line(re.sub(r"(?i)\b(image )?file the file\b", "the file", text))
 
 
 @contextmanager

@@ -203,7 +203,10 @@ def _rows(text: str, delimiter: str, skipped: int) -> _Rows:
         InputError: If they have different numbers of cells.
     """
     reader = tables.reader(io.StringIO(text), delimiter=delimiter)
-    rows = [(reader.line_num + skipped, [cell.strip() for cell in row]) for row in reader if row]
+    try:
+        rows = [(reader.line_num + skipped, [cell.strip() for cell in row]) for row in reader if row]
+    except tables.Error:
+        raise ValueError(f"line {reader.line_num + skipped} breaks off within a cell") from None
     number, first = rows[0]
     for line, row in rows:
         if len(row) != len(first):

@@ -41,7 +41,10 @@ class Dicom(Format, kind="dicom"):
         need("pydicom")
         import pydicom
 
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True)
+        except pydicom.errors.InvalidDicomError:
+            raise ValueError("it does not begin as DICOM does") from None
         _check(header, path)
         frames, axes = int(header.get("NumberOfFrames", 1) or 1), "YX"
         shape: tuple[int, ...] = (int(header.Rows), int(header.Columns))

@@ -33,6 +33,7 @@ class Film(Format, kind="mp4"):
     MP4 and MOV are written as H.264, whose values are near those given; AVI and Matroska as FFV1, which keeps them.
     """
 
+    called: ClassVar[str] = "a film"
     endings: ClassVar[tuple[str, ...]] = tuple(_CONTAINERS)
     floats: ClassVar[bool] = False
     streams: ClassVar[bool] = True

@@ -24,6 +24,7 @@ _PICTURES = ("pillow", "netpbm", "tiff")
 class Frames(Format, kind="frames"):
     """A folder of pictures of one size as a film, in natural order of their names; other files in it are left out."""
 
+    called: ClassVar[str] = "a film"
     endings: ClassVar[tuple[str, ...]] = ()
     streams: ClassVar[bool] = True
     folders: ClassVar[bool] = True

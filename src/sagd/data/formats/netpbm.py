@@ -52,6 +52,7 @@ class _Header:
 class Netpbm(Format, kind="netpbm"):
     """PBM, PGM and PPM, of 1 to 16 bits, grey or colour, as text or bytes; written as bytes."""
 
+    called: ClassVar[str] = "a picture"
     endings: ClassVar[tuple[str, ...]] = (".pbm", ".pgm", ".ppm", ".pnm")
     floats: ClassVar[bool] = False
     streams: ClassVar[bool] = True

@@ -44,6 +44,7 @@ class Pillow(Format, kind="pillow"):
     its first picture. Pictures of more bits than pillow reads are refused. JPEG and AVIF are written with quality 95.
     """
 
+    called: ClassVar[str] = "a picture"
     endings: ClassVar[tuple[str, ...]] = tuple(_NAMES)
     floats: ClassVar[bool] = False
     lossy: ClassVar[tuple[str, ...]] = (*_ENDINGS["JPEG"], *_ENDINGS["AVIF"])
@@ -85,7 +86,7 @@ class Pillow(Format, kind="pillow"):
         name = _NAMES[path.suffix.lower()]
         Image.init()
         if name not in Image.SAVE:
-            raise InputError(f"this pillow cannot write {name}; a newer one may, or choose another ending")
+            raise InputError(f"the installed Pillow cannot write {name}; update it, or choose another ending")
         typed(values, *_TYPES.get(name, ("uint8",)))
         values, order = arranged(values, like.axes, "YX", "YXC")
         if order == "YXC" and (values.shape[2] != 3 or values.dtype.name != "uint8"):

@@ -17,6 +17,7 @@ from sagd.data.fields import AnyMask, FieldRecords, Part
 from sagd.data.formats import Contents, Format
 from sagd.data.formats.find import endings, format_of
 from sagd.data.kinds import Kind
+from sagd.data.layout import MissingAxisError
 from sagd.errors import InputError, argument, one_line
 
 logger = logging.getLogger(__name__)
@@ -125,6 +126,22 @@ def looked(
     return parts, kept
 
 
+class OtherKindError(InputError):
+    """A file holds another kind of signal than is needed.
+
+    Args:
+        held: The kind that it holds.
+        needed: The one that it should.
+    """
+
+    def __init__(self, held: type[Kind], needed: type[Kind]) -> None:
+        super().__init__(
+            f"it holds {held.item[1]}, and {needed.item[1]} are needed; say which axis is which with"
+            f" {argument('data.axes')}, or name another {argument('data.kind')}"
+        )
+        self.held = held
+
+
 def part_of(path: Path, kind: Kind, config: DataConfig) -> Part:
     """The arrays of a file that are read.
 
@@ -135,11 +152,17 @@ def part_of(path: Path, kind: Kind, config: DataConfig) -> Part:
     try:
         arrays, columns = _columns([array for array in found.scan(path) if array.name != config.observed], config)
         arrays = _chosen(arrays, config if columns is None else replace(config, arrays=()), kind)
+        layout = kind.layout(arrays[0], config.axes)
+    except MissingAxisError:
+        own = _kind_of(path, found)
+        if own is None or own.kind in ("field", kind.kind):
+            raise
+        raise OtherKindError(own, type(kind)) from None
     except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(one_line(error)) from None
-    return Part(found, arrays, kind.layout(arrays[0], config.axes), columns)
+    return Part(found, arrays, layout, columns)
 
 
 def _columns(arrays: Sequence[Contents], config: DataConfig) -> tuple[Sequence[Contents], tuple[int, ...] | None]:
@@ -169,7 +192,9 @@ def _chosen(arrays: Sequence[Contents], config: DataConfig, kind: Kind) -> tuple
         return tuple(chosen)
     fitting = [array for array in arrays if len(array.shape) >= len(kind.spatial) or kind.kind == "field"]
     if not fitting:
-        raise InputError(f"it holds no array with axes {', '.join(kind.spatial)}; it has {_names(arrays) or 'none'}")
+        raise MissingAxisError(
+            f"it holds no array with axes {', '.join(kind.spatial)}; it has {_names(arrays) or 'none'}"
+        )
     largest = max(fitting, key=lambda array: (_size(array.shape), len(array.shape)))
     return tuple(array for array in fitting if (array.shape, array.axes) == (largest.shape, largest.axes))
 
