@@ -159,3 +159,10 @@ def test_damage_found_on_logarithms_alone_adds_if_dark_arrays_have_as_much(multi
     assert found.band == band.band
     assert scale.multiplies == multiplies
     assert search(y, log=True)[1].multiplies
+
+
+def test_what_is_left_of_a_finding_is_no_other_one(monkeypatch):
+    x = smooth(200, 200) + waves(200, 200, (0.12, 0.09))
+    found = find(x[None])
+    monkeypatch.setattr(search_module, "find", lambda *x: found)
+    assert looked_for(x[None]).findings == found.findings

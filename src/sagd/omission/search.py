@@ -116,6 +116,8 @@ def looked_for(x: Tensor, reference: Tensor | None = None) -> Detection:
         if look == _LOOKS - 1:
             break
         earlier, last = len(found.findings), find(rest)
+        known = [f.band for f in found.findings]  # what is left of these is no further finding
+        last = dataclasses.replace(last, findings=tuple(f for f in last.findings if f.band not in known))
         found = dataclasses.replace(
             found,
             findings=found.findings + last.findings,

@@ -216,7 +216,7 @@ def mode_of_model(model: Trained) -> Mode:
     if mode.cleans:
         raise InputError(
             f"the model was trained with omission {mode.kind!r}, on data of which the damage had been taken out, and"
-            f" fills in no band; take it out of files without a model: {removal_command(model)}"
+            f" fills in no band; take it out of files without a model: {removal_command(model)} --out cleaned"
         )
     return mode
 

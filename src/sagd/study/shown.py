@@ -13,7 +13,9 @@ from sagd.data.meaning import Meaning
 from sagd.data.whole import Whole
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis, whole
+from sagd.noise.spectra.base import Spectrum
 from sagd.omission.detection.base import Detection
+from sagd.omission.guard import next_bins
 from sagd.omission.preparation import Scale, finished, prepared
 from sagd.omission.removal import Removal
 from sagd.omission.removal.extend import crop, extend
@@ -114,10 +116,8 @@ def looked_at(file: Whole, found: Detection) -> Shown:
     inside = torch.ones(basis.coefficients, dtype=torch.bool)
     fine = FourierBasis((_SIDE,) * basis.rank) if basis.rank == 2 else basis
     drawn = torch.zeros(fine.coefficients)
-    if found.likeliest is not None:
-        drawn = mask(found.likeliest.band, fine)
-        held = mask(found.likeliest.band, basis) > 0
-        inside = held if basis.rank > 1 and held.any() else inside
+    if found.likeliest is not None and basis.rank > 1:
+        drawn, inside = (_place(found.likeliest.band, grid) for grid in (fine, basis))
     curves = {"before": found.power, "smooth": found.smooth}
     frequency, spectra = _by_radius(basis, inside, curves)
     flat = basis.rank == 2
@@ -132,6 +132,13 @@ def looked_at(file: Whole, found: Detection) -> Shown:
         whole_map(drawn, _SIDE) if flat else np.empty(0),
         whole_map(found.power.clamp(min=1e-30).log10(), side[-1]) if flat else np.empty(0),
     )
+
+
+def _place(band: Spectrum, basis: FourierBasis) -> Tensor:
+    """Where a band is, or the frequencies next to it if it lies between these, `(*coefficients)`, bool."""
+    frequencies = basis.frequencies()
+    own = band.weights(frequencies) > 0
+    return own if own.any() else next_bins(band, basis.spatial).weights(frequencies) > 0
 
 
 def _middle(x: Tensor) -> tuple[slice, ...]:

@@ -115,6 +115,15 @@ def test_stronger_stripes_are_never_less_likely(fields, angle):
         assert after >= min(0.99, before - 0.01), told
 
 
+def test_hum_of_files_of_unequal_strength_is_as_certain_as_of_each():
+    x = torch.cat([scale * bursts(seed=seed) for seed, scale in enumerate((1.0, 0.1, 8.0))])
+    t = torch.arange(x.shape[-1], dtype=torch.float64)
+    hum = torch.stack([torch.cos(2 * math.pi * 0.0075 * t + phase) for phase in (0, 1, 2)])[:, None]
+    y = x + 0.4 * x.std(-1, keepdim=True) * hum
+    assert all(likeliest(y[k : k + 1], "spots") > 0.99 for k in range(3))
+    assert likeliest(y, "spots") > 0.99
+
+
 def test_stronger_hum_is_never_less_likely():
     x = bursts(seed=1)
     t = torch.arange(x.shape[-1], dtype=torch.float64)

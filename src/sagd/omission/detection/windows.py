@@ -40,12 +40,14 @@ class Windows:
         coefficients: `(K, *coefficients)`, complex, of windows and channels alike, each about its own mean.
         side: Their samples along each axis.
         channel: Number of the channel that each is of, `(K,)`.
+        array: Number of the array, likewise.
         independent: Number of windows that count as independent of each other, at most.
     """
 
     coefficients: Tensor
     side: tuple[int, ...]
     channel: Tensor
+    array: Tensor
     independent: float
 
     @cached_property
@@ -160,7 +162,8 @@ def cut(x: Tensor, side: tuple[int, ...], mean: bool = False) -> Windows:
         raise InputError("images do not vary; there is no spectrum to look at")
     channel = torch.arange(channels).repeat(len(chosen))
     overlap = math.prod(_apart(n, s) for n, s in zip(spatial, side, strict=True))
-    return Windows(coefficients, side, channel, max(1.0, len(chosen) * overlap))
+    array = torch.tensor([n for n, _ in chosen]).repeat_interleave(channels)
+    return Windows(coefficients, side, channel, array, max(1.0, len(chosen) * overlap))
 
 
 def whole(x: Tensor) -> Windows:
