@@ -120,6 +120,8 @@ def page(lines: Sequence[Mapping[str, Any]]) -> str:
     sets: dict[str, list[Mapping[str, Any]]] = {}
     for line in lines:
         sets.setdefault(line["data"], []).append(line)
+    heads = [_stage(share) for share in STAGES]
+    heads += [f"{_stage(share)}, and what is expected" for share in STAGES[:-1]]
     text = [
         "# What short trainings tell of longer ones",
         "",
@@ -132,11 +134,12 @@ def page(lines: Sequence[Mapping[str, Any]]) -> str:
         "## Rank correlation with the held-out score",
         "",
         "of what the closed form expects; of what is asked of a network (range of its input and target over rings, in"
-        " dB, both together); and of the race's scores. *all*: of all candidates, each over the geometric mean of its"
-        " set.",
+        " dB, both together); and of the race's scores, before the end also times the root of the expected error, by"
+        " which candidates are kept: a weight that was found on these sets. *all*: of all candidates, each over the"
+        " geometric mean of its set.",
         "",
-        "| data | candidates | expected error | asked | " + " | ".join(_stage(share) for share in STAGES) + " |",
-        "| --- " * (4 + len(STAGES)) + "|",
+        "| data | candidates | expected error | asked | " + " | ".join(heads) + " |",
+        "| --- " * (4 + len(heads)) + "|",
     ]
     for name, own in ([("all", list(lines))] if len(sets) > 1 else []) + list(sets.items()):
         text.append(_correlated(name, own))
@@ -163,6 +166,7 @@ def _correlated(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
         [line["expected"] for line in lines],
         [sum(line["asked"].values()) for line in lines],
         *([line["judged"][k]["score"] for line in lines] for k in range(len(STAGES))),
+        *([_judged(_runner(line), line["judged"][k]).early for line in lines] for k in range(len(STAGES) - 1)),
     ]
     truth = _relative(lines, [line["held_out"]["score"] for line in lines])
     cells = [_rank(_relative(lines, column), truth) for column in columns]

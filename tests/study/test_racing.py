@@ -1,6 +1,7 @@
 """Races of tiny networks, and their rules on errors that are made up."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -32,10 +33,10 @@ def data(count=200):
     return Signals("steep", x.float(), meaning=usual((1, 16, 16)))
 
 
-def judged(exponent, spectrum, flatness, features, prediction="wiener"):
+def judged(exponent, spectrum, flatness, features, prediction="wiener", expected=1.0):
     errors = {"spectrum_db": spectrum, "flatness_db": flatness, "features": features}
     score = float(np.prod([max(1, e) for e in errors.values()])) ** (1 / 3)
-    return Judged(Runner(Candidate(exponent, "heun", 3, "matched", 1.0), prediction), 8, errors, score)
+    return Judged(Runner(Candidate(exponent, "heun", 3, "matched", expected), prediction), 8, errors, score)
 
 
 def test_a_good_spectrum_does_not_make_up_for_what_was_not_learnt():
@@ -59,6 +60,13 @@ def test_white_noise_stays_in_the_race():
     table += [judged(g, 1.0 + g, 2.0, 1.0) for g in (0.25, 0.5, 0.75, 1.0)]
     kept = racing.better_half(racing.vetoed(table))
     assert [(runner.exponent, runner.prediction) for runner in kept] == [(0.25, "wiener"), (0.5, "wiener"), (0, "edm")]
+
+
+def test_what_is_expected_counts_before_the_end():
+    """Of two that do as well early, and are expected to be 0.4 and 0.1 dB off."""
+    table = [judged(g, 2.0, 2.0, 2.0, expected=error) for g, error in ((0.0, 0.9), (0.5, 0.4), (1.0, 0.1))]
+    assert [runner.exponent for runner in racing.better_half(racing.vetoed(table))] == [1.0, 0.0]
+    assert table[2].early == pytest.approx(2 * math.sqrt(0.1))
 
 
 def test_heuns_method_does_not_run_in_few_evaluations():
