@@ -338,7 +338,11 @@ def test_models_of_clean_images_restore_after_more_and_more_training(omission, t
     assert all(set(x["psnr"]) == {"damaged", "wiener", "network"} for x in lines)
     omission.main(args)
     assert records.read(tmp_path / "oracle-quick.jsonl") == lines
-    assert "| photographs | stripes |" in (tmp_path / "oracle-quick.md").read_text()
+    omission.main([*args[:-1], "rain"])
+    assert [x["steps"] for x in records.read(tmp_path / "oracle-quick.jsonl")] == [4, 6, 4, 6]
+    page = (tmp_path / "oracle-quick.md").read_text()
+    assert "| photographs | stripes |" in page
+    assert "| photographs | rain |" in page
 
 
 def test_solvers_run_to_their_end(omission, tables, tmp_path, monkeypatch):

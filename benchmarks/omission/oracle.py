@@ -8,6 +8,7 @@ held-out images; training goes on from one number of steps to the next. PSNR is 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,13 @@ def study(data: Path, out: Path, work: Path, name: str, sets: Sequence[str], dam
 
 
 def _trained(folder: Path, of: str, known: Tensor, steps: int) -> Trained:
-    """A model of clean images after so many steps, trained on from what is there."""
-    train(_configuration(steps), folder, resume=folder.exists(), data=Signals(of, known))
-    return load_model(folder)
+    """A model of clean images after so many steps, trained on from the one of the most steps below."""
+    own = folder / str(steps)
+    fewer = [path for path in folder.glob("*") if int(path.name) < steps]
+    if fewer and not own.exists():
+        shutil.copytree(max(fewer, key=lambda path: int(path.name)), own)
+    train(_configuration(steps), own, resume=own.exists(), data=Signals(of, known))
+    return load_model(own)
 
 
 def _configuration(steps: int) -> RunConfig:

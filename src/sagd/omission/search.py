@@ -134,9 +134,10 @@ def _with_harmonics(found: Detection, earlier: int, x: Tensor) -> Detection:
         return found
     for hum in found.findings[earlier:]:
         assert found.band is not None
-        more = harmonics(x, found.band, hum)
-        if more is not None:
-            found = dataclasses.replace(found, findings=(*found.findings, more))
+        both = harmonics(x, found.band, hum)
+        if both is not None:
+            kept = tuple(both[0] if f is hum else f for f in found.findings)
+            found = dataclasses.replace(found, findings=(*kept, both[1]))
     return found
 
 

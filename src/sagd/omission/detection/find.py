@@ -113,8 +113,7 @@ def _sorted_out(candidates: list[Pair], windows: Windows) -> tuple[list[list[Pai
             continue  # what a stronger finding spreads to
         if candidate.kind == "wedge" and any(_is_ridge(candidate, c) for _, c in candidates):
             continue  # a narrower shape explains the same ridge
-        # In records harmonics that are not certain by themselves are looked for where these are quiet (`harmonics`).
-        if family is not None and (len(windows.side) > 1 or p >= CERTAIN):
+        if family is not None:
             family.append(pair)
         elif p >= CERTAIN:
             found.append([pair])
