@@ -115,6 +115,15 @@ def test_many_records_need_less_than_one():
     assert harmonics(y[:1], hum.band, hum) is None
 
 
+def test_a_line_of_longer_records_may_lie_between_the_frequencies_of_shorter_ones():
+    x = bursts(seed=4)
+    y = x + hum_in(x.shape[-1], 0.4, 0.0, 0.1)
+    hum = Finding(Spots(((F,),), 1e-7), 9.0, 9.0, 0.1, 1.0, 0.0, 0.0)
+    kept, found = harmonics(y, hum.band, hum)
+    assert kept == hum
+    assert [f[0] for f in found.band.at] == pytest.approx([3 * F], abs=2e-5)
+
+
 def test_bands_without_lines_and_short_records_have_none():
     x = bursts(seed=4)
     hum = looked_for(x + hum_in(x.shape[-1], 0.4, 0.0, 0.1)).findings[0]

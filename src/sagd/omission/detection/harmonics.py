@@ -66,10 +66,11 @@ def harmonics(x: Tensor, band: Spectrum, hum: Finding) -> tuple[Finding, Finding
         The hum without lines that are none, since its harmonic is beside them; and the others, a finding as likely as
         the hum, its excess that of the weakest of its lines where the record is quiet.
     """
-    found, n = hum.band, x.shape[-1]
-    if not isinstance(found, Spots) or n < 4 * (_APART + _BESIDE):
+    spots, n = hum.band, x.shape[-1]
+    if not isinstance(spots, Spots) or n < 4 * (_APART + _BESIDE):
         return None
     step, frequencies = 1 / n, torch.arange(n // 2 + 1, dtype=torch.float64) / n
+    found = dataclasses.replace(spots, radius=max(spots.radius, step))  # that of longer records may lie between steps
     inside = band.weights(frequencies[None]) > 0
     line = _Line.of(cut(x, (n,)).power, frequencies, found)
     wide = min(found.radius, _NARROW * (line.spread + LOBE * step))
@@ -104,7 +105,7 @@ def harmonics(x: Tensor, band: Spectrum, hum: Finding) -> tuple[Finding, Finding
     own = Spots(tuple(at), round(radius, 6))
     share = float((own.weights(frequencies[None]) > 0).double().mean())
     more = dataclasses.replace(hum, band=own, excess=excess, peak=excess, share=share)
-    return dataclasses.replace(hum, band=dataclasses.replace(found, at=left)), more
+    return dataclasses.replace(hum, band=dataclasses.replace(spots, at=left)), more
 
 
 @dataclass(frozen=True)
