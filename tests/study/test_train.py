@@ -652,7 +652,7 @@ def test_bf16_trains_and_fp16_is_refused_on_the_cpu(tmp_path, config, change, da
 def test_the_record_names_the_precision_that_auto_was_settled_as(tmp_path, config, change, data, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("sagd.study.run.timed", lambda *_: time.sleep(0.2) or Timing(4, 2))
-    monkeypatch.setattr("sagd.counting._SHORT", 0.05)
+    monkeypatch.setattr("sagd.counting.SHORT", 0.05)
     train(change(config, "training", precision="auto", steps=1), tmp_path, data=data)
     said = [line for line in caplog.messages if "float32" in line]  # what takes long is told before it is done
     assert said == ["timing steps in float32 and in bf16 ...", Timing(4, 2).line()]
