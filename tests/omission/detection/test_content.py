@@ -30,12 +30,14 @@ def test_content_keeps_step_with_the_local_power_of_the_rest(burst, low, high):
 def test_powers_that_vary_together_and_apart():
     g = torch.Generator().manual_seed(0)
     rest = torch.exp(torch.randn(500, generator=g, dtype=torch.float64))
-    own, other, slope, share, least = spread(3 * rest, rest)
+    own, other, slope, share, least = spread(3 * rest, rest, torch.zeros(len(rest), dtype=torch.long))
     assert own == pytest.approx(other)
     assert slope == pytest.approx(1, abs=0.1)
     assert share == 1
     assert least == pytest.approx(math.log(3))
-    own, _, slope, _, _ = spread(torch.full((500,), 5.0, dtype=torch.float64), rest)
+    own, _, slope, _, _ = spread(
+        torch.full((500,), 5.0, dtype=torch.float64), rest, torch.zeros(len(rest), dtype=torch.long)
+    )
     assert own == pytest.approx(0, abs=1e-9)
     assert slope == pytest.approx(0, abs=1e-9)
 

@@ -122,6 +122,7 @@ def test_hum_of_files_of_unequal_strength_is_as_certain_as_of_each():
     y = x + 0.4 * x.std(-1, keepdim=True) * hum
     assert all(likeliest(y[k : k + 1], "spots") > 0.99 for k in range(3))
     assert likeliest(y, "spots") > 0.99
+    assert likeliest(y.transpose(0, 1), "spots") > 0.99  # as channels of one record
 
 
 def test_stronger_hum_is_never_less_likely():

@@ -12,7 +12,7 @@ from sagd.omission.detection.windows import Windows, hann
 _MOST_SAMPLES = 2**19
 """Samples in windows by which the envelope is measured."""
 _SOME = 4
-"""Windows of an array by which what it has itself is told from how it varies."""
+"""Windows of a source by which what it has itself is told from how it varies."""
 
 
 def envelope(windows: Windows, taken: Tensor) -> Tensor:
@@ -70,36 +70,34 @@ def _mean_phase(phase: Tensor, independent: float) -> float:
     return max(0.0, (n * square - 1) / (n - 1))
 
 
-def spread(inside: Tensor, beside: Tensor, array: Tensor | None = None) -> tuple[float, float, float, float, float]:
+def spread(inside: Tensor, beside: Tensor, source: Tensor) -> tuple[float, float, float, float, float]:
     """How the power of a band and that of its neighbours vary from window to window.
 
     Args:
         inside: Power in the band by window, `(K,)`.
         beside: Power per frequency of its neighbours, in the same units, `(K,)`.
-        array: Number of the array that each window is of: of several with some windows each, variation is that within
-            them, since files of one device need not be equally loud.
+        source: Number of what each window is of, `(K,)`: of several with some windows each, variation is that within
+            them, since files of one device, or channels of a record, need not be equally loud.
 
     Returns:
         Standard deviation of the logarithm of `inside`; that of `beside`; slope of the one on the other; share of
         windows in which the band exceeds its neighbours twice; logarithm by which it does in the quietest tenth.
     """
     b, n = inside.log(), beside.log()
-    own, other = (v - _usual(v, array) for v in (b, n))
+    own, other = (v - _usual(v, source) for v in (b, n))
     variance = float(other.square().mean())
     slope = float((own * other).mean()) / (variance + 0.05)
     share, least = float((inside > 2 * beside).double().mean()), float((b - n).quantile(0.1))
     return float(own.square().mean().sqrt()), math.sqrt(variance), slope, share, least
 
 
-def _usual(values: Tensor, array: Tensor | None) -> Tensor:
-    """The mean of each window's array, or of all where arrays have few."""
-    if array is None or int(array.bincount().max()) == len(array):
-        return values.mean()
-    count = array.bincount()
+def _usual(values: Tensor, source: Tensor) -> Tensor:
+    """The mean of each window's source, or of all where sources have few."""
+    count = source.bincount()
     if int(count[count > 0].min()) < _SOME:
         return values.mean()
-    total = torch.zeros(len(count), dtype=values.dtype).index_add_(0, array, values)
-    return (total / count.clamp(min=1))[array]
+    total = torch.zeros(len(count), dtype=values.dtype).index_add_(0, source, values)
+    return (total / count.clamp(min=1))[source]
 
 
 def tails(windows: Windows, at: Tensor, smooth: Tensor) -> float:

@@ -282,7 +282,7 @@ class Examination:
         coarse = float(levels[inside].mean() - levels[beside].mean())
         level = levels[beside].mean()
         b, n = (powers[:, at].mean(1) / level.exp() for at in (inside, beside))
-        own, other, slope, part, least = spread(b, n, self.windows.array)
+        own, other, slope, part, least = spread(b, n, self.windows.source)
         return dict.fromkeys(MEASURES, 0.0) | {
             "excess": excess,
             "coarse": coarse,

@@ -55,6 +55,14 @@ class Windows:
         """Their basis."""
         return FourierBasis(self.side)
 
+    @property
+    def source(self) -> Tensor:
+        """Number of what each window is of, `(K,)`: an array, or of records, whose channels are of sensors of their
+        own, a channel of one."""
+        if len(self.side) > 1:
+            return self.array
+        return self.array * (int(self.channel.max()) + 1) + self.channel
+
     @cached_property
     def powers(self) -> Tensor:
         """Power of each window, with the floor, `(K, *coefficients)`."""
