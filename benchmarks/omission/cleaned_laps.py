@@ -28,6 +28,7 @@ from torch import Tensor
 from benchmarks import records
 from benchmarks.omission.life import DAMAGE, HELD_OUT, Key, band_of, cleaned, damage_of, power_of
 from benchmarks.omission.mnist import Bench, Scale, psnr
+from benchmarks.omission.restoring import wiener
 from sagd.build.schema import OmissionConfig, RunConfig
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
@@ -191,20 +192,12 @@ def _restored(bench: Bench, key: Key, name: str, path: Path) -> dict[str, float]
     model, clean = load_model(path), bench.held_out[: RESTORED[name]]
     y = damage_of(key, bench.held_out, HELD_OUT)
     every = cleaned(y, _band(bench, key))[: len(clean)]
-    images = {"damaged": y[: len(clean)], "cleaned": every, "wiener": _wiener(y, bench.held_out)[: len(clean)]}
+    images = {"damaged": y[: len(clean)], "cleaned": every, "wiener": wiener(y, bench.held_out)[: len(clean)]}
     start = start_of(model, y, Damage.of_band(model, str(_band(bench, key)), y), key.seed, batch_size=256)
     shown = start.y[: len(clean)]
     found = fill(model, shown, start.damage, seed=key.seed, batch_size=256)
     images["network"] = found.images
     return {way: psnr(x.clamp(-1, 1), clean) for way, x in images.items()}
-
-
-def _wiener(y: Tensor, clean: Tensor) -> Tensor:
-    """By the spectra of the clean images and of the damage that these were given, mean by mean."""
-    basis, mean = FourierBasis(tuple(y.shape[2:])), clean.double().mean(0)
-    s, n = (basis.forward(z.double() - z.double().mean(0)).abs().square().mean(0) for z in (clean, y - clean))
-    off = (y - clean).double().mean(0)
-    return (mean + basis.inverse(s / (s + n) * basis.forward(y.double() - mean - off))).float()
 
 
 def page(lines: Sequence[dict[str, Any]], scale: Scale, name: str, about: str) -> str:

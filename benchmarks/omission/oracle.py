@@ -17,8 +17,9 @@ from torch import Tensor
 
 from benchmarks import records
 from benchmarks.omission import restoring
-from benchmarks.omission.life import DAMAGE, HELD_OUT, Key, damage_of
+from benchmarks.omission.life import DAMAGE
 from benchmarks.omission.mnist import SCALES, psnr
+from benchmarks.omission.solvers import DRAWS, damaged
 from sagd.build.schema import RunConfig
 from sagd.build.text import from_dict
 from sagd.data.corruption import Corruption
@@ -31,7 +32,7 @@ from sagd.study.train import train
 
 STEPS = {"quick": (4, 6), "cpu": (1200, 4800), "paper": (25_000, 100_000)}
 IMAGES = {"quick": 4, "cpu": 128, "paper": 1024}
-DRAWS, SOLVER_STEPS = 8, 9
+SOLVER_STEPS = 9
 
 
 def study(data: Path, out: Path, work: Path, name: str, sets: Sequence[str], damages: Sequence[str]) -> Path:
@@ -80,8 +81,7 @@ def _configuration(steps: int) -> RunConfig:
 def _restored(model: Trained, damage: str, clean: Tensor) -> dict[str, Any]:
     """PSNR of held-out images as they are, by the Wiener filter, and by the model; each knows the true power."""
     basis = FourierBasis(tuple(clean.shape[2:]))
-    y = damage_of(Key("", damage, 0), clean, HELD_OUT)
-    noise = basis.forward((y - clean).double()).abs().square().mean(0, keepdim=True)
+    y, noise = damaged(damage, clean, basis)
     found = filled(
         model.denoiser, y, noise, model.statistics.on(basis), draws=DRAWS, batch_size=64, sampler="dpm_solver",
         steps=SOLVER_STEPS, grid=str(model.settled_grid),

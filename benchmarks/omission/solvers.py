@@ -94,7 +94,7 @@ def _lines(model: Trained, clean: Tensor, ways: Sequence[tuple[str, str, int]]) 
     basis = FourierBasis(tuple(clean.shape[2:]))
     statistics = model.statistics.on(basis)
     for damage, sampler, steps in ways:
-        y, noise = _damaged(damage, clean, basis)
+        y, noise = damaged(damage, clean, basis)
         start = time.perf_counter()
         found = filled(
             model.denoiser, y, noise, statistics, draws=DRAWS, keep=True, batch_size=64, sampler=sampler, steps=steps,
@@ -119,7 +119,7 @@ def _lines(model: Trained, clean: Tensor, ways: Sequence[tuple[str, str, int]]) 
         }
 
 
-def _damaged(damage: str, clean: Tensor, basis: FourierBasis) -> tuple[Tensor, Tensor]:
+def damaged(damage: str, clean: Tensor, basis: FourierBasis) -> tuple[Tensor, Tensor]:
     """Damaged images, and the power of what is wrong with them, by frequency and, of masks, by image."""
     if damage == MASKS_EACH:
         data = Signals("held-out", clean, corruption=Corruption.parse(MASKS))

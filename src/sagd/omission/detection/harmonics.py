@@ -19,15 +19,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Spots
 from sagd.omission.detection.base import Finding
 from sagd.omission.detection.peaks import LOBE
 from sagd.omission.detection.windows import cut, hann
-from sagd.omission.removal import measure
+from sagd.omission.removal import Removal, measure
 from sagd.omission.removal.extend import crop, extend
 from sagd.omission.removal.local import local_mean
+from sagd.omission.removal.measurement import median_of_mean
 
 _MULTIPLES = range(2, 9)
 _STANDS_OUT = 16.0
@@ -50,6 +50,7 @@ _MOST_ELSE = 1.0
 the harmonic is worth."""
 _WHOLE = 0.02
 """How far the ratio of two lines may be from a whole number."""
+_TINY = torch.finfo(torch.float64).tiny
 _LEAKS = 3.0
 """Steps farther to which its band reaches, for what borders make of it."""
 
@@ -75,9 +76,9 @@ def harmonics(x: Tensor, band: Spectrum, hum: Finding) -> tuple[Finding, Finding
     line = _Line.of(cut(x, (n,)).power, frequencies, found)
     wide = min(found.radius, _NARROW * (line.spread + LOBE * step))
     removal = measure(list(x), Spots(((line.at,),), wide))
-    quiet = _quiet(x, removal.smooth, removal.basis, line.at, wide)
-    plain = hann((n,)) * (x.double() - x.mean(-1, keepdim=True, dtype=torch.float64))
-    turn = _phase(x, line.at, line.spread + 2 * LOBE * step)
+    about = x.double() - x.mean(-1, keepdim=True, dtype=torch.float64)
+    quiet, plain = _quiet(about, removal, line.at, wide), hann((n,)) * about
+    turn = _phase(about, line.at, line.spread + 2 * LOBE * step)
     lines = [abs(f[0]) for f in found.at]
     at, none, radius, excess = [], set[float](), 0.0, math.inf
     for m in _MULTIPLES:
@@ -150,25 +151,25 @@ class _Line:
         return max(self.spread, float(self.distance[max(0, last)]) - LOBE * step)
 
 
-def _quiet(x: Tensor, smooth: Tensor, basis: FourierBasis, first: float, width: float) -> Tensor:
-    """Whitened records, tapered, each place counted by how little happens there beside the hum.
+def _quiet(x: Tensor, removal: Removal, first: float, width: float) -> Tensor:
+    """Records of mean 0, whitened, tapered, each place counted by how little happens there beside the hum.
 
     Over a period of the hum, since places that are counted by its phase would make harmonics of it.
     """
-    n = x.shape[-1]
-    about = x.double() - x.mean(-1, keepdim=True, dtype=torch.float64)
-    white = crop(basis.inverse(smooth.rsqrt() * basis.forward(extend(about, basis.spatial))), (n,))
+    basis = removal.basis
+    white = crop(basis.inverse(removal.smooth.rsqrt() * basis.forward(extend(x, basis.spatial))), removal.spatial)
     power = (white - _near(white, first, width).real).square()
     for _ in range(2):
         power = local_mean(power, round(1 / first))
-    counted = hann((n,)) / (1 + power / power.mean(-1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny))
+    mean = power.mean(-1, keepdim=True).clamp(min=_TINY)
+    counted = hann(removal.spatial) / (1 + power / mean)
     return counted * (white - (counted * white).sum(-1, keepdim=True) / counted.sum(-1, keepdim=True))
 
 
 def _phase(x: Tensor, f: float, width: float) -> Tensor:
-    """`e^(i phi)` of the hum at each time, from what records hold so near to its frequency."""
-    z = _near(x.double() - x.mean(-1, keepdim=True, dtype=torch.float64), f, width)
-    return z / z.abs().clamp(min=torch.finfo(torch.float64).tiny)
+    """`e^(i phi)` of the hum at each time, from what records of mean 0 hold so near to its frequency."""
+    z = _near(x, f, width)
+    return z / z.abs().clamp(min=_TINY)
 
 
 def _near(x: Tensor, f: float, width: float) -> Tensor:
@@ -194,7 +195,7 @@ def _over(standing: Tensor) -> float:
     if not power[0] > _ALONE * beside.max():
         return 0.0
     number = standing.shape[0] * standing.shape[1]
-    usual = float(beside.median()) / (1 - 1 / (9 * number)) ** 3
+    usual = float(beside.median()) / median_of_mean(number)
     return float(power[0]) / usual / _enough(number)
 
 

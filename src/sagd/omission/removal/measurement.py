@@ -245,12 +245,16 @@ class Removal:
 def _level(over: Tensor, count: int) -> Tensor:
     """How much more power than the fit arrays have by channel, `(C,)`, of `(C, K)` beside a band; 1 if there is none.
 
-    The median passes by what leaks beside the band; that of a mean of so many exponentials is a little less than the
-    mean (Wilson and Hilferty, 1931).
+    The median passes by what leaks beside the band, and is a little less than the mean.
     """
     if not over.shape[1]:
         return torch.ones(len(over), dtype=over.dtype)
-    return over.median(1).values / (1 - 1 / (9 * count)) ** 3
+    return over.median(1).values / median_of_mean(count)
+
+
+def median_of_mean(count: int) -> float:
+    """Of so many exponential powers of mean 1, nearly (Wilson and Hilferty, 1931)."""
+    return (1 - 1 / (9 * count)) ** 3
 
 
 def windowed(power: Tensor, basis: FourierBasis, spatial: Sequence[int]) -> Tensor:
