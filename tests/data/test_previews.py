@@ -254,6 +254,16 @@ def test_silence_is_dark_and_missing_times_are_grey(page):
     assert below[0].get_ylabel() == "frequency (kHz)"
 
 
+@pytest.mark.parametrize("scale", [2.0**23, 1e-7, 1.0])
+def test_no_power_of_ten_stands_where_captions_do(page, scale):
+    for picture in (previews.waveforms(scale * draws(1, 1, 400)), previews.series(scale * draws(1, 2, 400))):
+        lines = [axes.yaxis for axes in picture.figure.axes if axes.get_lines()]
+        assert lines
+        for axis in lines:
+            axis.get_major_formatter().format_ticks(axis.get_majorticklocs())
+            assert not axis.get_major_formatter().get_offset()
+
+
 def test_the_loudest_is_zero_decibels_for_all_records(page):
     x = torch.stack([draws(1, 4000), 0.1 * draws(1, 4000)])
     loud, quiet = (

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sagd.data.drawing import NO_VALUE, Array, Scale, balanced, plain, scale_of, style, tidy_axes, widened
-from sagd.data.sheets import INCHES, TALLEST, Clock, Grid, Sheet, inner_ticks, reduced
+from sagd.data.sheets import INCHES, TALLEST, Clock, Grid, Sheet, number_values, reduced
 from sagd.errors import InputError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def waveforms(x: Tensor, rate: float | None = None, unit: str = "", look: Look =
         panels = above, below = grid.panels(i, (0.42, 0.58), 0.06)
         draw_record(above, record, clock.ends, grid.pixels)
         above.set(ylim=limits, xlim=clock.ends)
-        above.set_yticks(inner_ticks(*limits, 4))
+        number_values(above, *limits, 4)
         _draw_spectrogram(below, power - loudest, clock)
         grid.finish(i, panels, clock.label, (_quantity("value", unit), clock.frequency_label), look.caption(i))
     grid.bar(_DECIBELS, "power (dB, 0: loudest)")
@@ -173,7 +173,7 @@ def series(
         for c, axes in enumerate(panels):
             draw_record(axes, record[c : c + 1], clock.ends, grid.pixels, first=c)
             axes.set(ylim=scales[c], xlim=clock.ends)
-            axes.set_yticks(inner_ticks(*scales[c], 3 if shown > 2 else 5))
+            number_values(axes, *scales[c], 3 if shown > 2 else 5)
         grid.finish(i, panels, clock.label, labels, look.caption(i))
     return grid.drawn()
 

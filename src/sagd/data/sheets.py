@@ -27,6 +27,8 @@ MOST_PIXELS = 4_000_000
 INCHES = WIDTH / DPI
 TALLEST = 13.0
 """Inches that several items together may take; one item alone may take more."""
+_PLAIN = (1e-4, 1e6)
+"""Largest values that are numbered as they are."""
 _MARGIN, _EDGE = 0.6, 10
 """Inches around all for letters that need more room than there is; what is left of them is cut but for some pixels."""
 _COMFORTABLE = 8.0
@@ -331,6 +333,17 @@ class Clock:
             return "cycles/sample"
         unit = ("kHz" if self._thousands else "Hz") if self.time == "s" else f"cycles/{self.time}"
         return f"frequency ({unit})"
+
+
+def number_values(axes: Axes, low: float, high: float, most: int) -> None:
+    """Number the values of a panel by `inner_ticks`; what would have a power of ten above the panel, where captions
+    are, has its prefix at each number, as in "1 M"."""
+    need("matplotlib")
+    from matplotlib.ticker import EngFormatter
+
+    axes.set_yticks(inner_ticks(low, high, most))
+    if not _PLAIN[0] <= max(abs(low), abs(high)) < _PLAIN[1]:
+        axes.yaxis.set_major_formatter(EngFormatter())
 
 
 def inner_ticks(low: float, high: float, most: int) -> list[float]:
