@@ -151,6 +151,18 @@ def page(lines: Sequence[Mapping[str, Any]]) -> str:
         "| --- " * 5 + "|",
     ]
     text += [_halved(name, own) for name, own in sets.items() if len(own) > 1]
+    text += [
+        "",
+        "## Steps for equal quality",
+        "",
+        "White noise after all steps, of each error the smaller one of its two predictions, and noise of the data's"
+        " spectrum after a part of them: spectrum in dB / flatness in dB / features, against the items set apart; in"
+        " bold where none of the three is larger than that of white noise.",
+        "",
+        "| data | steps | white noise | against | " + " | ".join(_part(share) for share in STAGES) + " |",
+        "| --- " * (4 + len(STAGES)) + "|",
+    ]
+    text += [_sooner(name, own) for name, own in sets.items() if len(own) > 1]
     for name, own in sets.items():
         text += ["", f"## {name}, {own[0]['budget']} steps", "", *_table(own)]
     return "\n".join(text) + "\n"
@@ -200,6 +212,26 @@ def _halved(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
     white = min(value for runner, value in score.items() if not runner.exponent)
     best = min(score, key=lambda runner: score[runner])
     return f"| {name} | {one.told} | {score[one]:.3g} | {white:.3g} | {score[best]:.3g} ({best.told}) |"
+
+
+def _part(share: int) -> str:
+    return "all of them" if share == 1 else f"1/{share} of them"
+
+
+def _sooner(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
+    """What white noise comes to after all steps, and noise of the data's spectrum after a part of them."""
+    whites = [x["judged"][-1]["errors"] for x in lines if not x["exponent"]]
+    white = {of: min(errors[of] for errors in whites) for of in MEASURES}
+    design = next(x for x in lines if x["exponent"] == 1)
+    cells = [_figures(white), _runner(design).told]
+    for one in design["judged"]:
+        no_worse = all(one["errors"][of] <= white[of] for of in MEASURES)
+        cells.append(f"**{_figures(one['errors'])}**" if no_worse else _figures(one["errors"]))
+    return f"| {name} | {lines[0]['budget']} | " + " | ".join(cells) + " |"
+
+
+def _figures(errors: Mapping[str, float]) -> str:
+    return " / ".join(f"{errors[of]:.3g}" for of in MEASURES)
 
 
 def _runner(line: Mapping[str, Any]) -> Runner:
