@@ -66,6 +66,7 @@ class Scale:
 SCALES: Mapping[str, Scale] = {
     "tiny": Scale(2, 10, (0, 1), (2, 4), 4, 24, (4, 8)),
     "trial": Scale(500, 256, (0,), (6, 10, 50), grids=("found",)),
+    "longer": Scale(2_000, 256, (0,), (6, 10, 50), grids=("found",)),
     "short": Scale(500, 512, (0, 1, 2)),
     "middle": Scale(2_000, 512, (0, 1, 2)),
     "long": Scale(10_000, 512, (0,)),

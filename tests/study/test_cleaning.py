@@ -549,6 +549,18 @@ def test_what_a_file_loses_is_said(folder, tmp_path):
     assert "written as lossy.png" in lossy.line()
 
 
+def test_values_that_were_cut_off_are_told_and_reckoned_with(folder, tmp_path):
+    x, y = striped()
+    Image.fromarray(grey(y + 2.5)).save(folder / "bright.png")
+    (result,) = clean_files([folder], tmp_path / "out", CleaningConfig(band=COLUMNS))
+    assert "of the values are the least or the largest that there are, where damage was cut off" in result.line()
+    clean, damaged = (np.clip(128 + 30 * (z + 2.5), 0, 255) for z in (x, y))
+    assert gain(np.asarray(Image.open(result.path), float), clean, damaged) > 10
+    Image.fromarray(grey(0.3 * y)).save(folder / "bright.png")
+    (result,) = clean_files([folder], tmp_path / "other", CleaningConfig(band=COLUMNS))
+    assert "cut off" not in result.line()
+
+
 def test_pages_show_files_with_missing_values(folder, tmp_path):
     y = striped()[1].astype(np.float32)
     y[40:50, 60:70] = np.nan

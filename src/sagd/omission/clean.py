@@ -83,7 +83,7 @@ def clean(
     if known is None:
         return Cleaned(x, torch.zeros_like(x), None, found, None, int(missing.sum()))
     with quick_for(x.numel()):
-        removal = measure(filled, known)
+        removal = measure(filled, known, clipped=True)
         damage = removal.apply(filled)
     damage = damage if place is None else damage * place.to(damage)
     after = finished(filled, damage, missing, scale).to(x.dtype)

@@ -82,10 +82,10 @@ def restore_arrays(
             restorer: Restorer
             if mode is not None:
                 split = split_of(model, mode, model.meaning.grid(), lambda filled=filled: filled)  # type: ignore[misc]
-                removal, restorer = measure(filled, split), ByMode(model, mode, own, seed)
+                removal, restorer = measure(filled, split, clipped=True), ByMode(model, mode, own, seed)
             else:
                 assert band is not None
-                removal = measure(filled, Spectrum.parse(band).on(model.meaning.grid()))
+                removal = measure(filled, Spectrum.parse(band).on(model.meaning.grid()), clipped=True)
                 piece = Piece(filled, removal.apply(filled), removal.band)
                 tried = restorer_of(model, band, [piece], own, seed, batch_size, progress)
                 restorer, line = tried.of_several([filled])

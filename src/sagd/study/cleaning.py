@@ -10,6 +10,7 @@ measured and cleaned in overlapping blocks.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import math
 import os
@@ -297,8 +298,9 @@ def _together(
 def _common(sources: Sequence[Whole], band: Spectrum, scale: Scale, progress: bool) -> Gain:
     """The gain of small files of one size."""
     size, count = " x ".join(map(str, sources[0].shape[1:])), sum(source.part.count for source in sources)
+    times = itertools.count()  # which may be many, where values are at limits; the first two are shown
     with quick_for(math.prod(sources[0].shape)):
-        gain = Gain.of(lambda: _values(sources, scale, progress), band, scale)
+        gain = Gain.of(lambda: _values(sources, scale, progress and next(times) < 2), band, scale)
     logger.info(f"one gain, measured on {count:,} arrays of {size} samples, is used for all of them")
     return gain
 

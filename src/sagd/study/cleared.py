@@ -37,7 +37,7 @@ from sagd.study.findings import brief, told
 from sagd.study.gain import Gain, Lines
 from sagd.study.guarding import LOOKED_AT, cut_of, in_range, middles, refuse_idle
 from sagd.study.measuring import measured_part
-from sagd.study.work import PART, TOGETHER, of_mixed
+from sagd.study.work import PART, SOME, TOGETHER, of_clipped, of_mixed
 
 _ITEMS = 4096
 """Items in which damage is looked for, and whose gain is measured together, at most."""
@@ -130,6 +130,7 @@ class _Taken:
     dead: int = 0
     mixed: float = 0.0
     count: int = 0
+    clipped: float = 0.0
 
     def add(self, filled: Tensor, damage: Tensor, after: Tensor, gain: Gain) -> None:
         """Of arrays more, `(B, C, *spatial)`, whose dead lines were filled before."""
@@ -139,6 +140,8 @@ class _Taken:
         self.left += float((after - centre).nan_to_num().double().square().sum())
         self.dead += len(filled) * len(gain.dead)
         self.mixed += len(filled) * gain.removal.mixed
+        if gain.removal.limits:
+            self.clipped += gain.removal.limits.count(filled) / filled[0].numel()
         self.count += len(filled)
 
     def lines(self, band: str, sure: str, multiplies: bool) -> list[str]:
@@ -149,7 +152,8 @@ class _Taken:
         share = f"{100 * self.removed / (self.removed + self.left):.2g} % of all power"
         how = "; it multiplies the values, and was taken out of their logarithm" if multiplies else ""
         said = [f"taken out of the training data: damage in {band}{sure and f' {sure}'}, {share}{how}", *dead]
-        mixed = self.mixed / self.count
+        mixed, clipped = self.mixed / self.count, self.clipped / self.count
+        said += [of_clipped(clipped)] * (clipped >= SOME)
         return [*said, of_mixed(mixed)] if mixed >= PART else said
 
 

@@ -43,7 +43,7 @@ class Gain:
             InputError: If they cannot be used.
         """
         dead = in_all(arrays())
-        return cls(scale, dead, measure((prepared(x, scale, dead)[0] for x in arrays()), band))
+        return cls(scale, dead, measure(lambda: (prepared(x, scale, dead)[0] for x in arrays()), band, clipped=True))
 
 
 def varies(x: Tensor) -> bool:

@@ -534,7 +534,7 @@ class Course:
     @cached_property
     def removal(self) -> Removal:
         """What takes the damage out without a network."""
-        return measure(iter(self._some), self.mode.place)
+        return measure(list(self._some), self.mode.place, clipped=True)
 
     @cached_property
     def _some(self) -> Tensor:

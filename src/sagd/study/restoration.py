@@ -270,7 +270,7 @@ def without_network(named: Named, band: Spectrum, take: str, removal: Removal | 
     """
     damaged = named.x.double()
     try:
-        removal = removal or measure(iter(damaged), band)
+        removal = removal or measure(list(damaged), band, clipped=True)
         clean = damaged - removal.apply(damaged)
         return Others(removal, {"clean": clean, "removal": torch.stack([x - band_part(x, band) for x in damaged])})
     except InputError as error:

@@ -22,6 +22,8 @@ TOGETHER = 128
 """Items of one gain that are cleaned at a time."""
 _ROUNDING = 1e-12
 """Power of what was removed, over that of what is left, that is no more than rounding."""
+SOME = 0.001
+"""Share of the values at limits from which on that is told."""
 _MUCH = 1.0
 """Decibels over the smooth spectrum from which on what is left in a band is told."""
 
@@ -57,6 +59,7 @@ class Work:
         self.tell: Callable[[], object] = lambda: None
         self._held: tuple[int, Block, Filled] | None = None
         self._removed = self._left = 0.0
+        self._clipped = self._values = 0
         self._centre: dict[int, Tensor] = {}
         self._sum = torch.zeros(file.part.count, file.shape[0], dtype=torch.float64)
         if gain is None and file.part.count > 1 and is_small(file):
@@ -66,10 +69,11 @@ class Work:
         self._ahead: dict[int, tuple[Filled, Tensor]] = {}
         self._shown: Shown | None = None
 
-    def _prepared(self, item: int) -> Iterator[Tensor]:
+    def _prepared(self, item: int, told: bool) -> Iterator[Tensor]:
         for block in self.file.blocks:
             yield self.filled(item, block)[1]
-            self.tell()
+            if told:
+                self.tell()
 
     def filled(self, item: int, block: Block) -> Filled:
         """Values of a block, and what `prepared` makes of them; those asked for last are held, as they are measured
@@ -85,7 +89,8 @@ class Work:
         if self._gain is not None:
             return self._gain.removal
         if self._of is None or self._of[0] != item:
-            self._of = (item, measure(self._prepared(item), self.band))
+            times = itertools.count()
+            self._of = (item, measure(lambda: self._prepared(item, not next(times)), self.band, clipped=True))
         return self._of[1]
 
     def change(self, item: int, block: Block) -> tuple[Tensor, Tensor]:
@@ -95,7 +100,7 @@ class Work:
             self.dead = lines_of(dead, self.file.part.layout.spatial)
         place = None if self.place is None else self.place[block]
         damage = damage if place is None else damage * place.to(damage)
-        self._count(self.removal(item), filled - damage)
+        self._count(self.removal(item), filled, damage)
         self.tell()
         return before, kept_beside(place, before, finished(filled, damage, missing, self.scale).double())
 
@@ -111,8 +116,11 @@ class Work:
             self._ahead = dict(zip(some, zip(held, damage, strict=True), strict=True))
         return self._ahead[item]
 
-    def _count(self, removal: Removal, left: Tensor) -> None:
-        """Sum up what is left in the band, and what its surroundings have."""
+    def _count(self, removal: Removal, filled: Tensor, damage: Tensor) -> None:
+        """Sum up what is left in the band, what its surroundings have, and what is at limits."""
+        left = filled - damage
+        self._values += filled.numel()
+        self._clipped += removal.limits.count(filled) if removal.limits else 0
         weight = removal.basis.multiplicity() * (removal.damage > 0)
         self._rest += float((weight * removal.power_of(left)).sum())
         self._clean += float((weight * removal.smooth).sum())
@@ -163,6 +171,7 @@ class Work:
             self.dead: bool(self.dead),
             f"{gaps} missing values (NaN) were filled in before, and are missing again": gaps,
             f"cleaned in {blocks} overlapping blocks": blocks > 1,
+            of_clipped(self._clipped / max(1, self._values)): self._clipped >= SOME * self._values > 0,
             "nothing in the band stood out, and nothing was taken out": bool(self._centre) and self.excess is None,
             _of_rest(self.left): (self.left or 0.0) > _MUCH,
             of_mixed(self.mixed): self.mixed >= PART,
@@ -198,6 +207,14 @@ def _exact(file: Whole, x: Tensor, scale: Scale) -> Tensor:
 
 def _of_rest(left: float | None) -> str:
     return f"{left or 0.0:.1f} dB more than around it is left in the band: damage that drifts or ends, or content"
+
+
+def of_clipped(share: float) -> str:
+    """A sentence about a share of the values that are at limits."""
+    return (
+        f"{100 * share:.2g} % of the values are the least or the largest that there are, where damage was cut off: they"
+        " were taken as at most or at least that"
+    )
 
 
 def of_mixed(share: float) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from sagd.errors import InputError, check_squares
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
+from sagd.omission.removal.clipping import Arrays, Extremes, Limits, continued, each
 from sagd.omission.removal.extend import crop, extend, extended_size, passed
 from sagd.omission.removal.geometry import Part, parts_of
 from sagd.omission.removal.local import strength, window_of
@@ -41,6 +43,8 @@ _CHANCE = 4.0
 """Power of the mean of arrays from which on they have something in common, in that which chance gives it."""
 _HAS_COMMON = 0.1
 """Power of an array, over that of what arrays have in common, below which it does not have it."""
+_TIMES, _TIMES_OF_SMALL = 1, 2
+"""Times that arrays with values at limits are continued beyond these and measured again; small ones tell less each."""
 _STRONG = 1 / 3
 """Clean power, in that of the damage, from which on a quarter or more of what is taken out is content."""
 
@@ -62,6 +66,7 @@ class Removal:
             which share their content, grey and its differences.
         common: What several small items have in common beside their own means, `(C, *spatial)`, as digits and faces
             do: content, about which the rest is measured and cleaned; 0 of others, `(C, 1, ...)`.
+        limits: Values at which the arrays were clipped, on which all else is measured as they are continued beyond.
     """
 
     band: Spectrum
@@ -74,6 +79,7 @@ class Removal:
     width: float
     turn: Tensor
     common: Tensor
+    limits: Limits | None = None
 
     @property
     def share(self) -> float:
@@ -191,11 +197,28 @@ class Removal:
         return torch.cat([self._of_block(block) for block in blocks]).reshape(x.shape)
 
     def _of_block(self, x: Tensor) -> Tensor:
-        """The damage of arrays `(N, C, *spatial)`."""
-        turn = self.turn.to(x)
-        turned = torch.einsum("ij,nj...->in...", turn, self._about(x))
-        damage = torch.stack([self._damage_of(*of) for of in zip(turned, self.gain, self.smooth, strict=True)])
-        return torch.einsum("ji,jn...->ni...", turn, damage)
+        """What is to be taken out of arrays `(N, C, *spatial)`: of values at limits all but what is within these."""
+        turn, z = self.turn.to(x), self.continued(x)
+        turned = torch.einsum("ij,nj...->in...", turn, self._about(z))
+        each = torch.stack([self._damage_of(*of) for of in zip(turned, self.gain, self.smooth, strict=True)])
+        damage = torch.einsum("ji,jn...->ni...", turn, each)
+        if self.limits is None:
+            return damage
+        below, above = self.limits.where(x)
+        return torch.where(below | above, x - self.limits.clamp(z - damage), damage)
+
+    def continued(self, x: Tensor) -> Tensor:
+        """Arrays `(N, C, *spatial)` as they were before they were clipped, as likely as this can be told."""
+        if self.limits is None:
+            return x
+        below, above = self.limits.where(x)
+        some = (below | above).flatten(1).any(1)
+        if not some.any():
+            return x
+        about, power = self._about(x[some]), self.smooth + self.damage
+        beyond = math.prod(self.spatial) < SMALL
+        z = continued(about, below[some], above[some], power, self.basis, self.turn, beyond)
+        return x.index_put((some,), x[some] - about + z)
 
     def _about(self, x: Tensor) -> Tensor:
         """Arrays `(*, C, *spatial)` less their means and what they have in common; blank ones do not have it."""
@@ -281,27 +304,57 @@ def windowed(power: Tensor, basis: FourierBasis, spatial: Sequence[int]) -> Tens
     return torch.fft.rfftn(r, dim=axes).real.clamp(min=0)
 
 
-def measure(x: Tensor | Iterable[Tensor], band: Spectrum | str) -> Removal:
+def measure(x: Arrays, band: Spectrum | str, clipped: bool = False) -> Removal:
     """Measure what a band holds and the gain that cleans it.
 
     Args:
         x: An array `(C, *spatial)` of 1 to 3 spatial axes, or several of one size, whose powers are averaged: blocks of
-            what does not fit memory.
+            what does not fit memory; or what gives these as often as it is called.
         band: Mask of the damage, in cycles per sample. Its edges need not be exact: within it the gain follows the
             measurement.
+        clipped: Whether values may have been cut off at limits, where they pile up: they count as at least so large, or
+            so small (`sagd.omission.removal.clipping`).
 
     Raises:
         InputError: If the band covers no or every frequency, or arrays cannot be used.
     """
-    band = Spectrum.parse(band)
-    total, count, spatial, basis, largest = torch.empty(0), 0, (), FourierBasis((2,)), 0.0
+    band, extremes = Spectrum.parse(band), Extremes()
+    removal = _measured(each(x), band, extremes.add if clipped else None)
+    if not clipped:
+        return removal
+    assert not isinstance(x, Iterator), "arrays that may be clipped are asked for several times"
+    limits = extremes.limits(x)
+    if not limits:
+        return removal
+    small = math.prod(removal.spatial) < SMALL
+    for _ in range(_TIMES_OF_SMALL if small else _TIMES):
+        if not removal.damage.any():
+            return removal
+        known = replace(removal, limits=limits)
+        removal = _measured(_continued(known, each(x), small), band)
+    return replace(removal, limits=limits)
+
+
+def _continued(removal: Removal, arrays: Iterable[Tensor], small: bool) -> Iterator[Tensor]:
+    """Arrays as they were before they were clipped, of small ones several at a time."""
+    rest = iter(arrays)
+    while some := list(islice(rest, _ARRAYS if small else 1)):
+        yield from removal.continued(torch.stack(some))
+
+
+def _measured(x: Iterable[Tensor], band: Spectrum, seen: Callable[[Tensor], None] | None = None) -> Removal:
+    """The removal of arrays as they are, each of which is seen."""
+    total, count, basis, largest = torch.empty(0), 0, FourierBasis((2,)), 0.0
+    spatial: tuple[int, ...] = ()
     together = torch.zeros((), dtype=torch.float64)
-    for block in [x] if isinstance(x, Tensor) else x:
+    for block in x:
         check_array(block)
         if not count:
             spatial, basis = tuple(block.shape[1:]), FourierBasis(extended_size(block.shape[1:]))
         elif block.shape[1:] != spatial or len(block) != len(total):
             raise InputError(f"blocks must be of one size, got {tuple(block.shape)} after {(len(total), *spatial)}")
+        if seen is not None:
+            seen(block)
         about = _about_mean(block, len(spatial))
         largest = max(largest, float(about.max()), -float(about.min()))
         power = _power(basis.forward(extend(about, basis.spatial)))
