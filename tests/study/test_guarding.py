@@ -13,7 +13,7 @@ from sagd.noise.basis.channels import ChannelBasis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.statistics import channel_covariance, measure
 from sagd.omission.modes import Mode
-from sagd.study.guarding import middles, premise_of, read_once, second_damage
+from sagd.study.guarding import clipped_notes, middles, premise_of, read_once, second_damage
 from sagd.study.train import resolve_omission
 
 BAND = "strip(axis=1, low=0.05)"
@@ -144,3 +144,13 @@ def test_a_middle_is_the_middle():
     array = torch.arange(30).reshape(1, 6, 5)
     assert torch.equal(middles([array, array[:, :4, :3]])[0], array)
     assert torch.equal(middles([array, array[:, :4]])[0], array[:, 1:5])
+
+
+def test_damage_that_was_cut_off_is_told_to_who_leaves_its_band_out():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(40, 1, 16, 16, generator=generator) - 0.5 + 0.8 * torch.randn(40, 1, 1, 16, generator=generator)
+    assert clipped_notes(Signals("damaged", x)) == []
+    (line,) = clipped_notes(Signals("damaged", x.clamp(-1, 1)))
+    share = 100 * float((x.abs() >= 1).double().mean())
+    assert line.startswith(f"{share:.2g} % of the values are the least or the largest that there are, where damage was")
+    assert "mode 'cleaned' reckons with it" in line

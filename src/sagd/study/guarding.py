@@ -28,6 +28,7 @@ from sagd.noise.statistics import DataStatistics, measure, most_measured
 from sagd.omission.guard import Guard, guard_of, has_edges, has_surroundings, measured_excess, next_bins, unguarded
 from sagd.omission.modes import Mode
 from sagd.omission.premise import Premise, premise
+from sagd.omission.removal.clipping import share_at_limits
 from sagd.omission.removal.extend import extend, extended_size
 from sagd.omission.second import SecondDamage
 from sagd.omission.split import split
@@ -43,6 +44,8 @@ LOOKED_AT = 2**24
 """Values of whole arrays that a guard is measured on, or damage looked for in, at most."""
 _LEAST_PART = 2**20
 """Values of each array in which damage is looked for, at least, where all values of all are too many."""
+_CLIPPED = 0.01
+"""Share of the values at limits from which on that is told."""
 _NOTHING = 1e-12
 """Power over that of the strongest channel up to which one does not vary, but for rounding."""
 _SOFT = 2
@@ -255,6 +258,20 @@ def premise_of(mode: Mode, data: Signals, statistics: DataStatistics) -> Premise
     batches = (some.batch(rows)[0].nan_to_num() for rows in torch.arange(len(some)).split(256))
     dark = -1.0 if data.meaning.kind == "image" else None
     return premise(batches, mode.place, statistics.basis, dark)
+
+
+def clipped_notes(data: Signals) -> list[str]:
+    """What there is to say of damage that was cut off at the limits of values, to who leaves its band out."""
+    if data.cut is not None:
+        share = share_at_limits([in_range(x) for x in middles(cut_of(data).arrays)])
+    else:
+        share = share_at_limits(list(data.at_most(min(_ASKED, most_measured(data.shape))).tensor()))
+    if share < _CLIPPED:
+        return []
+    return [
+        f"{100 * share:.2g} % of the values are the least or the largest that there are, where damage was cut off: what"
+        " that leaves of it beside the band is learnt; mode 'cleaned' reckons with it"
+    ]
 
 
 def split_band(band: Spectrum, arrays: list[Tensor]) -> Spectrum:

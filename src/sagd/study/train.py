@@ -50,7 +50,17 @@ from sagd.store.run import CONFIG
 from sagd.study.cleared import cleared
 from sagd.study.compilation import compiled
 from sagd.study.designing import Design, automatic, check_free, check_likeness, evaluations_of, steps_note
-from sagd.study.guarding import as_begun, guarded, premise_of, read_once, second_damage, set_apart, wholes, without_band
+from sagd.study.guarding import (
+    as_begun,
+    clipped_notes,
+    guarded,
+    premise_of,
+    read_once,
+    second_damage,
+    set_apart,
+    wholes,
+    without_band,
+)
 from sagd.study.measuring import check_masks, measured_part, process_statistics, resolve_basis
 from sagd.study.run import Before, Begun, Keeping, Recipe, begun, checked_ends, measured_precision, run, start_from
 from sagd.training.batches import MOST_ITEMS, Shuffled
@@ -559,7 +569,7 @@ def _without_damage(
         return taken.data, dataclasses.replace(process, omission=taken.omission), taken.lines
     process = resolve_omission(process, once, found)
     parts = without_band(once, process)
-    return data if parts is once else parts, process, []
+    return data if parts is once else parts, process, [] if mode is None else clipped_notes(once)
 
 
 def resolve_omission(process: ProcessConfig, data: Signals, found: OmissionConfig | None = None) -> ProcessConfig:

@@ -83,6 +83,13 @@ class Limits:
         return x.clamp(self.low.to(x).nan_to_num(-torch.inf), self.high.to(x).nan_to_num(torch.inf))
 
 
+def share_at_limits(arrays: Arrays) -> float:
+    """Share of the values of arrays that lie at limits."""
+    limits = Limits.of(arrays)
+    counts = [(limits.count(x), x.numel()) for x in each(arrays)] if limits else []
+    return sum(at for at, _ in counts) / max(1, sum(all_of for _, all_of in counts))
+
+
 class Extremes:
     """The least and the largest values by channel, and how many values are that."""
 
