@@ -1,13 +1,11 @@
 """Which candidate is chosen, by spectra whose answers are known."""
 
-import dataclasses
-
 import pytest
 from tests.sampling.test_expected import steep
 
 from sagd.build.objects import build_process
 from sagd.build.schema import ProcessConfig
-from sagd.designs.search import EXPONENTS, Candidate, Search, search
+from sagd.designs.search import EXPONENTS, Candidate, Search, is_worse, search
 from sagd.errors import InputError
 
 
@@ -37,16 +35,21 @@ def test_steep_data_in_few_evaluations_wants_whitened_noise():
     assert (found.chosen.sampler, found.chosen.steps) == ("dpm_solver", 6)
 
 
-def test_of_many_evaluations_white_noise_will_do_again():
-    assert searched(-5.0, 50).white_will_do
+def test_of_many_evaluations_the_spectrum_says_nothing_and_whitened_noise_is_kept():
+    found = searched(-5.0, 50)
+    assert not is_worse(found.white.error, found.whitened.error)
+    assert found.chosen == found.whitened
 
 
-def test_white_noise_is_kept_unless_another_is_seen_to_be_better_and_parts_are_not_chosen():
-    errors = {0.0: 0.6, 0.5: 0.1, 1.0: 0.45}
-    found = Search(6, tuple(Candidate(g, "dpm_solver", 6, "matched", e) for g, e in errors.items()), {})
-    assert found.white_will_do
-    better = dataclasses.replace(found, candidates=(*found.candidates, Candidate(1.0, "dpm_solver", 6, "karras", 0.2)))
-    assert (better.chosen.exponent, better.chosen.sampler) == (1.0, "dpm_solver")
+@pytest.mark.parametrize(
+    ("white", "whitened", "range_db", "chosen"),
+    [(0.45, 0.6, 30, 1), (0.2, 0.6, 30, 0), (0.6, 0.2, 30, 1), (0.6, 0.2, 9, 0)],
+)
+def test_whitened_noise_unless_white_is_seen_to_be_nearer_or_the_data_is_flat(white, whitened, range_db, chosen):
+    """And never what is whitened in part, however near that is expected."""
+    errors = {0.0: white, 0.5: 0.01, 1.0: whitened}
+    found = Search(6, tuple(Candidate(g, "dpm_solver", 6, "matched", e) for g, e in errors.items()), {}, range_db)
+    assert found.chosen.exponent == chosen
 
 
 def test_heuns_method_is_not_chosen_in_few_evaluations():
@@ -54,7 +57,7 @@ def test_heuns_method_is_not_chosen_in_few_evaluations():
     both = tuple(Candidate(1.0, sampler, 6, "matched", e) for sampler, e in (("heun", 0.1), ("dpm_solver", 0.3)))
     white = Candidate(0.0, "dpm_solver", 6, "matched", 2.0)
     for evaluations, sampler in ((6, "dpm_solver"), (10, "dpm_solver"), (11, "heun")):
-        assert Search(evaluations, (*both, white), {}).chosen.sampler == sampler
+        assert Search(evaluations, (*both, white), {}, 40).chosen.sampler == sampler
 
 
 def test_gains_are_told_of_samplers_that_may_be_advised():

@@ -22,7 +22,8 @@ class Design(Command):
     """Choose the noise for a data set, how it is learnt and how samples are drawn; within a minute, or by a race.
 
     Writes design.yaml, which train and compare take wherever they are called, noise.npy with the weights of the noise
-    for other programs, and a page that says why. Where white noise will do, it says so.
+    for other programs, and a page that says why. Where white noise is expected to do better, or the data has all
+    frequencies alike, it says so.
 
     The closed form knows the spectrum alone. With --race, several kinds of noise and predictions are trained for a
     quarter of the budget, the better half of them further, and judged on held-out items by spectrum, flatness and

@@ -1,22 +1,24 @@
 """The noise, the sampler and the grid for data, by what they are expected to make of its spectrum.
 
 Candidates are white noise, noise that is whitened in part and in full, two samplers and two grids. Of each the closed
-form (`sampling.expected`) says how wrong the power spectrum of samples will be in a number of evaluations. White
-noise is kept unless another is better by so much that it will be seen; else that of least error is taken. Noise that is
-whitened in part is shown, not chosen: networks learnt it no better than either end, whatever was expected of it. Nor
-is Heun's method in few evaluations, which the spectrum may favour: in each of 58 cases its samples were further off by
-features, most of them far less various.
+form (`sampling.expected`) says how wrong the power spectrum of samples will be in a number of evaluations. Noise of the
+data's spectrum is taken unless white noise is seen to be expected nearer: where both are expected alike, trained
+networks had their samples nearer by features with it, or as near. Of data whose spectrum is all but flat the two are
+one, and it is called white. Noise that is whitened in part is shown, not chosen: networks learnt it no better than
+either end, whatever was expected of it. Nor is Heun's method in few evaluations, which the spectrum may favour: in each
+of 58 cases its samples were further off by features, most of them far less various.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sagd.errors import InputError
-from sagd.noise.statistics import DataStatistics
+from sagd.noise.statistics import DataStatistics, radial_profile
 from sagd.process.base import Process
 from sagd.sampling.base import Sampler
 from sagd.sampling.expected import Expected
@@ -25,13 +27,14 @@ from sagd.sampling.grids import MOST_STEPS
 
 EXPONENTS = (0.0, 0.5, 1.0)
 """Of the whitening of the noise: 0 is white, 1 has the spectrum of the data."""
-ENDS = (0.0, 1.0)
-"""Of these, those that are chosen from."""
 HEUN = "heun"
 EVALUATIONS = (4, 6, 10, 18, 35, 50)
 """Numbers of evaluations of the network at which the expected gain is told."""
-WORTH_DB, WORTH_TIMES = 0.2, 1.5
-"""Error of white noise, beyond that of the best and in units of it, from which on another noise is worth its while."""
+_SEEN_DB, _SEEN_TIMES = 0.2, 1.5
+"""Error beyond another, and in units of it, from which on the difference will be seen."""
+FLAT_DB = 10.0
+"""Range of the power of rings up to which data is called flat; that of the sets of benchmarks/design is 25 and more."""
+_RINGS = 16
 ADDED_DB = (0.2, 2.3)
 """Errors of the power spectrum that networks had at their best with noise of the data's spectrum, after 500 steps: the
 least and the most of the sets of benchmarks/design/results/expected.md."""
@@ -82,21 +85,26 @@ class Search:
         evaluations: Evaluations of the network that are designed for.
         candidates: All of these.
         usual: Evaluations -> exponent -> the best on a matched grid, of samplers that may be advised.
+        range_db: Power of the strongest ring of the data over that of the weakest, in dB.
     """
 
     evaluations: int
     candidates: tuple[Candidate, ...]
     usual: dict[int, dict[float, Candidate]]
+    range_db: float
 
     @property
     def white(self) -> Candidate:
         """The best with white noise."""
-        return min((c for c in self.eligible if not c.exponent), key=_error)
+        return self._best_of(0.0)
 
     @property
-    def best(self) -> Candidate:
-        """Of least error, with white noise or that of the data's spectrum."""
-        return min((c for c in self.eligible if c.exponent in ENDS), key=_error)
+    def whitened(self) -> Candidate:
+        """The best with noise of the data's spectrum."""
+        return self._best_of(1.0)
+
+    def _best_of(self, exponent: float) -> Candidate:
+        return min((c for c in self.eligible if c.exponent == exponent), key=_error)
 
     @property
     def eligible(self) -> list[Candidate]:
@@ -105,8 +113,9 @@ class Search:
 
     @property
     def chosen(self) -> Candidate:
-        """White noise if it will do, else the best."""
-        return self.white if not is_worse(self.white.error, self.best.error) else self.best
+        """Noise of the data's spectrum, unless that is flat or white noise is seen to be expected nearer."""
+        white = self.range_db < FLAT_DB or is_worse(self.whitened.error, self.white.error)
+        return self.white if white else self.whitened
 
     @property
     def white_will_do(self) -> bool:
@@ -129,9 +138,16 @@ def gain_of(gain: float) -> str:
     return f"{gain:.2g} times nearer, but for the errors that networks add, {least:g} to {most:g} dB in trials"
 
 
+LEARNT = (
+    "in trials with little training networks came nearer by features with it all the same, or as near as with white"
+    " noise"
+)
+"""What speaks for noise of the data's spectrum where that says nothing (benchmarks/design/results/trial.jsonl)."""
+
+
 def is_worse(error: float, best: float) -> bool:
     """Whether an error is larger than another by so much that it will be seen."""
-    return error > best + WORTH_DB and error > WORTH_TIMES * best
+    return error > best + _SEEN_DB and error > _SEEN_TIMES * best
 
 
 def check_evaluations(evaluations: int) -> None:
@@ -179,7 +195,13 @@ def search(
             grid = find_grid(expected, Sampler.parse(sampler), steps)
             candidates.append(_on(expected, g, sampler, steps, str(grid)))
         done()
-    return Search(evaluations, tuple(candidates), usual)
+    return Search(evaluations, tuple(candidates), usual, _range_db(statistics))
+
+
+def _range_db(statistics: DataStatistics) -> float:
+    rings = radial_profile(statistics.spectrum, statistics.basis, _RINGS).values.mean(0)
+    held = rings[rings > 0]
+    return 10 * math.log10(float(held.max() / held.min()))
 
 
 def _may(candidate: Candidate, evaluations: int) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sagd.data.drawing import COLOURS, FONT, INK, MUTED, add_legend, label_axes, log_axis, style, tidy_axes
-from sagd.designs.search import ADDED_DB, FEW
+from sagd.designs.search import ADDED_DB, FEW, FLAT_DB
 from sagd.optional import need
 from sagd.report.figures import RHO_LABEL, WIDTH
 from sagd.report.pictures import Picture, plot
@@ -68,6 +68,7 @@ def _page(design: Design) -> dict[str, Any]:
             for n, gain in search.gains().items()
         ],
         "few": search.evaluations <= FEW,
+        "flat": f"{FLAT_DB:g}",
         "added": " to ".join(f"{error:g}" for error in ADDED_DB),
         "learnt": _UNEQUAL if design.unequal else _GAUSSIAN,
         "rows": rows,

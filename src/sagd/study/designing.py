@@ -33,11 +33,13 @@ from sagd.designs.levels import fit_power_law
 from sagd.designs.likeness import MOST_APART_DB, distance_db, ring_powers
 from sagd.designs.search import (
     EXPONENTS,
+    LEARNT,
     LEAST,
     Candidate,
     Search,
     check_evaluations,
     gain_of,
+    is_worse,
     noise_of,
     search,
     steps_of,
@@ -212,7 +214,13 @@ class Design:
         elif self.white_will_do:
             answer = (
                 f"white noise will do: at {n} evaluations its samples are expected to miss the power spectrum by"
-                f" {white.error:.2g} dB, those of the best noise by {self.search.best.error:.2g} dB"
+                f" {white.error:.2g} dB, those of noise of the data's spectrum by {self.search.whitened.error:.2g} dB"
+            )
+        elif not is_worse(white.error, found.error):
+            answer = (
+                f"take {noise_of(found.exponent)}: at {n} evaluations samples are expected to miss the power spectrum"
+                f" by {found.error:.2g} dB, those of white noise by {white.error:.2g} dB, which is no gain that shows;"
+                f" {LEARNT}"
             )
         else:
             answer = (
