@@ -165,13 +165,18 @@ def test_the_network_is_held_against_what_needs_none(scans, plain):
         fill_files(plain, [scans / "whole"], band, take="clean", samples=2)
 
 
-def test_why_no_way_is_tried_is_told(scans, plain):
-    """Of a model that no lap has made."""
+def test_a_network_that_is_not_believed_is_not_run(scans, plain, monkeypatch):
+    """Of a model that no lap has made, unless it is asked for or held against clean items."""
     band = "ring(low=0.4, high=0.6)"
     model = dataclasses.replace(plain, omission=OmissionConfig(mode="cleaned", band=band))
+    known = fill_files(model, [scans / "whole"], Hidden(band), clean=scans / "whole").sides
+    assert known.ways == ("network", "clean", "removal")
+    monkeypatch.setattr("sagd.study.filling.fill", lambda *_: pytest.fail("the network was asked"))
     sides = fill_files(model, [scans / "whole"], Hidden(band)).sides
+    assert sides.ways == ("clean", "removal")
     assert sides.taken == "clean"
-    assert "; the model learnt from damaged data, without laps, so that the network is not tried;" in sides.line()
+    said = "; the model learnt from damaged data, without laps, so that the network is not run (take network runs it);"
+    assert said in sides.line()
 
 
 def test_both_ways_are_tried_where_the_truth_is_not_known(plain, tmp_path, caplog):

@@ -204,5 +204,5 @@ def test_doubts_of_the_training_are_repeated(model, files, caplog):
     assert "when the model was trained: it draws 40 % back" in [record.getMessage() for record in caplog.records]
     caplog.clear()
     nothing = dataclasses.replace(model, doubt="", calibration=torch.zeros(BASIS.coefficients))
-    restore_files(nothing, [files / "damaged"])
+    assert restore_files(nothing, [files / "damaged"]).sides.ways == ("clean", "removal")
     assert "nothing of what the model says of the band was believed" in caplog.text

@@ -51,9 +51,9 @@ def sides(excess=(20, -3, -5, -20), errors=None, asked="best", files=1, tried=No
         (sides((20, 4, 0, -9), tried=((0.004, 0.004), (0.04, 0.05))), "clean", "the network shows the damage"),
         (sides((20, 0, 4, -9), tried=((0.04, 0.04), (0.004, 0.005))), "network", "the first that is at most 1 dB over"),
         (
-            dataclasses.replace(sides((20, 0, 0, -9)), doubt="the laps of this model gained nothing"),
+            dataclasses.replace(sides((20, 0, 0, -9)), doubt="no lap of this model was kept"),
             "clean",
-            "(the first that is at most 1 dB over; the laps of this model gained nothing; network +0.0 dB",
+            "at most 1 dB over; no lap of this model was kept, so that the network is not run (take network runs it); ",
         ),
         (
             sides(errors=(1.0, 0.02, 0.01, 0.03), tried=((0.004, 0.005), (0.04, 0.04))),

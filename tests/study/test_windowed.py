@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import sagd
-from sagd.build.schema import RunConfig, SamplingConfig
+from sagd.build.schema import OmissionConfig, RunConfig, SamplingConfig
 from sagd.cli import main
 from sagd.data.config import DataConfig
 from sagd.errors import InputError
@@ -200,6 +200,19 @@ def test_what_is_taken_without_the_network_does_not_ask_it(trained, tmp_path, mo
         result = restore_wholes(model, [folder / "damaged"], tmp_path / take, take=take, band=KINDS[2][3])
         assert result.sides.ways == ("clean", "removal")
         assert result.sides.line() == f"took {take}, as asked"
+
+
+def test_a_network_that_is_not_believed_is_not_run(trained, tmp_path, monkeypatch):
+    """Of a model of which no lap was kept, unless clean files tell."""
+    folder, model = trained(2)
+    own = dataclasses.replace(model, omission=OmissionConfig("cleaned", KINDS[2][3]))
+    known = restore_wholes(own, [folder / "damaged"], tmp_path / "known", folder / "clean", band=KINDS[2][3])
+    assert known.sides.ways == ("network", "clean", "removal")
+    monkeypatch.setattr("sagd.study.windowed.fill", lambda *_: pytest.fail("the network was asked"))
+    result = restore_wholes(own, [folder / "damaged"], tmp_path / "out", band=KINDS[2][3])
+    assert result.sides.ways == ("clean", "removal")
+    assert result.sides.taken == "clean"
+    assert "so that the network is not run (take network runs it)" in result.sides.line()
 
 
 def test_what_cannot_be_restored_is_refused(trained, tmp_path):

@@ -48,8 +48,8 @@ class Restore(Command):
     take: Literal["best", "network", "clean", "removal"] = "best"
     """What is written: the network's result, that of 'sagd clean' with the model's band, that with the band deleted, or
     the best: nearest to the --clean files, or without these the first whose band does not stick out of its
-    surroundings. Models of whole items try the network and cleaning first, on draws of their own under damage like that
-    of the files, and the nearer is taken."""
+    surroundings; a network of which nothing is believed is not run then. Models of whole items try the network and
+    cleaning first, on draws of their own under damage like that of the files, and the nearer is taken."""
     samples: int = 0
     """Posterior samples of each, with their standard deviation; only models of whole items and some modes know a
     posterior."""

@@ -36,7 +36,7 @@ from sagd.omission.removal.measurement import LEAST
 from sagd.omission.trial import CLEAN, CLEANED, DAMAGED, Trial, damaged_draws, some_of, tried, weights_of
 from sagd.store.model import Trained
 from sagd.study.restoration import Method, RestorationResult, compared, sides_of, without_network
-from sagd.study.sides import BEST, WAYS, Sides, asks_network, asks_trial
+from sagd.study.sides import BEST, WAYS, Sides, asks_network
 
 logger = logging.getLogger(__name__)
 
@@ -226,15 +226,15 @@ def fill_files(
     others = None
     if hidden.observed is None and not samples and take != WAYS[0]:
         others = without_network(named, Spectrum.parse(hidden.band).on(model.meaning.grid()), take, damage.removal)
-    if not asks_network(take):
-        assert others is not None
-        own, images = sides_of(named, None, known, others, take)
+    doubt = doubt_of(model)
+    asked = asks_network(take, doubt, known is not None)
+    if others is not None and not asked:
+        own, images = sides_of(named, None, known, others, take, doubt)
         method = method_of(hidden.band, from_cleaned=False)
         return compared(named, Restoration(images), known, method, damage.where, damage.basis, own, on_grid=False)
     labels = None if label is None else torch.full((len(named.names),), label)
     start = Start(named.x, damage)
-    doubt = doubt_of(model)
-    if not samples and asks_trial(take, not doubt, known is not None):
+    if not samples and asked:
         start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
     result = fill(model, start.y, start.damage, samples, seed, labels, batch_size, progress)
     method = method_of(hidden.band, start.from_cleaned, samples)
@@ -266,8 +266,7 @@ def doubt_of(model: Trained) -> str:
     if model.omission.mode == NO_OMISSION:
         return ""
     laps = "process" in model.configuration and model.config.process.omission.laps
-    why = "no lap of this model was kept" if laps else "the model learnt from damaged data, without laps"
-    return f"{why}, so that the network is not tried"
+    return "no lap of this model was kept" if laps else "the model learnt from damaged data, without laps"
 
 
 def require_whole(model: Trained) -> None:

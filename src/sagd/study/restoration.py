@@ -177,8 +177,7 @@ def restore_files(
     others = None if samples or take == WAYS[0] else without_network(damaged, mode.place, take)
     warn_of_doubts(model)
     doubt = "" if believes(model, mode) else UNBELIEVED
-    if not asks_network(take):
-        assert others is not None
+    if others is not None and not asks_network(take, doubt, known is not None):
         sides, images = sides_of(damaged, None, known, others, take, doubt)
         return measured(damaged, Restoration(images), known, mode, model.statistics.basis, sides)
     labels = None if label is None else torch.full((len(damaged.names),), label)

@@ -40,7 +40,8 @@ class Sides:
             clean files are known.
         excess: "damaged" and ways -> how far the band is over its surroundings, in dB.
         asked: A way, or "best".
-        doubt: Why nothing that the network says of the band is believed; "" if it is.
+        doubt: Why nothing that the network says of the band is believed, so that it is not run where no clean files
+            are known and nobody asks for it; "" if it is.
         tried: "network" and "clean" -> mean squared error of each of some trials in which the truth is known; {} if
             there were none. See `sagd.omission.trial`.
     """
@@ -59,7 +60,7 @@ class Sides:
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """Those that there are: the network is not asked where nobody wants to know."""
+        """Those that there are: the network is not run where what it makes would not be taken."""
         return tuple(way for way in WAYS if way in self.excess)
 
     def psnr(self, way: str) -> float | None:
@@ -157,7 +158,9 @@ class Sides:
             why = "what it leaves of the damage is less than what deleting the band takes of the content"
         if self.taken == WAYS[0]:
             return why
-        return f"{why}; {self.doubt or 'the network shows the damage'}"
+        if self.doubt:
+            return f"{why}; {self.doubt}, so that the network is not run ({argument('take')} {WAYS[0]} runs it)"
+        return f"{why}; the network shows the damage"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -180,14 +183,15 @@ class Sides:
         return f"{decibels(self.errors[way][k]):.2f} dB" if self.errors else f"{self.excess[way][k]:+.1f} dB"
 
 
-def asks_network(take: str) -> bool:
-    """Whether what the network makes is wanted."""
-    return take in (BEST, WAYS[0])
+def asks_network(take: str, doubt: str, known: bool) -> bool:
+    """Whether what the network makes may be taken: where it is asked for, believed, or held against clean files.
 
-
-def asks_trial(take: str, believed: bool, known: bool) -> bool:
-    """Whether it matters what the network had better be given: where it is believed, or clean files will tell."""
-    return take == WAYS[0] or (take == BEST and (believed or known))
+    Args:
+        take: A way, or "best".
+        doubt: Why nothing that the network says of the band is believed; "" if it is.
+        known: Whether clean files are known.
+    """
+    return take == WAYS[0] or (take == BEST and (known or not doubt))
 
 
 def _errors(freedom: int) -> float:

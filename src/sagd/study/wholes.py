@@ -59,7 +59,7 @@ from sagd.study.restoration import (
     mode_of_model,
     warn_of_doubts,
 )
-from sagd.study.sides import BEST, WAYS, Sides, asks_network, asks_trial
+from sagd.study.sides import BEST, WAYS, Sides, asks_network
 from sagd.study.windowed import TRIED, ByDraws, Piece, restorer_of
 from sagd.study.work import Work
 
@@ -156,9 +156,8 @@ def restore_wholes(
         raise InputError(failures(failed.items(), named, "restored"))
     knowledge.warn()
     restorer = None
-    if asks_network(take):
-        tries = asks_trial(take, not knowledge.doubt, clean is not None)
-        restorer = knowledge.restorer([work for _, work, _, _ in tasks], batch_size, tries, progress)
+    if asks_network(take, knowledge.doubt, clean is not None):
+        restorer = knowledge.restorer([work for _, work, _, _ in tasks], batch_size, progress)
     out.mkdir(parents=True, exist_ok=True)
     windows = [_count_of(work, model) for _, work, _, _ in tasks]
     total, unit = (len(tasks), "files") if restorer is None else (sum(windows), "windows")
@@ -277,7 +276,7 @@ class _Knowledge(Protocol):
     def warn(self) -> None:
         """Say what speaks against the model."""
 
-    def restorer(self, works: Sequence[Work], batch_size: int, tries: bool, progress: bool) -> Restorer:
+    def restorer(self, works: Sequence[Work], batch_size: int, progress: bool) -> Restorer:
         """How windows of files are restored."""
 
     def method(self, restorer: Restorer | None) -> Method:
@@ -300,7 +299,7 @@ class _OfMode:
         """Say what was found against the model's word on its band."""
         warn_of_doubts(self.model)
 
-    def restorer(self, works: Sequence[Work], batch_size: int, tries: bool, progress: bool) -> ByMode:
+    def restorer(self, works: Sequence[Work], batch_size: int, progress: bool) -> ByMode:
         """How windows of files are restored."""
         return ByMode(self.model, self.mode, self.condition, self.seed)
 
@@ -325,9 +324,9 @@ class _OfBand:
     def warn(self) -> None:
         """Nothing speaks against it."""
 
-    def restorer(self, works: Sequence[Work], batch_size: int, tries: bool, progress: bool) -> ByDraws:
+    def restorer(self, works: Sequence[Work], batch_size: int, progress: bool) -> ByDraws:
         """How windows of files are restored, by what the first items of some of them show."""
-        pieces = [*itertools.islice(self._pieces(works), TRIED)] if tries else []
+        pieces = [*itertools.islice(self._pieces(works), TRIED)]
         return restorer_of(self.model, self.text, pieces, self.condition, self.seed, batch_size, progress)
 
     def _pieces(self, works: Sequence[Work]) -> Iterator[Piece]:
