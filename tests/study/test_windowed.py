@@ -12,6 +12,7 @@ import torch
 import sagd
 from sagd.build.schema import OmissionConfig, RunConfig, SamplingConfig
 from sagd.cli import main
+from sagd.counting import Count
 from sagd.data.config import DataConfig
 from sagd.errors import InputError
 from sagd.model.condition import Condition
@@ -21,6 +22,7 @@ from sagd.noise.spectra.power_law import PowerLaw
 from sagd.omission.posterior import posterior
 from sagd.omission.trial import CLEAN, CLEANED, DAMAGED
 from sagd.store.model import load_model
+from sagd.study.filling import DRAWS, TRYING
 from sagd.study.train import train
 from sagd.study.wholes import restore_wholes
 from sagd.study.windowed import Piece, restorer_of
@@ -179,6 +181,37 @@ def test_cleaning_is_tried_as_arrays_are_cleaned(trained, caplog):
     assert own.trial.mean(CLEANED) < 2 * own.trial.mean(CLEAN)
     assert own.trial.mean(DAMAGED) < damage
     assert ("the network is given cleaned items" in caplog.text) == own.trial.from_cleaned
+
+
+def test_trials_are_as_large_as_the_middle_of_large_arrays(trained, monkeypatch):
+    """Of small ones nothing is left out. What network and cleaning are wrong by is of the same size in the middle."""
+    _, model = trained(2)
+    x = SpectralCovariance(PowerLaw(-0.8), (1, 160, 160)).sample(1, torch.Generator().manual_seed(5))[0]
+    wave = 1.5 * torch.cos(2 * math.pi * KINDS[2][4] * torch.arange(160.0)).expand(1, 160, 160)
+    y, truth = (model.meaning.to_model(7 + 3 * z) for z in (x + wave, x))
+    drawn, found = [], []
+    for most in (441, 81):
+        monkeypatch.setattr("sagd.study.windowed._DRAWN", most)
+        count = []  # of the draws alone
+        monkeypatch.setattr(Count, "done", lambda c, n=1, to=count: to.append(n if c._task == TRYING else 0))
+        own = restorer_of(model, KINDS[2][3], [Piece(y, y - truth, Spectrum.parse(KINDS[2][3]))], Condition())
+        drawn.append(sum(count))
+        found.append(own.trial)
+    assert drawn == [2 * most + 2 * 32 * DRAWS for most in (441, 81)]
+    assert found[0].from_cleaned == found[1].from_cleaned
+    for way in (CLEAN, CLEANED, DAMAGED):
+        assert 0.5 < found[1].mean(way) / found[0].mean(way) < 2
+
+
+def test_what_takes_long_names_what_is_fast(trained, tmp_path, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("sagd.study.wholes._MANY", 83)
+    folder, model = trained(2)
+    line = "the network restores 84 windows by draws, which may take long: take clean needs none"
+    for take, said in (("best", True), ("network", False), ("clean", False)):
+        caplog.clear()
+        restore_wholes(model, [folder / "damaged"], tmp_path / take, take=take, band=KINDS[2][3])
+        assert (line in caplog.messages) == said
 
 
 def test_the_command_restores_them(trained, tmp_path, capsys):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from sagd.data.formats.values import Loss
 from sagd.data.kinds import Kind
 from sagd.data.meaning import Meaning
 from sagd.data.whole import Block, Whole, exact, require_room
-from sagd.errors import InputError, failures, one_line
+from sagd.errors import InputError, argument, failures, one_line
 from sagd.model.condition import Condition
 from sagd.noise.bands import mask
 from sagd.noise.basis.fourier import FourierBasis
@@ -63,6 +64,10 @@ from sagd.study.sides import BEST, WAYS, Sides, asks_network
 from sagd.study.windowed import TRIED, ByDraws, Piece, restorer_of
 from sagd.study.work import Work
 
+logger = logging.getLogger(__name__)
+
+_MANY = 1000
+"""Windows from which on draws of each may take longer than some minutes on a processor."""
 _FILES = 8
 """Files of which a page shows the middle, and by number of axes the most samples of an axis."""
 _SHOWN = {1: 2**12, 2: 256, 3: 48}
@@ -160,6 +165,11 @@ def restore_wholes(
         restorer = knowledge.restorer([work for _, work, _, _ in tasks], batch_size, progress)
     out.mkdir(parents=True, exist_ok=True)
     windows = [_count_of(work, model) for _, work, _, _ in tasks]
+    if take == BEST and isinstance(restorer, ByDraws) and sum(windows) > _MANY:
+        logger.info(
+            "the network restores %s windows by draws, which may take long: %s %s needs none",
+            *(f"{sum(windows):,}", argument("take"), WAYS[1]),
+        )
     total, unit = (len(tasks), "files") if restorer is None else (sum(windows), "windows")
     with (
         tempfile.TemporaryDirectory(dir=out, prefix=".restoring-") as folder,

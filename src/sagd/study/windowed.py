@@ -3,7 +3,9 @@
 What windows show is `y = x + n`, `n` of the power that the damage has on their own grid, its leaks included; each is
 replaced by the mean of posterior draws, as items of the model's size are. Whether the model had better be shown the
 damaged array or the cleaned one, and whether that is nearer than cleaning, is tried on draws of the array itself: it is
-cleaned as a whole, as arrays are, and its windows are compared where they count. See `sagd.omission.trial`.
+cleaned as a whole, as arrays are, and its windows are compared where they count. Of a large array the middle alone is
+drawn, which lies where it did when all is run backwards; around it is what cleaning leaves, so that the gain is still
+measured on the whole. See `sagd.omission.trial`.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from sagd.study.larger import Change
 
 TRIED = 8
 """Arrays on which the ways are tried, at most."""
-_WINDOWS = 2048
-"""Windows of these, at most, but for those of the first."""
+_DRAWN = 512
+"""Windows of each that are drawn, at most: those that are compared lie among them."""
 _MEASURED = 256
 """Windows in which the strength of the damage is measured."""
 
@@ -157,17 +159,17 @@ def restorer_of(
     plain = ByDraws(model, band, condition, seed)
     if not pieces:
         return plain
-    some = _some(pieces, model.process.shape[1:])
-    together, _ = plain.of_several([piece.y for piece in some])
+    together, _ = plain.of_several([piece.y for piece in pieces])
     noise = together.noise
     assert noise is not None
     if noise.removal is None or not noise.is_shown or not noise.noise.any():
         return plain
     size = tuple(model.process.shape[1:])
-    each = -(-MOST // len(some))
-    first, items = 2 * sum(count_of(piece.y.shape[1:], size) for piece in some), 2 * each * len(some)
+    each = -(-MOST // len(pieces))
+    sides = [_middle(piece.y.shape[1:], size) for piece in pieces]
+    first, items = 2 * sum(count_of(own, size) for own in sides), 2 * each * len(pieces)
     with Count(draws_of_trial(first, items), TRYING, "draws", progress) as count:
-        trial, groups = _tried(together, noise, some, each, batch_size, count)
+        trial, groups = _tried(together, noise, pieces, each, batch_size, count)
     say_start(trial, len(groups))
     return dataclasses.replace(plain, trial=trial, groups=groups)
 
@@ -185,13 +187,15 @@ def _tried(
         def draw(windows: Tensor, first: int, k: int, seed: int = seed) -> Tensor:
             return together.filled(windows, noise.noise, first, seed_for(seed, k), 1, count)
 
-        x = blended_draw(shown, size, draw, batch_size).to(piece.y)
+        sides = _middle(piece.y.shape[1:], size)
+        x = piece.y - piece.taken
+        _inner(x, sides)[:] = blended_draw(_inner(shown, sides), size, draw, batch_size).to(x)
         require_finite(x)
         damaged = damaged_draws(piece.y[None], x[None], piece.taken[None])
         cleaned = torch.stack([z - measure(z.double(), piece.band).apply(z.double()).to(z) for z in damaged])
-        some = _windows([x], size, each, seed)
+        some = _windows([_inner(x, sides)], size, each, seed)
         for of in zip(damaged, cleaned, strict=True):
-            parts.append([_all(dataclasses.replace(some, arrays=(z.float(),))) for z in (x, *of)])
+            parts.append([_all(dataclasses.replace(some, arrays=(_inner(z, sides).float(),))) for z in (x, *of)])
         weights.append(weights_of(piece.taken[None], noise.noise, noise.basis, len(parts[-1][0])))
     x, damaged, cleaned = (torch.cat(several) for several in zip(*parts, strict=True))
 
@@ -203,13 +207,24 @@ def _tried(
     return trial, tuple(len(own) for own, *_ in parts)
 
 
-def _some(pieces: Sequence[Piece], size: Sequence[int]) -> list[Piece]:
-    """Those that are tried: whole, as a part of an array is not cleaned as well as that."""
-    some, windows = [pieces[0]], count_of(pieces[0].y.shape[1:], size)
-    for piece in pieces[1:]:
-        windows += count_of(piece.y.shape[1:], size)
-        some += [piece] if windows <= _WINDOWS else []
-    return some
+def _middle(spatial: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
+    """Sides of the part of an array that is drawn: all of one that is small, else the longest shortened.
+
+    >>> _middle((40, 48), (16, 16)), _middle((512, 200), (16, 16)), _middle((1_000_000,), (64,))
+    ((40, 48), (168, 168), (16320,))
+    """
+    sides = list(spatial)
+    while count_of(sides, size) > _DRAWN:
+        windows = [count_of([side], [n]) for side, n in zip(sides, size, strict=True)]
+        axis = windows.index(max(windows))
+        sides[axis] = max(size[axis], max(1, size[axis] // 2) * (windows[axis] - 2))
+    return tuple(sides)
+
+
+def _inner(x: Tensor, sides: Sequence[int]) -> Tensor:
+    """The middle of an array `(C, *spatial)`."""
+    starts = [(n - side) // 2 for n, side in zip(x.shape[1:], sides, strict=True)]
+    return x[(slice(None), *(slice(a, a + side) for a, side in zip(starts, sides, strict=True)))]
 
 
 def _windows(arrays: Sequence[Tensor], size: tuple[int, ...], count: int, seed: int) -> Windows:
