@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import wave
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -82,11 +83,15 @@ def test_what_is_written_reads_back(folder):
     assert torch.equal(read([folder / "out"]).x, named.x)
 
 
-def test_colour_is_as_asked_for(tmp_path):
+def test_files_of_other_channels_are_refused(tmp_path):
+    """Turned into these they would not come back as they were."""
     grey = save(tmp_path / "grey.png", np.full((4, 6), 51))
     colour = save(tmp_path / "colour.png", np.full((4, 6, 3), (255, 0, 0)))
-    assert torch.allclose(read([grey], (3, 4, 6)).x, torch.tensor(-0.6))
-    assert read([colour], (1, 4, 6)).x.shape == (1, 1, 4, 6)
+    assert read([colour], (3, 4, 6)).x.shape == (1, 3, 4, 6)
+    with pytest.raises(InputError, match=r"grey.png' has 1 channels, the model 3; give files of as many"):
+        read([grey], (3, 4, 6))
+    with pytest.raises(InputError, match=r"colour.png' has 3 channels, the model 1; give files of as many"):
+        read([colour], (1, 4, 6))
 
 
 @pytest.mark.parametrize(
@@ -117,12 +122,28 @@ def test_files_of_another_kind_of_signal_are_told_as_such(tmp_path):
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(np.arange(30, dtype="<i2").tobytes())
     for path, held in ((table, "series"), (sound, "records")):
-        with pytest.raises(InputError, match=rf"{path.name}': it holds {held}, and the model is of images$"):
+        with pytest.raises(InputError, match=rf"{path.name}': it holds {held}, and the model is of images; give it"):
             read([path])
         with pytest.raises(InputError, match=rf"it holds {held}, and images are needed; say which axis is which"):
             load(DataConfig(str(path), kind="image"))
         with pytest.raises(InputError, match=rf"^'a' holds {held}, which cannot be compared with images$"):
             load(DataConfig(str(path)), Meaning())
+
+
+def test_images_are_no_records(tmp_path):
+    """Whatever their rows could be taken for; arrays whose format does not say what they hold may be."""
+    image = np.random.default_rng(0).normal(size=(60, 64))
+    tifffile.imwrite(tmp_path / "a.tif", image.astype(np.float32))
+    save(tmp_path / "a.png", image)
+    np.save(tmp_path / "a.npy", image.astype(np.float32))
+    record = Meaning("series", "T", (0.0,), (1.0,), dtype="float32", limits=None, ending=".npy")
+    for name in ("a.tif", "a.png"):
+        said = f"{name}': it holds images, and the model is of series; give it such, or train one of images"
+        with pytest.raises(InputError, match=said):
+            read_named([tmp_path / name], (1, 64), record)
+    assert read_named([tmp_path / "a.npy"], (1, 64), record).x.shape == (60, 1, 64)
+    rows = replace(record, ending=".tif")  # of a model that was trained on rows of images
+    assert read_named([tmp_path / "a.tif"], (1, 64), rows).x.shape == (60, 1, 64)
 
 
 def test_masks_beside_items_are_none(folder):

@@ -32,11 +32,10 @@ from sagd.data.kinds.video import Video
 from sagd.data.layout import Layout, suggested
 from sagd.data.masks import half_of, own_mask
 from sagd.data.meaning import Meaning, measured
-from sagd.data.resize import with_channels
 from sagd.data.signals import Signals
 from sagd.data.sources.base import refuse_special
 from sagd.data.sources.beside import BESIDE, beneath, write_beside
-from sagd.data.sources.choose import OtherKindError, of_one_kind, part_of
+from sagd.data.sources.choose import OtherKindError, of_one_kind, part_of, told_kind
 from sagd.data.sources.metadata import METADATA, read_masks
 from sagd.data.sources.observed import items_among, masks_of
 from sagd.data.whole import ending_beside, exact
@@ -146,7 +145,7 @@ def read_named(
 
     Args:
         paths: Files or folders.
-        shape: `(C, *spatial)` that all must have; colour is turned into grey or grey into colour where `C` asks for it.
+        shape: `(C, *spatial)` that all must have.
         meaning: Of the model: what kind of signal it is, and how it sees values.
         observed: Name of masks beside or in the files, which are no data; see `masks_named`.
         unread: Where files that cannot be read are noted, with the reason; None: they are refused.
@@ -571,18 +570,32 @@ def _part(path: Path, meaning: Meaning, told: DataConfig) -> Part:
         if not reading.arrays and meaning.channels and arrays >= set(meaning.channels):
             reading = replace(reading, arrays=meaning.channels)
         config = replace(reading, spacing=()).beneath(told)
+        _require_kind(path, type(kind), meaning)
         part = part_of(path, kind, config)
         if config.axes is None and "?" in part.arrays[0].axes:
             axes = suggested(part.arrays[0].shape, meaning.axes, kind.coloured)
             part = part_of(path, kind, replace(config, axes=axes))
     except OtherKindError as error:
+        held, own = error.held.item[1], kind.item[1]
+        cure = f"give it such, or train one of {held}"
         raise _UnreadableError(
-            f"cannot read {str(path)!r}: it holds {error.held.item[1]}, and the model is of {kind.item[1]}"
+            f"cannot read {str(path)!r}: it holds {held}, and the model is of {own}; {cure}"
         ) from None
     except InputError as error:
         raise _UnreadableError(f"cannot read {str(path)!r}: {error}") from None
     check_means(part, meaning, config)
     return part
+
+
+def _require_kind(path: Path, kind: type[Kind], meaning: Meaning) -> None:
+    """Refuse a file whose format says that it holds a kind of signal of none of a model's axes.
+
+    Fields have any axes, and what a model was trained on was read as its kind by whoever trained it.
+    """
+    held, same = told_kind(path), meaning.ending in format_of(path).endings
+    if held is None or same or kind.kind == "field" or {*held.spatial} & {*meaning.axes}:
+        return
+    raise OtherKindError(held, kind)
 
 
 def _field(part: Part, item: int, shape: tuple[int, ...], meaning: Meaning) -> Tensor:
@@ -593,19 +606,29 @@ def _field(part: Part, item: int, shape: tuple[int, ...], meaning: Meaning) -> T
             f"{str(part.path)!r} is {own}, the model is for {needed} ({', '.join(part.layout.spatial)}); crop or scale"
             " it, or train a model of that size"
         )
+    require_channels(part, shape[0])
     try:
         read = part.read(item)
     except InputError as error:
         raise _UnreadableError(str(error)) from None
     values = in_units_of(meaning, read, part)
-    try:
-        values = with_channels(values, shape[0], Kind.member(meaning.kind).mixing)
-    except InputError as error:
-        raise InputError(f"{str(part.path)!r}: {error}") from None
     x = meaning.to_model(torch.from_numpy(values.astype(np.float64)))
     if x.isinf().any():
         raise InputError(f"{str(part.path)!r} holds infinite values; mend the file")
     return x
+
+
+def require_channels(part: Part, channels: int) -> None:
+    """Refuse a file of other channels than a model's: turned into these it would not come back as it was.
+
+    Raises:
+        InputError: Naming it.
+    """
+    if part.shape[0] != channels:
+        raise InputError(
+            f"{str(part.path)!r} has {part.shape[0]} channels, the model {channels}; give files of as many, or train a"
+            " model of these"
+        )
 
 
 def folder_name(label: str) -> str:

@@ -235,6 +235,12 @@ def _kind_of(path: Path, found: Format) -> type[Kind] | None:
     return _usual(found)
 
 
+def told_kind(path: Path) -> type[Kind] | None:
+    """The kind of signal that the format of a file says that it holds; None of formats that hold arrays of any."""
+    found = format_of(path)
+    return None if found.kind in Kind.member("field").formats else _kind_of(path, found)
+
+
 def _usual(found: Format) -> type[Kind]:
     """The kind of signal that files of a format hold, if nothing is known of them."""
     return next((kind for kind in Kind.members().values() if found.kind in kind.formats), Kind.member("field"))
