@@ -211,7 +211,7 @@ def _middle(spatial: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
     """Sides of the part of an array that is drawn: all of one that is small, else the longest shortened.
 
     >>> _middle((40, 48), (16, 16)), _middle((512, 200), (16, 16)), _middle((1_000_000,), (64,))
-    ((40, 48), (168, 168), (16320,))
+    ((40, 48), (168, 176), (16352,))
     """
     sides = list(spatial)
     while count_of(sides, size) > _DRAWN:
