@@ -827,7 +827,6 @@ def test_restore_refuses_what_it_cannot_do(refused, works, runs, striped, tmp_pa
     save(tmp_path / "small" / "a.png", np.zeros((7, 8)))
     save(tmp_path / "large" / "a.png", np.zeros((9, 8)))
     save(tmp_path / "a.png", np.zeros((8, 8)))
-    save(tmp_path / "colour.png", np.zeros((8, 8, 3)))
     for args, message in [
         ((runs / "plain", damaged), "trained with omission 'none', which restores no band"),
         ((striped / "fill", tmp_path / "none"), "no file or folder"),
@@ -836,7 +835,6 @@ def test_restore_refuses_what_it_cannot_do(refused, works, runs, striped, tmp_pa
         ((striped / "fill", damaged, "--samples", 2), "samples need a model of mode 'deconvolve'"),
         ((striped / "fill", damaged, "--clean", tmp_path / "large"), "no clean image '0/"),
         ((striped / "fill", tmp_path / "a.png", "--clean", tmp_path / "large"), "is 9 x 8, the model is for 8 x 8"),
-        ((striped / "fill", tmp_path / "colour.png"), "has 3 channels, the model 1; give files of as many"),
         ((striped / "fill", damaged, "--batch-size", 0), "--batch-size must be at least 1, got 0"),
         ((striped / "fill", damaged, "--label", "3"), "--label 3: the model is unconditional; leave --label out"),
         ((tmp_path, damaged), "no model"),

@@ -83,15 +83,16 @@ def test_what_is_written_reads_back(folder):
     assert torch.equal(read([folder / "out"]).x, named.x)
 
 
-def test_files_of_other_channels_are_refused(tmp_path):
-    """Turned into these they would not come back as they were."""
+def test_colour_is_as_asked_for_and_said(tmp_path, caplog):
+    caplog.set_level("INFO")
     grey = save(tmp_path / "grey.png", np.full((4, 6), 51))
     colour = save(tmp_path / "colour.png", np.full((4, 6, 3), (255, 0, 0)))
     assert read([colour], (3, 4, 6)).x.shape == (1, 3, 4, 6)
-    with pytest.raises(InputError, match=r"grey.png' has 1 channels, the model 3; give files of as many"):
-        read([grey], (3, 4, 6))
-    with pytest.raises(InputError, match=r"colour.png' has 3 channels, the model 1; give files of as many"):
-        read([colour], (1, 4, 6))
+    assert "other channels" not in caplog.text
+    assert torch.allclose(read([grey], (3, 4, 6)).x, torch.tensor(-0.6))
+    assert "1 of 1 file(s) have other channels than the model, are turned into 3" in caplog.text
+    assert read([colour], (1, 4, 6)).x.shape == (1, 1, 4, 6)
+    assert "come back so: colour.png" in caplog.text
 
 
 @pytest.mark.parametrize(

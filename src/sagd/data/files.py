@@ -32,6 +32,7 @@ from sagd.data.kinds.video import Video
 from sagd.data.layout import Layout, suggested
 from sagd.data.masks import half_of, own_mask
 from sagd.data.meaning import Meaning, measured
+from sagd.data.resize import with_channels
 from sagd.data.signals import Signals
 from sagd.data.sources.base import refuse_special
 from sagd.data.sources.beside import BESIDE, beneath, write_beside
@@ -44,6 +45,9 @@ from sagd.paths import name_fault
 from sagd.random import generator_for, rand
 
 logger = logging.getLogger(__name__)
+
+_FEW = 3
+"""Files that are named where any number may be meant."""
 
 T = TypeVar("T")
 
@@ -145,7 +149,8 @@ def read_named(
 
     Args:
         paths: Files or folders.
-        shape: `(C, *spatial)` that all must have.
+        shape: `(C, *spatial)` that all must have; colour is turned into grey or grey into colour where `C` asks for it,
+            which is said.
         meaning: Of the model: what kind of signal it is, and how it sees values.
         observed: Name of masks beside or in the files, which are no data; see `masks_named`.
         unread: Where files that cannot be read are noted, with the reason; None: they are refused.
@@ -163,6 +168,7 @@ def read_named(
             parts += [part] * part.count
             items += [*range(part.count)]
     _require_some(fields, unread)
+    _tell_channels(dict(zip(files, parts, strict=True)), shape[0])
     x = torch.stack(fields)
     known = None if not x.isnan().any() else ~x.isnan()
     x = x if known is None else torch.where(known, x, 0.0)
@@ -606,28 +612,27 @@ def _field(part: Part, item: int, shape: tuple[int, ...], meaning: Meaning) -> T
             f"{str(part.path)!r} is {own}, the model is for {needed} ({', '.join(part.layout.spatial)}); crop or scale"
             " it, or train a model of that size"
         )
-    require_channels(part, shape[0])
     try:
         read = part.read(item)
     except InputError as error:
         raise _UnreadableError(str(error)) from None
     values = in_units_of(meaning, read, part)
+    try:
+        values = with_channels(values, shape[0], Kind.member(meaning.kind).mixing)
+    except InputError as error:
+        raise InputError(f"{str(part.path)!r}: {error}") from None
     x = meaning.to_model(torch.from_numpy(values.astype(np.float64)))
     if x.isinf().any():
         raise InputError(f"{str(part.path)!r} holds infinite values; mend the file")
     return x
 
 
-def require_channels(part: Part, channels: int) -> None:
-    """Refuse a file of other channels than a model's: turned into these it would not come back as it was.
-
-    Raises:
-        InputError: Naming it.
-    """
-    if part.shape[0] != channels:
-        raise InputError(
-            f"{str(part.path)!r} has {part.shape[0]} channels, the model {channels}; give files of as many, or train a"
-            " model of these"
+def _tell_channels(files: Mapping[str, Part], channels: int) -> None:
+    """Say which files have other channels than a model and are turned into these: they come back so."""
+    if other := [name for name, part in files.items() if part.shape[0] != channels]:
+        logger.info(
+            f"{len(other)} of {len(files)} file(s) have other channels than the model, are turned into {channels}, and"
+            f" come back so: {', '.join(other[:_FEW])}{', ...' if len(other) > _FEW else ''}"
         )
 
 
