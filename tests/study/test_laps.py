@@ -316,17 +316,24 @@ def test_laps_from_cleaned_items_without_damage_end_at_once(tmp_path, caplog):
 
 
 def test_laps_from_cleaned_items_know_what_is_no_noise(tmp_path, caplog):
-    """Dead lines, and damage that was found to multiply when lap 0 was prepared."""
-    lines = waves().tensor()
-    lines[..., 5] = -0.8
-    train_in_laps(cleaned(1), tmp_path / "run", data=Signals("waves", lines))
-    assert "no laps: items have dead lines in common" in caplog.text
-    assert not (tmp_path / "run/lap-1").exists()
+    """Damage that was found to multiply when lap 0 was prepared."""
+    model = load_model(train(cleaned(0), tmp_path / "run", data=waves()))
     course = Course(cleaned(1), waves(), tmp_path / "run")
-    model = load_model(tmp_path / "run/lap-0")
     course.__dict__["first"] = dataclasses.replace(model, omission=dataclasses.replace(model.omission, log="yes"))
     assert course.run(1) is course.first
     assert "no laps: the damage multiplies the values" in caplog.text
+
+
+def test_dead_lines_are_refused_before_lap_0_is_trained(tmp_path):
+    lines = waves().tensor()
+    lines[..., 5] = -0.8
+    with pytest.raises(InputError, match="items have dead lines in common; interpolate them before"):
+        train_in_laps(cleaned(1), tmp_path / "items", data=Signals("waves", lines))
+    field = steep((160, 128))
+    field[:, 50] = -wave((160, 128))[:, 50]  # which is added
+    with pytest.raises(InputError, match="files have dead lines; interpolate them before"):
+        train_in_laps(of_files(), tmp_path / "files", data=cut(tmp_path / "x", [field]))
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_training_that_is_refused_leaves_nothing(tmp_path):
@@ -530,13 +537,8 @@ def test_windows_of_which_laps_learn_nothing_are_refused(tmp_path, spatial, omis
 
 
 def test_windows_of_which_laps_learn_what_is_not_so_are_told(tmp_path, caplog):
-    """Files with dead lines, and windows that leave nothing beside the band."""
+    """Windows that leave nothing beside the band."""
     field = steep((160, 128)) + wave((160, 128))
-    lines = field.clone()
-    lines[:, 50] = -wave((160, 128))[:, 50]
-    train_in_laps(of_files(), tmp_path / "lines", data=cut(tmp_path / "x", [lines]))
-    assert "no laps: files have dead lines, which laps take for content" in caplog.text
-    assert not (tmp_path / "lines/start").exists()
     wide = of_files(band="ring(low=0.1, high=0.95)")
     train_in_laps(wide, tmp_path / "wide", data=cut(tmp_path / "y", [field]))
     assert "no laps: windows of 16 x 16 leave too little beside" in caplog.text

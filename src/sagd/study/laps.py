@@ -42,7 +42,6 @@ from sagd.noise.basis.base import Basis
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.checks import within_reach
-from sagd.omission.dead import dead_lines
 from sagd.omission.guard import has_edges, has_surroundings, next_bins
 from sagd.omission.laps import HeldOut, Lap, gains
 from sagd.omission.modes import Mode
@@ -59,6 +58,7 @@ from sagd.store.run import CONFIG
 from sagd.study.cleared import check_damage
 from sagd.study.cuts import CleanedFiles, Cuts
 from sagd.study.filling import Damage, cleaned, fill, say_start, start_of
+from sagd.study.gain import in_all
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
 from sagd.study.run import changed, of_another
 from sagd.study.train import train
@@ -189,6 +189,8 @@ class Course:
         if (size := self.config.training.batch_size) > (rest := min(len(self.parts[0]), len(self.learnt))):
             of = f"of {len(self.data)} items, judged on the others" if self.cuts is None else "windows"
             raise InputError(f"training.batch_size is {size}, and laps train on {rest} {of}; give at most {rest}")
+        if self.cleans:
+            self._check_lines()
         if self.cuts is not None:
             logger.info(self.cuts.line(*self.parts))
         if mode is None:
@@ -215,6 +217,22 @@ class Course:
         """Leave nothing of a training that was refused before it made anything."""
         if not any(self.out.glob("lap-*")):
             (self.out / LAPS).unlink(missing_ok=True)
+
+    def _check_lines(self) -> None:
+        """Refuse dead lines: cleaning interpolates them, but laps start from items as they are.
+
+        Raises:
+            InputError: If a file has some, or all items have them in common.
+        """
+        if self.cuts is not None:
+            said = "files have dead lines" if self.cuts.dead else ""
+        else:
+            said = "items have dead lines in common" if in_all(self._some) else ""
+        if said:
+            raise InputError(
+                f"process.omission.laps take dead lines for content, and {said}; interpolate them before, or leave"
+                " laps out: mode cleaned interpolates them by itself"
+            )
 
     def _check_coverage(self) -> None:
         """Refuse items that show all frequencies, or some frequency too seldom."""
@@ -282,13 +300,8 @@ class Course:
         """Why laps from cleaned items would learn what is not so; "" if they would not."""
         if isinstance(self.mode, Cleaned) and self.mode.log == "yes":
             return "the damage multiplies the values, and laps draw items without what was added to them"
-        if self.cuts is not None:
-            if self.cuts.dead:
-                return "files have dead lines, which laps take for content; interpolate them before"
-            if not has_surroundings(self.place, self.basis):
-                return f"windows of {self.cuts.size} leave too little beside {self.place.label} to judge laps by"
-        elif set.intersection(*(set(dead_lines(x)) for x in self._some)):
-            return "items have dead lines in common, which laps take for content; interpolate them before"
+        if self.cuts is not None and not has_surroundings(self.place, self.basis):
+            return f"windows of {self.cuts.size} leave too little beside {self.place.label} to judge laps by"
         return "" if self.measured.any() else "nothing of the damage stands out of the data"
 
     @cached_property
