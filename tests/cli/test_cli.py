@@ -36,6 +36,9 @@ from sagd.cli.program import COMMANDS, main
 from sagd.data.config import DataConfig
 from sagd.data.images import image_grid, to_uint8
 from sagd.data.load import load
+from sagd.noise.covariance.spectral import SpectralCovariance
+from sagd.noise.spectra.base import Spectrum
+from sagd.noise.spectra.power_law import PowerLaw
 from sagd.random import sample_generators
 from sagd.sampling.ddim import DDIM
 from sagd.sampling.ddpm import DDPM
@@ -496,6 +499,29 @@ def test_inspect_finds_the_band_and_train_takes_it(works, tmp_path, drawn):
     works("train", tmp_path / "look" / "band.yaml", *options, "--training.sample-every", 0, "--out", tmp_path / "run")
     trained = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert trained["process"]["omission"]["band"] == "strip(low=0.0312)"
+
+
+def test_inspect_finds_a_wave_between_bins_as_mode_cleaned_does(works, tmp_path):
+    """Each image has its phase; single bins hold little of it, and the network would learn it from the others."""
+    g, (y, x) = np.random.default_rng(0), np.mgrid[:32, :32]
+    fields = SpectralCovariance(PowerLaw(-1.0), (1, 32, 32)).sample(100, torch.Generator().manual_seed(0))
+    for k, clean in enumerate((128 + 30 * fields[:, 0] / fields.std()).numpy()):
+        wave = 25 * np.cos(2 * np.pi * (0.14 * y + 0.203 * x) + g.uniform(0, 6.28))
+        save(tmp_path / "clean" / f"{k:03}.png", np.clip(clean, 0, 255))
+        save(tmp_path / "waves" / f"{k:03}.png", np.clip(clean + wave, 0, 255))
+    out = works("inspect", tmp_path / "waves", "--out", tmp_path / "look")
+    config = yaml.safe_load((tmp_path / "look" / "band.yaml").read_text())
+    band = config["process"]["omission"]["band"]
+    assert config["process"]["omission"] == {"mode": "cleaned", "band": band, "log": "no"}
+    ((row, column), *_) = Spectrum.parse(band).at
+    assert (row, column) == pytest.approx((0.14, 0.203), abs=0.005)
+    assert re.search(r"it leaks: \d\d % of its power lies beside ", out)
+    yaml_ = tmp_path / "look" / "band.yaml"
+    assert f"train on what is left without it (mode cleaned): sagd train {yaml_} --out runs/cleaned" in out
+    assert json.loads((tmp_path / "look" / "inspection.json").read_text())["detection"]["band"] == band
+    clean = works("inspect", tmp_path / "clean", "--out", tmp_path / "clean-look")
+    assert "damaged band: none found (the largest contrast is" in clean
+    assert not (tmp_path / "clean-look" / "band.yaml").exists()
 
 
 def test_commands_of_one_process_say_so_under_torchrun(refused, monkeypatch, tmp_path):

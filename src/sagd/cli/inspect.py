@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sagd.noise.statistics import DataStatistics
     from sagd.omission.detect import Detection as OfMany
     from sagd.omission.detection.base import Detection as OfFew
+    from sagd.study.cleared import Leaking
 
     Detection = OfMany | OfFew
 
@@ -51,6 +52,21 @@ class Inspect(Command):
     """Radial bands, equal parts of [0, 1] in fractions of the corner frequency."""
     data: DataConfig = field(default_factory=lambda: DataConfig(limit=10_000))
     process: ProcessConfig = field(default_factory=ProcessConfig)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What was found.
+
+    Attributes:
+        found: The damaged band, or what sticks out; None if nothing was looked at.
+        lines: For people.
+        omission: Settings that train on images with a damaged band.
+    """
+
+    found: Detection | None = None
+    lines: list[str] = field(default_factory=list)
+    omission: dict[str, str] = field(default_factory=dict)
 
 
 _SHOWN = 8
@@ -81,16 +97,14 @@ def run_inspect(command: Inspect) -> None:
     process = build_process(resolved, data.shape, statistics, data.classes, grid)
     inspection = designs.inspect(statistics, process, command.bands)
     ends = designs.check_ends(statistics, process, command.bands)
-    found, detection = (
-        _detection(command, config, some) if coverage is None else (None, _shown_lines(coverage, by_shown, config))
-    )
-    around = found is not None and not _are_few(some) and _is_damage(found, data.meaning)
+    looked = _detection(command, config, some) if coverage is None else _Looked()
+    detection = looked.lines if coverage is None else _shown_lines(coverage, by_shown, config)
     lines = [_inspection_text(data, some, inspection), *ends.lines(), *detection]
     if command.out is not None:
         written = RunConfig(data=config, plugins=command.plugin)
-        lines += _write_inspection(command.out, written, data, statistics, inspection, found, around)
-    elif around:
-        lines.append("with --out, 'sagd inspect' writes a configuration that trains around it")
+        lines += _write_inspection(command.out, written, data, statistics, inspection, looked)
+    elif looked.omission:
+        lines.append(f"with --out, 'sagd inspect' writes a configuration that trains {_how(looked.omission)}")
     say("\n".join(lines))
 
 
@@ -119,15 +133,15 @@ def _write_inspection(
     data: Signals,
     statistics: DataStatistics,
     inspection: Inspection,
-    found: Detection | None,
-    around: bool,
+    looked: _Looked,
 ) -> list[str]:
-    """Write what was measured, and what trains around the band if that is asked for; returns lines that say so."""
+    """Write what was measured, and what trains on damaged data if that is advised; returns lines that say so."""
     from sagd.random import generator_for, subset
     from sagd.report.inspection import inspect_figure
     from sagd.store.files import to_json, write_file
 
     record, picture = out / "inspection.json", out / "spectrum.png"
+    found = looked.found
     told = {} if found is None else {"detection": found.to_dict()}
     write_file(record, to_json(inspection.to_dict() | told))
     profile, fit, meaning = inspection.profile, inspection.fit, data.meaning
@@ -146,7 +160,7 @@ def _write_inspection(
     _save(figure, picture)
     if found is not None:
         _draw_band(found, out / "band.png", meaning)
-    advice = [_write_band(out / "band.yaml", config, found)] if found is not None and around else []
+    advice = [_write_band(out / "band.yaml", config, looked.omission)] if looked.omission else []
     drawn = [str(out / "band.png")] if found is not None else []
     return [*advice, f"wrote {', '.join([str(picture), *drawn])} and {record}"]
 
@@ -163,10 +177,12 @@ def _spectrum(data: Signals, statistics: DataStatistics) -> Tensor:
     return measure(some.tensor(), mask=some.known()).spectrum
 
 
-def _detection(command: Inspect, config: DataConfig, data: Signals) -> tuple[Detection | None, list[str]]:
-    """What detection finds in the data, and lines that tell; None where that is too little."""
+def _detection(command: Inspect, config: DataConfig, data: Signals) -> _Looked:
+    """What detection finds in the data; nothing where that is too little."""
     from sagd.data.load import load
     from sagd.omission.detect import detect
+    from sagd.omission.modes import Fill
+    from sagd.study.cleared import leaking
     from sagd.study.measuring import measured_part
 
     reference = None
@@ -180,10 +196,13 @@ def _detection(command: Inspect, config: DataConfig, data: Signals) -> tuple[Det
     except InputError as error:
         if reference is not None:
             raise
-        return None, [f"no look for a damaged band: {error}"]
-    image = data.meaning.kind == "image"
-    hinted = not image and found.findings
-    return found, ["", *(_hints(found) if hinted else found.lines(image))]
+        return _Looked(lines=[f"no look for a damaged band: {error}"])
+    if data.meaning.kind != "image":  # in sound, series and films much that is no damage sticks out as far
+        return _Looked(found, ["", *(_hints(found) if found.findings else found.lines(False))])
+    if reference is None and (other := leaking(found, data)) is not None:
+        return _Looked(other.found, ["", *other.found.lines(), *_leak(found, other)], other.settings)
+    omission = {} if found.band is None else {"mode": Fill.kind, "band": str(found.band)}
+    return _Looked(found, ["", *found.lines()], omission)
 
 
 def _are_few(data: Signals) -> bool:
@@ -193,7 +212,7 @@ def _are_few(data: Signals) -> bool:
     return len(data) < LEAST_IMAGES
 
 
-def _look_at_few(config: DataConfig, data: Signals, reference: Signals | None) -> tuple[OfFew, list[str]]:
+def _look_at_few(config: DataConfig, data: Signals, reference: Signals | None) -> _Looked:
     """Likewise, as `sagd clean` does, which takes few items if they are large."""
     from sagd.omission.search import search
 
@@ -206,12 +225,19 @@ def _look_at_few(config: DataConfig, data: Signals, reference: Signals | None) -
     if found.band is not None:
         lines += ["  it multiplies the values"] if scale.multiplies else []
         lines.append(f"take it out: sagd clean {shlex.quote(config.source)} --together --out cleaned")
-    return found, lines
+    return _Looked(found, lines)
 
 
-def _is_damage(found: Detection, meaning: Meaning) -> bool:
-    """Whether something was found that is taken for damage: in sound, series and films much else sticks out as far."""
-    return meaning.kind == "image" and found.band is not None
+def _leak(usual: OfMany, other: Leaking) -> list[str]:
+    """That damage leaks beside the band in which it sticks out most."""
+    lines = ["  it multiplies the values"] if other.settings["log"] == "yes" else []
+    if usual.band is None:
+        return lines
+    return [
+        *lines,
+        f"  it leaks: {100 * other.beside:.0f} % of its power lies beside {usual.band}, where it sticks out most, and a"
+        " model that leaves that out would learn it from there",
+    ]
 
 
 def _hints(found: OfMany) -> list[str]:
@@ -225,19 +251,25 @@ def _hints(found: OfMany) -> list[str]:
     ]
 
 
-def _write_band(path: Path, config: RunConfig, found: Detection) -> str:
-    """Write the configuration that trains around a band; returns a line that says how."""
+def _write_band(path: Path, config: RunConfig, omission: dict[str, str]) -> str:
+    """Write the configuration that trains on damaged data; returns a line that says how."""
     import yaml
 
-    from sagd.omission.modes import Fill
     from sagd.store.files import write_file
 
     usual = to_dict(DataConfig(limit=Inspect().data.limit))
     data = {key: value for key, value in to_dict(config.data).items() if key == "source" or value != usual[key]}
     plugins = {"plugins": list(config.plugins)} if config.plugins else {}
-    omission = plugins | {"data": data, "process": {"omission": {"mode": Fill.kind, "band": str(found.band)}}}
-    write_file(path, yaml.safe_dump(omission, sort_keys=False, width=1000).encode())
-    return f"train around it: sagd train {shlex.quote(str(path))} --out runs/fill"
+    settings = plugins | {"data": data, "process": {"omission": omission}}
+    write_file(path, yaml.safe_dump(settings, sort_keys=False, width=1000).encode())
+    return f"train {_how(omission)}: sagd train {shlex.quote(str(path))} --out runs/{omission['mode']}"
+
+
+def _how(omission: dict[str, str]) -> str:
+    """How a training deals with damage, in words."""
+    from sagd.omission.modes import Fill
+
+    return "around it" if omission["mode"] == Fill.kind else f"on what is left without it (mode {omission['mode']})"
 
 
 def _draw_band(found: Detection, path: Path, meaning: Meaning) -> None:
