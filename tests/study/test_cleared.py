@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import shlex
 import signal
 import weakref
 
@@ -21,13 +22,18 @@ from sagd.data.corruption import Corruption
 from sagd.data.fields import LazyFields
 from sagd.data.images import to_unit_range
 from sagd.data.load import load
+from sagd.data.meaning import Meaning, Step
 from sagd.data.signals import Signals
 from sagd.errors import InputError
 from sagd.interrupt import Interrupted
+from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.bands import BandPass
+from sagd.noise.spectra.damage import Spots
 from sagd.noise.spectra.power_law import PowerLaw
+from sagd.omission.detection.base import Finding
 from sagd.omission.removal import Removal
+from sagd.omission.search import search
 from sagd.store.model import load_model
 from sagd.study.cleared import cleared
 from sagd.study.compare import compare
@@ -136,6 +142,20 @@ def test_files_of_several_sizes_are_looked_at_together(tmp_path):
         cleared(OmissionConfig("cleaned"), cut(tmp_path / "one", arrays[-1:]))
     done = cleared(OmissionConfig("cleaned"), cut(tmp_path / "all", arrays))
     assert done.omission.band.startswith("spots(at=((0.124")
+
+
+def test_what_is_not_certain_is_named_as_a_shell_takes_it(monkeypatch):
+    """In units, whose texts hold single quotes."""
+    x = torch.randn(40, 1, 256, generator=generator(0))
+    data = Signals("records", x, meaning=Meaning("series", "T", (0.0,), (1.0,), {"T": Step(1 / 400, "s")}))
+    (found, scale), (basis, spot) = search(x), (FourierBasis((256,)), Spots(((0.125,),), 0.005))
+    unsure = Finding(spot, 9.0, 9.0, 0.01, 0.9, 0.0, 0.0)
+    found = dataclasses.replace(found, findings=(), unsure=(unsure,), basis=basis)
+    monkeypatch.setattr("sagd.study.cleared.search", lambda *_: (found, scale))
+    with pytest.raises(InputError) as refused:
+        cleared(OmissionConfig("cleaned"), data)
+    (band,) = [word for word in shlex.split(str(refused.value)) if word.startswith("spots")]
+    assert band.rstrip(",") == "spots(at=[['50 Hz']], radius='2 Hz')"
 
 
 def test_fields_are_known_again_by_what_was_read(tmp_path):

@@ -301,7 +301,8 @@ def _nothing(found: Detection, data: Signals) -> str:
     if found.unsure:
         first = found.unsure[0]
         near = f"no damage is certain, the likeliest with probability {rounded_down(first.probability)}"
-        name = f"if it is damage, name it: '{told(first.band, data.meaning.grid())}'"
+        # In double quotes, since bands in units hold single ones.
+        name = f'if it is damage, name it: "{told(first.band, data.meaning.grid())}"'
     return f"process.omission.band {AUTO!r}: {near}; {name}, or leave process.omission out"
 
 
