@@ -168,6 +168,17 @@ def test_partners_are_found_by_name_without_ending_and_no_other_is_read(folder, 
         read_partners(read([damaged]), folder)
 
 
+def test_one_file_is_that_of_one_other_whatever_their_names(folder, tmp_path):
+    save(tmp_path / "of" / "damaged.png", np.ones((4, 6)))
+    save(tmp_path / "of" / "clean.png", np.zeros((4, 6)))
+    one = read_partners(read([tmp_path / "of" / "damaged.png"]), tmp_path / "of" / "clean.png")
+    assert torch.equal(one, torch.full((1, 1, 4, 6), -1.0))
+    with pytest.raises(InputError, match="no clean image"):
+        read_partners(read([folder]), tmp_path / "of" / "clean.png")
+    with pytest.raises(InputError, match="no clean image 'damaged' in"):  # a folder may hold others
+        read_partners(read([tmp_path / "of" / "damaged.png"]), folder)
+
+
 def test_class_names_stay_inside_the_folder(tmp_path, caplog):
     """Labels come with the data: absolute paths, '..', nothing, what is too long for a file system, any language."""
     (tmp_path / "victim").mkdir()

@@ -61,7 +61,8 @@ class Restore(Command):
     observed_order: Literal["fft", "centred"] | None = None
     """Order of these masks, as --data.observed-order; default: as the training data had them."""
     clean: Path | None = None
-    """Folder with the clean files under the same names, if you have them: the report then shows errors."""
+    """Folder with the clean files under the same names, or one clean file for one file, if you have them: the report
+    then shows errors."""
     label: str | None = None
     """Conditional models: the class of all."""
     seed: int = 0

@@ -245,13 +245,16 @@ def masks_named(paths: Sequence[Path], named: Named, observed: str, order: Order
 def partner_parts(files: Sequence[str], folder: Path, meaning: Meaning) -> list[Part]:
     """The arrays of the files of a folder that are named as others are, but for the ending; no other file is read.
 
+    One file is that of one other, whatever their names.
+
     Raises:
         InputError: As `named_parts`, or naming the one that is missing.
     """
     kind, told, parts = Kind.member(meaning.kind), dict[Path, DataConfig](), []
     found = find_files([folder], DataConfig(kind=kind.kind))
+    paired = len(files) == 1 and folder.is_file()
     for file in files:
-        name = _without_ending(file)
+        name = next(iter(found)) if paired else _without_ending(file)
         if name not in found:
             what = kind.item[0]
             raise InputError(f"no clean {what} {name!r} in {str(folder)!r}; names must be those of the damaged {what}s")
