@@ -66,6 +66,8 @@ __all__ = ["Model", "clean", "fit", "load", "read", "train"]
 
 logger = logging.getLogger(__name__)
 
+_FAINT, _LOUD = 0.01, 4.0
+"""Root mean square of the loudest channel beyond which values are none that models see, of which none has over 1."""
 _CHANNELS = 4
 """Channels of a record from which on an array may well be meant for fields of one."""
 
@@ -680,11 +682,24 @@ def _takes(network: nn.Module, name: str) -> bool:
     return name in arguments or any(a.kind is a.VAR_KEYWORD for a in arguments.values())
 
 
+def _warn_of_scale(x: Tensor) -> None:
+    """A line if values `(N, C, *spatial)` are far from those that models see, which files are scaled to."""
+    std, mean = torch.std_mean(x, dim=(0, *range(2, x.ndim)))
+    rms, loudest = torch.hypot(std, mean).max(0)
+    if float(rms) > _LOUD or 0 < float(rms) < _FAINT:
+        logger.warning(
+            "data of mean %.3g and standard deviation %.3g is taken as models see it, whose values are about one, and"
+            " what is told of it will not hold: give (x - mean) / (2 * std), or what sagd.read gives",
+            mean[loudest],
+            std[loudest],
+        )
+
+
 def design(data: Any, *, evaluations: int = 18, process: ProcessConfig | None = None, progress: bool = False) -> Design:
     """Choose the noise for data, how it is learnt and how samples are drawn; nothing is trained.
 
     Args:
-        data: Arrays or tensors `(N, C, *spatial)` as a model sees them; or what `sagd.read` gives.
+        data: Arrays or tensors `(N, C, *spatial)` as a model sees them, values of about one; or what `sagd.read` gives.
         evaluations: Evaluations of the network that a sample may take.
         process: What is settled: schedule, basis, channels, calibration.
         progress: Show a bar.
@@ -711,6 +726,7 @@ def design(data: Any, *, evaluations: int = 18, process: ProcessConfig | None = 
             *x.shape[:2],
         )
     stored = in_single(x, "the data")
+    _warn_of_scale(stored)
     return design_of(Signals("the data", stored, meaning=usual(tuple(x.shape[1:]))), evaluations, process, progress)
 
 

@@ -216,6 +216,17 @@ def test_arrays_are_designed_for_in_python(fields):
         sagd.design(1e6 + 1e-2 * x.astype(np.float64), evaluations=6)
 
 
+@pytest.mark.parametrize(("scale", "shift", "said"), [(40, 280, "mean 279 and standard "), (1e-4, 0, "mean ")])
+def test_values_that_no_model_sees_are_told(fields, caplog, scale, shift, said):
+    """Temperatures in kelvin, and metres of what is measured in nanometres; not what files are scaled to."""
+    x = load(fields(-2.5)).tensor().double()
+    sagd.design(x, evaluations=6)
+    assert "about one" not in caplog.text
+    sagd.design(shift + scale * x, evaluations=6)
+    assert f"data of {said}" in caplog.text
+    assert "give (x - mean) / (2 * std), or what sagd.read gives" in caplog.text
+
+
 def test_one_process_of_several_designs(fields, tmp_path):
     """The others hear of it."""
     config = RunConfig(data=fields(-2.5), process=ProcessConfig(spectrum="auto"), sampling=SamplingConfig(steps=3))
