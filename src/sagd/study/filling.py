@@ -124,6 +124,16 @@ class Damage:
     where: Tensor
     removal: Removal | None = None
 
+    def continued(self, y: Tensor, model: Trained) -> Tensor:
+        """Items `(B, C, *spatial)` as they were before they were clipped, as a model may see them."""
+        if self.removal is None or self.removal.limits is None:
+            return y
+        return within_reach(self.removal.continued(y), model.statistics)
+
+    def held(self, images: Tensor, y: Tensor) -> Tensor:
+        """Images within the limits where the items that they were made of had been clipped."""
+        return images if self.removal is None else self.removal.held(images, y)
+
     @property
     def is_shown(self) -> bool:
         """Whether something is known of all that is damaged."""
@@ -156,13 +166,14 @@ class Damage:
         """
         basis, band = FourierBasis(tuple(y.shape[2:])), Spectrum.parse(band).label
         inside = (mask(place, basis) > 0).double().reshape(1, -1, *basis.coefficients)
-        removal = measure(iter(y), place) if min(basis.spatial) >= LEAST else None
+        removal = measure(list(y), place, clipped=True) if min(basis.spatial) >= LEAST else None
         if removal is None:
             line = f"items of so few samples do not tell the damage in {band}: all of it is filled in"
             return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside), line
         if not (y.flatten(2).amax(2) > y.flatten(2).amin(2)).any():
             line = "nothing varies in the items, and nothing is filled in"
             return Damage(torch.zeros_like(inside), basis, inside), line
+        y = removal.continued(y)
         if removal.level_of(y) < _DELETED:
             line = f"next to nothing is left in {band}: all of it is filled in"
             return Damage(torch.where(inside > 0, torch.inf, 0.0), basis, inside, removal), line
@@ -233,10 +244,12 @@ def fill_files(
         method = method_of(hidden.band, from_cleaned=False)
         return compared(named, Restoration(images), known, method, damage.where, damage.basis, own, on_grid=False)
     labels = None if label is None else torch.full((len(named.names),), label)
-    start = Start(named.x, damage)
+    shown = damage.continued(named.x, model)
+    start = Start(shown, damage)
     if not samples and asked:
-        start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
+        start = start_of(model, shown, damage, seed, labels, batch_size, progress)
     result = fill(model, start.y, start.damage, samples, seed, labels, batch_size, progress)
+    result = dataclasses.replace(result, images=damage.held(result.images, named.x))
     method = method_of(hidden.band, start.from_cleaned, samples)
     sides: Sides | None = None
     if others is not None:

@@ -389,7 +389,7 @@ class Course:
         model, basis, seed, kept = self.first, self.basis, self.config.training.seed, self.parts[0]
         numbers = torch.arange(min(len(kept), MOST))
         y, labels = kept.batch(numbers)
-        told = None if model.classes is None else labels
+        y, told = self._continued(y), None if model.classes is None else labels
         with stage("trying what laps had better start from"):
             if self.files is None:
                 where = (mask(self.place, basis) > 0).double().reshape(1, -1, *basis.coefficients)
@@ -409,7 +409,7 @@ class Course:
 
     def shown(self, data: Signals, numbers: Tensor) -> Tensor:
         """Items `(B,)` as laps start from them."""
-        y = data.batch(numbers)[0]
+        y = self._continued(data.batch(numbers)[0])
         if not self.cleans or self.left is None:
             return y
         assert self.first is not None
@@ -419,12 +419,19 @@ class Course:
             z = cleaned(y, self.removal, self.first)
         return within_reach(self.left.shown(z), self.first.statistics)
 
+    def _continued(self, y: Tensor) -> Tensor:
+        """Items as they were before their damage was clipped, as models see them."""
+        if not self.cleans or self.files is not None or self.removal.limits is None:
+            return y
+        assert self.first is not None
+        return within_reach(self.removal.continued(y), self.first.statistics)
+
     @cached_property
     def measured(self) -> Tensor:
         """`N(f)` of damage that hides nothing, as it is measured without a network, `(1, C, *coefficients)`."""
         if self.files is not None:
             return self.files.noise(self.parts[0])
-        return self.removal.noise_of(self._some)[None]
+        return self.removal.noise_of(self.removal.continued(self._some))[None]
 
     def expected(self, number: int) -> Tensor:
         """Power of what is wrong with what a lap starts from, as its own draws say it: what that holds more than they.
@@ -580,6 +587,7 @@ class Course:
             apart = self.parts[1]
             every = torch.arange(len(apart))
             y, labels = apart.batch(every)
+            y = self._continued(y)
             statistics = self.prior.statistics if model is None else model.statistics
             band = None if self.first is None else self.place
             noise = self.noise(apart, every, number)

@@ -207,6 +207,13 @@ class Removal:
         below, above = self.limits.where(x)
         return torch.where(below | above, x - self.limits.clamp(z - damage), damage)
 
+    def held(self, x: Tensor, y: Tensor) -> Tensor:
+        """Arrays `x` within the limits where `y`, which they were made of, had been clipped."""
+        if self.limits is None:
+            return x
+        below, above = self.limits.where(y)
+        return torch.where(below | above, self.limits.clamp(x), x)
+
     def continued(self, x: Tensor) -> Tensor:
         """Arrays `(N, C, *spatial)` as they were before they were clipped, as likely as this can be told."""
         if self.limits is None:
