@@ -128,8 +128,8 @@ def test_limits_are_those_of_all_arrays():
     assert found.high == 1.5
 
 
-def test_many_small_items_of_which_half_was_cut_off():
-    """Discs on black under a wave of each one's own phase: the half of it below black is gone."""
+def discs_under_a_wave():
+    """Discs on black, and them under a wave of each one's own phase."""
     generator = torch.Generator().manual_seed(1)
     rows, columns = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
     centre = 9 + 10 * torch.rand(64, 2, 1, 1, generator=generator)
@@ -137,8 +137,25 @@ def test_many_small_items_of_which_half_was_cut_off():
     far = ((rows - centre[:, 0]) ** 2 + (columns - centre[:, 1]) ** 2).sqrt()
     x = (2 * torch.sigmoid(2 * (radius - far)) - 1)[:, None]
     phase = 2 * math.pi * torch.rand(64, 1, 1, 1, generator=generator)
-    y = eight_bits(x + 0.7 * torch.cos(2 * math.pi * (0.13 * rows + 0.21 * columns) + phase))
+    return x, x + 0.7 * torch.cos(2 * math.pi * (0.13 * rows + 0.21 * columns) + phase)
+
+
+def test_many_small_items_of_which_half_was_cut_off():
+    """The half of the wave that lay below black is gone; removal puts it in its place, and takes both halves out."""
+    x, whole = discs_under_a_wave()
+    y = eight_bits(whole)
     band = "spots(at=[[0.13, 0.21]], radius=0.05)"
     one, plain = measure(list(y), band, clipped=True), measure(list(y), band)
     assert one.limits
     assert psnr(y - one.apply(y), x) > psnr(y - plain.apply(y), x) + 4
+    z = one.continued(y)
+    assert float((z - whole).square().mean()) < float((y - whole).square().mean()) / 4
+    inside = one.limits.where(y)[0] | one.limits.where(y)[1]
+    assert torch.equal(one.held(z, y), torch.where(inside, z.clamp(-1, 1), z))
+    # What models are told of the damage: the clipped wave has a quarter of its power.
+    told, seen, truth = (
+        float(removal.noise_of(items).sum())
+        for removal, items in ((one, z), (plain, y), (measure(list(whole), band), whole))
+    )
+    assert seen < 0.5 * truth
+    assert told == pytest.approx(truth, rel=0.25)
