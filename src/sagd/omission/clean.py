@@ -8,6 +8,7 @@ See `sagd.omission.removal` for `S` and `N`, and `sagd.omission.detection` for h
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import torch
@@ -83,8 +84,9 @@ def clean(
     if known is None:
         return Cleaned(x, torch.zeros_like(x), None, found, None, int(missing.sum()))
     with quick_for(x.numel()):
-        removal = measure(filled, known, clipped=True)
+        removal = measure(filled, known, clipped=True, below=not scale.multiplies)
         damage = removal.apply(filled)
+        removal = dataclasses.replace(removal, known=None)
     damage = damage if place is None else damage * place.to(damage)
     after = finished(filled, damage, missing, scale).to(x.dtype)
     removed = torch.where(missing, 0.0, finished(filled, 0.0, missing, scale).to(x.dtype) - after)

@@ -74,7 +74,7 @@ def beside(x: Tensor, removal: Removal, scale: Scale) -> list[Result]:
     values = scale.without(x, 0.0)
     results = [_judged("as it was", "", values, values, removal, 0.0, scale)]
     start = time.perf_counter()
-    own = scale.without(x, measure(x, removal.band, clipped=True).apply(x))
+    own = scale.without(x, measure(x, removal.band, clipped=True, below=not scale.multiplies).apply(x))
     seconds = time.perf_counter() - start
     results.append(_judged("sagd", "the band is known", values, own, removal, seconds, scale))
     for name, setting, run in tools(removal.band, len(removal.spatial)):

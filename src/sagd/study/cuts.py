@@ -190,7 +190,7 @@ class CleanedFiles:
         """What is measured on files of each size together."""
         arrays = self.cuts.files.arrays
         return {
-            size: measure([in_range(x) for x in arrays if x.shape == size], self.band, clipped=True)
+            size: measure(lambda size=size: (in_range(x) for x in arrays if x.shape == size), self.band, clipped=True)  # type: ignore[misc]
             for size in dict.fromkeys(x.shape for x in arrays)
         }
 

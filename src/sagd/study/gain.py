@@ -43,7 +43,16 @@ class Gain:
             InputError: If they cannot be used.
         """
         dead = in_all(arrays())
-        return cls(scale, dead, measure(lambda: (prepared(x, scale, dead)[0] for x in arrays()), band, clipped=True))
+        return cls(
+            scale,
+            dead,
+            measure(
+                lambda: (prepared(x, scale, dead)[0] for x in arrays()),
+                band,
+                clipped=True,
+                below=not scale.multiplies,
+            ),
+        )
 
 
 def varies(x: Tensor) -> bool:

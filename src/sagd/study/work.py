@@ -90,7 +90,9 @@ class Work:
             return self._gain.removal
         if self._of is None or self._of[0] != item:
             times = itertools.count()
-            self._of = (item, measure(lambda: self._prepared(item, not next(times)), self.band, clipped=True))
+            below = not self.scale.multiplies
+            removal = measure(lambda: self._prepared(item, not next(times)), self.band, clipped=True, below=below)
+            self._of = (item, removal)
         return self._of[1]
 
     def change(self, item: int, block: Block) -> tuple[Tensor, Tensor]:

@@ -46,7 +46,7 @@ def test_what_was_cut_off_is_the_least_squares_of_the_prior_within_its_bounds():
     y = z.clamp(low, high)
     below, above = y == low, y == high
     found = continued(
-        y[None, None], below[None, None], above[None, None], power[None], basis, torch.eye(1), beyond=True
+        y[None, None], below[None, None], above[None, None], power[None], basis, torch.eye(1), beyond=True, rounds=3
     )[0, 0]
 
     weight = power.rsqrt().clone()
@@ -159,3 +159,51 @@ def test_many_small_items_of_which_half_was_cut_off():
     )
     assert seen < 0.5 * truth
     assert told == pytest.approx(truth, rel=0.25)
+
+
+def test_a_large_array_is_continued_once(monkeypatch):
+    """By itself it is known when it is measured; a copy of it is continued again, to nearly the same."""
+    x = photograph("camera", 256, 256)
+    kind = Corruption.parse(WAVE)
+    y = eight_bits(corrupt(x[None].float(), kind, 0, torch.tensor([0]))[0])
+    removal = measure(y, kind.band((256, 256), 0), clipped=True)
+    again = removal.apply(y.clone())
+    monkeypatch.setattr("sagd.omission.removal.measurement.continued", lambda *_: pytest.fail("continued again"))
+    assert psnr(y - removal.apply(y), x) == pytest.approx(psnr(y - again, x), abs=0.2)
+
+
+def test_values_of_any_size_and_channels_of_any_units():
+    """What one channel is in does not touch another, nor does how large numbers are."""
+    x = photograph("camera", 128, 128)
+    kind = Corruption.parse(WAVE)
+    y = eight_bits(corrupt(x[None].float(), kind, 0, torch.tensor([0]))[0])
+    band = kind.band((128, 128), 0)
+    expected = psnr(clean(y, band).x, x)
+    for size in (1e-12, 1e12):
+        assert psnr(clean(y * size, band).x / size, x) == pytest.approx(expected, abs=0.1)
+    both = clean(torch.cat([y, 1e-8 * y]), band).x
+    assert psnr(both[:1], x) == pytest.approx(expected, abs=0.1)
+    assert psnr(1e8 * both[1:], x) == pytest.approx(expected, abs=0.1)
+
+
+def test_zeros_that_a_gain_leaves_are_not_cut_off():
+    """Their logarithms are the least there are, and tell nothing of the gain."""
+    rows, columns = torch.meshgrid(torch.arange(128.0), torch.arange(160.0), indexing="ij")
+    x = 40 + 30 * torch.sin(rows / 9) * torch.cos(columns / 13)
+    x = torch.where((rows - 64) ** 2 + (columns - 80) ** 2 < 55**2, x, 0.0)[None].double()
+    gain = torch.exp(0.06 * torch.randn(160, generator=torch.Generator().manual_seed(0))).double()
+    found = clean(x * gain, "strip(axis=1, low=0.01, width=0.02)", log=True)
+    assert found.removal.limits is None
+
+
+def test_what_hardly_matters_counts_as_it_is():
+    x = (1.1 * photograph("camera")).clamp(-1, 1)
+    kind = Corruption.parse("fringes(waves=1, level=0.02)")
+    y = eight_bits(corrupt(x[None].float(), kind, 0, torch.tensor([0]))[0])
+    assert Limits.of([y])
+    assert measure(y, kind.band(tuple(y.shape[1:]), 0), clipped=True).limits is None
+
+
+def test_arrays_that_can_be_asked_for_but_once_are_refused():
+    with pytest.raises(TypeError, match="asked for several times"):
+        measure(iter([torch.zeros(1, 16, 16)]), "ring(low=0.1, high=0.2)", clipped=True)

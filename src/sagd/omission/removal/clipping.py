@@ -14,6 +14,7 @@ measured on `z`, and `z` follows from them, in turn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -32,8 +33,6 @@ _NEAR, _MORE = 0.01, 2.0
 """Part of the range beside a limit, than which so many times as many values are at the limit itself."""
 _STEPS, _STEPS_BEYOND = 12, 20
 """Of conjugate gradients; what lies beyond borders takes more."""
-_ROUNDS = 3
-"""Times that it is decided which values are held at their limit."""
 _FAINT = 1e-8
 """Power, in the largest, below which frequencies count alike: single precision tells no more."""
 _TINY = 1e-30
@@ -61,6 +60,10 @@ class Limits:
     def __bool__(self) -> bool:
         """Whether there are any."""
         return not bool(self.low.isnan().all() and self.high.isnan().all())
+
+    def above_alone(self) -> Limits:
+        """Without the low ones."""
+        return Limits(torch.full_like(self.low, torch.nan), self.high)
 
     @classmethod
     def of(cls, arrays: Arrays) -> Limits:
@@ -111,6 +114,11 @@ class Extremes:
         self._at_high = self._at_high + (x == self._high).sum(axes, keepdim=True)
         self._count += x[0].numel()
 
+    def share(self, limits: Limits) -> Tensor:
+        """Share of the values of each channel that are at limits, `(C, 1, ...)`."""
+        low, high = (~v.isnan() for v in (limits.low, limits.high))
+        return (low * self._at_low + high * self._at_high) / max(1, self._count)
+
     def limits(self, arrays: Arrays) -> Limits:
         """Those extremes that are limits.
 
@@ -131,9 +139,11 @@ class Extremes:
 
 
 def continued(
-    y: Tensor, below: Tensor, above: Tensor, power: Tensor, basis: FourierBasis, turn: Tensor, beyond: bool
+    y: Tensor, below: Tensor, above: Tensor, power: Tensor, basis: FourierBasis, turn: Tensor, beyond: bool, rounds: int
 ) -> Tensor:
     """The likeliest values before they were clipped.
+
+    Channels that are not turned have nothing to do with each other, and may be of different units.
 
     Args:
         y: Arrays `(N, C, *spatial)`, of mean near 0.
@@ -143,10 +153,19 @@ def continued(
         basis: Of the extended arrays.
         turn: Orthogonal matrix of the channels `(C, C)`.
         beyond: Whether what lies beyond the borders is free as well; it is the blended reflection otherwise.
+        rounds: Times that it is decided which values are held at their limit.
 
     Returns:
         Of the shape and type of `y`, which they are where that is not at a limit.
     """
+    if len(turn) > 1 and torch.equal(turn, torch.eye(len(turn)).to(turn)):
+        channels = zip(y.split(1, 1), below.split(1, 1), above.split(1, 1), power.split(1), strict=True)
+        return torch.cat(
+            [continued(z, low, high, s, basis, turn[:1, :1], beyond, rounds) for z, low, high, s in channels], 1
+        )
+    # Numbers about 1, of which no square is lost; a power of two changes no digit.
+    unit = 2.0 ** round(math.log2(max(float(power.mean()), _TINY)) / 2)
+    y, power = y / unit, power / unit**2
     spatial = y.shape[2:]
     axes = tuple(range(-basis.rank - 1, 0))
     dc: tuple[slice | int, ...] = (slice(None), *(0,) * basis.rank)
@@ -172,7 +191,7 @@ def continued(
         return (a * b).sum(axes, keepdim=True)
 
     whole, held = extend(y, basis.spatial), torch.zeros_like(below)
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         crop(at_limit, spatial).copy_((below | above) & ~held)
         free = (at_limit | outside).to(y)
         rest = filtered(whole, inverse).mul_(-free)
@@ -192,4 +211,4 @@ def continued(
         whole = torch.where(outside, whole, continuing) if beyond else continuing
         slope = crop(filtered(whole, inverse), spatial)
         held = (z == y) & ((below & (slope < 0)) | (above & (slope > 0)))
-    return z
+    return z * unit

@@ -45,6 +45,15 @@ _HAS_COMMON = 0.1
 """Power of an array, over that of what arrays have in common, below which it does not have it."""
 _TIMES, _TIMES_OF_SMALL = 1, 2
 """Times that arrays with values at limits are continued beyond these and measured again; small ones tell less each."""
+_ROUNDS, _ROUNDS_OF_MANY = 3, 2
+"""Times that it is decided which values are held at their limit: the last one gains a decibel at most, and takes long
+of large arrays and of many small ones."""
+_LARGE = 2**20
+"""Places of an array from which on it is large."""
+_LITTLE = 0.1
+"""Power of what was cut off, over that of what is left of the damage, below which it does not matter."""
+_OF_ITEM = 0.005
+"""Share of the values of an array at limits from which on it is continued beyond these."""
 _STRONG = 1 / 3
 """Clean power, in that of the damage, from which on a quarter or more of what is taken out is content."""
 
@@ -67,6 +76,7 @@ class Removal:
         common: What several small items have in common beside their own means, `(C, *spatial)`, as digits and faces
             do: content, about which the rest is measured and cleaned; 0 of others, `(C, 1, ...)`.
         limits: Values at which the arrays were clipped, on which all else is measured as they are continued beyond.
+        known: A large array and what it was continued to, if it was measured by itself: that takes long.
     """
 
     band: Spectrum
@@ -80,6 +90,7 @@ class Removal:
     turn: Tensor
     common: Tensor
     limits: Limits | None = None
+    known: tuple[Tensor, Tensor] | None = None
 
     @property
     def share(self) -> float:
@@ -193,12 +204,19 @@ class Removal:
         if tuple(x.shape[-len(one) :]) != one:
             expected = " x ".join(map(str, one))
             raise InputError(f"the gain was measured on arrays of {expected}, got {tuple(x.shape)}")
+        if self.known is not None and x is self.known[0]:
+            return self._of_block(x[None], self.known[1])[0]
         blocks = x.reshape(-1, *one).split(max(1, _TOGETHER // math.prod(self.basis.spatial)))
-        return torch.cat([self._of_block(block) for block in blocks]).reshape(x.shape)
+        return torch.cat([self._of_block(block, self.continued(block)) for block in blocks]).reshape(x.shape)
 
-    def _of_block(self, x: Tensor) -> Tensor:
-        """What is to be taken out of arrays `(N, C, *spatial)`: of values at limits all but what is within these."""
-        turn, z = self.turn.to(x), self.continued(x)
+    def _of_block(self, x: Tensor, z: Tensor) -> Tensor:
+        """What is to be taken out of arrays `(N, C, *spatial)`: of values at limits all but what is within these.
+
+        Args:
+            x: The arrays.
+            z: They as they were before they were clipped.
+        """
+        turn = self.turn.to(x)
         turned = torch.einsum("ij,nj...->in...", turn, self._about(z))
         each = torch.stack([self._damage_of(*of) for of in zip(turned, self.gain, self.smooth, strict=True)])
         damage = torch.einsum("ji,jn...->ni...", turn, each)
@@ -219,12 +237,13 @@ class Removal:
         if self.limits is None:
             return x
         below, above = self.limits.where(x)
-        some = (below | above).flatten(1).any(1)
+        some = (below | above).flatten(1).double().mean(1) >= _OF_ITEM
         if not some.any():
             return x
         about, power = self._about(x[some]), self.smooth + self.damage
-        beyond = math.prod(self.spatial) < SMALL
-        z = continued(about, below[some], above[some], power, self.basis, self.turn, beyond)
+        small = math.prod(self.spatial) < SMALL
+        rounds = _ROUNDS_OF_MANY if small or math.prod(self.spatial) >= _LARGE else _ROUNDS
+        z = continued(about, below[some], above[some], power, self.basis, self.turn, small, rounds)
         return x.index_put((some,), x[some] - about + z)
 
     def _about(self, x: Tensor) -> Tensor:
@@ -311,7 +330,7 @@ def windowed(power: Tensor, basis: FourierBasis, spatial: Sequence[int]) -> Tens
     return torch.fft.rfftn(r, dim=axes).real.clamp(min=0)
 
 
-def measure(x: Arrays, band: Spectrum | str, clipped: bool = False) -> Removal:
+def measure(x: Arrays, band: Spectrum | str, clipped: bool = False, below: bool = True) -> Removal:
     """Measure what a band holds and the gain that cleans it.
 
     Args:
@@ -320,26 +339,54 @@ def measure(x: Arrays, band: Spectrum | str, clipped: bool = False) -> Removal:
         band: Mask of the damage, in cycles per sample. Its edges need not be exact: within it the gain follows the
             measurement.
         clipped: Whether values may have been cut off at limits, where they pile up: they count as at least so large, or
-            so small (`sagd.omission.removal.clipping`).
+            so small (`sagd.omission.removal.clipping`). Where what was cut off is little beside what is left of the
+            damage in any case they count as they are.
+        below: Whether the least ones may have been cut off, too: not so of logarithms, as a gain leaves 0 what it is.
 
     Raises:
         InputError: If the band covers no or every frequency, or arrays cannot be used.
+        TypeError: If arrays that may be clipped can be asked for but once.
     """
+    if clipped and isinstance(x, Iterator):
+        raise TypeError("arrays that may be clipped are asked for several times; give a list, or what gives them")
     band, extremes = Spectrum.parse(band), Extremes()
     removal = _measured(each(x), band, extremes.add if clipped else None)
     if not clipped:
         return removal
-    assert not isinstance(x, Iterator), "arrays that may be clipped are asked for several times"
     limits = extremes.limits(x)
-    if not limits:
+    limits = limits if below else limits.above_alone()
+    if not limits or not _matters(extremes.share(limits), removal):
         return removal
     small = math.prod(removal.spatial) < SMALL
     for _ in range(_TIMES_OF_SMALL if small else _TIMES):
         if not removal.damage.any():
             return removal
-        known = replace(removal, limits=limits)
-        removal = _measured(_continued(known, each(x), small), band)
+        before = replace(removal, limits=limits)
+        if (one := None if small else _only(x)) is not None:
+            z = before.continued(one[None])
+            return replace(_measured(z, band), limits=limits, known=(one, z))
+        removal = _measured(_continued(before, each(x), small), band)
     return replace(removal, limits=limits)
+
+
+def _matters(share: Tensor, removal: Removal) -> bool:
+    """Whether what was cut off, of so much of each channel `(C, 1, ...)`, shows beside what is left of the damage."""
+    damage = torch.einsum("ic,i...->c...", removal.turn.square(), removal.damage)
+    left = (
+        removal.smooth * removal.damage / (removal.smooth + removal.damage).clamp(min=torch.finfo(torch.float64).tiny)
+    )
+    left = torch.einsum("ic,i...->c...", removal.turn.square(), left)
+    weight = removal.basis.multiplicity()
+    cut, rest = ((weight * v).flatten(1).sum(1) for v in (damage, left))
+    return bool((share.flatten() * cut > _LITTLE * rest).any())
+
+
+def _only(x: Arrays) -> Tensor | None:
+    """The array, if it is one."""
+    if isinstance(x, Tensor):
+        return x
+    some = list(islice(each(x), 2))
+    return some[0] if len(some) == 1 else None
 
 
 def _continued(removal: Removal, arrays: Iterable[Tensor], small: bool) -> Iterator[Tensor]:
