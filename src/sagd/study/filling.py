@@ -244,10 +244,10 @@ def fill_files(
         method = method_of(hidden.band, from_cleaned=False)
         return compared(named, Restoration(images), known, method, damage.where, damage.basis, own, on_grid=False)
     labels = None if label is None else torch.full((len(named.names),), label)
-    shown = damage.continued(named.x, model)
-    start = Start(shown, damage)
     if not samples and asked:
-        start = start_of(model, shown, damage, seed, labels, batch_size, progress)
+        start = start_of(model, named.x, damage, seed, labels, batch_size, progress)
+    else:
+        start = Start(damage.continued(named.x, model), damage)
     result = fill(model, start.y, start.damage, samples, seed, labels, batch_size, progress)
     result = dataclasses.replace(result, images=damage.held(result.images, named.x))
     method = method_of(hidden.band, start.from_cleaned, samples)
@@ -302,7 +302,7 @@ class Start:
     """What a model starts from to restore damaged items.
 
     Attributes:
-        y: `(B, C, *spatial)`: as they are, or what cleaning leaves, as `Left.shown` has it.
+        y: `(B, C, *spatial)`: as they were before they were clipped, or what cleaning leaves, as `Left.shown` has it.
         damage: What is wrong with them.
         trial: In which that was found to be the better; None if there was none.
     """
@@ -344,7 +344,7 @@ def start_of(
         batch_size: Items per network call.
         progress: Show a bar.
     """
-    removal = damage.removal
+    removal, y = damage.removal, damage.continued(y, model)
     if removal is None or not damage.is_shown or not damage.noise.any():
         return Start(y, damage)
     some = some_of(len(y))

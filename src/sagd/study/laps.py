@@ -389,7 +389,7 @@ class Course:
         model, basis, seed, kept = self.first, self.basis, self.config.training.seed, self.parts[0]
         numbers = torch.arange(min(len(kept), MOST))
         y, labels = kept.batch(numbers)
-        y, told = self._continued(y), None if model.classes is None else labels
+        told = None if model.classes is None else labels
         with stage("trying what laps had better start from"):
             if self.files is None:
                 where = (mask(self.place, basis) > 0).double().reshape(1, -1, *basis.coefficients)
