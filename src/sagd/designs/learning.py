@@ -83,11 +83,11 @@ def learning(
         for name, of in (("input", seen), ("target", target)):
             at_mean = of(mean, nothing, t)
             powers = power(of(mean + data, nothing, t), at_mean) + power(of(mean, noise, t), at_mean)
-            ranges[name].append(_range_db(powers, statistics))
+            ranges[name].append(range_db(powers, statistics))
     return Learning(exponent, prediction, *(sum(values) / len(values) for values in ranges.values()))
 
 
-def _range_db(powers: Tensor, statistics: DataStatistics) -> float:
+def range_db(powers: Tensor, statistics: DataStatistics) -> float:
     """Of the rings that hold data."""
     held = radial_profile(statistics.spectrum, statistics.basis, _RINGS).values.mean(0).nan_to_num()
     rings = radial_profile(powers, statistics.basis, _RINGS).values.mean(0)[held > ROUNDING * held.max()]

@@ -12,13 +12,13 @@ of 94 cases its samples were further off by features, most of them far less vari
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sagd.designs.learning import range_db
 from sagd.errors import InputError
-from sagd.noise.statistics import DataStatistics, radial_profile
+from sagd.noise.statistics import DataStatistics
 from sagd.process.base import Process
 from sagd.sampling.base import Sampler
 from sagd.sampling.expected import Expected
@@ -34,7 +34,6 @@ _SEEN_DB, _SEEN_TIMES = 0.2, 1.5
 """Error beyond another, and in units of it, from which on the difference will be seen."""
 FLAT_DB = 10.0
 """Range of the power of rings up to which data is called flat; that of the sets of benchmarks/design is 25 and more."""
-_RINGS = 16
 ADDED_DB = (0.2, 2.3)
 """Errors of the power spectrum that networks had at their best with noise of the data's spectrum, after 500 steps: the
 least and the most of the sets of benchmarks/design/results/expected.md."""
@@ -195,13 +194,7 @@ def search(
             grid = find_grid(expected, Sampler.parse(sampler), steps)
             candidates.append(_on(expected, g, sampler, steps, str(grid)))
         done()
-    return Search(evaluations, tuple(candidates), usual, _range_db(statistics))
-
-
-def _range_db(statistics: DataStatistics) -> float:
-    rings = radial_profile(statistics.spectrum, statistics.basis, _RINGS).values.mean(0)
-    held = rings[rings > 0]
-    return 10 * math.log10(float(held.max() / held.min()))
+    return Search(evaluations, tuple(candidates), usual, range_db(statistics.spectrum, statistics))
 
 
 def _may(candidate: Candidate, evaluations: int) -> bool:

@@ -8,8 +8,7 @@ See `sagd.omission.removal` for `S` and `N`, and `sagd.omission.detection` for h
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -86,7 +85,7 @@ def clean(
     with quick_for(x.numel()):
         removal = measure(filled, known, clipped=True, below=not scale.multiplies)
         damage = removal.apply(filled)
-        removal = dataclasses.replace(removal, known=None)
+        removal = replace(removal, known=None)
     damage = damage if place is None else damage * place.to(damage)
     after = finished(filled, damage, missing, scale).to(x.dtype)
     removed = torch.where(missing, 0.0, finished(filled, 0.0, missing, scale).to(x.dtype) - after)

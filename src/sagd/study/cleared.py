@@ -38,7 +38,7 @@ from sagd.study.findings import brief, told
 from sagd.study.gain import Gain, Lines
 from sagd.study.guarding import LOOKED_AT, cut_of, in_range, middles, refuse_idle
 from sagd.study.measuring import measured_part
-from sagd.study.work import PART, SOME, TOGETHER, of_clipped, of_mixed
+from sagd.study.work import CLIPPED, PART, TOGETHER, of_clipped, of_mixed
 
 _ITEMS = 4096
 """Items in which damage is looked for, and whose gain is measured together, at most."""
@@ -157,7 +157,7 @@ class _Taken:
         how = "; it multiplies the values, and was taken out of their logarithm" if multiplies else ""
         said = [f"taken out of the training data: damage in {band}{sure and f' {sure}'}, {share}{how}", *dead]
         mixed, clipped = self.mixed / self.count, self.clipped / self.count
-        said += [of_clipped(clipped)] * (clipped >= SOME)
+        said += [of_clipped(clipped)] * (clipped >= CLIPPED)
         return [*said, of_mixed(mixed)] if mixed >= PART else said
 
 

@@ -126,9 +126,7 @@ class Damage:
 
     def continued(self, y: Tensor, model: Trained) -> Tensor:
         """Items `(B, C, *spatial)` as they were before they were clipped, as a model may see them."""
-        if self.removal is None or self.removal.limits is None:
-            return y
-        return within_reach(self.removal.continued(y), model.statistics)
+        return y if self.removal is None else continued(y, self.removal, model)
 
     def held(self, images: Tensor, y: Tensor) -> Tensor:
         """Images within the limits where the items that they were made of had been clipped."""
@@ -397,6 +395,11 @@ def say_start(trial: Trial, count: int) -> None:
             " from damaged ones",
             *(count, 100 * trial.mean(CLEANED) / trial.mean(DAMAGED)),
         )
+
+
+def continued(y: Tensor, removal: Removal, model: Trained) -> Tensor:
+    """Items `(B, C, *spatial)` as they were before they were clipped, as a model may see them."""
+    return y if removal.limits is None else within_reach(removal.continued(y), model.statistics)
 
 
 def cleaned(y: Tensor, removal: Removal, model: Trained) -> Tensor:

@@ -43,16 +43,11 @@ class Gain:
             InputError: If they cannot be used.
         """
         dead = in_all(arrays())
-        return cls(
-            scale,
-            dead,
-            measure(
-                lambda: (prepared(x, scale, dead)[0] for x in arrays()),
-                band,
-                clipped=True,
-                below=not scale.multiplies,
-            ),
-        )
+
+        def filled() -> Iterable[Tensor]:
+            return (prepared(x, scale, dead)[0] for x in arrays())
+
+        return cls(scale, dead, measure(filled, band, clipped=True, below=not scale.multiplies))
 
 
 def varies(x: Tensor) -> bool:

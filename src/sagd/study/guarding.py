@@ -28,7 +28,7 @@ from sagd.noise.statistics import DataStatistics, measure, most_measured
 from sagd.omission.guard import Guard, guard_of, has_edges, has_surroundings, measured_excess, next_bins, unguarded
 from sagd.omission.modes import Mode
 from sagd.omission.premise import Premise, premise
-from sagd.omission.removal.clipping import share_at_limits
+from sagd.omission.removal.clipping import limits_line, share_at_limits
 from sagd.omission.removal.extend import extend, extended_size
 from sagd.omission.second import SecondDamage
 from sagd.omission.split import split
@@ -268,10 +268,7 @@ def clipped_notes(data: Signals) -> list[str]:
         share = share_at_limits(list(data.at_most(min(_ASKED, most_measured(data.shape))).tensor()))
     if share < _CLIPPED:
         return []
-    return [
-        f"{100 * share:.2g} % of the values are the least or the largest that there are, where damage was cut off: what"
-        " that leaves of it beside the band is learnt; mode 'cleaned' reckons with it"
-    ]
+    return [f"{limits_line(share)}: what that leaves of it beside the band is learnt; mode 'cleaned' reckons with it"]
 
 
 def split_band(band: Spectrum, arrays: list[Tensor]) -> Spectrum:

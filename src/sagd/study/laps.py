@@ -57,7 +57,7 @@ from sagd.store.model import LAPS, Trained, load_model, save_model
 from sagd.store.run import CONFIG
 from sagd.study.cleared import check_damage
 from sagd.study.cuts import CleanedFiles, Cuts
-from sagd.study.filling import Damage, cleaned, fill, say_start, start_of
+from sagd.study.filling import Damage, cleaned, continued, fill, say_start, start_of
 from sagd.study.gain import in_all
 from sagd.study.measuring import FOURIER, check_masks, shown_prior
 from sagd.study.run import changed, of_another
@@ -421,10 +421,10 @@ class Course:
 
     def _continued(self, y: Tensor) -> Tensor:
         """Items as they were before their damage was clipped, as models see them."""
-        if not self.cleans or self.files is not None or self.removal.limits is None:
+        if not self.cleans or self.files is not None:
             return y
         assert self.first is not None
-        return within_reach(self.removal.continued(y), self.first.statistics)
+        return continued(y, self.removal, self.first)
 
     @cached_property
     def measured(self) -> Tensor:

@@ -13,6 +13,7 @@ from sagd.data.whole import Block, Whole
 from sagd.noise.spectra.base import Spectrum
 from sagd.omission.preparation import Scale, finished, kept_beside, lines_of, prepared
 from sagd.omission.removal import SMALL, Removal, measure
+from sagd.omission.removal.clipping import limits_line
 from sagd.study.gain import Gain
 from sagd.study.shown import Shown, example
 
@@ -22,7 +23,7 @@ TOGETHER = 128
 """Items of one gain that are cleaned at a time."""
 _ROUNDING = 1e-12
 """Power of what was removed, over that of what is left, that is no more than rounding."""
-SOME = 0.001
+CLIPPED = 0.001
 """Share of the values at limits from which on that is told."""
 _MUCH = 1.0
 """Decibels over the smooth spectrum from which on what is left in a band is told."""
@@ -173,7 +174,7 @@ class Work:
             self.dead: bool(self.dead),
             f"{gaps} missing values (NaN) were filled in before, and are missing again": gaps,
             f"cleaned in {blocks} overlapping blocks": blocks > 1,
-            of_clipped(self._clipped / max(1, self._values)): self._clipped >= SOME * self._values > 0,
+            of_clipped(self._clipped / max(1, self._values)): self._clipped >= CLIPPED * self._values > 0,
             "nothing in the band stood out, and nothing was taken out": bool(self._centre) and self.excess is None,
             _of_rest(self.left): (self.left or 0.0) > _MUCH,
             of_mixed(self.mixed): self.mixed >= PART,
@@ -213,10 +214,7 @@ def _of_rest(left: float | None) -> str:
 
 def of_clipped(share: float) -> str:
     """A sentence about a share of the values that are at limits."""
-    return (
-        f"{100 * share:.2g} % of the values are the least or the largest that there are, where damage was cut off: they"
-        " were taken as at most or at least that"
-    )
+    return f"{limits_line(share)}: they were taken as at most or at least that"
 
 
 def of_mixed(share: float) -> str:

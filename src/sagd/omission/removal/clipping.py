@@ -68,10 +68,7 @@ class Limits:
     @classmethod
     def of(cls, arrays: Arrays) -> Limits:
         """Extremes that some of the values have, twice as many as lie beside."""
-        extremes = Extremes()
-        for x in each(arrays):
-            extremes.add(x)
-        return extremes.limits(arrays)
+        return Extremes.of(arrays).limits(arrays)
 
     def where(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Where arrays `(*, C, *spatial)` are at the low limit, and where at the high one."""
@@ -88,13 +85,29 @@ class Limits:
 
 def share_at_limits(arrays: Arrays) -> float:
     """Share of the values of arrays that lie at limits."""
-    limits = Limits.of(arrays)
-    counts = [(limits.count(x), x.numel()) for x in each(arrays)] if limits else []
-    return sum(at for at, _ in counts) / max(1, sum(all_of for _, all_of in counts))
+    extremes = Extremes.of(arrays)
+    return float(extremes.share(extremes.limits(arrays)).mean())
+
+
+def limits_line(share: float) -> str:
+    """A share of the values that lie at limits, for people.
+
+    >>> limits_line(0.0512)
+    '5.1 % of the values are the least or the largest that there are, where damage was cut off'
+    """
+    return f"{100 * share:.2g} % of the values are the least or the largest that there are, where damage was cut off"
 
 
 class Extremes:
     """The least and the largest values by channel, and how many values are that."""
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Extremes:
+        """Those of arrays."""
+        extremes = cls()
+        for x in each(arrays):
+            extremes.add(x)
+        return extremes
 
     def __init__(self) -> None:
         self._low = self._high = self._at_low = self._at_high = torch.empty(0)

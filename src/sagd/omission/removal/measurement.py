@@ -181,7 +181,7 @@ class Removal:
     def power_of(self, x: Tensor | Iterable[Tensor]) -> Tensor:
         """The mean power of other arrays of that size, `(C, *coefficients)`, of the channels that the gain is of."""
         total, count = torch.zeros_like(self.power), 0
-        for block in [x] if isinstance(x, Tensor) else x:
+        for block in each(x):
             about = self._about(block)
             turned = torch.einsum("ij,j...->i...", self.turn.to(about), about)
             total = total + self.basis.forward(extend(turned, self.basis.spatial)).abs().square().double()
