@@ -524,6 +524,37 @@ def test_inspect_finds_a_wave_between_bins_as_mode_cleaned_does(works, tmp_path)
     assert not (tmp_path / "clean-look" / "band.yaml").exists()
 
 
+def waves_of_varying_frequency(level, files):
+    """Smooth images, and under a wave whose frequency differs from one to the other, clipped if they are of files."""
+    g, (y, x) = np.random.default_rng(0), np.mgrid[:32, :32]
+    fields = SpectralCovariance(PowerLaw(-1.5), (1, 32, 32)).sample(200, torch.Generator().manual_seed(0))
+    for clean in (128 + 30 * fields[:, 0] / fields.std()).numpy():
+        row, column = (0.14, 0.203) + 0.004 * g.standard_normal(2)
+        wave = clean + level * np.cos(2 * np.pi * (row * y + column * x) + g.uniform(0, 6.28))
+        yield np.clip(wave, 0, 255) if files else wave
+
+
+def test_inspect_tells_the_far_leak_of_strong_waves_from_damage(works, tmp_path):
+    """Without a taper it sticks out as a wedge of a third of all frequencies."""
+    for k, image in enumerate(waves_of_varying_frequency(120, True)):
+        save(tmp_path / "waves" / f"{k:03}.png", image)
+    out = works("inspect", tmp_path / "waves", "--out", tmp_path / "look")
+    omission = yaml.safe_load((tmp_path / "look" / "band.yaml").read_text())["process"]["omission"]
+    assert omission["mode"] == "cleaned"
+    ((row, column), *_) = Spectrum.parse(omission["band"]).at
+    assert (row, column) == pytest.approx((0.14, 0.203), abs=0.005)
+    assert re.search(r"it leaks as far as wedge\(.*\).*, all of which a model would lose", out)
+
+
+def test_inspect_advises_mode_cleaned_of_arrays_as_well(works, tmp_path):
+    np.save(tmp_path / "waves.npy", np.stack([*waves_of_varying_frequency(40, False)]).astype(np.float32))
+    out = works("inspect", tmp_path / "waves.npy", "--data.axes", "NYX", "--out", tmp_path / "look")
+    assert re.search(r"it leaks: \d\d % of its power lies beside spots\(", out)
+    assert "if it is damage, train on what is left without it (mode cleaned):\n" in out
+    band = re.search(r"--process.omission.mode cleaned --process.omission.band '(.*)' --process.omission.log no", out)
+    assert Spectrum.parse(band[1]).at[0] == pytest.approx((0.14, 0.203), abs=0.005)
+
+
 def test_commands_of_one_process_say_so_under_torchrun(refused, monkeypatch, tmp_path):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")

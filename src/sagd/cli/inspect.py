@@ -197,9 +197,10 @@ def _detection(command: Inspect, config: DataConfig, data: Signals) -> _Looked:
         if reference is not None:
             raise
         return _Looked(lines=[f"no look for a damaged band: {error}"])
+    other = leaking(found, data) if reference is None else None
     if data.meaning.kind != "image":  # in sound, series and films much that is no damage sticks out as far
-        return _Looked(found, ["", *(_hints(found) if found.findings else found.lines(False))])
-    if reference is None and (other := leaking(found, data)) is not None:
+        return _Looked(found, ["", *(_hints(found, other) if found.findings else found.lines(False))])
+    if other is not None:
         return _Looked(other.found, ["", *other.found.lines(), *_leak(found, other)], other.settings)
     omission = {} if found.band is None else {"mode": Fill.kind, "band": str(found.band)}
     return _Looked(found, ["", *found.lines()], omission)
@@ -229,25 +230,33 @@ def _look_at_few(config: DataConfig, data: Signals, reference: Signals | None) -
 
 
 def _leak(usual: OfMany, other: Leaking) -> list[str]:
-    """That damage leaks beside the band in which it sticks out most."""
+    """That damage leaks beside the band in which it sticks out most, or so far that all of that sticks out."""
     lines = ["  it multiplies the values"] if other.settings["log"] == "yes" else []
     if usual.band is None:
         return lines
-    return [
-        *lines,
-        f"  it leaks: {100 * other.beside:.0f} % of its power lies beside {usual.band}, where it sticks out most, and a"
-        " model that leaves that out would learn it from there",
-    ]
+    if other.spills:
+        leak = f"it leaks as far as {usual.band}, all of which a model would lose that leaves out what sticks out"
+    else:
+        leak = (
+            f"it leaks: {100 * other.beside:.0f} % of its power lies beside {usual.band}, where it sticks out most, and"
+            " a model that leaves that out would learn it from there"
+        )
+    return [*lines, f"  {leak}"]
 
 
-def _hints(found: OfMany) -> list[str]:
-    """What sticks out, and how to train around the most of it if it is damage."""
+def _hints(found: OfMany, other: Leaking | None) -> list[str]:
+    """What sticks out, and how to train around the most of it, or without it where it leaks, if it is damage."""
+    from sagd.omission.modes import Fill
+
+    settings = {"mode": Fill.kind, "band": str(found.band)} if other is None else other.settings
+    options = " ".join(f"--process.omission.{key} {shlex.quote(value)}" for key, value in settings.items())
     return [
         "sticks out of the spectrum:",
         *(f"  {finding}" for finding in found.findings),
+        *(_leak(found, other) if other is not None else []),
         "  it may be the data's own (tones, formants, what stands still): look before it is left out; if it is damage,"
-        " train around it:",
-        f"  sagd train ... --process.omission.mode fill --process.omission.band {shlex.quote(str(found.band))}",
+        f" train {_how(settings)}:",
+        f"  sagd train ... {options}",
     ]
 
 
