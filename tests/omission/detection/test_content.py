@@ -1,5 +1,6 @@
 """What tells damage from content: steps that are kept, powers that vary, tails."""
 
+import dataclasses
 import math
 
 import pytest
@@ -25,6 +26,21 @@ def test_content_keeps_step_with_the_local_power_of_the_rest(burst, low, high):
     taken = torch.zeros(257, dtype=torch.bool)
     taken[23:30] = True
     assert low <= locked(windows, envelope(windows, taken), at, True) <= high
+
+
+def test_what_was_cut_off_with_a_wave_does_not_keep_step_with_it():
+    """Beside black, where half of the wave is lost, so is what it lies upon."""
+    t = torch.arange(40_000, dtype=torch.float64)
+    noise = torch.randn(40_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wave = 2 * torch.cos(2 * math.pi * 0.05 * t) + 0.3 * noise
+    at, taken = torch.tensor([25, 26, 27]), torch.zeros(257, dtype=torch.bool)
+    for step in range(1, 10):  # and its multiples, as what was cut off has
+        taken[round(25.6 * step) - 3 : round(25.6 * step) + 4] = True
+    cut_off, whole = (cut(x[None, None], (512,)) for x in (wave.clamp(min=-0.5), wave))
+    assert whole.clipped is None
+    unknown = dataclasses.replace(cut_off, clipped=None)
+    assert locked(unknown, envelope(unknown, taken), at, True) > 0.6
+    assert locked(cut_off, envelope(cut_off, taken), at, True) < 0.3
 
 
 def test_powers_that_vary_together_and_apart():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from skimage import data
 
 from sagd.data.config import DataConfig
 from sagd.data.corruption import corrupt
@@ -184,6 +185,19 @@ def test_text_is_bound_to_its_lines():
     assert clean.band is None, clean.lines()
     wave = 60 * torch.cos(2 * math.pi * (0.213 * torch.arange(400.0)[:, None] + 0.307 * torch.arange(360.0)))
     assert find(x + wave).findings[0].band.kind == "spots"
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_strong_wave_that_is_cut_off_by_black_bars_is_certain(axis):
+    """Half of it is lost there with all that it lies upon, which kept step with it."""
+    bars, picture = [0, 0, 0, 0], torch.tensor(data.camera()[:320, :320]).double()
+    bars[2 * (2 - axis)] = bars[2 * (2 - axis) + 1] = 40
+    x = torch.nn.functional.pad(picture[None], bars)
+    rows, columns = (torch.arange(n, dtype=torch.float64) for n in x.shape[1:])
+    wave = 45 * torch.cos(2 * math.pi * (0.1264 * rows[:, None] + 0.2569 * columns))
+    found = find((x + wave).round().clamp(0, 255)[None])
+    assert isinstance(found.findings[0].band, Spots)
+    assert found.findings[0].band.at[0] == pytest.approx((0.1264, 0.2569), abs=0.002)
 
 
 def test_scale_and_offset_do_not_matter(fields, damaged):

@@ -13,10 +13,16 @@ _MOST_SAMPLES = 2**19
 """Samples in windows by which the envelope is measured."""
 _SOME = 4
 """Windows of a source by which what it has itself is told from how it varies."""
+_BESIDE, _REACH = 16, 1.5
+"""Parts of a window that make the width over which the power beside values that were cut off is averaged; and samples
+beside these that the rest has nothing of, either."""
 
 
 def envelope(windows: Windows, taken: Tensor) -> Tensor:
     """Spectrum of the local power of what is left of the data without a band, fine detail first, `(K, *coefficients)`.
+
+    Where a wave was cut off, so was all that it lies upon, which would keep step with it: the power there is that of
+    what is around.
 
     Args:
         windows: Windows; the first of what is returned, at regular distances where they are too many.
@@ -27,9 +33,26 @@ def envelope(windows: Windows, taken: Tensor) -> Tensor:
     rest = windows.basis.inverse(windows.coefficients[some] * slope)
     taper = hann(windows.side)
     local = rest.square() / taper.clamp(min=0.05)
+    if windows.clipped is not None:
+        local = taper * _around(local / taper.clamp(min=0.05), windows.clipped[some], windows)
     axes = tuple(range(1, local.ndim))
     mean = local.sum(axes, keepdim=True) / taper.sum()
     return windows.basis.forward(local - mean * taper)
+
+
+def _around(power: Tensor, clipped: Tensor, windows: Windows) -> Tensor:
+    """Local power `(K, *side)`, and where that was cut off the mean of what is around."""
+    frequencies = windows.basis.frequencies()
+    sides = torch.tensor(windows.side, dtype=frequencies.dtype).reshape(-1, *(1,) * (frequencies.ndim - 1))
+
+    def mean(x: Tensor, width: Tensor | float) -> Tensor:
+        near = torch.exp(-2 * math.pi**2 * (frequencies * width).square().sum(0))
+        return windows.basis.inverse(near * windows.basis.forward(x))
+
+    known = (mean(clipped.to(power), _REACH) < 0.05).to(power)
+    wide = sides / _BESIDE
+    share = mean(known, wide)
+    return torch.where(known > 0, power, (mean(power * known, wide) / share.clamp(min=1e-6)).clamp(min=0))
 
 
 def every(windows: Windows) -> int:

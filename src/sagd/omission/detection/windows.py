@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sagd.errors import InputError, check_squares
 from sagd.noise.basis.fourier import FourierBasis
+from sagd.omission.removal.clipping import Limits
 
 LEAST_WINDOWS = 16
 LEAST_SIDE = 8
@@ -42,6 +43,7 @@ class Windows:
         channel: Number of the channel that each is of, `(K,)`.
         array: Number of the array, likewise.
         independent: Number of windows that count as independent of each other, at most.
+        clipped: Which values are at limits, where those of all arrays pile up, `(K, *side)`; None: there are none.
     """
 
     coefficients: Tensor
@@ -49,6 +51,7 @@ class Windows:
     channel: Tensor
     array: Tensor
     independent: float
+    clipped: Tensor | None = None
 
     @cached_property
     def basis(self) -> FourierBasis:
@@ -151,11 +154,14 @@ def cut(x: Tensor, side: tuple[int, ...], mean: bool = False) -> Windows:
     average = None
     if not mean and side == spatial and len(x) >= LEAST_WINDOWS:
         average = sum(batch.double().sum(0) for batch in x.split(512)) / len(x)
-    taper = hann(side)
-    pieces, largest = [], 0.0
+    taper, limits = hann(side), Limits.of(list(x))
+    pieces, clipped, largest = [], [], 0.0
     for n, place in chosen:
         part = tuple(slice(a, a + s) for a, s in zip(places[place], side, strict=True))
-        piece = x[n][(slice(None), *part)].double()
+        piece = x[n][(slice(None), *part)]
+        if limits:
+            clipped.append(torch.logical_or(*limits.where(piece)))
+        piece = piece.double()
         largest = max(largest, float(piece.abs().max()))
         pieces.append(piece if average is None else piece - average)
     windows = torch.stack(pieces)
@@ -171,7 +177,8 @@ def cut(x: Tensor, side: tuple[int, ...], mean: bool = False) -> Windows:
     channel = torch.arange(channels).repeat(len(chosen))
     overlap = math.prod(_apart(n, s) for n, s in zip(spatial, side, strict=True))
     array = torch.tensor([n for n, _ in chosen]).repeat_interleave(channels)
-    return Windows(coefficients, side, channel, array, max(1.0, len(chosen) * overlap))
+    at_limits = torch.cat(clipped) if limits else None
+    return Windows(coefficients, side, channel, array, max(1.0, len(chosen) * overlap), at_limits)
 
 
 def whole(x: Tensor) -> Windows:
