@@ -50,7 +50,7 @@ class Scale:
         batch: Fields a step.
         count: Fields of either part of the data, at most.
         widths: U-Net channels per level; None: those of the set.
-        grids: Time grids that are drawn with; (): all of the arm's ways.
+        grids: Time grids that are drawn with, `uniform` being what rivals publish; (): all of the arm's ways.
     """
 
     steps: int
@@ -65,8 +65,8 @@ class Scale:
 
 SCALES: Mapping[str, Scale] = {
     "tiny": Scale(2, 10, (0, 1), (2, 4), 4, 24, (4, 8)),
-    "trial": Scale(500, 256, (0,), (6, 10, 50), grids=("found",)),
-    "longer": Scale(2_000, 256, (0,), (6, 10, 50), grids=("found",)),
+    "trial": Scale(500, 256, (0,), (6, 10, 50), grids=("found", "uniform")),
+    "longer": Scale(2_000, 256, (0,), (6, 10, 50), grids=("found", "uniform")),
     "short": Scale(500, 512, (0, 1, 2)),
     "middle": Scale(2_000, 512, (0, 1, 2)),
     "long": Scale(10_000, 512, (0,)),
