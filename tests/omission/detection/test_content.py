@@ -39,8 +39,8 @@ def test_what_was_cut_off_with_a_wave_does_not_keep_step_with_it():
     cut_off, whole = (cut(x[None, None], (512,)) for x in (wave.clamp(min=-0.5), wave))
     assert whole.clipped is None
     unknown = dataclasses.replace(cut_off, clipped=None)
-    assert locked(unknown, envelope(unknown, taken), at, True) > 0.6
-    assert locked(cut_off, envelope(cut_off, taken), at, True) < 0.3
+    assert locked(unknown, envelope(unknown, taken, waves=True), at, True) > 0.6
+    assert locked(cut_off, envelope(cut_off, taken, waves=True), at, True) < 0.3
 
 
 def test_powers_that_vary_together_and_apart():

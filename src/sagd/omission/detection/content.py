@@ -18,22 +18,23 @@ _BESIDE, _REACH = 16, 1.5
 beside these that the rest has nothing of, either."""
 
 
-def envelope(windows: Windows, taken: Tensor) -> Tensor:
+def envelope(windows: Windows, taken: Tensor, waves: bool = False) -> Tensor:
     """Spectrum of the local power of what is left of the data without a band, fine detail first, `(K, *coefficients)`.
 
-    Where a wave was cut off, so was all that it lies upon, which would keep step with it: the power there is that of
-    what is around.
+    Where waves were cut off, so was all that they lie upon, which would keep step with them: the power there is that of
+    what is around. Of broader bands that would take what tells content away.
 
     Args:
         windows: Windows; the first of what is returned, at regular distances where they are too many.
         taken: The band, `(*coefficients)`, bool.
+        waves: Whether the band is of waves.
     """
     some = slice(None, None, every(windows))
     slope = windows.basis.radius() * ~taken
     rest = windows.basis.inverse(windows.coefficients[some] * slope)
     taper = hann(windows.side)
     local = rest.square() / taper.clamp(min=0.05)
-    if windows.clipped is not None:
+    if waves and windows.clipped is not None:
         local = taper * _around(local / taper.clamp(min=0.05), windows.clipped[some], windows)
     axes = tuple(range(1, local.ndim))
     mean = local.sum(axes, keepdim=True) / taper.sum()

@@ -204,7 +204,7 @@ class Examination:
         taken = torch.zeros(self.windows.basis.coefficients, dtype=torch.bool)
         for peak in self.peaks:
             taken.view(-1)[self._around(peak, self._clear(peak))] = True
-        return envelope(self.windows, taken)
+        return envelope(self.windows, taken, waves=True)
 
     def _stripes(self, line: Line) -> Candidate:
         clear = lobe(line.excess, self.windows.side)
