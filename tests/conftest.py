@@ -1,9 +1,11 @@
 """Shared set-up of the suite."""
 
 import dataclasses
+import functools
 import inspect
 import os
 import signal
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -27,8 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Those that do so through helpers bear the mark themselves.
     """
     for item in items:
-        if isinstance(item, pytest.Function) and any(text in inspect.getsource(item.function) for text in _BITS):
+        if isinstance(item, pytest.Function) and _asserts_bits(item.function):
             item.add_marker(pytest.mark.bits)
+
+
+@functools.cache  # of the thousands of cases that share a function, which take most of the time of collecting
+def _asserts_bits(function: Callable[..., object]) -> bool:
+    source = inspect.getsource(function)
+    return any(text in source for text in _BITS)
 
 
 # Networks this small gain nothing from threads, and lose much to them where tests run side by side.

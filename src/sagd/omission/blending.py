@@ -132,13 +132,10 @@ def _varies(spatial: Sequence[int], size: Sequence[int]) -> Tensor:
     return rho
 
 
-def _starts(spatial: Sequence[int], size: Sequence[int]) -> list[list[int]]:
+def _starts(spatial: Sequence[int], size: Sequence[int]) -> list[range]:
     """Where windows start along each axis, of an array that half a window was added to at its start."""
-    starts = []
-    for side, n in zip(spatial, size, strict=True):
-        step = max(1, n // 2)
-        starts.append([step * k for k in range(-(-side // step) + 1)])
-    return starts
+    steps = [max(1, n // 2) for n in size]
+    return [range(0, side + step, step) for side, step in zip(spatial, steps, strict=True)]
 
 
 def _reflected(length: int, before: int, side: int) -> Tensor:

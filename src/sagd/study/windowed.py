@@ -11,6 +11,7 @@ measured on the whole. See `sagd.omission.trial`.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -210,14 +211,16 @@ def _tried(
 def _middle(spatial: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
     """Sides of the part of an array that is drawn: all of one that is small, else the longest shortened.
 
-    >>> _middle((40, 48), (16, 16)), _middle((512, 200), (16, 16)), _middle((1_000_000,), (64,))
+    >>> _middle((40, 48), (16, 16)), _middle((512, 200), (16, 16)), _middle((1_000_000_000,), (64,))
     ((40, 48), (168, 176), (16352,))
     """
     sides = list(spatial)
     while count_of(sides, size) > _DRAWN:
         windows = [count_of([side], [n]) for side, n in zip(sides, size, strict=True)]
         axis = windows.index(max(windows))
-        sides[axis] = max(size[axis], max(1, size[axis] // 2) * (windows[axis] - 2))
+        others = windows[:axis] + windows[axis + 1 :]
+        fewer = min(windows[axis] - 1, max([_DRAWN // math.prod(others), *others]))
+        sides[axis] = max(size[axis], max(1, size[axis] // 2) * (fewer - 1))
     return tuple(sides)
 
 
