@@ -41,6 +41,17 @@ def test_what_is_not_as_omission_supposes_is_said(damage, said):
     assert said is None or said in lines[0]
 
 
+def test_damage_that_was_cut_off_in_the_dark_need_not_multiply():
+    """Black images hold half of the stripes, and look as if these were a gain."""
+    x = (corrupt(images(), "curtains(level=0.3, ends=0, drift=0, vary=0)") * 255).round() / 255
+    lines = premise_of(Mode.parse(f"fill(band={BAND!r})"), Signals("made", x.clamp(min=-1)), measure(x)).lines()
+    assert (
+        "or it was cut off where they are dark: take it out with mode 'cleaned', which finds out which of both"
+        in lines[0]
+    )
+    assert "log yes" not in lines[0]
+
+
 def test_a_second_damage_is_as_strong_as_the_first():
     clean = images()
     x = corrupt(clean, "curtains(level=0.15, ends=0, drift=0, vary=0)")

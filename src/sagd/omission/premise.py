@@ -43,11 +43,13 @@ class Premise:
         fixed: Share of the damage's power that is the same in all images; None: cannot be told.
         multiplies: Slope of its power on that of the image, in logarithms; None: cannot be told.
         error: Standard error of the slope.
+        clipped: Whether values were cut off at limits, as damage then is where images are dark, too.
     """
 
     fixed: float | None = None
     multiplies: float | None = None
     error: float = math.inf
+    clipped: bool = False
 
     @property
     def is_fixed(self) -> bool:
@@ -58,6 +60,18 @@ class Premise:
     def is_multiplied(self) -> bool:
         """Whether it is stronger where images are brighter, surely and mostly."""
         return self.multiplies is not None and self.multiplies > max(_MOSTLY, _SURE * self.error)
+
+    @property
+    def _why(self) -> str:
+        if self.clipped:
+            return (
+                ", and what is seen tells of it, or it was cut off where they are dark: take it out with mode"
+                " 'cleaned', which finds out which of both"
+            )
+        return (
+            ": what is seen tells of it; take it out of their logarithm with mode 'cleaned' and process.omission.log"
+            " yes"
+        )
 
     def lines(self) -> list[str]:
         """What is not as omission supposes, a sentence each."""
@@ -71,8 +85,7 @@ class Premise:
         if self.multiplies is not None and self.is_multiplied:
             said.append(
                 f"the damage is stronger where images are brighter (slope {self.multiplies:.2f} +- {self.error:.2f}, 1"
-                " if it multiplies them): what is seen tells of it; take it out of their logarithm with mode"
-                " 'cleaned' and process.omission.log yes, or leave the band out with mode 'project'"
+                f" if it multiplies them){self._why}, or leave the band out with mode 'project'"
             )
         return said
 

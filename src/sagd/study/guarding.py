@@ -257,18 +257,23 @@ def premise_of(mode: Mode, data: Signals, statistics: DataStatistics) -> Premise
     some = data.at_most(min(_ASKED, most_measured(data.shape)))
     batches = (some.batch(rows)[0].nan_to_num() for rows in torch.arange(len(some)).split(256))
     dark = -1.0 if data.meaning.kind == "image" else None
-    return premise(batches, mode.place, statistics.basis, dark)
+    found = premise(batches, mode.place, statistics.basis, dark)
+    return dataclasses.replace(found, clipped=found.is_multiplied and _clipped(data) >= _CLIPPED)
 
 
 def clipped_notes(data: Signals) -> list[str]:
     """What there is to say of damage that was cut off at the limits of values, to who leaves its band out."""
-    if data.cut is not None:
-        share = share_at_limits([in_range(x) for x in middles(cut_of(data).arrays)])
-    else:
-        share = share_at_limits(list(data.at_most(min(_ASKED, most_measured(data.shape))).tensor()))
+    share = _clipped(data)
     if share < _CLIPPED:
         return []
     return [f"{limits_line(share)}: what that leaves of it beside the band is learnt; mode 'cleaned' reckons with it"]
+
+
+def _clipped(data: Signals) -> float:
+    """Share of the values of data that lie at limits."""
+    if data.cut is not None:
+        return share_at_limits([in_range(x) for x in middles(cut_of(data).arrays)])
+    return share_at_limits(list(data.at_most(min(_ASKED, most_measured(data.shape))).tensor()))
 
 
 def split_band(band: Spectrum, arrays: list[Tensor]) -> Spectrum:
