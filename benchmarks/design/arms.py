@@ -95,6 +95,7 @@ ARMS: Mapping[str, Arm] = {
     "white, edm": Arm(denoiser=_learnt("edm"), ways=EVERY, group=WHITE),
     "white, v": Arm(denoiser=_learnt("v"), ways=EVERY, group=WHITE),
     "white, eps": Arm(denoiser=_learnt("eps"), ways=EVERY, group=WHITE),
+    "white, as published": Arm(denoiser=_PUBLISHED, ways=(Way("ddim(eta=0)", "uniform"), *USUAL), group=WHITE),
     "EqualSNR": Arm(
         ProcessConfig(spectrum="whitening", basis="fourier"),
         _PUBLISHED,
