@@ -103,9 +103,9 @@ def _paletted(frame: np.ndarray) -> Image.Image:
     image = Image.fromarray(np.ascontiguousarray(frame))
     if frame.ndim == 2:
         return image
-    colours, numbers = np.unique(frame.reshape(-1, 3), axis=0, return_inverse=True)
-    if len(colours) > _COLOURS:
+    if image.getcolors(_COLOURS) is None:  # they are more
         return image.quantize(_COLOURS, dither=Image.Dither.NONE)
+    colours, numbers = np.unique(frame.reshape(-1, 3), axis=0, return_inverse=True)
     exact = Image.frombytes("P", image.size, numbers.astype(np.uint8).tobytes())
     exact.putpalette(colours.astype(np.uint8).tobytes())
     return exact
