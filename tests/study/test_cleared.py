@@ -29,13 +29,18 @@ from sagd.interrupt import Interrupted
 from sagd.noise.basis.fourier import FourierBasis
 from sagd.noise.covariance.spectral import SpectralCovariance
 from sagd.noise.spectra.bands import BandPass
+from sagd.noise.spectra.base import Spectrum
 from sagd.noise.spectra.damage import Spots
 from sagd.noise.spectra.power_law import PowerLaw
+from sagd.omission.detect import Finding as Usual
+from sagd.omission.detect import detect
 from sagd.omission.detection.base import Finding
+from sagd.omission.detection.find import find
+from sagd.omission.preparation import Scale
 from sagd.omission.removal import Removal
 from sagd.omission.search import search
 from sagd.store.model import load_model
-from sagd.study.cleared import cleared
+from sagd.study.cleared import _whole, cleared, leaking
 from sagd.study.compare import compare
 from sagd.study.restoration import mode_of_model
 from sagd.study.train import prepare, train
@@ -476,3 +481,52 @@ def test_modes_are_compared(tmp_path, comparison):
         assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
     figures = [run["runs"][0]["evaluation"] for run in results["arms"].values()]
     assert figures[0] != figures[1]
+
+
+@pytest.mark.parametrize(
+    ("likeliest", "unsure", "whole"),
+    [
+        ("spots(at=[[0.13, 0.24]], radius=0.06)", (), "spots(at=((0.13, 0.24),), radius=0.06)"),
+        (None, ("spots(at=[[0.13, 0.24]], radius=0.06)",), "spots(at=((0.13, 0.24),), radius=0.06)"),
+        ("spots(at=[[0.3, 0.1]], radius=0.06)", (), None),
+        ("spots(at=[[0.17, 0.24]], radius=0.03)", (), None),
+        (None, (), None),
+    ],
+)
+def test_single_bins_that_are_certain_are_of_the_shape_that_holds_them(likeliest, unsure, whole):
+    """A wave that differs from item to item sticks out of one bin for certain, and lies in all around it."""
+    x = torch.randn(40, 1, 16, 16, generator=generator(0))
+
+    def shape(band):
+        return Finding(Spectrum.parse(band), 10.0, 10.0, 0.1, 0.4, 0.0, 0.0)
+
+    usual = dataclasses.replace(detect(x), findings=(Usual(Spectrum.parse("spots(at=[[0.125, 0.25]])"), 9, 9, 0.1, 1),))
+    found = dataclasses.replace(
+        find(x),
+        findings=(),
+        unsure=tuple(map(shape, unsure)),
+        likeliest=None if likeliest is None else shape(likeliest),
+    )
+    band = _whole(found, usual)
+    assert (None if band is None else str(band)) == whole
+
+
+def test_waves_that_differ_are_taken_out_whole(monkeypatch):
+    """Where the search of `sagd clean` is not certain of them, and their strongest bin is."""
+    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
+    g = generator(3)
+    turn = (torch.tensor([0.14, 0.2]) + 0.008 * torch.randn(400, 2, generator=g)).T[..., None, None]
+    waves = torch.cos(2 * math.pi * (turn[0] * rows + turn[1] * columns + torch.rand(400, 1, 1, generator=g)))
+    smooth = SpectralCovariance(PowerLaw(-1.5), (1, 24, 24)).sample(400, g)
+    data = Signals("waves", (0.3 * smooth / smooth.std() + 0.25 * waves[:, None]).float().contiguous())
+    searched = search(data.tensor())[0]
+    assert searched.findings
+    unsure = dataclasses.replace(searched, findings=(), unsure=(), likeliest=searched.findings[0])
+    monkeypatch.setattr("sagd.study.cleared.search", lambda *_: (unsure, Scale()))
+    found = leaking(detect(data.tensor()), data)
+    assert found.found is None
+    assert found.band == searched.findings[0].band
+    assert "radius=0.06755" in str(found.band)
+    assert found.settings == {"mode": "cleaned", "band": str(found.band), "log": "no"}
+    taken = cleared(OmissionConfig("cleaned"), data)
+    assert "radius=0.06755) with confidence" in taken.lines[0]

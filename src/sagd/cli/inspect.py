@@ -201,7 +201,8 @@ def _detection(command: Inspect, config: DataConfig, data: Signals) -> _Looked:
     if data.meaning.kind != "image":  # in sound, series and films much that is no damage sticks out as far
         return _Looked(found, ["", *(_hints(found, other) if found.findings else found.lines(False))])
     if other is not None:
-        return _Looked(other.found, ["", *other.found.lines(), *_leak(found, other)], other.settings)
+        shown = other.found or found
+        return _Looked(shown, ["", *shown.lines(), *_leak(found, other)], other.settings)
     omission = {} if found.band is None else {"mode": Fill.kind, "band": str(found.band)}
     return _Looked(found, ["", *found.lines()], omission)
 
@@ -241,6 +242,8 @@ def _leak(usual: OfMany, other: Leaking) -> list[str]:
             f"it leaks: {100 * other.beside:.0f} % of its power lies beside {usual.band}, where it sticks out most, and"
             " a model that leaves that out would learn it from there"
         )
+    if other.found is None:
+        leak += f"; the whole of it: {other.band}"
     return [*lines, f"  {leak}"]
 
 

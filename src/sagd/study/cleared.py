@@ -244,10 +244,23 @@ def _sought(mode: Cleaned, data: Signals) -> tuple[dict[str, str], str]:
         return settings, f"with probability {rounded_down(least)}"
     if data.cut is None and mode.log != "yes":
         usual = detect(measured_part(data).tensor())
-        if usual.band is not None and _Removing(usual.band, False, data.meaning).stands_out(arrays):
+        band = _whole(found, usual) or usual.band
+        if band is not None and _Removing(band, False, data.meaning).stands_out(arrays):
             least = min(f.confidence for f in usual.findings)
-            return {"band": str(usual.band), "log": "no"}, f"with confidence {rounded_down(least)}"
+            return {"band": str(band), "log": "no"}, f"with confidence {rounded_down(least)}"
     raise InputError(_nothing(found, data))
+
+
+def _whole(found: Detection, usual: Usual) -> Spectrum | None:
+    """What is not certain by itself, but holds all that is certain by its single bins: the shape that these are of."""
+    if usual.band is None:
+        return None
+    frequencies = usual.basis.frequencies()
+    known = usual.band.weights(frequencies) > 0
+    near = [f for f in (*found.unsure, found.likeliest) if f is not None]
+    near = [f for f in near if (known & (f.band.weights(frequencies) > 0)).any()]
+    band = dataclasses.replace(found, findings=tuple(near)).band
+    return None if band is None or (known & ~(band.weights(frequencies) > 0)).any() else band
 
 
 def _searched(arrays: list[Tensor], meaning: Meaning, log: str) -> tuple[Detection, dict[str, str]]:
@@ -263,13 +276,15 @@ class Leaking:
     """Damage that lies beside the band in which it sticks out most, as far as mode 'cleaned' takes it out.
 
     Attributes:
-        found: What that mode finds.
+        found: What that mode finds with certainty; None if it knows the shape of what is certain otherwise alone.
+        band: What it takes out.
         settings: Of `process.omission`.
         beside: Share of its power that lies beside.
         spills: Whether that band has more frequencies that this damage only leaks to than those that it has.
     """
 
-    found: Detection
+    found: Detection | None
+    band: Spectrum
     settings: dict[str, str]
     beside: float
     spills: bool
@@ -287,19 +302,22 @@ def leaking(usual: Usual, data: Signals) -> Leaking | None:
     """
     if data.cut is not None:
         return None  # the band is left out of whole files
-    found, settings = _searched(list(_some(data)), data.meaning, "auto")
-    if found.band is None or not settings:
+    arrays = list(_some(data))
+    found, settings = _searched(arrays, data.meaning, "auto")
+    certain, band = (found, found.band) if settings else (None, _whole(found, usual))
+    if band is None or not (settings or _Removing(band, False, data.meaning).stands_out(arrays)):
         return None
     frequencies, known = usual.basis.frequencies(), torch.zeros_like(usual.power, dtype=torch.bool)
     if usual.band is not None:
         known = usual.band.weights(frequencies) > 0
-    whole = found.band.weights(frequencies) > 0
+    whole = band.weights(frequencies) > 0
     excess = usual.basis.multiplicity() * (usual.power - usual.smooth).clamp(min=0)
     beside, spilt = (float(excess[at].sum() / excess[whole].sum()) for at in (whole & ~known, known & ~whole))
     spills = spilt < _SPILLS and int((known & ~whole).sum()) > int(whole.sum())
     if not spills and ((known & ~whole).any() or not beside > _LEAKS):
         return None
-    return Leaking(found, {"mode": Cleaned.kind, **settings}, beside, spills)
+    settings = {"mode": Cleaned.kind, "band": str(band), "log": settings.get("log", "no")}
+    return Leaking(certain, band, settings, beside, spills)
 
 
 def _nothing(found: Detection, data: Signals) -> str:
