@@ -43,6 +43,17 @@ def test_what_was_cut_off_with_a_wave_does_not_keep_step_with_it():
     assert locked(cut_off, envelope(cut_off, taken, waves=True), at, True) < 0.3
 
 
+def test_what_is_on_or_off_is_not_torn_from_itself():
+    """Of two values all are at limits, and what keeps step with itself goes on doing so."""
+    t = torch.arange(40_000, dtype=torch.float64)
+    windows = cut(((0.05 * t) % 1 < 0.3).double()[None, None], (512,))
+    at, taken = torch.tensor([25, 26, 27]), torch.zeros(257, dtype=torch.bool)
+    taken[23:30] = True
+    assert bool(windows.clipped.all())
+    as_it_is = locked(windows, envelope(windows, taken), at, True)
+    assert locked(windows, envelope(windows, taken, waves=True), at, True) == pytest.approx(as_it_is)
+
+
 def test_powers_that_vary_together_and_apart():
     g = torch.Generator().manual_seed(0)
     rest = torch.exp(torch.randn(500, generator=g, dtype=torch.float64))

@@ -14,8 +14,8 @@ _MOST_SAMPLES = 2**19
 _SOME = 4
 """Windows of a source by which what it has itself is told from how it varies."""
 _BESIDE, _REACH = 16, 1.5
-"""Parts of a window that make the width over which the power beside values that were cut off is averaged; and samples
-beside these that the rest has nothing of, either."""
+"""Parts of a window that make the width over which power is averaged beside values that were cut off; and how many
+samples beside these have lost it, too."""
 
 
 def envelope(windows: Windows, taken: Tensor, waves: bool = False) -> Tensor:
@@ -35,25 +35,27 @@ def envelope(windows: Windows, taken: Tensor, waves: bool = False) -> Tensor:
     taper = hann(windows.side)
     local = rest.square() / taper.clamp(min=0.05)
     if waves and windows.clipped is not None:
-        local = taper * _around(local / taper.clamp(min=0.05), windows.clipped[some], windows)
+        local = _beyond(local, taper, windows.clipped[some], windows)
     axes = tuple(range(1, local.ndim))
     mean = local.sum(axes, keepdim=True) / taper.sum()
     return windows.basis.forward(local - mean * taper)
 
 
-def _around(power: Tensor, clipped: Tensor, windows: Windows) -> Tensor:
-    """Local power `(K, *side)`, and where that was cut off the mean of what is around."""
+def _beyond(local: Tensor, taper: Tensor, clipped: Tensor, windows: Windows) -> Tensor:
+    """Local power under a taper `(K, *side)`, and where values were cut off the mean of what is around."""
     frequencies = windows.basis.frequencies()
     sides = torch.tensor(windows.side, dtype=frequencies.dtype).reshape(-1, *(1,) * (frequencies.ndim - 1))
 
-    def mean(x: Tensor, width: Tensor | float) -> Tensor:
+    def blurred(x: Tensor, width: Tensor | float) -> Tensor:
         near = torch.exp(-2 * math.pi**2 * (frequencies * width).square().sum(0))
         return windows.basis.inverse(near * windows.basis.forward(x))
 
-    known = (mean(clipped.to(power), _REACH) < 0.05).to(power)
-    wide = sides / _BESIDE
-    share = mean(known, wide)
-    return torch.where(known > 0, power, (mean(power * known, wide) / share.clamp(min=1e-6)).clamp(min=0))
+    tells = (~clipped & (blurred(clipped.to(local), _REACH) < 0.05)).to(local)
+    share, total = (blurred(x, sides / _BESIDE) for x in (tells, tells * local / taper.clamp(min=0.05)))
+    around = taper * (total / share.clamp(min=1e-6)).clamp(min=0)
+    # Of windows of two values alone, as of what is on or off, nothing is known but that.
+    lost = (tells == 0) & (tells > 0).flatten(1).any(1).reshape(-1, *(1,) * (local.ndim - 1))
+    return torch.where(lost, around, local)
 
 
 def every(windows: Windows) -> int:

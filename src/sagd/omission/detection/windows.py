@@ -154,14 +154,12 @@ def cut(x: Tensor, side: tuple[int, ...], mean: bool = False) -> Windows:
     average = None
     if not mean and side == spatial and len(x) >= LEAST_WINDOWS:
         average = sum(batch.double().sum(0) for batch in x.split(512)) / len(x)
-    taper, limits = hann(side), Limits.of(list(x))
-    pieces, clipped, largest = [], [], 0.0
+    taper = hann(side)
+    given, pieces, largest = [], [], 0.0
     for n, place in chosen:
         part = tuple(slice(a, a + s) for a, s in zip(places[place], side, strict=True))
-        piece = x[n][(slice(None), *part)]
-        if limits:
-            clipped.append(torch.logical_or(*limits.where(piece)))
-        piece = piece.double()
+        given.append(x[n][(slice(None), *part)])
+        piece = given[-1].double()
         largest = max(largest, float(piece.abs().max()))
         pieces.append(piece if average is None else piece - average)
     windows = torch.stack(pieces)
@@ -177,8 +175,14 @@ def cut(x: Tensor, side: tuple[int, ...], mean: bool = False) -> Windows:
     channel = torch.arange(channels).repeat(len(chosen))
     overlap = math.prod(_apart(n, s) for n, s in zip(spatial, side, strict=True))
     array = torch.tensor([n for n, _ in chosen]).repeat_interleave(channels)
-    at_limits = torch.cat(clipped) if limits else None
-    return Windows(coefficients, side, channel, array, max(1.0, len(chosen) * overlap), at_limits)
+    return Windows(coefficients, side, channel, array, max(1.0, len(chosen) * overlap), _clipped(torch.stack(given)))
+
+
+def _clipped(x: Tensor) -> Tensor | None:
+    """Which values of windows `(N, C, *side)` are at limits, `(N C, *side)`; None if there are none."""
+    by_channel = x.movedim(1, 0)
+    limits = Limits.of(by_channel)
+    return torch.logical_or(*limits.where(by_channel)).movedim(0, 1).flatten(0, 1) if limits else None
 
 
 def whole(x: Tensor) -> Windows:
