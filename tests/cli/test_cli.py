@@ -543,7 +543,7 @@ def test_inspect_tells_the_far_leak_of_strong_waves_from_damage(works, tmp_path)
     assert omission["mode"] == "cleaned"
     ((row, column), *_) = Spectrum.parse(omission["band"]).at
     assert (row, column) == pytest.approx((0.14, 0.203), abs=0.005)
-    assert re.search(r"it leaks as far as wedge\(.*\).*, all of which a model would lose", out)
+    assert re.search(r"it leaks as far as wedge\(.*\).*: a model that leaves out what sticks out would lose", out)
 
 
 def test_inspect_advises_mode_cleaned_of_arrays_as_well(works, tmp_path):

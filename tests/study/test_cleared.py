@@ -530,3 +530,27 @@ def test_waves_that_differ_are_taken_out_whole(monkeypatch):
     assert found.settings == {"mode": "cleaned", "band": str(found.band), "log": "no"}
     taken = cleared(OmissionConfig("cleaned"), data)
     assert "radius=0.06755) with confidence" in taken.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("frequency", "level", "ring", "spills"),
+    [((0.3, 0.11), 1.0, 0.0, True), ((5 / 32, 7 / 32), 3.0, 0.3, None)],
+    ids=["between bins", "on the grid, and noise in a ring"],
+)
+def test_what_sticks_out_far_from_a_wave_is_its_leak_if_a_taper_takes_it_away(frequency, level, ring, spills):
+    g = np.random.default_rng(0)
+    f = np.hypot(*np.meshgrid(np.fft.fftfreq(32), np.fft.fftfreq(32), indexing="ij"))
+
+    def field(weights):
+        x = np.fft.ifft2(np.fft.fft2(g.standard_normal((200, 32, 32))) * weights).real
+        return x / x.std()
+
+    rows, columns = np.mgrid[:32, :32]
+    turns = 2 * math.pi * (frequency[0] * rows + frequency[1] * columns)
+    x = field(np.where(f > 0, f.clip(1e-9) ** -1.5, 0)) + ring * field((f > 0.3) & (f < 0.45))
+    x = x + math.sqrt(2) * level * np.cos(turns + g.uniform(0, 2 * math.pi, (200, 1, 1)))
+    x = torch.tensor(x / np.abs(x).max(), dtype=torch.float32)[:, None]
+    usual = detect(x)
+    assert (usual.band.weights(usual.basis.frequencies()) > 0).sum() > 50
+    found = leaking(usual, Signals("made", x))
+    assert (None if found is None else found.spills) == spills

@@ -46,7 +46,7 @@ def test_damage_that_was_cut_off_in_the_dark_need_not_multiply():
     x = (corrupt(images(), "curtains(level=0.3, ends=0, drift=0, vary=0)") * 255).round() / 255
     lines = premise_of(Mode.parse(f"fill(band={BAND!r})"), Signals("made", x.clamp(min=-1)), measure(x)).lines()
     assert (
-        "or it was cut off where they are dark: take it out with mode 'cleaned', which finds out which of both"
+        "or it was cut off where they are dark: take it out with mode 'cleaned' and process.omission.band auto"
         in lines[0]
     )
     assert "log yes" not in lines[0]

@@ -193,13 +193,13 @@ def _detection(command: Inspect, config: DataConfig, data: Signals) -> _Looked:
         if _are_few(data):
             return _look_at_few(config, data, reference)
         found = detect(data.tensor(), None if reference is None else reference.tensor())
+        other = leaking(found, data) if reference is None else None
     except InputError as error:
         if reference is not None:
             raise
         return _Looked(lines=[f"no look for a damaged band: {error}"])
-    other = leaking(found, data) if reference is None else None
     if data.meaning.kind != "image":  # in sound, series and films much that is no damage sticks out as far
-        return _Looked(found, ["", *(_hints(found, other) if found.findings else found.lines(False))])
+        return _Looked(found, ["", *(_hints(found, other) if found.findings or other else found.lines(False))])
     if other is not None:
         shown = other.found or found
         return _Looked(shown, ["", *shown.lines(), *_leak(found, other)], other.settings)
@@ -236,7 +236,7 @@ def _leak(usual: OfMany, other: Leaking) -> list[str]:
     if usual.band is None:
         return lines
     if other.spills:
-        leak = f"it leaks as far as {usual.band}, all of which a model would lose that leaves out what sticks out"
+        leak = f"it leaks as far as {usual.band}: a model that leaves out what sticks out would lose all of that"
     else:
         leak = (
             f"it leaks: {100 * other.beside:.0f} % of its power lies beside {usual.band}, where it sticks out most, and"
@@ -252,10 +252,11 @@ def _hints(found: OfMany, other: Leaking | None) -> list[str]:
     from sagd.omission.modes import Fill
 
     settings = {"mode": Fill.kind, "band": str(found.band)} if other is None else other.settings
+    shown = found.findings or (other.found.findings if other and other.found else ())
     options = " ".join(f"--process.omission.{key} {shlex.quote(value)}" for key, value in settings.items())
     return [
         "sticks out of the spectrum:",
-        *(f"  {finding}" for finding in found.findings),
+        *(f"  {finding}" for finding in shown),
         *(_leak(found, other) if other is not None else []),
         "  it may be the data's own (tones, formants, what stands still): look before it is left out; if it is damage,"
         f" train {_how(settings)}:",

@@ -43,7 +43,7 @@ class Premise:
         fixed: Share of the damage's power that is the same in all images; None: cannot be told.
         multiplies: Slope of its power on that of the image, in logarithms; None: cannot be told.
         error: Standard error of the slope.
-        clipped: Whether values were cut off at limits, as damage then is where images are dark, too.
+        clipped: Whether it is stronger where images are brighter, and values were cut off where they are dark.
     """
 
     fixed: float | None = None
@@ -66,7 +66,7 @@ class Premise:
         if self.clipped:
             return (
                 ", and what is seen tells of it, or it was cut off where they are dark: take it out with mode"
-                " 'cleaned', which finds out which of both"
+                " 'cleaned' and process.omission.band auto, which finds out which of both"
             )
         return (
             ": what is seen tells of it; take it out of their logarithm with mode 'cleaned' and process.omission.log"

@@ -25,9 +25,11 @@ from sagd.data.signals import Signals
 from sagd.data.sources import base
 from sagd.errors import InputError, calling
 from sagd.noise.spectra.base import Spectrum
+from sagd.noise.spectra.damage import Wedge
 from sagd.omission.detect import Detection as Usual
 from sagd.omission.detect import detect
 from sagd.omission.detection.base import AUTO, Detection, rounded_down
+from sagd.omission.detection.windows import cut
 from sagd.omission.modes import Mode
 from sagd.omission.modes.cleaned import Cleaned
 from sagd.omission.preparation import Scale, finished, prepared
@@ -47,8 +49,9 @@ _TRIED = 8
 _LEAKS = 0.1
 """Share of the damage's power beside a band from which on it leaks: up to 0.04 were measured
 of waves on the grid, and 0.3 and more of those that lie between two bins."""
-_SPILLS = 0.15
-"""Most of a damage's power that items without a taper hold far from it: 0.03 to 0.10 were measured of strong waves."""
+_SPILLS = 1.5
+"""Power of items, over that under a taper, from which on frequencies hold leak: twice to fifteen times as much was
+measured of strong waves between bins, and as much of noise in a ring beside a wave on the grid."""
 _TASK = "taking the damage out"
 _LOG = {"auto": None, "yes": True, "no": False}
 
@@ -312,12 +315,34 @@ def leaking(usual: Usual, data: Signals) -> Leaking | None:
         known = usual.band.weights(frequencies) > 0
     whole = band.weights(frequencies) > 0
     excess = usual.basis.multiplicity() * (usual.power - usual.smooth).clamp(min=0)
-    beside, spilt = (float(excess[at].sum() / excess[whole].sum()) for at in (whole & ~known, known & ~whole))
-    spills = spilt < _SPILLS and int((known & ~whole).sum()) > int(whole.sum())
+    beside = float(excess[whole & ~known].sum() / excess[whole].sum())
+    spills = int((known & ~whole).sum()) > int(whole.sum()) and _is_leak(usual, whole, torch.stack(arrays))
     if not spills and ((known & ~whole).any() or not beside > _LEAKS):
         return None
     settings = {"mode": Cleaned.kind, "band": str(band), "log": settings.get("log", "no")}
     return Leaking(certain, band, settings, beside, spills)
+
+
+def _is_leak(usual: Usual, whole: Tensor, x: Tensor) -> bool:
+    """Whether all shapes that stick out of items without a taper are what a damage leaks to: wedges that it lies in, or
+    what holds less under a taper, or is no larger than it.
+
+    Args:
+        usual: The shapes.
+        whole: Frequencies of the damage, `(*coefficients)`, bool.
+        x: Items `(N, C, *spatial)`, NaN where values are missing.
+    """
+    tapered, weight = cut(x.nan_to_num(), tuple(x.shape[2:])).power, usual.basis.multiplicity()
+    for finding in usual.findings:
+        inside = finding.band.weights(usual.basis.frequencies()) > 0
+        beyond = inside & ~whole
+        around = isinstance(finding.band, Wedge) and 2 * (inside & whole).sum() > whole.sum()
+        if around or beyond.sum() <= whole.sum():
+            continue
+        held, under = (float((weight * power)[beyond].sum()) for power in (usual.power, tapered))
+        if held < _SPILLS * under:
+            return False
+    return True
 
 
 def _nothing(found: Detection, data: Signals) -> str:

@@ -258,7 +258,7 @@ def premise_of(mode: Mode, data: Signals, statistics: DataStatistics) -> Premise
     batches = (some.batch(rows)[0].nan_to_num() for rows in torch.arange(len(some)).split(256))
     dark = -1.0 if data.meaning.kind == "image" else None
     found = premise(batches, mode.place, statistics.basis, dark)
-    return dataclasses.replace(found, clipped=found.is_multiplied and _clipped(data) >= _CLIPPED)
+    return dataclasses.replace(found, clipped=found.is_multiplied and _clipped(data, below=True) >= _CLIPPED)
 
 
 def clipped_notes(data: Signals) -> list[str]:
@@ -269,11 +269,11 @@ def clipped_notes(data: Signals) -> list[str]:
     return [f"{limits_line(share)}: what that leaves of it beside the band is learnt; mode 'cleaned' reckons with it"]
 
 
-def _clipped(data: Signals) -> float:
-    """Share of the values of data that lie at limits."""
+def _clipped(data: Signals, below: bool = False) -> float:
+    """Share of the values of data that lie at limits, or at the low ones alone."""
     if data.cut is not None:
-        return share_at_limits([in_range(x) for x in middles(cut_of(data).arrays)])
-    return share_at_limits(list(data.at_most(min(_ASKED, most_measured(data.shape))).tensor()))
+        return share_at_limits([in_range(x) for x in middles(cut_of(data).arrays)], below)
+    return share_at_limits(list(data.at_most(min(_ASKED, most_measured(data.shape))).tensor()), below)
 
 
 def split_band(band: Spectrum, arrays: list[Tensor]) -> Spectrum:

@@ -65,6 +65,10 @@ class Limits:
         """Without the low ones."""
         return Limits(torch.full_like(self.low, torch.nan), self.high)
 
+    def below_alone(self) -> Limits:
+        """Without the high ones."""
+        return Limits(self.low, torch.full_like(self.high, torch.nan))
+
     @classmethod
     def of(cls, arrays: Arrays) -> Limits:
         """Extremes that some of the values have, twice as many as lie beside."""
@@ -83,10 +87,11 @@ class Limits:
         return x.clamp(self.low.to(x).nan_to_num(-torch.inf), self.high.to(x).nan_to_num(torch.inf))
 
 
-def share_at_limits(arrays: Arrays) -> float:
-    """Share of the values of arrays that lie at limits."""
+def share_at_limits(arrays: Arrays, below: bool = False) -> float:
+    """Share of the values of arrays that lie at limits, or at the low ones alone."""
     extremes = Extremes.of(arrays)
-    return float(extremes.share(extremes.limits(arrays)).mean())
+    limits = extremes.limits(arrays)
+    return float(extremes.share(limits.below_alone() if below else limits).mean())
 
 
 def limits_line(share: float) -> str:
