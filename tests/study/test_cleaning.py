@@ -281,6 +281,9 @@ def test_masks_say_where(folder, tmp_path):
     Image.fromarray(mask[:, 1:]).save(tmp_path / "mask.png")
     (result,) = clean_files([folder], tmp_path / "again", config)
     assert "give one of its size" in result.error
+    Image.fromarray(0 * mask).save(tmp_path / "mask.png")
+    (result,) = clean_files([folder], tmp_path / "none", config)
+    assert "is 0 everywhere; give one that is not 0 where the damage is" in result.error
 
 
 def test_several_processes_do_the_same(folder, tmp_path):

@@ -536,13 +536,15 @@ def _place(path: Path, file: Whole) -> Tensor:
     """Where a mask says the damage is, 0 or 1 with edges that are soft over three samples.
 
     Raises:
-        InputError: If it is of another size.
+        InputError: If it is of another size, or 0 everywhere.
     """
     own = Whole.of(path, DataConfig(kind=file.kind.kind))
     if own.shape[1:] != file.shape[1:]:
         size, other = (" x ".join(map(str, shape[1:])) for shape in (own.shape, file.shape))
         raise InputError(f"the mask {str(path)!r} is {size}, the file {other}; give one of its size")
     inside = (own.read(0) != 0).any(0)
+    if not inside.any():
+        raise InputError(f"the mask {str(path)!r} is 0 everywhere; give one that is not 0 where the damage is")
     pool = (torch.nn.functional.avg_pool1d, torch.nn.functional.avg_pool2d, torch.nn.functional.avg_pool3d)
     soft = pool[inside.ndim - 1](inside[None, None].double(), 3, 1, 1, count_include_pad=False)
     return soft[0, 0]
