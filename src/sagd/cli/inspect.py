@@ -243,7 +243,7 @@ def _leak(usual: OfMany, other: Leaking) -> list[str]:
             " a model that leaves that out would learn it from there"
         )
     if other.found is None:
-        leak += f"; the whole of it: {other.band}"
+        leak += f"; the whole of it: {other.settings['band']}"
     return [*lines, f"  {leak}"]
 
 

@@ -280,14 +280,12 @@ class Leaking:
 
     Attributes:
         found: What that mode finds with certainty; None if it knows the shape of what is certain otherwise alone.
-        band: What it takes out.
         settings: Of `process.omission`.
         beside: Share of its power that lies beside.
         spills: Whether that band has more frequencies that this damage only leaks to than those that it has.
     """
 
     found: Detection | None
-    band: Spectrum
     settings: dict[str, str]
     beside: float
     spills: bool
@@ -320,7 +318,7 @@ def leaking(usual: Usual, data: Signals) -> Leaking | None:
     if not spills and ((known & ~whole).any() or not beside > _LEAKS):
         return None
     settings = {"mode": Cleaned.kind, "band": str(band), "log": settings.get("log", "no")}
-    return Leaking(certain, band, settings, beside, spills)
+    return Leaking(certain, settings, beside, spills)
 
 
 def _is_leak(usual: Usual, whole: Tensor, x: Tensor) -> bool:
