@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sagd.data.meaning import Meaning
     from sagd.data.signals import Signals
     from sagd.designs.levels import Inspection
+    from sagd.noise.spectra.base import Spectrum
     from sagd.noise.statistics import DataStatistics
     from sagd.omission.detect import Detection as OfMany
     from sagd.omission.detection.base import Detection as OfFew
@@ -159,7 +160,7 @@ def _write_inspection(
     )
     _save(figure, picture)
     if found is not None:
-        _draw_band(found, out / "band.png", meaning)
+        _draw_band(found, looked.omission.get("band", found.band), out / "band.png", meaning)
     advice = [_write_band(out / "band.yaml", config, looked.omission)] if looked.omission else []
     drawn = [str(out / "band.png")] if found is not None else []
     return [*advice, f"wrote {', '.join([str(picture), *drawn])} and {record}"]
@@ -285,14 +286,14 @@ def _how(omission: dict[str, str]) -> str:
     return "around it" if omission["mode"] == Fill.kind else f"on what is left without it (mode {omission['mode']})"
 
 
-def _draw_band(found: Detection, path: Path, meaning: Meaning) -> None:
+def _draw_band(found: Detection, band: Spectrum | str | None, path: Path, meaning: Meaning) -> None:
     from sagd.noise.bands import mask
     from sagd.noise.grid import RingScale
     from sagd.report.figures import PIXELS, band_figure, pixel_scales
 
     radius, basis, rings = found.basis.relative_radius(), found.basis, meaning.rings()
     inside = radius > 0
-    b = 0 * radius if found.band is None else mask(found.band, basis)
+    b = 0 * radius if band is None else mask(band, basis)
     image = basis.rank == 2
     figure = band_figure(
         (radius if image else radius[inside]).flatten().numpy(),
